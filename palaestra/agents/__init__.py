@@ -1,0 +1,1 @@
+"""Agents, LLM backends, rollout engine, run store, evaluation and report."""

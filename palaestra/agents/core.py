@@ -1,0 +1,174 @@
+"""What an agent is, what a backend is, and what passes between them.
+
+An `Agent` plays one episode at a time: `reset(info)`, then `act(observation, info)` per turn. `fork()` gives an
+independent agent for another episode that shares whatever is costly (clients, weights). A `Backend` answers one
+`Request` with one `Generation`; retries, budgets and caches are wrapped around it (`agents/backends/reliable.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, Self, runtime_checkable
+
+import gymnasium
+
+from palaestra.types import Json, Message, Segment, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a model is asked to write.
+
+    Attributes:
+        temperature: 0 is greedy.
+        top_p: Nucleus; 1 is off.
+        max_tokens: Most tokens per message; None leaves it to the server.
+        stop: Texts that end the message.
+        seed: Seed of this request; None leaves it to the backend.
+        extra: Further fields passed to the server as they are.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    extra: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question to a model.
+
+    Attributes:
+        messages: The dialogue so far, oldest first.
+        tools: OpenAI function schemas the model may call.
+        sampling: How to write.
+        session: Name of the episode. Requests of one session come one after the other and mostly extend each other:
+            backends route by it and keep caches for it.
+    """
+
+    messages: tuple[Message, ...]
+    tools: tuple[Mapping[str, Json], ...] = ()
+    sampling: Sampling = Sampling()
+    session: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The token ids behind a generation, exactly as the sampler used them.
+
+    Attributes:
+        prompt_ids: Everything the policy was conditioned on.
+        completion_ids: What it sampled, the end token included if it was sampled.
+        log_probs: One per completion id, at the sampling temperature.
+        version: Version of the policy.
+        stop: Why sampling stopped.
+    """
+
+    prompt_ids: tuple[int, ...]
+    completion_ids: tuple[int, ...]
+    log_probs: tuple[float, ...]
+    version: int = 0
+    stop: Literal["eos", "length", "stop_string"] = "eos"
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One answer of a model.
+
+    Attributes:
+        message: The assistant message.
+        finish_reason: "stop", "length", "tool_calls", or the server's own word.
+        usage: What it cost.
+        tokens: Ids and log-probs, where the backend reports them.
+    """
+
+    message: Message
+    finish_reason: str = "stop"
+    usage: Usage = Usage(calls=1)
+    tokens: Tokens | None = None
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """An LLM behind one method."""
+
+    name: str
+
+    async def generate(self, request: Request) -> Generation:
+        """Answer one request.
+
+        Raises:
+            ModelError: If the model or its server failed; `retryable` says whether to try again.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Free connections, threads and memory; harmless when called twice."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRecord:
+    """What an agent can tell about the episode it is playing, at any time.
+
+    Attributes:
+        usage: What it cost so far.
+        segments: Tokens seen and sampled, where the backend reports them.
+    """
+
+    usage: Usage = Usage()
+    segments: tuple[Segment, ...] = ()
+
+
+class Agent(ABC):
+    """Plays episodes, one at a time.
+
+    Attributes:
+        name: Shown in reports and stored on trajectories.
+    """
+
+    name: str = "agent"
+
+    def reset(self, info: Mapping[str, Any], *, env: gymnasium.Env[Any, Any] | None = None, session: str = "") -> None:
+        """Begin an episode.
+
+        Args:
+            info: `info` of the environment's reset: `task`, `instructions`, `tools`.
+            env: The environment, for agents that need it (random, expert); a language model never looks at it.
+            session: Unique name of the episode.
+        """
+        del info, env, session
+
+    @abstractmethod
+    async def aact(self, observation: str, info: Mapping[str, Any]) -> Message:
+        """Choose the next action.
+
+        Args:
+            observation: What the environment shows.
+            info: `info` of the step (or the reset) that led here.
+
+        Raises:
+            ModelError: If the model behind the agent failed.
+        """
+
+    def act(self, observation: str, info: Mapping[str, Any]) -> Message:
+        """Like `aact`, for plain loops without asyncio."""
+        return asyncio.run(self.aact(observation, info))
+
+    def record(self) -> AgentRecord:
+        """Return usage and tokens of the present episode."""
+        return AgentRecord()
+
+    def fork(self) -> Self:
+        """Return an independent agent for another episode that shares what is costly."""
+        return copy.copy(self)
+
+    async def aclose(self) -> None:
+        """Free what the agent and its forks share."""
+        return None

@@ -1,0 +1,1 @@
+"""Advantages, losses and training loops."""

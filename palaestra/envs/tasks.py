@@ -1,0 +1,212 @@
+"""Tasks: stable records with stable keys, and the sets they come in.
+
+A `Task` says what is to be done; its `key` names it for ever. A `TaskSet` holds the tasks of an environment in named
+splits: a fixed list, or a generator of any length whose item *i* can be made alone.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+
+import numpy as np
+
+from palaestra.errors import UnknownNameError, UsageError, unknown_name
+from palaestra.types import Json
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task.
+
+    Attributes:
+        key: Stable name, unique within the environment.
+        split: Split it belongs to.
+        type: Task type for reports (e.g. "depth-2"); empty if there is only one.
+        data: What the environment needs to set it up and to score it; plain JSON, never shown to the agent.
+    """
+
+    key: str
+    split: str
+    type: str = ""
+    data: Mapping[str, Json] = field(default_factory=dict)
+
+    def public(self) -> dict[str, Json]:
+        """Return what may be shown: key, split and type."""
+        return {"key": self.key, "split": self.split, "type": self.type}
+
+
+class TaskSet(ABC):
+    """The tasks of an environment, by split, index and key."""
+
+    splits: tuple[str, ...] = ("train", "test")
+
+    @abstractmethod
+    def size(self, split: str) -> int | None:
+        """Return the number of tasks in `split`, or None if there is no end to them."""
+
+    @abstractmethod
+    def at(self, split: str, index: int) -> Task:
+        """Return task number `index` of `split`, made alone; the same for ever.
+
+        Raises:
+            IndexError: If `index` is outside the split.
+        """
+
+    @abstractmethod
+    def find(self, key: str) -> Task:
+        """Return the task with this key.
+
+        Raises:
+            UnknownNameError: If there is none.
+        """
+
+    def split(self, name: str) -> Split:
+        """Return a view of one split."""
+        if name not in self.splits:
+            raise unknown_name("split", name, self.splits)
+        return Split(self, name)
+
+    def sample(self, rng: np.random.Generator, split: str) -> Task:
+        """Draw a task of `split`; unbounded splits draw from their first 2**31 tasks."""
+        self.split(split)
+        size = self.size(split)
+        if size == 0:
+            raise UsageError(f"Split {split!r} holds no tasks; choose another of {', '.join(self.splits)}.")
+        return self.at(split, int(rng.integers(size if size is not None else 2**31)))
+
+    def __len__(self) -> int:
+        """Return the number of tasks over all splits; a TypeError if one is unbounded."""
+        sizes = [self.size(split) for split in self.splits]
+        if None in sizes:
+            raise TypeError("This task set has no end; ask for size(split), or iterate over split(name).first(n).")
+        return sum(size for size in sizes if size is not None)
+
+    def __bool__(self) -> bool:
+        """Whether any split holds a task."""
+        return any(self.size(split) != 0 for split in self.splits)
+
+    def __iter__(self) -> Iterator[Task]:
+        """Iterate over the splits in order; endless if the first unbounded split is."""
+        for split in self.splits:
+            yield from self.split(split)
+
+    def __contains__(self, key: object) -> bool:
+        """Whether a task (or a key) belongs to this set."""
+        if isinstance(key, Task):
+            key = key.key
+        if not isinstance(key, str):
+            return False
+        try:
+            self.find(key)
+        except UnknownNameError:
+            return False
+        return True
+
+
+@dataclass(frozen=True)
+class Split:
+    """A view of one split of a task set."""
+
+    tasks: TaskSet
+    name: str
+
+    @property
+    def is_unbounded(self) -> bool:
+        """Whether there is no end to its tasks."""
+        return self.tasks.size(self.name) is None
+
+    def __len__(self) -> int:
+        """Return the number of tasks; a TypeError if unbounded."""
+        size = self.tasks.size(self.name)
+        if size is None:
+            raise TypeError(f"Split {self.name!r} has no end; take first(n).")
+        return size
+
+    def __getitem__(self, index: int) -> Task:
+        """Return one task; negative indices count from the end of a finite split."""
+        return self.tasks.at(self.name, index + len(self) if index < 0 else index)
+
+    def __iter__(self) -> Iterator[Task]:
+        """Iterate in order."""
+        size = self.tasks.size(self.name)
+        return (self.tasks.at(self.name, i) for i in (count() if size is None else range(size)))
+
+    def first(self, n: int) -> list[Task]:
+        """Return the first `n` tasks, fewer if there are not so many."""
+        size = self.tasks.size(self.name)
+        return [self.tasks.at(self.name, i) for i in range(n if size is None else min(n, size))]
+
+
+class FixedTasks(TaskSet):
+    """A finite list of tasks, grouped by their split in the order given.
+
+    Args:
+        tasks: The tasks; keys must be unique.
+        splits: Names of the splits; by default those that occur, in order of appearance.
+    """
+
+    def __init__(self, tasks: Iterable[Task], splits: tuple[str, ...] | None = None) -> None:
+        """Index the tasks by split and by key."""
+        self._by_key: dict[str, Task] = {}
+        self._by_split: dict[str, list[Task]] = {name: [] for name in splits or ()}
+        for task in tasks:
+            if task.key in self._by_key:
+                raise UsageError(f"Task key {task.key!r} occurs twice; keys must be unique.")
+            self._by_key[task.key] = task
+            self._by_split.setdefault(task.split, []).append(task)
+        self.splits = tuple(self._by_split)
+
+    def size(self, split: str) -> int:
+        """Return the number of tasks in `split`."""
+        return len(self._by_split[split])
+
+    def at(self, split: str, index: int) -> Task:
+        """Return task number `index` of `split`."""
+        if not 0 <= index < len(self._by_split[split]):
+            raise IndexError(f"Split {split!r} has {len(self._by_split[split])} tasks; there is no number {index}.")
+        return self._by_split[split][index]
+
+    def find(self, key: str) -> Task:
+        """Return the task with this key."""
+        try:
+            return self._by_key[key]
+        except (KeyError, TypeError):
+            raise unknown_name("task", key, self._by_key) from None
+
+
+class GeneratedTasks(TaskSet):
+    """Tasks made by a function; item *i* of a split is `make(split, i)`, alone and the same for ever.
+
+    Args:
+        make: Returns the task of `(split, index)`. Its key must be `f"{split}/{index}"`.
+        sizes: Number of tasks by split; None for no end.
+    """
+
+    def __init__(self, make: Callable[[str, int], Task], sizes: Mapping[str, int | None]) -> None:
+        """Keep the generator."""
+        self._make = make
+        self._sizes = dict(sizes)
+        self.splits = tuple(self._sizes)
+
+    def size(self, split: str) -> int | None:
+        """Return the number of tasks in `split`, None for no end."""
+        return self._sizes[split]
+
+    def at(self, split: str, index: int) -> Task:
+        """Return task number `index` of `split`."""
+        size = self._sizes[split]
+        if index < 0 or (size is not None and index >= size):
+            raise IndexError(f"Split {split!r} has {size} tasks; there is no number {index}.")
+        return self._make(split, index)
+
+    def find(self, key: str) -> Task:
+        """Return the task with this key."""
+        split, _, number = str(key).rpartition("/")
+        if split in self._sizes and number.isdecimal() and number == str(int(number)):
+            size = self._sizes[split]
+            if size is None or int(number) < size:
+                return self._make(split, int(number))
+        raise unknown_name("task", key, [f"{name}/0" for name in self.splits], hint="Keys read 'SPLIT/NUMBER'.")

@@ -1,0 +1,1 @@
+"""Torch modules and model recipes that stand alone."""

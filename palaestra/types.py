@@ -1,0 +1,508 @@
+"""What travels and what is stored: plain frozen data, JSON both ways.
+
+A `Trajectory` is one played episode: its `Step`s, its `Outcome`, its `Usage`, and the token `Segment`s that the policy
+saw and sampled. Every class here has `to_json()` (plain dicts, lists, strings, numbers) and `from_json()`; unknown keys
+are ignored on reading, so that newer files stay readable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from palaestra.errors import Boundary
+
+Role = Literal["system", "user", "assistant", "tool"]
+ToolStatus = Literal["ok", "unknown_tool", "invalid_arguments", "error"]
+StopReason = Literal["success", "failure", "env_done", "max_rounds", "max_tokens", "invalid_limit", "env_error", ""]
+
+Json = Any  # None | bool | int | float | str | list[Json] | dict[str, Json]; recursive aliases slow strict checkers down
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One call of a tool by an agent.
+
+    Attributes:
+        name: Name of the tool.
+        arguments: The parsed JSON object, or the raw text if it did not parse as one.
+        id: Identifier that the result refers to; empty where the format has none.
+    """
+
+    name: str
+    arguments: Mapping[str, Json] | str = field(default_factory=dict)
+    id: str = ""
+
+    def to_json(self) -> dict[str, Json]:
+        """Return a plain dict."""
+        arguments = self.arguments if isinstance(self.arguments, str) else dict(self.arguments)
+        return {"id": self.id, "name": self.name, "arguments": arguments}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> ToolCall:
+        """Rebuild from `to_json()`."""
+        return cls(name=data["name"], arguments=data.get("arguments", {}), id=data.get("id", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What one tool call gave.
+
+    Attributes:
+        name: Name of the tool that was called.
+        content: Text for the agent; JSON for structured results.
+        status: "ok", or why the call did nothing.
+        call_id: `ToolCall.id` of the call.
+    """
+
+    name: str
+    content: str
+    status: ToolStatus = "ok"
+    call_id: str = ""
+
+    def to_json(self) -> dict[str, Json]:
+        """Return a plain dict."""
+        return {"call_id": self.call_id, "name": self.name, "status": self.status, "content": self.content}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> ToolResult:
+        """Rebuild from `to_json()`."""
+        return cls(data["name"], data["content"], data.get("status", "ok"), data.get("call_id", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a dialogue.
+
+    Attributes:
+        role: Who speaks.
+        content: Text; empty if the message is only tool calls.
+        tool_calls: Calls made by an assistant message, in order.
+        tool_call_id: For role "tool": the call that is answered.
+        name: For role "tool": the tool's name.
+        reasoning: Thinking that the model reported apart from the content.
+    """
+
+    role: Role
+    content: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+    name: str = ""
+    reasoning: str = ""
+
+    def to_json(self) -> dict[str, Json]:
+        """Return a plain dict without empty optional fields."""
+        data: dict[str, Json] = {"role": self.role, "content": self.content}
+        if self.tool_calls:
+            data["tool_calls"] = [call.to_json() for call in self.tool_calls]
+        for key in ("tool_call_id", "name", "reasoning"):
+            if value := getattr(self, key):
+                data[key] = value
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> Message:
+        """Rebuild from `to_json()`."""
+        return cls(
+            role=data["role"],
+            content=data.get("content") or "",
+            tool_calls=tuple(ToolCall.from_json(call) for call in data.get("tool_calls", ())),
+            tool_call_id=data.get("tool_call_id", ""),
+            name=data.get("name", ""),
+            reasoning=data.get("reasoning", ""),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an episode or a request cost; adds up with `+`.
+
+    Attributes:
+        calls: Requests to a model, retries not counted.
+        retries: Requests that were repeated after a failure.
+        prompt_tokens: Tokens read by the model, cached ones included.
+        cached_tokens: Those of them that came from a prompt cache.
+        completion_tokens: Tokens written by the model.
+        cost: Money, in the currency of the price table; 0 where no price is known.
+        model_s: Seconds spent waiting for the model.
+        env_s: Seconds spent in the environment.
+    """
+
+    calls: int = 0
+    retries: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float = 0.0
+    model_s: float = 0.0
+    env_s: float = 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        """Add field by field."""
+        return Usage(
+            self.calls + other.calls,
+            self.retries + other.retries,
+            self.prompt_tokens + other.prompt_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.cost + other.cost,
+            self.model_s + other.model_s,
+            self.env_s + other.env_s,
+        )
+
+    def to_json(self) -> dict[str, Json]:
+        """Return a plain dict."""
+        return {key: getattr(self, key) for key in self.__slots__}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> Usage:
+        """Rebuild from `to_json()`."""
+        return cls(**{key: data[key] for key in cls.__slots__ if key in data})
+
+
+@dataclass(frozen=True, slots=True)
+class TurnSpan:
+    """The tokens that a policy sampled in one turn, inside its segment.
+
+    Attributes:
+        start: Index of the first sampled token.
+        end: Index after the last one; equal to `start` for an empty turn.
+        turn: Index into `Trajectory.steps` of the step these tokens caused (it holds reward, flags and state hash).
+        stop: Why sampling stopped: "eos" (the end token was sampled and is part of the span), "length", "stop_string".
+    """
+
+    start: int
+    end: int
+    turn: int
+    stop: Literal["eos", "length", "stop_string"] = "eos"
+
+    def to_json(self) -> list[Json]:
+        """Return `[start, end, turn, stop]`."""
+        return [self.start, self.end, self.turn, self.stop]
+
+    @classmethod
+    def from_json(cls, data: Sequence[Json]) -> TurnSpan:
+        """Rebuild from `to_json()`."""
+        return cls(*data)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One contiguous token sequence that the policy was conditioned on, built only by appending.
+
+    All per-token tuples have the same length T (specs/algorithms, section 1.1).
+
+    Attributes:
+        ids: Everything the policy saw or sampled, in order.
+        action: True where the token was sampled by the policy.
+        log_prob: Log-probability under the sampling policy at the sampling temperature; 0 where `action` is False.
+        version: Version of the policy that sampled the token; -1 where `action` is False.
+        turns: Spans of the turns, in order.
+    """
+
+    ids: tuple[int, ...]
+    action: tuple[bool, ...]
+    log_prob: tuple[float, ...]
+    version: tuple[int, ...]
+    turns: tuple[TurnSpan, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse tuples of different length."""
+        lengths = {len(self.ids), len(self.action), len(self.log_prob), len(self.version)}
+        if len(lengths) != 1:
+            raise ValueError(f"Segment fields have different lengths {sorted(lengths)}; all must be equal.")
+
+    def to_json(self) -> dict[str, Json]:
+        """Return a plain dict; only action positions carry log-prob and version."""
+        return {
+            "ids": list(self.ids),
+            "turns": [span.to_json() for span in self.turns],
+            "log_prob": [p for p, a in zip(self.log_prob, self.action, strict=True) if a],
+            "version": [v for v, a in zip(self.version, self.action, strict=True) if a],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> Segment:
+        """Rebuild from `to_json()`; the action mask follows from the spans."""
+        ids = tuple(data["ids"])
+        turns = tuple(TurnSpan.from_json(span) for span in data["turns"])
+        action = [False] * len(ids)
+        for span in turns:
+            action[span.start : span.end] = [True] * (span.end - span.start)
+        log_probs, versions = iter(data["log_prob"]), iter(data["version"])
+        return cls(
+            ids=ids,
+            action=tuple(action),
+            log_prob=tuple(next(log_probs) if a else 0.0 for a in action),
+            version=tuple(next(versions) if a else -1 for a in action),
+            turns=turns,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One turn: what the agent saw, what it did, what came of it.
+
+    Attributes:
+        observation: Text shown before the action.
+        action: The assistant message that was played.
+        reward: Increment for this step.
+        terminated: The task ended with this step.
+        truncated: The episode was stopped after this step.
+        info: Kept part of the step's info: `score`, `success`, `reward_parts`, `tool_results`, `action_error`, ...
+        state_hash: Digest of the world before the action, where the environment gives one.
+    """
+
+    observation: str
+    action: Message
+    reward: float = 0.0
+    terminated: bool = False
+    truncated: bool = False
+    info: Mapping[str, Json] = field(default_factory=dict)
+    state_hash: str | None = None
+
+    def to_json(self) -> dict[str, Json]:
+        """Return a plain dict."""
+        data: dict[str, Json] = {
+            "observation": self.observation,
+            "action": self.action.to_json(),
+            "reward": self.reward,
+            "terminated": self.terminated,
+            "truncated": self.truncated,
+            "info": plain(self.info),
+        }
+        if self.state_hash is not None:
+            data["state_hash"] = self.state_hash
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> Step:
+        """Rebuild from `to_json()`."""
+        return cls(
+            observation=data["observation"],
+            action=Message.from_json(data["action"]),
+            reward=data.get("reward", 0.0),
+            terminated=data.get("terminated", False),
+            truncated=data.get("truncated", False),
+            info=data.get("info", {}),
+            state_hash=data.get("state_hash"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeError:
+    """A failure that ended an episode.
+
+    Attributes:
+        boundary: Where it came from.
+        type: Name of the exception class.
+        message: Its text, without a traceback.
+        detail: The traceback or the server's answer, for people who mend it.
+    """
+
+    boundary: Boundary
+    type: str
+    message: str
+    detail: str = ""
+
+    def to_json(self) -> dict[str, Json]:
+        """Return a plain dict."""
+        return {"boundary": self.boundary, "type": self.type, "message": self.message, "detail": self.detail}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> EpisodeError:
+        """Rebuild from `to_json()`."""
+        return cls(data["boundary"], data["type"], data["message"], data.get("detail", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an episode ended.
+
+    Attributes:
+        score: Cumulative score in the environment's native scale; None if an error ended the episode.
+        success: Whether the task was solved; None if an error ended the episode.
+        stop_reason: Why it ended.
+        error: The failure, if there was one.
+    """
+
+    score: float | None = None
+    success: bool | None = None
+    stop_reason: StopReason = ""
+    error: EpisodeError | None = None
+
+    def __post_init__(self) -> None:
+        """An error is never a score."""
+        if self.error is not None and (self.score is not None or self.success is not None):
+            raise ValueError("An outcome with an error has no score and no success; leave both None.")
+
+    def to_json(self) -> dict[str, Json]:
+        """Return a plain dict."""
+        error = None if self.error is None else self.error.to_json()
+        return {"score": self.score, "success": self.success, "stop_reason": self.stop_reason, "error": error}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> Outcome:
+        """Rebuild from `to_json()`."""
+        error = data.get("error")
+        return cls(
+            score=data.get("score"),
+            success=data.get("success"),
+            stop_reason=data.get("stop_reason", ""),
+            error=None if error is None else EpisodeError.from_json(error),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """One played episode.
+
+    Attributes:
+        episode_id: Unique within its run and the same whenever this episode is planned again.
+        env_id: Registered id of the environment.
+        task: `{"key", "split", "type"}` of the task.
+        seed: Seed given to `reset`.
+        agent: Name of the agent.
+        instructions: What the agent was told once.
+        tools: OpenAI function schemas the agent was given.
+        steps: The turns.
+        final_observation: What the environment showed after the last action.
+        outcome: How it ended.
+        usage: What it cost.
+        segments: Tokens seen and sampled, where the policy reports them.
+        group_id: Episodes of one task and seed that are compared with each other (GRPO); empty if alone.
+        sample: Index of this episode within its group.
+        max_turns: Horizon that was in force for this episode; None if unlimited.
+        meta: Anything else worth keeping (environment arguments, run id, ...).
+    """
+
+    episode_id: str
+    env_id: str
+    task: Mapping[str, Json]
+    seed: int | None = None
+    agent: str = ""
+    instructions: str = ""
+    tools: tuple[Mapping[str, Json], ...] = ()
+    steps: tuple[Step, ...] = ()
+    final_observation: str = ""
+    outcome: Outcome = field(default_factory=Outcome)
+    usage: Usage = field(default_factory=Usage)
+    segments: tuple[Segment, ...] = ()
+    group_id: str = ""
+    sample: int = 0
+    max_turns: int | None = None
+    meta: Mapping[str, Json] = field(default_factory=dict)
+
+    @property
+    def return_(self) -> float:
+        """Sum of the rewards."""
+        return sum(step.reward for step in self.steps)
+
+    @property
+    def num_turns(self) -> int:
+        """Number of messages the agent sent."""
+        return len(self.steps)
+
+    def messages(self) -> list[Message]:
+        """Return the episode as a dialogue: instructions, then observations and actions in turn.
+
+        Observations that answer native tool calls become "tool" messages, one per call.
+        """
+        messages = [Message("system", self.instructions)] if self.instructions else []
+        previous: Step | None = None
+        for step in self.steps:
+            messages += observation_messages(previous, step.observation)
+            messages.append(step.action)
+            previous = step
+        if self.final_observation:
+            messages += observation_messages(previous, self.final_observation)
+        return messages
+
+    def to_json(self) -> dict[str, Json]:
+        """Return a plain dict."""
+        return {
+            "episode_id": self.episode_id,
+            "env_id": self.env_id,
+            "task": plain(self.task),
+            "seed": self.seed,
+            "agent": self.agent,
+            "instructions": self.instructions,
+            "tools": [plain(tool) for tool in self.tools],
+            "steps": [step.to_json() for step in self.steps],
+            "final_observation": self.final_observation,
+            "outcome": self.outcome.to_json(),
+            "usage": self.usage.to_json(),
+            "segments": [segment.to_json() for segment in self.segments],
+            "group_id": self.group_id,
+            "sample": self.sample,
+            "max_turns": self.max_turns,
+            "meta": plain(self.meta),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> Trajectory:
+        """Rebuild from `to_json()`."""
+        return cls(
+            episode_id=data["episode_id"],
+            env_id=data["env_id"],
+            task=data["task"],
+            seed=data.get("seed"),
+            agent=data.get("agent", ""),
+            instructions=data.get("instructions", ""),
+            tools=tuple(data.get("tools", ())),
+            steps=tuple(Step.from_json(step) for step in data.get("steps", ())),
+            final_observation=data.get("final_observation", ""),
+            outcome=Outcome.from_json(data.get("outcome", {})),
+            usage=Usage.from_json(data.get("usage", {})),
+            segments=tuple(Segment.from_json(segment) for segment in data.get("segments", ())),
+            group_id=data.get("group_id", ""),
+            sample=data.get("sample", 0),
+            max_turns=data.get("max_turns"),
+            meta=data.get("meta", {}),
+        )
+
+    def with_outcome(self, outcome: Outcome) -> Trajectory:
+        """Return a copy that ended differently."""
+        return replace(self, outcome=outcome)
+
+
+def observation_messages(previous: Step | None, observation: str) -> list[Message]:
+    """Turn an observation into messages for a chat model.
+
+    After an action with native tool calls (every call has an id) the results become one "tool" message per call;
+    otherwise the observation is one "user" message.
+
+    Args:
+        previous: The step that led to `observation`, or None at the start.
+        observation: The environment's text.
+    """
+    calls = () if previous is None else previous.action.tool_calls
+    results: Iterable[Mapping[str, Json]] = () if previous is None else previous.info.get("tool_results", ())
+    return result_messages(calls, [r if isinstance(r, ToolResult) else ToolResult.from_json(r) for r in results], observation)
+
+
+def result_messages(calls: Sequence[ToolCall], results: Sequence[ToolResult], observation: str) -> list[Message]:
+    """Answer native tool calls with one "tool" message each, or fall back to one "user" message."""
+    if not calls or len(results) != len(calls) or not all(call.id for call in calls):
+        return [Message("user", observation)]
+    return [
+        Message("tool", result.content, tool_call_id=call.id, name=call.name)
+        for call, result in zip(calls, results, strict=True)
+    ]
+
+
+def plain(value: Any) -> Json:
+    """Return `value` as plain JSON data: dataclasses of this module, mappings, sequences and numpy scalars included."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if hasattr(value, "to_json"):
+        return value.to_json()
+    if isinstance(value, (list, tuple, set, frozenset)):
+        items = sorted(value) if isinstance(value, (set, frozenset)) else value
+        return [plain(item) for item in items]
+    if hasattr(value, "tolist"):  # numpy arrays and scalars
+        return plain(value.tolist())
+    raise TypeError(f"{type(value).__name__} has no plain JSON form; give it to_json() or keep it out of stored data.")
