@@ -4,4 +4,9 @@ Importing it registers every environment with Gymnasium (`gymnasium.make("palaes
 torch, servers and LLM clients are imported where they are used.
 """
 
+from palaestra.envs.registration import list_envs, register_environments
+
 __version__ = "0.1.0"
+__all__ = ["__version__", "list_envs"]
+
+register_environments()
