@@ -82,6 +82,8 @@ class Message:
         tool_call_id: For role "tool": the call that is answered.
         name: For role "tool": the tool's name.
         reasoning: Thinking that the model reported apart from the content.
+        raw: What the model wrote verbatim, where `content` and `tool_calls` are only the action read from it.
+        error: Why no action could be read from `raw`; an environment answers with this text and changes nothing.
     """
 
     role: Role
@@ -90,13 +92,15 @@ class Message:
     tool_call_id: str = ""
     name: str = ""
     reasoning: str = ""
+    raw: str = ""
+    error: str = ""
 
     def to_json(self) -> dict[str, Json]:
         """Return a plain dict without empty optional fields."""
         data: dict[str, Json] = {"role": self.role, "content": self.content}
         if self.tool_calls:
             data["tool_calls"] = [call.to_json() for call in self.tool_calls]
-        for key in ("tool_call_id", "name", "reasoning"):
+        for key in ("tool_call_id", "name", "reasoning", "raw", "error"):
             if value := getattr(self, key):
                 data[key] = value
         return data
@@ -111,6 +115,8 @@ class Message:
             tool_call_id=data.get("tool_call_id", ""),
             name=data.get("name", ""),
             reasoning=data.get("reasoning", ""),
+            raw=data.get("raw", ""),
+            error=data.get("error", ""),
         )
 
 

@@ -309,6 +309,8 @@ class TextEnv(gymnasium.Env[str, "str | Message"]):
         elif isinstance(action, Message):
             if action.role != "assistant":
                 raise UsageError(f"The action is a message with role {action.role!r}; expected 'assistant'.")
+            if action.error:
+                return action.error
             text = action.content
         else:
             raise UsageError(f"The action is a {type(action).__name__}; expected a str or an assistant Message.")
