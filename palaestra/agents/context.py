@@ -1,0 +1,121 @@
+"""Context policies: what to do when a dialogue outgrows the model's window.
+
+A policy is asked before every request; it returns the messages to send. A rewritten history opens a new token segment
+(specs/algorithms, section 1.1), so that training stays exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from palaestra.errors import ConfigError, ModelError
+from palaestra.types import Message
+
+CHARS_PER_TOKEN = 3.5
+MESSAGE_OVERHEAD_TOKENS = 6
+
+TokenCounter = Callable[[Sequence[Message]], int]
+
+
+def estimate_tokens(messages: Sequence[Message]) -> int:
+    """Estimate the tokens of a dialogue where the backend cannot count: 3.5 characters a token and 6 a message."""
+    chars = 0
+    for message in messages:
+        chars += len(message.raw or message.content)
+        for call in message.tool_calls:
+            chars += len(call.name) + len(str(call.arguments))
+    return int(chars / CHARS_PER_TOKEN) + MESSAGE_OVERHEAD_TOKENS * len(messages)
+
+
+@dataclass(frozen=True)
+class ContextPolicy:
+    """Keeps a dialogue within `max_tokens`.
+
+    Attributes:
+        max_tokens: Most prompt tokens of a request; None for no limit.
+        strategy: "keep" fails with a model error when the limit is passed; "drop_oldest" leaves out the oldest turns
+            after the opening (system message and first observation); "elide_observations" first shortens old
+            observations to their first and last `keep_chars` characters, then drops turns.
+        keep_chars: Characters kept at either end of an elided observation.
+        keep_turns: Turns at the end that are never touched, at least 1.
+    """
+
+    max_tokens: int | None = None
+    strategy: Literal["keep", "drop_oldest", "elide_observations"] = "drop_oldest"
+    keep_chars: int = 200
+    keep_turns: int = 2
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if self.strategy not in ("keep", "drop_oldest", "elide_observations"):
+            raise ConfigError(f"context strategy is {self.strategy!r}; expected keep, drop_oldest or elide_observations.")
+        if self.max_tokens is not None and self.max_tokens < 1:
+            raise ConfigError(f"max_tokens is {self.max_tokens}; expected at least 1, or None for no limit.")
+        if self.keep_turns < 1 or self.keep_chars < 0:
+            raise ConfigError("keep_turns must be at least 1 and keep_chars at least 0.")
+
+    def fit(self, messages: Sequence[Message], count: TokenCounter = estimate_tokens) -> tuple[Message, ...]:
+        """Return the messages to send: the same ones if they fit.
+
+        Args:
+            messages: The dialogue, opening first, ending with what the model has to answer.
+            count: Counts the tokens of a dialogue.
+
+        Raises:
+            ModelError: If the dialogue cannot be made to fit.
+        """
+        limit = self.max_tokens
+        if limit is None or count(messages) <= limit:
+            return tuple(messages)
+        if self.strategy != "keep":
+            opening, turns = _split(messages)
+            old = max(0, len(turns) - self.keep_turns)
+            if self.strategy == "elide_observations":
+                turns = [self._elide(turn) if i < old else turn for i, turn in enumerate(turns)]
+                if count(_join(opening, turns, 0)) <= limit:
+                    return _join(opening, turns, 0)
+            for dropped in range(1, old + 1):
+                kept = _join(opening, turns, dropped)
+                if count(kept) <= limit:
+                    return kept
+        raise ModelError(
+            f"The dialogue has {count(messages)} tokens and cannot be cut to {limit} by the strategy {self.strategy!r}; "
+            f"raise max_tokens, or lower max_turns or keep_turns."
+        )
+
+    def _elide(self, turn: list[Message]) -> list[Message]:
+        """Shorten the observations of a turn."""
+        return [message if message.role == "assistant" else self._elided(message) for message in turn]
+
+    def _elided(self, message: Message) -> Message:
+        """Shorten one long message in the middle."""
+        cut = len(message.content) - 2 * self.keep_chars
+        if cut <= 60:
+            return message
+        head, tail = message.content[: self.keep_chars], message.content[len(message.content) - self.keep_chars :]
+        return replace(message, content=f"{head}\n[... {cut} characters left out ...]\n{tail}")
+
+
+def _split(messages: Sequence[Message]) -> tuple[list[Message], list[list[Message]]]:
+    """Split a dialogue into its opening and its turns; a turn is an assistant message and the answers to it."""
+    opening: list[Message] = []
+    turns: list[list[Message]] = []
+    for message in messages:
+        if message.role == "assistant":
+            turns.append([message])
+        elif turns:
+            turns[-1].append(message)
+        else:
+            opening.append(message)
+    return opening, turns
+
+
+def _join(opening: Sequence[Message], turns: Sequence[Sequence[Message]], dropped: int) -> tuple[Message, ...]:
+    """Put a dialogue together again without its first `dropped` turns, saying so in the last opening message."""
+    head = list(opening)
+    if dropped and head:
+        note = f"\n\n[{dropped} earlier turn{'s' if dropped > 1 else ''} left out]"
+        head[-1] = replace(head[-1], content=head[-1].content + note)
+    return (*head, *(message for turn in turns[dropped:] for message in turn))

@@ -1,0 +1,130 @@
+"""`LLMAgent`: a backend, a prompt format and a context policy make an agent."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal, Self
+
+import gymnasium
+
+from palaestra.agents.context import ContextPolicy, estimate_tokens
+from palaestra.agents.core import Agent, AgentRecord, Backend, Request, Sampling
+from palaestra.agents.formats import Format, choose, make_format
+from palaestra.agents.segments import SegmentBuilder
+from palaestra.errors import EpisodeStateError
+from palaestra.types import Json, Message, Usage
+
+
+class LLMAgent(Agent):
+    """Plays by asking a language model.
+
+    Args:
+        backend: The model.
+        format: "auto", "text", "react", "tools", "json", "code", or a `Format`.
+        sampling: How the model writes. A seed is mixed with episode and turn, so that no two requests share one.
+        context: What to do when the dialogue outgrows the window.
+        system_prompt: Put before the environment's instructions.
+        instructions_as: "system" message, or "user" for models that know no system role.
+        name: Shown in reports; the backend's name by default.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        format: str | Format = "auto",
+        sampling: Sampling | None = None,
+        context: ContextPolicy | None = None,
+        system_prompt: str = "",
+        instructions_as: Literal["system", "user"] = "system",
+        name: str = "",
+    ) -> None:
+        """Keep the parts; nothing is asked yet."""
+        self.backend = backend
+        self.format = make_format(format)
+        self.sampling = sampling or Sampling()
+        self.context = context or ContextPolicy()
+        self.system_prompt = system_prompt
+        self.instructions_as = instructions_as
+        self.name = name or backend.name
+        self._history: list[Message] | None = None
+        self._begin_episode("")
+
+    def _begin_episode(self, session: str) -> None:
+        """Forget the last episode."""
+        self._session = session
+        self._tools: tuple[Mapping[str, Json], ...] = ()
+        self._active: Format = self.format
+        self._opening = ""
+        self._played: Message | None = None
+        self._turn = 0
+        self._usage = Usage()
+        self._segments = SegmentBuilder()
+
+    def reset(self, info: Mapping[str, Any], *, env: gymnasium.Env[Any, Any] | None = None, session: str = "") -> None:
+        """Open a dialogue with the environment's instructions and the format's.
+
+        Raises:
+            UsageError: If the format does not suit the environment.
+        """
+        del env
+        self._begin_episode(session)
+        self._tools = tuple(info.get("tools") or ())
+        self._active = choose(self.format, self._tools)
+        parts = (self.system_prompt, info.get("instructions") or "", self._active.describe(self._tools))
+        self._opening = "\n\n".join(part.strip() for part in parts if part.strip())
+        system = self._opening and self.instructions_as == "system"
+        self._history = [Message("system", self._opening)] if system else []
+
+    async def aact(self, observation: str, info: Mapping[str, Any]) -> Message:
+        """Show the observation to the model and read its answer."""
+        history = self._history
+        if history is None:
+            raise EpisodeStateError("act() was called before reset(info); reset the agent with the info of env.reset().")
+        if self._played is None and self.instructions_as == "user" and self._opening:
+            observation = f"{self._opening}\n\n{observation}"
+        history += self._active.show(self._played, observation, info)
+        request = Request(
+            messages=self.context.fit(history, getattr(self.backend, "count_tokens", estimate_tokens)),
+            tools=self._tools if self._active.native_tools else (),
+            sampling=self._turn_sampling(),
+            session=self._session,
+        )
+        started = time.perf_counter()
+        generation = await self.backend.generate(request)
+        self._usage += replace(generation.usage, model_s=time.perf_counter() - started)
+        if generation.tokens is not None:
+            self._segments.add(generation.tokens, self._turn)
+        played = self._active.read(generation.message, self._tools)
+        # the history holds what the model wrote; with native calls, as they were played (ids filled in)
+        history.append(played if self._active.native_tools else generation.message)
+        self._played = played
+        self._turn += 1
+        return played
+
+    def record(self) -> AgentRecord:
+        """Return usage and tokens of the present episode."""
+        return AgentRecord(self._usage, self._segments.segments())
+
+    def fork(self) -> Self:
+        """Return an agent for another episode on the same backend."""
+        twin = copy.copy(self)
+        twin._history = None
+        twin._begin_episode("")
+        return twin
+
+    async def aclose(self) -> None:
+        """Close the backend."""
+        await self.backend.aclose()
+
+    def _turn_sampling(self) -> Sampling:
+        """Return the sampling of this turn, with a seed of its own."""
+        if self.sampling.seed is None:
+            return self.sampling
+        text = f"{self.sampling.seed}|{self._session}|{self._turn}"
+        seed = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") & 0x7FFFFFFF
+        return replace(self.sampling, seed=seed)

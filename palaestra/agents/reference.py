@@ -1,0 +1,111 @@
+"""Agents that set the scale: random, expert, and a person at the terminal."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from palaestra.agents.core import Agent
+from palaestra.errors import EnvironmentFault, EpisodeStateError, UsageError
+from palaestra.spaces import TextSpace
+from palaestra.types import Message
+
+
+class RandomAgent(Agent):
+    """Plays well-formed actions drawn from the environment's action space.
+
+    Args:
+        seed: Mixed with the name of the episode, so that every episode has a stream of its own.
+    """
+
+    name = "random"
+
+    def __init__(self, seed: int = 0) -> None:
+        """Keep the seed."""
+        self.seed = seed
+        self._space: gymnasium.Space[Any] | None = None
+        self._rng = np.random.default_rng(seed)
+
+    def reset(self, info: Mapping[str, Any], *, env: gymnasium.Env[Any, Any] | None = None, session: str = "") -> None:
+        """Take the action space of `env` and seed for this episode."""
+        if env is None:
+            raise UsageError("RandomAgent needs the environment: call reset(info, env=env).")
+        self._space = env.action_space
+        digest = hashlib.blake2b(f"{self.seed}|{session}".encode(), digest_size=8).digest()
+        self._rng = np.random.default_rng(int.from_bytes(digest, "big"))
+        if not isinstance(self._space, TextSpace):
+            self._space.seed(int(self._rng.integers(2**31)))
+
+    async def aact(self, observation: str, info: Mapping[str, Any]) -> Message:
+        """Draw an action."""
+        del observation, info
+        if self._space is None:
+            raise EpisodeStateError("act() was called before reset(info, env=env).")
+        space = self._space
+        return _as_message(space.sampler(self._rng) if isinstance(space, TextSpace) else space.sample())
+
+
+class ExpertAgent(Agent):
+    """Plays what the environment's own expert says: demonstrations, and the upper bound in reports."""
+
+    name = "expert"
+
+    def __init__(self) -> None:
+        """Wait for an environment."""
+        self._actions: Iterator[str | Message] | None = None
+
+    def reset(self, info: Mapping[str, Any], *, env: gymnasium.Env[Any, Any] | None = None, session: str = "") -> None:
+        """Ask the environment for its expert."""
+        del info, session
+        expert = getattr(None if env is None else env.unwrapped, "expert", None)
+        if expert is None:
+            given = "no environment" if env is None else type(env.unwrapped).__name__
+            raise UsageError(f"ExpertAgent got {given}; it needs reset(info, env=env) with an env that has expert().")
+        self._actions = expert()
+
+    async def aact(self, observation: str, info: Mapping[str, Any]) -> Message:
+        """Play the expert's next action."""
+        del observation, info
+        if self._actions is None:
+            raise EpisodeStateError("act() was called before reset(info, env=env).")
+        action = next(self._actions, None)
+        if action is None:
+            raise EnvironmentFault("The environment's expert() has no further action, but the episode is not over.")
+        return _as_message(action)
+
+
+class HumanAgent(Agent):
+    """Asks a person.
+
+    Args:
+        read: Shows a prompt and returns a line; `input` by default. End of input raises EOFError to the caller.
+        write: Shows a text; `print` by default.
+    """
+
+    name = "human"
+
+    def __init__(self, read: Callable[[str], str] = input, write: Callable[[str], None] = print) -> None:
+        """Keep the two ends of the terminal."""
+        self._read = read
+        self._write = write
+
+    def reset(self, info: Mapping[str, Any], *, env: gymnasium.Env[Any, Any] | None = None, session: str = "") -> None:
+        """Show the instructions."""
+        del env, session
+        if info.get("instructions"):
+            self._write(str(info["instructions"]))
+
+    async def aact(self, observation: str, info: Mapping[str, Any]) -> Message:
+        """Show the observation and read one line."""
+        del info
+        self._write(observation)
+        return Message("assistant", self._read("> "))
+
+
+def _as_message(action: str | Message) -> Message:
+    """Return an action as the assistant message it stands for."""
+    return action if isinstance(action, Message) else Message("assistant", action)
