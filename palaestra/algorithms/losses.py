@@ -1,0 +1,129 @@
+"""Losses: pure functions over [B, T] tensors with an action mask.
+
+A policy loss is per token; `token_weights` says how tokens are averaged. The weights are computed once over the whole
+optimiser batch, so the loss is `(weights * per_token).sum()` and its gradient is the same however the batch is cut
+into micro-batches.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Aggregation = Literal["token_mean", "sequence_mean", "constant", "turn_mean"]
+KLEstimator = Literal["k1", "k2", "k3"]
+
+LOG_RATIO_LIMIT = 20.0  # e^20 is far outside any clip range and still finite in float32
+K3_LIMIT = 10.0
+
+
+def log_ratio(log_prob: Tensor, old_log_prob: Tensor) -> Tensor:
+    """Log of the importance ratio per token, clamped to +-20 so that its exponential stays finite."""
+    return (log_prob - old_log_prob).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
+
+
+def clipped_policy_loss(
+    log_prob: Tensor,
+    old_log_prob: Tensor,
+    advantage: Tensor,
+    *,
+    clip_low: float = 0.2,
+    clip_high: float = 0.2,
+    dual_clip: float | None = None,
+) -> Tensor:
+    """PPO's clipped surrogate per token: -min(w A, clip(w, 1-low, 1+high) A).
+
+    Args:
+        log_prob: Under the policy being trained, with gradient; any shape.
+        old_log_prob: Under the policy at the start of the update.
+        advantage: Per token.
+        clip_low: How far below 1 the ratio may fall.
+        clip_high: How far above 1 it may rise; larger than `clip_low` is DAPO's "clip higher".
+        dual_clip: Upper bound on the loss of tokens with negative advantage, in units of |A|; None is off, 3 is usual.
+
+    Returns:
+        Loss per token, same shape; gradient exactly 0 where the clip holds.
+
+    Source: Schulman et al. 2017 (arXiv:1707.06347), equation 7; Yu et al. 2025 (arXiv:2503.14476); Ye et al. 2020
+        (arXiv:1912.09729) for the dual clip.
+    """
+    ratio = log_ratio(log_prob, old_log_prob).exp()
+    loss = -torch.minimum(ratio * advantage, ratio.clamp(1.0 - clip_low, 1.0 + clip_high) * advantage)
+    if dual_clip is not None:
+        loss = torch.where(advantage < 0, torch.minimum(loss, -dual_clip * advantage), loss)
+    return loss
+
+
+def kl_estimate(log_prob: Tensor, ref_log_prob: Tensor, kind: KLEstimator = "k3") -> Tensor:
+    """Per-token estimate of KL(policy || reference) from a token that the policy sampled.
+
+    With d = ref - log_prob: k1 = -d (unbiased, may be negative), k2 = d²/2, k3 = e^d - d - 1 (unbiased, never
+    negative; clamped to 10).
+
+    Source: Schulman 2020, "Approximating KL divergence"; k3 as loss term: arXiv:2402.03300, equation 4.
+    """
+    d = ref_log_prob - log_prob
+    if kind == "k1":
+        return -d
+    if kind == "k2":
+        return 0.5 * d.square()
+    d = d.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
+    return (d.exp() - d - 1.0).clamp(max=K3_LIMIT)
+
+
+def entropy(logits: Tensor) -> Tensor:
+    """Entropy in nats of the categorical distribution in the last dimension."""
+    log_probs = logits.float().log_softmax(dim=-1)
+    return -(log_probs.exp() * log_probs).sum(dim=-1)
+
+
+def token_weights(
+    action_mask: Tensor,
+    episode_index: Tensor,
+    aggregation: Aggregation,
+    *,
+    turn_index: Tensor | None = None,
+    constant_length: int | None = None,
+) -> Tensor:
+    """Weight of each token in the loss of an optimiser batch.
+
+    | name | loss | origin |
+    |---|---|---|
+    | `token_mean` | sum over tokens / number of tokens | DAPO |
+    | `sequence_mean` | mean over episodes of (sum over tokens / their number) | GRPO |
+    | `constant` | sum over tokens / (episodes * constant_length) | Dr.GRPO |
+    | `turn_mean` | mean over turns of (sum over tokens of the turn / their number) | turn-level methods |
+
+    Args:
+        action_mask: bool [B, T].
+        episode_index: int64 [B]; the rows of one episode count as one sequence.
+        aggregation: How to average.
+        turn_index: int64 [B, T], needed by "turn_mean".
+        constant_length: Tokens, needed by "constant".
+
+    Returns:
+        float32 [B, T], 0 outside the mask. Episodes without action tokens count nowhere.
+    """
+    mask = action_mask.float()
+    if not bool(action_mask.any()):
+        return mask
+    if aggregation == "token_mean":
+        return mask / mask.sum()
+    _, episode = torch.unique(episode_index, return_inverse=True)
+    tokens = torch.zeros(int(episode.max()) + 1).index_add_(0, episode, mask.sum(dim=1))
+    num_episodes = (tokens > 0).sum()
+    if aggregation == "sequence_mean":
+        return mask / (tokens[episode].clamp(min=1.0) * num_episodes).unsqueeze(1)
+    if aggregation == "constant":
+        if constant_length is None or constant_length < 1:
+            raise ValueError(f"constant_length is {constant_length}; aggregation 'constant' needs at least 1 token.")
+        return mask / (num_episodes * constant_length)
+    if turn_index is None:
+        raise ValueError("Aggregation 'turn_mean' needs turn_index [B, T]; the batch carries it.")
+    # number the turns of all episodes consecutively; a turn lies in one segment, but numbering by episode is as easy
+    key = episode.unsqueeze(1) * (int(turn_index.max()) + 2) + turn_index + 1
+    _, turn = torch.unique(key, return_inverse=True)
+    sizes = torch.zeros(int(turn.max()) + 1).index_add_(0, turn.flatten(), mask.flatten())
+    return mask / (sizes[turn].clamp(min=1.0) * (sizes > 0).sum())
