@@ -1,0 +1,80 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from palaestra.agents.context import ContextPolicy, estimate_tokens
+from palaestra.errors import ConfigError, ModelError
+from palaestra.types import Message
+
+
+def dialogue(turns: int, length: int = 100) -> list[Message]:
+    messages = [Message("system", "rules"), Message("user", "first")]
+    for turn in range(turns):
+        messages.append(Message("assistant", f"action {turn}"))
+        messages.append(Message("user", f"{turn} " + "x" * length))
+    return messages
+
+
+def count_chars(messages):
+    return sum(len(message.content) for message in messages)
+
+
+def test_a_dialogue_that_fits_is_sent_as_it_is():
+    messages = dialogue(3)
+    assert ContextPolicy(max_tokens=10_000).fit(messages) == tuple(messages)
+    assert ContextPolicy().fit(messages) == tuple(messages)
+
+
+def test_oldest_turns_go_first_and_the_opening_stays():
+    fitted = ContextPolicy(max_tokens=400).fit(dialogue(6), count_chars)
+    assert fitted[0].content == "rules"
+    assert fitted[1].content.startswith("first")
+    assert "3 earlier turns left out" in fitted[1].content
+    assert fitted[-1].content.startswith("5 ")
+    assert [message.role for message in fitted] == ["system", "user", *["assistant", "user"] * 3]
+
+
+def test_observations_are_elided_before_turns_are_dropped():
+    policy = ContextPolicy(max_tokens=1_500, strategy="elide_observations", keep_chars=20)
+    fitted = policy.fit(dialogue(6, length=500), count_chars)
+    assert len(fitted) == len(dialogue(6))
+    assert "characters left out" in fitted[3].content
+    assert fitted[-1] == dialogue(6, length=500)[-1]
+
+
+def test_keep_fails_as_a_model_error_with_the_next_move():
+    with pytest.raises(ModelError, match="raise max_tokens"):
+        ContextPolicy(max_tokens=10, strategy="keep").fit(dialogue(6), count_chars)
+
+
+def test_last_turns_are_never_dropped():
+    with pytest.raises(ModelError, match="cannot be cut to 5"):
+        ContextPolicy(max_tokens=5).fit(dialogue(6), count_chars)
+
+
+@pytest.mark.parametrize("bad", [{"strategy": "forget"}, {"max_tokens": 0}, {"keep_turns": 0}, {"keep_chars": -1}])
+def test_wrong_values_are_refused(bad):
+    with pytest.raises(ConfigError):
+        ContextPolicy(**bad)
+
+
+@given(
+    turns=st.integers(0, 12),
+    length=st.integers(0, 600),
+    limit=st.integers(1, 3_000),
+    strategy=st.sampled_from(["drop_oldest", "elide_observations"]),
+)
+def test_what_is_sent_fits_and_ends_with_the_same_message(turns, length, limit, strategy):
+    messages = dialogue(turns, length)
+    try:
+        fitted = ContextPolicy(max_tokens=limit, strategy=strategy).fit(messages, count_chars)
+    except ModelError:
+        return
+    assert count_chars(fitted) <= limit
+    if turns:
+        assert fitted[-1] == messages[-1]
+    assert fitted[0] == messages[0]
+
+
+def test_estimate_grows_with_text():
+    assert estimate_tokens(dialogue(2)) < estimate_tokens(dialogue(3))

@@ -1,0 +1,129 @@
+import pytest
+
+from palaestra.agents.context import ContextPolicy
+from palaestra.agents.core import Generation, Sampling, Tokens
+from palaestra.agents.llm import LLMAgent
+from palaestra.errors import EpisodeStateError
+from palaestra.types import Message, ToolCall, ToolResult, Usage
+
+TOOLS = ({"type": "function", "function": {"name": "look", "description": "Look.", "parameters": {"type": "object"}}},)
+
+
+class Parrot:
+    """Answers with prepared messages and keeps the requests."""
+
+    name = "parrot"
+
+    def __init__(self, *answers: Message, tokens=()):
+        self.answers, self.tokens, self.requests, self.closed = list(answers), list(tokens), [], False
+
+    async def generate(self, request):
+        self.requests.append(request)
+        index = len(self.requests) - 1
+        tokens = self.tokens[index] if self.tokens else None
+        usage = Usage(calls=1, prompt_tokens=10, completion_tokens=2)
+        return Generation(self.answers[index % len(self.answers)], usage=usage, tokens=tokens)
+
+    async def aclose(self):
+        self.closed = True
+
+
+async def test_the_dialogue_opens_with_instructions_and_form_and_grows_by_turns():
+    backend = Parrot(Message("assistant", "Thought: a\nAction: go"))
+    agent = LLMAgent(backend, format="react", system_prompt="You are careful.")
+    agent.reset({"instructions": "Rules.", "tools": []}, session="e1")
+    first = await agent.aact("start", {})
+    await agent.aact("next", {})
+    system, *rest = backend.requests[1].messages
+    assert system.role == "system"
+    assert system.content.startswith("You are careful.\n\nRules.")
+    assert [m.role for m in rest] == ["user", "assistant", "user"]
+    assert rest[1].content == "Thought: a\nAction: go"
+    assert first.content == "go"
+    assert backend.requests[1].session == "e1"
+
+
+async def test_instructions_may_go_into_the_first_user_message():
+    backend = Parrot(Message("assistant", "go"))
+    agent = LLMAgent(backend, format="text", instructions_as="user")
+    agent.reset({"instructions": "Rules."})
+    await agent.aact("start", {})
+    await agent.aact("on", {})
+    assert [m.role for m in backend.requests[1].messages] == ["user", "assistant", "user"]
+    assert backend.requests[0].messages[0].content == "Rules.\n\nstart"
+    assert backend.requests[1].messages[-1].content == "on"
+
+
+async def test_native_tools_travel_as_schemas_and_results_as_tool_messages():
+    backend = Parrot(Message("assistant", "", (ToolCall("look", {}),)))
+    agent = LLMAgent(backend)
+    agent.reset({"instructions": "", "tools": list(TOOLS)})
+    played = await agent.aact("start", {})
+    await agent.aact("a door", {"tool_results": [ToolResult("look", "a door", call_id=played.tool_calls[0].id)]})
+    assert backend.requests[0].tools == TOOLS
+    last = backend.requests[1].messages[-1]
+    assert (last.role, last.content, last.tool_call_id) == ("tool", "a door", played.tool_calls[0].id)
+
+
+async def test_seeds_differ_by_turn_and_episode_and_repeat():
+    async def seeds(session):
+        backend = Parrot(Message("assistant", "go"))
+        agent = LLMAgent(backend, format="text", sampling=Sampling(seed=7))
+        agent.reset({}, session=session)
+        for _ in range(3):
+            await agent.aact("x", {})
+        return [request.sampling.seed for request in backend.requests]
+
+    assert await seeds("a") == await seeds("a")
+    assert len(set(await seeds("a") + await seeds("b"))) == 6
+
+
+async def test_usage_and_tokens_are_recorded_per_episode():
+    tokens = [Tokens((1, 2), (3,), (-0.5,)), Tokens((1, 2, 3, 4), (5, 6), (-0.1, -0.2))]
+    agent = LLMAgent(Parrot(Message("assistant", "go"), tokens=tokens), format="text")
+    agent.reset({})
+    await agent.aact("x", {})
+    await agent.aact("y", {})
+    record = agent.record()
+    assert record.usage.calls == 2
+    assert record.usage.prompt_tokens == 20
+    (segment,) = record.segments
+    assert segment.ids == (1, 2, 3, 4, 5, 6)
+    assert segment.action == (False, False, True, False, True, True)
+    agent.reset({})
+    assert agent.record().usage == Usage()
+    assert agent.record().segments == ()
+
+
+async def test_the_context_policy_cuts_what_is_sent_but_not_what_is_kept():
+    backend = Parrot(Message("assistant", "go"))
+    agent = LLMAgent(backend, format="text", context=ContextPolicy(max_tokens=60, keep_turns=1))
+    agent.reset({"instructions": "Rules."})
+    for turn in range(6):
+        await agent.aact(f"{turn} " + "words " * 8, {})
+    assert "earlier turns left out" in backend.requests[-1].messages[1].content
+    assert len(backend.requests[-1].messages) < 12
+
+
+async def test_forks_do_not_share_a_dialogue():
+    backend = Parrot(Message("assistant", "go"))
+    agent = LLMAgent(backend, format="text")
+    agent.reset({"instructions": "A"})
+    twin = agent.fork()
+    twin.reset({"instructions": "B"})
+    await agent.aact("x", {})
+    await twin.aact("y", {})
+    assert [m.content for m in backend.requests[1].messages] == ["B", "y"]
+    await agent.aclose()
+    assert backend.closed
+
+
+async def test_acting_before_reset_is_a_clear_error():
+    with pytest.raises(EpisodeStateError, match="before reset"):
+        await LLMAgent(Parrot(Message("assistant", "x"))).aact("x", {})
+
+
+def test_the_plain_twin_works_without_asyncio():
+    agent = LLMAgent(Parrot(Message("assistant", "go")), format="text")
+    agent.reset({})
+    assert agent.act("x", {}).content == "go"
