@@ -1,0 +1,321 @@
+"""Requests and answers as OpenAI chat-completions JSON, shared by every HTTP client.
+
+`request_body` turns a `Request` into the JSON to post, `read_generation` turns the JSON of the answer into a
+`Generation`. Nothing here touches the network, and nothing in an answer is trusted: every field is checked or ignored.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+from palaestra.agents.core import Generation, Request, Sampling, Tokens
+from palaestra.errors import ModelError
+from palaestra.types import Json, Message, ToolCall, Usage
+
+MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
+
+_UNREADABLE = "unreadable_call"  # stands for a call whose name could not be read: servers refuse an empty one
+_EXCERPT = 200  # characters of a server's answer shown in an error
+
+
+def request_body(
+    model: str,
+    request: Request,
+    *,
+    max_tokens_field: MaxTokensField = "max_tokens",
+    send_defaults: bool = True,
+    send_reasoning: bool = False,
+    return_tokens: bool = False,
+) -> dict[str, Json]:
+    """Build the JSON body of `POST /chat/completions`.
+
+    Args:
+        model: The server's name of the model.
+        request: What to ask.
+        max_tokens_field: Name under which the limit on new tokens is sent.
+        send_defaults: Send temperature 1 and top_p 1 too. Many servers fill in a model's own defaults for what is missing;
+            OpenAI's fills in 1 and refuses the fields for some models.
+        send_reasoning: Send the reasoning of earlier turns back as `reasoning_content`.
+        return_tokens: Ask for token ids and log-probs (vLLM's `return_token_ids`).
+
+    Returns:
+        A plain dict. `sampling.extra` is laid over it last; a None there takes a field out.
+    """
+    body: dict[str, Json] = {
+        "model": model,
+        "messages": [message_to_wire(message, send_reasoning=send_reasoning) for message in request.messages],
+    }
+    if request.tools:
+        body["tools"] = list(request.tools)
+    body.update(_sampling_fields(request.sampling, max_tokens_field, send_defaults))
+    if return_tokens:
+        body.update(logprobs=True, top_logprobs=0, return_token_ids=True)
+    for key, value in request.sampling.extra.items():
+        if value is None:
+            body.pop(key, None)
+        else:
+            body[key] = value
+    return body
+
+
+def message_to_wire(message: Message, *, send_reasoning: bool = False) -> dict[str, Json]:
+    """Return a message as the chat-completions API writes it.
+
+    Calls are sent as native ones if each has an id; calls without ids were read from text and go back as text.
+    """
+    data: dict[str, Json] = {"role": message.role, "content": clean_text(message.content)}
+    if message.role == "assistant":
+        if message.tool_calls and all(call.id for call in message.tool_calls):
+            data["tool_calls"] = [_call_to_wire(call) for call in message.tool_calls]
+        elif message.tool_calls or message.error:
+            data["content"] = clean_text(message.raw or _calls_as_text(message))
+        if send_reasoning and message.reasoning:
+            data["reasoning_content"] = clean_text(message.reasoning)
+    elif message.role == "tool":
+        data["tool_call_id"] = message.tool_call_id
+        if message.name:
+            data["name"] = message.name
+    return data
+
+
+def message_from_wire(data: Mapping[str, Json], *, id_prefix: str = "call") -> Message:
+    """Read one message of the chat-completions API.
+
+    Args:
+        data: The message as JSON.
+        id_prefix: Calls that come without an id, or with the id of another call of the message, are numbered after it.
+
+    Raises:
+        ModelError: If the message has not the shape of one.
+    """
+    role = data.get("role") or "assistant"
+    if role not in ("system", "user", "assistant", "tool"):
+        raise ModelError(f"The server answered with a message of role {role!r}; expected 'assistant'.")
+    reasoning = data.get("reasoning_content") or data.get("reasoning")
+    return Message(
+        role=role,
+        content=_text(data.get("content")) or _text(data.get("refusal")),
+        tool_calls=_calls_from_wire(data.get("tool_calls"), id_prefix),
+        tool_call_id=_text(data.get("tool_call_id")),
+        name=_text(data.get("name")),
+        reasoning=reasoning if isinstance(reasoning, str) else "",
+    )
+
+
+def read_generation(data: Json, request: Request, *, return_tokens: bool = False) -> Generation:
+    """Read the JSON that answers a chat completion.
+
+    Args:
+        data: The decoded body.
+        request: What was asked; a Hermes-tagged answer is read as calls only if tools were offered.
+        return_tokens: Insist on token ids and log-probs.
+
+    Raises:
+        ModelError: If there is no answer in `data`: an error object, no choices, a wrong shape, or no tokens where
+            they were asked for.
+    """
+    if not isinstance(data, Mapping):
+        raise ModelError(f"The server answered with JSON that is no object: {excerpt(data)}", retryable=True)
+    choices = data.get("choices")
+    if not choices and data.get("error"):
+        raise ModelError(f"The server answered with an error: {excerpt(data['error'])}", retryable=True)
+    if not isinstance(choices, Sequence) or isinstance(choices, str) or not choices:
+        raise ModelError(f"The server's answer holds no choices: {excerpt(data)}", retryable=True)
+    choice = choices[0]
+    if not isinstance(choice, Mapping) or not isinstance(choice.get("message"), Mapping):
+        raise ModelError(f"The server's first choice holds no message: {excerpt(choice)}", retryable=True)
+    prefix = f"call_{len(request.messages)}"
+    message = message_from_wire(choice["message"], id_prefix=prefix)
+    finish_reason = _text(choice.get("finish_reason")) or ("tool_calls" if message.tool_calls else "stop")
+    if request.tools and not message.tool_calls and "<tool_call>" in message.content:
+        message = _with_tagged_calls(message, prefix)
+        finish_reason = "tool_calls" if message.tool_calls and finish_reason == "stop" else finish_reason
+    return Generation(
+        message=message,
+        finish_reason=finish_reason,
+        usage=_usage(data.get("usage")),
+        tokens=_tokens(data, choice, finish_reason) if return_tokens else None,
+    )
+
+
+def excerpt(value: object) -> str:
+    """Return the beginning of a server's answer, on one line, for an error message."""
+    if isinstance(value, bytes):
+        value = value[: 4 * _EXCERPT].decode("utf-8", "replace")
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    text = " ".join(text[: 4 * _EXCERPT].split())
+    return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "..."
+
+
+def clean_text(text: str) -> str:
+    """Return `text` with lone surrogates replaced, as UTF-8 cannot carry them."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    return text
+
+
+def _sampling_fields(sampling: Sampling, max_tokens_field: MaxTokensField, send_defaults: bool) -> dict[str, Json]:
+    """Return the fields of the body that say how to write."""
+    fields: dict[str, Json] = {}
+    if send_defaults or sampling.temperature != 1.0:
+        fields["temperature"] = sampling.temperature
+    if send_defaults or sampling.top_p != 1.0:
+        fields["top_p"] = sampling.top_p
+    if sampling.max_tokens is not None:
+        fields[max_tokens_field] = sampling.max_tokens
+    if sampling.stop:
+        fields["stop"] = [clean_text(text) for text in sampling.stop]
+    if sampling.seed is not None:
+        fields["seed"] = sampling.seed
+    return fields
+
+
+def _call_to_wire(call: ToolCall) -> dict[str, Json]:
+    """Return one call; arguments are always the text of a JSON value."""
+    arguments = call.arguments
+    if not isinstance(arguments, str):
+        text = json.dumps(dict(arguments), ensure_ascii=False)
+    elif isinstance(_parse(arguments), (list, int, float)):
+        text = arguments
+    else:
+        # Several servers parse the arguments of earlier calls and refuse the whole dialogue if they cannot, so that
+        # one slip of the model would end the episode: what is no JSON travels as a JSON string.
+        text = json.dumps(arguments, ensure_ascii=False)
+    name = call.name or _UNREADABLE
+    return {"id": call.id, "type": "function", "function": {"name": name, "arguments": clean_text(text)}}
+
+
+def _calls_from_wire(calls: Json, id_prefix: str) -> tuple[ToolCall, ...]:
+    """Read the native calls of a message."""
+    if not calls:
+        return ()
+    if not isinstance(calls, Sequence) or isinstance(calls, str):
+        raise ModelError(f"The server's tool_calls are no list: {excerpt(calls)}", retryable=True)
+    read: list[ToolCall] = []
+    seen: set[str] = set()
+    for index, call in enumerate(calls):
+        function = call.get("function") if isinstance(call, Mapping) else None
+        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+            raise ModelError(f"The server's tool call {index} has no function name: {excerpt(call)}", retryable=True)
+        identifier = call.get("id")
+        if not isinstance(identifier, str) or not identifier or identifier in seen:
+            identifier = f"{id_prefix}_{index}"
+        seen.add(identifier)
+        read.append(ToolCall(function["name"], read_arguments(function.get("arguments")), identifier))
+    return tuple(read)
+
+
+def read_arguments(arguments: Json) -> Mapping[str, Json] | str:
+    """Return the arguments of a call as a dict, or as the raw text if they are not a JSON object."""
+    if isinstance(arguments, Mapping):
+        return dict(arguments)
+    if arguments is None or arguments == "":
+        return {}
+    if not isinstance(arguments, str):
+        return json.dumps(arguments, ensure_ascii=False)
+    value = _parse(arguments)
+    return value if isinstance(value, dict) else arguments
+
+
+def _parse(text: str) -> Json:
+    """Return the JSON value in `text`, or None if there is none."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _refuse_constant(name: str) -> Json:
+    """NaN and the infinities are no JSON."""
+    raise ValueError(f"{name} is no JSON value")
+
+
+def _calls_as_text(message: Message) -> str:
+    """Return a message whose calls have no ids in the canonical text form."""
+    from palaestra.envs.tool_calls import format_message
+
+    return format_message(replace(message, reasoning=""))
+
+
+def _with_tagged_calls(message: Message, prefix: str) -> Message:
+    """Read Hermes tags that a server without tool support left in the content."""
+    from palaestra.envs.tool_calls import ensure_call_ids, parse_message
+
+    parsed = parse_message(message.content, lenient=True)
+    if not parsed.tool_calls:
+        return message
+    read = replace(parsed, reasoning=message.reasoning or parsed.reasoning, raw=message.content)
+    return ensure_call_ids(read, prefix)
+
+
+def _text(value: Json) -> str:
+    """Return a text field: a string, the texts of a list of parts, or nothing."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        parts = (part.get("text") for part in value if isinstance(part, Mapping))
+        return "".join(part for part in parts if isinstance(part, str))
+    return ""
+
+
+def _usage(data: Json) -> Usage:
+    """Read the usage block; what is missing or makes no sense counts as 0."""
+    if not isinstance(data, Mapping):
+        return Usage(calls=1)
+    details = data.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, Mapping) else data.get("prompt_cache_hit_tokens")
+    prompt = _count(data.get("prompt_tokens"))
+    return Usage(
+        calls=1,
+        prompt_tokens=prompt,
+        cached_tokens=min(_count(cached), prompt),
+        completion_tokens=_count(data.get("completion_tokens")),
+    )
+
+
+def _count(value: Json) -> int:
+    """Return a token count, or 0 for anything that is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _tokens(data: Mapping[str, Json], choice: Mapping[str, Json], finish_reason: str) -> Tokens:
+    """Read token ids and log-probs as vLLM reports them."""
+    prompt = data.get("prompt_token_ids") or choice.get("prompt_token_ids")
+    completion = choice.get("token_ids")
+    logprobs = choice.get("logprobs")
+    content = logprobs.get("content") if isinstance(logprobs, Mapping) else None
+    if not _is_ids(prompt) or not _is_ids(completion) or not isinstance(content, list):
+        raise ModelError(
+            "The server reports no token ids and log-probs, which return_tokens=True asks for. Text alone serves for "
+            "evaluation, not for policy gradients: use a vLLM server (return_token_ids) or a local model (hf:PATH)."
+        )
+    log_probs = [_log_prob(item) for item in content]
+    if len(log_probs) != len(completion):
+        raise ModelError(f"The server sent {len(completion)} token ids but {len(log_probs)} log-probs; expected one each.")
+    stop: Literal["eos", "length", "stop_string"] = "eos"
+    if finish_reason == "length":
+        stop = "length"
+    elif isinstance(choice.get("stop_reason"), str):  # vLLM: the stop text; None after the end token, an id for others
+        stop = "stop_string"
+    return Tokens(tuple(prompt), tuple(completion), tuple(log_probs), stop=stop)
+
+
+def _is_ids(value: Any) -> bool:
+    """Tell whether `value` is a list of token ids."""
+    return isinstance(value, list) and all(isinstance(item, int) and item >= 0 for item in value)
+
+
+def _log_prob(item: Json) -> float:
+    """Return one finite log-prob."""
+    value = item.get("logprob") if isinstance(item, Mapping) else None
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ModelError(f"The server sent {excerpt(item)} where a finite log-prob was expected.")
+    return float(value)
