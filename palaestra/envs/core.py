@@ -24,6 +24,15 @@ from palaestra.types import Json, Message, StopReason, ToolResult
 
 SNAPSHOT_VERSION = 1
 
+_QUIET_INFO: dict[str, Any] = {
+    "score": 0.0,
+    "success": False,
+    "stop_reason": "",
+    "reward_parts": None,
+    "tool_results": (),
+    "action_error": "",
+}
+
 
 class World(Protocol):
     """What every world can do: its state copies, compares and travels as JSON."""
@@ -183,35 +192,36 @@ class TextEnv(gymnasium.Env[str, "str | Message"]):
             raise EpisodeStateError(
                 "step() was called before reset()." if self.task is None else "This episode is over; call reset()."
             )
-        problem = self._unusable(action)
-        turn = self._act(action) if problem is None else Turn(problem, action_error=problem)
-        self._num_turns += 1
+        if type(action) is str and len(action) <= MAX_ACTION_CHARS and action.isascii():  # nearly always: the short way
+            turn = self._act(action)
+        else:
+            problem = self._unusable(action)
+            turn = self._act(action) if problem is None else Turn(problem, action_error=problem)
         self._last_action = action
+        self._observation = observation = turn.observation
+        self._success = success = turn.success
         reward = turn.reward
-        self._score = score = self._score + reward if turn.score is None else turn.score
-        self._success = turn.success
+        score = turn.score
+        if score is None:
+            score = self._score + reward
+        self._score = score
+        self._num_turns = num_turns = self._num_turns + 1
         terminated = turn.terminated
-        truncated = not terminated and self._num_turns >= self._limit
-        stop_reason = turn.stop_reason
+        truncated = num_turns >= self._limit and not terminated
+
+        info = _QUIET_INFO.copy()  # copying a dict and setting what differs takes half the time of building one
+        info["score"] = score
+        info["reward_parts"] = turn.reward_parts or {"task": reward}
+        if success:
+            info["success"] = True
+        if turn.tool_results:
+            info["tool_results"] = turn.tool_results
+        if turn.action_error:
+            info["action_error"] = turn.action_error
         if terminated or truncated:
             self._playing = False
-            if not stop_reason:
-                stop_reason = "max_rounds" if truncated else "success" if turn.success else "failure"
-        self._observation = turn.observation
-        return (
-            turn.observation,
-            reward,
-            terminated,
-            truncated,
-            {
-                "score": score,
-                "success": turn.success,
-                "stop_reason": stop_reason,
-                "reward_parts": {"task": reward} if turn.reward_parts is None else turn.reward_parts,
-                "tool_results": turn.tool_results,
-                "action_error": turn.action_error,
-            },
-        )
+            info["stop_reason"] = turn.stop_reason or ("max_rounds" if truncated else "success" if success else "failure")
+        return observation, reward, terminated, truncated, info
 
     def render(self) -> str | None:
         """Return the present turn as a readable text if `render_mode` is "ansi"."""
