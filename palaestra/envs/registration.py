@@ -65,7 +65,11 @@ def _register(env_id: str, entry_point: str, **kwargs: Any) -> None:
     """Register one environment with the fast vector environment for text, unless it is there already."""
     if env_id not in registry:
         gymnasium.register(
-            env_id, entry_point=entry_point, vector_entry_point=f"palaestra.envs.vector:{env_id}", kwargs=kwargs
+            env_id,
+            entry_point=entry_point,
+            vector_entry_point=f"palaestra.envs.vector:{env_id}",
+            order_enforce=False,  # TextEnv checks the order itself, with better messages and one call less per step
+            kwargs=kwargs,
         )
 
 
