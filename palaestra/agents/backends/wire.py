@@ -10,15 +10,16 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from palaestra.agents.core import Generation, Request, Sampling, Tokens
 from palaestra.errors import ModelError
-from palaestra.types import Json, Message, ToolCall, Usage
+from palaestra.types import Json, Message, Role, ToolCall, Usage
 
 MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
 
 _UNREADABLE = "unreadable_call"  # stands for a call whose name could not be read: servers refuse an empty one
+_ROLES: dict[str, Role] = {"system": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
 _EXCERPT = 200  # characters of a server's answer shown in an error
 
 
@@ -92,9 +93,9 @@ def message_from_wire(data: Mapping[str, Json], *, id_prefix: str = "call") -> M
     Raises:
         ModelError: If the message has not the shape of one.
     """
-    role = data.get("role") or "assistant"
-    if role not in ("system", "user", "assistant", "tool"):
-        raise ModelError(f"The server answered with a message of role {role!r}; expected 'assistant'.")
+    role: Role | None = _ROLES.get(str(data.get("role") or "assistant"))
+    if role is None:
+        raise ModelError(f"The server sent a message of role {data['role']!r}; expected one of {', '.join(_ROLES)}.")
     reasoning = data.get("reasoning_content") or data.get("reasoning")
     return Message(
         role=role,
@@ -102,7 +103,7 @@ def message_from_wire(data: Mapping[str, Json], *, id_prefix: str = "call") -> M
         tool_calls=_calls_from_wire(data.get("tool_calls"), id_prefix),
         tool_call_id=_text(data.get("tool_call_id")),
         name=_text(data.get("name")),
-        reasoning=reasoning if isinstance(reasoning, str) else "",
+        reasoning=_text(reasoning),
     )
 
 
@@ -258,12 +259,10 @@ def _with_tagged_calls(message: Message, prefix: str) -> Message:
 
 def _text(value: Json) -> str:
     """Return a text field: a string, the texts of a list of parts, or nothing."""
-    if isinstance(value, str):
-        return value
     if isinstance(value, list):
         parts = (part.get("text") for part in value if isinstance(part, Mapping))
-        return "".join(part for part in parts if isinstance(part, str))
-    return ""
+        value = "".join(part for part in parts if isinstance(part, str))
+    return clean_text(value) if isinstance(value, str) else ""
 
 
 def _usage(data: Json) -> Usage:
@@ -308,7 +307,7 @@ def _tokens(data: Mapping[str, Json], choice: Mapping[str, Json], finish_reason:
     return Tokens(tuple(prompt), tuple(completion), tuple(log_probs), stop=stop)
 
 
-def _is_ids(value: Any) -> bool:
+def _is_ids(value: Any) -> TypeGuard[list[int]]:
     """Tell whether `value` is a list of token ids."""
     return isinstance(value, list) and all(isinstance(item, int) and item >= 0 for item in value)
 

@@ -1,0 +1,123 @@
+"""Chat completions over aiohttp: the lean client for volume.
+
+The `openai` SDK spends milliseconds of CPU on a call, which at hundreds of requests in flight is the limit of a whole
+run. This client posts the same JSON to the same endpoints and reads the same answers (`wire.py`) with little more than
+what the HTTP library itself needs. It never retries: `reliable.py` does that once, around every backend.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from palaestra.agents.backends.endpoint import Endpoint
+from palaestra.agents.backends.per_loop import PerLoop
+from palaestra.agents.core import Generation, Request
+from palaestra.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    import aiohttp
+
+
+class FastHTTPBackend:
+    """An OpenAI-compatible endpoint behind aiohttp.
+
+    Attributes:
+        name: Shown in reports.
+        endpoint: Address, key and limits.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        """Nothing is connected yet.
+
+        Raises:
+            MissingExtraError: If aiohttp is not installed.
+        """
+        try:
+            import aiohttp
+        except ImportError:
+            raise MissingExtraError("The aiohttp client", "llm") from None
+        self.name = endpoint.name
+        self.endpoint = endpoint
+        self._http = aiohttp
+        self._encode = _encoder()
+        self._url = endpoint.url
+        self._headers = {"Content-Type": "application/json", "Accept": "application/json", **endpoint.headers}
+        if endpoint.api_key:
+            self._headers["Authorization"] = f"Bearer {endpoint.api_key}"
+        self._timeout = aiohttp.ClientTimeout(
+            total=endpoint.timeout_s, sock_connect=endpoint.connect_timeout_s, sock_read=endpoint.read_timeout_s
+        )
+        self._sessions: PerLoop[aiohttp.ClientSession] = PerLoop(self._open, _close)
+
+    async def generate(self, request: Request) -> Generation:
+        """Post one request.
+
+        Raises:
+            ModelError: If the server cannot be reached, is too slow, refuses, or answers with no chat completion.
+        """
+        endpoint = self.endpoint
+        payload = self._encode(endpoint.body(request))
+        session = await self._sessions.get()
+        started = time.perf_counter()
+        try:
+            async with session.post(self._url, data=payload) as response:
+                body = await self._read(response)
+                if response.status != 200:
+                    endpoint.fail(response.status, response.headers, body)
+        except self._http.ConnectionTimeoutError:
+            raise endpoint.timed_out("accept a connection", endpoint.connect_timeout_s) from None
+        except self._http.SocketTimeoutError:
+            raise endpoint.timed_out("send anything", endpoint.read_timeout_s) from None
+        except TimeoutError:
+            raise endpoint.timed_out("answer in full", endpoint.timeout_s) from None
+        except (self._http.ClientError, OSError) as error:
+            raise endpoint.unreachable(error) from error
+        generation = endpoint.read(body, request)
+        return replace(generation, usage=replace(generation.usage, model_s=time.perf_counter() - started))
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._sessions.aclose()
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        """Read a body, decompressed, up to the limit."""
+        limit = self.endpoint.max_response_bytes
+        body = await response.content.readany()
+        if response.content.at_eof() and len(body) <= limit:
+            return body
+        pieces, size = [body], len(body)
+        while size <= limit:
+            if not (piece := await response.content.readany()):
+                return b"".join(pieces)
+            pieces.append(piece)
+            size += len(piece)
+        response.close()  # the rest of the body would have to be read before the connection could serve again
+        raise self.endpoint.too_large(size)
+
+    def _open(self) -> aiohttp.ClientSession:
+        """Make a session on the running loop."""
+        connector = self._http.TCPConnector(limit=self.endpoint.max_connections, ttl_dns_cache=300, keepalive_timeout=30.0)
+        return self._http.ClientSession(
+            connector=connector, headers=self._headers, timeout=self._timeout, cookie_jar=self._http.DummyCookieJar()
+        )
+
+
+def _encoder() -> Callable[[Any], bytes]:
+    """Return what turns a body into JSON bytes: orjson where it is installed anyway, else the standard library."""
+    try:
+        encode: Callable[[Any], bytes] = import_module("orjson").dumps
+    except ImportError:
+        return lambda body: json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    return encode
+
+
+async def _close(session: aiohttp.ClientSession) -> None:
+    """Close a session and let its sockets go."""
+    await session.close()
+    await asyncio.sleep(0)  # the transports finish closing in the loop's next round
