@@ -1,0 +1,1 @@
+"""TextCraft: craft a goal item from a list of recipes, by text commands."""

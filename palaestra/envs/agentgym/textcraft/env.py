@@ -1,0 +1,308 @@
+"""The Gymnasium face of TextCraft."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from palaestra.envs.agentgym.textcraft import tools as textcraft_tools
+from palaestra.envs.agentgym.textcraft.planner import Planner
+from palaestra.envs.agentgym.textcraft.procedural import ProceduralWorlds, Vocabulary
+from palaestra.envs.agentgym.textcraft.recipes import RecipeBook, builtin_book, load_book
+from palaestra.envs.agentgym.textcraft.tasks import BookTasks, ListedTasks, draw_commands, variant_generator
+from palaestra.envs.agentgym.textcraft.world import TextCraftWorld
+from palaestra.envs.core import TextEnv, Turn
+from palaestra.envs.tasks import Task, TaskSet
+from palaestra.errors import ConfigError, UsageError, unknown_name
+from palaestra.types import Json, Message, ToolCall, ToolResult
+
+ActionFormat = Literal["text", "react"]
+ACTION_FORMATS = ("text", "react")
+
+_REACT_ACTION = re.compile(r"Action:\s*(.*?)(?=\n|$)", re.DOTALL)
+_REACT_DROPPED = re.compile(r"[^A-Za-z0-9, ]+")
+_SEVERAL_ACTIONS = "Error: Only one 'Action' is allowed per response. Please adjust your response."
+_PLAYED = "Not done: the goal was reached by an earlier call of this message."
+
+
+class TextCraftEnv(TextEnv):
+    """Craft a goal item from a list of recipes, by text commands.
+
+    ## Description
+    The first observation lists crafting commands, most of them useless, and names a goal item. The agent gets what no
+    recipe makes, crafts the parts bottom-up and finally the goal. Depth, the number of crafting levels, is the task
+    type ("depth-1" ...). A task of AgentGym (arXiv 2406.04151) and AgentGym-RL (arXiv 2509.08755), made for ADaPT
+    (arXiv 2311.05772).
+
+    ## Action
+    One command: `get N ITEM`, `craft N ITEM using N ITEM, N ITEM, ...` or `inventory`. The text before the first line
+    break counts, from its start; `N` before the crafted item may be anything, every ingredient needs its exact count.
+    A recipe's generic ingredient ("plank") stands for any one item of that kind ("oak plank"). With
+    `action_format="react"` the command is taken from the message's single `Action:` line, less every character that is
+    not a letter, digit, comma or space. An assistant `Message` may instead call the tools `craft`, `get` and
+    `inventory`, several at once; the same calls written as Hermes tags in plain text are understood.
+
+    ## Observation
+    First `Crafting commands:`, one command per line, an empty line and `Goal: craft NAME.`; then the reply to each
+    command: `Got N NAME`, `Crafted N ID`, `Inventory: [NAME] (N) ...`, or what was wrong (`Could not find ...`, `Wrong
+    item format: ...`, `Could not find enough items to craft ...`, `Could not find a valid recipe for ...`, `Could not
+    execute ...`). Replies of several tool calls come on lines of their own.
+
+    ## Reward
+    1 when the goal item is obtained, else 0. `score` is the same, `success` whether it is 1.
+
+    ## Termination and truncation
+    Terminated when the goal item is obtained, truncated after `max_turns` messages. A failed command costs a turn and
+    changes nothing.
+
+    ## Arguments
+    * `recipes`: None for the built-in book; "procedural" for a new small recipe world per task; or a path: a folder of
+      Minecraft recipe files, or a text file in the format of `data/workshop.txt`.
+    * `split`: "train" or "test". A goal belongs to one of them for ever. By default "train", or the split of the first of `tasks`.
+    * `max_turns`: 30 by default, as AgentGym-RL evaluates (AgentEvol: 20).
+    * `distractors`: most commands shown beside those the goal may need.
+    * `action_format`: "text" or "react".
+    * `tasks`: only these tasks: keys, `Task`s, or `{"goal": ID, "commands": LINES}`.
+    * For `recipes="procedural"` alone, see `ProceduralWorlds`: `depth`, `max_ingredients`, `max_count`, `max_yield`,
+      `branching`, `num_names`, `name_words`, `num_test_tasks`.
+    * `render_mode`: None or "ansi".
+
+    ## Ids
+    `palaestra/TextCraft-v0`. Task keys: `workshop:ladder` (command list drawn with the episode's seed),
+    `workshop:ladder#3` (always list number 3); procedural: `train/17`. Published integer ids depend on the directory
+    order of one machine and are not resolved; `tasks.task_from_observation` recovers the task from a published first
+    observation. The canonical order (depth, item id) is `env.unwrapped.book.goals`.
+
+    ## Data and licence
+    The built-in book is part of this package (Apache-2.0). The published tasks use the recipe files of Minecraft 1.16,
+    e.g. from AgentGym (MIT): pass their folder as `recipes`.
+
+    ## Version history
+    * v0: replies word for word as AgentGym's engine; mended: an ingredient listed twice cannot take more than is
+      carried, counts of 0 or above a million are not executed, looking at a goal's recipes does not change them.
+
+    Raises:
+        MissingDataError: If there is nothing to read at `recipes`.
+        ConfigError: If a recipe file or an argument cannot be understood.
+    """
+
+    def __init__(
+        self,
+        recipes: str | Path | None = None,
+        *,
+        split: str | None = None,
+        max_turns: int | None = 30,
+        distractors: int = 10,
+        action_format: ActionFormat = "text",
+        tasks: Iterable[str | Task | Mapping[str, Any]] | None = None,
+        render_mode: str | None = None,
+        **procedural: Any,
+    ) -> None:
+        """Load the recipes and make the tasks."""
+        if not isinstance(distractors, int) or isinstance(distractors, bool) or distractors < 0:
+            raise ConfigError(f"distractors is {distractors!r}; expected an integer of at least 0.")
+        if action_format not in ACTION_FORMATS:
+            raise unknown_name("action format", action_format, ACTION_FORMATS)
+        if recipes is not None and not isinstance(recipes, str | Path):
+            raise ConfigError(f"recipes is {recipes!r}; expected None, 'procedural' or a path.")
+        self.book: RecipeBook | None = None  # procedural tasks bring their own
+        task_set: TaskSet
+        if recipes == "procedural":
+            if tasks is not None:
+                raise ConfigError(
+                    "tasks=... goes with a recipe book; procedural tasks are chosen by reset(options={'task': KEY})."
+                )
+            worlds = ProceduralWorlds.from_options(procedural, distractors=distractors)
+            task_set = worlds.tasks()
+            sampler = CommandSampler.of_vocabulary(worlds.vocabulary, action_format)
+        else:
+            if procedural:
+                raise unknown_name("argument of TextCraft", sorted(procedural)[0], _ARGUMENTS, hint=_PROCEDURAL_HINT)
+            self.book = builtin_book() if recipes is None else load_book(recipes)
+            task_set = BookTasks(self.book) if tasks is None else ListedTasks(self.book, tasks)
+            sampler = CommandSampler.of_book(self.book, action_format)
+        if split is None:
+            split = "train" if tasks is None else task_set.splits[0]
+        super().__init__(task_set, split=split, max_turns=max_turns, sampler=sampler, render_mode=render_mode)
+        self.distractors = distractors
+        self.action_format = action_format
+        self._world: TextCraftWorld | None = None
+        self._planner: Planner | None = None
+
+    # -- the contract ---------------------------------------------------------------------------------------------
+
+    @property
+    def world(self) -> TextCraftWorld:
+        """The world of the present episode."""
+        if self._world is None:
+            raise UsageError("There is no world before reset(); call reset() first.")
+        return self._world
+
+    def instructions(self) -> str:
+        """Return the rules and the form of an action."""
+        return _prompt(self.action_format)
+
+    def tools(self) -> list[dict[str, Json]]:
+        """Return the schemas of `craft`, `get` and `inventory`."""
+        return textcraft_tools.schemas()
+
+    def expert(self) -> Iterator[str | Message]:
+        """Yield commands that obtain the goal, planned anew from what is carried; nothing if there is no plan."""
+        world = self.world
+        if self._planner is None or self._planner.book is not world.book:
+            self._planner = Planner(world.book)
+        while self._playing and (plan := self._planner.plan(world.goal, world.inventory)):
+            yield _with_thought(plan[0]) if self.action_format == "react" else plan[0]
+
+    def _begin(self, task: Task) -> str:
+        """Draw the command list and empty the inventory."""
+        book, goal = self._book_for(task), task.data["goal"]
+        if "commands" in task.data:
+            commands = task.data["commands"]
+        elif "variant" in task.data:
+            commands = draw_commands(book, goal, self.distractors, variant_generator(goal, task.data["variant"]))
+        else:
+            commands = draw_commands(book, goal, self.distractors, self.np_random)
+        self._world = TextCraftWorld(book, goal, commands)
+        return self._world.observation()
+
+    def _act(self, action: str | Message) -> Turn:
+        """Play a command, or the tool calls of a message."""
+        if isinstance(action, Message):
+            if action.tool_calls:
+                return self._act_calls(action.tool_calls)
+            action = action.content
+        if "<tool_call>" in action:
+            from palaestra.envs.tool_calls import parse_message
+
+            return self._act(parse_message(action))
+        if self.action_format == "react":
+            commands = _REACT_ACTION.findall(action)
+            if len(commands) > 1:
+                return Turn(_SEVERAL_ACTIONS, action_error=_SEVERAL_ACTIONS)
+            command = " ".join(_REACT_DROPPED.sub("", commands[0]).split()) if commands else ""
+        else:
+            command = action.strip()
+        text, is_error, is_solved = self._world.act(command)  # type: ignore[union-attr]  # reset() has been called
+        if is_error:
+            return Turn(text, action_error=text)
+        return Turn(text, 1.0, True, True) if is_solved else Turn(text)
+
+    def _act_calls(self, calls: Sequence[ToolCall]) -> Turn:
+        """Play tool calls one after the other, up to the one that reaches the goal."""
+        results: list[ToolResult] = []
+        is_solved = False
+        for call in calls:
+            if is_solved:
+                results.append(ToolResult(call.name, _PLAYED, "error", call.id))
+                continue
+            try:
+                reply = self.world.act(textcraft_tools.command_of(call))
+            except LookupError as error:
+                results.append(ToolResult(call.name, str(error.args[0]), "unknown_tool", call.id))
+            except ValueError as error:
+                results.append(ToolResult(call.name, str(error), "invalid_arguments", call.id))
+            else:
+                results.append(ToolResult(call.name, reply.text, "error" if reply.is_error else "ok", call.id))
+                is_solved = reply.is_solved
+        text = "\n".join(result.content for result in results)
+        nothing_done = all(result.status != "ok" for result in results)
+        return Turn(
+            text,
+            1.0 if is_solved else 0.0,
+            terminated=is_solved,
+            success=is_solved,
+            action_error=text if nothing_done else "",
+            tool_results=tuple(results),
+        )
+
+    def _save(self) -> Json:
+        """Return the state of the world."""
+        return self.world.to_json()
+
+    def _load(self, task: Task, state: Json) -> None:
+        """Set the world to a saved state."""
+        self._world = TextCraftWorld.from_json(state, self._book_for(task))
+
+    def _book_for(self, task: Task) -> RecipeBook:
+        """Return the recipes that hold in a task."""
+        book = ProceduralWorlds.book_of(task) if self.book is None else self.book
+        if "goal" not in task.data or task.data["goal"] not in book.items:
+            raise UsageError(
+                f"Task {task.key!r} has no goal that these recipes know ({task.data.get('goal')!r}); take tasks from "
+                f"env.unwrapped.tasks, or make one with tasks.explicit_task(book, goal, commands)."
+            )
+        return book
+
+
+@dataclass(frozen=True)
+class CommandSampler:
+    """Draws well-formed commands: a recipe line, a `get` of something gettable, or `inventory`.
+
+    Attributes:
+        lines: Crafting commands to draw from.
+        items: Names of items to get.
+        action_format: Form of the action.
+    """
+
+    lines: tuple[str, ...]
+    items: tuple[str, ...]
+    action_format: str = "text"
+
+    @classmethod
+    def of_book(cls, book: RecipeBook, action_format: str) -> CommandSampler:
+        """Draw from everything in a book."""
+        gettable = tuple(book.name(item) for item in sorted(book.items) if book.is_gettable(item))
+        return cls(tuple(book.line(recipe) for recipe in book.recipes), gettable, action_format)
+
+    @classmethod
+    def of_vocabulary(cls, vocabulary: Vocabulary, action_format: str) -> CommandSampler:
+        """Draw names from a vocabulary."""
+        return cls((), vocabulary.names, action_format)
+
+    def __call__(self, rng: np.random.Generator) -> str:
+        """Draw an action."""
+        choice = rng.random()
+        if choice < 0.1:
+            command = "inventory"
+        elif choice < 0.55:
+            command = f"get {rng.integers(1, 5)} {self._item(rng)}"
+        elif self.lines:
+            command = self.lines[rng.integers(len(self.lines))]
+        else:
+            inputs = ", ".join(f"{rng.integers(1, 4)} {self._item(rng)}" for _ in range(rng.integers(1, 3)))
+            command = f"craft 1 {self._item(rng)} using {inputs}"
+        return f"Action: {command}" if self.action_format == "react" else command
+
+    def _item(self, rng: np.random.Generator) -> str:
+        """Draw the name of an item."""
+        return self.items[rng.integers(len(self.items))]
+
+
+_PROCEDURAL_OPTIONS = tuple(ProceduralWorlds.option_names())
+_ARGUMENTS = ("recipes", "split", "max_turns", "distractors", "action_format", "tasks", "render_mode", *_PROCEDURAL_OPTIONS)
+_PROCEDURAL_HINT = f"With recipes='procedural' there are also {', '.join(_PROCEDURAL_OPTIONS)}."
+
+
+@lru_cache(maxsize=2)
+def _prompt(action_format: str) -> str:
+    """Return the text of the instructions."""
+    folder = resources.files("palaestra.envs.agentgym.textcraft")
+    text = (folder / "prompt.txt").read_text(encoding="utf-8")
+    if action_format == "react":
+        text += (folder / "prompt_react.txt").read_text(encoding="utf-8")
+    return text.strip()
+
+
+def _with_thought(command: str) -> str:
+    """Wrap a command of the expert in the ReAct form."""
+    words = command.split(" using ")[0].split(" ", 2)
+    thought = f"I still need {words[1]} {words[2]}." if words[0] == "get" else f"I carry all that {words[2]} takes."
+    return f"Thought:\n{thought}\n\nAction:\n{command}"

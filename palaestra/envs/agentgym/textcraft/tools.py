@@ -1,0 +1,99 @@
+"""The three commands of TextCraft as tools, for agents that call functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from palaestra.types import Json, ToolCall
+
+_COUNT: dict[str, Json] = {"type": "integer", "minimum": 1}
+
+
+def schemas() -> list[dict[str, Json]]:
+    """Return the OpenAI function schemas of `craft`, `get` and `inventory`."""
+    ingredient = {
+        "type": "object",
+        "properties": {"item": {"type": "string", "description": "Name of the item."}, "count": _COUNT},
+        "required": ["item", "count"],
+        "additionalProperties": False,
+    }
+    return [
+        _schema(
+            "craft",
+            "Craft an item by one of the crafting commands.",
+            {
+                "item": {"type": "string", "description": "Name of the item to craft."},
+                "ingredients": {
+                    "type": "array",
+                    "description": "Every ingredient of the command with its exact count.",
+                    "items": ingredient,
+                    "minItems": 1,
+                },
+                "count": {**_COUNT, "description": "How many come out, as the command says."},
+            },
+            ["item", "ingredients"],
+        ),
+        _schema(
+            "get",
+            "Take an item that needs no crafting.",
+            {"item": {"type": "string", "description": "Name of the item."}, "count": _COUNT},
+            ["item", "count"],
+        ),
+        _schema("inventory", "List what you carry.", {}, []),
+    ]
+
+
+def command_of(call: ToolCall) -> str:
+    """Return the text command that a tool call stands for.
+
+    Raises:
+        LookupError: If there is no such tool; the message is for the agent.
+        ValueError: If the arguments do not fit; the message is for the agent.
+    """
+    if call.name not in ("craft", "get", "inventory"):
+        raise LookupError(f"Unknown tool '{call.name[:80]}'. Use one of: craft, get, inventory.")
+    arguments = call.arguments
+    if not isinstance(arguments, Mapping):
+        raise ValueError(f"The arguments of {call.name} are not a JSON object. Send an object with its named arguments.")
+    known = {"craft": ("item", "ingredients", "count"), "get": ("item", "count"), "inventory": ()}[call.name]
+    for key in arguments:
+        if key not in known:
+            allowed = ", ".join(known) if known else "none"
+            raise ValueError(f"{call.name} has no argument '{str(key)[:80]}'. Its arguments: {allowed}.")
+    if call.name == "inventory":
+        return "inventory"
+    item = _name(call.name, arguments, "item")
+    if call.name == "get":
+        return f"get {_count(call.name, arguments)} {item}"
+    ingredients = arguments.get("ingredients")
+    if not isinstance(ingredients, list) or not ingredients:
+        raise ValueError('craft needs \'ingredients\': a list such as [{"item": "stick", "count": 2}].')
+    parts = []
+    for ingredient in ingredients:
+        if not isinstance(ingredient, Mapping):
+            raise ValueError(f'An ingredient is {str(ingredient)[:80]!r}; write {{"item": "stick", "count": 2}}.')
+        parts.append(f"{_count('ingredient', ingredient)} {_name('ingredient', ingredient, 'item')}")
+    count = f"{_count('craft', arguments)} " if "count" in arguments else ""
+    return f"craft {count}{item} using {', '.join(parts)}"
+
+
+def _schema(name: str, description: str, properties: dict[str, Json], required: list[str]) -> dict[str, Json]:
+    """Wrap a function schema the way OpenAI's API takes it."""
+    parameters = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+    return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
+
+
+def _name(owner: str, arguments: Mapping[str, Json], key: str) -> str:
+    """Return an item name that cannot run into the next part of the command."""
+    value = arguments.get(key)
+    if not isinstance(value, str) or not value.strip() or "," in value or "\n" in value or " using " in value:
+        raise ValueError(f"{owner}: '{key}' is {str(value)[:80]!r}; expected the name of one item, such as 'stick'.")
+    return value.strip()
+
+
+def _count(owner: str, arguments: Mapping[str, Json]) -> int:
+    """Return a count of at least 1."""
+    value = arguments.get("count")
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 10**9:
+        raise ValueError(f"{owner}: 'count' is {str(value)[:80]!r}; expected a whole number of at least 1.")
+    return value
