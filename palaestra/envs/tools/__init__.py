@@ -1,0 +1,12 @@
+"""Tools: typed, documented Python that an agent may call.
+
+An author writes a method (or function) under `@tool`; its JSON schema comes from signature and docstring. A `Toolkit`
+collects the tools of an object, checks every call against the schema, and runs it so that a call which does not
+succeed changes nothing.
+"""
+
+from palaestra.envs.tools.declaration import ToolDeclaration, tool
+from palaestra.envs.tools.sampling import ToolSampler, sample_call
+from palaestra.envs.tools.toolkit import Toolkit, ToolRefusal
+
+__all__ = ["ToolDeclaration", "ToolRefusal", "ToolSampler", "Toolkit", "sample_call", "tool"]
