@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import gymnasium
 
-from palaestra.errors import Boundary, EnvironmentFault
+from palaestra.errors import Boundary, EnvironmentFault, unknown_name
 from palaestra.spaces import ActionSpace
 from palaestra.types import Message, plain
 
@@ -223,9 +223,16 @@ class EnvPool:
 
 
 def make_planned_env(plan: EpisodePlan) -> Env:
-    """Make the environment that a plan names."""
-    # the passive checker would look at every step of environments that `palaestra check` has looked at before
-    env: Env = gymnasium.make(plan.env_id, disable_env_checker=True, **plan.env_kwargs)
+    """Make the environment that a plan names.
+
+    Raises:
+        UnknownNameError: If its id is not registered.
+    """
+    try:
+        # the passive checker would look at every step of environments that `palaestra check` has looked at before
+        env: Env = gymnasium.make(plan.env_id, disable_env_checker=True, **plan.env_kwargs)
+    except gymnasium.error.UnregisteredEnv:
+        raise unknown_name("environment", plan.env_id, gymnasium.registry, hint="List all with: palaestra list") from None
     return env
 
 

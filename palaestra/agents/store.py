@@ -30,7 +30,7 @@ SCHEMA_VERSION = 1
 APPLICATION_ID = 0x50414C41  # "PALA"; written into the file, so that it is never taken for another program's
 BUSY_TIMEOUT_S = 30.0
 
-RunStatus = Literal["created", "running", "finished", "stopped", "failed"]
+RunStatus = Literal["created", "running", "finished", "stopped", "failed", "interrupted"]
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -71,7 +71,7 @@ class RunSummary:
         run_id: Its name.
         created_s: When it was created, seconds since 1970 UTC.
         updated_s: When it last changed.
-        status: How far it is.
+        status: How far it is; "interrupted" if the process that played it is dead.
         note: Why it stopped or failed, in one line.
         config: Everything needed to go on with it.
         num_episodes: Finished episodes, those with errors included.
@@ -286,8 +286,7 @@ class RunStore:
 
     def status(self, run_id: str) -> RunStatus:
         """Return how far a run is."""
-        status: RunStatus = self._run_row(run_id, "status")
-        return status
+        return self.run(run_id).status
 
     def set_status(self, run_id: str, status: RunStatus, note: str = "") -> None:
         """Say how far a run is, and why it stopped there."""
@@ -557,14 +556,21 @@ class RunStore:
         """Return runs with their counts."""
         rows = self._read(
             "SELECT runs.run_id, created_s, updated_s, status, note, config, count(number),"
-            " coalesce(sum(error_boundary != ''), 0), coalesce(sum(success), 0), avg(score)"
-            f" FROM runs LEFT JOIN episodes ON episodes.run_id = runs.run_id {condition}"
+            " coalesce(sum(error_boundary != ''), 0), coalesce(sum(success), 0), avg(score), owner"
+            " FROM runs LEFT JOIN episodes ON episodes.run_id = runs.run_id"
+            f" LEFT JOIN locks ON locks.run_id = runs.run_id {condition}"
             " GROUP BY runs.run_id ORDER BY created_s DESC, runs.rowid DESC",
             values,
         )
         names = [field.name for field in fields(RunSummary)]
-        found = [dict(zip(names, row, strict=True)) for row in rows]
-        return [RunSummary(**{**row, "config": json.loads(row["config"])}) for row in found]
+        found = []
+        for *values_of_row, owner in rows:
+            row = dict(zip(names, values_of_row, strict=True))
+            row["config"] = json.loads(row["config"])
+            if row["status"] == "running" and owner and not LockOwner.from_json(json.loads(owner)).may_be_alive():
+                row["status"] = "interrupted"
+            found.append(RunSummary(**row))
+        return found
 
     def _run_row(self, run_id: str, column: str) -> Any:
         """Return one column of a run."""
