@@ -1,0 +1,423 @@
+"""`write_report`: runs from the store become one HTML file that needs nothing else.
+
+The numbers come from the store's episode summaries, the transcripts from a bounded sample of trajectories
+(`transcripts.py`), the drawings from logged metrics (`charts.py`). Everything that a model, a task or a user wrote is
+escaped by Jinja or carried as JSON; a content security policy names the digest of the one script that may run.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from palaestra.agents.report.arms import Arm, arms_of, by_type, error_rows
+from palaestra.agents.report.charts import HORIZON_NAMES, LINE_STYLES, Curve, draw_curves, horizon_changes, read_curves
+from palaestra.agents.report.transcripts import TranscriptBook, TranscriptLimits
+from palaestra.agents.statistics import Estimate
+from palaestra.agents.store import RunStore, RunSummary
+from palaestra.errors import MissingExtraError, StoreError, UsageError
+from palaestra.types import Json
+
+_HERE = Path(__file__).parent
+_KNOWN_ENDINGS = ("success", "failure", "env_done", "max_rounds", "max_tokens", "invalid_limit", "env_error", "model_error")
+# What a reader wants to see first; everything else is folded away.
+_LEAD_METRICS = (
+    "success",
+    "score_mean",
+    "return_mean",
+    "reward_mean",
+    "turns_mean",
+    "loss",
+    "kl",
+    "entropy",
+    "invalid_actions",
+)
+_NUM_LEAD = 10
+
+
+@dataclass(frozen=True, slots=True)
+class _Card:
+    """One headline figure."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+def write_report(
+    path: str | os.PathLike[str],
+    runs: Sequence[str],
+    *,
+    store: RunStore,
+    title: str = "",
+    limits: TranscriptLimits | None = None,
+) -> Path:
+    """Write one self-contained HTML page about one run, or about several side by side.
+
+    Args:
+        path: File to write; its folder is made if need be. An existing file is replaced in one move.
+        runs: Ids of runs in `store`, in the order in which they are shown.
+        store: Where the runs are.
+        title: Headline; by default made from the runs' environments.
+        limits: How many transcripts are embedded, and how long they may be.
+
+    Returns:
+        The path.
+
+    Raises:
+        UsageError: Without runs, or for an unknown one.
+        StoreError: If the file cannot be written.
+    """
+    path = Path(path)
+    text = render_report(runs, store=store, title=title, limits=limits)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(text.encode("utf-8", "replace"))  # lone surrogates in names have no UTF-8 form
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise StoreError(f"The report {path} cannot be written ({error.strerror or error}); choose another place.") from error
+    return path
+
+
+def render_report(runs: Sequence[str], *, store: RunStore, title: str = "", limits: TranscriptLimits | None = None) -> str:
+    """Return the page that `write_report` writes."""
+    if not runs:
+        raise UsageError("A report needs at least one run; name run ids, e.g. from: palaestra runs list.")
+    import palaestra
+
+    summaries = [store.run(run_id) for run_id in dict.fromkeys(runs)]
+    arms = arms_of([(run, store.episodes(run.run_id)) for run in summaries])
+    book = TranscriptBook(limits or TranscriptLimits())
+    book.fill(
+        [candidate for i, arm in enumerate(arms) for candidate in arm.candidates(i)],
+        lambda candidate: store.get(candidate.run_id, candidate.episode_id),
+    )
+    script = (_HERE / "report.js").read_text(encoding="utf-8")
+    context: dict[str, Any] = {
+        "version": palaestra.__version__,
+        "title": title or _title(summaries, arms),
+        "kind": "training report" if any(_is_training(run) for run in summaries) else "evaluation report",
+        "lede": _lede(summaries, arms, title or _title(summaries, arms)),
+        "css": Markup((_HERE / "report.css").read_text(encoding="utf-8")),
+        "script": Markup(script),
+        "script_hash": Markup(_digest(script)),
+        "cards": _cards(arms),
+        "notices": _notices(summaries, arms),
+        "arms": arms,
+        "types": by_type(arms),
+        "samples": max((arm.summary.samples for arm in arms), default=0),
+        "reasons": [r for r in _all_endings(arms) if any(arm.endings[r] for arm in arms)],
+        "errors": error_rows(arms),
+        "transcripts": Markup(book.script([(arm.name, arm.run_id) for arm in arms])) if book.episodes else "",
+        "transcript_types": book.types,
+        "transcripts_note": _transcripts_note(book),
+        "runs": [_settings(run) for run in summaries],
+        **_learning(summaries, [store.metrics(run.run_id) for run in summaries]),
+    }
+    return _environment().get_template("template.html").render(context)
+
+
+# -- headline ---------------------------------------------------------------------------------------------------------
+
+
+def _title(runs: Sequence[RunSummary], arms: Sequence[Arm]) -> str:
+    """Name what was played."""
+    named = [str(run.config["name"]) for run in runs if isinstance(run.config.get("name"), str) and run.config["name"]]
+    if len(runs) == 1 and named:
+        return named[0]
+    envs = sorted({env_id for arm in arms for env_id in arm.env_ids})
+    return " and ".join(envs) if envs else ", ".join(run.run_id for run in runs)
+
+
+def _lede(runs: Sequence[RunSummary], arms: Sequence[Arm], title: str) -> str:
+    """Say in one line what the report is about, beside its title."""
+    envs = ", ".join(sorted({env_id for arm in arms for env_id in arm.env_ids}))
+    parts = [envs if envs not in title else ""]
+    splits = sorted({split for arm in arms for split in arm.splits if split})
+    if splits:
+        parts.append(f"split {', '.join(splits)}")
+    if len(arms) > 1:
+        parts.append(f"{len(arms)} arms")
+    episodes = sum(len(arm.episodes) for arm in arms)
+    parts.append(f"{episodes:,} episode{'' if episodes == 1 else 's'}")
+    started = min(run.created_s for run in runs)
+    parts.append(time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(started)))
+    return " · ".join(part for part in parts if part)
+
+
+def _cards(arms: Sequence[Arm]) -> list[_Card]:
+    """Return the headline figures: of the only arm, or of the best one and all together."""
+    scored = [arm for arm in arms if arm.success is not None]
+    if not arms:
+        return []
+    cards: list[_Card] = []
+    if scored:
+        # the expert sets the upper bound; it is no contender unless it is alone
+        contenders = [arm for arm in scored if arm.agent != "expert"] or scored
+        best = max(contenders, key=lambda arm: arm.success.mean if arm.success else 0.0)
+        assert best.success is not None
+        assert best.score is not None
+        who = f" · {best.name}" if len(arms) > 1 else ""
+        label = "Best success" if len(contenders) > 1 else "Success"
+        cards.append(_Card(label + who, _percent(best.success.mean), f"95 %: {_percent_range(best.success)}"))
+        cards.append(_Card("Score" + who, _figure(best.score.mean), f"95 %: {_range(best.score)}"))
+    episodes, errors = sum(len(arm.episodes) for arm in arms), sum(arm.num_errors for arm in arms)
+    turns = sum(e.num_turns for arm in arms for e in arm.episodes)
+    cards.append(_Card("Episodes", f"{episodes:,}", f"{turns:,} turns"))
+    cards.append(_Card("Errors", f"{errors:,}", "none lost, none scored" if errors else "every episode was scored"))
+    written, read = sum(arm.usage.completion_tokens for arm in arms), sum(arm.usage.prompt_tokens for arm in arms)
+    if written or read:
+        cards.append(_Card("Tokens written", _short(written), f"{_short(read)} read"))
+    cost = sum(arm.usage.cost for arm in arms)
+    if cost:
+        cards.append(_Card("Cost", f"{cost:,.2f}", "in the price table's currency"))
+    return cards
+
+
+def _notices(runs: Sequence[RunSummary], arms: Sequence[Arm]) -> list[str]:
+    """Say what a reader must know before reading the numbers."""
+    notices = []
+    for run in runs:
+        if run.status in ("running", "created"):
+            notices.append(f"Run {run.run_id} was not finished when this page was written; its numbers are those so far.")
+        elif run.status in ("stopped", "failed"):
+            notices.append(
+                f"Run {run.run_id} {run.status}{': ' + run.note if run.note else ''}; its numbers are those so far."
+            )
+    if not arms:
+        notices.append("No episode has been stored yet.")
+    return notices
+
+
+def _transcripts_note(book: TranscriptBook) -> str:
+    """Say whether all episodes are embedded."""
+    shown = len(book.episodes)
+    if not book.num_left_out:
+        return f"All {shown:,} episodes, turn by turn." if shown != 1 else "The episode, turn by turn."
+    return (
+        f"{shown:,} of {shown + book.num_left_out:,} episodes, spread over arms, outcomes and task types to bound the size of"
+        " this file. The run store holds all of them (palaestra export)."
+    )
+
+
+def _is_training(run: RunSummary) -> bool:
+    """Whether a run is one of a recipe."""
+    return "phases" in run.config or run.config.get("kind") == "train" or "recipe" in run.config
+
+
+def _all_endings(arms: Sequence[Arm]) -> list[str]:
+    """Return the stop reasons in a fixed order, unknown ones at the end."""
+    found = {reason for arm in arms for reason in arm.endings}
+    return [*_KNOWN_ENDINGS, *sorted(found - set(_KNOWN_ENDINGS))]
+
+
+# -- learning ---------------------------------------------------------------------------------------------------------
+
+
+def _learning(runs: Sequence[RunSummary], logs: Sequence[Sequence[Mapping[str, Json]]]) -> dict[str, Any]:
+    """Return the curves, or why there are none to see."""
+    curves = read_curves(logs)
+    empty: dict[str, Any] = {
+        "curves": [],
+        "more_curves": [],
+        "curves_notice": "",
+        "legend": [],
+        "horizon": "",
+        "metric_rows": [],
+    }
+    if not curves:
+        return empty
+    marks = horizon_changes(curves)
+    names = sorted(curves, key=_metric_rank)
+    drawn, notice = [], ""
+    try:
+        for name in names:
+            phase_marks = [(step, horizon) for phase, step, horizon in marks if name.startswith(phase)]
+            svg = draw_curves(
+                curves[name],
+                label=f"{name} by training step",
+                marks=phase_marks,
+                share=_is_share(name, curves[name]),
+                stairs=name.rpartition("/")[2] in HORIZON_NAMES,
+            )
+            last = ", ".join(_figure(curve.values[-1]) for curve in curves[name])
+            drawn.append({"name": name.replace("_", " "), "svg": Markup(svg), "last": last})
+    except MissingExtraError as error:
+        notice = f"The curves are not drawn: {error} The table below holds their values."
+    shown = {curve.run for found in curves.values() for curve in found}
+    return {
+        **empty,
+        "curves": drawn[:_NUM_LEAD],
+        "more_curves": drawn[_NUM_LEAD:],
+        "curves_notice": notice,
+        "legend": [
+            {"name": str(run.config.get("name") or run.run_id), "colour": style.colour, "dashes": style.dashes}
+            for i, run in enumerate(runs)
+            if i in shown
+            for style in [LINE_STYLES[i % len(LINE_STYLES)]]
+        ],
+        "horizon": ", ".join(f"{horizon} turns from step {step:g}" for _, step, horizon in marks),
+        "metric_rows": [_metric_row(name, runs[curve.run], curve) for name in names for curve in curves[name]],
+    }
+
+
+def _metric_rank(name: str) -> tuple[int, int, str]:
+    """Order metrics: what was reached first, the rest by name; evaluation before training, later phases before earlier."""
+    phase, _, short = name.rpartition("/")
+    lead = _LEAD_METRICS.index(short) if short in _LEAD_METRICS else len(_LEAD_METRICS)
+    return (lead, 0 if phase.startswith(("eval", "test")) else 2 if phase == "sft" else 1, name)
+
+
+def _is_share(name: str, curves: Sequence[Curve]) -> bool:
+    """Whether a metric is a rate between 0 and 1."""
+    short = name.rpartition("/")[2]
+    named = short in ("success", "accuracy", "invalid_actions") or short.endswith(("_rate", "_share", "_fraction"))
+    return named and all(0 <= value <= 1 for curve in curves for value in curve.values)
+
+
+def _metric_row(name: str, run: RunSummary, curve: Curve) -> dict[str, Any]:
+    """Return the first, extreme and last values of one curve."""
+    values = curve.values
+    return {
+        "metric": name,
+        "run": run.run_id,
+        "first": values[0],
+        "lowest": min(values),
+        "highest": max(values),
+        "last": values[-1],
+        "points": len(values),
+    }
+
+
+# -- settings ---------------------------------------------------------------------------------------------------------
+
+
+def _settings(run: RunSummary) -> dict[str, Any]:
+    """Return the configuration of a run as dotted keys and values."""
+    flat: list[tuple[str, str]] = []
+
+    def walk(prefix: str, value: Json) -> None:
+        if isinstance(value, Mapping) and value:
+            for key in value:
+                walk(f"{prefix}.{key}" if prefix else str(key), value[key])
+        else:
+            flat.append((prefix, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
+
+    walk("", run.config)
+    seconds = max(0.0, run.updated_s - run.created_s)
+    note = f"{run.status} · {run.num_episodes:,} episodes · {_seconds(seconds)} from first to last change"
+    return {"name": run.run_id, "note": note, "settings": flat}
+
+
+# -- page -------------------------------------------------------------------------------------------------------------
+
+
+def _environment() -> jinja2.Environment:
+    """Return the template environment: everything is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        percent=_percent,
+        percent_range=_percent_range,
+        figure=_figure,
+        seconds=_seconds,
+        place=_place,
+        spoken=_spoken,
+        ending=_ending,
+        range=_range,
+        words=_words,
+    )
+    return environment
+
+
+def _digest(script: str) -> str:
+    """Return the digest that allows exactly this script in the page's content security policy."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _percent(share: float) -> str:
+    """Return 0.4567 as "45.7 %", with a space that does not break."""
+    return f"{100 * share:.1f}\u00a0%"
+
+
+def _percent_range(interval: Estimate) -> str:
+    """Return both ends of a rate's interval."""
+    return f"{100 * interval.low:.1f} – {_percent(interval.high)}"
+
+
+def _figure(value: float) -> str:
+    """Return a number with four significant digits and no exponent where it can be helped."""
+    if not math.isfinite(value):
+        return "none"
+    if value == int(value) and abs(value) < 1e6:
+        return f"{int(value)}"
+    return f"{value:.3f}" if 0.01 <= abs(value) < 100 else f"{value:,.1f}" if 100 <= abs(value) < 1e7 else f"{value:.2e}"
+
+
+def _range(interval: Estimate) -> str:
+    """Return both ends of an interval, or why there are none."""
+    if not (math.isfinite(interval.low) and math.isfinite(interval.high)):
+        return "one task"
+    return f"{_figure(interval.low)} – {_figure(interval.high)}"
+
+
+def _short(count: int) -> str:
+    """Return a large count in thousands or millions."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if count >= size:
+            return f"{count / (1e3 if unit == 'k' else size):,.1f}\u00a0{unit}"
+    return f"{count:,}"
+
+
+def _seconds(seconds: float) -> str:
+    """Return a duration in the unit that fits it."""
+    if seconds < 1:
+        return f"{1000 * seconds:.0f}\u00a0ms"
+    if seconds < 120:
+        return f"{seconds:.1f}\u00a0s"
+    return f"{seconds / 60:.1f}\u00a0min" if seconds < 7200 else f"{seconds / 3600:.1f}\u00a0h"
+
+
+def _place(value: float, low: float, high: float) -> str:
+    """Return where a value lies between two ends, in percent."""
+    return f"{100 * min(1.0, max(0.0, (value - low) / (high - low))):.2f}"
+
+
+def _spoken(interval: Estimate | None) -> str:
+    """Return an interval for screen readers."""
+    if interval is None:
+        return "not measured"
+    return f"{100 * interval.mean:.1f} percent, 95 percent interval {100 * interval.low:.1f} to {100 * interval.high:.1f}"
+
+
+def _ending(reason: str) -> str:
+    """Return the colour class of a stop reason."""
+    if reason.endswith("error"):
+        return "error"
+    return reason if reason in ("success", "failure", "max_rounds") else "other"
+
+
+def _words(name: str) -> str:
+    """Return a name with spaces."""
+    return name.replace("_", " ")
+
+
+__all__ = ["render_report", "write_report"]

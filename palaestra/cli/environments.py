@@ -1,0 +1,103 @@
+"""Opening an environment for a command: mistakes in its id or arguments become one clear line."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from palaestra.errors import ConfigError, EnvironmentFault, PalaestraError, UsageError, unknown_name
+from palaestra.types import Json
+
+
+def known_id(env_id: str) -> str:
+    """Return an id that Gymnasium knows, ours or a third party's.
+
+    Raises:
+        UnknownNameError: With the nearest id that exists.
+    """
+    import gymnasium
+    from gymnasium.envs.registration import registry
+
+    import palaestra
+
+    try:
+        gymnasium.spec(env_id)  # imports the module of `module:id` and finds the newest version of `Name`
+    except ModuleNotFoundError as error:
+        raise UsageError(f"Environment {env_id!r} names the module {error.name!r}, which is not installed.") from None
+    except gymnasium.error.Error:
+        if env_id in registry:
+            raise
+        raise unknown_name("environment", env_id, palaestra.list_envs(), hint="List them with: palaestra list") from None
+    return env_id
+
+
+def open_env(env_id: str, settings: Mapping[str, Json] | None = None, **options: Any) -> Any:
+    """Make an environment, without Gymnasium's order and type checks around it.
+
+    Args:
+        env_id: Registered id.
+        settings: Arguments given by the user.
+        **options: Arguments that the command itself sets.
+
+    Raises:
+        UsageError: For an unknown id, an unknown argument or a value the environment refuses.
+        EnvironmentFault: If its code fails otherwise.
+    """
+    import gymnasium
+
+    known_id(env_id)
+    settings = dict(settings or {})
+    try:
+        return gymnasium.make(env_id, disable_env_checker=True, order_enforce=False, **{**options, **settings})
+    except PalaestraError:
+        raise
+    except TypeError as error:
+        if found := re.search(r"unexpected keyword argument '(\w+)'", str(error)):
+            known = [name for name in arguments(env_id) if name not in ("self", "kwargs")]
+            raise unknown_name(f"argument of {env_id}", found[1], known) from None
+        raise ConfigError(f"{env_id} refuses its arguments {settings}: {error}. See: palaestra show {env_id}") from error
+    except Exception as error:
+        raise EnvironmentFault(f"{env_id} cannot be made: {type(error).__name__}: {error}") from error
+
+
+def env_class(env_id: str) -> type[Any]:
+    """Return the class behind an id."""
+    import gymnasium
+    from gymnasium.envs.registration import load_env_creator
+
+    entry_point = gymnasium.spec(known_id(env_id)).entry_point
+    creator: Any = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
+    return creator  # type: ignore[no-any-return]
+
+
+def arguments(env_id: str) -> dict[str, str]:
+    """Return the arguments of an environment with their defaults as source text; those fixed by the id win."""
+    import gymnasium
+
+    parameters = inspect.signature(env_class(env_id)).parameters.values()
+    defaults = {
+        parameter.name: "required" if parameter.default is parameter.empty else repr(parameter.default)
+        for parameter in parameters
+        if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+    }
+    return {**defaults, **{key: repr(value) for key, value in gymnasium.spec(env_id).kwargs.items()}}
+
+
+def first_line(text: str | None) -> str:
+    """Return the first line of a docstring, or a dash."""
+    lines = (text or "").strip().splitlines()
+    return lines[0].strip() if lines else "-"
+
+
+def split_sizes(env: Any) -> dict[str, int | None]:
+    """Return the number of tasks by split, None for no end; empty for environments without a task set."""
+    tasks = getattr(env.unwrapped, "tasks", None)
+    return {} if tasks is None else {split: tasks.size(split) for split in tasks.splits}
+
+
+def tool_names(env: Any) -> list[str]:
+    """Return the names of an environment's tools."""
+    tools = getattr(env.unwrapped, "tools", None)
+    return [tool["function"]["name"] for tool in (tools() if callable(tools) else ())]

@@ -1,0 +1,44 @@
+"""`palaestra list`: every environment with what it is and what it holds."""
+
+from __future__ import annotations
+
+from palaestra.cli.options import AsJson
+from palaestra.types import Json
+
+
+def list_environments(as_json: AsJson = False) -> None:
+    """List the environments: id, what it is, splits, tools."""
+    from palaestra.cli.output import console, print_json, table
+    from palaestra.envs.registration import list_envs
+
+    rows = [describe(env_id) for env_id in list_envs()]
+    if as_json:
+        print_json(rows)
+        return
+    grid = table("", "Environment", "What it is", "Tasks", "Tools", numbers=("Tools",))
+    for row in rows:
+        splits = ", ".join(f"{name} {'∞' if size is None else format(size, ',')}" for name, size in row["splits"].items())
+        grid.add_row(
+            row["id"], row["error"] or row["description"], splits or "-", str(len(row["tools"])) if row["tools"] else "-"
+        )
+    console().print(grid)
+    console().print("Look closer with: palaestra show ENV_ID")
+
+
+def describe(env_id: str) -> dict[str, Json]:
+    """Return what the list shows of one environment; one that cannot be made (missing data) says why."""
+    from palaestra.cli.environments import env_class, first_line, open_env, split_sizes, tool_names
+    from palaestra.errors import MissingExtraError, PalaestraError
+
+    row: dict[str, Json] = {"id": env_id, "description": "", "splits": {}, "tools": [], "error": ""}
+    try:
+        row["description"] = first_line(env_class(env_id).__doc__)
+        env = open_env(env_id)
+    except (MissingExtraError, PalaestraError, ImportError) as error:
+        row["error"] = str(error)
+        return row
+    try:
+        row["splits"], row["tools"] = split_sizes(env), tool_names(env)
+    finally:
+        env.close()
+    return row

@@ -1,0 +1,60 @@
+"""Options that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from palaestra.errors import ConfigError
+from palaestra.types import Json
+
+DEFAULT_RUNS = Path("runs")
+
+EnvId = Annotated[
+    str, typer.Argument(metavar="ENV_ID", help="Registered id, e.g. palaestra/TextCraft-v0.", show_default=False)
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Argument of the environment; the value is a TOML literal (3, true, [1, 2]) or else a text. Repeatable.",
+        show_default=False,
+    ),
+]
+RunsFolder = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder of the run store.", envvar="PALAESTRA_RUNS")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on standard output.")]
+
+
+def parse_settings(assignments: Iterable[str] | None) -> dict[str, Json]:
+    """Read `key=value` texts.
+
+    Args:
+        assignments: Texts such as `max_turns=12`; values that are no TOML literal stay texts.
+
+    Raises:
+        ConfigError: Without a key or an equals sign.
+    """
+    settings: dict[str, Json] = {}
+    for assignment in assignments or ():
+        key, equals, value = assignment.partition("=")
+        key = key.strip()
+        if not equals or not key:
+            raise ConfigError(f"--set got {assignment!r}; expected KEY=VALUE, e.g. --set max_turns=12.")
+        settings[key] = parse_value(value.strip())
+    return settings
+
+
+def parse_value(text: str) -> Json:
+    """Read a TOML literal; anything else is the text itself."""
+    try:
+        table = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    value = table.get("value")
+    plain = isinstance(value, (bool, int, float, str, list, dict))  # dates are left as they were typed
+    return value if set(table) == {"value"} and plain else text

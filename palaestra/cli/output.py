@@ -1,0 +1,114 @@
+"""What the commands print, and where: results on standard output, progress and errors on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from palaestra.types import Json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+PIPED_WIDTH = 160
+PLAIN_LINE_EVERY_S = 10.0
+
+
+class Interrupted(Exception):
+    """Ctrl-C during something that can be resumed.
+
+    Args:
+        resume: Command that goes on with it.
+    """
+
+    def __init__(self, resume: str) -> None:
+        """Keep the command."""
+        super().__init__(f"interrupted; every finished episode is kept. Go on with: {resume}")
+
+
+def print_json(value: Json) -> None:
+    """Print plain data as JSON; texts that cannot be encoded are escaped."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    try:
+        print(text)
+    except UnicodeEncodeError:
+        print(json.dumps(value, indent=2, default=str))
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console that neither wraps tables to 80 columns in a pipe nor reads markup out of data."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, markup=False, highlight=False, width=None if stream.isatty() else PIPED_WIDTH)
+
+
+def table(title: str, *columns: str, numbers: tuple[str, ...] = ()) -> Any:
+    """Return an empty table; `numbers` names the columns aligned right."""
+    from rich import box
+    from rich.table import Table
+
+    built = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    for column in columns:
+        built.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    return built
+
+
+class ProgressLine:
+    """One task's progress: a bar on a terminal, a plain line now and then elsewhere."""
+
+    def __init__(self, label: str, total: int | None, bar: Progress | None) -> None:
+        """Begin at zero."""
+        self.label, self.total = label, total
+        self._bar = bar
+        self._task: TaskID | None = None if bar is None else bar.add_task(label, total=total, note="")
+        self._last = time.monotonic()
+
+    def update(self, completed: int, total: int | None = None, note: str = "") -> None:
+        """Show that `completed` of `total` are finished."""
+        self.total = self.total if total is None else total
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=completed, total=self.total, note=note)
+            return
+        now = time.monotonic()
+        if now - self._last >= PLAIN_LINE_EVERY_S:
+            self._last = now
+            of = "" if self.total is None else f"/{self.total}"
+            print(f"{self.label}: {completed}{of} {note}".rstrip(), file=sys.stderr, flush=True)
+
+
+class Progresses:
+    """Opens progress lines that share one display."""
+
+    def __init__(self, bar: Progress | None) -> None:
+        """Keep the display; None for plain lines."""
+        self._bar = bar
+
+    def line(self, label: str, total: int | None = None) -> ProgressLine:
+        """Begin a task."""
+        return ProgressLine(label, total, self._bar)
+
+
+@contextmanager
+def progress() -> Iterator[Progresses]:
+    """Show progress on standard error: bars on a terminal, else a plain line every ten seconds."""
+    if not sys.stderr.isatty():
+        yield Progresses(None)
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(compact=True),
+    )
+    with Progress(*columns, console=console(stderr=True)) as bar:
+        yield Progresses(bar)

@@ -1,0 +1,115 @@
+"""`palaestra show ENV_ID`: the page of one environment."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from typing import Any
+
+from palaestra.cli.options import AsJson, EnvId, Settings, parse_settings
+from palaestra.types import Json, Message
+
+TYPES_SEEN = 500
+
+
+def show(env_id: EnvId, settings: Settings = None, as_json: AsJson = False) -> None:
+    """Show an environment: its page, arguments, tasks, tools and how an episode opens."""
+    from palaestra.cli.environments import open_env
+    from palaestra.cli.output import print_json
+
+    env = open_env(env_id, parse_settings(settings))
+    try:
+        page = _page(env_id, env)
+    finally:
+        env.close()
+    if as_json:
+        print_json(page)
+    else:
+        _print(page)
+
+
+def _page(env_id: str, env: Any) -> dict[str, Json]:
+    """Return everything the page shows."""
+    from palaestra.cli.environments import arguments, split_sizes
+
+    observation, info = env.reset(seed=0)
+    expert = getattr(env.unwrapped, "expert", None)
+    return {
+        "id": env_id,
+        "docstring": inspect.cleandoc(type(env.unwrapped).__doc__ or "-"),
+        "arguments": arguments(env_id),
+        "splits": split_sizes(env),
+        "task_types": _task_types(env),
+        "tools": list(info.get("tools") or ()),
+        "opening": {
+            "task": info.get("task"),
+            "instructions": info.get("instructions", ""),
+            "observation": observation,
+            "expert": _text(next(iter(expert()), None)) if callable(expert) else None,
+        },
+    }
+
+
+def _task_types(env: Any) -> dict[str, dict[str, int]]:
+    """Count task types over the first tasks of each split."""
+    tasks = getattr(env.unwrapped, "tasks", None)
+    if tasks is None:
+        return {}
+    counts = {
+        split: Counter(task.type for task in tasks.split(split).first(TYPES_SEEN) if task.type) for split in tasks.splits
+    }
+    return {split: dict(sorted(found.items())) for split, found in counts.items() if found}
+
+
+def _text(action: object) -> str | None:
+    """Return an action as the text it stands for."""
+    from palaestra.envs.tool_calls import format_message
+
+    return format_message(action) if isinstance(action, Message) else action if isinstance(action, str) else None
+
+
+def _print(page: dict[str, Json]) -> None:
+    """Print the page for people."""
+    from rich.padding import Padding
+
+    from palaestra.cli.output import console, table
+
+    out = console()
+
+    def section(title: str, text: str = "") -> None:
+        out.print()
+        out.print(title, style="bold")
+        if text:
+            out.print(Padding(text, (0, 0, 0, 2)))
+
+    out.print(page["id"], style="bold")
+    out.print(page["docstring"])
+    section("Arguments (--set KEY=VALUE)")
+    grid = table("", "Name", "Default")
+    for name, default in page["arguments"].items():
+        grid.add_row(name, default)
+    out.print(grid)
+    section("Tasks")
+    for split, size in page["splits"].items():
+        types = page["task_types"].get(split, {})
+        counted = ", ".join(f"{name} ({count})" for name, count in types.items())
+        note = f" of the first {TYPES_SEEN}" if counted and (size is None or size > TYPES_SEEN) else ""
+        out.print(
+            f"  {split}: {'without end' if size is None else format(size, ',')}"
+            + (f"; types{note}: {counted}" if counted else "")
+        )
+    if page["tools"]:
+        section("Tools")
+        grid = table("", "Name", "Arguments", "What it does")
+        for tool in page["tools"]:
+            function = tool["function"]
+            properties = function.get("parameters", {}).get("properties", {})
+            grid.add_row(function["name"], ", ".join(properties), function.get("description", "").splitlines()[0])
+        out.print(grid)
+    opening = page["opening"]
+    section("Instructions", opening["instructions"])
+    section(f"An episode opens (task {(opening['task'] or {}).get('key', '')})", opening["observation"])
+    if opening["expert"]:
+        section("The expert would begin with", opening["expert"])
+    out.print()
+    out.print(f"Play it yourself: palaestra play {page['id']}", style="dim")

@@ -1,0 +1,136 @@
+"""Runs made by hand for the report's tests: known numbers, every kind of ending, and text that tries to be markup."""
+
+from __future__ import annotations
+
+from palaestra.agents.store import RunStore
+from palaestra.types import EpisodeError, Message, Outcome, Segment, Step, ToolCall, Trajectory, TurnSpan, Usage
+
+HOSTILE = (
+    "</script><script>document.title='OWNED'</script>",
+    "<img src=x onerror=\"document.title='OWNED'\">",
+    "\"'><svg onload=document.title='OWNED'>",
+    "<!--<script>",
+    "{{ 7 * 7 }}\u2028\u2029",
+)
+ENV_ID = "palaestra/TextCraft-v0"
+INSTRUCTIONS = "You craft items from recipes. Commands: get N item, craft N item using N item, inventory."
+
+
+def step(observation, action, reward=0.0, **info):
+    message = action if isinstance(action, Message) else Message("assistant", action)
+    done = bool(info.pop("done", False))
+    return Step(observation, message, reward, terminated=done, info={"score": reward, "success": reward > 0, **info})
+
+
+def crafting(number, *, agent="cloned", solved=True, error=None, depth=2, key=None, extra="", truncated=False):
+    """An episode of a crafting game."""
+    goal = f"Crafting commands:\ncraft 4 oak planks using 1 oak log\ncraft 4 stick using 2 oak planks\n\nGoal: craft stick {number}.{extra}"
+    steps = [
+        step(goal, "get 1 oak log", action_error=""),
+        step("Got 1 oak log", "craft 4 oak planks using 1 oak log"),
+        step("Crafted 4 oak planks", "craft 9 stick", action_error="There is no recipe for 9 stick; craft 4 stick using 2 oak planks."),
+        step("Could not execute craft 9 stick", "craft 4 stick using 2 oak planks", 1.0 if solved else 0.0, done=solved),
+    ]
+    outcome = Outcome(1.0 if solved else 0.0, solved, "success" if solved else "max_rounds" if truncated else "failure")
+    if error is not None:
+        steps, outcome = steps[:2], Outcome(error=error)
+    ids = tuple(range(40))
+    spans = tuple(TurnSpan(5 + 10 * i, 9 + 10 * i, i) for i in range(len(steps)))
+    action = tuple(any(s.start <= i < s.end for s in spans) for i in range(40))
+    return Trajectory(
+        episode_id=f"test-{number}-0",
+        env_id=ENV_ID,
+        task={"key": key or f"test/{number}", "split": "test", "type": f"depth-{depth}"},
+        seed=number,
+        agent=agent,
+        instructions=INSTRUCTIONS,
+        steps=tuple(steps),
+        final_observation="Crafted 4 stick" if solved else "Nothing happens",
+        outcome=outcome,
+        usage=Usage(calls=len(steps), prompt_tokens=812, completion_tokens=16, model_s=0.4, env_s=0.002),
+        segments=(Segment(ids, action, tuple(-0.5 * a for a in action), tuple(0 if a else -1 for a in action), spans),),
+        max_turns=12,
+    )
+
+
+def office(number, *, agent="model", hostile=""):
+    """An episode of a tool world; `hostile` goes into every place that a model or a task can write to."""
+    call = ToolCall("find_events", {"query": "review", "days": [1, 2], "note": hostile}, "c1")
+    tools = ({"type": "function", "function": {"name": "find_events", "description": f"Find events.{hostile}",
+              "parameters": {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]}}},)  # fmt: skip
+    steps = (
+        step(f"Move the review to Friday. {hostile}", Message("assistant", f"I look. {hostile}", (call,), reasoning=f"Hm {hostile}")),
+        step(
+            f'[{{"id": 3}}] {hostile}',
+            Message("assistant", "", (ToolCall("move_event", hostile or '{"id": 3', "c2"),)),
+            tool_results=[{"name": "move_event", "status": "invalid_arguments", "content": f"arguments are no JSON {hostile}", "call_id": "c2"}],
+            action_error=f"arguments are no JSON {hostile}",
+        ),
+        step("Mend the arguments.", f"done {hostile}", 1.0, done=True, reward_parts={"state": 0.75, "answer": 0.25}),
+    )
+    return Trajectory(
+        episode_id=f"office/{number}{hostile}",
+        env_id="palaestra/Desk-v0",
+        task={"key": f"desk/{number}{hostile}", "split": "test", "type": f"move{hostile}"},
+        agent=f"{agent}{hostile}",
+        instructions=f"You run a desk. {hostile}",
+        tools=tools,
+        steps=steps,
+        final_observation=f"The end {hostile}",
+        outcome=Outcome(1.0, True, "success"),
+    )
+
+
+def broken(number, boundary="model", agent="cloned", text=""):
+    """An episode that an error ended."""
+    error = EpisodeError(boundary, "ModelError", f"The server answered 500. {text}", f"Traceback ...\n{text}")
+    return crafting(number, agent=agent, error=error)
+
+
+def add_evaluation(store: RunStore, *, n=40, run_id="eval-1", agents=("random", "expert", "cloned", "trained")):
+    """Four arms with known success rates: 0, 1, 1/2 and all but each tenth."""
+    store.create_run({"kind": "evaluate", "env_id": ENV_ID, "split": "test", "n": n, "env_kwargs": {"max_turns": 12}}, run_id)
+    rules = {"random": lambda i: False, "expert": lambda i: True, "cloned": lambda i: i % 2 == 0, "trained": lambda i: i % 10 > 0}
+    for agent in agents:
+        for i in range(n):
+            trajectory = crafting(i, agent=agent, solved=rules[agent](i), depth=2 + i % 3, truncated=i % 4 == 1)
+            if agent == "cloned" and i in (7, 19):
+                trajectory = broken(i, agent=agent)
+            store.add(run_id, with_id(trajectory, f"{agent}/{i}"))
+    store.set_status(run_id, "finished")
+    return run_id
+
+
+def add_training(store: RunStore, run_id="train-1", steps=120):
+    """A training run with logged curves and a horizon that grows twice."""
+    import math
+    import random
+
+    rng = random.Random(run_id)
+    store.create_run({"name": "textcraft tiny", "phases": ["sft", "grpo"], "grpo": {"lr": 0.0003, "group_size": 8}}, run_id)
+    for s in range(1, 61):
+        store.log_metrics(run_id, s, {"sft/loss": 2.5 * math.exp(-s / 20) + 0.2 * rng.random()})
+    for s in range(1, steps + 1):
+        values = {
+            "grpo/success": min(1.0, max(0.0, 0.35 + 0.5 * s / steps + rng.gauss(0, 0.08))),
+            "grpo/loss": 0.02 * rng.gauss(0, 1),
+            "grpo/kl": 0.001 * s + 0.01 * rng.random(),
+            "grpo/entropy": 1.2 - 0.006 * s + 0.05 * rng.random(),
+            "grpo/turns_mean": 5 + 2 * s / steps + rng.random(),
+            "grpo/horizon": (4, 8, 12)[min(2, 3 * (s - 1) // steps)],
+        }
+        if s % 20 == 0:
+            rate = 0.4 + 0.4 * s / steps
+            values |= {"evaluation/success": rate, "evaluation/success_low": rate - 0.09, "evaluation/success_high": rate + 0.08}
+        store.log_metrics(run_id, s, values)
+    for i in range(20):
+        store.add(run_id, with_id(crafting(i, agent="untrained", solved=i % 9 == 0, depth=2 + i % 3), f"untrained/{i}"))
+        store.add(run_id, with_id(crafting(i, agent="trained", solved=i % 5 > 0, depth=2 + i % 3), f"trained/{i}"))
+    store.set_status(run_id, "finished")
+    return run_id
+
+
+def with_id(trajectory: Trajectory, episode_id: str) -> Trajectory:
+    """The same episode under another id."""
+    data = trajectory.to_json()
+    return Trajectory.from_json({**data, "episode_id": episode_id})
