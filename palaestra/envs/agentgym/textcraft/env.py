@@ -13,13 +13,15 @@ from typing import Any, Literal
 import numpy as np
 
 from palaestra.envs.agentgym.textcraft import tools as textcraft_tools
+from palaestra.envs.agentgym.textcraft.library import builtin_book, load_book
 from palaestra.envs.agentgym.textcraft.planner import Planner
 from palaestra.envs.agentgym.textcraft.procedural import ProceduralWorlds, Vocabulary
-from palaestra.envs.agentgym.textcraft.recipes import RecipeBook, builtin_book, load_book
+from palaestra.envs.agentgym.textcraft.recipes import RecipeBook
 from palaestra.envs.agentgym.textcraft.tasks import BookTasks, ListedTasks, draw_commands, variant_generator
 from palaestra.envs.agentgym.textcraft.world import TextCraftWorld
 from palaestra.envs.core import TextEnv, Turn
 from palaestra.envs.tasks import Task, TaskSet
+from palaestra.envs.tool_calls import explain_malformed, parse_message
 from palaestra.errors import ConfigError, UsageError, unknown_name
 from palaestra.types import Json, Message, ToolCall, ToolResult
 
@@ -65,7 +67,8 @@ class TextCraftEnv(TextEnv):
     ## Arguments
     * `recipes`: None for the built-in book; "procedural" for a new small recipe world per task; or a path: a folder of
       Minecraft recipe files, or a text file in the format of `data/workshop.txt`.
-    * `split`: "train" or "test". A goal belongs to one of them for ever. By default "train", or the split of the first of `tasks`.
+    * `split`: "train" or "test"; a goal belongs to one of them for ever. By default "train", or the split of the
+      first of `tasks`.
     * `max_turns`: 30 by default, as AgentGym-RL evaluates (AgentEvol: 20).
     * `distractors`: most commands shown beside those the goal may need.
     * `action_format`: "text" or "react".
@@ -175,14 +178,12 @@ class TextCraftEnv(TextEnv):
 
     def _act(self, action: str | Message) -> Turn:
         """Play a command, or the tool calls of a message."""
+        if isinstance(action, str) and "<tool_call>" in action:
+            action = parse_message(action, lenient=True)
         if isinstance(action, Message):
             if action.tool_calls:
                 return self._act_calls(action.tool_calls)
             action = action.content
-        if "<tool_call>" in action:
-            from palaestra.envs.tool_calls import parse_message
-
-            return self._act(parse_message(action))
         if self.action_format == "react":
             commands = _REACT_ACTION.findall(action)
             if len(commands) > 1:
@@ -202,6 +203,9 @@ class TextCraftEnv(TextEnv):
         for call in calls:
             if is_solved:
                 results.append(ToolResult(call.name, _PLAYED, "error", call.id))
+                continue
+            if not call.name:
+                results.append(ToolResult("", explain_malformed(call), "invalid_arguments", call.id))
                 continue
             try:
                 reply = self.world.act(textcraft_tools.command_of(call))

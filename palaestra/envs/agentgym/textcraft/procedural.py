@@ -10,34 +10,17 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from importlib import resources
 from typing import Any
 
 import numpy as np
 
-from palaestra.envs.agentgym.textcraft.recipes import RecipeBook, parse_book
+from palaestra.envs.agentgym.textcraft.recipes import RecipeBook
 from palaestra.envs.agentgym.textcraft.tasks import split_of
+from palaestra.envs.agentgym.textcraft.text_book import parse_book
 from palaestra.envs.tasks import GeneratedTasks, Task
 from palaestra.errors import ConfigError, unknown_name
 
-NOUNS = tuple(
-    "anvil apron arrow axe bag barrel basket beam bell belt bench blade block board bolt book boot bottle bow bowl box "
-    "brick bridge broom brush bucket button cable cage candle canvas cape card cart case chain chair chalk chest chisel "
-    "clamp clay clock cloak cloth coal coat coin comb cord cork crate crown cup curtain desk dial dish door drum dye "
-    "easel fan feather fence fiber file flag flask flute foil fork frame fur gate gauge gear gem glass globe glove glue "
-    "gong grate grill hammer handle harp hat hinge hook horn hose ink jar jug kettle key kite knife knob knot lace "
-    "ladder lamp lantern latch leaf leather lens lever lid lock log loom lute mallet map mask mast mat mesh mill mirror "
-    "mortar mug nail needle net oar oil paint pan panel paper paste peg pen pipe plank plate plow post pot pouch press "
-    "pulley pump quill quilt rack raft rail rake resin ribbon ring rivet robe rod roof rope rug saddle sail salt sand "
-    "saw scale scarf screw seal seat shade shell shelf shield shoe shovel sieve sign silk sled slate soap spade spear "
-    "spike spindle spool spoon spring stamp staple stick stone stool stove strap straw string table tack tape tent "
-    "thread tile timber tin tongs torch towel tray tripod trunk tube twine vase veil vest wax wedge wheel whistle wick "
-    "wing wire wool wreath yarn yoke".split()
-)
-ADJECTIVES = tuple(
-    "amber azure black blue bold brass bright bronze clear copper coral crimson dark dull fine frail golden gray green "
-    "heavy iron ivory jade large light long maple narrow oak old orange pale pine pink plain purple red rough round "
-    "ruby rusty sharp short silver small smooth soft solid square steel thick thin violet white wide wild yellow".split()
-)
 MAX_CRAFTS_PER_ITEM = 4  # bounds the length of a plan
 MAX_EXTRA_CRAFTED = 8  # crafted ingredients beside the main chain; bounds the length of the command list
 
@@ -260,7 +243,11 @@ def _vocabulary(name_words: int, num_names: int | None) -> Vocabulary:
 @lru_cache(maxsize=2)
 def _names(name_words: int) -> tuple[str, ...]:
     """Return all names of one or two words, in an order that owes nothing to the alphabet."""
-    names = NOUNS if name_words == 1 else tuple(f"{adjective} {noun}" for adjective in ADJECTIVES for noun in NOUNS)
+    folder = resources.files("palaestra.envs.agentgym.textcraft") / "data"
+    names = (folder / "nouns.txt").read_text(encoding="utf-8").split()
+    if name_words == 2:
+        adjectives = (folder / "adjectives.txt").read_text(encoding="utf-8").split()
+        names = [f"{adjective} {noun}" for adjective in adjectives for noun in names]
     return tuple(sorted(names, key=lambda name: hashlib.blake2b(name.encode(), digest_size=8).digest()))
 
 

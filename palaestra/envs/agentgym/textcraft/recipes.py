@@ -1,30 +1,19 @@
 """Recipe books: what can be crafted from what, and how deep each item lies.
 
-A `RecipeBook` is immutable and made in one of three ways: from a text of lines (`parse_book`, the format of the
-built-in `data/workshop.txt`), from the recipe files of a Minecraft data folder (`minecraft.py`), or from recipes that
-a generator drew (`procedural.py`). Items and tags are known by id (`workshop:oak_plank`) and shown by name (`oak plank`).
+A `RecipeBook` is immutable and read from a text of lines (`text_book.py`, the format of the built-in
+`data/workshop.txt`) or from the recipe files of a Minecraft data folder (`minecraft.py`); `library.py` finds it. Items
+and tags are known by id (`workshop:oak_plank`) and shown by name (`oak plank`).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from importlib import resources
-from pathlib import Path
 
-from palaestra.errors import ConfigError, MissingDataError, UsageError
 from palaestra.types import Json
 
-BUILTIN_NAMESPACE = "workshop"
 MAX_COUNT = 1_000_000  # of one item in one line; more is a slip of the pen and would only bloat states
 MAX_INGREDIENTS = 9  # the fields of the crafting table
-
-_RECIPE_LINE = re.compile(r"craft ([0-9]{1,7}) (.+?) using (.+)")
-_INGREDIENT = re.compile(r"([0-9]{1,7}) (.+)")
-_TAG_LINE = re.compile(r"tag ([^:]+): *(.+)")
-_NAME = re.compile(r"[a-z0-9]+(?:[ '.-][a-z0-9]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +48,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class RecipeBook:
-    """All recipes of one world; build it with `parse_book`, `load_minecraft_folder` or `book_from_json`.
+    """All recipes of one world; get it from `builtin_book`, `load_book`, `parse_book` or `book_from_json`.
 
     Args:
         namespace: Prefix of ids that names are shown without; empty for ids without prefix.
@@ -196,133 +185,6 @@ def book_from_json(data: Mapping[str, Json]) -> RecipeBook:
     return RecipeBook(data["namespace"], recipes, dict(data["tag_of"]), frozenset(data["tags"]), frozenset(data["items"]))
 
 
-def parse_book(text: str, *, namespace: str = BUILTIN_NAMESPACE, source: str = "recipe book") -> RecipeBook:
-    """Read a book from text, one entry a line.
-
-        # a comment
-        tag plank: oak plank, pine plank
-        craft 4 oak plank using 1 oak log
-        craft 2 rung using 1 plank
-
-    Names are lower-case words. What no line crafts can be got for the asking. A tag needs a craftable item; an item has
-    at most one tag.
-
-    Args:
-        text: The lines.
-        namespace: Prefix of all ids.
-        source: Name of the text for error messages.
-
-    Raises:
-        ConfigError: With the line, for what cannot be read, for a tag without a craftable item, and for recipes that
-            need their own output.
-    """
-    tag_of: dict[str, str] = {}
-    tag_lines: dict[str, int] = {}
-    recipes: list[Recipe] = []
-    recipe_lines: list[int] = []
-
-    def fail(number: int, problem: str) -> ConfigError:
-        return ConfigError(f"{source}, line {number}: {problem}")
-
-    def to_id(name: str, number: int) -> str:
-        if not _NAME.fullmatch(name):
-            raise fail(number, f"{name!r} is no item name; write lower-case words such as 'oak plank'.")
-        key = name.replace(" ", "_")
-        return f"{namespace}:{key}" if namespace else key
-
-    def to_count(digits: str, number: int) -> int:
-        if not 1 <= int(digits) <= MAX_COUNT:
-            raise fail(number, f"the count {digits} is not between 1 and {MAX_COUNT}.")
-        return int(digits)
-
-    for number, raw in enumerate(text.splitlines(), 1):
-        line = raw.partition("#")[0].strip()
-        if not line:
-            continue
-        if match := _TAG_LINE.fullmatch(line):
-            tag = to_id(match[1].strip(), number)
-            if tag in tag_lines:
-                raise fail(number, f"tag {match[1]!r} was defined in line {tag_lines[tag]}; give it one line.")
-            tag_lines[tag] = number
-            for name in match[2].split(","):
-                item = to_id(name.strip(), number)
-                if item in tag_of:
-                    raise fail(number, f"{name.strip()!r} already belongs to a tag; an item has at most one.")
-                tag_of[item] = tag
-        elif match := _RECIPE_LINE.fullmatch(line):
-            ingredients: dict[str, int] = {}
-            for part in match[3].split(","):
-                ingredient = _INGREDIENT.fullmatch(part.strip())
-                if ingredient is None:
-                    raise fail(number, f"{part.strip()!r} is no ingredient; write a count and a name such as '2 stick'.")
-                id_ = to_id(ingredient[2], number)
-                if id_ in ingredients:
-                    raise fail(number, f"{ingredient[2]!r} is listed twice; write it once with the whole count.")
-                ingredients[id_] = to_count(ingredient[1], number)
-            if len(ingredients) > MAX_INGREDIENTS:
-                raise fail(number, f"the recipe has {len(ingredients)} ingredients; at most {MAX_INGREDIENTS} fit the table.")
-            output = to_id(match[2], number)
-            inputs = tuple(Ingredient(i, n) for i, n in ingredients.items())
-            recipes.append(Recipe(output, to_count(match[1], number), inputs))
-            recipe_lines.append(number)
-        else:
-            raise fail(number, f"{line!r} is neither 'craft N ITEM using N ITEM, ...' nor 'tag NAME: ITEM, ...'.")
-    if not recipes:
-        raise ConfigError(f"{source} holds no recipe; write lines such as 'craft 4 oak plank using 1 oak log'.")
-    outputs = {recipe.output for recipe in recipes}
-    for tag, number in tag_lines.items():
-        if tag in outputs:
-            raise fail(number, f"{tag!r} is the name of a tag and of a crafted item; rename one.")
-        if not any(item in outputs for item, of in tag_of.items() if of == tag):
-            raise fail(number, f"tag {tag!r} has no item that is crafted; name the item itself in the recipes.")
-    recipes = [Recipe(r.output, r.count, r.ingredients, tag_of.get(r.output, "")) for r in recipes]
-    tags = frozenset(tag_lines)
-    items = outputs | set(tag_of) | {i.id for r in recipes for i in r.ingredients}
-    book = RecipeBook(namespace, tuple(recipes), tag_of, tags, frozenset(items - tags))
-    for recipe, number in zip(recipes, recipe_lines, strict=True):
-        if recipe.output in _everything_below(book, recipe):
-            raise fail(number, f"{book.line(recipe)!r} needs its own output in the end; break the circle.")
-    return book
-
-
-@lru_cache(maxsize=1)
-def builtin_book() -> RecipeBook:
-    """Return the book that ships with the package."""
-    text = (resources.files("palaestra.envs.agentgym.textcraft") / "data" / "workshop.txt").read_text(encoding="utf-8")
-    return parse_book(text, source="data/workshop.txt")
-
-
-def load_book(path: str | Path) -> RecipeBook:
-    """Load a book from a text file or a folder of Minecraft recipe files; an unchanged path is read once.
-
-    Raises:
-        MissingDataError: If there is nothing to read at `path`.
-        ConfigError: If a file cannot be understood.
-    """
-    from palaestra.envs.agentgym.textcraft.minecraft import load_minecraft_folder
-
-    path = Path(path).expanduser()
-    if path.is_dir():
-        return load_minecraft_folder(path)
-    if not path.is_file():
-        raise MissingDataError(
-            f"There is no recipe book at {str(path)!r}; expected a folder of Minecraft recipe files "
-            f"(recipes/*.json of a data pack) or a text file of lines such as 'craft 4 oak plank using 1 oak log'."
-        )
-    return _load_text(str(path.resolve()), path.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=8)
-def _load_text(path: str, mtime_ns: int) -> RecipeBook:
-    """Read a text book; the time of change is only there to be part of the cache key."""
-    del mtime_ns
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8.") from None
-    return parse_book(text, source=path)
-
-
 def _depths(
     recipes: Iterable[Recipe],
     by_output: Mapping[str, tuple[Recipe, ...]],
@@ -349,17 +211,3 @@ def _depths(
             del open_[id_]
         level += 1
     return depth
-
-
-def _everything_below(book: RecipeBook, recipe: Recipe) -> set[str]:
-    """Return the ids of all items that a recipe may draw on, tags through their items."""
-    found: set[str] = set()
-    waiting = [ingredient.id for ingredient in recipe.ingredients]
-    while waiting:
-        id_ = waiting.pop()
-        if id_ in found:
-            continue
-        found.add(id_)
-        waiting.extend(book.members(id_))
-        waiting.extend(i.id for below in book.recipes_of(id_) for i in below.ingredients)
-    return found
