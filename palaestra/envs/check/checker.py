@@ -1,0 +1,157 @@
+"""Runs every check on one environment and writes the report."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import gymnasium
+from gymnasium.envs.registration import EnvSpec
+
+from palaestra.envs.check import contract, face, state
+from palaestra.envs.check.report import CheckFailed, CheckReport, CheckResult
+from palaestra.envs.check.subject import TEXT_ENV_ADVICE, Env, Subject
+from palaestra.errors import unknown_name
+
+
+class Check(NamedTuple):
+    """One promise: its name, how it is tried, and what usually mends it."""
+
+    name: str
+    run: Callable[[Subject], str]
+    mend: str
+
+
+CHECKS = (
+    Check("gymnasium", face.check_gymnasium, "Do what Gymnasium's message says; it comes from gymnasium.utils.env_checker."),
+    Check("identity", face.check_identity, "Register it as namespace/Name-vN by a string entry point."),
+    Check("spaces", face.check_spaces, "Pass TextEnv a picklable sampler that draws from the generator it is given."),
+    Check(
+        "samples",
+        face.check_samples,
+        "Give the action space a sampler of the environment's own grammar or tools: ActionSpace(sampler=...).",
+    ),
+    Check("reset info", contract.check_reset_info, TEXT_ENV_ADVICE),
+    Check("step info", contract.check_step_info, "Return a Turn from _act; its docstring says what each field means."),
+    Check("tools", contract.check_tools, "Declare tools with palaestra.envs.tools.tool; the schema comes from the signature."),
+    Check(
+        "tasks", contract.check_tasks, "Make keys that name the task itself, and tasks that depend on (split, index) alone."
+    ),
+    Check(
+        "task options",
+        contract.check_task_options,
+        "Resolve options before anything changes, and raise UsageError for what does not exist.",
+    ),
+    Check("order", face.check_order, "Raise EpisodeStateError from step() unless an episode is being played."),
+    Check("turn limit", face.check_turn_limit, "Pass max_turns on to TextEnv."),
+    Check("bad actions", contract.check_bad_actions, "Return Turn(message, action_error=message) before anything is changed."),
+    Check("wrong types", contract.check_wrong_types, "Raise UsageError for anything but a str or an assistant Message."),
+    Check(
+        "expert", contract.check_expert, "Let expert() plan from the present state, and let the reward of a solved task be 1."
+    ),
+    Check("faults", contract.check_faults, "Catch only the errors that a wrong action causes; let all others pass."),
+    Check("render", face.check_render, "Return a readable text from render() in mode 'ansi'."),
+    Check("close", face.check_close, "Let close() do nothing the second time."),
+    Check(
+        "seeding",
+        state.check_seeding,
+        "Draw all chance from self.np_random and build the world anew in every reset.",
+    ),
+    Check(
+        "other process",
+        state.check_other_process,
+        "Sort sets before iterating over them, use hashlib instead of hash(), and no id(), clock or global generator.",
+    ),
+    Check(
+        "global randomness", state.check_global_randomness, "Draw from self.np_random only, never from random or np.random."
+    ),
+    Check("clock", state.check_clock, "Keep the time in the world's state, as part of the task."),
+    Check("snapshot", state.check_snapshot, "Return the whole state of the world from _save, and set all of it in _load."),
+    Check("snapshot elsewhere", state.check_snapshot_elsewhere, "Keep nothing in the state that only this process knows."),
+    Check("foreign snapshot", state.check_foreign_snapshot, "Check the bytes before touching the state: EpisodeStateError."),
+    Check("pickle", state.check_pickle, "Keep lambdas, locks, files and generators out of the environment's attributes."),
+    Check("copy", state.check_copy, "Hold all state in the world, and share between copies only what never changes."),
+    Check("vector", face.check_vector, "Make environments of one id alike: equal spaces, and no state shared between them."),
+)
+
+
+def check_environment(
+    env: str | EnvSpec | Env,
+    *,
+    seed: int = 0,
+    kwargs: Mapping[str, Any] | None = None,
+    only: Collection[str] | None = None,
+) -> CheckReport:
+    """Try everything that the contract promises on one environment.
+
+    Args:
+        env: Registered id, spec, or an environment (it is made again from its spec, or copied if it has none).
+        seed: Seed of all that is drawn.
+        kwargs: Arguments the environment is made with.
+        only: Names of checks; all of them by default.
+
+    Returns:
+        A report with one result per check. An environment that raises fails the check; nothing is raised.
+
+    Raises:
+        UnknownNameError: If there is no check of a name in `only`.
+        gymnasium.error.Error: If nothing is registered under the id.
+    """
+    names = [check.name for check in CHECKS]
+    for name in only or ():
+        if name not in names:
+            raise unknown_name("check", name, names)
+    subject = _subject(env, dict(kwargs or {}), seed)
+    results = [
+        _run(Check("make", _check_make, "See the error; the environment must be made without other arguments."), subject)
+    ]
+    if results[0].ok:
+        results += [_run(check, subject) for check in CHECKS if only is None or check.name in only]
+    return CheckReport(subject.name, tuple(results))
+
+
+def _subject(env: str | EnvSpec | Env, kwargs: dict[str, Any], seed: int) -> Subject:
+    """Return how to make the environment again."""
+    if isinstance(env, str):
+        env = gymnasium.spec(env)
+    spec = env if isinstance(env, EnvSpec) else env.spec
+    arguments = ", ".join(f"{key}={value!r}" for key, value in kwargs.items())
+    if spec is None:
+        assert isinstance(env, gymnasium.Env)
+        return Subject(str(env), partial(_copied, env, **kwargs), seed)
+    name = f"{spec.id}({arguments})" if arguments else spec.id
+    return Subject(name, partial(gymnasium.make, spec, disable_env_checker=True, **kwargs), seed)
+
+
+def _copied(env: Env, **kwargs: Any) -> Env:
+    """Stand in for `gymnasium.make` where there is no spec."""
+    if kwargs:
+        raise CheckFailed(
+            f"{env} has no spec, so it cannot be made with {', '.join(sorted(kwargs))}.",
+            "Register it with gymnasium.register and make it with gymnasium.make.",
+        )
+    return copy.deepcopy(env)
+
+
+def _check_make(subject: Subject) -> str:
+    """The environment can be made."""
+    with subject.open() as env:
+        return type(env.unwrapped).__name__
+
+
+def _run(check: Check, subject: Subject) -> CheckResult:
+    """Run one check; whatever it raises is a failure of the environment."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Gymnasium's checker is asked for its warnings in a check of its own
+        try:
+            return CheckResult(check.name, True, check.run(subject))
+        except CheckFailed as failure:
+            return CheckResult(check.name, False, failure.detail, failure.mend or check.mend)
+        except Exception as error:
+            return CheckResult(check.name, False, f"{type(error).__name__}: {error}", check.mend)
+
+
+__all__ = ["CHECKS", "Check", "check_environment"]

@@ -1,0 +1,128 @@
+"""The environment under test: makes fresh copies of it, plays them, and compares what happened.
+
+A *script* is a list of actions that makes for an interesting episode; a *transcript* is the plain record of playing one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+
+from palaestra.envs.check.report import CheckFailed
+from palaestra.types import Json, Message, plain
+
+Action = str | Message
+Env = gymnasium.Env[Any, Any]
+
+SCRIPT_TURNS = 8
+TEXT_ENV_ADVICE = "Derive the environment from palaestra.envs.core.TextEnv, which does this for you, or add it by hand."
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An environment and how to make it again.
+
+    Attributes:
+        name: For the report.
+        make: Returns a fresh environment; keyword arguments are added to those it was given. Pickles (with cloudpickle).
+        seed: Seed of all that the checks draw.
+    """
+
+    name: str
+    make: Callable[..., Env]
+    seed: int = 0
+
+    @contextlib.contextmanager
+    def open(self, **kwargs: Any) -> Iterator[Env]:
+        """Make an environment and close it at the end."""
+        env = self.make(**kwargs)
+        try:
+            yield env
+        finally:
+            env.close()
+
+    def script(self, env: Env) -> list[Action]:
+        """Return up to `SCRIPT_TURNS` actions, drawn and the expert's in turn; `env` has played them afterwards."""
+        actions: list[Action] = []
+        env.reset(seed=self.seed)
+        env.action_space.seed(self.seed)
+        for turn in range(SCRIPT_TURNS):
+            action = next_expert_action(env) if turn % 2 else None
+            if action is None:
+                action = env.action_space.sample()
+            actions.append(action)
+            _, _, terminated, truncated, _ = env.step(action)
+            if terminated or truncated:
+                break
+        return actions
+
+
+def next_expert_action(env: Env) -> Action | None:
+    """Return what the expert would do now, or None if it knows nothing or there is none."""
+    expert = getattr(env.unwrapped, "expert", None)
+    return None if expert is None else next(iter(expert()), None)
+
+
+def play(env: Env, actions: Sequence[Action], *, seed: int | None = None, resets: bool = True) -> list[Json]:
+    """Play actions until the episode ends, then reset once more, and return the transcript.
+
+    Args:
+        env: Is reset with `seed` first, unless `resets` is off: then it is played from where it is.
+        actions: What to play.
+        seed: Given to the first reset.
+        resets: Whether to begin with a reset.
+    """
+    transcript: list[Json] = []
+    if resets:
+        observation, info = env.reset(seed=seed)
+        transcript.append([observation, plain(info)])
+    for action in actions:
+        observation, reward, terminated, truncated, info = env.step(action)
+        transcript.append([observation, float(reward), bool(terminated), bool(truncated), plain(info)])
+        if terminated or truncated:
+            break
+    observation, info = env.reset()  # shows whether the stream of chance is the same, too
+    transcript.append([observation, plain(info)])
+    return transcript
+
+
+def difference(first: Sequence[Json], second: Sequence[Json]) -> str:
+    """Say where two transcripts part; empty if they are equal."""
+    for number, (a, b) in enumerate(zip(first, second, strict=False)):
+        if a != b:
+            place = "the reset" if number == 0 else f"entry {number} of the transcript"
+            return f"at {place}: {_clip(a)} against {_clip(b)}"
+    return "" if len(first) == len(second) else f"one episode has {len(first)} entries, the other {len(second)}"
+
+
+def method(env: Env, name: str) -> Callable[..., Any]:
+    """Return a method of the unwrapped environment that the contract asks for.
+
+    Raises:
+        CheckFailed: If it has none.
+    """
+    found = getattr(env.unwrapped, name, None)
+    if not callable(found):
+        raise CheckFailed(f"{type(env.unwrapped).__name__} has no method {name}().", TEXT_ENV_ADVICE)
+    return found  # type: ignore[no-any-return]
+
+
+def state_hash(env: Env) -> str | None:
+    """Return the digest of the state, None where the environment has none."""
+    found = getattr(env.unwrapped, "state_hash", None)
+    return str(found()) if callable(found) else None
+
+
+def shown(action: object) -> str:
+    """Return an action as a short text for a report."""
+    return _clip(action.to_json() if isinstance(action, Message) else action)
+
+
+def _clip(value: object) -> str:
+    """Return the representation of a value, at most 160 characters of it."""
+    text = repr(value)
+    return text if len(text) <= 160 else text[:157] + "..."
