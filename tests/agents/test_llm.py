@@ -97,7 +97,7 @@ async def test_usage_and_tokens_are_recorded_per_episode():
 
 async def test_the_context_policy_cuts_what_is_sent_but_not_what_is_kept():
     backend = Parrot(Message("assistant", "go"))
-    agent = LLMAgent(backend, format="text", context=ContextPolicy(max_tokens=60, keep_turns=1))
+    agent = LLMAgent(backend, format="text", context=ContextPolicy(max_tokens=90, keep_turns=1))
     agent.reset({"instructions": "Rules."})
     for turn in range(6):
         await agent.aact(f"{turn} " + "words " * 8, {})
