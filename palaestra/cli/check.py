@@ -18,5 +18,5 @@ def check(env_id: EnvId, settings: Settings = None, as_json: AsJson = False) -> 
         print_json(report.to_json())
     else:
         console().print(str(report))
-    if not report.passed:
+    if not report.ok:
         raise typer.Exit(1)

@@ -34,7 +34,7 @@ def known_id(env_id: str) -> str:
 
 
 def open_env(env_id: str, settings: Mapping[str, Json] | None = None, **options: Any) -> Any:
-    """Make an environment, without Gymnasium's order and type checks around it.
+    """Make an environment, without Gymnasium's type checks around it.
 
     Args:
         env_id: Registered id.
@@ -50,7 +50,7 @@ def open_env(env_id: str, settings: Mapping[str, Json] | None = None, **options:
     known_id(env_id)
     settings = dict(settings or {})
     try:
-        return gymnasium.make(env_id, disable_env_checker=True, order_enforce=False, **{**options, **settings})
+        return gymnasium.make(env_id, disable_env_checker=True, **{**options, **settings})
     except PalaestraError:
         raise
     except TypeError as error:

@@ -33,16 +33,10 @@ _HERE = Path(__file__).parent
 _KNOWN_ENDINGS = ("success", "failure", "env_done", "max_rounds", "max_tokens", "invalid_limit", "env_error", "model_error")
 # What a reader wants to see first; everything else is folded away.
 _LEAD_METRICS = (
-    "success",
-    "score_mean",
-    "return_mean",
-    "reward_mean",
-    "turns_mean",
-    "loss",
-    "kl",
-    "entropy",
-    "invalid_actions",
-)
+    "test_success", "success", "return_mean", "score_mean", "turns_mean", "horizon", "loss", "likely_tokens", "entropy",
+    "kl", "kl_ref", "kl_old", "invalid_actions", "truncated_rounds", "within_group_std", "grad_norm", "tokens_per_second",
+)  # fmt: skip
+_MAX_CURVES = 24
 _NUM_LEAD = 10
 
 
@@ -98,7 +92,7 @@ def render_report(runs: Sequence[str], *, store: RunStore, title: str = "", limi
         raise UsageError("A report needs at least one run; name run ids, e.g. from: palaestra runs list.")
     import palaestra
 
-    summaries = [store.run(run_id) for run_id in dict.fromkeys(runs)]
+    summaries = _with_arms(store, runs)
     arms = arms_of([(run, store.episodes(run.run_id)) for run in summaries])
     book = TranscriptBook(limits or TranscriptLimits())
     book.fill(
@@ -130,14 +124,27 @@ def render_report(runs: Sequence[str], *, store: RunStore, title: str = "", limi
     return _environment().get_template("template.html").render(context)
 
 
+def _with_arms(store: RunStore, run_ids: Sequence[str]) -> list[RunSummary]:
+    """Return the runs, each training run followed by the evaluations that belong to it."""
+    found: dict[str, RunSummary] = {}
+    stored = {run.run_id: run for run in store.runs()}
+    for run_id in run_ids:
+        run = store.run(run_id)
+        found[run_id] = run
+        for arm in run.config.get("arms", ()) if _is_training(run) else ():
+            if arm_run := stored.get(f"{run_id}-{arm}"):
+                found[arm_run.run_id] = arm_run
+    return list(found.values())
+
+
 # -- headline ---------------------------------------------------------------------------------------------------------
 
 
 def _title(runs: Sequence[RunSummary], arms: Sequence[Arm]) -> str:
     """Name what was played."""
-    named = [str(run.config["name"]) for run in runs if isinstance(run.config.get("name"), str) and run.config["name"]]
-    if len(runs) == 1 and named:
-        return named[0]
+    training = [run for run in runs if _is_training(run)]
+    if len(training) == 1 and training[0].config.get("name"):
+        return str(training[0].config["name"]).replace("_", " ")
     envs = sorted({env_id for arm in arms for env_id in arm.env_ids})
     return " and ".join(envs) if envs else ", ".join(run.run_id for run in runs)
 
@@ -215,7 +222,7 @@ def _transcripts_note(book: TranscriptBook) -> str:
 
 def _is_training(run: RunSummary) -> bool:
     """Whether a run is one of a recipe."""
-    return "phases" in run.config or run.config.get("kind") == "train" or "recipe" in run.config
+    return run.config.get("kind") == "train"
 
 
 def _all_endings(arms: Sequence[Arm]) -> list[str]:
@@ -244,7 +251,7 @@ def _learning(runs: Sequence[RunSummary], logs: Sequence[Sequence[Mapping[str, J
     names = sorted(curves, key=_metric_rank)
     drawn, notice = [], ""
     try:
-        for name in names:
+        for name in [name for name in names if not _is_flat(curves[name])][:_MAX_CURVES]:
             phase_marks = [(step, horizon) for phase, step, horizon in marks if name.startswith(phase)]
             svg = draw_curves(
                 curves[name],
@@ -275,16 +282,27 @@ def _learning(runs: Sequence[RunSummary], logs: Sequence[Sequence[Mapping[str, J
 
 
 def _metric_rank(name: str) -> tuple[int, int, str]:
-    """Order metrics: what was reached first, the rest by name; evaluation before training, later phases before earlier."""
+    """Order metrics: what was reached first, the rest by name; cloning after what follows it."""
     phase, _, short = name.rpartition("/")
     lead = _LEAD_METRICS.index(short) if short in _LEAD_METRICS else len(_LEAD_METRICS)
-    return (lead, 0 if phase.startswith(("eval", "test")) else 2 if phase == "sft" else 1, name)
+    return (lead, 1 if phase == "sft" else 0, name)
+
+
+def _is_flat(curves: Sequence[Curve]) -> bool:
+    """Whether there is nothing to see: no value ever changes."""
+    return all(len(set(curve.values)) == 1 for curve in curves)
 
 
 def _is_share(name: str, curves: Sequence[Curve]) -> bool:
     """Whether a metric is a rate between 0 and 1."""
     short = name.rpartition("/")[2]
-    named = short in ("success", "accuracy", "invalid_actions") or short.endswith(("_rate", "_share", "_fraction"))
+    named = short.removeprefix("test_") in (
+        "success",
+        "invalid_actions",
+        "likely_tokens",
+        "truncated_rounds",
+        "truncated_tokens",
+    )
     return named and all(0 <= value <= 1 for curve in curves for value in curve.values)
 
 

@@ -28,7 +28,11 @@ def crafting(number, *, agent="cloned", solved=True, error=None, depth=2, key=No
     steps = [
         step(goal, "get 1 oak log", action_error=""),
         step("Got 1 oak log", "craft 4 oak planks using 1 oak log"),
-        step("Crafted 4 oak planks", "craft 9 stick", action_error="There is no recipe for 9 stick; craft 4 stick using 2 oak planks."),
+        step(
+            "Crafted 4 oak planks",
+            "craft 9 stick",
+            action_error="There is no recipe for 9 stick; craft 4 stick using 2 oak planks.",
+        ),
         step("Could not execute craft 9 stick", "craft 4 stick using 2 oak planks", 1.0 if solved else 0.0, done=solved),
     ]
     outcome = Outcome(1.0 if solved else 0.0, solved, "success" if solved else "max_rounds" if truncated else "failure")
@@ -59,11 +63,21 @@ def office(number, *, agent="model", hostile=""):
     tools = ({"type": "function", "function": {"name": "find_events", "description": f"Find events.{hostile}",
               "parameters": {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]}}},)  # fmt: skip
     steps = (
-        step(f"Move the review to Friday. {hostile}", Message("assistant", f"I look. {hostile}", (call,), reasoning=f"Hm {hostile}")),
+        step(
+            f"Move the review to Friday. {hostile}",
+            Message("assistant", f"I look. {hostile}", (call,), reasoning=f"Hm {hostile}"),
+        ),
         step(
             f'[{{"id": 3}}] {hostile}',
             Message("assistant", "", (ToolCall("move_event", hostile or '{"id": 3', "c2"),)),
-            tool_results=[{"name": "move_event", "status": "invalid_arguments", "content": f"arguments are no JSON {hostile}", "call_id": "c2"}],
+            tool_results=[
+                {
+                    "name": "move_event",
+                    "status": "invalid_arguments",
+                    "content": f"arguments are no JSON {hostile}",
+                    "call_id": "c2",
+                }
+            ],
             action_error=f"arguments are no JSON {hostile}",
         ),
         step("Mend the arguments.", f"done {hostile}", 1.0, done=True, reward_parts={"state": 0.75, "answer": 0.25}),
@@ -90,7 +104,12 @@ def broken(number, boundary="model", agent="cloned", text=""):
 def add_evaluation(store: RunStore, *, n=40, run_id="eval-1", agents=("random", "expert", "cloned", "trained")):
     """Four arms with known success rates: 0, 1, 1/2 and all but each tenth."""
     store.create_run({"kind": "evaluate", "env_id": ENV_ID, "split": "test", "n": n, "env_kwargs": {"max_turns": 12}}, run_id)
-    rules = {"random": lambda i: False, "expert": lambda i: True, "cloned": lambda i: i % 2 == 0, "trained": lambda i: i % 10 > 0}
+    rules = {
+        "random": lambda i: False,
+        "expert": lambda i: True,
+        "cloned": lambda i: i % 2 == 0,
+        "trained": lambda i: i % 10 > 0,
+    }
     for agent in agents:
         for i in range(n):
             trajectory = crafting(i, agent=agent, solved=rules[agent](i), depth=2 + i % 3, truncated=i % 4 == 1)
@@ -107,7 +126,15 @@ def add_training(store: RunStore, run_id="train-1", steps=120):
     import random
 
     rng = random.Random(run_id)
-    store.create_run({"name": "textcraft tiny", "phases": ["sft", "grpo"], "grpo": {"lr": 0.0003, "group_size": 8}}, run_id)
+    store.create_run(
+        {
+            "name": "textcraft tiny",
+            "kind": "train",
+            "arms": ["untrained", "trained"],
+            "recipe": {"phases": ["sft", "grpo"], "grpo": {"lr": 0.0003}},
+        },
+        run_id,
+    )
     for s in range(1, 61):
         store.log_metrics(run_id, s, {"sft/loss": 2.5 * math.exp(-s / 20) + 0.2 * rng.random()})
     for s in range(1, steps + 1):
@@ -121,11 +148,13 @@ def add_training(store: RunStore, run_id="train-1", steps=120):
         }
         if s % 20 == 0:
             rate = 0.4 + 0.4 * s / steps
-            values |= {"evaluation/success": rate, "evaluation/success_low": rate - 0.09, "evaluation/success_high": rate + 0.08}
+            values |= {"grpo/test_success": rate, "grpo/test_success_low": rate - 0.09, "grpo/test_success_high": rate + 0.08}
         store.log_metrics(run_id, s, values)
-    for i in range(20):
-        store.add(run_id, with_id(crafting(i, agent="untrained", solved=i % 9 == 0, depth=2 + i % 3), f"untrained/{i}"))
-        store.add(run_id, with_id(crafting(i, agent="trained", solved=i % 5 > 0, depth=2 + i % 3), f"trained/{i}"))
+    for arm, solves in (("untrained", lambda i: i % 9 == 0), ("trained", lambda i: i % 5 > 0)):
+        store.create_run({"kind": "evaluate", "arm": arm, "training_run": run_id}, f"{run_id}-{arm}")
+        for i in range(20):
+            store.add(f"{run_id}-{arm}", crafting(i, agent=arm, solved=solves(i), depth=2 + i % 3))
+        store.set_status(f"{run_id}-{arm}", "finished")
     store.set_status(run_id, "finished")
     return run_id
 

@@ -1,0 +1,311 @@
+"""`palaestra evaluate`: play an agent on the tasks of a split; resumable, with a report."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from palaestra.cli.options import DEFAULT_RUNS, AsJson, RunsFolder, Settings, parse_settings
+from palaestra.errors import ConfigError, StoreError, UsageError
+from palaestra.types import Json
+
+if TYPE_CHECKING:
+    from palaestra.agents.core import Agent
+    from palaestra.agents.evaluation import Evaluation
+    from palaestra.agents.store import RunStore
+
+EPISODE_ERRORS = 3
+_SECRET_OPTIONS = ("api_key",)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One agent to evaluate, as the run store keeps it.
+
+    Attributes:
+        run_id: Name of its run.
+        model: Agent name or model string.
+        options: Arguments of `make_agent` that change how the agent plays.
+        settings: Arguments of `evaluate`: `env_id`, `env_kwargs`, `split`, `n`, `samples`, `seed`, `max_turns`.
+    """
+
+    run_id: str
+    model: str
+    options: Mapping[str, Json]
+    settings: Mapping[str, Any]
+
+    def stored_options(self) -> dict[str, Json]:
+        """Return the options without secrets."""
+        return {key: value for key, value in self.options.items() if key not in _SECRET_OPTIONS}
+
+
+def evaluate(
+    env: Annotated[str | None, typer.Option("--env", metavar="ID", help="Environment to play.", show_default=False)] = None,
+    settings: Settings = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            metavar="SPEC",
+            help="random, expert, openai:NAME, http://HOST:PORT/v1#NAME, hf:PATH or scripted:FILE. Several are compared.",
+            show_default=False,
+        ),
+    ] = None,
+    format: Annotated[
+        str | None, typer.Option(help="How a model is asked to act: text, react, tools, json, code, auto.")
+    ] = None,
+    base_url: Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible server.")] = None,
+    n: Annotated[
+        str | None, typer.Option("-n", "--n", metavar="N|all", help="Tasks, the first of the split. [default: 100]")
+    ] = None,
+    samples: Annotated[int | None, typer.Option(help="Episodes per task. [default: 1]")] = None,
+    split: Annotated[str | None, typer.Option(help="Split of the tasks. [default: test]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the evaluation. [default: 0]")] = None,
+    max_turns: Annotated[int | None, typer.Option(help="Horizon in messages; by default the environment's.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Sampling temperature. [default: 1.0]")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Most tokens per message.")] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", metavar="KEY=VALUE", help="Further option of the agent or its backend. Repeatable."),
+    ] = None,
+    concurrency: Annotated[int, typer.Option(help="Episodes in play at once.", min=1)] = 32,
+    retries: Annotated[int | None, typer.Option(help="Attempts after a failed request. [default: 5]")] = None,
+    timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="Limit of one request.")] = None,
+    budget_calls: Annotated[int | None, typer.Option(help="Stop after this many requests.")] = None,
+    budget_tokens: Annotated[int | None, typer.Option(help="Stop after this many tokens.")] = None,
+    budget_cost: Annotated[float | None, typer.Option(help="Stop after this much money (needs --prices).")] = None,
+    prices: Annotated[Path | None, typer.Option(metavar="FILE", help="TOML file of prices per million tokens.")] = None,
+    runs: RunsFolder = DEFAULT_RUNS,
+    run: Annotated[
+        list[str] | None,
+        typer.Option("--run", metavar="ID", help="Go on with this run (its settings are kept), or give a new one this name."),
+    ] = None,
+    retry_errors: Annotated[bool, typer.Option("--retry-errors", help="Play episodes again that ended in an error.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Evaluate agents on the tasks of a split: success and score with 95 % intervals, transcripts, a report.
+
+    Every finished episode is kept at once: after a crash or Ctrl-C, `--run ID` goes on where the run stopped.
+    """
+    from palaestra.agents.store import RunStore
+
+    agent_options = _given(
+        format=format, base_url=base_url, temperature=temperature, max_tokens=max_tokens, **parse_settings(option)
+    )
+    given = _given(
+        env_id=env,
+        env_kwargs=parse_settings(settings) or None,
+        split=split,
+        n=n,
+        samples=samples,
+        seed=seed,
+        max_turns=max_turns,
+    )
+    service = _given(
+        max_retries=retries,
+        timeout_s=timeout,
+        prices=prices and str(prices),
+        budget=_budget(budget_calls, budget_tokens, budget_cost),
+    )
+    with RunStore(runs) as store:
+        arms = _arms(store, run or [], models or [], agent_options, given)
+        agents = [_make_agent(arm, service) for arm in arms]
+        _check_env(arms[0].settings)
+        evaluations = _play(store, arms, agents, concurrency=concurrency, retry_errors=retry_errors, runs=runs)
+        report = _write_reports(store, [arm.run_id for arm in arms])
+    if as_json:
+        _print_json(evaluations, report)
+    else:
+        _print(evaluations, report, runs)
+    if any(evaluation.summary.errors or evaluation.status != "finished" for evaluation in evaluations):
+        raise typer.Exit(EPISODE_ERRORS)
+
+
+# -- what to play -----------------------------------------------------------------------------------------------------
+
+
+def _arms(
+    store: RunStore, run_ids: Sequence[str], models: Sequence[str], options: Mapping[str, Json], given: Mapping[str, Any]
+) -> list[Arm]:
+    """Return what to play: stored runs to go on with, or new ones."""
+    stored = {run.run_id for run in store.runs()}
+    if run_ids and not models:
+        return [_stored_arm(store, run_id, stored, options, given) for run_id in run_ids]
+    if not models:
+        raise UsageError("There is no agent to evaluate; name one with --model, e.g. --model random or --model openai:NAME.")
+    if "env_id" not in given:
+        raise UsageError("There is no environment to play; name one with --env, e.g. --env palaestra/TextCraft-v0.")
+    if run_ids and len(run_ids) != len(models):
+        raise UsageError(f"There are {len(models)} --model and {len(run_ids)} --run; give one --run per model, or none.")
+    if options and not any(":" in model for model in models):
+        raise ConfigError(f"{', '.join(models)} take no options; leave out {', '.join(sorted(options))}.")
+    ids = list(run_ids) or _new_ids(models)
+    settings = {"env_kwargs": {}, "split": "test", "n": 100, "samples": 1, "seed": 0, "max_turns": None, **given}
+    settings["n"] = _number(settings["n"])
+    return [Arm(run_id, model, options if ":" in model else {}, settings) for run_id, model in zip(ids, models, strict=True)]
+
+
+def _stored_arm(store: RunStore, run_id: str, stored: set[str], options: Mapping[str, Json], given: Mapping[str, Any]) -> Arm:
+    """Return the arm that a stored run was created for; a new wish contradicts it."""
+    if run_id not in stored:
+        store.run(run_id)  # raises with the nearest name
+    config = store.config(run_id)
+    if config.get("kind") != "evaluate" or "model" not in config:
+        raise UsageError(
+            f"Run {run_id!r} was not made by 'palaestra evaluate'; a training run goes on with: palaestra train --run."
+        )
+    env = config["envs"][0]
+    kept = {"env_id": env["env_id"], "env_kwargs": env["env_kwargs"]}
+    kept |= {key: config[key] for key in ("split", "n", "samples", "seed", "max_turns")}
+    wishes = {**given, **({"n": _number(given["n"])} if "n" in given else {})}
+    for name, old, new in [(k, kept[k], v) for k, v in wishes.items()] + [
+        (k, config["model_options"].get(k), v) for k, v in options.items()
+    ]:
+        if old != new and name not in _SECRET_OPTIONS:
+            raise ConfigError(
+                f"Run {run_id!r} was created with {name}={old!r}, now {name}={new!r}; leave it out, or start a new run."
+            )
+    return Arm(run_id, config["model"], {**config["model_options"], **options}, kept)
+
+
+def _new_ids(models: Sequence[str]) -> list[str]:
+    """Return names for new runs: when, and who."""
+    stamp = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+    slugs = [re.sub(r"[^A-Za-z0-9.]+", "-", model.rpartition("/")[2] or model).strip("-.")[:40] for model in models]
+    return [f"{stamp}-{slug}" if slugs.count(slug) == 1 else f"{stamp}-{i}-{slug}" for i, slug in enumerate(slugs)]
+
+
+def _make_agent(arm: Arm, service: Mapping[str, Any]) -> Agent:
+    """Build the agent of an arm."""
+    from palaestra.agents.table import make_agent
+
+    if arm.model == "human":
+        raise UsageError("A person plays with: palaestra play ENV_ID.")
+    return make_agent(arm.model, **arm.options, **(service if ":" in arm.model else {}))
+
+
+def _check_env(settings: Mapping[str, Any]) -> None:
+    """Refuse an unknown environment, argument or split before anything is stored."""
+    from palaestra.cli.environments import open_env
+
+    env = open_env(settings["env_id"], settings["env_kwargs"])
+    try:
+        if hasattr(env.unwrapped, "tasks"):
+            env.unwrapped.tasks.split(settings["split"])
+    finally:
+        env.close()
+
+
+def _number(n: str | int | None) -> int | None:
+    """Read -n: a number, or all."""
+    if n is None or n == "all":
+        return None
+    if not str(n).isdecimal() or int(n) < 1:
+        raise ConfigError(f"-n is {n!r}; expected a number of tasks of at least 1, or all.")
+    return int(n)
+
+
+def _budget(calls: int | None, tokens: int | None, cost: float | None) -> dict[str, float] | None:
+    """Return the budget that was given, if any."""
+    return _given(calls=calls, tokens=tokens, cost=cost) or None
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    """Return the values that are not None."""
+    return {key: value for key, value in values.items() if value is not None}
+
+
+# -- playing ----------------------------------------------------------------------------------------------------------
+
+
+def _play(
+    store: RunStore, arms: Sequence[Arm], agents: Sequence[Agent], *, concurrency: int, retry_errors: bool, runs: Path
+) -> list[Evaluation]:
+    """Play the arms one after the other."""
+    from palaestra.agents import evaluation
+    from palaestra.cli.output import Interrupted, progress
+
+    finished = []
+    with progress() as lines:
+        for arm, agent in zip(arms, agents, strict=True):
+            line = lines.line(agent.name)
+            settings = dict(arm.settings)
+            try:
+                finished.append(
+                    evaluation.evaluate(
+                        settings.pop("env_id"),
+                        agent,
+                        **settings,
+                        store=store,
+                        run_id=arm.run_id,
+                        retry_errors=retry_errors,
+                        extra_config={"model": arm.model, "model_options": arm.stored_options()},
+                        concurrency=concurrency,
+                        progress=line.update,
+                        close_agent=True,
+                    )
+                )
+            except KeyboardInterrupt:
+                raise Interrupted(_resume_command([arm], runs)) from None
+            except StoreError as error:
+                raise StoreError(f"{error} Go on with: {_resume_command([arm], runs)}") from error
+    return finished
+
+
+def _resume_command(arms: Sequence[Arm], runs: Path, *extra: str) -> str:
+    """Return the command that goes on with runs."""
+    where = [] if runs == DEFAULT_RUNS else ["--runs", str(runs)]
+    words = ["palaestra", "evaluate", *(word for arm in arms for word in ("--run", arm.run_id)), *where, *extra]
+    return shlex.join(words)
+
+
+def _write_reports(store: RunStore, run_ids: Sequence[str]) -> Path:
+    """Write a report for each run, and one for all of them side by side if there are several; return the latter."""
+    from palaestra.agents.report import write_report
+
+    paths = [write_report(store.run_folder(run_id) / "report.html", [run_id], store=store) for run_id in run_ids]
+    if len(paths) == 1:
+        return paths[0]
+    return write_report(store.run_folder(run_ids[0]) / "comparison.html", run_ids, store=store)
+
+
+# -- printing ---------------------------------------------------------------------------------------------------------
+
+
+def _print_json(evaluations: Sequence[Evaluation], report: Path) -> None:
+    """Print everything for machines."""
+    from palaestra.cli.output import print_json
+
+    print_json({"runs": [evaluation.to_json() for evaluation in evaluations], "report": str(report.resolve())})
+
+
+def _print(evaluations: Sequence[Evaluation], report: Path, runs: Path) -> None:
+    """Print the table, what went wrong, and where to look."""
+    from palaestra.cli.output import console
+    from palaestra.cli.results import results_table
+
+    out = console()
+    out.print(results_table([(str(evaluation.config["agent"]), evaluation.summary) for evaluation in evaluations]))
+    for evaluation in evaluations:
+        name, again = evaluation.run_id, Arm(evaluation.run_id, "", {}, {})
+        if evaluation.status != "finished":
+            out.print(f"{name} {evaluation.status}: {evaluation.note}", style="red")
+            out.print(f"  go on: {_resume_command([again], runs)}")
+        if evaluation.summary.errors:
+            causes = ", ".join(f"{cause} ({count})" for cause, count in evaluation.summary.error_types.items())
+            out.print(
+                f"{evaluation.summary.total.num_errors} episodes of {name} ended in an error, not scored: {causes}",
+                style="red",
+            )
+            out.print(f"  play them again: {_resume_command([again], runs, '--retry-errors')}")
+    for evaluation in evaluations:
+        out.print(f"Run     {evaluation.run_id}")
+    out.print(f"Report  {report.resolve()}")

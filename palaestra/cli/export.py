@@ -1,0 +1,44 @@
+"""`palaestra export RUN`: episodes of a run as training data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from palaestra.cli.options import DEFAULT_RUNS, AsJson, RunsFolder
+
+ALIASES = {"messages": "chat", "trajectories": "jsonl", "hf": "dataset"}
+
+
+def export(
+    run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="Run to export.", show_default=False)],
+    out: Annotated[Path, typer.Option(metavar="PATH", help="File to write; for dataset (hf) a folder.", show_default=False)],
+    format: Annotated[
+        str, typer.Option(help="agenttraj, sharegpt, chat (messages), experience, jsonl (trajectories) or dataset (hf).")
+    ] = "agenttraj",
+    only_success: Annotated[bool, typer.Option("--only-success", help="Leave out what did not solve its task.")] = False,
+    runs: RunsFolder = DEFAULT_RUNS,
+    as_json: AsJson = False,
+) -> None:
+    """Export the episodes of a run: AgentTraj, ShareGPT, chat messages, whole trajectories or a Hugging Face dataset."""
+    from palaestra.agents.export import export_trajectories
+    from palaestra.agents.store import RunStore
+    from palaestra.cli.output import print_json, progress
+
+    with RunStore(runs, read_only=True) as store, progress() as lines:
+        line = lines.line(f"exporting {run_id}")
+        written = export_trajectories(
+            store.trajectories(run_id),
+            out,
+            ALIASES.get(format, format),
+            select="success" if only_success else None,
+            total=store.run(run_id).num_episodes,
+            progress=line.update,
+        )
+    if as_json:
+        print_json({"path": str(written.path.resolve()), "written": written.num_written, "skipped": written.num_skipped})
+    else:
+        left_out = f", {written.num_skipped:,} left out" if written.num_skipped else ""
+        print(f"{written.num_written:,} episodes in {written.path.resolve()}{left_out}")

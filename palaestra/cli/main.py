@@ -1,0 +1,111 @@
+"""`palaestra`: the command line. One thin command a file; everything heavy is imported inside of them.
+
+Exit codes: 0 all well; 1 a check or run found failures; 2 wrong usage, told in one line; 3 a run ended with episode
+errors, or before its end; 130 interrupted, with the command that goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from palaestra.cli import check, demo, evaluate, export, list_envs, play, report, runs, show, train
+from palaestra.cli.output import Interrupted
+from palaestra.errors import BudgetError, PalaestraError, UsageError
+
+app = typer.Typer(
+    name="palaestra",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Environments for LLM agents: list and play them, evaluate agents in them, train policies on them.",
+)
+app.command("list")(list_envs.list_environments)
+app.command("show")(show.show)
+app.command("check")(check.check)
+app.command("play")(play.play)
+app.command("evaluate")(evaluate.evaluate)
+app.command("train")(train.train)
+app.add_typer(runs.app, name="runs")
+app.command("export")(export.export)
+app.command("report")(report.report)
+app.command("demo")(demo.demo)
+
+
+def _print_version(wanted: bool) -> None:
+    """Print the version and stop."""
+    if wanted:
+        import palaestra
+
+        print(palaestra.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; may stand anywhere.")] = False,
+) -> None:
+    """Take the options that stand before the command."""
+    del version, debug
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+        arguments: Words after the program's name; `sys.argv` by default.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    try:
+        return _exit_code(app(words, standalone_mode=False, prog_name="palaestra"))
+    except Exception as error:
+        if debug and not isinstance(error, BrokenPipeError):
+            raise
+        return _tell(error)
+    except KeyboardInterrupt:
+        return _fail("interrupted.", 130)
+
+
+def _tell(error: Exception) -> int:
+    """Turn an exception into one line and an exit code; what nobody foresaw is raised on."""
+    if isinstance(error, BrokenPipeError):  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    if isinstance(error, Interrupted):
+        return _fail(str(error), 130)
+    if isinstance(error, typer.Abort):
+        return _fail("stopped; nothing was changed.", 130)
+    if isinstance(error, BudgetError):
+        return _fail(str(error), 3)
+    if isinstance(error, UsageError):
+        return _fail(str(error), 2)
+    if isinstance(error, PalaestraError):
+        return _fail(str(error), 1)
+    if hasattr(error, "format_message"):  # a wrong option or command, as typer words it
+        command = getattr(getattr(error, "ctx", None), "command_path", "palaestra")
+        return _fail(f"{error.format_message().rstrip('.')}. See: {command} --help", 2)
+    raise error
+
+
+def _fail(message: str, code: int) -> int:
+    """Print one line on standard error."""
+    print(f"palaestra: error: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _exit_code(result: object) -> int:
+    """Return the code of `typer.Exit`, which typer hands over as a number."""
+    return result if isinstance(result, int) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,222 @@
+"""`palaestra play ENV_ID`: a person plays in the terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
+
+import typer
+
+from palaestra.cli.options import EnvId, Settings, parse_settings, parse_value
+from palaestra.errors import PalaestraError
+from palaestra.types import Message, ToolCall
+
+HELP = """\
+What you type is your action. Commands begin with a slash (two slashes send a text that begins with one):
+  /help            this list
+  /instructions    what an agent is told once
+  /tools           the tools and their arguments
+  /call NAME ...   call a tool: /call find_events query=review limit=3, or /call NAME {"query": "review"}
+  /expert          show what the expert would do; /expert! plays it
+  /undo            take the last action back
+  /again           start the episode again
+  /quit            stop"""
+
+
+def play(
+    env_id: EnvId,
+    settings: Settings = None,
+    split: Annotated[str | None, typer.Option(help="Split to draw the task from.")] = None,
+    task: Annotated[str | None, typer.Option(metavar="KEY", help="Task to play, by its key.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the episode; another seed draws another task.")] = 0,
+) -> None:
+    """Play an environment yourself: type actions, ask the expert, take actions back."""
+    from palaestra.cli.environments import open_env
+
+    env = open_env(env_id, parse_settings(settings))
+    options = {key: value for key, value in (("split", split), ("task", task)) if value is not None}
+    try:
+        _Game(env, seed, options).run()
+    finally:
+        env.close()
+
+
+class _Game:
+    """One person at one environment."""
+
+    def __init__(self, env: Any, seed: int, options: dict[str, Any]) -> None:
+        self.env, self.seed, self.options = env, seed, options
+        self.info: dict[str, Any] = {}
+        self.observation = ""
+        self.score = 0.0
+        self.past: list[tuple[bytes, str, float]] = []
+        self.commands: dict[str, Callable[[str], object]] = {
+            "help": lambda _: print(HELP),
+            "instructions": lambda _: print(self.info.get("instructions") or "There are none."),
+            "tools": lambda _: self.show_tools(),
+            "call": self.call,
+            "expert": lambda _: self.hint(),
+            "hint": lambda _: self.hint(),
+            "expert!": lambda _: self.play_hint(),
+            "undo": lambda _: self.undo(),
+            "again": lambda _: self.begin(),
+        }
+        self.over = False
+
+    def run(self) -> None:
+        """Read lines until the episode or the input ends."""
+        self.begin()
+        if self.info.get("instructions"):
+            print(self.info["instructions"] + "\n")
+        print("(/help lists the commands)\n")
+        print(self.observation)
+        for line in _lines():
+            if line in ("/quit", "/exit"):
+                break
+            if line.startswith("/") and not line.startswith("//"):
+                self.command(line[1:])
+            elif self.over:
+                print("The episode is over: /again, /undo or /quit.")
+            elif line.strip():
+                self.act(line[1:] if line.startswith("//") else line)
+        print(f"Score {self.score:g}.")
+
+    def begin(self) -> None:
+        """Start the episode, or start it again."""
+        again = bool(self.info)
+        self.observation, self.info = self.env.reset(seed=self.seed, options=dict(self.options))
+        self.score, self.over, self.past = 0.0, False, []
+        if again:
+            print(self.observation)
+
+    def command(self, text: str) -> None:
+        """Run a slash command."""
+        name, _, rest = text.strip().partition(" ")
+        if name not in self.commands:
+            print(f"There is no command /{name}. /help lists them.")
+            return
+        self.commands[name](rest.strip())
+
+    def act(self, action: str | Message) -> None:
+        """Play one action and show what comes of it."""
+        world = self.env.unwrapped
+        before = world.snapshot() if hasattr(world, "snapshot") else b""
+        past = (before, self.observation, self.score)
+        self.observation, reward, terminated, truncated, info = self.env.step(action)
+        self.past.append(past)
+        self.score = float(info.get("score", self.score + float(reward)))
+        print(self.observation)
+        if reward:
+            print(f"[reward {float(reward):+g}]")
+        if terminated or truncated:
+            self.over = True
+            ending = "Solved." if info.get("success") else f"Over: {info.get('stop_reason') or 'not solved'}."
+            print(f"{ending} Score {self.score:g} in {len(self.past)} actions. (/again, /undo, /quit)")
+
+    def undo(self) -> None:
+        """Go back to the state before the last action."""
+        if not self.past:
+            print("There is nothing to take back.")
+            return
+        snapshot, observation, score = self.past[-1]
+        if not snapshot:
+            print("This environment keeps no snapshots; /again starts over.")
+            return
+        self.past.pop()
+        self.env.unwrapped.restore(snapshot)
+        self.observation, self.score, self.over = observation, score, False
+        print(f"Taken back.\n{observation}")
+
+    def call(self, text: str) -> None:
+        """Call a tool by name."""
+        name, _, rest = text.partition(" ")
+        if not name:
+            print("Name a tool: /call NAME key=value ... (/tools lists them)")
+            return
+        if self.over:
+            print("The episode is over: /again, /undo or /quit.")
+            return
+        try:
+            arguments = _arguments(rest.strip())
+        except ValueError as error:
+            print(f"Arguments are key=value pairs or one JSON object: {error}")
+            return
+        self.act(Message("assistant", tool_calls=(ToolCall(name, arguments, f"call_{len(self.past) + 1}"),)))
+
+    def hint(self) -> str | Message | None:
+        """Show what the expert would do now."""
+        action = self.expert_action()
+        print("The expert has no advice here." if action is None else f"The expert would play:\n{_shown(action)}")
+        return action
+
+    def play_hint(self) -> None:
+        """Play what the expert would do now."""
+        action = self.hint()
+        if action is not None:
+            self.act(action)
+
+    def expert_action(self) -> str | Message | None:
+        """Ask the expert."""
+        expert = getattr(self.env.unwrapped, "expert", None)
+        if expert is None or self.over:
+            return None
+        try:
+            action: str | Message | None = next(iter(expert()), None)
+        except PalaestraError as error:
+            print(error)
+            return None
+        return action
+
+    def show_tools(self) -> None:
+        """List the tools with their arguments."""
+        tools = self.info.get("tools") or ()
+        if not tools:
+            print("This environment has no tools; type an action.")
+        for tool in tools:
+            function = tool["function"]
+            parameters = function.get("parameters", {})
+            required = parameters.get("required", ())
+            shown = [name if name in required else f"{name}?" for name in parameters.get("properties", {})]
+            print(f"  {function['name']}({', '.join(shown)})  {(function.get('description') or '').splitlines()[0]}")
+
+
+def _lines() -> Iterator[str]:
+    """Yield what the person types, to the end of the input."""
+    is_terminal = sys.stdin.isatty()
+    while True:
+        try:
+            line = input("> ") if is_terminal else sys.stdin.readline()
+        except EOFError:
+            print()
+            return
+        if not is_terminal:
+            if not line:
+                return
+            line = line.rstrip("\r\n")
+            print(f"> {line}")
+        yield line
+
+
+def _arguments(text: str) -> dict[str, Any]:
+    """Read `key=value key2="two words"` or a JSON object."""
+    import shlex
+
+    if text.startswith("{"):
+        value: dict[str, Any] = json.loads(text)
+        return value
+    arguments = {}
+    for word in shlex.split(text):
+        key, equals, value_text = word.partition("=")
+        if not equals:
+            raise ValueError(f"{word!r} has no equals sign")
+        arguments[key] = parse_value(value_text)
+    return arguments
+
+
+def _shown(action: str | Message) -> str:
+    """Return an action as text."""
+    from palaestra.envs.tool_calls import format_message
+
+    return format_message(action) if isinstance(action, Message) else action

@@ -1,0 +1,130 @@
+"""`palaestra runs`: what is in the run store."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from palaestra.cli.options import DEFAULT_RUNS, AsJson, RunsFolder
+from palaestra.types import Json
+
+app = typer.Typer(no_args_is_help=True, help="List, show and delete stored runs.")
+
+RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="Name of a run, from: palaestra runs list.", show_default=False)]
+_MOST_EPISODES = 20
+
+
+@app.command("list")
+def list_runs(runs: RunsFolder = DEFAULT_RUNS, as_json: AsJson = False) -> None:
+    """List all runs, newest first."""
+    from palaestra.agents.store import RunStore
+    from palaestra.cli.output import console, print_json, table
+
+    with RunStore(runs, read_only=True) as store:
+        found = store.runs()
+    if as_json:
+        print_json([run.to_json() for run in found])
+        return
+    numbers = ("Episodes", "Success", "Score", "Errors")
+    grid = table("", "Run", "Created (UTC)", "What", "Status", *numbers, numbers=numbers)
+    for run in found:
+        scored = run.num_episodes - run.num_errors
+        grid.add_row(
+            run.run_id,
+            time.strftime("%Y-%m-%d %H:%M", time.gmtime(run.created_s)),
+            _what(run.config),
+            run.status,
+            f"{run.num_episodes:,}",
+            f"{100 * run.num_success / scored:.1f} %" if scored else "-",
+            "-" if run.mean_score is None else f"{run.mean_score:.3f}",
+            f"{run.num_errors:,}",
+        )
+    console().print(grid)
+
+
+@app.command("show")
+def show_run(run_id: RunId, runs: RunsFolder = DEFAULT_RUNS, as_json: AsJson = False) -> None:
+    """Show one run: settings, results by arm, the last episodes."""
+    from palaestra.agents.report.arms import arms_of
+    from palaestra.agents.store import RunStore
+    from palaestra.cli.output import console, print_json, table
+    from palaestra.cli.results import results_table
+
+    with RunStore(runs, read_only=True) as store:
+        run, episodes = store.run(run_id), store.episodes(run_id)
+        folder = store.folder / run_id
+    arms = arms_of([(run, episodes)])
+    files = (
+        sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())[:200] if folder.is_dir() else []
+    )
+    if as_json:
+        results = {arm.name: arm.summary.to_json() for arm in arms}
+        print_json({**run.to_json(), "results": results, "folder": str(folder.resolve()), "files": files})
+        return
+    out = console()
+    out.print(f"{run.run_id}  {run.status}{': ' + run.note if run.note else ''}", style="bold")
+    for key, value in run.config.items():
+        out.print(f"  {key} = {value}")
+    out.print(results_table([(arm.name, arm.summary) for arm in arms]))
+    grid = table(
+        f"Last {min(_MOST_EPISODES, len(episodes))} episodes",
+        "Episode",
+        "Type",
+        "Outcome",
+        "Score",
+        "Turns",
+        numbers=("Score", "Turns"),
+    )
+    for e in episodes[-_MOST_EPISODES:]:
+        outcome = f"{e.error_boundary} error: {e.error_message}" if e.error_boundary else e.stop_reason
+        grid.add_row(e.episode_id, e.task_type, outcome, "-" if e.score is None else f"{e.score:g}", str(e.num_turns))
+    out.print(grid)
+    if files:
+        out.print(f"Files in {folder.resolve()}: {', '.join(files[:12])}{' ...' if len(files) > 12 else ''}")
+
+
+@app.command("delete")
+def delete_run(
+    run_id: RunId,
+    runs: RunsFolder = DEFAULT_RUNS,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete a run, its episodes and its folder."""
+    import shutil
+    import sys
+
+    from palaestra.agents.store import RunStore
+    from palaestra.cli.output import print_json
+    from palaestra.errors import StoreError, UsageError
+
+    with RunStore(runs) as store:
+        run = store.run(run_id)
+        if not yes:
+            if not sys.stdin.isatty():
+                raise UsageError(f"Deleting {run_id!r} ({run.num_episodes:,} episodes) needs --yes where nobody can be asked.")
+            typer.confirm(f"Delete run {run_id} with {run.num_episodes:,} episodes and its folder?", abort=True, err=True)
+        folder = store.folder / run_id
+        store.delete_run(run_id)
+        try:
+            if folder.is_dir():
+                shutil.rmtree(folder)
+        except OSError as error:
+            raise StoreError(f"The run is deleted, but its folder {folder} is not ({error}); delete it by hand.") from error
+    if as_json:
+        print_json({"deleted": run_id, "episodes": run.num_episodes})
+    else:
+        print(f"Deleted {run_id} ({run.num_episodes:,} episodes).")
+
+
+def _what(config: Any) -> str:
+    """Say in a few words what a run did."""
+    settings: dict[str, Json] = dict(config)
+    envs = ", ".join(str(env.get("env_id")) for env in settings.get("envs", ()))
+    if settings.get("kind") == "evaluate":
+        return f"{settings.get('agent', '')} on {envs}"
+    name = str(settings.get("name") or settings.get("kind") or "")
+    env = settings.get("env")
+    return f"{name} on {env.get('id')}" if isinstance(env, dict) else name

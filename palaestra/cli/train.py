@@ -1,0 +1,147 @@
+"""`palaestra train RECIPE.toml`: a training run, resumable, with a report."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shlex
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from palaestra.cli.options import DEFAULT_RUNS, AsJson, RunsFolder
+from palaestra.errors import ConfigError, PalaestraError, UsageError
+from palaestra.types import Json
+
+if TYPE_CHECKING:
+    from palaestra.agents.store import RunStore
+    from palaestra.algorithms.phase import ProgressEvent
+    from palaestra.algorithms.recipe import Recipe
+    from palaestra.algorithms.training import TrainingResult
+    from palaestra.cli.output import Progresses, ProgressLine
+
+EPISODE_ERRORS = 3
+
+
+def train(
+    recipe: Annotated[
+        str | None,
+        typer.Argument(metavar="[RECIPE.toml]", help="Recipe file, or the name of one that is included.", show_default=False),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="A.B=VALUE", help="Change one value of the recipe, e.g. grpo.lr=3e-4. Repeatable."),
+    ] = None,
+    runs: RunsFolder = DEFAULT_RUNS,
+    run: Annotated[
+        str | None,
+        typer.Option("--run", metavar="ID", help="Go on with this run (its recipe is kept), or give a new one this name."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a policy by a recipe: baselines, training phases, evaluations on test tasks, checkpoints, a report.
+
+    Whatever is finished is kept at once: after a crash or Ctrl-C, `--run ID` goes on from the last checkpoint.
+    """
+    result, report = run_recipe(recipe, overrides or [], runs=runs, run_id=run)
+    show(result, report, as_json=as_json)
+
+
+def run_recipe(recipe: str | None, overrides: Sequence[str], *, runs: Path, run_id: str | None) -> tuple[TrainingResult, Path]:
+    """Train, then write the report.
+
+    Args:
+        recipe: File or name; None takes the recipe of the run to go on with.
+        overrides: `KEY=VALUE` with dotted keys.
+        runs: Folder of the run store.
+        run_id: Run to go on with, or the name of a new one.
+
+    Returns:
+        The result, and the path of the report.
+    """
+    from palaestra.agents.report import write_report
+    from palaestra.agents.store import RunStore
+    from palaestra.cli.environments import open_env
+    from palaestra.cli.output import Interrupted, progress
+
+    with RunStore(runs) as store:
+        loaded = _load(store, recipe, overrides, run_id)
+        open_env(loaded.env.id, loaded.env.kwargs).close()  # a wrong id or argument is told before anything is stored
+        if run_id is None:
+            slug = re.sub(r"[^A-Za-z0-9.]+", "-", loaded.name).strip("-.")[:40] or "train"
+            run_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}-{slug}"
+        from palaestra.algorithms.training import train as run_training
+
+        try:
+            with progress() as lines:
+                result = run_training(loaded, store=store, run_id=run_id, progress=_Lines(lines))
+        except KeyboardInterrupt:
+            raise Interrupted(_resume_command(run_id, runs)) from None
+        except UsageError:
+            raise
+        except PalaestraError as error:
+            raise type(error)(f"{error} Go on with: {_resume_command(run_id, runs)}") from error
+        report = write_report(store.run_folder(run_id) / "report.html", [run_id], store=store)
+    return result, report
+
+
+def show(result: TrainingResult, report: Path, *, as_json: bool) -> None:
+    """Print the arms of a training run and where to look; exit with 3 if episodes ended in errors."""
+    from palaestra.cli.output import console, print_json
+    from palaestra.cli.results import results_table
+
+    num_errors = sum(evaluation.summary.total.num_errors for evaluation in result.arms.values())
+    if as_json:
+        page: dict[str, Json] = {**result.to_json(), "report": str(report.resolve())}
+        print_json(page)
+    else:
+        out = console()
+        out.print(results_table([(name, evaluation.summary) for name, evaluation in result.arms.items()], "On test tasks"))
+        if num_errors:
+            out.print(f"{num_errors} test episodes ended in an error and are not scored; see the report.", style="red")
+        out.print(f"Run     {result.run_id}  ({result.seconds:.0f} s)")
+        out.print(f"Policy  hf:{result.policy_path.resolve()}")
+        out.print(f"Report  {report.resolve()}")
+    if num_errors:
+        raise typer.Exit(EPISODE_ERRORS)
+
+
+def _load(store: RunStore, recipe: str | None, overrides: Sequence[str], run_id: str | None) -> Recipe:
+    """Return the recipe given, or the one that a stored run was started with."""
+    from palaestra.algorithms.recipe import load_recipe, parse_recipe
+    from palaestra.cli.recipes import find_recipe
+
+    if recipe is not None:
+        return load_recipe(find_recipe(recipe), overrides)
+    if run_id is None:
+        raise UsageError("There is no recipe to train; give a TOML file, e.g. palaestra train textcraft_tiny.")
+    stored = store.run(run_id).config
+    if "recipe" not in stored:
+        raise UsageError(f"Run {run_id!r} is no training run; an evaluation goes on with: palaestra evaluate --run {run_id}")
+    if overrides:
+        raise ConfigError(f"Run {run_id!r} keeps its recipe; leave out --set, or train under another run id.")
+    return parse_recipe(stored["recipe"])
+
+
+def _resume_command(run_id: str, runs: Path) -> str:
+    """Return the command that goes on with a run."""
+    where = [] if runs == DEFAULT_RUNS else ["--runs", str(runs)]
+    return shlex.join(["palaestra", "train", "--run", run_id, *where])
+
+
+class _Lines:
+    """Turns progress events into one line per phase or arm."""
+
+    def __init__(self, lines: Progresses) -> None:
+        self._lines = lines
+        self._open: dict[str, ProgressLine] = {}
+
+    def __call__(self, event: ProgressEvent) -> None:
+        if event.phase not in self._open:
+            self._open[event.phase] = self._lines.line(event.phase, event.total)
+        shown = {name: event.metrics[name] for name in ("test_success", "success", "loss", "horizon") if name in event.metrics}
+        note = "  ".join(f"{name} {value:.3g}" for name, value in shown.items())
+        self._open[event.phase].update(event.done, event.total, note)
