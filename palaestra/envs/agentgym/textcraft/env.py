@@ -178,12 +178,14 @@ class TextCraftEnv(TextEnv):
 
     def _act(self, action: str | Message) -> Turn:
         """Play a command, or the tool calls of a message."""
-        if isinstance(action, str) and "<tool_call>" in action:
-            action = parse_message(action, lenient=True)
+        calls: Sequence[ToolCall] = ()
         if isinstance(action, Message):
-            if action.tool_calls:
-                return self._act_calls(action.tool_calls)
-            action = action.content
+            calls, action = action.tool_calls, action.content
+        if not calls and "<tool_call>" in action:
+            message = parse_message(action, lenient=True)
+            calls, action = message.tool_calls, message.content
+        if calls:
+            return self._act_calls(calls)
         if self.action_format == "react":
             commands = _REACT_ACTION.findall(action)
             if len(commands) > 1:

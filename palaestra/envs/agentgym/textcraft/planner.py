@@ -85,7 +85,7 @@ class Planner:
         for item in options:
             if inventory.get(item, 0) - pending.get(item, 0) >= amount:
                 return item
-        return min(options, key=lambda i: self.cost[i])
+        return min(options, key=lambda i: self._batch_price(i, amount))
 
     def _settle(self) -> None:
         """Price every obtainable item: roughly the number of commands for it, by its cheapest recipe."""
@@ -108,11 +108,16 @@ class Planner:
         """Return the price of a recipe; None while an ingredient has none."""
         price = 1
         for ingredient in recipe.ingredients:
-            options = [self.cost[i] for i in self._options(ingredient.id) if i in self.cost]
+            options = [i for i in self._options(ingredient.id) if i in self.cost]
             if not options:
                 return None
-            price += min(options)
+            price += min(self._batch_price(i, ingredient.count) for i in options)
         return price
+
+    def _batch_price(self, item: str, count: int) -> int:
+        """Return the price of so many of an item: one command to fetch them all, else one batch after the other."""
+        recipe = self._choice.get(item)
+        return 1 if recipe is None else self.cost[item] * -(-count // recipe.count)
 
     def _options(self, ingredient: str) -> tuple[str, ...]:
         """Return the items that satisfy an ingredient."""
