@@ -28,6 +28,9 @@ Env = gymnasium.Env[Any, Any]
 MakeEnv = Callable[["EpisodePlan"], Env]
 WorkerKind = Literal["process", "thread"]
 
+START_TIMEOUT_S = 120.0
+"""Limit for making an environment in a worker, in seconds, the start of a child process included."""
+
 
 class RemoteFailure(Exception):
     """An exception of a world in another process, with what is needed to record it."""
@@ -57,8 +60,11 @@ class EnvSlot:
 
     async def open(self) -> None:
         """Make the environment."""
-        self.env = await self.call(self._make)
+        self.env = await self._open()
         self._takes_messages = isinstance(self.env.action_space, ActionSpace)
+
+    async def _open(self) -> Env:
+        return self._make()
 
     async def call(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call something of the environment where the environment lives."""
@@ -102,13 +108,21 @@ class ThreadSlot(EnvSlot):
         self._thread = threading.Thread(target=_serve, args=(self._calls,), name=f"env {key}", daemon=True)
         self._thread.start()
 
+    async def _open(self) -> Env:
+        # starting a child and importing an engine takes longer than any step
+        env: Env = await self._run(START_TIMEOUT_S, self._make)
+        return env
+
     async def call(self, function: Callable[..., Any], *args: Any) -> Any:
         """Run a call in the thread and wait for it."""
+        return await self._run(self.timeout_s, function, *args)
+
+    async def _run(self, timeout_s: float | None, function: Callable[..., Any], *args: Any) -> Any:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         self._is_busy = True
         self._calls.put((function, args, loop, future))
-        clock = asyncio.timeout(self.timeout_s)
+        clock = asyncio.timeout(timeout_s)
         try:
             async with clock:
                 result = await future
@@ -118,7 +132,7 @@ class ThreadSlot(EnvSlot):
                 raise
             name = getattr(function, "__name__", "call")
             raise EnvironmentFault(
-                f"The environment did not answer {name}() within {self.timeout_s} s (step_timeout_s); it is replaced."
+                f"The environment did not answer {name}() within {timeout_s} s (step_timeout_s); it is replaced."
             ) from None
         except Exception:
             self._is_busy = False
@@ -195,7 +209,8 @@ class EnvPool:
         if not reusable:
             await slot.close()
             return
-        self._idle.setdefault(slot.key, []).append(slot)
+        slots = self._idle.pop(slot.key, [])
+        self._idle[slot.key] = [*slots, slot]  # last in the dict: used last
         self._num_idle += 1
         await self._drop_idle(self._max_idle)
 

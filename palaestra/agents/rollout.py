@@ -88,7 +88,7 @@ class RolloutEngine:
             workers=self.env_workers,
             kind=self.worker_kind,
             step_timeout_s=self.step_timeout_s,
-            max_idle=self.concurrency,
+            max_idle=max(self.concurrency, 16),
         )
         source = iter(plans)
         finished: asyncio.Queue[Trajectory | None] = asyncio.Queue(maxsize=self.concurrency)

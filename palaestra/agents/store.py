@@ -308,6 +308,16 @@ class RunStore:
             raise StoreError(f"The folder {folder} cannot be made ({error.strerror}); free its name or its rights.") from error
         return folder
 
+    def delete_run(self, run_id: str) -> None:
+        """Delete a run with its episodes and metrics; its folder is left alone.
+
+        Raises:
+            UnknownNameError: If there is none of that name.
+            StoreError: If another process plays it.
+        """
+        with self.lock(run_id), self._writing("delete a run") as connection:
+            connection.execute("DELETE FROM runs WHERE run_id = ?", (run_id,))
+
     # -- episodes -------------------------------------------------------------------------------------------------
 
     def add(self, run_id: str, trajectory: Trajectory, *, replace: bool = False) -> bool:
@@ -478,15 +488,17 @@ class RunStore:
             raise StoreError(
                 f"The runs folder {self.folder} cannot be made ({error.strerror or error}); choose another one."
             ) from error
-        if not os.access(self.folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        if not _may_write(self.folder):
             raise StoreError(f"The runs folder {self.folder} cannot be written; choose another one, or mend its rights.")
 
     def _connect(self) -> sqlite3.Connection:
         """Open the file."""
         uri = self.file.absolute().as_uri()
         if self._read_only:
-            # without the right to write the folder SQLite cannot share the file with a writer, so there is none
-            uri += "?mode=ro" if os.access(self.folder, os.W_OK) else "?mode=ro&immutable=1"
+            # SQLite cannot coordinate with a writer where it may not write; if nothing is pending there is none
+            pending = Path(f"{self.file}-wal")
+            is_shared = _may_write(self.folder) or (pending.exists() and pending.stat().st_size > 0)
+            uri += "?mode=ro" if is_shared else "?mode=ro&immutable=1"
         try:
             # every transaction is opened by `_writing`; threads take turns through the mutex
             return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
@@ -596,6 +608,11 @@ class RunStore:
                 f"Episode {episode_id!r} of run {run_id!r} in {self.file} is damaged ({error}); the others can be read."
                 " Play it again under another run id, or restore the file from a copy."
             ) from error
+
+
+def _may_write(folder: Path) -> bool:
+    """Whether this process may make files in a folder."""
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _pack(data: Json) -> bytes:
