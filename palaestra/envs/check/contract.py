@@ -49,6 +49,7 @@ UNREADABLE_ACTIONS: tuple[str | Message, ...] = (
     "x" * (MAX_ACTION_CHARS + 1),
     "lone \ud800 surrogate",
     Message("assistant", "\udfff"),
+    Message("assistant", error="No action could be read from your message.", raw="?"),
 )
 
 
@@ -185,7 +186,9 @@ def check_bad_actions(subject: Subject) -> str:
     """A bad action is an observation that says what was wrong; nothing raises, nothing changes."""
     num_refused = 0
     with subject.open() as env:
-        for action in (*UNREADABLE_ACTIONS, *BAD_ACTIONS):
+        _, info = env.reset(seed=subject.seed)
+        actions = [*UNREADABLE_ACTIONS, *BAD_ACTIONS, *_calls_with_surrogates(info.get("tools", ()))]
+        for action in actions:
             env.reset(seed=subject.seed)
             before = state_hash(env)
             try:
@@ -204,7 +207,8 @@ def check_bad_actions(subject: Subject) -> str:
                 expect(observation.strip(), f"The refusal of {shown(action)} is an empty observation.")
                 expect(state_hash(env) == before, f"The refused action {shown(action)} changed the state.")
                 expect(not info.get("success"), f"The refused action {shown(action)} counts as success.")
-    return f"{num_refused} of {len(UNREADABLE_ACTIONS) + len(BAD_ACTIONS)} strange actions were refused with a reason"
+            state_hash(env)  # what was let in can be written down
+    return f"{num_refused} of {len(actions)} strange actions were refused with a reason"
 
 
 def check_wrong_types(subject: Subject) -> str:
@@ -297,6 +301,17 @@ def _tasks(env: Env) -> TaskSet:
             "Give the environment a palaestra.envs.tasks.FixedTasks or GeneratedTasks.",
         )
     return tasks
+
+
+def _calls_with_surrogates(tools: Sequence[Mapping[str, Any]]) -> Iterator[str | Message]:
+    """Call every tool that takes a text with one that has no UTF-8 form, as JSON escapes smuggle it in."""
+    for schema in tools:
+        function = schema["function"]
+        for name, argument in function["parameters"].get("properties", {}).items():
+            if argument.get("type") == "string":
+                call = {"name": function["name"], "arguments": {name: "\ud800"}}
+                yield Message("assistant", tool_calls=(ToolCall(call["name"], {name: "\ud800"}, "1"),))
+                yield f"<tool_call>\n{json.dumps(call)}\n</tool_call>"
 
 
 def _expect_plain(info: Mapping[str, Any]) -> None:
