@@ -5,8 +5,8 @@ collects the tools of an object, checks every call against the schema, and runs 
 succeed changes nothing.
 """
 
-from palaestra.envs.tools.declaration import ToolDeclaration, tool
+from palaestra.envs.tools.declaration import TextForm, ToolDeclaration, tool
 from palaestra.envs.tools.sampling import ToolSampler, sample_call
 from palaestra.envs.tools.toolkit import Toolkit, ToolRefusal
 
-__all__ = ["ToolDeclaration", "ToolRefusal", "ToolSampler", "Toolkit", "sample_call", "tool"]
+__all__ = ["TextForm", "ToolDeclaration", "ToolRefusal", "ToolSampler", "Toolkit", "sample_call", "tool"]

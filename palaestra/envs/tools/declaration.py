@@ -10,6 +10,7 @@ import inspect
 import re
 import typing
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar, overload
 
@@ -50,6 +51,39 @@ def tool(function: F | None = None, /, *, name: str | None = None) -> F | Callab
         return target
 
     return mark if function is None else mark(function)
+
+
+@dataclass(frozen=True)
+class TextForm:
+    """What a text argument must look like: `Annotated[str, TextForm(pattern=..., examples=(...))]`.
+
+    Says the same as pydantic's `Field`, which works as well, without importing pydantic where tools are declared.
+
+    Attributes:
+        pattern: Regular expression that the text must match (search; anchor it with ^ and $).
+        examples: Texts of the right form, shown in messages and drawn by samplers; a pattern needs at least one.
+        min_chars: Shortest text allowed, in characters.
+        max_chars: Longest text allowed, in characters.
+    """
+
+    pattern: str | None = None
+    examples: tuple[str, ...] = ()
+    min_chars: int | None = None
+    max_chars: int | None = None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        """Add the limits to pydantic's schema of a text."""
+        schema = handler(source)
+        limits = {"pattern": self.pattern, "min_length": self.min_chars, "max_length": self.max_chars}
+        schema.update({key: value for key, value in limits.items() if value is not None})
+        return schema
+
+    def __get_pydantic_json_schema__(self, core_schema: Any, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        """Add the examples to the JSON schema."""
+        schema = handler(core_schema)
+        if self.examples:
+            schema["examples"] = list(self.examples)
+        return schema
 
 
 class ToolDeclaration:
