@@ -22,6 +22,7 @@ from palaestra.envs.action_formats import (
     parse_react,
     signature,
 )
+from palaestra.envs.tool_calls import ensure_call_ids
 from palaestra.errors import UsageError, unknown_name
 from palaestra.types import Json, Message, ToolCall, ToolResult, result_messages
 
@@ -120,13 +121,7 @@ class ToolFormat(Format):
     def read(self, answer: Message, tools: Tools) -> Message:
         """Play the answer as it is; calls without an id get one, so that their results can be told apart."""
         del tools
-        seen: set[str] = set()
-        calls: list[ToolCall] = []
-        for index, call in enumerate(answer.tool_calls):
-            call_id = call.id if call.id and call.id not in seen else f"call_{index}"
-            seen.add(call_id)
-            calls.append(call if call.id == call_id else replace(call, id=call_id))
-        return answer if tuple(calls) == answer.tool_calls else replace(answer, tool_calls=tuple(calls))
+        return ensure_call_ids(answer)
 
     def show(self, played: Message | None, observation: str, info: Mapping[str, Any]) -> list[Message]:
         """Answer each call with its result."""
