@@ -22,7 +22,7 @@ from palaestra.envs.agentgym.textcraft.world import TextCraftWorld
 from palaestra.envs.core import TextEnv, Turn
 from palaestra.envs.tasks import Task, TaskSet
 from palaestra.envs.tool_calls import explain_malformed, parse_message
-from palaestra.errors import ConfigError, UsageError, unknown_name
+from palaestra.errors import ConfigError, EpisodeStateError, UsageError, unknown_name
 from palaestra.types import Json, Message, ToolCall, ToolResult
 
 ActionFormat = Literal["text", "react"]
@@ -145,7 +145,7 @@ class TextCraftEnv(TextEnv):
     def world(self) -> TextCraftWorld:
         """The world of the present episode."""
         if self._world is None:
-            raise UsageError("There is no world before reset(); call reset() first.")
+            raise EpisodeStateError("There is no world before reset(); call reset() first.")
         return self._world
 
     def instructions(self) -> str:
@@ -240,9 +240,10 @@ class TextCraftEnv(TextEnv):
     def _book_for(self, task: Task) -> RecipeBook:
         """Return the recipes that hold in a task."""
         book = ProceduralWorlds.book_of(task) if self.book is None else self.book
-        if "goal" not in task.data or task.data["goal"] not in book.items:
+        goal = task.data.get("goal")
+        if not isinstance(goal, str) or goal not in book.items:
             raise UsageError(
-                f"Task {task.key!r} has no goal that these recipes know ({task.data.get('goal')!r}); take tasks from "
+                f"Task {task.key!r} has no goal that these recipes know ({goal!r}); take tasks from "
                 f"env.unwrapped.tasks, or make one with tasks.explicit_task(book, goal, commands)."
             )
         return book

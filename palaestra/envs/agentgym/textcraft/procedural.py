@@ -22,7 +22,7 @@ from palaestra.envs.tasks import GeneratedTasks, Task
 from palaestra.errors import ConfigError, unknown_name
 
 MAX_CRAFTS_PER_ITEM = 4  # bounds the length of a plan
-MAX_EXTRA_CRAFTED = 8  # crafted ingredients beside the main chain; bounds the length of the command list
+MAX_CRAFTED = 16  # crafted ingredients from which on only main chains go on; bounds the length of the command list
 
 
 @dataclass(frozen=True)
@@ -154,9 +154,9 @@ class _Growth:
         self.worlds = worlds
         self.rng = rng
         self.unused: list[str] = []
+        self.promised = 0  # unused names that the chains and distractors still to be made will take
         self.base: list[str] = []
         self.crafted: list[str] = []
-        self.extra = 0
         self.lines: list[str] = []
 
     def grow(self, split: str, depth: int) -> tuple[str, list[str]]:
@@ -167,6 +167,7 @@ class _Growth:
         num_drawn = min(len(vocabulary.names), 200 + self.worlds.distractors)
         picks = rng.choice(len(vocabulary.names), num_drawn, replace=False)
         self.unused = [vocabulary.names[i] for i in picks if vocabulary.names[i] != goal]
+        self.promised = depth + self.worlds.distractors
         self._craft(goal, depth, 1)
         for _ in range(self.worlds.distractors):
             self._distract()
@@ -174,16 +175,19 @@ class _Growth:
 
     def _craft(self, name: str, depth: int, needed: int) -> None:
         """Add a recipe for an item of exactly this depth, of which `needed` are used in all."""
-        rng = self.rng
         made = self._upto(self.worlds.max_yield)
         times = -(-needed // made)
         num_inputs = self._upto(self.worlds.max_ingredients)
-        chain = int(rng.integers(num_inputs))
+        chain = int(self.rng.integers(num_inputs))
         inputs: dict[str, int] = {}
         below: list[tuple[str, int, int]] = []
         for position in range(num_inputs):
-            level = depth - 1 if position == chain else self._side_level(depth)
             count = self._upto(self.worlds.max_count)
+            if position == chain:
+                self.promised -= 1
+                level = depth - 1
+            else:
+                level = self._side_level(depth)
             if level == 0:
                 if item := self._base_item(inputs):
                     inputs[item] = count
@@ -200,19 +204,21 @@ class _Growth:
 
     def _side_level(self, depth: int) -> int:
         """Draw the depth of an ingredient beside the main chain: mostly 0."""
-        room = self.extra < MAX_EXTRA_CRAFTED and len(self.unused) > 3 * self.worlds.depth[1] + self.worlds.distractors
-        if depth > 1 and room and self.rng.random() < self.worlds.branching:
-            self.extra += 1
-            return int(self.rng.integers(1, depth))
-        return 0
+        if depth == 1 or len(self.crafted) >= MAX_CRAFTED or self.rng.random() >= self.worlds.branching:
+            return 0
+        level = int(self.rng.integers(1, depth))
+        if len(self.unused) - self.promised < 1 + level:
+            return 0
+        self.promised += level
+        return level
 
     def _base_item(self, taken: Mapping[str, int]) -> str | None:
         """Draw something gettable that the recipe does not take yet: now and then one that is in use already."""
         known = [item for item in self.base if item not in taken]
-        reserve = self.worlds.depth[1] + self.worlds.distractors
-        if known and (len(self.unused) <= reserve or self.rng.random() < 0.25):
+        is_scarce = len(self.unused) <= self.promised
+        if known and (is_scarce or self.rng.random() < 0.25):
             return known[self.rng.integers(len(known))]
-        if len(self.unused) <= reserve and taken:
+        if is_scarce:
             return None
         self.base.append(self.unused.pop())
         return self.base[-1]

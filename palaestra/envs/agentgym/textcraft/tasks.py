@@ -85,9 +85,9 @@ def explicit_task(book: RecipeBook, goal: str, commands: str | Sequence[str], *,
     """
     if goal not in book.items or goal in book.tags:
         raise unknown_name("goal", goal, book.goals)
-    lines = commands.split("\n") if isinstance(commands, str) else list(commands)
-    if not all(isinstance(line, str) for line in lines):
+    if not isinstance(commands, str | list | tuple) or not all(isinstance(line, str) for line in commands):
         raise UsageError(f"commands is {commands!r}; expected a text of lines, or a list of lines.")
+    lines = commands.split("\n") if isinstance(commands, str) else list(commands)
     digest = hashlib.blake2b("\n".join(lines).encode(), digest_size=6).hexdigest()
     return Task(f"{goal}@{digest}", split, f"depth-{book.depth.get(goal, 0)}", {"goal": goal, "commands": lines})
 

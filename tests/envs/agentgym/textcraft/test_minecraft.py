@@ -152,5 +152,5 @@ def test_a_malformed_file_is_named_with_field_and_next_move(tmp_path: Path, data
 
 
 def test_a_folder_without_crafting_recipes_is_missing_data(tmp_path: Path) -> None:
-    with pytest.raises(MissingDataError, match="No file in .* is a crafting recipe"):
+    with pytest.raises(MissingDataError, match=r"No file in .* is a crafting recipe"):
         load(tmp_path, a={"type": "minecraft:smelting"})

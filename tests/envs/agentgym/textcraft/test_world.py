@@ -122,7 +122,9 @@ def test_worlds_copy_compare_and_travel() -> None:
     assert other != w
 
 
-names = st.sampled_from(["oak log", "oak plank", "pine plank", "plank", "stick", "twig", "pebble", "pick", "crate", "x", "", "é"])
+names = st.sampled_from(
+    ["oak log", "oak plank", "pine plank", "plank", "stick", "twig", "pebble", "pick", "crate", "x", "", "é"]
+)
 counts = st.sampled_from(["0", "1", "2", "3", "4", "-1", "12345678", "9" * 30, "", "x"])
 ingredients = st.lists(st.tuples(counts, names).map(" ".join), max_size=11).map(", ".join)
 commands = st.one_of(
