@@ -8,6 +8,7 @@ escaped by Jinja or carried as JSON; a content security policy names the digest 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import math
@@ -81,7 +82,8 @@ def write_report(
         draft.write_bytes(text.encode("utf-8", "replace"))  # lone surrogates in names have no UTF-8 form
         draft.replace(path)
     except OSError as error:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            draft.unlink()
         raise StoreError(f"The report {path} cannot be written ({error.strerror or error}); choose another place.") from error
     return path
 
@@ -252,13 +254,14 @@ def _learning(runs: Sequence[RunSummary], logs: Sequence[Sequence[Mapping[str, J
     drawn, notice = [], ""
     try:
         for name in [name for name in names if not _is_flat(curves[name])][:_MAX_CURVES]:
-            phase_marks = [(step, horizon) for phase, step, horizon in marks if name.startswith(phase)]
+            stairs = name.rpartition("/")[2] in HORIZON_NAMES
+            phase_marks = [(step, turns) for phase, step, turns in marks if name.startswith(f"{phase}/") and not stairs]
             svg = draw_curves(
                 curves[name],
                 label=f"{name} by training step",
                 marks=phase_marks,
                 share=_is_share(name, curves[name]),
-                stairs=name.rpartition("/")[2] in HORIZON_NAMES,
+                stairs=stairs,
             )
             last = ", ".join(_figure(curve.values[-1]) for curve in curves[name])
             drawn.append({"name": name.replace("_", " "), "svg": Markup(svg), "last": last})

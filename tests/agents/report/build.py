@@ -24,7 +24,8 @@ def step(observation, action, reward=0.0, **info):
 
 def crafting(number, *, agent="cloned", solved=True, error=None, depth=2, key=None, extra="", truncated=False):
     """An episode of a crafting game."""
-    goal = f"Crafting commands:\ncraft 4 oak planks using 1 oak log\ncraft 4 stick using 2 oak planks\n\nGoal: craft stick {number}.{extra}"
+    commands = "craft 4 oak planks using 1 oak log\ncraft 4 stick using 2 oak planks"
+    goal = f"Crafting commands:\n{commands}\n\nGoal: craft stick {number}.{extra}"
     steps = [
         step(goal, "get 1 oak log", action_error=""),
         step("Got 1 oak log", "craft 4 oak planks using 1 oak log"),
@@ -60,8 +61,9 @@ def crafting(number, *, agent="cloned", solved=True, error=None, depth=2, key=No
 def office(number, *, agent="model", hostile=""):
     """An episode of a tool world; `hostile` goes into every place that a model or a task can write to."""
     call = ToolCall("find_events", {"query": "review", "days": [1, 2], "note": hostile}, "c1")
-    tools = ({"type": "function", "function": {"name": "find_events", "description": f"Find events.{hostile}",
-              "parameters": {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]}}},)  # fmt: skip
+    parameters = {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]}
+    function = {"name": "find_events", "description": f"Find events.{hostile}", "parameters": parameters}
+    tools = ({"type": "function", "function": function},)
     steps = (
         step(
             f"Move the review to Friday. {hostile}",
