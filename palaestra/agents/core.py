@@ -7,7 +7,6 @@ independent agent for another episode that shares whatever is costly (clients, w
 
 from __future__ import annotations
 
-import asyncio
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 import gymnasium
 
+from palaestra.agents.sync import run_sync
 from palaestra.types import Json, Message, Segment, Usage
 
 
@@ -158,8 +158,8 @@ class Agent(ABC):
         """
 
     def act(self, observation: str, info: Mapping[str, Any]) -> Message:
-        """Like `aact`, for plain loops without asyncio."""
-        return asyncio.run(self.aact(observation, info))
+        """Like `aact`, for plain loops; connections are kept between calls, and a loop may be running (Jupyter)."""
+        return run_sync(self.aact(observation, info))
 
     def record(self) -> AgentRecord:
         """Return usage and tokens of the present episode."""

@@ -12,11 +12,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from palaestra.agents.backends.cache import ResponseCache
+from palaestra.agents.backends.limits import Budget, RateLimit
+from palaestra.agents.backends.prices import PriceTable
+from palaestra.agents.backends.reliable import Reliable, RetryPolicy
 from palaestra.agents.core import Backend
 from palaestra.errors import ConfigError, PalaestraError, UsageError, unknown_name
 
@@ -27,7 +32,13 @@ BACKENDS: dict[str, str] = {
     "hf": "palaestra.agents.backends.local:LocalBackend.from_path",
     "scripted": "palaestra.agents.backends.scripted:ScriptedBackend.from_file",
 }
+S = TypeVar("S", RateLimit, Budget)
+
 ENTRY_POINT_GROUP = "palaestra.backends"
+
+_HTTP = ("openai", "http", "https")
+_LOCAL = ("hf", "scripted")
+_DEADLINE_S = 1200.0
 
 FORMS = "openai:NAME, http://HOST:PORT/v1#NAME, hf:PATH or scripted:FILE"
 
@@ -37,9 +48,69 @@ def list_backends() -> list[str]:
     return sorted({*BACKENDS, *_plugins()})
 
 
-def make_backend(model: str, **options: Any) -> Backend:
-    """Make the backend that a model string names."""
-    return make_bare_backend(model, **options)
+def make_backend(
+    model: str,
+    *,
+    max_retries: int = 5,
+    timeout_s: float | None = None,
+    deadline_s: float | None = None,
+    rate_limit: RateLimit | Mapping[str, Any] | None = None,
+    concurrency: int | None = None,
+    budget: Budget | Mapping[str, Any] | None = None,
+    prices: PriceTable | Mapping[str, Any] | str | Path | None = None,
+    cache: ResponseCache | str | Path | None = None,
+    cache_sampled: bool = False,
+    retry_seed: int = 0,
+    **options: Any,
+) -> Reliable:
+    """Make the backend that a model string names, with retries, limits, budget, cache and cost around it.
+
+    Args:
+        model: `openai:NAME`, `http://HOST:PORT/v1#NAME`, `hf:PATH`, `scripted:FILE`, or a third party's.
+        max_retries: Attempts after the first.
+        timeout_s: Seconds for one attempt; 300 for servers, none for local backends by default.
+        deadline_s: Seconds for a request with all its retries; 1200 for servers, none for local backends by default.
+        rate_limit: `requests_per_minute`, `tokens_per_minute`.
+        concurrency: Most attempts in flight at once.
+        budget: `calls`, `tokens`, `cost`: a `BudgetError` once one is spent.
+        prices: Table of prices per million tokens, or a TOML file of one; without a price, cost is 0 and `has_price` False.
+        cache: File in which answers are kept: greedy ones and those sampled with a seed.
+        cache_sampled: Keep all others as well.
+        retry_seed: Seed of the waits between retries.
+        **options: Arguments of the backend itself, e.g. `base_url`, `api_key` and `client` ("auto", "openai", "aiohttp") for
+            servers; `docs/backends.md` lists them. None stands for the default.
+
+    Raises:
+        UsageError: If the string or an option means nothing; the message says what would.
+    """
+    scheme, _ = _split(model)
+    given = {key: value for key, value in options.items() if value is not None}
+    is_remote = scheme not in _LOCAL
+    if not is_remote and given.get("client") == "auto":
+        del given["client"]
+    if not is_remote and cache is not None:
+        raise ConfigError(f"cache is for models behind a server; the answers of {model!r} depend on more than the request.")
+    if scheme in _HTTP and timeout_s is not None:
+        given["timeout_s"] = timeout_s
+    policy = RetryPolicy(
+        retries=max_retries,
+        timeout_s=None if scheme in _HTTP else timeout_s,
+        deadline_s=_DEADLINE_S if deadline_s is None and is_remote else deadline_s,
+        seed=retry_seed,
+    )
+    rates, spending = _settings(RateLimit, rate_limit, "rate_limit"), _settings(Budget, budget, "budget")
+    price_table = None if prices is None else PriceTable.load(prices)
+    backend = make_bare_backend(model, **given)
+    return Reliable(
+        backend,
+        policy=policy,
+        rate_limit=rates,
+        concurrency=concurrency,
+        budget=spending,
+        prices=price_table,
+        cache=ResponseCache(cache) if isinstance(cache, (str, Path)) else cache,
+        cache_sampled=cache_sampled,
+    )
 
 
 def make_bare_backend(model: str, **options: Any) -> Backend:
@@ -58,6 +129,19 @@ def make_bare_backend(model: str, **options: Any) -> Backend:
     argument = model if scheme in ("http", "https") else rest
     _check_options(factory, scheme, options)
     return factory(argument, **options)
+
+
+def _settings(kind: type[S], value: S | Mapping[str, Any] | None, name: str) -> S | None:
+    """Read a group of limits given as an object or as a mapping, as recipes and command lines give them."""
+    if value is None or isinstance(value, kind):
+        return value
+    known = [field.name for field in fields(kind)]
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{name} is {value!r}; expected a mapping with {', '.join(known)}, e.g. {{{known[0]!r}: 60}}.")
+    for key in value:
+        if key not in known:
+            raise ConfigError(str(unknown_name(f"key of {name}", key, known)))
+    return kind(**value)
 
 
 def _split(model: str) -> tuple[str, str]:

@@ -1,0 +1,301 @@
+"""Retries, limits, budget, cache and cost, once around every backend.
+
+    attempt -> answer
+       |  `- ModelError, retryable: wait (Retry-After, else exponential with full jitter) and attempt again
+       `- before each attempt: budget, rate limit, pause asked for by the server, free place
+
+A backend itself asks once and says in its `ModelError` whether to try again; nothing else in the library repeats a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+
+from palaestra.agents.backends.cache import ResponseCache, is_deterministic, request_key
+from palaestra.agents.backends.limits import Budget, RateLimit, TokenBucket
+from palaestra.agents.backends.per_loop import PerLoop
+from palaestra.agents.backends.prices import PriceTable
+from palaestra.agents.context import estimate_tokens
+from palaestra.agents.core import Backend, Generation, Request
+from palaestra.errors import ConfigError, ModelError
+from palaestra.types import Message, Usage
+
+_UNKNOWN_COMPLETION = 256  # tokens reserved for an answer before any was seen, where the request sets no limit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How often and how soon a failed request is repeated.
+
+    Attributes:
+        retries: Attempts after the first.
+        first_wait_s: Upper end of the wait before the first retry; it doubles each time. The wait is drawn evenly from 0 up.
+        longest_wait_s: Where the doubling ends. A longer wait asked for by the server is kept.
+        timeout_s: Seconds for one attempt; None leaves it to the backend.
+        deadline_s: Seconds for a request in all: attempts and the waits between them, not the time in our own queue. A
+            retry that could only start later is given up at once. None is no deadline.
+        seed: Seed of the waits.
+    """
+
+    retries: int = 5
+    first_wait_s: float = 0.5
+    longest_wait_s: float = 30.0
+    timeout_s: float | None = None
+    deadline_s: float | None = 1200.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that mean nothing."""
+        if isinstance(self.retries, bool) or not isinstance(self.retries, int) or self.retries < 0:
+            raise ConfigError(f"retries is {self.retries!r}; expected a whole number, 0 for none.")
+        for name in ("first_wait_s", "longest_wait_s", "timeout_s", "deadline_s"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ConfigError(f"{name} is {value!r}; expected seconds above 0.")
+
+    def wait_s(self, retry: int, error: ModelError, draw: random.Random) -> float:
+        """Return the wait before a retry.
+
+        Args:
+            retry: Retries made before this one.
+            error: What the last attempt failed with.
+            draw: Source of the jitter.
+        """
+        jitter = draw.uniform(0.0, min(self.longest_wait_s, self.first_wait_s * 2.0**retry))
+        if error.retry_after_s is None:
+            return jitter
+        # not earlier than asked; a little later, so that all who were turned away do not come back together
+        return error.retry_after_s + min(jitter, self.first_wait_s)
+
+
+class Reliable:
+    """A backend that retries, keeps to limits, remembers answers and counts what it spends.
+
+    Attributes:
+        name: Name of the backend inside.
+        backend: The backend inside.
+        usage: Everything spent so far.
+        has_price: Whether `usage.cost` means anything: a price for this model was given.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        policy: RetryPolicy | None = None,
+        rate_limit: RateLimit | None = None,
+        concurrency: int | None = None,
+        budget: Budget | None = None,
+        prices: PriceTable | None = None,
+        cache: ResponseCache | None = None,
+        cache_sampled: bool = False,
+    ) -> None:
+        """Wrap a backend.
+
+        Args:
+            backend: What answers.
+            policy: Retries and time limits.
+            rate_limit: What the server takes per minute.
+            concurrency: Most attempts in flight at once, per event loop; None is no limit.
+            budget: What may be spent in all.
+            prices: What tokens cost.
+            cache: Where answers are kept.
+            cache_sampled: Keep answers that were sampled without a seed too, so that asking again gives the same one.
+
+        Raises:
+            ConfigError: If the budget is in money and the model has no price.
+        """
+        if concurrency is not None and (isinstance(concurrency, bool) or concurrency < 1):
+            raise ConfigError(f"concurrency is {concurrency!r}; expected a whole number from 1, or None for no limit.")
+        self.name = backend.name
+        self.backend = backend
+        self.policy = policy or RetryPolicy()
+        self.budget = budget or Budget()
+        self.cache = cache
+        self.cache_sampled = cache_sampled
+        self._price = None if prices is None else prices.find(*_model_names(backend))
+        if self.budget.cost is not None and self._price is None:
+            raise ConfigError(
+                f"The budget is {self.budget.cost:g} in money, but {self.name!r} has no price. Add it to the price table."
+            )
+        limit = rate_limit or RateLimit()
+        self._requests = TokenBucket(limit.requests_per_minute / 60.0) if limit.requests_per_minute else None
+        self._tokens = TokenBucket(limit.tokens_per_minute / 60.0) if limit.tokens_per_minute else None
+        self._places: PerLoop[asyncio.Semaphore] | None = None
+        if concurrency is not None:
+            places = concurrency
+            self._places = PerLoop(lambda: asyncio.Semaphore(places), _nothing_to_close)
+        self._resume_at = 0.0
+        self._draw = random.Random(self.policy.seed)
+        self._lock = threading.Lock()
+        self._attempts = 0
+        self._usage = Usage()
+        self._count_tokens = getattr(backend, "count_tokens", estimate_tokens)
+
+    @property
+    def usage(self) -> Usage:
+        """What was spent so far, failed attempts' time included."""
+        return self._usage
+
+    @property
+    def has_price(self) -> bool:
+        """Whether the model has a price, so that costs are known."""
+        return self._price is not None
+
+    def count_tokens(self, messages: Sequence[Message]) -> int:
+        """Count the tokens of a dialogue as the backend does, or estimate them if it cannot."""
+        return int(self._count_tokens(messages))
+
+    async def generate(self, request: Request) -> Generation:
+        """Answer from the cache, or ask until there is an answer.
+
+        Raises:
+            BudgetError: If the budget is spent.
+            ModelError: If the backend failed in a way that no retry mends, or too often.
+        """
+        key = None
+        if self.cache is not None and (self.cache_sampled or is_deterministic(request.sampling)):
+            key = request_key(self.name, request)
+            if (kept := self.cache.get(key)) is not None:
+                self._count(kept.usage)
+                return kept
+        generation = await self._ask(request)
+        if self.cache is not None and key is not None:
+            self.cache.put(key, generation)
+        return generation
+
+    async def aclose(self) -> None:
+        """Close the backend and the cache."""
+        if self._places is not None:
+            await self._places.aclose()
+        await self.backend.aclose()
+        if self.cache is not None:
+            self.cache.close()
+
+    async def _ask(self, request: Request) -> Generation:
+        """Attempt, wait, attempt again."""
+        policy = self.policy
+        spent_s = model_s = 0.0
+        retries = 0
+        while True:
+            reserved = await self._enter(request)
+            used = 0
+            try:
+                async with await self._place():
+                    started = time.monotonic()
+                    generation = await self._attempt(
+                        request, None if policy.deadline_s is None else policy.deadline_s - spent_s
+                    )
+                used = generation.usage.prompt_tokens + generation.usage.completion_tokens
+            except ModelError as error:
+                failed_s = time.monotonic() - started
+                self._count(Usage(model_s=failed_s))
+                spent_s, model_s = spent_s + failed_s, model_s + failed_s
+                wait_s = self._wait_s(error, retries, spent_s)
+            else:
+                break
+            finally:
+                self._settle(reserved, used)
+            retries += 1
+            self._count(Usage(retries=1))
+            await asyncio.sleep(wait_s)
+            spent_s += wait_s
+        attempt_s = time.monotonic() - started
+        usage = generation.usage
+        cost = usage.cost if self._price is None else self._price.cost(usage)
+        self._count(replace(usage, cost=cost, model_s=attempt_s))
+        whole = replace(usage, retries=usage.retries + retries, cost=cost, model_s=model_s + attempt_s)
+        return replace(generation, usage=whole)
+
+    def _wait_s(self, error: ModelError, retries: int, spent_s: float) -> float:
+        """Return how long to wait before the next attempt, or raise the error if there is to be none."""
+        policy = self.policy
+        if not error.retryable or retries >= policy.retries:
+            raise _told(error, retries) from error.__cause__
+        wait_s = policy.wait_s(retries, error, self._draw)
+        if policy.deadline_s is not None and spent_s + wait_s >= policy.deadline_s:
+            reason = f"; the next try would come {wait_s:.3g} s later, past deadline_s={policy.deadline_s:g}"
+            raise _told(error, retries, reason) from error.__cause__
+        if error.retry_after_s is not None and error.status in (429, 503):
+            self._resume_at = max(self._resume_at, time.monotonic() + error.retry_after_s)
+        return wait_s
+
+    async def _place(self) -> AbstractAsyncContextManager[object]:
+        """Return what to enter to be one of those in flight."""
+        return contextlib.nullcontext() if self._places is None else await self._places.get()
+
+    async def _enter(self, request: Request) -> int:
+        """Wait for the rate limit and the server's pause; return the tokens reserved."""
+        with self._lock:
+            self.budget.check(self._attempts, self._usage)
+            self._attempts += 1
+        reserved = self._estimate(request) if self._tokens is not None else 0
+        wait_s = 0.0
+        if self._requests is not None:
+            wait_s = self._requests.reserve(1)
+        if self._tokens is not None:
+            wait_s = max(wait_s, self._tokens.reserve(reserved))
+        try:
+            if wait_s:
+                await asyncio.sleep(wait_s)
+            while (pause_s := self._resume_at - time.monotonic()) > 0:
+                await asyncio.sleep(pause_s + self._draw.uniform(0.0, self.policy.first_wait_s))  # not all at once
+        except BaseException:
+            if self._requests is not None:
+                self._requests.give_back(1)
+            self._settle(reserved, 0)
+            raise
+        return reserved
+
+    async def _attempt(self, request: Request, left_s: float | None) -> Generation:
+        """Ask once, within the time limits."""
+        limits = [limit for limit in (self.policy.timeout_s, left_s) if limit is not None]
+        try:
+            async with asyncio.timeout(min(limits) if limits else None):
+                return await self.backend.generate(request)
+        except TimeoutError:
+            within = f"within {min(limits):.3g} s" if limits else "in time"
+            message = f"{self.name} did not answer {within}. Raise timeout_s if it is slow."
+            raise ModelError(message, retryable=True) from None
+        except ConnectionError as error:
+            raise ModelError(f"{self.name} lost its connection ({error}).", retryable=True) from error
+
+    def _estimate(self, request: Request) -> int:
+        """Return the tokens a request will probably take."""
+        answered = self._usage.completion_tokens // self._usage.calls if self._usage.calls else _UNKNOWN_COMPLETION
+        limit = request.sampling.max_tokens
+        return self.count_tokens(request.messages) + (answered if limit is None else min(limit, answered))
+
+    def _settle(self, reserved: int, used: int) -> None:
+        """Correct the token limit by what was really used."""
+        if self._tokens is not None:
+            self._tokens.give_back(reserved - used)
+
+    def _count(self, usage: Usage) -> None:
+        """Add to what was spent."""
+        with self._lock:
+            self._usage += usage
+
+
+def _model_names(backend: Backend) -> tuple[str, ...]:
+    """Return the names a price may be listed under: the model string, then what follows its scheme or address."""
+    name = backend.name
+    short = name.rpartition("#")[2] if "#" in name else name.partition(":")[2]
+    return (name, short) if short else (name,)
+
+
+def _told(error: ModelError, retries: int, reason: str = "") -> ModelError:
+    """Return the error that the caller sees: it says how often it was tried."""
+    tries = f" (after {retries} {'retry' if retries == 1 else 'retries'}{reason})" if retries or reason else ""
+    return type(error)(f"{error}{tries}", status=error.status, retryable=error.retryable, retry_after_s=error.retry_after_s)
+
+
+async def _nothing_to_close(semaphore: asyncio.Semaphore) -> None:
+    """A semaphore holds nothing."""
