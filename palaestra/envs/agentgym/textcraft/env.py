@@ -17,7 +17,7 @@ from palaestra.envs.agentgym.textcraft.library import builtin_book, load_book
 from palaestra.envs.agentgym.textcraft.planner import Planner
 from palaestra.envs.agentgym.textcraft.procedural import ProceduralWorlds, Vocabulary
 from palaestra.envs.agentgym.textcraft.recipes import RecipeBook
-from palaestra.envs.agentgym.textcraft.tasks import BookTasks, ListedTasks, draw_commands, variant_generator
+from palaestra.envs.agentgym.textcraft.tasks import ListedTasks, book_tasks, draw_commands, variant_generator
 from palaestra.envs.agentgym.textcraft.world import TextCraftWorld
 from palaestra.envs.core import TextEnv, Turn
 from palaestra.envs.tasks import Task, TaskSet
@@ -129,7 +129,7 @@ class TextCraftEnv(TextEnv):
             if procedural:
                 raise unknown_name("argument of TextCraft", sorted(procedural)[0], _ARGUMENTS, hint=_PROCEDURAL_HINT)
             self.book = builtin_book() if recipes is None else load_book(recipes)
-            task_set = BookTasks(self.book) if tasks is None else ListedTasks(self.book, tasks)
+            task_set = book_tasks(self.book) if tasks is None else ListedTasks(self.book, tasks)
             sampler = CommandSampler.of_book(self.book, action_format)
         if split is None:
             split = "train" if tasks is None else task_set.splits[0]
@@ -264,8 +264,9 @@ class CommandSampler:
     action_format: str = "text"
 
     @classmethod
+    @lru_cache(maxsize=8)
     def of_book(cls, book: RecipeBook, action_format: str) -> CommandSampler:
-        """Draw from everything in a book."""
+        """Draw from everything in a book; made once per book."""
         gettable = tuple(book.name(item) for item in sorted(book.items) if book.is_gettable(item))
         return cls(tuple(book.line(recipe) for recipe in book.recipes), gettable, action_format)
 

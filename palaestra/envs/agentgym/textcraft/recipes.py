@@ -104,8 +104,8 @@ class RecipeBook:
         put(self, "goals", tuple(sorted((i for i in by_output if i in depth), key=lambda i: (depth[i], i))))
 
     def __hash__(self) -> int:
-        """Hash what identifies the book."""
-        return hash((self.namespace, self.recipes))
+        """Hash cheaply: books are keys of caches and differ in size as a rule."""
+        return hash((self.namespace, len(self.recipes), len(self.items)))
 
     # -- names ----------------------------------------------------------------------------------------------------
 

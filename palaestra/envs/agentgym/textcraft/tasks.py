@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -58,11 +59,17 @@ class ListedTasks(FixedTasks):
 
     def __init__(self, book: RecipeBook, tasks: Iterable[str | Task | Mapping[str, Any]]) -> None:
         """Resolve the list."""
-        known = BookTasks(book)
+        known = book_tasks(book)
         resolved = [_resolve(book, known, task) for task in tasks]
         if not resolved:
             raise UsageError("tasks=[] names no task; give keys, or leave it out for all goals.")
         super().__init__(resolved)
+
+
+@lru_cache(maxsize=8)
+def book_tasks(book: RecipeBook) -> BookTasks:
+    """Return the tasks of a book; made once, since a task set never changes."""
+    return BookTasks(book)
 
 
 def split_of(goal: str) -> str:
