@@ -1,0 +1,247 @@
+"""From messages to token ids, by appending.
+
+A `ChatTemplate` renders whole dialogues, and it renders *continuations*: the tokens that a new message adds behind what
+the model has already written, starting at the end-of-turn token. A continuation never re-encodes sampled text. Whether
+a template allows it (a longer dialogue begins with the text of the shorter one) is found out once per tokenizer by
+rendering sample dialogues. Special tokens inside message contents are encoded as the plain text they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from palaestra.errors import ModelError, UsageError
+from palaestra.types import Json, Message
+
+MessageKind = Literal["user", "tool"]
+
+# Private-use characters: no template writes them, and in contents they are marked like special tokens.
+_OPEN, _CLOSE = "\ue0f0", "\ue0f1"
+_PROBE_TEXT = "\ue0f2answer"
+_PROBE_TOOL: Mapping[str, Json] = {
+    "type": "function",
+    "function": {"name": "probe", "description": "Probe.", "parameters": {"type": "object", "properties": {}}},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """What new messages add behind an assistant turn.
+
+    Attributes:
+        ids: Tokens, beginning with the end-of-turn token if the template has one.
+        starts_with_end: Whether `ids[0]` ends the assistant turn, so that it is dropped where the model sampled it.
+    """
+
+    ids: tuple[int, ...]
+    starts_with_end: bool
+
+
+class ChatTemplate:
+    """Renders dialogues for one tokenizer.
+
+    Args:
+        tokenizer: A transformers tokenizer with a chat template.
+        append_only: Continue by appending even where the template would rewrite earlier turns (some drop the reasoning
+            of all but the last one). False renders such dialogues anew, which opens a new token segment per turn.
+
+    Raises:
+        UsageError: If the tokenizer has no chat template.
+    """
+
+    def __init__(self, tokenizer: Any, *, append_only: bool = False) -> None:
+        """Keep the tokenizer and the texts of its special tokens."""
+        if not getattr(tokenizer, "chat_template", None):
+            name = getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__
+            raise UsageError(
+                f"The tokenizer {name!r} has no chat template. Set tokenizer.chat_template, or use an instruction-tuned model."
+            )
+        self.tokenizer = tokenizer
+        self.append_only = append_only
+        added: Mapping[int, Any] = getattr(tokenizer, "added_tokens_decoder", {})
+        special = {str(token) for token in added.values() if getattr(token, "special", False)}
+        special.update(str(token) for token in tokenizer.all_special_tokens)
+        special.discard("")
+        self._special_ids = frozenset(tokenizer.convert_tokens_to_ids(sorted(special)))
+        # Longest first: a token may contain another one.
+        marked = [_OPEN, _CLOSE, _PROBE_TEXT[0], *sorted(special, key=lambda text: (-len(text), text))]
+        self._marked = re.compile("|".join(map(re.escape, marked)))
+        self._continues: dict[tuple[MessageKind, bool], bool] = {}
+
+    @cached_property
+    def end_ids(self) -> frozenset[int]:
+        """Tokens that end an assistant turn: the tokenizer's end token and the template's end-of-turn token."""
+        ids = {self.tokenizer.eos_token_id} if self.tokenizer.eos_token_id is not None else set()
+        tail = self.encode(self._after_answer([], ()))
+        if tail and tail[0] in self._special_ids:
+            ids.add(tail[0])
+        return frozenset(ids)
+
+    def render(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Json]] = ()) -> tuple[int, ...]:
+        """Tokenise a whole dialogue up to the point where the assistant is to write.
+
+        Args:
+            messages: The dialogue, oldest first.
+            tools: OpenAI function schemas shown to the model.
+
+        Raises:
+            ModelError: If the template refuses the dialogue.
+        """
+        literals: list[str] = []
+        text = self._text(self._neutralise(messages, literals), self._neutralise_json(tools, literals), generate=True)
+        return tuple(self.encode(text, literals))
+
+    def continuation(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Json]] = ()) -> Continuation | None:
+        """Tokenise what `messages` add behind an assistant turn, up to the next point where the assistant is to write.
+
+        Args:
+            messages: The new messages, "user" or "tool" only.
+            tools: The tools that the dialogue began with.
+
+        Returns:
+            The tokens to append, or None if this template or these messages need a fresh rendering.
+        """
+        if not messages:
+            return None
+        kinds: set[MessageKind] = set()
+        for message in messages:
+            if message.role != "user" and message.role != "tool":
+                return None
+            kinds.add(message.role)
+        if not all(self._can_continue(kind, bool(tools)) for kind in sorted(kinds)):
+            return None
+        literals: list[str] = []
+        # Tools stand before the sample answer, so their contents do not matter here.
+        text = self._after_answer(self._neutralise(messages, literals), (_PROBE_TOOL,) if tools else ())
+        ids = self.encode(text, literals)
+        return Continuation(tuple(ids), bool(ids) and ids[0] in self.end_ids)
+
+    def encode(self, text: str, literals: Sequence[str] = ()) -> list[int]:
+        """Encode rendered text; marked literals become plain text, everything else may hold special tokens."""
+        if not literals:
+            return list(self.tokenizer.encode(text, add_special_tokens=False)) if text else []
+        ids: list[int] = []
+        head, *rest = text.split(_OPEN)
+        ids += self.encode(head)
+        for piece in rest:
+            number, _, tail = piece.partition(_CLOSE)
+            ids += self._encode_literal(literals[int(number)])
+            ids += self.encode(tail)
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Turn sampled tokens into text; control tokens (roles, ends, padding) are left out."""
+        kept = [token for token in ids if token not in self._special_ids and token not in self.end_ids]
+        return str(self.tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+    def _encode_literal(self, text: str) -> list[int]:
+        """Encode the text of a special token so that it is not one."""
+        ids = list(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
+        if not self._special_ids.isdisjoint(ids):
+            # The tokenizer knows no such switch; halves of a special token are none.
+            middle = max(1, len(text) // 2)
+            ids = [*self.encode(text[:middle]), *self.encode(text[middle:])]
+        if not self._special_ids.isdisjoint(ids):
+            raise ModelError(f"A message holds {text!r}, which this tokenizer cannot encode as plain text. Remove it.")
+        return ids
+
+    def _neutralise(self, messages: Sequence[Message], literals: list[str]) -> list[Message]:
+        """Replace special tokens in messages by marked numbers; the texts replaced go to `literals`."""
+        neutral = []
+        for message in messages:
+            data = message.to_json()
+            if self._marked.search(message.content) or len(data) > 2:
+                data = {**self._neutralise_json(data, literals), "role": message.role}
+                message = Message.from_json(data)
+            neutral.append(message)
+        return neutral
+
+    def _neutralise_json(self, value: Json, literals: list[str]) -> Json:
+        """Like `_neutralise` for all texts inside JSON data."""
+        if isinstance(value, str):
+
+            def mark(match: re.Match[str]) -> str:
+                literals.append(match.group())
+                return f"{_OPEN}{len(literals) - 1}{_CLOSE}"
+
+            return self._marked.sub(mark, value)
+        if isinstance(value, Mapping):
+            return {self._neutralise_json(str(k), literals): self._neutralise_json(v, literals) for k, v in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self._neutralise_json(item, literals) for item in value]
+        return value
+
+    def _after_answer(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Json]]) -> str:
+        """Render sample dialogue + `messages`, and return what stands behind the sample's answer."""
+        sample = [Message("user", "question"), Message("assistant", _PROBE_TEXT)]
+        text = self._text([*sample, *messages], tools, generate=bool(messages))
+        return text.rpartition(_PROBE_TEXT)[2]
+
+    def _can_continue(self, kind: MessageKind, has_tools: bool) -> bool:
+        """Say whether the template only appends when a message of this kind comes; found out once."""
+        key = (kind, has_tools)
+        if key not in self._continues:
+            self._continues[key] = self._probe(kind, (_PROBE_TOOL,) if has_tools else ())
+        return self._continues[key]
+
+    def _probe(self, kind: MessageKind, tools: Sequence[Mapping[str, Json]]) -> bool:
+        """Compare renderings of a sample dialogue before and after a message of one kind."""
+        first = [Message("system", "rules"), Message("user", "question")]
+        answer = Message("assistant", _PROBE_TEXT)
+        new = Message("tool", "result", tool_call_id="call_0", name="probe") if kind == "tool" else Message("user", "more")
+        try:
+            prompt = self._text(first, tools, generate=True)
+            answered = self._text([*first, answer], tools, generate=False)
+            longer = self._text([*first, answer, new], tools, generate=True)
+            later = self._text([*first, answer, new, Message("assistant", "b"), Message("user", "c")], tools, generate=True)
+            split = self._after_answer([new], tools)
+        except ModelError:
+            return False
+        if _PROBE_TEXT not in longer or longer.rpartition(_PROBE_TEXT)[2] != split:
+            return False
+        if self.append_only:
+            return True
+        before = prompt + _PROBE_TEXT
+        return answered.startswith(before) and longer.startswith(answered) and later.startswith(longer)
+
+    def _text(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Json]], *, generate: bool) -> str:
+        """Render to text."""
+        try:
+            return str(
+                self.tokenizer.apply_chat_template(
+                    [template_message(message) for message in messages],
+                    tools=[dict(tool) for tool in tools] or None,
+                    tokenize=False,
+                    add_generation_prompt=generate,
+                )
+            )
+        except Exception as error:  # templates raise jinja2 errors of many kinds
+            raise ModelError(f"The chat template refused a dialogue of {len(messages)} messages: {error}") from error
+
+
+def template_message(message: Message) -> dict[str, Json]:
+    """Return a message as chat templates expect it (OpenAI form, arguments as objects)."""
+    data: dict[str, Json] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        data["tool_calls"] = [
+            {
+                "type": "function",
+                "id": call.id,
+                "function": {
+                    "name": call.name,
+                    "arguments": call.arguments if isinstance(call.arguments, str) else dict(call.arguments),
+                },
+            }
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id:
+        data["tool_call_id"] = message.tool_call_id
+    if message.name:
+        data["name"] = message.name
+    if message.reasoning:
+        data["reasoning_content"] = message.reasoning
+    return data
