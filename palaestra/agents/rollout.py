@@ -103,6 +103,9 @@ class RolloutEngine:
                 except BudgetError as error:
                     spent.append(error)
                     return
+                except (KeyboardInterrupt, SystemExit) as error:
+                    # asyncio lets these tear down the loop under everybody's feet; they go through the consumer instead
+                    raise _Interruption(error) from None
                 await finished.put(trajectory)
                 await asyncio.sleep(0)
                 if spent:  # others may still finish what they have begun, but nobody begins anything new
@@ -123,7 +126,8 @@ class RolloutEngine:
             try:
                 await playing
             except BaseExceptionGroup as group:
-                raise _first(group) from None
+                first = _first(group)
+                raise (first.original if isinstance(first, _Interruption) else first) from None
             if spent:
                 raise spent[0]
         finally:
@@ -198,6 +202,14 @@ def run_blocking(main: Callable[[], Any], name: str, twin: str) -> Any:
     except RuntimeError:
         return asyncio.run(main())
     raise UsageError(f"{name} was called inside a running event loop; use its asynchronous form {twin} there.")
+
+
+class _Interruption(Exception):
+    """Carries an interruption out of a player's task."""
+
+    def __init__(self, original: BaseException) -> None:
+        super().__init__(str(original))
+        self.original = original
 
 
 def _first(group: BaseExceptionGroup[Any]) -> BaseException:

@@ -23,6 +23,7 @@ from typing import Any, Literal, Self, get_args
 
 from palaestra.agents.run_lock import LockOwner, this_process
 from palaestra.errors import StoreError, UsageError, unknown_name
+from palaestra.spaces import is_unicode
 from palaestra.types import Json, Trajectory
 
 FILE_NAME = "palaestra.db"
@@ -244,18 +245,19 @@ class RunStore:
         Raises:
             UsageError: If the name is taken or is no file name.
         """
-        now = time.time()
-        if run_id is None:
-            run_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{secrets.token_hex(2)}"
-        elif not _RUN_ID.fullmatch(run_id):
+        if run_id is not None and not _RUN_ID.fullmatch(run_id):
             raise UsageError(f"Run id {run_id!r} is no plain name; use up to 100 letters, digits, '.', '-', '_'.")
         text = json.dumps(dict(config), sort_keys=True)
         with self._writing("create a run") as connection:
-            try:
-                connection.execute("INSERT INTO runs VALUES (?, ?, ?, 'created', '', ?)", (run_id, now, now, text))
-            except sqlite3.IntegrityError:
-                raise UsageError(f"There is a run {run_id!r} already; resume it, or choose another name.") from None
-        return run_id
+            while True:
+                now = time.time()
+                name = run_id or f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{secrets.token_hex(2)}"
+                try:
+                    connection.execute("INSERT INTO runs VALUES (?, ?, ?, 'created', '', ?)", (name, now, now, text))
+                    return name
+                except sqlite3.IntegrityError:
+                    if run_id is not None:
+                        raise UsageError(f"There is a run {run_id!r} already; resume it, or choose another name.") from None
 
     def runs(self) -> list[RunSummary]:
         """Return all runs, newest first."""
@@ -337,7 +339,7 @@ class RunStore:
         """
         data = _pack(trajectory.to_json())
         summary = EpisodeSummary.of(trajectory, time.time())
-        values = [getattr(summary, field.name) for field in fields(summary)]
+        values = [_storable(getattr(summary, field.name)) for field in fields(summary)]
         with self._writing("store an episode") as connection:
             if replace:
                 self._delete_episode(connection, run_id, trajectory.episode_id)
@@ -619,6 +621,11 @@ def _pack(data: Json) -> bytes:
     """Return plain JSON data as compressed bytes; lone surrogates that a model may write survive."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     return zlib.compress(text.encode("utf-8", "surrogatepass"), 1)
+
+
+def _storable(value: Any) -> Any:
+    """Return a column's value; SQLite takes no lone surrogates, which a model's text in an error message may hold."""
+    return value if not isinstance(value, str) or is_unicode(value) else value.encode("utf-8", "replace").decode()
 
 
 def _summary(row: tuple[Any, ...]) -> EpisodeSummary:
