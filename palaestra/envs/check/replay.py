@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from palaestra.envs.check.report import CheckFailed
-from palaestra.envs.check.subject import Action, Env, play
+from palaestra.envs.check.subject import Action, Env, play, told
 from palaestra.types import Json
 
 TIMEOUT_S = 120
@@ -49,7 +49,7 @@ class Job:
                 env.unwrapped.restore(self.snapshot)  # type: ignore[attr-defined]
             transcript = play(env, self.actions, seed=self.seed, resets=self.snapshot is None)
             env.action_space.seed(self.seed)
-            return [*transcript, env.action_space.to_jsonable([env.action_space.sample() for _ in range(3)])]
+            return [*transcript, told(env.action_space.to_jsonable([env.action_space.sample() for _ in range(3)]))]
         finally:
             env.close()
 

@@ -6,7 +6,7 @@ A *script* is a list of actions that makes for an interesting episode; a *transc
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,14 +79,14 @@ def play(env: Env, actions: Sequence[Action], *, seed: int | None = None, resets
     transcript: list[Json] = []
     if resets:
         observation, info = env.reset(seed=seed)
-        transcript.append([observation, plain(info)])
+        transcript.append([told(observation), told(info)])
     for action in actions:
         observation, reward, terminated, truncated, info = env.step(action)
-        transcript.append([observation, float(reward), bool(terminated), bool(truncated), plain(info)])
+        transcript.append([told(observation), float(reward), bool(terminated), bool(truncated), told(info)])
         if terminated or truncated:
             break
     observation, info = env.reset()  # shows whether the stream of chance is the same, too
-    transcript.append([observation, plain(info)])
+    transcript.append([told(observation), told(info)])
     return transcript
 
 
@@ -97,6 +97,16 @@ def difference(first: Sequence[Json], second: Sequence[Json]) -> str:
             place = "the reset" if number == 0 else f"entry {number} of the transcript"
             return f"at {place}: {_clip(a)} against {_clip(b)}"
     return "" if len(first) == len(second) else f"one episode has {len(first)} entries, the other {len(second)}"
+
+
+def told(value: Any) -> Json:
+    """Return a value as plain data; of what has no plain form, the kind (another check asks for plain infos)."""
+    if isinstance(value, Mapping):
+        return {str(key): told(item) for key, item in value.items()}
+    try:
+        return plain(value)
+    except TypeError:
+        return f"<{type(value).__name__}>"
 
 
 def method(env: Env, name: str) -> Callable[..., Any]:

@@ -1,0 +1,323 @@
+"""Environments that break one promise each; `BROKEN` names the check that has to notice."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from palaestra.envs import FixedTasks, GeneratedTasks, Task
+from palaestra.spaces import ActionSpace
+from palaestra.types import ToolResult
+from tests.envs.miniature import CounterEnv, draw_action, make_task
+
+
+class CannotBeMade(CounterEnv):
+    def __init__(self, **kwargs: Any) -> None:
+        raise OSError("no such engine")
+
+
+class ReusesInfo(CounterEnv):
+    def reset(self, **kwargs):
+        observation, info = super().reset(**kwargs)
+        self.kept = vars(self).get("kept", {})
+        self.kept.update(info)
+        return observation, self.kept
+
+
+class OtherSpaces(CounterEnv):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.observation_space = gymnasium.spaces.Text(5)
+
+
+class UnseededSampler(CounterEnv):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.action_space = ActionSpace(sampler=draw_from_anywhere)
+
+
+def draw_from_anywhere(rng):
+    return draw_action(np.random.default_rng())
+
+
+class DrawsProse(CounterEnv):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.action_space = ActionSpace()
+
+
+class TellsNoTask(CounterEnv):
+    def reset(self, **kwargs):
+        observation, info = super().reset(**kwargs)
+        del info["task"]
+        return observation, info
+
+
+class PartsDoNotAddUp(CounterEnv):
+    def _act(self, action):
+        turn = super()._act(action)
+        turn.reward_parts = {"task": 0.5}
+        return turn
+
+
+class ForgetsStopReason(CounterEnv):
+    def step(self, action):
+        *values, info = super().step(action)
+        info["stop_reason"] = "because"
+        return (*values, info)
+
+
+class BadToolName(CounterEnv):
+    def tools(self):
+        return [{"type": "function", "function": {"name": "count up", "description": "x", "parameters": {"type": "object"}}}]
+
+
+class RequiresUnknown(CounterEnv):
+    def tools(self):
+        parameters = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["m"]}
+        return [{"type": "function", "function": {"name": "up", "description": "Count.", "parameters": parameters}}]
+
+
+class SplitsMeet(CounterEnv):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.tasks = FixedTasks([Task("a", "train", data={"goal": 2}), Task("b", "test", data={"goal": 2})])
+
+
+class KeysRepeat(CounterEnv):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.tasks = GeneratedTasks(lambda split, i: Task("same", split, data={"goal": 2 + i}), {"train": 3, "test": 3})
+
+
+class IgnoresTheTask(CounterEnv):
+    def reset(self, *, seed=None, options=None):
+        return super().reset(seed=seed)
+
+
+class StepsAfterTheEnd(CounterEnv):
+    def step(self, action):
+        self._playing = self.task is not None
+        return super().step(action)
+
+
+class IgnoresTheLimit(CounterEnv):
+    def __init__(self, *, max_turns=None, **kwargs: Any) -> None:
+        super().__init__(max_turns=None, **kwargs)
+
+
+class RaisesOnNonsense(CounterEnv):
+    def _act(self, action):
+        if action not in ("up", "down", "UP", "up  "):
+            raise KeyError(action)
+        return super()._act(action)
+
+
+class RefusesTooLate(CounterEnv):
+    def _act(self, action):
+        self.number += 1
+        return super()._act(action)
+
+
+class TakesNumbers(CounterEnv):
+    def step(self, action):
+        return super().step(str(action) if isinstance(action, (int, float)) else action)
+
+
+class LostExpert(CounterEnv):
+    def expert(self):
+        yield from ["down", "down"]
+
+
+class RefusedExpert(CounterEnv):
+    def expert(self):
+        yield "please"
+        yield from super().expert()
+
+
+class SwallowsFaults(CounterEnv):
+    def step(self, action):
+        try:
+            return super().step(action)
+        except RuntimeError:
+            return "oops", 0.0, True, False, {"action_error": "", "success": False, "score": 0.0, "stop_reason": "failure"}
+
+
+class RendersNothing(CounterEnv):
+    def render(self):
+        return None
+
+
+class ClosesOnce(CounterEnv):
+    is_closed = False
+
+    def close(self):
+        if self.is_closed:
+            raise RuntimeError("already closed")
+        self.is_closed = True
+
+
+class CarriesOver(CounterEnv):
+    def _begin(self, task):
+        number = self.number
+        observation = super()._begin(task)
+        self.number += number % 2
+        return f"{observation} ({self.number})"
+
+
+class IgnoresTheSeed(CounterEnv):
+    def reset(self, *, seed=None, options=None):
+        return super().reset(seed=0, options=options)
+
+
+class DependsOnHashSeed(CounterEnv):
+    def _begin(self, task):
+        super()._begin(task)
+        return f"code {hash(task.key)}"
+
+
+class UsesGlobalRandom(CounterEnv):
+    def _act(self, action):
+        turn = super()._act(action)
+        turn.observation += f" {random.random()}"
+        return turn
+
+
+class UsesGlobalNumpy(CounterEnv):
+    def _begin(self, task):
+        np.random.random()
+        return super()._begin(task)
+
+
+class ShowsTheDate(CounterEnv):
+    def _begin(self, task):
+        return super()._begin(task) + f" in {int(time.time()) // 86400}"
+
+
+class ForgetsHalf(CounterEnv):
+    def _save(self):
+        return self.goal
+
+    def _load(self, task, state):
+        self.goal, self.number = state, 0
+
+
+class SavesHashes(CounterEnv):
+    def _save(self):
+        return [self.number, self.goal, hash("salt")]
+
+    def _load(self, task, state):
+        self.number, self.goal, salt = state
+        if salt != hash("salt"):
+            self.number = -9
+
+
+class TrustsSnapshots(CounterEnv):
+    def restore(self, snapshot):
+        self.number = 77
+        super().restore(snapshot)
+
+
+class HoldsALock(CounterEnv):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.lock = threading.Lock()
+
+
+class SharesItsWorld(CounterEnv):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.box = Shared()
+
+    def _act(self, action):
+        self.box.value += 1
+        return super()._act(action)
+
+    def _begin(self, task):
+        self.box.value = 0
+        return super()._begin(task)
+
+    def _save(self):
+        return [self.number, self.goal, self.box.value]
+
+    def _load(self, task, state):
+        self.number, self.goal, self.box.value = state
+
+
+class Shared:
+    value = 0
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+class CountsEnvironments(CounterEnv):
+    alive = 0
+
+    def _begin(self, task):
+        type(self).alive += 1
+        return super()._begin(task) + f" number {type(self).alive}"
+
+
+class UnstorableInfo(CounterEnv):
+    def _act(self, action):
+        turn = super()._act(action)
+        turn.tool_results = [ToolResult("up", object())]  # type: ignore[arg-type]
+        return turn
+
+
+class RenamesTasks(CounterEnv):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.tasks = Unfindable(make_task, {"train": 5, "test": 5})
+
+
+class Unfindable(GeneratedTasks):
+    def find(self, key):
+        return self.at("train", 0)
+
+
+BROKEN: list[tuple[str, type[gymnasium.Env]]] = [
+    ("make", CannotBeMade),
+    ("gymnasium", ReusesInfo),
+    ("spaces", OtherSpaces),
+    ("spaces", UnseededSampler),
+    ("samples", DrawsProse),
+    ("reset info", TellsNoTask),
+    ("step info", PartsDoNotAddUp),
+    ("step info", ForgetsStopReason),
+    ("step info", UnstorableInfo),
+    ("tools", BadToolName),
+    ("tools", RequiresUnknown),
+    ("tasks", SplitsMeet),
+    ("tasks", KeysRepeat),
+    ("tasks", RenamesTasks),
+    ("task options", IgnoresTheTask),
+    ("order", StepsAfterTheEnd),
+    ("turn limit", IgnoresTheLimit),
+    ("bad actions", RaisesOnNonsense),
+    ("bad actions", RefusesTooLate),
+    ("wrong types", TakesNumbers),
+    ("expert", LostExpert),
+    ("expert", RefusedExpert),
+    ("faults", SwallowsFaults),
+    ("render", RendersNothing),
+    ("close", ClosesOnce),
+    ("seeding", CarriesOver),
+    ("seeding", IgnoresTheSeed),
+    ("other process", DependsOnHashSeed),
+    ("global randomness", UsesGlobalRandom),
+    ("global randomness", UsesGlobalNumpy),
+    ("clock", ShowsTheDate),
+    ("snapshot", ForgetsHalf),
+    ("snapshot elsewhere", SavesHashes),
+    ("foreign snapshot", TrustsSnapshots),
+    ("pickle", HoldsALock),
+    ("copy", SharesItsWorld),
+    ("vector", CountsEnvironments),
+]

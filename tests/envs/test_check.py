@@ -1,0 +1,100 @@
+import json
+
+import gymnasium
+import pytest
+from gymnasium.envs.registration import EnvSpec
+
+from palaestra.envs import check_environment
+from palaestra.envs.check import CHECKS, CheckReport, CheckResult
+from palaestra.errors import UnknownNameError
+from tests.envs.broken import BROKEN
+from tests.envs.miniature import COUNTER_ID, CounterEnv, register_miniatures
+
+register_miniatures()
+
+
+def spec_of(entry_point: type, name: str = "tests/Broken-v0") -> EnvSpec:
+    return EnvSpec(name, entry_point=entry_point, vector_entry_point=f"palaestra.envs.vector:{name}", order_enforce=False)
+
+
+@pytest.fixture(autouse=True)
+def _registry():
+    known = dict(gymnasium.registry)
+    yield
+    for env_id in set(gymnasium.registry) - set(known):
+        del gymnasium.registry[env_id]
+
+
+def test_a_sound_environment_passes_every_check():
+    report = check_environment(COUNTER_ID)
+    assert report.ok, str(report)
+    assert [result.name for result in report.results] == ["make", *(check.name for check in CHECKS)]
+
+
+@pytest.mark.parametrize(("name", "broken"), BROKEN, ids=[f"{name}-{broken.__name__}" for name, broken in BROKEN])
+def test_a_broken_promise_is_noticed_and_the_mend_told(name, broken):
+    spec = spec_of(broken)
+    gymnasium.registry[spec.id] = spec
+    report = check_environment(spec, only=[name] if name != "make" else ["spaces"])
+    failures = {result.name: result for result in report.failures}
+    assert name in failures, str(report)
+    assert failures[name].detail
+    assert failures[name].mend
+    assert f"FAIL {name}: " in str(report)
+
+
+def test_every_check_can_fail():
+    untried = {check.name for check in CHECKS} - {name for name, _ in BROKEN}
+    assert untried == {"identity"}  # in the next test
+
+
+def test_an_id_without_namespace_or_version_is_told():
+    for name in ("Counter", "tests/Counter", "Counter-v0"):
+        (_, result) = check_environment(spec_of(CounterEnv, name), only=["identity"]).results
+        assert not result.ok
+        assert "namespace/Name-vN" in result.detail
+
+
+def test_a_foreign_environment_is_told_what_it_lacks():
+    report = check_environment("tests/Foreign-v0")
+    failed = {result.name for result in report.failures}
+    assert {"reset info", "step info", "tasks", "snapshot", "expert", "turn limit", "spaces"} <= failed
+    assert {"make", "identity", "close", "global randomness"}.isdisjoint(failed)
+    assert all(result.mend for result in report.failures)
+
+
+def test_an_environment_without_spec_is_copied():
+    env = CounterEnv()
+    report = check_environment(env, only=["seeding", "snapshot", "other process", "identity", "turn limit"])
+    assert {result.name for result in report.failures} == {"identity", "turn limit"}
+    assert "no spec" in report.failures[0].detail
+
+
+def test_an_environment_is_made_again_from_its_spec():
+    report = check_environment(gymnasium.make(COUNTER_ID, max_turns=9), only=["turn limit", "seeding"])
+    assert report.ok, str(report)
+
+
+def test_arguments_are_passed_on_and_shown():
+    report = check_environment(COUNTER_ID, kwargs={"split": "test"}, only=["reset info"])
+    assert report.ok
+    assert report.env_id == "tests/Counter-v0(split='test')"
+
+
+def test_unknown_checks_and_environments_are_errors():
+    with pytest.raises(UnknownNameError, match="Did you mean 'snapshot'"):
+        check_environment(COUNTER_ID, only=["snapshots"])
+    with pytest.raises(gymnasium.error.Error):
+        check_environment("tests/NoSuch-v0")
+
+
+def test_a_report_goes_through_json_and_reads_well():
+    report = CheckReport("x/Y-v0", (CheckResult("pickle", True), CheckResult("copy", False, "shared", "copy it")))
+    data = json.loads(json.dumps(report.to_json()))
+    assert (data["ok"], data["results"][1]["mend"]) == (False, "copy it")
+    assert str(report).splitlines() == [
+        "x/Y-v0: 1 of 2 checks passed",
+        "  ok   pickle",
+        "  FAIL copy: shared",
+        "       -> copy it",
+    ]

@@ -1,0 +1,213 @@
+"""Tests made from the registry: a new environment is covered the moment it is registered."""
+
+import contextlib
+import copy
+import json
+import os
+import pickle
+import random
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import palaestra
+from palaestra.envs import check_environment
+from palaestra.errors import UsageError
+from palaestra.types import Message, ToolCall, plain
+
+VARIANTS = {
+    "palaestra/TextCraft-v0": [
+        {"action_format": "react"},
+        {"recipes": "procedural"},
+        {"recipes": "procedural", "depth": 3, "action_format": "react"},
+    ],
+    "palaestra/Desk-v0": [],
+}
+CASES = [(env_id, kwargs) for env_id in palaestra.list_envs() for kwargs in [{}, *VARIANTS.get(env_id, [])]]
+NAMES = [env_id.removeprefix("palaestra/") + "".join(f",{k}={v}" for k, v in kwargs.items()) for env_id, kwargs in CASES]
+
+every_case = pytest.mark.parametrize(("env_id", "kwargs"), CASES, ids=NAMES)
+
+
+@contextlib.contextmanager
+def made(env_id: str, kwargs: dict, **more) -> Iterator[gymnasium.Env]:
+    env = gymnasium.make(env_id, **kwargs, **more)
+    yield env
+    env.close()
+
+
+def random_play(env, seed: int, turns: int = 12) -> list:
+    """Play drawn actions and return everything that came back."""
+    env.action_space.seed(seed)
+    record = [plain(list(env.reset(seed=seed)))]
+    for _ in range(turns):
+        action = env.action_space.sample()
+        result = env.step(action)
+        record.append([plain(action), plain(list(result))])
+        if result[2] or result[3]:
+            record.append(plain(list(env.reset())))
+    return record
+
+
+@every_case
+def test_every_promise_of_the_contract_is_kept(env_id, kwargs):
+    report = check_environment(env_id, kwargs=kwargs)
+    assert report.ok, str(report)
+
+
+@every_case
+def test_gymnasiums_checker_is_content(env_id, kwargs):
+    with made(env_id, kwargs) as env, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(env.unwrapped)
+
+
+@every_case
+def test_every_registered_env_has_an_expert_that_solves_tasks(env_id, kwargs):
+    with made(env_id, kwargs) as env:
+        for seed in range(5):
+            for split in env.unwrapped.tasks.splits:
+                env.reset(seed=seed, options={"split": split})
+                total, info = 0.0, {}
+                for action in env.unwrapped.expert():
+                    _, reward, terminated, truncated, info = env.step(action)
+                    total += reward
+                    if terminated or truncated:
+                        break
+                assert info["success"], f"{env.unwrapped.task.key}: {info}"
+                assert total == pytest.approx(1.0)
+
+
+@every_case
+def test_doing_nothing_useful_earns_less_than_the_expert(env_id, kwargs):
+    with made(env_id, kwargs) as env:
+        env.reset(seed=0)
+        total = 0.0
+        for _ in range(1000):
+            _, reward, terminated, truncated, info = env.step("?")
+            total += reward
+            if terminated or truncated:
+                break
+        assert total < 1.0
+        assert not info["success"]
+
+
+PROGRAM = """
+import sys, json
+import gymnasium
+import palaestra
+from tests.envs.test_registry import random_play
+for env_id, kwargs in json.loads(sys.argv[1]):
+    print(json.dumps(random_play(gymnasium.make(env_id, **kwargs), seed=11)))
+"""
+
+
+def test_two_processes_with_different_hash_seeds_play_the_same_episodes():
+    outputs = []
+    for hash_seed in ("0", "77"):
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", PROGRAM, json.dumps(CASES)],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        outputs.append(done.stdout.splitlines())
+    here = [json.dumps(random_play(gymnasium.make(env_id, **kwargs), seed=11)) for env_id, kwargs in CASES]
+    assert outputs[0] == outputs[1] == here
+
+
+@every_case
+def test_snapshots_copies_and_pickles_have_the_same_future(env_id, kwargs):
+    with made(env_id, kwargs) as env:
+        env.action_space.seed(1)
+        env.reset(seed=1)
+        for _ in range(3):
+            env.step(env.action_space.sample())
+        actions = [env.action_space.sample() for _ in range(5)]
+        fresh = gymnasium.make(env_id, **kwargs)
+        fresh.reset(seed=99)
+        fresh.unwrapped.restore(env.unwrapped.snapshot())
+        twins = [fresh, copy.deepcopy(env), pickle.loads(pickle.dumps(env))]
+        for action in actions:
+            results = [plain(list(twin.step(action))) for twin in (env, *twins)]
+            assert all(result == results[0] for result in results)
+            if results[0][2] or results[0][3]:
+                break
+        assert all(twin.unwrapped.state_hash() == env.unwrapped.state_hash() for twin in twins)
+
+
+@every_case
+def test_random_play_stays_inside_the_spaces(env_id, kwargs):
+    with made(env_id, kwargs) as env:
+        for seed in range(3):
+            for entry in random_play(env, seed, turns=40):
+                observation = entry[0] if isinstance(entry[0], str) and isinstance(entry[1], dict) else entry[1][0]
+                assert observation in env.observation_space
+
+
+@every_case
+def test_the_global_generators_are_left_alone(env_id, kwargs):
+    before = random.getstate(), str(np.random.get_state())
+    with made(env_id, kwargs) as env:
+        random_play(env, seed=0)
+    assert (random.getstate(), str(np.random.get_state())) == before
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=5,
+)
+any_text = st.one_of(
+    st.text(st.characters(codec=None), max_size=200),  # lone surrogates included
+    st.sampled_from(
+        ["<tool_call>", "</tool_call>", "Action:", "Thought:", "```python\n", "{", "craft 1", "inventory"]
+    ).flatmap(lambda start: st.text(max_size=80).map(start.__add__)),
+)
+
+
+def any_action(env) -> st.SearchStrategy[str | Message]:
+    """Texts, and messages with calls of real and invented tools with any arguments."""
+    names = [tool["function"]["name"] for tool in env.unwrapped.tools()]
+    properties = sorted({p for tool in env.unwrapped.tools() for p in tool["function"]["parameters"].get("properties", {})})
+    arguments = st.dictionaries(st.sampled_from([*properties, "x"]), json_values, max_size=4) | st.text(max_size=30)
+    call = st.builds(ToolCall, st.sampled_from([*names, "no_such_tool", ""]), arguments, st.text(max_size=4))
+    message = st.builds(Message, st.just("assistant"), any_text, st.lists(call, max_size=3).map(tuple))
+    return any_text | message
+
+
+@every_case
+def test_any_text_or_message_is_played_or_refused_but_never_raises(env_id, kwargs):
+    with made(env_id, kwargs) as env:
+
+        @settings(max_examples=60)
+        @given(st.lists(any_action(env), min_size=1, max_size=4))
+        def play(actions):
+            env.reset(seed=0)
+            for action in actions:
+                before = env.unwrapped.state_hash()
+                observation, reward, terminated, truncated, info = env.step(action)
+                assert observation in env.observation_space
+                assert np.isfinite(reward)
+                if info["action_error"]:
+                    assert env.unwrapped.state_hash() == before
+                env.unwrapped.restore(env.unwrapped.snapshot())
+                if terminated or truncated:
+                    break
+
+        play()
+
+
+@every_case
+def test_an_unknown_argument_is_one_clear_error(env_id, kwargs):
+    with pytest.raises((UsageError, TypeError), match="no_such_argument"):
+        gymnasium.make(env_id, **kwargs, no_such_argument=1)
