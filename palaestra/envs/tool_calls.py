@@ -38,6 +38,7 @@ _TAG_REST = r"/?(?:tool_call|tool_response|think)>"
 _TAG = re.compile(rf"<(?={_TAG_REST})")
 _TAG_OR_ESCAPED = re.compile(rf"<(?={_TAG_REST})|&(?=(?:amp;)*lt;{_TAG_REST})")
 _ESCAPED_TAG = re.compile(rf"&((?:amp;)*)lt;(?={_TAG_REST})")
+_RESPONSE_TAG = re.compile(r"<(?=/?tool_response>)")
 _CALL_KEYS = frozenset({"name", "arguments", "id"})
 
 
@@ -118,7 +119,7 @@ def explain_malformed(call: ToolCall) -> str:
 
 def format_results(results: Iterable[ToolResult]) -> str:
     """Write tool results for the agent, in the order of the calls, each between `<tool_response>` tags."""
-    return "\n".join([f"{RESPONSE_OPEN}\n{_escape(result.content)}\n{RESPONSE_CLOSE}" for result in results])
+    return "\n".join([f"{RESPONSE_OPEN}\n{_contained(result.content)}\n{RESPONSE_CLOSE}" for result in results])
 
 
 def ensure_call_ids(message: Message, prefix: str = "call") -> Message:
@@ -157,6 +158,11 @@ def _escape(text: str) -> str:
     if "<" not in text and "&" not in text:
         return text
     return _TAG_OR_ESCAPED.sub(lambda found: "&lt;" if found[0] == "<" else "&amp;", text)
+
+
+def _contained(text: str) -> str:
+    """Keep a result from forging the end of its block; tags of calls stay, because advice shows them."""
+    return _RESPONSE_TAG.sub("&lt;", text) if "tool_response>" in text else text
 
 
 def _unescape(text: str) -> str:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
-from palaestra.envs.tools import Toolkit, ToolRefusal, tool
+from palaestra.envs.tools import TextForm, Toolkit, ToolRefusal, tool
 from palaestra.errors import EnvironmentFault, ToolError, UnknownNameError, UsageError
 from palaestra.types import ToolCall
 
@@ -423,6 +423,30 @@ def test_bad_declarations_are_refused_when_the_toolkit_is_made():
     assert call(Toolkit(mapping), "mapping", a={"x": 2}).content == "2"
     with pytest.raises(UsageError, match="strict schemas cannot express"):
         Toolkit(mapping).schemas(strict=True)
+
+
+def test_the_form_of_a_text_goes_into_schema_check_messages_and_samples():
+    @tool
+    def ring(
+        codes: list[Annotated[str, TextForm("^[0-9]{2}$", ("07", "42"))]], name: Annotated[str, TextForm(max_chars=3)]
+    ) -> str:
+        """Ring.
+
+        Args:
+            codes: Two digits each.
+            name: Short name.
+        """
+        return "".join(codes)
+
+    toolkit = Toolkit(ring)
+    properties = toolkit.schemas()[0]["function"]["parameters"]["properties"]
+    assert properties["codes"]["items"] == {"type": "string", "pattern": "^[0-9]{2}$", "examples": ["07", "42"]}
+    assert properties["name"] == {"type": "string", "maxLength": 3, "description": "Short name."}
+    assert call(toolkit, "ring", codes=["11"], name="abc").content == "11"
+    assert "argument 'codes[0]' is \"x\"" in call(toolkit, "ring", codes=["x"], name="abc").content
+    assert "expected a string of at most this many characters: 3" in call(toolkit, "ring", codes=[], name="abcd").content
+    for seed in range(20):
+        assert toolkit.validate(toolkit.sample_call(np.random.default_rng(seed))) is None
 
 
 def test_toolkits_of_the_wrong_things_are_refused():

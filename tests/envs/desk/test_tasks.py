@@ -1,0 +1,127 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from palaestra.envs.desk.intents import EASY_INTENTS, INTENTS
+from palaestra.envs.desk.scene import request_data
+from palaestra.envs.desk.tasks import LEVELS, NUM_TEST_TASKS, desk_tasks, make_task, split_of
+from palaestra.envs.desk.tools import EASY_TOOLS
+from palaestra.envs.desk.world import DeskWorld
+from palaestra.errors import UnknownNameError
+
+FIRST = {(level, split): desk_tasks(level).split(split).first(200) for level in LEVELS for split in ("train", "test")}
+
+
+def test_every_intent_has_at_least_four_phrasings_that_name_all_its_slots():
+    phrasings = request_data()["phrasings"]
+    assert set(phrasings) == set(INTENTS)
+    assert len(INTENTS) >= 20
+    for intent in INTENTS:
+        assert len(set(phrasings[intent])) >= 4
+    for (_, _), tasks in FIRST.items():
+        for task in tasks:
+            for _, slots in task.data["goals"]:
+                for key, value in slots.items():
+                    assert key == "date" or str(value) in task.data["request"]
+
+
+def test_no_goal_is_in_both_splits():
+    goals = {
+        split: {
+            json.dumps(goal, sort_keys=True)
+            for (_, s), tasks in FIRST.items()
+            if s == split
+            for task in tasks
+            for goal in task.data["goals"]
+        }
+        for split in ("train", "test")
+    }
+    assert len(goals["test"]) > 500
+    assert goals["train"].isdisjoint(goals["test"])
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_every_goal_belongs_to_its_split_by_its_own_hash(split):
+    for level in LEVELS:
+        for task in FIRST[level, split]:
+            assert {split_of(intent, slots) for intent, slots in task.data["goals"]} == {split}
+
+
+def test_all_intents_occur_and_easy_tasks_need_easy_tools_only():
+    assert {task.type for task in FIRST["normal", "train"]} == set(INTENTS)
+    for task in FIRST["easy", "train"] + FIRST["easy", "test"]:
+        assert task.type in EASY_INTENTS
+        assert {step["name"] for step in task.data["plan"]} <= set(EASY_TOOLS)
+        assert len(DeskWorld.from_json(task.data["world"]).events) <= 3
+
+
+def test_hard_requests_join_two_or_three_different_intents_with_a_question_last():
+    for task in FIRST["hard", "train"]:
+        names = [name for name, _ in task.data["goals"]]
+        assert len(names) == len(set(names))
+        assert task.type == f"{len(names)}-parts"
+        assert len(names) in (2, 3)
+        assert not any(INTENTS[name].is_question for name in names[:-1])
+        assert INTENTS[names[-1]].is_question == ("answer" in task.data)
+
+
+def test_many_tasks_need_information_first():
+    plans = [task.data["plan"] for task in FIRST["normal", "train"]]
+    lookups = ("find_events", "find_contacts", "search_notes", "list_events")
+    assert sum(len(plan) > 1 and plan[0]["name"] in lookups for plan in plans) > 100
+
+
+def test_what_a_request_names_is_unique_on_the_desk():
+    for tasks in FIRST.values():
+        for task in tasks:
+            world = DeskWorld.from_json(task.data["world"])
+            names = [e.title for e in world.events.values()] + [n.title for n in world.notes.values()]
+            names += [c.name for c in world.contacts.values()]
+            assert len({name.casefold() for name in names}) == len(names)
+
+
+def test_questions_change_nothing_and_all_else_does():
+    for task in FIRST["normal", "train"]:
+        is_changed = DeskWorld.from_json(task.data["world"]).content() != task.data["content"]
+        assert is_changed == ("answer" not in task.data)
+
+
+def test_a_task_is_made_alone_and_the_same_in_every_process():
+    code = (
+        "from palaestra.envs.desk.tasks import make_task; from palaestra.envs.core import digest; "
+        "levels = ('easy', 'normal', 'hard'); splits = ('train', 'test'); "
+        "print(digest([make_task(d, s, i).data for d in levels for s in splits for i in (7, 3)]))"
+    )
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert runs[0] == runs[1]
+    assert make_task("hard", "train", 7).data == make_task.__wrapped__("hard", "train", 7).data
+
+
+def test_tasks_are_plain_json_and_found_by_key():
+    for level in LEVELS:
+        tasks = desk_tasks(level)
+        assert tasks.find("test/499").key == "test/499"
+        assert tasks.size("train") is None
+        assert tasks.size("test") == NUM_TEST_TASKS
+        for task in FIRST[level, "train"][:20]:
+            assert json.loads(json.dumps(task.data)) == task.data
+        with pytest.raises(UnknownNameError):
+            tasks.find("test/500")
+
+
+def test_test_tasks_are_not_the_same_over_and_over():
+    for level in LEVELS:
+        requests = {json.dumps([task.data["goals"], task.data["world"]]) for task in FIRST[level, "test"]}
+        assert len(requests) == 200
+
+
+def test_an_unknown_difficulty_is_refused():
+    with pytest.raises(UnknownNameError, match=r"Unknown difficulty 'eazy'\. Did you mean 'easy'"):
+        desk_tasks("eazy")
