@@ -101,6 +101,10 @@ class HumanAgent(Agent):
 
     async def aact(self, observation: str, info: Mapping[str, Any]) -> Message:
         """Show the observation and read one line."""
+        return self.act(observation, info)
+
+    def act(self, observation: str, info: Mapping[str, Any]) -> Message:
+        """Do the same in the caller's own thread, where Ctrl-C reaches the prompt."""
         del info
         self._write(observation)
         return Message("assistant", self._read("> "))

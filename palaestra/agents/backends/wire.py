@@ -95,7 +95,7 @@ def message_from_wire(data: Mapping[str, Json], *, id_prefix: str = "call") -> M
     """
     role: Role | None = _ROLES.get(str(data.get("role") or "assistant"))
     if role is None:
-        raise ModelError(f"The server sent a message of role {data['role']!r}; expected one of {', '.join(_ROLES)}.")
+        raise ModelError(f"The server sent a message of role {data['role']!r}; expected 'assistant'.", retryable=True)
     reasoning = data.get("reasoning_content") or data.get("reasoning")
     return Message(
         role=role,
