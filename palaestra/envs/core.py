@@ -172,12 +172,13 @@ class TextEnv(gymnasium.Env[str, "str | Message"]):
         """
         super().reset(seed=seed)
         task = self._choose_task(options or {})
+        self._playing = False  # should the task be refused, there is no episode to go on with
+        self._observation = self._begin(task)
         self.task = task
         self._num_turns = 0
         self._score = 0.0
         self._success = False
         self._last_action = None
-        self._observation = self._begin(task)
         self._playing = True
         return self._observation, {"task": task.public(), "instructions": self.instructions(), "tools": self.tools()}
 
