@@ -14,6 +14,7 @@ from typing import Any
 
 from palaestra.envs.tool_calls import format_message
 from palaestra.errors import UsageError
+from palaestra.spaces import is_unicode
 from palaestra.types import Json, Message, Outcome, Role, Step, ToolCall, Trajectory
 
 ACKNOWLEDGEMENT = "Understood."
@@ -188,9 +189,9 @@ class Conversation:
 
 def action_text(message: Message) -> str:
     """Return the text of a message: for an action what the model wrote, tool calls and reasoning included."""
-    if message.role != "assistant":
-        return message.content
-    return message.raw or format_message(message)
+    if message.role == "assistant" and not message.raw and (message.tool_calls or message.reasoning):
+        return format_message(message)
+    return message.raw or message.content
 
 
 def item_id(trajectory: Trajectory) -> str:
@@ -232,7 +233,10 @@ def _chat_message(message: Message) -> dict[str, Json]:
 
 def _arguments_text(call: ToolCall) -> str:
     """Return a call's arguments as the JSON text that OpenAI's form carries."""
-    return call.arguments if isinstance(call.arguments, str) else json.dumps(dict(call.arguments), ensure_ascii=False)
+    if isinstance(call.arguments, str):
+        return call.arguments
+    text = json.dumps(dict(call.arguments), ensure_ascii=False)
+    return text if is_unicode(text) else json.dumps(dict(call.arguments))
 
 
 def _read_turn(turn: Any, name: str) -> Message:

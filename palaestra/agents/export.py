@@ -310,7 +310,14 @@ def _write_dataset(rows: Iterable[dict[str, Json]], path: Path) -> None:
             for row in rows:
                 writer.write(json.loads(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace")))
             writer.finalize()
-        datasets.Dataset.from_file(arrow).save_to_disk(str(path))
+        # whoever called reports the progress
+        bars = not datasets.are_progress_bars_disabled()
+        datasets.disable_progress_bars()
+        try:
+            datasets.Dataset.from_file(arrow).save_to_disk(str(path))
+        finally:
+            if bars:
+                datasets.enable_progress_bars()
 
 
 __all__ = [
