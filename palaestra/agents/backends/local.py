@@ -19,6 +19,7 @@ from random import Random
 from typing import Any, Literal, Self
 
 from palaestra.agents.backends.chat_template import ChatTemplate
+from palaestra.agents.backends.checkpoints import context_length, load_checkpoint, model_end_ids
 from palaestra.agents.backends.kv_slots import CachedSequence, make_decoder
 from palaestra.agents.backends.token_sampling import RowSampling, draw_tokens, random_stream
 from palaestra.agents.core import Generation, Request, Tokens
@@ -27,6 +28,8 @@ from palaestra.errors import ModelError, UsageError
 from palaestra.types import Json, Message, Usage
 
 Stop = Literal["eos", "length", "stop_string"]
+
+_PREFILL_TOKENS = 8192  # most tokens, padding included, that are read in one forward
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +135,13 @@ class LocalBackend:
         self.model = model
         self.tokenizer = tokenizer
         self.template = ChatTemplate(tokenizer, append_only=append_only)
-        self.max_context = _context_length(model, max_context)
+        self.max_context = context_length(model, max_context)
         self._max_batch = max_batch
         self._max_tokens = max_tokens
         self._seed = seed
         self._max_sessions = max_sessions
         self._cache_bytes = int(cache_mb * 1e6)
-        self._end_ids = self.template.end_ids | _model_end_ids(model)
+        self._end_ids = self.template.end_ids | model_end_ids(model)
         self._decoder = self._make_decoder()
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
         self._anonymous = count()
@@ -160,16 +163,7 @@ class LocalBackend:
         Raises:
             UsageError: If there is nothing to load there.
         """
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(str(path))
-            model = AutoModelForCausalLM.from_pretrained(str(path))
-        except (OSError, ValueError) as error:
-            reason = str(error).strip().split("\n")[0]
-            raise UsageError(
-                f"No model could be loaded from {str(path)!r}: {reason} Give a directory written by save_pretrained."
-            ) from error
+        model, tokenizer = load_checkpoint(path)
         return cls(model, tokenizer, **{"name": f"hf:{path}", **options})
 
     @property
@@ -441,10 +435,6 @@ class LocalBackend:
         self._waiting, self._active = [], []
 
 
-_PREFILL_TOKENS = 8192
-"""Most tokens read in one forward."""
-
-
 def _is_same_answer(message: Message, turn: _Turn) -> bool:
     """Whether a message of the history is what the model wrote in a turn; ids of calls may have been filled in."""
     if message == turn.answer:
@@ -469,19 +459,3 @@ def _check_sampling(request: Request) -> None:
         raise UsageError(f"max_tokens={sampling.max_tokens}; expected at least 1, or None for the backend's default.")
     if sampling.extra:
         raise UsageError(f"Local weights take no extra sampling fields {sorted(sampling.extra)}; leave them out.")
-
-
-def _context_length(model: Any, wanted: int | None) -> int:
-    """Return the longest sequence, within what the model can do."""
-    limit = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None)
-    if wanted is None:
-        return int(limit) if limit else 8192
-    if wanted < 2 or (limit and wanted > limit):
-        raise UsageError(f"max_context={wanted}; expected 2 to {limit or 'any number'}, the positions of this model.")
-    return wanted
-
-
-def _model_end_ids(model: Any) -> frozenset[int]:
-    """End tokens that the model's generation settings name."""
-    ids = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-    return frozenset() if ids is None else frozenset([ids] if isinstance(ids, int) else ids)

@@ -1,0 +1,83 @@
+"""Loading and saving causal language models, and what their configurations say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from palaestra.errors import UsageError
+
+_DEFAULT_CONTEXT = 8192  # for models that know no limit
+
+
+def load_checkpoint(path: str | Path, *, dtype: str | None = None) -> tuple[Any, Any]:
+    """Load a causal LM and its tokenizer.
+
+    Args:
+        path: Directory written by `save_pretrained`, or the name of a model that transformers has at hand.
+        dtype: Data type of the weights, e.g. "float32"; as they were saved if None.
+
+    Returns:
+        `(model, tokenizer)`, the model on the CPU in evaluation mode.
+
+    Raises:
+        UsageError: If there is nothing to load there.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        with _no_progress_bars():
+            tokenizer = AutoTokenizer.from_pretrained(str(path))
+            model = AutoModelForCausalLM.from_pretrained(str(path), dtype=dtype or "auto")
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise UsageError(
+            f"No model could be loaded from {str(path)!r}: {reason} Give a directory written by save_pretrained."
+        ) from error
+    return model.eval(), tokenizer
+
+
+def save_checkpoint(model: Any, tokenizer: Any, path: str | Path) -> Path:
+    """Write a causal LM and its tokenizer to a directory that `load_checkpoint` and the Auto classes load."""
+    directory = Path(path)
+    directory.mkdir(parents=True, exist_ok=True)
+    with _no_progress_bars():
+        model.save_pretrained(directory)
+        tokenizer.save_pretrained(directory)
+    return directory
+
+
+def context_length(model: Any, wanted: int | None = None) -> int:
+    """Return the longest sequence in tokens: `wanted`, or what the model can do if None.
+
+    Raises:
+        UsageError: If the model has fewer positions than wanted.
+    """
+    limit = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None)
+    if wanted is None:
+        return int(limit) if limit else _DEFAULT_CONTEXT
+    if wanted < 2 or (limit and wanted > limit):
+        raise UsageError(f"max_context={wanted}; expected 2 to {limit or 'any number'}, the positions of this model.")
+    return wanted
+
+
+def model_end_ids(model: Any) -> frozenset[int]:
+    """End tokens that the model's generation settings name."""
+    ids = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    return frozenset() if ids is None else frozenset([ids] if isinstance(ids, int) else ids)
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """Keep transformers from drawing bars while files are read or written."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
