@@ -10,3 +10,4 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "list_envs"]
 
 register_environments()
+del register_environments  # has done its work; nothing for users to call

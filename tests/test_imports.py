@@ -1,0 +1,119 @@
+"""Imports run one way: types, spaces, errors <- envs <- agents <- algorithms; models alone; cli on top."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import palaestra
+
+PACKAGE = Path(palaestra.__file__).parent
+
+MAY_IMPORT = {
+    "__init__": {"envs"},
+    "errors": set(),
+    "types": {"errors"},
+    "spaces": {"errors", "types"},
+    "envs": {"errors", "types", "spaces"},
+    "agents": {"errors", "types", "spaces", "envs"},
+    "models": {"errors"},
+    "algorithms": {"errors", "types", "spaces", "envs", "agents", "models"},
+    "cli": {"errors", "types", "spaces", "envs", "agents", "models", "algorithms"},
+}
+HEAVY = (
+    *("torch", "transformers", "tokenizers", "accelerate", "datasets", "trl", "tensorboard", "matplotlib"),
+    *("pydantic", "openai", "aiohttp", "httpx", "tenacity", "rich", "typer", "jinja2", "pettingzoo", "sqlite3"),
+)
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def part_of(path: Path) -> str:
+    """Return the part of the package that a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(source: str, package: str = "palaestra") -> list[tuple[int, str]]:
+    """Return line and dotted name of everything of ours that a source imports, at any depth of its code."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: write imports in full"
+            found += [(node.lineno, f"{node.module}.{alias.name}") for alias in node.names]
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) == "import_module":
+            first = node.args[0]
+            if isinstance(first, ast.JoinedStr):
+                first = first.values[0]
+            if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                found.append((node.lineno, first.value))
+    return [(line, name) for line, name in found if name.split(".")[0] == package]
+
+
+def arrows_back(source: str, part: str) -> list[str]:
+    """Return the imports that a part of the package may not make."""
+    wrong = []
+    for line, name in imported(source):
+        target = name.split(".")[1] if "." in name else "(the package itself)"
+        if target != part and target not in MAY_IMPORT[part]:
+            wrong.append(f"line {line}: {part} imports {name}")
+    return wrong
+
+
+@pytest.mark.parametrize("path", MODULES, ids=[str(path.relative_to(PACKAGE)) for path in MODULES])
+def test_no_import_runs_back(path):
+    assert arrows_back(path.read_text(encoding="utf-8"), part_of(path)) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "part"),
+    [
+        ("from palaestra.agents.core import Agent", "envs"),
+        ("def f():\n    import palaestra.algorithms.grpo", "agents"),
+        ("import palaestra", "envs"),
+        ("from palaestra import list_envs", "cli"),
+        ("from palaestra.envs import core", "types"),
+        ("from palaestra.types import Step", "models"),
+        ("from importlib import import_module\nimport_module('palaestra.cli.main')", "algorithms"),
+        ("from importlib import import_module\nimport_module(f'palaestra.agents.{name}')", "envs"),
+    ],
+)
+def test_an_arrow_that_runs_back_is_noticed(source, part):
+    assert len(arrows_back(source, part)) == 1
+
+
+def test_every_part_of_the_package_has_its_place():
+    assert {part_of(path) for path in MODULES} == set(MAY_IMPORT)
+
+
+def loaded_after(statement: str) -> set[str]:
+    """Return the top-level modules that a statement loads in a fresh process."""
+    program = f"import sys; {statement}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import palaestra",
+        "import palaestra.envs.core, palaestra.envs.wrappers, palaestra.envs.vector, palaestra.envs.check",
+        "import palaestra, gymnasium; gymnasium.make('palaestra/TextCraft-v0').reset(seed=0)",
+        "import palaestra.agents.core",
+    ],
+)
+def test_light_imports_load_nothing_heavy(statement):
+    assert loaded_after(statement) & set(HEAVY) == set()
+
+
+def test_importing_the_package_loads_no_environment():
+    program = "import sys, palaestra; print(*(name for name in sys.modules if name.startswith('palaestra')))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == {"palaestra", "palaestra.envs", "palaestra.envs.registration"}
+
+
+def test_files_stay_short_enough_to_read():
+    long = {str(path.relative_to(PACKAGE)): n for path in MODULES if (n := len(path.read_text("utf-8").splitlines())) > 700}
+    assert long == {}
