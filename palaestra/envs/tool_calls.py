@@ -9,7 +9,8 @@
     {"name": "find_events", "arguments": {"query": "review"}}
     </tool_call>
 
-`parse_message(format_message(m)) == m` for every assistant message with JSON arguments. A tag inside a JSON string is
+`parse_message(format_message(m)) == m` for every assistant message with JSON arguments (its `raw` and `error` are notes of an
+agent, no part of the message). A tag inside a JSON string is
 written with the escape of `<` (backslash u003c), a tag inside prose as `&lt;tool_call>` (and `&lt;` before a tag as
 `&amp;lt;`). A call that cannot be read is kept: a `ToolCall` without a name whose arguments are the source text, which
 `explain_malformed` turns into advice. Results go back to the agent inside `<tool_response>` tags.
@@ -114,7 +115,8 @@ def explain_malformed(call: ToolCall) -> str:
     Args:
         call: A call with an empty name, as `parse_message` keeps what it cannot read.
     """
-    return f"{_diagnose(call)} Write each call as:\n{CALL_EXAMPLE}"
+    problem = _diagnose(call).encode(errors="backslashreplace").decode()  # an escaped lone surrogate must stay escaped
+    return f"{problem} Write each call as:\n{CALL_EXAMPLE}"
 
 
 def format_results(results: Iterable[ToolResult]) -> str:

@@ -102,7 +102,7 @@ class ToolEnv(TextEnv):
     def _run(self, calls: tuple[ToolCall, ...]) -> Turn:
         """Run calls in order, each on its own."""
         limit = self.max_calls_per_turn
-        results = [self.toolkit.call(call) for call in calls[:limit]]
+        results = self.toolkit.call_all(calls[:limit])
         if len(calls) > limit:
             refusal = f"Error: not run: at most {limit} calls of one message are run, and it held {len(calls)}. Send it again."
             results += [ToolResult(call.name, refusal, "error", call.id) for call in calls[limit:]]

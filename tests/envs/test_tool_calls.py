@@ -119,6 +119,12 @@ def test_a_malformed_call_is_explained_precisely(body, says):
     assert '{"name": "TOOL", "arguments": {"ARGUMENT": "VALUE"}}' in advice
 
 
+@pytest.mark.parametrize("body", [r'["\ud800"]', r'{"\ud800": 1}', r'{"name": "\ud800", "arguments": 1, "x\ud800": 2}'])
+def test_advice_about_escaped_lone_surrogates_can_be_sent(body):
+    (call,) = parse_message(f"<tool_call>{body}</tool_call>").tool_calls
+    assert r"\ud800" in explain_malformed(call).encode().decode()
+
+
 def test_an_unclosed_call_is_malformed_unless_read_leniently():
     text = '<tool_call>\n{"name": "a", "arguments": {"x": 1}}'
     (call,) = parse_message(text).tool_calls

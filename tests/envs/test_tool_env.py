@@ -161,12 +161,14 @@ def test_repeated_and_missing_ids_are_answered_by_position():
     assert [(r.call_id, r.content) for r in info["tool_results"]] == [("x", "1"), ("x", "2"), ("", "3")]
 
 
-def test_faults_of_a_tool_rise_with_their_boundary_and_undo_the_call():
+def test_faults_of_a_tool_rise_with_their_boundary_and_undo_the_message():
     env = started()
     with pytest.raises(ToolError, match="abacus"):
         env.step(add(404))
     with pytest.raises(EnvironmentFault, match="ZeroDivisionError"):
         env.step(add(500))
+    with pytest.raises(ToolError, match="abacus"):
+        env.step(add(1, 2, 404))  # the calls before the fault are undone too: nothing is half done
     assert env.counter.value == 0
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import difflib
 import enum
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from types import FunctionType
 from typing import Any, NamedTuple
@@ -146,6 +146,27 @@ class Toolkit:
             if before is not None and not is_kept:
                 _put_back(world, before)
         return ToolResult(call.name, content, "ok", call.id)
+
+    def call_all(self, calls: Sequence[ToolCall]) -> list[ToolResult]:
+        """Check and run several calls in order; one that does not succeed changes nothing and does not stop the next.
+
+        Args:
+            calls: Any calls.
+
+        Returns:
+            One result per call.
+
+        Raises:
+            BoundaryError: As `call` does; then none of the calls has changed anything.
+        """
+        world = self.world
+        before = None if world is None or len(calls) < 2 else _saved(world)
+        try:
+            return [self.call(call) for call in calls]
+        except BaseException:
+            if before is not None:
+                _put_back(world, before)
+            raise
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle what the toolkit was made of."""
