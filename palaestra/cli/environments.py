@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import re
 from collections.abc import Mapping
@@ -11,26 +12,27 @@ from palaestra.errors import ConfigError, EnvironmentFault, PalaestraError, Usag
 from palaestra.types import Json
 
 
-def known_id(env_id: str) -> str:
-    """Return an id that Gymnasium knows, ours or a third party's.
+def find_spec(env_id: str) -> Any:
+    """Return Gymnasium's record of an id, ours or a third party's (`module:Name-v0` imports the module first).
 
     Raises:
         UnknownNameError: With the nearest id that exists.
+        UsageError: If the module cannot be imported.
     """
     import gymnasium
-    from gymnasium.envs.registration import registry
 
     import palaestra
 
+    module, _, name = env_id.rpartition(":")
     try:
-        gymnasium.spec(env_id)  # imports the module of `module:id` and finds the newest version of `Name`
+        if module:
+            importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise UsageError(f"Environment {env_id!r} names the module {error.name!r}, which is not installed.") from None
+        raise UsageError(f"{env_id!r} names the module {error.name!r}, which is not installed; install it first.") from None
+    try:
+        return gymnasium.spec(name)
     except gymnasium.error.Error:
-        if env_id in registry:
-            raise
         raise unknown_name("environment", env_id, palaestra.list_envs(), hint="List them with: palaestra list") from None
-    return env_id
 
 
 def open_env(env_id: str, settings: Mapping[str, Json] | None = None, **options: Any) -> Any:
@@ -47,7 +49,7 @@ def open_env(env_id: str, settings: Mapping[str, Json] | None = None, **options:
     """
     import gymnasium
 
-    known_id(env_id)
+    find_spec(env_id)
     settings = dict(settings or {})
     try:
         return gymnasium.make(env_id, disable_env_checker=True, **{**options, **settings})
@@ -64,25 +66,22 @@ def open_env(env_id: str, settings: Mapping[str, Json] | None = None, **options:
 
 def env_class(env_id: str) -> type[Any]:
     """Return the class behind an id."""
-    import gymnasium
     from gymnasium.envs.registration import load_env_creator
 
-    entry_point = gymnasium.spec(known_id(env_id)).entry_point
+    entry_point = find_spec(env_id).entry_point
     creator: Any = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
     return creator  # type: ignore[no-any-return]
 
 
 def arguments(env_id: str) -> dict[str, str]:
     """Return the arguments of an environment with their defaults as source text; those fixed by the id win."""
-    import gymnasium
-
     parameters = inspect.signature(env_class(env_id)).parameters.values()
     defaults = {
         parameter.name: "required" if parameter.default is parameter.empty else repr(parameter.default)
         for parameter in parameters
         if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
     }
-    return {**defaults, **{key: repr(value) for key, value in gymnasium.spec(env_id).kwargs.items()}}
+    return {**defaults, **{key: repr(value) for key, value in find_spec(env_id).kwargs.items()}}
 
 
 def first_line(text: str | None) -> str:

@@ -297,15 +297,15 @@ def _print(evaluations: Sequence[Evaluation], report: Path, runs: Path) -> None:
     for evaluation in evaluations:
         name, again = evaluation.run_id, Arm(evaluation.run_id, "", {}, {})
         if evaluation.status != "finished":
-            out.print(f"{name} {evaluation.status}: {evaluation.note}", style="red")
-            out.print(f"  go on: {_resume_command([again], runs)}")
+            out.print(f"{name} {evaluation.status}: {evaluation.note}", style="red", soft_wrap=True)
+            out.print(f"  go on: {_resume_command([again], runs)}", soft_wrap=True)
         if evaluation.summary.errors:
             causes = ", ".join(f"{cause} ({count})" for cause, count in evaluation.summary.error_types.items())
             out.print(
                 f"{evaluation.summary.total.num_errors} episodes of {name} ended in an error, not scored: {causes}",
                 style="red",
             )
-            out.print(f"  play them again: {_resume_command([again], runs, '--retry-errors')}")
+            out.print(f"  play them again: {_resume_command([again], runs, '--retry-errors')}", soft_wrap=True)
     for evaluation in evaluations:
-        out.print(f"Run     {evaluation.run_id}")
-    out.print(f"Report  {report.resolve()}")
+        out.print(f"Run     {evaluation.run_id}", soft_wrap=True)
+    out.print(f"Report  {report.resolve()}", soft_wrap=True)

@@ -112,3 +112,13 @@ def progress() -> Iterator[Progresses]:
     )
     with Progress(*columns, console=console(stderr=True)) as bar:
         yield Progresses(bar)
+
+
+@contextmanager
+def busy(label: str) -> Iterator[None]:
+    """Show on a terminal that something of unknown length is going on."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    with console(stderr=True).status(label):
+        yield

@@ -64,9 +64,9 @@ def show_run(run_id: RunId, runs: RunsFolder = DEFAULT_RUNS, as_json: AsJson = F
         print_json({**run.to_json(), "results": results, "folder": str(folder.resolve()), "files": files})
         return
     out = console()
-    out.print(f"{run.run_id}  {run.status}{': ' + run.note if run.note else ''}", style="bold")
+    out.print(f"{run.run_id}  {run.status}{': ' + run.note if run.note else ''}", style="bold", soft_wrap=True)
     for key, value in run.config.items():
-        out.print(f"  {key} = {value}")
+        out.print(f"  {key} = {value}", soft_wrap=True)
     out.print(results_table([(arm.name, arm.summary) for arm in arms]))
     grid = table(
         f"Last {min(_MOST_EPISODES, len(episodes))} episodes",
@@ -82,7 +82,7 @@ def show_run(run_id: RunId, runs: RunsFolder = DEFAULT_RUNS, as_json: AsJson = F
         grid.add_row(e.episode_id, e.task_type, outcome, "-" if e.score is None else f"{e.score:g}", str(e.num_turns))
     out.print(grid)
     if files:
-        out.print(f"Files in {folder.resolve()}: {', '.join(files[:12])}{' ...' if len(files) > 12 else ''}")
+        out.print(f"Files in {folder.resolve()}: {', '.join(files[:12])}{' ...' if len(files) > 12 else ''}", soft_wrap=True)
 
 
 @app.command("delete")

@@ -70,6 +70,7 @@ def _text(action: object) -> str | None:
 
 def _print(page: dict[str, Json]) -> None:
     """Print the page for people."""
+    from rich.markdown import Markdown
     from rich.padding import Padding
 
     from palaestra.cli.output import console, table
@@ -83,7 +84,7 @@ def _print(page: dict[str, Json]) -> None:
             out.print(Padding(text, (0, 0, 0, 2)))
 
     out.print(page["id"], style="bold")
-    out.print(page["docstring"])
+    out.print(Markdown(page["docstring"]) if out.is_terminal else page["docstring"])
     section("Arguments (--set KEY=VALUE)")
     grid = table("", "Name", "Default")
     for name, default in page["arguments"].items():
@@ -112,4 +113,4 @@ def _print(page: dict[str, Json]) -> None:
     if opening["expert"]:
         section("The expert would begin with", opening["expert"])
     out.print()
-    out.print(f"Play it yourself: palaestra play {page['id']}", style="dim")
+    out.print(f"Play it yourself: palaestra play {page['id']}", style="dim", soft_wrap=True)

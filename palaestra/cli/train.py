@@ -101,10 +101,14 @@ def show(result: TrainingResult, report: Path, *, as_json: bool) -> None:
         out = console()
         out.print(results_table([(name, evaluation.summary) for name, evaluation in result.arms.items()], "On test tasks"))
         if num_errors:
-            out.print(f"{num_errors} test episodes ended in an error and are not scored; see the report.", style="red")
-        out.print(f"Run     {result.run_id}  ({result.seconds:.0f} s)")
-        out.print(f"Policy  hf:{result.policy_path.resolve()}")
-        out.print(f"Report  {report.resolve()}")
+            out.print(
+                f"{num_errors} test episodes ended in an error and are not scored; see the report.",
+                style="red",
+                soft_wrap=True,
+            )
+        out.print(f"Run     {result.run_id}  ({result.seconds:.0f} s)", soft_wrap=True)
+        out.print(f"Policy  hf:{result.policy_path.resolve()}", soft_wrap=True)
+        out.print(f"Report  {report.resolve()}", soft_wrap=True)
     if num_errors:
         raise typer.Exit(EPISODE_ERRORS)
 

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+
+import gymnasium
+import pytest
+
+from palaestra.envs.registration import list_envs
+
+TEXTCRAFT = "palaestra/TextCraft-v0"
+
+
+class FaultyEnv(gymnasium.Env):
+    """Counts to nothing, and breaks the contract."""
+
+    observation_space = gymnasium.spaces.Text(10)
+    action_space = gymnasium.spaces.Text(10)
+
+    def reset(self, *, seed=None, options=None):
+        return "hi", {}
+
+    def step(self, action):
+        return "hi", float("nan"), False, False, {}
+
+
+@pytest.fixture
+def faulty():
+    gymnasium.register("tests/Faulty-v0", FaultyEnv)
+    yield "tests/Faulty-v0"
+    del gymnasium.registry["tests/Faulty-v0"]
+
+
+def test_list_shows_every_environment_and_json_is_nothing_else(palaestra_run):
+    ran = palaestra_run("list", "--json")
+    assert ran.code == 0
+    rows = json.loads(ran.out)
+    assert [row["id"] for row in rows] == list_envs()
+    desk = next(row for row in rows if row["id"] == "palaestra/Desk-v0")
+    assert desk["splits"]["train"] is None
+    assert "find_events" in desk["tools"]
+    table = palaestra_run("list").out
+    assert all(env_id in table for env_id in list_envs())
+
+
+def test_an_environment_that_cannot_be_made_says_why_and_the_others_are_listed(palaestra_run, monkeypatch):
+    from palaestra.envs import registration
+    from palaestra.errors import MissingDataError
+
+    def missing():
+        raise MissingDataError("Files a.json and b.json are missing; pass data=FOLDER.")
+
+    gymnasium.register("tests/Missing-v0", missing)
+    monkeypatch.setattr(registration, "list_envs", lambda: ["tests/Missing-v0", TEXTCRAFT])
+    try:
+        rows = json.loads(palaestra_run("list", "--json").out)
+    finally:
+        del gymnasium.registry["tests/Missing-v0"]
+    assert rows[0]["error"].startswith("Files a.json")
+    assert rows[1]["error"] == ""
+
+
+def test_show_is_the_page_of_an_environment(palaestra_run, env_id):
+    page = json.loads(palaestra_run("show", env_id, "--json").out)
+    assert page["id"] == env_id
+    assert page["opening"]["observation"]
+    assert page["opening"]["expert"]
+    assert set(page["arguments"]) >= {"split", "max_turns", "render_mode"}
+    text = palaestra_run("show", env_id).out
+    for part in ("Arguments", "Tasks", "Instructions", "An episode opens", "The expert would begin with"):
+        assert part in text
+
+
+def test_show_takes_arguments_of_the_environment(palaestra_run):
+    page = json.loads(
+        palaestra_run("show", TEXTCRAFT, "--set", "recipes=procedural", "--set", "num_test_tasks=7", "--json").out
+    )
+    assert page["splits"]["test"] == 7
+
+
+def test_unknown_names_and_arguments_are_refused_with_the_nearest(refused):
+    for command in ("show", "check", "play"):
+        refused(
+            command, "palaestra/TextCarft-v0", match=r"Did you mean 'palaestra/TextCraft-v0'\? List them with: palaestra list"
+        )
+        refused(command, TEXTCRAFT, "--set", "max_turnz=3", match="max_turn")
+        refused(command, TEXTCRAFT, "--set", "max_turns=many", match="'many'; expected an integer")
+    refused("show", "nomodule:Env-v0", match="'nomodule', which is not installed")
+
+
+def test_check_passes_what_keeps_the_contract(palaestra_run, env_id):
+    ran = palaestra_run("check", env_id, "--json")
+    report = json.loads(ran.out)
+    assert ran.code == 0, [result for result in report["results"] if not result["ok"]]
+    assert report["ok"] is True
+
+
+def test_check_fails_what_does_not_and_says_how_to_mend_it(palaestra_run, faulty):
+    ran = palaestra_run("check", faulty)
+    assert ran.code == 1
+    assert "FAIL" in ran.out
+    assert "->" in ran.out

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from palaestra.agents.store import RunStore
+from palaestra.errors import StoreError
+
+TEXTCRAFT = "palaestra/TextCraft-v0"
+
+
+@pytest.fixture
+def evaluate(palaestra_run, tmp_path):
+    """Run `palaestra evaluate` into a folder of this test."""
+
+    def run(*words):
+        return palaestra_run("evaluate", "--runs", tmp_path / "runs", *words)
+
+    return run
+
+
+def script(tmp_path, *rows) -> str:
+    path = tmp_path / "script.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return f"scripted:{path}"
+
+
+def test_the_expert_solves_everything_and_the_report_is_there(evaluate):
+    ran = evaluate("--env", TEXTCRAFT, "--model", "expert", "-n", "5")
+    assert ran.code == 0
+    assert re.search(r"expert\s+100\.0 %\s+56\.6 - 100\.0 %\s+1\.000", ran.out)
+    report = Path(re.search(r"Report\s+(\S+)", ran.out)[1])
+    assert "100.0" in report.read_text(encoding="utf-8")
+    assert ran.err == ""
+
+
+def test_arms_stand_side_by_side_in_table_json_and_report(evaluate, tmp_path):
+    ran = evaluate("--env", TEXTCRAFT, "--model", "expert", "--model", "random", "-n", "4", "--samples", "2", "--json")
+    data = json.loads(ran.out)
+    assert [run["config"]["agent"] for run in data["runs"]] == ["expert", "random"]
+    assert [run["summary"]["total"]["num_episodes"] for run in data["runs"]] == [8, 8]
+    assert data["runs"][0]["summary"]["samples"] == 2
+    assert Path(data["report"]).name == "comparison.html"
+    with RunStore(tmp_path / "runs", read_only=True) as store:
+        assert {run.status for run in store.runs()} == {"finished"}
+        assert all((store.folder / run.run_id / "report.html").exists() for run in store.runs())
+
+
+def test_a_model_is_asked_in_its_format_and_the_options_are_kept_for_resuming(evaluate, tmp_path):
+    spec = script(tmp_path, {"content": "Thought: look.\nAction: inventory", "repeat": True})
+    ran = evaluate(
+        "--env", TEXTCRAFT, "--model", spec, "-n", "2", "--format", "react", "--max-turns", "3", "--temperature", "0", "--json"
+    )
+    assert ran.code == 0
+    run = json.loads(ran.out)["runs"][0]
+    assert run["config"]["model_options"] == {"format": "react", "temperature": 0}
+    assert run["summary"]["stop_reasons"] == {"max_rounds": 2}
+    with RunStore(tmp_path / "runs", read_only=True) as store:
+        trajectory = next(store.trajectories(run["run_id"]))
+    assert [step.action.content for step in trajectory.steps] == ["inventory"] * 3
+    again = evaluate("--run", run["run_id"], "--json")
+    assert again.code == 0
+    assert json.loads(again.out)["runs"][0]["summary"] == run["summary"]
+
+
+def test_errors_end_with_3_are_no_score_and_can_be_played_again(evaluate, tmp_path):
+    spec = script(tmp_path, {"error": "the server is down", "status": 400, "repeat": True})
+    ran = evaluate("--env", TEXTCRAFT, "--model", spec, "-n", "3", "--retries", "0")
+    assert ran.code == 3
+    assert "3 episodes of" in ran.out
+    assert "model: ModelError (3)" in ran.out
+    command = re.search(r"play them again: (.*)", ran.out)[1]
+    script(tmp_path, {"content": "inventory", "repeat": True})
+    again = evaluate(*shlex.split(command)[2:], "--json")  # --runs stands in the command again: the last one counts
+    assert again.code == 0
+    total = json.loads(again.out)["runs"][0]["summary"]["total"]
+    assert (total["num_episodes"], total["num_errors"], total["success"]["mean"]) == (3, 0, 0)
+
+
+def test_a_server_that_is_not_there_is_a_model_error(evaluate):
+    ran = evaluate("--env", TEXTCRAFT, "--model", "http://127.0.0.1:9/v1#none", "-n", "2", "--retries", "0", "--json")
+    assert ran.code == 3
+    summary = json.loads(ran.out)["runs"][0]["summary"]
+    assert summary["errors"] == {"model": 2}
+    assert summary["total"]["success"]["mean"] is None
+
+
+def test_a_spent_budget_stops_the_run_and_a_larger_one_goes_on(evaluate, tmp_path):
+    spec = script(tmp_path, {"content": "inventory", "repeat": True})
+    words = ("--env", TEXTCRAFT, "--model", spec, "-n", "4", "--max-turns", "5", "--concurrency", "1")
+    ran = evaluate(*words, "--budget-calls", "12")
+    assert ran.code == 3
+    assert "stopped" in ran.out
+    command = shlex.split(re.search(r"go on: (.*)", ran.out)[1])[2:]
+    again = evaluate(*command, "--budget-calls", "1000", "--json")
+    assert again.code == 0
+    assert json.loads(again.out)["runs"][0]["summary"]["total"]["num_episodes"] == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        ([], "no agent to evaluate; name one with --model"),
+        (["--model", "random"], "name one with --env"),
+        (["--env", "palaestra/TextCraf-v0", "--model", "random"], "Did you mean 'palaestra/TextCraft-v0'"),
+        (["--env", TEXTCRAFT, "--model", "randm"], "Did you mean 'random'"),
+        (["--env", TEXTCRAFT, "--model", "opnai:gpt"], "opnai"),
+        (["--env", TEXTCRAFT, "--model", "scripted:/no/such.jsonl"], "/no/such.jsonl"),
+        (["--env", TEXTCRAFT, "--model", "hf:/no/such/model"], "/no/such/model"),
+        (["--env", TEXTCRAFT, "--model", "human"], "palaestra play"),
+        (["--env", TEXTCRAFT, "--model", "random", "--split", "tset"], "Did you mean 'test'"),
+        (["--env", TEXTCRAFT, "--model", "random", "-n", "0"], "-n is '0'"),
+        (["--env", TEXTCRAFT, "--model", "random", "--samples", "0"], "samples is 0"),
+        (["--env", TEXTCRAFT, "--model", "random", "--temperature", "1"], "take no options"),
+        (["--env", TEXTCRAFT, "--model", "random", "--set", "x"], "expected KEY=VALUE"),
+        (["--env", TEXTCRAFT, "--model", "random", "--set", "distractors=lots"], "lots"),
+        (["--env", TEXTCRAFT, "--model", "random", "--run", "a", "--run", "b"], "one --run per model"),
+        (["--env", TEXTCRAFT, "--model", "random", "--run", "../x"], "no plain name"),
+        (["--env", "palaestra/Desk-v0", "--model", "expert", "--split", "train", "-n", "all"], "no end"),
+        (["--run", "nothing"], "Unknown run 'nothing'"),
+    ],
+)
+def test_mistakes_are_one_line_and_store_nothing(refused, tmp_path, words, match):
+    refused("evaluate", "--runs", tmp_path / "runs", *words, match=match)
+    with RunStore(tmp_path / "runs") as store:
+        assert store.runs() == []
+
+
+def test_an_unknown_format_or_option_of_a_model_is_refused(refused, tmp_path):
+    spec = script(tmp_path, {"content": "x", "repeat": True})
+    words = ("evaluate", "--runs", tmp_path / "runs", "--env", TEXTCRAFT, "--model", spec)
+    refused(*words, "--format", "raect", match="Did you mean 'react'")
+    refused(*words, "--option", "nonsense=1", match="nonsense")
+
+
+def test_a_resumed_run_keeps_its_settings(evaluate, refused, tmp_path):
+    assert evaluate("--env", TEXTCRAFT, "--model", "random", "-n", "3", "--run", "mine").code == 0
+    assert evaluate("--run", "mine", "-n", "3").code == 0
+    runs = ("--runs", tmp_path / "runs", "--run", "mine")
+    refused("evaluate", *runs, "-n", "4", match="created with n=3, now n=4")
+    refused("evaluate", *runs, "--seed", "4", match="created with seed=0, now seed=4")
+    refused(
+        "evaluate",
+        *runs,
+        "--env",
+        TEXTCRAFT,
+        "--model",
+        "expert",
+        "-n",
+        "3",
+        match="created with other settings: agent was 'random'",
+    )
+
+
+def test_a_secret_is_not_kept_in_the_store(evaluate, tmp_path):
+    evaluate(
+        "--env", TEXTCRAFT, "--model", "http://127.0.0.1:9/v1#none", "-n", "1", "--retries", "0", "--option", "api_key=S3CRET"
+    )
+    assert b"S3CRET" not in (tmp_path / "runs" / "palaestra.db").read_bytes()
+    assert not any(b"S3CRET" in path.read_bytes() for path in (tmp_path / "runs").rglob("*") if path.is_file())
+
+
+def test_ctrl_c_ends_with_130_and_a_command_that_finishes_the_run(evaluate, tmp_path):
+    runs = tmp_path / "runs"
+    words = ["evaluate", "--env", TEXTCRAFT, "--model", "random", "-n", "40", "--samples", "25", "--runs", str(runs)]
+    command = [sys.executable, "-m", "palaestra.cli.main", *words]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ})
+    try:
+        _wait_for_episodes(runs, process)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, err
+    assert out == ""
+    assert err.count("\n") == 1
+    resume = shlex.split(re.search(r"Go on with: (.*)", err)[1])
+    run_id = resume[resume.index("--run") + 1]
+    with RunStore(runs, read_only=True) as store:
+        before = store.finished(run_id)
+        assert 0 < len(before) < 1000
+        assert store.status(run_id) == "stopped"
+    ran = evaluate(*resume[2:], "--json")
+    assert ran.code == 0
+    assert json.loads(ran.out)["runs"][0]["summary"]["total"]["num_episodes"] == 1000
+
+
+def _wait_for_episodes(runs, process) -> None:
+    for _ in range(600):
+        assert process.poll() is None, process.communicate()
+        try:
+            with RunStore(runs, read_only=True) as store:
+                if any(run.num_episodes for run in store.runs()):
+                    return
+        except StoreError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError("no episode was stored within 30 s")

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+
+TEXTCRAFT, DESK = "palaestra/TextCraft-v0", "palaestra/Desk-v0"
+
+
+@pytest.fixture
+def play(palaestra_run, monkeypatch):
+    """Play with lines typed beforehand."""
+
+    def run(env_id, *lines, words=()):
+        monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
+        return palaestra_run("play", env_id, *words)
+
+    return run
+
+
+def test_the_expert_plays_an_episode_to_its_end(play):
+    ran = play(TEXTCRAFT, *["/expert!"] * 40)
+    assert ran.code == 0
+    assert "Solved. Score 1 in " in ran.out
+    assert "The expert has no advice here." in ran.out  # after the end
+    assert ran.out.endswith("Score 1.\n")
+
+
+def test_actions_are_played_taken_back_and_played_again(play):
+    ran = play(TEXTCRAFT, "dance", "/undo", "/undo", "/again", "/nope", "//inventory", "")
+    assert ran.out.count("Could not execute dance") == 1
+    assert "Taken back.\nCrafting commands:" in ran.out
+    assert "There is nothing to take back." in ran.out
+    assert "There is no command /nope." in ran.out
+    assert "Could not execute /inventory" in ran.out
+    assert ran.out.count("Goal: craft") == 3  # the opening, after /undo, after /again
+
+
+def test_an_episode_that_is_over_can_be_undone(play):
+    hints = len(re.findall(r"The expert would play", play(TEXTCRAFT, *["/expert!"] * 40).out))
+    ran = play(TEXTCRAFT, *["/expert!"] * hints, "get 1 stone", "/call get item=x", "/undo", "/expert!", "/quit")
+    assert ran.out.count("The episode is over") == 2
+    assert ran.out.count("Solved.") == 2
+
+
+def test_tools_are_listed_and_called_with_pairs_or_json(play):
+    ran = play(
+        DESK,
+        "/tools",
+        "/call find_events query=''",
+        '/call find_events {"query": ""}',
+        "/call find_events oops",
+        "/call",
+        "/call find_events {1",
+    )
+    assert "find_events(query)" in ran.out
+    assert ran.out.count("\n<tool_response>\n[") == 2
+    assert "'oops' has no equals sign" in ran.out
+    assert "Name a tool" in ran.out
+    assert "one JSON object" in ran.out
+
+
+def test_the_task_and_the_split_are_chosen(play, refused):
+    from palaestra.cli.environments import open_env
+
+    env = open_env(TEXTCRAFT)
+    key = env.unwrapped.tasks.split("test")[0].key
+    first = play(TEXTCRAFT, "/quit", words=("--task", key)).out
+    assert first == play(TEXTCRAFT, "/quit", words=("--task", key, "--split", "test")).out
+    refused("play", TEXTCRAFT, "--task", "nothing", match="Unknown task|task")
+    refused("play", TEXTCRAFT, "--split", "tests", match="Did you mean 'test'")
+
+
+def test_end_of_input_ends_the_game(play):
+    ran = play(TEXTCRAFT)
+    assert ran.code == 0
+    assert ran.out.endswith("Score 0.\n")

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from palaestra.agents.store import RunStore
+from tests.agents.report import build
+
+
+@pytest.fixture
+def runs(tmp_path):
+    with RunStore(tmp_path / "runs") as store:
+        build.add_evaluation(store, n=6, agents=("cloned", "expert"))
+        store.run_folder("eval-1").joinpath("notes.txt").write_text("x")
+    return tmp_path / "runs"
+
+
+def test_runs_are_listed_and_shown(palaestra_run, runs):
+    assert "eval-1" in palaestra_run("runs", "list", "--runs", runs).out
+    (listed,) = json.loads(palaestra_run("runs", "list", "--runs", runs, "--json").out)
+    assert (listed["run_id"], listed["num_episodes"], listed["num_success"]) == ("eval-1", 12, 9)
+    shown = json.loads(palaestra_run("runs", "show", "eval-1", "--runs", runs, "--json").out)
+    assert set(shown["results"]) == {"cloned", "expert"}
+    assert shown["files"] == ["notes.txt"]
+    text = palaestra_run("runs", "show", "eval-1", "--runs", runs).out
+    assert "cloned" in text
+    assert "n = 6" in text
+
+
+def test_a_run_is_deleted_when_it_is_meant(palaestra_run, refused, runs):
+    refused("runs", "delete", "eval-1", "--runs", runs, match="needs --yes")
+    refused("runs", "delete", "eval-2", "--runs", runs, "--yes", match="Unknown run 'eval-2'")
+    assert palaestra_run("runs", "delete", "eval-1", "--runs", runs, "--yes").out == "Deleted eval-1 (12 episodes).\n"
+    assert not (runs / "eval-1").exists()
+    assert json.loads(palaestra_run("runs", "list", "--runs", runs, "--json").out) == []
+
+
+@pytest.mark.parametrize("format", ["agenttraj", "sharegpt", "chat", "messages", "experience", "jsonl", "trajectories"])
+def test_episodes_are_exported_in_every_format(palaestra_run, runs, tmp_path, format):
+    out = tmp_path / "out.json"
+    ran = palaestra_run("export", "eval-1", "--runs", runs, "--format", format, "--out", out, "--json")
+    assert ran.code == 0
+    assert json.loads(ran.out) == {"path": str(out), "written": 12, "skipped": 0}
+    assert out.stat().st_size > 500
+
+
+def test_only_solved_episodes_are_exported(palaestra_run, runs, tmp_path):
+    ran = palaestra_run(
+        "export", "eval-1", "--runs", runs, "--format", "jsonl", "--only-success", "--out", tmp_path / "o.jsonl"
+    )
+    assert ran.out == f"9 episodes in {tmp_path / 'o.jsonl'}, 3 left out\n"
+    rows = [json.loads(line) for line in (tmp_path / "o.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert all(row["outcome"]["success"] for row in rows)
+
+
+def test_a_report_is_written_where_it_is_wanted(palaestra_run, runs, tmp_path):
+    assert palaestra_run("report", "eval-1", "--runs", runs).out == f"{(runs / 'eval-1' / 'report.html').resolve()}\n"
+    out = tmp_path / "deep" / "page.html"
+    ran = palaestra_run(
+        "report", "eval-1", "--runs", runs, "--out", out, "--title", "My <page>", "--transcripts", "3", "--json"
+    )
+    assert json.loads(ran.out) == {"report": str(out), "runs": ["eval-1"]}
+    html = out.read_text(encoding="utf-8")
+    assert "<title>My &lt;page&gt;</title>" in html
+    assert "3 of 12 episodes" in html
+
+
+def test_mistakes_are_one_line(refused, palaestra_run, runs, tmp_path):
+    refused("runs", "show", "eval", "--runs", runs, match="Did you mean 'eval-1'")
+    refused("report", "eval", "--runs", runs, match="Did you mean 'eval-1'")
+    refused(
+        "export", "eval-1", "--runs", runs, "--format", "agentraj", "--out", tmp_path / "o", match="Did you mean 'agenttraj'"
+    )
+    for words in (("runs", "list"), ("export", "x", "--out", tmp_path / "o")):
+        ran = palaestra_run(*words, "--runs", tmp_path / "nowhere")
+        assert ran.code == 1
+        assert "There is no run store" in ran.err
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "palaestra.db").write_bytes(b"this is no database" * 100)
+    ran = palaestra_run("runs", "list", "--runs", tmp_path / "bad")
+    assert ran.code == 1
+    assert "damaged or no run store" in ran.err
+    assert ran.err.count("\n") == 1
