@@ -21,6 +21,8 @@ except ImportError as error:
     raise MissingExtraError("Sampling from local weights", "train") from error
 
 _SMALLEST_CAPACITY = 128
+_LONGEST_READ = 1024  # tokens of a sequence in one forward; bounds the mask, which has this many rows
+_SHORTEST_SHARED = 16  # tokens; copying less is not worth while
 
 
 @dataclass(eq=False, slots=True)
@@ -33,7 +35,7 @@ class CachedSequence:
         busy: Being decoded, so never evicted.
         row: Row of the slot cache; -1 if none.
         last_used: Clock of the decoder at the last use, for eviction.
-        native: The model's own cache (plain decoder only).
+        native: The model's own cache, its keyword and the tokens it holds (plain decoder only).
     """
 
     ids: list[int] = field(default_factory=list)
@@ -41,20 +43,23 @@ class CachedSequence:
     busy: bool = False
     row: int = -1
     last_used: int = 0
-    native: Any = None
+    native: tuple[str, Any, int] | None = None
 
     def rewrite(self, ids: Sequence[int]) -> None:
         """Replace the tokens; what both versions begin with stays cached, except the last token of the new one."""
-        limit = min(self.cached, len(ids) - 1)
-        same = 0
-        while same < limit and self.ids[same] == ids[same]:
-            same += 1
-        self.ids = list(ids)
-        self.cached = same
+        fresh = list(ids)
+        self.cached = _common_length(self.ids, fresh, min(self.cached, len(fresh) - 1))
+        self.ids = fresh
 
 
 class Decoder(Protocol):
-    """Computes next-token logits for sequences and keeps what it needs to go on quickly."""
+    """Computes next-token logits for sequences and keeps what it needs to go on quickly.
+
+    Attributes:
+        keeps_turns: Whether what is cached is of use after the turn.
+    """
+
+    keeps_turns: bool
 
     def advance(self, sequences: Sequence[CachedSequence]) -> Any:
         """Feed the tokens of each sequence that are not cached yet.
@@ -65,6 +70,10 @@ class Decoder(Protocol):
         Returns:
             Logits of the next token, shape (len(sequences), vocabulary).
         """
+        ...
+
+    def share(self, sequence: CachedSequence) -> None:
+        """Take over what is cached of another sequence with the same beginning, if there is one."""
         ...
 
     def release(self, sequence: CachedSequence) -> None:
@@ -103,6 +112,8 @@ class SlotDecoder:
             sequences always have room.
     """
 
+    keeps_turns = True
+
     def __init__(self, model: Any, *, num_rows: int, max_length: int, cache_bytes: int) -> None:
         """Allocate nothing yet: widths and data type show at the first forward."""
         self._model = model
@@ -134,12 +145,38 @@ class SlotDecoder:
             sequence.last_used = self._clock
         self._make_room(sequences)
         single = all(len(sequence.ids) - sequence.cached == 1 for sequence in sequences)
-        window = max(sequence.row for sequence in sequences) + 1
         # Computing a few idle rows is cheaper than copying the busy ones out of the big tensor at every step.
-        logits = self._run_window(sequences, window) if single and window <= 3 * len(sequences) else self._run_rows(sequences)
-        for sequence in sequences:
-            sequence.cached = len(sequence.ids)
-        return logits
+        if single and max(sequence.row for sequence in sequences) < 3 * len(sequences):
+            return self._run_window(sequences)
+        rows: list[Any] = [None] * len(sequences)
+        pending = list(range(len(sequences)))
+        while pending:
+            logits = self._run_rows([sequences[i] for i in pending])
+            for i, row in zip(pending, logits, strict=True):
+                rows[i] = row
+            if len(pending) == len(rows) and all(s.cached == len(s.ids) for s in sequences):
+                return logits
+            pending = [i for i in pending if sequences[i].cached < len(sequences[i].ids)]
+        return torch.stack(rows)
+
+    def share(self, sequence: CachedSequence) -> None:
+        """See `Decoder.share`."""
+        if sequence.cached:
+            return
+        best, donor = _SHORTEST_SHARED - 1, None
+        for owner in self._owners:
+            if owner is not None and owner.cached > best:
+                same = _common_length(owner.ids, sequence.ids, min(owner.cached, len(sequence.ids) - 1))
+                if same > best:
+                    best, donor = same, owner
+        if donor is None:
+            return
+        donor.last_used = self._clock + 1  # not the one to make room
+        self._make_room([sequence])
+        if donor.row >= 0:
+            for layer in self._layers:
+                layer.copy(donor.row, sequence.row, best)
+            sequence.cached = best
 
     def release(self, sequence: CachedSequence) -> None:
         """See `Decoder.release`."""
@@ -157,25 +194,32 @@ class SlotDecoder:
             for layer in self._layers:
                 layer.reset()  # a diverged policy may have left NaN, and a weight of zero times NaN is NaN
 
-    def _run_window(self, sequences: Sequence[CachedSequence], window: int) -> Any:
+    def _run_window(self, sequences: Sequence[CachedSequence]) -> Any:
         """One token each: rows 0..window are computed in place, idle ones among them write to the scratch column."""
+        window = max(sequence.row for sequence in sequences) + 1
         tokens, columns = [[0]] * window, [[-1]] * window
         for sequence in sequences:
             tokens[sequence.row] = [sequence.ids[-1]]
             columns[sequence.row] = [len(sequence.ids) - 1]
         logits = self._forward(tokens, columns, None)
+        for sequence in sequences:
+            sequence.cached = len(sequence.ids)
         rows = [sequence.row for sequence in sequences]
         return logits if rows == list(range(window)) else logits[torch.tensor(rows, device=logits.device)]
 
     def _run_rows(self, sequences: Sequence[CachedSequence]) -> Any:
-        """Any number of tokens each, padded on the left so that the last one stands in the last column."""
-        width = max(len(sequence.ids) - sequence.cached for sequence in sequences)
+        """The next tokens of each, padded on the left so that the last one stands in the last column."""
+        ends = [min(len(sequence.ids), sequence.cached + _LONGEST_READ) for sequence in sequences]
+        width = max(end - sequence.cached for sequence, end in zip(sequences, ends, strict=True))
         tokens, columns = [], []
-        for sequence in sequences:
-            padding = width - (len(sequence.ids) - sequence.cached)
-            tokens.append([0] * padding + sequence.ids[sequence.cached :])
-            columns.append([-1] * padding + list(range(sequence.cached, len(sequence.ids))))
-        return self._forward(tokens, columns, [sequence.row for sequence in sequences])
+        for sequence, end in zip(sequences, ends, strict=True):
+            padding = width - (end - sequence.cached)
+            tokens.append([0] * padding + sequence.ids[sequence.cached : end])
+            columns.append([-1] * padding + list(range(sequence.cached, end)))
+        logits = self._forward(tokens, columns, [sequence.row for sequence in sequences])
+        for sequence, end in zip(sequences, ends, strict=True):
+            sequence.cached = end
+        return logits
 
     def _forward(self, tokens: list[list[int]], columns: list[list[int]], rows: list[int] | None) -> Any:
         """Run the model on the given rows (None: the first ones, in place); column -1 is padding."""
@@ -246,6 +290,8 @@ class SlotDecoder:
 class PlainDecoder:
     """Decodes one sequence at a time with the cache that the model itself prefers; nothing is kept between turns."""
 
+    keeps_turns = False
+
     def __init__(self, model: Any) -> None:
         """Keep the model."""
         self._model = model
@@ -254,6 +300,9 @@ class PlainDecoder:
     def advance(self, sequences: Sequence[CachedSequence]) -> Any:
         """See `Decoder.advance`."""
         return torch.cat([self._advance(sequence) for sequence in sequences])
+
+    def share(self, sequence: CachedSequence) -> None:
+        """Nothing can be shared: these caches cannot be cut back."""
 
     def release(self, sequence: CachedSequence) -> None:
         """See `Decoder.release`."""
@@ -267,17 +316,18 @@ class PlainDecoder:
 
     def _advance(self, sequence: CachedSequence) -> Any:
         """Feed one sequence."""
-        # Only a cache that holds all but the last token can be continued: windows and states cannot be cut back.
-        if sequence.native is None or sequence.cached != len(sequence.ids) - 1:
-            sequence.native, sequence.cached = None, 0
+        held = sequence.native[2] if sequence.native is not None else 0
+        if held != len(sequence.ids) - 1 or sequence.cached < held:  # windows and states cannot be cut back: begin anew
+            sequence.native, held = None, 0
         with torch.inference_mode():
             output = self._model(
-                input_ids=torch.tensor([sequence.ids[sequence.cached :]], device=self._model.device),
+                input_ids=torch.tensor([sequence.ids[held:]], device=self._model.device),
                 use_cache=True,
-                **_native_cache(sequence.native),
+                **({} if sequence.native is None else {sequence.native[0]: sequence.native[1]}),
             )
-        sequence.native = next(((k, output[k]) for k in ("past_key_values", "cache_params", "state") if output.get(k)), None)
-        sequence.cached = len(sequence.ids) if sequence.native is not None else 0
+        names = ("past_key_values", "cache_params", "state")
+        sequence.native = next(((n, output[n], len(sequence.ids)) for n in names if output.get(n) is not None), None)
+        sequence.cached = len(sequence.ids)
         self._holders[id(sequence)] = sequence
         return output.logits[:, -1]
 
@@ -348,6 +398,12 @@ class _SlotLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers comes w
             for source, target in zip(old, (self.keys, self.values), strict=True):
                 target[: len(kept), :, :columns] = source[kept, :, :columns]
 
+    def copy(self, source: int, target: int, columns: int) -> None:
+        """Copy the first columns of a row to another one."""
+        with torch.inference_mode():
+            self.keys[target, :, :columns] = self.keys[source, :, :columns]
+            self.values[target, :, :columns] = self.values[source, :, :columns]
+
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """Length and offset of what is read."""
         return self._place.length, 0
@@ -368,11 +424,8 @@ def _num_layers(model: Any) -> int:
 
 def _attends_to_everything(model: Any) -> bool:
     """Whether the model would use nothing but ordinary growing caches."""
-    config = model.config.get_text_config(decoder=True)
-    layers = DynamicCache(config=config).layers
-    if getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True) and not layers:
-        return False
-    return all(type(layer) is DynamicLayer for layer in layers)
+    layers = DynamicCache(config=model.config.get_text_config(decoder=True)).layers
+    return bool(layers) and all(type(layer) is DynamicLayer for layer in layers)
 
 
 def _agrees(model: Any, decoder: SlotDecoder) -> bool:
@@ -397,6 +450,12 @@ def _agrees(model: Any, decoder: SlotDecoder) -> bool:
     return True
 
 
-def _native_cache(native: tuple[str, Any] | None) -> dict[str, Any]:
-    """Keyword argument that hands a model its own cache back."""
-    return {} if native is None else {native[0]: native[1]}
+def _common_length(a: list[int], b: list[int], limit: int) -> int:
+    """Length of the common beginning of two lists, at most `limit`."""
+    if a[:limit] == b[:limit]:
+        return limit
+    low, high = 0, limit  # equal up to low, different somewhere before high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if a[low:middle] == b[low:middle] else (low, middle)
+    return low

@@ -29,6 +29,7 @@ from palaestra.types import Json, Message, Usage
 
 Stop = Literal["eos", "length", "stop_string"]
 
+_OPENING_TOKENS = 32  # prompts that begin alike this far share what is read of them
 _PREFILL_TOKENS = 8192  # most tokens, padding included, that are read in one forward
 
 
@@ -51,7 +52,13 @@ class _Session:
 
     sequence: CachedSequence = field(default_factory=CachedSequence)
     turn: _Turn | None = None
+    pending: asyncio.Future[Generation] | None = None
     num_requests: int = 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request of it is waiting or being answered."""
+        return self.pending is not None and not self.pending.done()
 
 
 @dataclass(eq=False, slots=True)
@@ -247,8 +254,9 @@ class LocalBackend:
             self._steps_waited = 0
             joining, self._waiting = self._waiting[:room], self._waiting[room:]
             self._active += joining  # before anything can fail, so that a failure reaches them
-            for batch in self._admit(joining):
-                self._sample(batch)
+            for wave in _waves(joining):
+                for batch in self._admit(wave):
+                    self._sample(batch)
         else:
             self._steps_waited += 1
             self._sample(self._active)
@@ -258,8 +266,9 @@ class LocalBackend:
         for job in jobs:
             job.version = self.version
             job.sequence.rewrite(job.prompt)
-            job.cached = job.sequence.cached
             job.sequence.busy = True
+            self._decoder.share(job.sequence)
+            job.cached = job.sequence.cached
         batches: list[list[_Job]] = []
         width = 0
         for job in sorted(jobs, key=lambda job: job.cached - len(job.prompt)):
@@ -279,7 +288,7 @@ class LocalBackend:
         finished = False
         for job, token, log_prob in zip(jobs, ids, log_probs, strict=True):
             if log_prob != log_prob:
-                self._decoder.release(job.sequence)
+                self._decoder.invalidate()  # NaN in a cache would spread to whoever gets the row next
                 self._fail(
                     job, ModelError(f"The model {self.name!r} (version {self.version}) gave NaN; its weights diverged.")
                 )
@@ -314,12 +323,12 @@ class LocalBackend:
         completion = ids[len(job.prompt) :]
         text = self.template.decode(completion)
         if stop == "stop_string":
-            text = text[: min(place for place in map(text.find, job.request.sampling.stop) if place >= 0)]
+            text = text[: min((place for place in map(text.find, job.request.sampling.stop) if place >= 0), default=None)]
         request = job.request
         answer = parse_message(text) if request.tools else Message("assistant", text)
         job.sequence.busy = False
         job.session.turn = _Turn(request.messages, request.tools, ids, len(job.prompt), text, answer, stop)
-        if not request.session:
+        if not (request.session and self._decoder.keeps_turns):
             self._decoder.release(job.sequence)
         reason = "length" if stop == "length" else "tool_calls" if answer.tool_calls else "stop"
         usage = Usage(
@@ -347,13 +356,14 @@ class LocalBackend:
         sampling = request.sampling
         stream = self._stream(request, session)
         session.num_requests += 1
+        session.pending = asyncio.get_running_loop().create_future()
         return _Job(
             request=request,
             session=session,
             prompt=prompt,
             limit=min(room, sampling.max_tokens or self._max_tokens),
             rows=RowSampling(sampling.temperature, sampling.top_p, stream),
-            future=asyncio.get_running_loop().create_future(),
+            future=session.pending,
             started=time.perf_counter(),
             random_state=stream.getstate(),
         )
@@ -363,11 +373,11 @@ class LocalBackend:
         if not request.session:
             return _Session()
         session = self._sessions.get(request.session)
-        if session is not None and any(job.session is session for job in (*self._active, *self._waiting)):
+        if session is not None and session.is_busy:
             return _Session()
         if session is None:
             session = self._sessions[request.session] = _Session()
-            idle = (name for name, kept in self._sessions.items() if kept is not session and not kept.sequence.busy)
+            idle = (name for name, kept in self._sessions.items() if kept is not session and not kept.is_busy)
             if len(self._sessions) > self._max_sessions and (oldest := next(idle, None)) is not None:
                 self._decoder.release(self._sessions.pop(oldest).sequence)
         self._sessions.move_to_end(request.session)
@@ -419,6 +429,8 @@ class LocalBackend:
         for job in self._active:
             if job.future.done():
                 job.sequence.busy = False
+                if not (job.request.session and self._decoder.keeps_turns):
+                    self._decoder.release(job.sequence)
         self._active = [job for job in self._active if not job.future.done()]
         self._waiting = [job for job in self._waiting if not job.future.done()]
 
@@ -433,6 +445,19 @@ class LocalBackend:
         for job in (*self._active, *self._waiting):
             self._fail(job, error)
         self._waiting, self._active = [], []
+
+
+def _waves(jobs: list[_Job]) -> list[list[_Job]]:
+    """Let one job of each opening go first: the others (samples of one task, mostly) copy what it has read."""
+    first: list[_Job] = []
+    second: list[_Job] = []
+    seen: set[tuple[int, ...]] = set()
+    for job in jobs:
+        opening = job.prompt[:_OPENING_TOKENS]
+        is_known = opening in seen and not job.sequence.cached and len(opening) == _OPENING_TOKENS
+        (second if is_known else first).append(job)
+        seen.add(opening)
+    return [wave for wave in (first, second) if wave]
 
 
 def _is_same_answer(message: Message, turn: _Turn) -> bool:
