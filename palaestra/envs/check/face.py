@@ -157,12 +157,14 @@ def check_render(subject: Subject) -> str:
     for mode in metadata["render_modes"]:
         with subject.open(render_mode=mode) as env:
             env.reset(seed=subject.seed)
+            env.action_space.seed(subject.seed)
             for moment in ("after reset", "after step"):
+                if moment == "after step":
+                    env.step(env.action_space.sample())
                 frame = env.render()
                 wanted = str if mode == "ansi" else np.ndarray if mode == "rgb_array" else object
                 expect(isinstance(frame, wanted), f"render() in mode {mode!r} returned a {type(frame).__name__} {moment}.")
                 expect(not isinstance(frame, str) or frame.strip(), f"render() in mode {mode!r} is empty {moment}.")
-                env.step(env.action_space.sample())
     try:
         with subject.open(render_mode="no such mode"):
             pass
