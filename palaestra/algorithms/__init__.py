@@ -1,1 +1,68 @@
-"""Advantages, losses and training loops."""
+"""Learning: batches, advantages, losses, algorithms, recipes. Names are imported when they are used.
+
+`train(recipe, store=...)` runs a whole recipe; `table.get_algorithm(name)` gives one algorithm; everything below that is
+pure functions over `batch.Batch`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from palaestra.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from palaestra.algorithms.batch import Batch, collate
+    from palaestra.algorithms.phase import Phase, ProgressEvent
+    from palaestra.algorithms.policy import Policy
+    from palaestra.algorithms.recipe import Recipe, load_recipe, parse_recipe
+    from palaestra.algorithms.scaling_inter import horizon
+    from palaestra.algorithms.table import Algorithm, algorithm_names, get_algorithm
+    from palaestra.algorithms.training import TrainingResult, train
+
+_HOME = {
+    "Algorithm": "table",
+    "Batch": "batch",
+    "Phase": "phase",
+    "Policy": "policy",
+    "ProgressEvent": "phase",
+    "Recipe": "recipe",
+    "TrainingResult": "training",
+    "algorithm_names": "table",
+    "collate": "batch",
+    "get_algorithm": "table",
+    "horizon": "scaling_inter",
+    "load_recipe": "recipe",
+    "parse_recipe": "recipe",
+    "train": "training",
+}
+
+__all__ = [
+    "Algorithm",
+    "Batch",
+    "Phase",
+    "Policy",
+    "ProgressEvent",
+    "Recipe",
+    "TrainingResult",
+    "algorithm_names",
+    "collate",
+    "get_algorithm",
+    "horizon",
+    "load_recipe",
+    "parse_recipe",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module; torch and transformers come only with what needs them."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        module = importlib.import_module(f"{__name__}.{_HOME[name]}")
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.partition(".")[0] in ("torch", "transformers", "tokenizers"):
+            raise MissingExtraError("Training", "train") from error
+        raise
+    return getattr(module, name)

@@ -80,6 +80,10 @@ class Batch:
                 raise ValueError(f"Tensor {name!r} has shape {tuple(tensor.shape)}; expected {tuple(self.ids.shape)}.")
         return dataclasses.replace(self, extra={**self.extra, **tensors})
 
+    def with_action_mask(self, action_mask: Tensor) -> Batch:
+        """Return a batch in whose loss only these tokens count."""
+        return dataclasses.replace(self, action_mask=action_mask & self.action_mask)
+
     def rows(self, index: Sequence[int] | Tensor) -> Batch:
         """Return these rows, cut to the longest of them; per-episode tensors stay whole."""
         chosen = torch.as_tensor(index, dtype=torch.long)

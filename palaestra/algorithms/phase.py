@@ -1,0 +1,257 @@
+"""What an algorithm works with: one phase of a training run.
+
+A `Phase` gives an algorithm its policy, plans of episodes to play, the rollouts of those plans, a place to log and a place
+to save. Plans are a pure function of seed and step, so a resumed run plays exactly what the killed one would have.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gymnasium
+import numpy as np
+
+from palaestra.agents.core import Agent, Sampling
+from palaestra.agents.llm import LLMAgent
+from palaestra.agents.rollout import EpisodePlan, RolloutEngine
+from palaestra.agents.store import RunStore
+from palaestra.algorithms.checkpoint import Checkpoint, Checkpoints
+from palaestra.algorithms.metrics import MetricsLog
+from palaestra.algorithms.recipe import AgentTable, Recipe
+from palaestra.envs.tasks import TaskSet
+from palaestra.errors import UsageError
+from palaestra.types import Trajectory
+
+if TYPE_CHECKING:
+    from palaestra.algorithms.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressEvent:
+    """How far a part of a run is.
+
+    Attributes:
+        phase: What is running: "random", "sft", "cloned", ...
+        done: Units done (steps, episodes).
+        total: Units in all.
+        metrics: Latest measurements, for display.
+    """
+
+    phase: str
+    done: int
+    total: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+Progress = Callable[[ProgressEvent], None]
+
+
+class TaskFeed:
+    """Deals out the training tasks of an environment, shuffled anew every epoch.
+
+    Args:
+        env_id: Registered id.
+        env_kwargs: Arguments of the environment.
+        split: Split the tasks come from.
+        seed: Seed of the shuffling and of the episodes.
+    """
+
+    def __init__(self, env_id: str, env_kwargs: Mapping[str, Any], *, split: str, seed: int) -> None:
+        """Look at the task set once."""
+        self.env_id = env_id
+        self.env_kwargs = dict(env_kwargs)
+        self.split = split
+        self.seed = seed
+        env = gymnasium.make(env_id, **self.env_kwargs)
+        try:
+            tasks = getattr(env.unwrapped, "tasks", None)
+        finally:
+            env.close()
+        self._tasks: TaskSet | None = tasks
+        self._size = None if tasks is None else tasks.size(tasks.split(split).name)
+        if self._size == 0:
+            raise UsageError(f"Split {split!r} of {env_id!r} holds no tasks; choose another with --set env.train_split=NAME.")
+
+    def key(self, position: int) -> str | None:
+        """Return the key of the task at a position of the endless stream; None if the environment has no task set."""
+        if self._tasks is None:
+            return None
+        if self._size is None:
+            return self._tasks.at(self.split, position).key
+        epoch, place = divmod(position, self._size)
+        order = np.random.default_rng([self.seed, epoch]).permutation(self._size)
+        return self._tasks.at(self.split, int(order[place])).key
+
+    def plans(
+        self, phase: str, step: int, *, num_tasks: int, group_size: int = 1, max_turns: int | None = None
+    ) -> list[EpisodePlan]:
+        """Plan the episodes of one training step.
+
+        Args:
+            phase: Name of the phase; part of the episode ids.
+            step: Training step, from 1.
+            num_tasks: Tasks of the step.
+            group_size: Episodes per task; they share task and seed and differ in what the policy samples.
+            max_turns: Horizon of these episodes.
+        """
+        plans = []
+        for index in range(num_tasks):
+            group = f"{phase}/{step:05d}/{index:03d}"
+            key = self.key((step - 1) * num_tasks + index)
+            seed = stable_seed(self.seed, group)
+            plans += [
+                EpisodePlan(
+                    episode_id=f"{group}/{sample:02d}",
+                    env_id=self.env_id,
+                    env_kwargs=self.env_kwargs,
+                    task_key=key,
+                    seed=seed,
+                    sample=sample,
+                    group_id=group,
+                    max_turns=max_turns,
+                )
+                for sample in range(group_size)
+            ]
+        return plans
+
+
+class Phase:
+    """One phase of a training run, as the algorithm sees it.
+
+    Attributes:
+        name: Name of the algorithm.
+        recipe: The whole recipe.
+        policy: What is trained, in place.
+        feed: Training tasks.
+        engine: Plays episodes.
+        checkpoints: Where the phase saves and resumes.
+        metrics: Where it logs.
+        reference_path: Model folder with the weights the phase began with.
+        evaluate: Plays a short evaluation on test tasks and returns its metrics.
+        store: Where other runs can be read, e.g. as demonstrations.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        recipe: Recipe,
+        policy: Policy,
+        feed: TaskFeed,
+        engine: RolloutEngine,
+        checkpoints: Checkpoints,
+        metrics: MetricsLog,
+        reference_path: Path | None = None,
+        evaluate: Callable[[], Mapping[str, float]] | None = None,
+        store: RunStore | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Put the parts together; nothing is played yet."""
+        self.name = name
+        self.recipe = recipe
+        self.policy = policy
+        self.feed = feed
+        self.engine = engine
+        self.checkpoints = checkpoints
+        self.metrics = metrics
+        self.reference_path = reference_path
+        self.evaluate = evaluate
+        self.store = store
+        self._progress = progress
+        self._agent: LLMAgent | None = None
+
+    @property
+    def agent(self) -> LLMAgent:
+        """The agent that plays with the policy; it keeps its caches from step to step."""
+        if self._agent is None:
+            self._agent = policy_agent(self.policy, self.recipe)
+        return self._agent
+
+    def max_turns(self, step: int) -> int | None:
+        """Return the horizon of a training step; None leaves it to the environment."""
+        return None if self.recipe.horizon is None else self.recipe.horizon.at(step)
+
+    def collect(self, plans: Sequence[EpisodePlan], agent: Agent | None = None) -> list[Trajectory]:
+        """Play episodes with the present policy (or another agent), in the order of the plans."""
+        return self.engine.collect(plans, agent or self.agent)
+
+    def log(self, step: int, metrics: Mapping[str, float], *, total: int) -> None:
+        """Log the metrics of a step and report progress."""
+        self.metrics.log(self.name, step, metrics)
+        if self._progress is not None:
+            self._progress(ProgressEvent(self.name, step, total, metrics))
+
+    def is_evaluation_due(self, step: int) -> bool:
+        """Whether the learning curve wants a point after this step."""
+        every = self.recipe.evaluation.every
+        return self.evaluate is not None and every > 0 and step % every == 0
+
+    def is_save_due(self, step: int, *, last: int) -> bool:
+        """Whether to save after this step."""
+        return step == last or step % self.recipe.checkpoint.every == 0
+
+    def save(self, step: int, state: Mapping[str, Any], *, finished: bool = False) -> Checkpoint:
+        """Save policy and state, so that a killed run goes on after this step."""
+        return self.checkpoints.save(
+            step,
+            save_policy=self.policy.save,
+            state={**state, "policy_version": self.policy.version},
+            config=self.recipe.to_json(),
+            finished=finished,
+        )
+
+    def resume(self) -> tuple[int, dict[str, Any] | None]:
+        """Load the newest good checkpoint into the policy, if there is one.
+
+        Returns:
+            The step it was written after and its state, or `(0, None)`.
+        """
+        found = self.checkpoints.latest()
+        if found is None:
+            return 0, None
+        state = found.state()
+        self.policy.load_weights(found.policy_path)
+        self.policy.version = int(state["policy_version"])
+        self.metrics.rewind(self.name, found.step)
+        return found.step, state
+
+
+class UninstructedAgent(LLMAgent):
+    """A language-model agent that is not shown the environment's instructions, having learned them."""
+
+    def reset(self, info: Mapping[str, Any], *, env: gymnasium.Env[Any, Any] | None = None, session: str = "") -> None:
+        """Open a dialogue without instructions."""
+        super().reset({**info, "instructions": ""}, env=env, session=session)
+
+
+def policy_agent(policy: Policy, recipe: Recipe, *, seed: int | None = None, name: str = "policy") -> LLMAgent:
+    """Return the agent that plays with a policy the way the recipe says.
+
+    Args:
+        policy: Its weights are shared, not copied: the agent always plays the present policy.
+        recipe: Format, temperature, limits.
+        seed: Seed of sampling; the recipe's by default.
+        name: Shown in reports.
+    """
+    sampler = policy.sampler(max_batch=recipe.agent.concurrency)
+    return make_agent(sampler, recipe.agent, seed=recipe.seed if seed is None else seed, name=name)
+
+
+def make_agent(backend: Any, table: AgentTable, *, seed: int, name: str) -> LLMAgent:
+    """Return a language-model agent with the settings of the table `[agent]`."""
+    kind = LLMAgent if table.instructions else UninstructedAgent
+    sampling = Sampling(temperature=table.temperature, max_tokens=table.max_tokens_per_turn, seed=seed)
+    return kind(backend, format=table.format, sampling=sampling, name=name)
+
+
+def stable_seed(seed: int, name: str) -> int:
+    """Return a 31-bit seed that depends on a number and a name, the same in every process."""
+    digest = hashlib.blake2b(f"{seed}|{name}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "big") & 0x7FFFFFFF
+
+
+__all__ = ["Phase", "Progress", "ProgressEvent", "TaskFeed", "UninstructedAgent", "make_agent", "policy_agent", "stable_seed"]
