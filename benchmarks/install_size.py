@@ -12,7 +12,7 @@ from benchmarks.rows import Row
 
 TARGET_MB = 110.0
 ROOT = Path(__file__).parents[1]
-NOT_COUNTED = ("pip", "setuptools", "_distutils_hack", "distutils-precedence", "__pycache__")
+NOT_COUNTED = ("pip", "setuptools", "_distutils_hack", "distutils-precedence")
 
 
 def run() -> list[Row]:
@@ -21,12 +21,12 @@ def run() -> list[Row]:
 
 
 def installed_mb(requirement: str) -> float:
-    """Return the size of site-packages after installing one requirement, pip itself and bytecode not counted."""
+    """Return the size of site-packages after installing one requirement, bytecode included, pip itself not counted."""
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
         python = next(path for path in (Path(folder, "bin", "python"), Path(folder, "Scripts", "python.exe")) if path.exists())
         subprocess.run(
-            [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile", requirement],
+            [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", requirement],
             check=True,
             stdout=sys.stderr,
         )
@@ -38,4 +38,4 @@ def installed_mb(requirement: str) -> float:
             if not entry.name.startswith(NOT_COUNTED)
             for path in (entry, *entry.rglob("*"))
         )
-        return sum(path.stat().st_size for path in files if path.is_file() and "__pycache__" not in path.parts) / 1e6
+        return sum(path.stat().st_size for path in files if path.is_file()) / 1e6
