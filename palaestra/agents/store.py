@@ -52,6 +52,7 @@ CREATE TABLE episodes (
     cost REAL NOT NULL, model_s REAL NOT NULL, env_s REAL NOT NULL, finished_s REAL NOT NULL,
     UNIQUE (run_id, episode_id)
 );
+CREATE INDEX episodes_by_run ON episodes (run_id, number);
 CREATE INDEX episodes_by_type ON episodes (run_id, task_type, success);
 CREATE TABLE trajectories (
     number INTEGER PRIMARY KEY REFERENCES episodes(number) ON DELETE CASCADE, data BLOB NOT NULL

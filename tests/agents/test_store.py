@@ -85,6 +85,29 @@ def test_runs_do_not_see_each_other(store: RunStore, played: list[Trajectory]) -
     assert [run.run_id for run in store.runs()] == ["second", "first"]
 
 
+def test_a_deleted_run_takes_its_episodes_along_and_nothing_else(store: RunStore, played: list[Trajectory]) -> None:
+    for run in ("first", "second"):
+        store.create_run({}, run)
+        store.add(run, played[0])
+        store.log_metrics(run, 1, {"loss": 1.0})
+    with store.lock("first"), pytest.raises(StoreError, match="is being played"):
+        store.delete_run("first")
+    store.delete_run("first")
+    assert [run.run_id for run in store.runs()] == ["second"]
+    assert store.get("second", "episode-0") == played[0]
+    for table in ("episodes", "trajectories", "metrics", "locks"):
+        rows = store._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+        assert rows == (0 if table == "locks" else 1)
+
+
+def test_listing_reads_along_an_index_without_sorting(store: RunStore) -> None:
+    plan = store._connection.execute(
+        "EXPLAIN QUERY PLAN SELECT episode_id FROM episodes WHERE run_id = 'r' AND number > 5 ORDER BY number LIMIT 64"
+    ).fetchall()
+    assert "episodes_by_run" in str(plan)
+    assert "TEMP B-TREE" not in str(plan)
+
+
 def test_status_and_folder(store: RunStore) -> None:
     run = store.create_run({}, "r.1")
     store.set_status(run, "stopped", "the budget is spent")
