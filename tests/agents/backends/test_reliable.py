@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from palaestra.agents.backends.cache import ResponseCache
+from palaestra.agents.backends.limits import Budget, RateLimit
+from palaestra.agents.backends.prices import PriceTable
+from palaestra.agents.backends.reliable import Reliable, RetryPolicy
+from palaestra.agents.backends.scripted import ScriptedBackend, ScriptedReply
+from palaestra.agents.core import Generation, Request, Sampling, Tokens
+from palaestra.errors import BudgetError, ConfigError, ModelError, StoreError
+from palaestra.types import Message, ToolCall, Usage
+
+ASK = Request((Message("user", "hello"),))
+GREEDY = Request((Message("user", "hello"),), sampling=Sampling(temperature=0))
+PAID = ScriptedReply(Message("assistant", "hi"), usage=Usage(1, 0, 1_000_000, 400_000, 100_000), repeat=True)
+PRICES = PriceTable.load({"models": {"scripted": {"prompt": 1.0, "cached": 0.5, "completion": 10.0}}})
+
+
+def fault(**options: object) -> ModelError:
+    return ModelError("slow down", retryable=True, **options)  # type: ignore[arg-type]
+
+
+async def test_waits_double_with_full_jitter_and_are_the_same_again() -> None:
+    policy = RetryPolicy(first_wait_s=1.0, longest_wait_s=8.0)
+    draws = [[policy.wait_s(retry, fault(), random.Random(seed)) for retry in range(6)] for seed in range(200)]
+    tops = [max(column) for column in zip(*draws, strict=True)]
+    assert all(0.9 * limit < top <= limit for top, limit in zip(tops, [1, 2, 4, 8, 8, 8], strict=True))
+    assert min(draw[5] for draw in draws) < 0.5, "full jitter begins at 0"
+    assert draws[3] == [policy.wait_s(retry, fault(), random.Random(3)) for retry in range(6)]
+
+
+async def test_a_wait_asked_for_is_never_cut_short() -> None:
+    waits = [RetryPolicy().wait_s(0, fault(retry_after_s=90.0), random.Random(seed)) for seed in range(50)]
+    assert all(90.0 <= wait <= 90.5 for wait in waits)
+
+
+async def test_an_attempt_that_takes_too_long_is_repeated() -> None:
+    slow = ScriptedReply(Message("assistant", "late"), delay_s=5)
+    backend = Reliable(ScriptedBackend([slow, "soon"]), policy=RetryPolicy(timeout_s=0.05, first_wait_s=0.01))
+    generation = await backend.generate(ASK)
+    assert generation.message.content == "soon"
+    assert generation.usage.retries == 1
+    assert 0.05 <= generation.usage.model_s < 2
+
+
+async def test_the_deadline_holds_over_all_attempts() -> None:
+    slow = ScriptedReply(Message("assistant", "late"), delay_s=5, repeat=True)
+    backend = Reliable(ScriptedBackend([slow]), policy=RetryPolicy(retries=99, deadline_s=0.2, first_wait_s=0.01))
+    started = time.monotonic()
+    with pytest.raises(ModelError, match="did not answer within"):
+        await backend.generate(ASK)
+    assert time.monotonic() - started < 2
+
+
+async def test_errors_that_are_ours_are_not_retried() -> None:
+    asked = []
+
+    def broken(request: Request) -> str:
+        asked.append(request)
+        raise KeyError("bug")
+
+    with pytest.raises(KeyError):
+        await Reliable(ScriptedBackend(broken)).generate(ASK)
+    assert len(asked) == 1
+
+
+async def test_a_cancelled_request_stops_and_gives_its_place_back() -> None:
+    slow = ScriptedReply(Message("assistant", "late"), delay_s=5, match=None)
+    backend = Reliable(ScriptedBackend([slow, "next"]), concurrency=1)
+    task = asyncio.create_task(backend.generate(ASK))
+    await asyncio.sleep(0.02)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await asyncio.wait_for(backend.generate(ASK), 1)).message.content == "next"
+
+
+async def test_no_more_than_so_many_are_in_flight() -> None:
+    inside = most = 0
+
+    async def count(request: Request) -> str:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        await asyncio.sleep(0.005)
+        inside -= 1
+        return "ok"
+
+    backend = Reliable(ScriptedBackend(count), concurrency=3)
+    await asyncio.gather(*[backend.generate(ASK) for _ in range(20)])
+    assert most == 3
+    await backend.aclose()
+
+
+async def test_requests_per_minute_are_kept_to() -> None:
+    asked: list[float] = []
+
+    def note(request: Request) -> str:
+        asked.append(time.monotonic())
+        return "ok"
+
+    backend = Reliable(ScriptedBackend(note), rate_limit=RateLimit(requests_per_minute=60 * 20))
+    started = time.monotonic()
+    await asyncio.gather(*[backend.generate(ASK) for _ in range(26)])
+    # a second's worth at once, then 20 a second
+    assert asked[-1] - started >= 6 / 20 - 0.02
+    assert asked[19] - started < 0.2
+
+
+async def test_tokens_per_minute_are_kept_to_by_what_was_really_used() -> None:
+    reply = ScriptedReply(Message("assistant", "ok"), usage=Usage(1, 0, 900, 0, 100), repeat=True)
+    backend = Reliable(ScriptedBackend([reply]), rate_limit=RateLimit(tokens_per_minute=60 * 5000))
+    started = time.monotonic()
+    for _ in range(8):
+        await backend.generate(ASK)
+    assert time.monotonic() - started >= 0.35, "5000 tokens are free at once, the next 2000 take their time"
+
+
+@pytest.mark.parametrize(
+    ("budget", "asked"),
+    [(Budget(calls=2), 2), (Budget(tokens=2_000_000), 2), (Budget(cost=3.5), 2), (Budget(calls=9, tokens=1), 1)],
+)
+async def test_a_spent_budget_is_an_error_that_no_retry_mends(budget: Budget, asked: int) -> None:
+    inner = ScriptedBackend([PAID])
+    backend = Reliable(inner, budget=budget, prices=PRICES)
+    for _ in range(asked):
+        await backend.generate(ASK)
+    with pytest.raises(BudgetError, match=r"The budget is spent.*Raise budget\.") as caught:
+        await backend.generate(ASK)
+    assert not caught.value.retryable
+    assert len(inner.requests) == asked
+
+
+async def test_retries_count_against_the_budget_of_calls() -> None:
+    backend = Reliable(
+        ScriptedBackend([fault(), fault(), "ok"]), budget=Budget(calls=2), policy=RetryPolicy(first_wait_s=0.01)
+    )
+    with pytest.raises(BudgetError):
+        await backend.generate(ASK)
+
+
+async def test_cost_follows_the_price_table() -> None:
+    backend = Reliable(ScriptedBackend([PAID]), prices=PRICES)
+    generation = await backend.generate(ASK)
+    assert generation.usage.cost == pytest.approx(0.6 * 1.0 + 0.4 * 0.5 + 0.1 * 10.0)
+    await backend.generate(ASK)
+    assert backend.usage.cost == pytest.approx(2 * generation.usage.cost)
+    unknown = Reliable(ScriptedBackend([PAID]))
+    assert (await unknown.generate(ASK)).usage.cost == 0.0
+    assert not unknown.has_price
+
+
+async def test_a_kept_answer_is_given_again_at_no_cost(tmp_path: Path) -> None:
+    message = Message("assistant", "é\ud800"[:1], (ToolCall("look", {"at": 1}, "c1"),), reasoning="hm")
+    answer = Generation(message, "tool_calls", Usage(1, 0, 50, 10, 5), Tokens((1, 2), (3,), (-0.5,), 2, "length"))
+    inner = ScriptedBackend([answer])
+    backend = Reliable(inner, cache=ResponseCache(tmp_path / "deep" / "cache.db"), prices=PRICES)
+    first = await backend.generate(GREEDY)
+    await backend.aclose()
+    backend = Reliable(inner, cache=ResponseCache(tmp_path / "deep" / "cache.db"), prices=PRICES)
+    again = await backend.generate(Request(GREEDY.messages, sampling=GREEDY.sampling, session="another"))
+    assert (again.message, again.finish_reason, again.tokens) == (first.message, first.finish_reason, first.tokens)
+    assert again.usage == Usage(calls=0, prompt_tokens=50, cached_tokens=50, completion_tokens=5)
+    assert len(inner.requests) == 1
+    await backend.aclose()
+
+
+async def test_only_repeatable_answers_are_kept_unless_asked_for(tmp_path: Path) -> None:
+    cache = ResponseCache(tmp_path / "cache.db")
+    inner = ScriptedBackend([PAID])
+    backend = Reliable(inner, cache=cache)
+    other_model = Reliable(ScriptedBackend([PAID], name="other"), cache=cache)
+    seeded = Request(ASK.messages, sampling=Sampling(seed=1))
+    for request, kept in ((ASK, 0), (seeded, 1), (GREEDY, 2), (seeded, 2)):
+        await backend.generate(request)
+        assert len(cache) == kept
+    await other_model.generate(GREEDY)
+    await backend.generate(Request(GREEDY.messages, tools=({"type": "function"},), sampling=GREEDY.sampling))
+    assert len(cache) == 4
+    await Reliable(inner, cache=cache, cache_sampled=True).generate(ASK)
+    assert len(cache) == 5
+    cache.close()
+
+
+def test_a_file_that_is_no_cache_is_one_error(tmp_path: Path) -> None:
+    (tmp_path / "cache.db").write_bytes(b"not a database" * 100)
+    with pytest.raises(StoreError, match="Give another path or delete the file"):
+        ResponseCache(tmp_path / "cache.db")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be used"):
+        ResponseCache(tmp_path / "file" / "cache.db")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = ", "is no TOML"),
+        ("", r"no \[models.NAME\] sections"),
+        ("[model.a]\nprompt = 1", "Did you mean 'models'"),
+        ("[models.a]\nprompt = 1", "completion is missing"),
+        ("[models.a]\nprompt = -1\ncompletion = 1", "prompt is -1"),
+        ("[models.a]\nprompt = 1\ncompletion = 1\ncache = 1", "Did you mean 'cached'"),
+    ],
+)
+def test_a_wrong_price_table_is_one_error(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "prices.toml").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        PriceTable.load(tmp_path / "prices.toml")
+
+
+def test_the_nearest_price_is_taken(tmp_path: Path) -> None:
+    entry = "prompt = {0}\ncompletion = {0}\n"
+    text = "".join(f'[models."{name}"]\n{entry.format(n)}' for n, name in enumerate(["*", "gpt-*", "gpt-5-*", "gpt-5-mini"]))
+    (tmp_path / "prices.toml").write_text(text)
+    table = PriceTable.load(tmp_path / "prices.toml")
+    found = [table.find(f"openai:{name}", name) for name in ("llama", "gpt-4", "gpt-5-nano", "gpt-5-mini")]
+    assert [price and price.prompt for price in found] == [0, 1, 2, 3]
+    assert PriceTable.load({"models": {"a": {"prompt": 1, "completion": 1}}}).find("b") is None

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from palaestra.agents.backends.wire import message_from_wire, message_to_wire, read_arguments, read_generation, request_body
+from palaestra.agents.core import Request, Sampling
+from palaestra.errors import ModelError
+from palaestra.types import Message, ToolCall
+from tests.agents.backends.fault_server import chat_completion
+
+TOOLS = ({"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}},)
+ASK = Request((Message("user", "hello"),), tools=TOOLS)
+
+text = st.text(max_size=30)
+numbers = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
+values = st.recursive(
+    st.none() | st.booleans() | numbers | text,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
+    max_leaves=8,
+)
+names = st.text(st.sampled_from("abc_-1"), min_size=1, max_size=12)
+calls = st.lists(st.tuples(names, st.dictionaries(text, values, max_size=3)), max_size=3).map(
+    lambda pairs: tuple(ToolCall(name, arguments, f"call_{n}") for n, (name, arguments) in enumerate(pairs))
+)
+assistant = st.builds(Message, st.just("assistant"), text, calls, reasoning=text)
+tool = st.builds(Message, st.just("tool"), text, tool_call_id=names, name=names)
+spoken = st.builds(Message, st.sampled_from(["system", "user"]), text)
+messages = assistant | tool | spoken
+
+
+@settings(max_examples=150, deadline=None)
+@given(messages)
+def test_messages_survive_the_wire(message: Message) -> None:
+    wire = message_to_wire(message, send_reasoning=True)
+    assert message_from_wire(json.loads(json.dumps(wire))) == message
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(st.characters(exclude_categories=()), max_size=20))
+def test_any_text_can_be_encoded_and_read(content: str) -> None:
+    wire = message_to_wire(Message("user", content))
+    assert json.loads(json.dumps(wire, ensure_ascii=False).encode("utf-8"))["content"] == wire["content"]
+    if content.encode("utf-8", "replace") == content.encode("utf-8", "surrogatepass"):
+        assert wire["content"] == content
+
+
+@settings(max_examples=100, deadline=None)
+@given(text)
+def test_arguments_on_the_wire_are_always_json(raw: str) -> None:
+    wire = message_to_wire(Message("assistant", "", (ToolCall("look", raw, "c1"),)))
+    json.loads(wire["tool_calls"][0]["function"]["arguments"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.recursive(
+        values,
+        lambda inner: st.fixed_dictionaries(
+            {}, optional={"choices": st.lists(inner), "message": inner, "usage": inner, "content": inner, "tool_calls": inner}
+        ),
+    )
+)
+def test_any_json_is_a_generation_or_a_model_error(data: object) -> None:
+    try:
+        generation = read_generation(data, ASK)
+    except ModelError:
+        return
+    assert generation.message.role in ("assistant", "user", "system", "tool")
+
+
+@pytest.mark.parametrize(
+    ("raw", "read"),
+    [
+        ('{"a": 1}', {"a": 1}),
+        ("", {}),
+        (None, {}),
+        ({"a": 1}, {"a": 1}),
+        ("[1]", "[1]"),
+        ('{"a": 1', '{"a": 1'),
+        ('{"a": NaN}', '{"a": NaN}'),
+        ("look", "look"),
+    ],
+)
+def test_arguments_that_are_no_object_stay_as_the_model_wrote_them(raw: object, read: object) -> None:
+    assert read_arguments(raw) == read
+
+
+def test_an_answer_is_read_field_by_field() -> None:
+    call = {"id": "abc", "type": "function", "function": {"name": "look", "arguments": '{"at": "door"}'}}
+    data = chat_completion(None, finish_reason="tool_calls", tool_calls=[call], reasoning_content="hm")
+    generation = read_generation(data, ASK)
+    assert generation.message == Message("assistant", "", (ToolCall("look", {"at": "door"}, "abc"),), reasoning="hm")
+    assert generation.finish_reason == "tool_calls"
+    usage = generation.usage
+    assert (usage.calls, usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens) == (1, 20, 8, 5)
+
+
+def test_calls_without_or_with_repeated_ids_are_numbered() -> None:
+    call = {"id": "x", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    data = chat_completion("", tool_calls=[call, call, {**call, "id": None}])
+    assert [one.id for one in read_generation(data, ASK).message.tool_calls] == ["x", "call_1_1", "call_1_2"]
+
+
+def test_tagged_calls_are_read_where_the_server_did_not() -> None:
+    tagged = 'I look.\n<tool_call>\n{"name": "look", "arguments": {}}\n</tool_call>'
+    generation = read_generation(chat_completion(tagged), ASK)
+    assert generation.message.content == "I look."
+    assert generation.message.raw == tagged
+    assert [(call.name, bool(call.id)) for call in generation.message.tool_calls] == [("look", True)]
+    assert generation.finish_reason == "tool_calls"
+
+
+def test_tags_are_plain_text_where_no_tools_were_offered() -> None:
+    tagged = '<tool_call>\n{"name": "look", "arguments": {}}\n</tool_call>'
+    assert read_generation(chat_completion(tagged), Request((Message("user", "hi"),))).message == Message("assistant", tagged)
+
+
+def test_calls_read_from_text_go_back_as_text() -> None:
+    played = Message("assistant", "I look.", (ToolCall("look", {"at": "door"}),))
+    wire = message_to_wire(played)
+    assert "tool_calls" not in wire
+    assert '{"name": "look", "arguments": {"at": "door"}}' in wire["content"]
+
+
+def test_sampling_has_the_names_of_the_api() -> None:
+    sampling = Sampling(temperature=0.5, top_p=0.9, max_tokens=7, stop=("END",), seed=3, extra={"top_k": 5, "seed": None})
+    body = request_body("m", Request((Message("user", "hi"),), sampling=sampling))
+    assert {key: body[key] for key in ("temperature", "top_p", "max_tokens", "stop", "top_k")} == {
+        "temperature": 0.5,
+        "top_p": 0.9,
+        "max_tokens": 7,
+        "stop": ["END"],
+        "top_k": 5,
+    }
+    assert "seed" not in body, "None in extra takes a field out"
+    body = request_body(
+        "m", Request((), sampling=Sampling(max_tokens=7)), max_tokens_field="max_completion_tokens", send_defaults=False
+    )
+    assert body == {"model": "m", "messages": [], "max_completion_tokens": 7}
+
+
+def test_token_ids_are_read_as_vllm_reports_them() -> None:
+    data = chat_completion("hi")
+    data["prompt_token_ids"] = [1, 2, 3]
+    data["choices"][0] |= {
+        "token_ids": [7, 8],
+        "logprobs": {"content": [{"logprob": -0.5}, {"logprob": -1}]},
+        "stop_reason": None,
+    }
+    tokens = read_generation(data, ASK, return_tokens=True).tokens
+    assert tokens is not None
+    assert (tokens.prompt_ids, tokens.completion_ids, tokens.log_probs) == ((1, 2, 3), (7, 8), (-0.5, -1.0))
+    assert tokens.stop == "eos"
+    data["choices"][0]["stop_reason"] = "END"
+    assert read_generation(data, ASK, return_tokens=True).tokens.stop == "stop_string"  # type: ignore[union-attr]
+
+
+def test_text_alone_is_refused_where_tokens_are_needed() -> None:
+    with pytest.raises(ModelError, match="not for policy gradients") as caught:
+        read_generation(chat_completion("hi"), ASK, return_tokens=True)
+    assert not caught.value.retryable
+
+
+def test_as_many_log_probs_as_ids_are_needed() -> None:
+    data = chat_completion("hi")
+    data["prompt_token_ids"] = [1]
+    data["choices"][0] |= {"token_ids": [7, 8], "logprobs": {"content": [{"logprob": -0.5}]}}
+    with pytest.raises(ModelError, match="2 token ids but 1 log-probs"):
+        read_generation(data, ASK, return_tokens=True)
