@@ -1,0 +1,47 @@
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+import palaestra.envs
+from palaestra.types import StopReason
+from tests.envs.miniature import CounterEnv
+
+PAGE = (Path(__file__).parents[2] / "docs" / "environments.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+
+
+def table_under(heading: str) -> list[str]:
+    """Return the first column of the first table under a heading."""
+    rows = PAGE.split(heading, 1)[1].split("\n\n|", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
+    return [re.findall(r"`(\w+)", row)[0] for row in rows]
+
+
+def test_the_code_on_the_page_runs():
+    names: dict = {}
+    for block in BLOCKS[:2]:  # the third starts processes; tests of the vector environments do that
+        exec(block, names)
+    assert names["info"]["success"]
+    assert len(names["observations"]) == 64
+    assert 'vectorization_mode="async"' in BLOCKS[2]
+
+
+def test_the_info_fields_on_the_page_are_those_of_an_environment():
+    env = CounterEnv()
+    _, info = env.reset(seed=0)
+    assert table_under("The info of `reset`:") == list(info)
+    assert table_under("The info of every step:") == list(env.step("up")[-1])
+
+
+def test_the_methods_and_wrappers_on_the_page_exist():
+    for name in table_under("## State"):
+        assert callable(getattr(CounterEnv, name))
+    for name in table_under("## Wrappers"):
+        assert name in palaestra.envs.__all__
+
+
+@pytest.mark.parametrize("reason", ["success", "failure", "max_rounds"])
+def test_the_stop_reasons_on_the_page_exist(reason):
+    assert reason in get_args(StopReason)
+    assert f"`{reason}`" in PAGE
