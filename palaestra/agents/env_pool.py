@@ -31,6 +31,9 @@ WorkerKind = Literal["process", "thread"]
 START_TIMEOUT_S = 120.0
 """Limit for making an environment in a worker, in seconds, the start of a child process included."""
 
+CLOSE_TIMEOUT_S = 10.0
+"""Limit for closing an environment in a worker, in seconds; one that takes longer is left behind, or killed."""
+
 
 class RemoteFailure(Exception):
     """An exception of a world in another process, with what is needed to record it."""
@@ -144,7 +147,7 @@ class ThreadSlot(EnvSlot):
         """Close the environment in its thread, and end the thread; one that hangs is left behind."""
         if not self._is_busy and hasattr(self, "env"):
             with contextlib.suppress(Exception):
-                await self.call(self.env.close)
+                await self._run(CLOSE_TIMEOUT_S, self.env.close)
         self._calls.put(None)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import pickle
+import signal
 import traceback
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
@@ -90,8 +91,10 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         """Close the environment and end the child."""
         if self._pipe.closed:
             return
-        with contextlib.suppress(OSError, BoundaryError, RemoteFailure):
-            self._ask("close")
+        with contextlib.suppress(OSError, EOFError):
+            self._pipe.send(("close", ()))
+            if self._pipe.poll(_CLOSE_S):
+                self._pipe.recv()
         self._pipe.close()
         self._process.join(_CLOSE_S)
         self.kill()
@@ -165,7 +168,8 @@ class ProcessSlot(ThreadSlot):
 
 def _serve(pipe: Connection, payload: bytes) -> None:
     """Make an environment and answer calls until the parent closes the pipe or dies."""
-    with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what ends when
+    with contextlib.suppress(EOFError, OSError):
         served = _reply(pipe, lambda: _Served(payload), lambda made: made.about())
         while served is not None:
             name, args = pipe.recv()

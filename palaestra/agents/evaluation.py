@@ -19,7 +19,8 @@ from palaestra.agents.core import Agent
 from palaestra.agents.env_pool import MakeEnv, make_planned_env
 from palaestra.agents.episode import EpisodePlan
 from palaestra.agents.rollout import RolloutEngine, run_blocking
-from palaestra.agents.store import EpisodeSummary, RunStatus, RunStore
+from palaestra.agents.run_records import EpisodeSummary, RunStatus
+from palaestra.agents.store import RunStore
 from palaestra.agents.summary import Summary, summarize
 from palaestra.errors import BudgetError, ConfigError, UnknownNameError, UsageError
 from palaestra.types import Json, Trajectory, plain

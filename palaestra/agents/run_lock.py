@@ -29,9 +29,13 @@ class LockOwner:
         """Whether it runs (or ran) on this machine."""
         return self.host == socket.gethostname()
 
+    def can_be_checked(self) -> bool:
+        """Whether this machine can tell if it runs (elsewhere than on POSIX, asking a process might end it)."""
+        return self.is_here() and os.name == "posix"
+
     def may_be_alive(self) -> bool:
         """Whether it still runs, as far as can be known: processes of other machines may always do."""
-        if not self.is_here():
+        if not self.can_be_checked():
             return True
         try:
             os.kill(self.pid, 0)

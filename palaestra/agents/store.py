@@ -17,21 +17,19 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self, get_args
 
 from palaestra.agents.run_lock import LockOwner, this_process
+from palaestra.agents.run_records import COLUMNS, EpisodeSummary, RunStatus, RunSummary, from_row, to_row
 from palaestra.errors import StoreError, UsageError, unknown_name
-from palaestra.spaces import is_unicode
 from palaestra.types import Json, Trajectory
 
 FILE_NAME = "palaestra.db"
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x50414C41  # "PALA"; written into the file, so that it is never taken for another program's
 BUSY_TIMEOUT_S = 30.0
-
-RunStatus = Literal["created", "running", "finished", "stopped", "failed", "interrupted"]
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -44,7 +42,7 @@ CREATE TABLE episodes (
     number INTEGER PRIMARY KEY,
     run_id TEXT NOT NULL REFERENCES runs(run_id) ON DELETE CASCADE,
     episode_id TEXT NOT NULL, env_id TEXT NOT NULL, task_key TEXT NOT NULL, task_type TEXT NOT NULL, split TEXT NOT NULL,
-    group_id TEXT NOT NULL, sample INTEGER NOT NULL, seed INTEGER, agent TEXT NOT NULL,
+    group_id TEXT NOT NULL, sample INTEGER NOT NULL, seed TEXT, agent TEXT NOT NULL,
     score REAL, success INTEGER, return_ REAL NOT NULL, stop_reason TEXT NOT NULL,
     error_boundary TEXT NOT NULL, error_type TEXT NOT NULL, error_message TEXT NOT NULL,
     num_turns INTEGER NOT NULL, truncated INTEGER NOT NULL,
@@ -65,139 +63,8 @@ CREATE TABLE locks (run_id TEXT PRIMARY KEY REFERENCES runs(run_id) ON DELETE CA
 """
 
 
-@dataclass(frozen=True, slots=True)
-class RunSummary:
-    """One line about a run.
-
-    Attributes:
-        run_id: Its name.
-        created_s: When it was created, seconds since 1970 UTC.
-        updated_s: When it last changed.
-        status: How far it is; "interrupted" if the process that played it is dead.
-        note: Why it stopped or failed, in one line.
-        config: Everything needed to go on with it.
-        num_episodes: Finished episodes, those with errors included.
-        num_errors: Those that an error ended.
-        num_success: Those that solved their task.
-        mean_score: Mean score of those without an error; None if there are none.
-    """
-
-    run_id: str
-    created_s: float
-    updated_s: float
-    status: RunStatus
-    note: str
-    config: Mapping[str, Json]
-    num_episodes: int
-    num_errors: int
-    num_success: int
-    mean_score: float | None
-
-    def to_json(self) -> dict[str, Json]:
-        """Return a plain dict."""
-        return {**asdict(self), "config": dict(self.config)}
-
-
-@dataclass(frozen=True, slots=True)
-class EpisodeSummary:
-    """One line about an episode: what can be listed, filtered and averaged without reading its trajectory.
-
-    Attributes:
-        episode_id: Unique within the run.
-        env_id: Environment.
-        task_key: Task.
-        task_type: Task type; empty if there is only one.
-        split: Split of the task.
-        group_id: Samples of one task share it; empty if alone.
-        sample: Index within the group.
-        seed: Seed of the episode.
-        agent: Who played.
-        score: Final score in the native scale; None after an error.
-        success: Whether the task was solved; None after an error.
-        return_: Sum of the rewards.
-        stop_reason: Why it ended.
-        error_boundary: Where the error came from; empty if there was none.
-        error_type: Class of the error.
-        error_message: Its text.
-        num_turns: Messages of the agent.
-        truncated: Whether it was stopped by a limit.
-        calls: Requests to a model.
-        prompt_tokens: Tokens read by the model.
-        completion_tokens: Tokens written by it.
-        cost: Money.
-        model_s: Seconds spent waiting for the agent.
-        env_s: Seconds spent in the environment.
-        finished_s: When it was stored, seconds since 1970 UTC; 0 if it was not.
-    """
-
-    episode_id: str
-    env_id: str
-    task_key: str
-    task_type: str
-    split: str
-    group_id: str
-    sample: int
-    seed: int | None
-    agent: str
-    score: float | None
-    success: bool | None
-    return_: float
-    stop_reason: str
-    error_boundary: str
-    error_type: str
-    error_message: str
-    num_turns: int
-    truncated: bool
-    calls: int
-    prompt_tokens: int
-    completion_tokens: int
-    cost: float
-    model_s: float
-    env_s: float
-    finished_s: float = 0.0
-
-    @classmethod
-    def of(cls, trajectory: Trajectory, finished_s: float = 0.0) -> EpisodeSummary:
-        """Summarise a trajectory."""
-        task, outcome, usage, error = trajectory.task, trajectory.outcome, trajectory.usage, trajectory.outcome.error
-        steps = trajectory.steps
-        return cls(
-            episode_id=trajectory.episode_id,
-            env_id=trajectory.env_id,
-            task_key=str(task.get("key", "")),
-            task_type=str(task.get("type", "")),
-            split=str(task.get("split", "")),
-            group_id=trajectory.group_id,
-            sample=trajectory.sample,
-            seed=trajectory.seed,
-            agent=trajectory.agent,
-            score=outcome.score,
-            success=outcome.success,
-            return_=trajectory.return_,
-            stop_reason=outcome.stop_reason,
-            error_boundary="" if error is None else error.boundary,
-            error_type="" if error is None else error.type,
-            error_message="" if error is None else error.message,
-            num_turns=len(steps),
-            truncated=bool(steps) and steps[-1].truncated and not steps[-1].terminated,
-            calls=usage.calls,
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            cost=usage.cost,
-            model_s=usage.model_s,
-            env_s=usage.env_s,
-            finished_s=finished_s,
-        )
-
-    def to_json(self) -> dict[str, Json]:
-        """Return a plain dict."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
-
-_COLUMNS = ", ".join(field.name for field in fields(EpisodeSummary))
-_INSERT = f"INSERT INTO episodes (run_id, {_COLUMNS}) VALUES ({', '.join('?' * (len(fields(EpisodeSummary)) + 1))})"
-_SUCCESS = [field.name for field in fields(EpisodeSummary)].index("success")
-_TRUNCATED = [field.name for field in fields(EpisodeSummary)].index("truncated")
+_COLUMNS = ", ".join(COLUMNS)
+_INSERT = f"INSERT INTO episodes (run_id, {_COLUMNS}) VALUES ({', '.join('?' * (len(COLUMNS) + 1))})"
 
 
 class RunStore:
@@ -340,7 +207,7 @@ class RunStore:
         """
         data = _pack(trajectory.to_json())
         summary = EpisodeSummary.of(trajectory, time.time())
-        values = [_storable(getattr(summary, field.name)) for field in fields(summary)]
+        values = to_row(summary)
         with self._writing("store an episode") as connection:
             if replace:
                 self._delete_episode(connection, run_id, trajectory.episode_id)
@@ -349,7 +216,9 @@ class RunStore:
             except sqlite3.IntegrityError as error:
                 if "UNIQUE" in str(error):
                     return False
-                raise self._unknown_run(run_id) from None
+                if "FOREIGN KEY" in str(error):
+                    raise self._unknown_run(run_id) from None
+                raise
             connection.execute("INSERT INTO trajectories VALUES (?, ?)", (number, data))
         return True
 
@@ -390,7 +259,7 @@ class RunStore:
         if success is not None:
             query, values = f"{query} AND success = ?", [*values, success]
         values += [-1 if limit is None else limit, offset]
-        return [_summary(row) for row in self._read(f"{query} ORDER BY number LIMIT ? OFFSET ?", values)]
+        return [from_row(row) for row in self._read(f"{query} ORDER BY number LIMIT ? OFFSET ?", values)]
 
     def get(self, run_id: str, episode_id: str) -> Trajectory:
         """Return one trajectory.
@@ -453,7 +322,7 @@ class RunStore:
             if row and (owner := LockOwner.from_json(json.loads(row[0]))).may_be_alive():
                 raise StoreError(
                     f"Run {run_id!r} is being played by {owner}. Wait for it, or end it and resume the run"
-                    f"{'' if owner.is_here() else '; if that process is dead, free the run with unlock()'}."
+                    f"{'' if owner.can_be_checked() else '; if that process is dead, free the run with unlock()'}."
                 )
             connection.execute("INSERT OR REPLACE INTO locks VALUES (?, ?)", (run_id, json.dumps(me.to_json())))
         try:
@@ -622,19 +491,6 @@ def _pack(data: Json) -> bytes:
     """Return plain JSON data as compressed bytes; lone surrogates that a model may write survive."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     return zlib.compress(text.encode("utf-8", "surrogatepass"), 1)
-
-
-def _storable(value: Any) -> Any:
-    """Return a column's value; SQLite takes no lone surrogates, which a model's text in an error message may hold."""
-    return value if not isinstance(value, str) or is_unicode(value) else value.encode("utf-8", "replace").decode()
-
-
-def _summary(row: tuple[Any, ...]) -> EpisodeSummary:
-    """Rebuild a summary from its row; SQLite knows no booleans."""
-    values = list(row)
-    values[_SUCCESS] = None if row[_SUCCESS] is None else bool(row[_SUCCESS])
-    values[_TRUNCATED] = bool(row[_TRUNCATED])
-    return EpisodeSummary(*values)
 
 
 def _explain(error: sqlite3.Error, file: Path) -> str:

@@ -10,8 +10,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from palaestra.agents.run_records import EpisodeSummary
 from palaestra.agents.statistics import Estimate, PairedDifference, mean_interval, paired_difference, rate_estimate
-from palaestra.agents.store import EpisodeSummary
 from palaestra.types import Json, Trajectory, Usage
 
 

@@ -46,14 +46,15 @@ class CountdownEnv(TextEnv):
 
     def _begin(self, task: Task) -> str:
         self.left = self.start = task.data["start"]
-        self._fail("reset")
+        self._fail("reset", task)
         return f"{self.left} left"
 
     def _act(self, action: str | Message) -> Turn:
         text = action if isinstance(action, str) else action.content
         if text != "down":
             return Turn(f"{self.left} left; say down", action_error="say down")
-        self._fail("step")
+        assert self.task is not None
+        self._fail("step", self.task)
         self.left -= 1
         return Turn(f"{self.left} left", 1 / self.start, self.left == 0, self.left == 0)
 
@@ -63,10 +64,8 @@ class CountdownEnv(TextEnv):
     def _load(self, task: Task, state: Json) -> None:
         self.left, self.start = state, task.data["start"]
 
-    def _fail(self, where: str) -> None:
-        assert self.task is not None or where == "reset"
-        broken = self.task is not None and self.task.key.endswith("7")
-        if not broken or not self.fault.startswith(where):
+    def _fail(self, where: str, task: Task) -> None:
+        if not task.key.endswith("7") or not self.fault.startswith(where):
             return
         match self.fault.partition("-")[2]:
             case "tool":

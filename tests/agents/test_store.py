@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from palaestra.agents.rollout import RolloutEngine
-from palaestra.agents.store import FILE_NAME, EpisodeSummary, RunStore
+from palaestra.agents.run_records import EpisodeSummary
+from palaestra.agents.store import FILE_NAME, RunStore
 from palaestra.errors import StoreError, UnknownNameError, UsageError
 from palaestra.types import EpisodeError, Message, Outcome, Step, Trajectory
 from tests.agents.countdown import Steady, plans
@@ -131,6 +132,15 @@ def test_whatever_a_model_writes_survives(store: RunStore, played: list[Trajecto
     text = "naïve 日本 \ud800 \x00 \U0001f642"
     odd = replace(played[0], steps=(Step(text, Message("assistant", text), 1.0),), segments=())
     store.add(run, odd)
+    assert store.get(run, "episode-0") == odd
+
+
+def test_columns_hold_any_seed_and_any_message(store: RunStore, played: list[Trajectory]) -> None:
+    run = store.create_run({})
+    odd = replace(played[0], seed=2**64 + 5, outcome=Outcome(error=EpisodeError("model", "ModelError", "said \ud800")))
+    store.add(run, odd)
+    [line] = store.episodes(run)
+    assert (line.seed, line.error_message) == (2**64 + 5, "said \\ud800")
     assert store.get(run, "episode-0") == odd
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from palaestra.agents.run_records import EpisodeSummary
 from palaestra.agents.statistics import mean_interval, wilson_interval
-from palaestra.agents.store import EpisodeSummary
 from palaestra.agents.summary import compare, summarize
 
 

@@ -1,0 +1,168 @@
+"""One line about a run, one line about an episode: what the run store can list without reading a trajectory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from palaestra.spaces import is_unicode
+from palaestra.types import Json, Trajectory
+
+RunStatus = Literal["created", "running", "finished", "stopped", "failed", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """One line about a run.
+
+    Attributes:
+        run_id: Its name.
+        created_s: When it was created, seconds since 1970 UTC.
+        updated_s: When it last changed.
+        status: How far it is; "interrupted" if the process that played it is dead.
+        note: Why it stopped or failed, in one line.
+        config: Everything needed to go on with it.
+        num_episodes: Finished episodes, those with errors included.
+        num_errors: Those that an error ended.
+        num_success: Those that solved their task.
+        mean_score: Mean score of those without an error; None if there are none.
+    """
+
+    run_id: str
+    created_s: float
+    updated_s: float
+    status: RunStatus
+    note: str
+    config: Mapping[str, Json]
+    num_episodes: int
+    num_errors: int
+    num_success: int
+    mean_score: float | None
+
+    def to_json(self) -> dict[str, Json]:
+        """Return a plain dict."""
+        return {**asdict(self), "config": dict(self.config)}
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeSummary:
+    """One line about an episode: what can be listed, filtered and averaged without reading its trajectory.
+
+    Attributes:
+        episode_id: Unique within the run.
+        env_id: Environment.
+        task_key: Task.
+        task_type: Task type; empty if there is only one.
+        split: Split of the task.
+        group_id: Samples of one task share it; empty if alone.
+        sample: Index within the group.
+        seed: Seed of the episode.
+        agent: Who played.
+        score: Final score in the native scale; None after an error.
+        success: Whether the task was solved; None after an error.
+        return_: Sum of the rewards.
+        stop_reason: Why it ended.
+        error_boundary: Where the error came from; empty if there was none.
+        error_type: Class of the error.
+        error_message: Its text.
+        num_turns: Messages of the agent.
+        truncated: Whether it was stopped by a limit.
+        calls: Requests to a model.
+        prompt_tokens: Tokens read by the model.
+        completion_tokens: Tokens written by it.
+        cost: Money.
+        model_s: Seconds spent waiting for the agent.
+        env_s: Seconds spent in the environment.
+        finished_s: When it was stored, seconds since 1970 UTC; 0 if it was not.
+    """
+
+    episode_id: str
+    env_id: str
+    task_key: str
+    task_type: str
+    split: str
+    group_id: str
+    sample: int
+    seed: int | None
+    agent: str
+    score: float | None
+    success: bool | None
+    return_: float
+    stop_reason: str
+    error_boundary: str
+    error_type: str
+    error_message: str
+    num_turns: int
+    truncated: bool
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float
+    model_s: float
+    env_s: float
+    finished_s: float = 0.0
+
+    @classmethod
+    def of(cls, trajectory: Trajectory, finished_s: float = 0.0) -> EpisodeSummary:
+        """Summarise a trajectory."""
+        task, outcome, usage, error = trajectory.task, trajectory.outcome, trajectory.usage, trajectory.outcome.error
+        steps = trajectory.steps
+        return cls(
+            episode_id=trajectory.episode_id,
+            env_id=trajectory.env_id,
+            task_key=str(task.get("key", "")),
+            task_type=str(task.get("type", "")),
+            split=str(task.get("split", "")),
+            group_id=trajectory.group_id,
+            sample=trajectory.sample,
+            seed=trajectory.seed,
+            agent=trajectory.agent,
+            score=outcome.score,
+            success=outcome.success,
+            return_=trajectory.return_,
+            stop_reason=outcome.stop_reason,
+            error_boundary="" if error is None else error.boundary,
+            error_type="" if error is None else error.type,
+            error_message="" if error is None else error.message,
+            num_turns=len(steps),
+            truncated=bool(steps) and steps[-1].truncated and not steps[-1].terminated,
+            calls=usage.calls,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            cost=usage.cost,
+            model_s=usage.model_s,
+            env_s=usage.env_s,
+            finished_s=finished_s,
+        )
+
+    def to_json(self) -> dict[str, Json]:
+        """Return a plain dict."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+COLUMNS = tuple(field.name for field in fields(EpisodeSummary))
+
+_SEED, _SUCCESS, _TRUNCATED = (COLUMNS.index(name) for name in ("seed", "success", "truncated"))
+
+
+def to_row(summary: EpisodeSummary) -> list[Any]:
+    """Return the columns of a summary: seeds may be larger than SQLite's integers, texts have to be valid Unicode."""
+    values = [getattr(summary, name) for name in COLUMNS]
+    values[_SEED] = None if summary.seed is None else str(summary.seed)
+    return [
+        value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) and not is_unicode(value) else value
+        for value in values
+    ]
+
+
+def from_row(row: Sequence[Any]) -> EpisodeSummary:
+    """Rebuild a summary from its columns; SQLite knows no booleans."""
+    values = list(row)
+    values[_SEED] = None if row[_SEED] is None else int(row[_SEED])
+    values[_SUCCESS] = None if row[_SUCCESS] is None else bool(row[_SUCCESS])
+    values[_TRUNCATED] = bool(row[_TRUNCATED])
+    return EpisodeSummary(*values)
+
+
+__all__ = ["COLUMNS", "EpisodeSummary", "RunStatus", "RunSummary", "from_row", "to_row"]
