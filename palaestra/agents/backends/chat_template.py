@@ -225,6 +225,8 @@ class ChatTemplate:
 
 def template_message(message: Message) -> dict[str, Json]:
     """Return a message as chat templates expect it (OpenAI form, arguments as objects)."""
+    if message.role == "assistant" and message.raw:
+        return {"role": message.role, "content": message.raw}  # what the model wrote, not what was read from it
     data: dict[str, Json] = {"role": message.role, "content": message.content}
     if message.tool_calls:
         data["tool_calls"] = [
