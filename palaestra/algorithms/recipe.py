@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from palaestra.algorithms.scaling_inter import HorizonConfig
-from palaestra.algorithms.table import get_algorithm
+from palaestra.algorithms.table import algorithm_names, get_algorithm
 from palaestra.errors import ConfigError
 from palaestra.types import Json
 
@@ -188,12 +188,13 @@ def parse_recipe(data: Mapping[str, Json]) -> Recipe:
         raise ConfigError("phases is empty; expected the algorithms to run, e.g. phases = ['sft', 'grpo'].")
     if len(set(recipe.phases)) < len(recipe.phases):
         raise ConfigError(f"phases is {list(recipe.phases)}; expected each algorithm at most once.")
-    known = [*Recipe.model_fields, *recipe.phases]
-    for key in recipe.model_extra or {}:
-        if key not in recipe.phases:
-            raise ConfigError(f"Unknown key {key!r} in the recipe.{_nearest(key, known)}")
     for phase in recipe.phases:
         recipe.phase_config(phase)
+    algorithms = algorithm_names()
+    for key in recipe.model_extra or {}:
+        if key not in algorithms:
+            raise ConfigError(f"Unknown key {key!r} in the recipe.{_nearest(key, [*Recipe.model_fields, *algorithms])}")
+        recipe.phase_config(key)  # a phase that is switched off is checked all the same
     return recipe
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from palaestra.errors import ConfigError, unknown_name
+from palaestra.errors import ConfigError, MissingExtraError, unknown_name
 
 if TYPE_CHECKING:
     from palaestra.algorithms.phase import Phase
@@ -56,6 +56,7 @@ def get_algorithm(name: str) -> Algorithm:
 
     Raises:
         UnknownNameError: If there is none of this name.
+        MissingExtraError: If torch is not installed.
         ConfigError: If a package offers something else under it.
     """
     target = _BUILTIN.get(name)
@@ -65,7 +66,12 @@ def get_algorithm(name: str) -> Algorithm:
             raise unknown_name("algorithm", name, [*_BUILTIN, *plugins])
         target = plugins[name]
     module, _, attribute = target.partition(":")
-    found = getattr(importlib.import_module(module), attribute or "ALGORITHM", None)
+    try:
+        found = getattr(importlib.import_module(module), attribute or "ALGORITHM", None)
+    except ModuleNotFoundError as error:
+        if name in _BUILTIN and error.name is not None and error.name.partition(".")[0] in ("torch", "transformers"):
+            raise MissingExtraError(f"The algorithm {name!r}", "train") from error
+        raise
     if not isinstance(found, Algorithm):
         raise ConfigError(f"{target} is a {type(found).__name__}; expected a palaestra.algorithms.table.Algorithm.")
     return found

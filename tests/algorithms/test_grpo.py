@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from palaestra.agents.rollout import RolloutEngine
+from palaestra.algorithms.advantages import grpo_advantages, rloo_advantages
+from palaestra.algorithms.batch import collate
+from palaestra.algorithms.grpo import GRPOConfig, Learner
+from palaestra.algorithms.guards import TrainingStopped
+from palaestra.algorithms.losses import clipped_policy_loss, kl_estimate, token_weights
+from palaestra.algorithms.phase import TaskFeed, policy_agent
+from palaestra.algorithms.policy import Policy
+from palaestra.errors import ConfigError
+from palaestra.types import EpisodeError, Outcome, Trajectory
+from tests.algorithms import toy_env
+from tests.algorithms.toy_recipe import toy_policy, toy_recipe
+
+
+def play(policy: Policy, *, num_tasks: int = 2, group_size: int = 4) -> list[Trajectory]:
+    """Real rollouts, with returns set by hand: an untrained policy earns none."""
+    recipe = toy_recipe()
+    feed = TaskFeed(toy_env.ENV_ID, {}, split="train", seed=0)
+    plans = feed.plans("grpo", 1, num_tasks=num_tasks, group_size=group_size)
+    played = RolloutEngine(16).collect(plans, policy_agent(policy, recipe))
+    return [with_return(t, float(i % 2) + (0.25 if i == 3 else 0.0)) for i, t in enumerate(played)]
+
+
+def with_return(trajectory: Trajectory, value: float) -> Trajectory:
+    steps = (*trajectory.steps[:-1], dataclasses.replace(trajectory.steps[-1], reward=value))
+    return dataclasses.replace(trajectory, steps=steps, outcome=Outcome(score=value, success=value >= 1.0))
+
+
+def failed(trajectory: Trajectory) -> Trajectory:
+    return dataclasses.replace(trajectory, outcome=Outcome(error=EpisodeError("environment", "EnvironmentFault", "died")))
+
+
+def gradient(policy: Policy, played: list[Trajectory], **options: object) -> torch.Tensor:
+    """The gradient of one epoch, caught before the optimiser uses it."""
+    caught: list[torch.Tensor] = []
+    learner = Learner(policy, GRPOConfig(epochs=1, **options))  # type: ignore[arg-type]
+
+    def catch(loss: float) -> dict[str, float]:
+        caught.append(torch.cat([p.grad.flatten().clone() for p in learner.optimiser.parameters]))
+        learner.optimiser.zero()
+        return {}
+
+    learner.optimiser.step = catch  # type: ignore[method-assign]
+    learner.update(played, 1)
+    return caught[0]
+
+
+def weights(policy: Policy) -> torch.Tensor:
+    return torch.cat([p.detach().flatten().clone() for p in policy.parameters()])
+
+
+def test_sampler_and_learner_agree_on_log_probs() -> None:
+    policy = toy_policy()
+    metrics = Learner(policy, GRPOConfig()).update(play(policy), 1)
+    assert metrics["drift_max"] < 1e-4
+
+
+@pytest.mark.parametrize("aggregation", ["token_mean", "sequence_mean", "constant", "turn_mean"])
+def test_cutting_into_microbatches_changes_nothing(aggregation: str) -> None:
+    policy = toy_policy()
+    played = play(policy)
+    options = {"aggregation": aggregation, "constant_length": 16, "entropy_coefficient": 0.01}
+    longest = max(len(s.ids) for t in played for s in t.segments)
+    whole = gradient(policy, played, max_tokens_per_microbatch=10**6, **options)
+    assert whole.abs().max() > 1e-4
+    for budget in (1, 2 * longest, 4 * longest):  # 8x1, 4x2, 2x4
+        cut = gradient(policy, played, max_tokens_per_microbatch=budget, **options)
+        torch.testing.assert_close(cut, whole, atol=1e-6, rtol=1e-5)
+
+
+def test_order_of_the_episodes_changes_nothing() -> None:
+    policy = toy_policy()
+    played = play(policy)
+    torch.testing.assert_close(gradient(policy, played[::-1]), gradient(policy, played), atol=1e-6, rtol=1e-5)
+
+
+def test_the_gradient_is_that_of_the_formula_written_out() -> None:
+    policy = toy_policy()
+    played = play(policy)
+    batch = collate(played)
+    scored = policy.token_log_probs(batch.ids, batch.attention_mask, batch.action_mask).log_prob
+    advantage = grpo_advantages(batch.return_, batch.group_index)
+    loss = torch.zeros(())
+    for row in range(batch.num_rows):
+        chosen = scored[row][batch.action_mask[row]]
+        loss = loss - (advantage[batch.episode_index[row]] * (chosen - chosen.detach()).exp()).mean() / batch.num_rows
+    loss.backward()
+    expected = torch.cat([p.grad.flatten() for p in policy.parameters()])
+    policy.model.zero_grad()
+    torch.testing.assert_close(gradient(policy, played), expected, atol=1e-6, rtol=1e-4)
+
+
+def test_rows_without_advantage_add_nothing_and_are_still_counted() -> None:
+    policy = toy_policy()
+    played = play(policy)
+    played = [*played[:4], *(with_return(t, 1.0) for t in played[4:])]  # the second group has no signal
+    whole = gradient(policy, played)
+    alone = gradient(policy, played[:4])
+    torch.testing.assert_close(whole, alone / 2, atol=1e-6, rtol=1e-4)  # the mean is over all eight episodes
+
+
+def test_failed_episodes_change_neither_baseline_nor_loss() -> None:
+    policy = toy_policy()
+    played = play(policy)
+    with_failures = [*played, failed(dataclasses.replace(played[0], episode_id="x")), failed(played[5])]
+    torch.testing.assert_close(gradient(policy, with_failures), gradient(policy, played), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("estimate", [grpo_advantages, rloo_advantages])
+def test_a_reward_in_the_second_turn_reaches_all_assistant_tokens_and_no_other(
+    estimate: Callable[..., torch.Tensor],
+) -> None:
+    policy = toy_policy()
+    batch = collate(play(policy))
+    advantage = batch.spread(estimate(batch.return_, batch.group_index))
+    log_prob = policy.token_log_probs(batch.ids, batch.attention_mask).log_prob.detach().requires_grad_()
+    weight = token_weights(batch.action_mask, batch.episode_index, "sequence_mean")
+    (weight * clipped_policy_loss(log_prob, log_prob.detach(), advantage)).sum().backward()
+    assert log_prob.grad is not None
+    assert (log_prob.grad[batch.action_mask] != 0).all()
+    assert (log_prob.grad[~batch.action_mask] == 0).all()
+
+
+@pytest.mark.parametrize("case", ["equal", "failed", "alone"])
+def test_a_batch_without_signal_moves_nothing_even_with_momentum(case: str) -> None:
+    policy = toy_policy()
+    played = play(policy)
+    learner = Learner(policy, GRPOConfig(lr=1e-2, warmup_updates=0))
+    learner.update(played, 1)  # fills Adam's momentum
+    before, updates = weights(policy), learner.optimiser.updates
+    if case == "equal":
+        played = [with_return(t, 0.1) for t in played]
+    elif case == "failed":
+        played = [failed(t) for t in played]
+    else:
+        played = [dataclasses.replace(t, group_id="") for t in played]
+    metrics = learner.update(played, 2)
+    assert metrics["no_signal"] == 1.0
+    assert torch.equal(weights(policy), before)
+    assert learner.optimiser.updates == updates
+
+
+def test_failed_groups_are_counted() -> None:
+    policy = toy_policy()
+    played = play(policy)
+    metrics = Learner(policy, GRPOConfig()).update([*played[:4], *(failed(t) for t in played[4:])], 1)
+    assert metrics["groups_dropped"] == 1
+    assert metrics["excluded_errors"] == 4
+    assert metrics["no_signal"] == 0.0
+
+
+def test_rewards_in_several_turns_need_a_word() -> None:
+    policy = toy_policy()
+    played = play(policy)
+    steps = tuple(dataclasses.replace(step, reward=0.5) for step in played[0].steps)
+    played[0] = dataclasses.replace(played[0], steps=steps)
+    with pytest.raises(ConfigError, match=r"has rewards in turns \[0, 1, 2, 3\].*sum_turn_rewards = true"):
+        Learner(policy, GRPOConfig()).update(played, 1)
+    assert Learner(policy, GRPOConfig(sum_turn_rewards=True)).update(played, 1)["no_signal"] == 0.0
+
+
+def test_log_probs_of_another_policy_are_refused() -> None:
+    policy = toy_policy()
+    played = play(policy)
+    with torch.no_grad():
+        for parameter in policy.parameters():
+            parameter.mul_(1.5)
+    with pytest.raises(TrainingStopped, match="sampler's log-probs differ"):
+        Learner(policy, GRPOConfig()).update(played, 1)
+
+
+def test_weights_that_are_not_finite_stop_training_without_touching_more() -> None:
+    policy = toy_policy()
+    played = play(policy)
+    learner = Learner(policy, GRPOConfig(epochs=4))
+    before = weights(policy)
+    learner._loss = _broken(learner._loss)  # type: ignore[method-assign]
+    with pytest.raises(TrainingStopped, match="3 updates in a row"):
+        learner.update(played, 1)
+    assert torch.equal(weights(policy), before)
+
+
+def _broken(loss: Callable[..., tuple[torch.Tensor, dict[str, float], float]]) -> Callable[..., object]:
+    def broken(rows: object) -> object:
+        value, measured, highest = loss(rows)
+        return value * math.nan, {**measured, "loss": math.nan}, highest
+
+    return broken
+
+
+def test_the_kl_term_pulls_back_to_the_reference() -> None:
+    policy = toy_policy()
+    reference = policy.frozen_copy()
+    played = play(policy)
+    learner = Learner(policy, GRPOConfig(lr=1e-2, warmup_updates=0, epochs=8, kl_coefficient=0.0))
+    free = learner.update(played, 1)
+    assert "kl_reference" not in free
+    batch = collate(played)
+
+    def distance(policy: Policy) -> float:
+        with torch.no_grad():
+            now = policy.token_log_probs(batch.ids, batch.attention_mask, batch.action_mask).log_prob
+            ref = reference.token_log_probs(batch.ids, batch.attention_mask, batch.action_mask).log_prob
+        return float(kl_estimate(now, ref, "k3")[batch.action_mask].mean())
+
+    held = toy_policy()
+    metrics = Learner(held, GRPOConfig(lr=1e-2, warmup_updates=0, epochs=8, kl_coefficient=5.0), reference=reference).update(
+        played, 1
+    )
+    assert metrics["kl_reference"] > 0
+    assert distance(held) < 0.5 * distance(policy)
+    assert all(not p.requires_grad and p.grad is None for p in reference.model.parameters())
+
+
+def test_a_kl_term_without_reference_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"kl_coefficient is 0\.1; it needs a reference"):
+        Learner(toy_policy(), GRPOConfig(kl_coefficient=0.1))
+
+
+def test_minibatches_keep_the_segments_of_an_episode_together_and_train_all() -> None:
+    policy = toy_policy()
+    learner = Learner(policy, GRPOConfig(epochs=2, minibatches=2, warmup_updates=0))
+    learner.update(play(policy), 1)
+    assert learner.optimiser.updates == 4

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from palaestra.agents.rollout import RolloutEngine
+from palaestra.algorithms.batch import collate
+from palaestra.algorithms.demonstrations import expert_episodes, read_agent_traj, tokenize
+from palaestra.algorithms.losses import token_weights
+from palaestra.algorithms.phase import TaskFeed, policy_agent
+from palaestra.algorithms.policy import Policy
+from palaestra.algorithms.sft import Cloner, SFTConfig, clone_loss
+from palaestra.errors import MissingDataError, UsageError
+from palaestra.types import Message, Trajectory
+from tests.algorithms import toy_env
+from tests.algorithms.toy_recipe import toy_policy, toy_recipe
+
+
+def demonstrations(policy: Policy, n: int = 8) -> list[Trajectory]:
+    recipe = toy_recipe()
+    feed = TaskFeed(toy_env.ENV_ID, {}, split="train", seed=0)
+    played = expert_episodes(feed.plans("sft", 1, num_tasks=n), engine=RolloutEngine(8))
+    found, too_long = tokenize(played, policy_agent(policy, recipe), policy.template, max_context=policy.max_context)
+    assert too_long == 0
+    return found
+
+
+def test_demonstrations_are_what_the_policy_would_have_seen_and_written() -> None:
+    policy = toy_policy()
+    end = policy.tokenizer.eos_token_id
+    for episode in demonstrations(policy):
+        assert len(episode.segments) == 1
+        segment = episode.segments[0]
+        dialogue: list[Message] = []
+        for span, step in zip(segment.turns, episode.steps, strict=True):
+            dialogue.append(Message("user", step.observation))
+            assert segment.ids[: span.start] == policy.template.render(dialogue)
+            written = segment.ids[span.start : span.end]
+            assert policy.template.decode(written[:-1]) == step.action.content
+            assert written[-1] == end
+            dialogue.append(step.action)
+        assert sum(segment.action) == sum(span.end - span.start for span in segment.turns)
+
+
+def test_text_that_looks_like_a_control_token_is_not_one() -> None:
+    policy = toy_policy()
+    episode = demonstrations(policy, 1)[0]
+    steps = (dataclasses.replace(episode.steps[0], action=Message("assistant", "push<|end|><|user|>")), *episode.steps[1:])
+    found, _ = tokenize(
+        [dataclasses.replace(episode, steps=steps)], policy_agent(policy, toy_recipe()), policy.template, max_context=128
+    )
+    span = found[0].segments[0].turns[0]
+    written = found[0].segments[0].ids[span.start : span.end]
+    assert written.count(policy.tokenizer.eos_token_id) == 1
+    assert policy.tokenizer.decode(written[:-1]) == "push<|end|><|user|>"
+
+
+def test_episodes_that_do_not_fit_are_left_out_and_counted() -> None:
+    policy = toy_policy()
+    played = demonstrations(policy, 3)
+    assert tokenize(played, policy_agent(policy, toy_recipe()), policy.template, max_context=10) == ([], 3)
+
+
+def test_observations_get_exactly_zero_gradient() -> None:
+    policy = toy_policy()
+    batch = collate(demonstrations(policy))
+    log_prob = policy.token_log_probs(batch.ids, batch.attention_mask).log_prob.detach().requires_grad_()
+    clone_loss(log_prob, token_weights(batch.action_mask, batch.episode_index, "token_mean")).backward()
+    assert log_prob.grad is not None
+    assert (log_prob.grad[~batch.action_mask] == 0).all()
+    torch.testing.assert_close(
+        log_prob.grad[batch.action_mask], torch.full((batch.num_action_tokens,), -1 / batch.num_action_tokens)
+    )
+
+
+def test_loss_is_the_mean_over_action_tokens_however_it_is_cut() -> None:
+    losses = []
+    steps: list[torch.Tensor] = []
+    for budget in (1, 64, 10**6):
+        policy = toy_policy()
+        batch = collate(demonstrations(policy))
+        with torch.no_grad():
+            scored = policy.token_log_probs(batch.ids, batch.attention_mask, batch.action_mask).log_prob
+        cloner = Cloner(policy, SFTConfig(max_tokens_per_microbatch=budget, warmup_updates=0, lr=1e-3), total=1)
+        losses.append(cloner.update(batch)["loss"])
+        assert losses[-1] == pytest.approx(-float(scored[batch.action_mask].mean()), rel=1e-5)
+        steps.append(torch.cat([p.detach().flatten() for p in policy.parameters()]))
+    assert losses == pytest.approx([losses[0]] * 3, rel=1e-5)
+    torch.testing.assert_close(steps[0], steps[2], atol=1e-5, rtol=1e-5)
+
+
+def conversation(**extra: object) -> dict[str, object]:
+    turns = [
+        {"from": "human", "loss": None, "value": "You craft items."},
+        {"from": "gpt", "loss": False, "value": "OK. I'll follow."},
+        {"from": "human", "loss": None, "value": "start red"},
+        {"from": "gpt", "loss": True, "value": "push"},
+        {"from": "human", "loss": None, "value": "ok blue"},
+        {"from": "gpt", "loss": False, "value": "pull"},
+        {"from": "human", "loss": None, "value": "ok gold"},
+        {"from": "gpt", "loss": True, "value": "turn"},
+        {"from": "human", "loss": None, "value": "done"},
+    ]
+    return {"item_id": "textcraft_7", "conversations": turns, **extra}
+
+
+def test_agent_traj_files_are_read_and_marked_turns_are_not_trained_on(tmp_path: Path) -> None:
+    file = tmp_path / "traj.json"
+    file.write_text(json.dumps([conversation(), conversation(reward=0.25)]))
+    first, second = read_agent_traj(file, env_id="x")
+    assert first.instructions == "You craft items."
+    assert [step.observation for step in first.steps] == ["start red", "ok blue", "ok gold"]
+    assert first.final_observation == "done"
+    assert (first.outcome.score, second.outcome.score) == (1.0, 0.25)
+    assert first.episode_id != second.episode_id
+    policy = toy_policy()
+    found, _ = tokenize([first], policy_agent(policy, toy_recipe()), policy.template, max_context=512)
+    segment = found[0].segments[0]
+    trained = [policy.template.decode(segment.ids[span.start : span.end]) for span in segment.turns]
+    assert trained == ["push", "", "turn"]
+    assert "pull" in policy.template.decode(segment.ids)
+
+
+def test_role_and_content_records_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "traj.jsonl"
+    turns = [{"role": "user", "content": "go"}, {"role": "assistant", "content": "push", "reasoning_content": "hm"}]
+    file.write_text("\n".join(json.dumps({"item_id": f"maze_{i}", "conversations": turns}) for i in range(2)))
+    found = read_agent_traj(file)
+    assert [t.task["key"] for t in found] == ["maze_0", "maze_1"]
+    assert found[0].steps[0].action.reasoning == "hm"
+
+
+@pytest.mark.parametrize(
+    "text", ["[1]", '[{"item_id": "a", "conversations": [{"from": "robot", "value": "x"}]}]', "{", '{"a": 1}']
+)
+def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "traj.json"
+    file.write_text(text)
+    with pytest.raises(UsageError, match="is no AgentTraj file"):
+        read_agent_traj(file)
+    with pytest.raises(MissingDataError, match="There is no file"):
+        read_agent_traj(tmp_path / "absent.json")
