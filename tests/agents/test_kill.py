@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import random
 import sqlite3
@@ -66,7 +67,8 @@ def test_a_run_killed_at_random_instants_ends_with_every_episode_exactly_once(tm
         child = context.Process(target=play, args=(str(tmp_path), run_id, theirs), kwargs={"at_once": at_once})
         child.start()
         theirs.close()
-        mine.recv()
+        with contextlib.suppress(EOFError):  # it ended without having anything to play
+            mine.recv()
         time.sleep(rng.uniform(0, 0.1 if at_once else 0.04))
         child.kill()
         child.join()
@@ -79,7 +81,7 @@ def test_a_run_killed_at_random_instants_ends_with_every_episode_exactly_once(tm
                 continue
             kills += 1
             if counts[-1][-1] > counts[-1][-2]:
-                assert runs[run_id].status == "interrupted"
+                assert runs[run_id].status in ("interrupted", "finished")
     assert counts == [sorted(part) for part in counts], "a finished episode was lost"
     assert len({count for part in counts for count in part}) > NUM_KILLS / 2, "the kills did not fall into play"
 
