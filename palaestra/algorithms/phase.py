@@ -23,7 +23,7 @@ from palaestra.algorithms.checkpoint import Checkpoint, Checkpoints
 from palaestra.algorithms.metrics import MetricsLog
 from palaestra.algorithms.recipe import AgentTable, Recipe
 from palaestra.envs.tasks import TaskSet
-from palaestra.errors import UsageError
+from palaestra.errors import ConfigError, UsageError, unknown_name
 from palaestra.types import Trajectory
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class TaskFeed:
         self.env_kwargs = dict(env_kwargs)
         self.split = split
         self.seed = seed
-        env = gymnasium.make(env_id, **self.env_kwargs)
+        env = _make_env(env_id, self.env_kwargs)
         try:
             tasks = getattr(env.unwrapped, "tasks", None)
         finally:
@@ -211,12 +211,12 @@ class Phase:
             The step it was written after and its state, or `(0, None)`.
         """
         found = self.checkpoints.latest()
+        self.metrics.rewind(self.name, 0 if found is None else found.step)
         if found is None:
             return 0, None
         state = found.state()
         self.policy.load_weights(found.policy_path)
         self.policy.version = int(state["policy_version"])
-        self.metrics.rewind(self.name, found.step)
         return found.step, state
 
 
@@ -226,6 +226,16 @@ class UninstructedAgent(LLMAgent):
     def reset(self, info: Mapping[str, Any], *, env: gymnasium.Env[Any, Any] | None = None, session: str = "") -> None:
         """Open a dialogue without instructions."""
         super().reset({**info, "instructions": ""}, env=env, session=session)
+
+
+def _make_env(env_id: str, env_kwargs: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:
+    """Make an environment; what the user got wrong is one clear error."""
+    try:
+        return gymnasium.make(env_id, **env_kwargs)
+    except (gymnasium.error.UnregisteredEnv, gymnasium.error.VersionNotFound) as error:
+        raise unknown_name("environment", env_id, gymnasium.registry, hint="List all with palaestra list.") from error
+    except TypeError as error:
+        raise ConfigError(f"Environment {env_id!r} refuses the arguments {dict(env_kwargs)} of [env]: {error}") from error
 
 
 def policy_agent(policy: Policy, recipe: Recipe, *, seed: int | None = None, name: str = "policy") -> LLMAgent:
