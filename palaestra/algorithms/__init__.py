@@ -66,3 +66,8 @@ def __getattr__(name: str) -> Any:
             raise MissingExtraError("Training", "train") from error
         raise
     return getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    """List the public names, imported or not."""
+    return sorted(__all__)

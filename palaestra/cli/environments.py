@@ -21,7 +21,7 @@ def find_spec(env_id: str) -> Any:
     """
     import gymnasium
 
-    import palaestra
+    from palaestra.envs.registration import list_envs
 
     module, _, name = env_id.rpartition(":")
     try:
@@ -32,7 +32,7 @@ def find_spec(env_id: str) -> Any:
     try:
         return gymnasium.spec(name)
     except gymnasium.error.Error:
-        raise unknown_name("environment", env_id, palaestra.list_envs(), hint="List them with: palaestra list") from None
+        raise unknown_name("environment", env_id, list_envs(), hint="List them with: palaestra list") from None
 
 
 def open_env(env_id: str, settings: Mapping[str, Json] | None = None, **options: Any) -> Any:

@@ -16,6 +16,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +93,6 @@ def render_report(runs: Sequence[str], *, store: RunStore, title: str = "", limi
     """Return the page that `write_report` writes."""
     if not runs:
         raise UsageError("A report needs at least one run; name run ids, e.g. from: palaestra runs list.")
-    import palaestra
-
     summaries = _with_arms(store, runs)
     arms = arms_of([(run, store.episodes(run.run_id)) for run in summaries])
     book = TranscriptBook(limits or TranscriptLimits())
@@ -103,7 +102,7 @@ def render_report(runs: Sequence[str], *, store: RunStore, title: str = "", limi
     )
     script = (_HERE / "report.js").read_text(encoding="utf-8")
     context: dict[str, Any] = {
-        "version": palaestra.__version__,
+        "version": version("palaestra"),
         "title": title or _title(summaries, arms),
         "kind": "training report" if any(_is_training(run) for run in summaries) else "evaluation report",
         "lede": _lede(summaries, arms, title or _title(summaries, arms)),
