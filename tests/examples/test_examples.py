@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "examples"
+MOST_LINES = 90  # a screen or so
+
+SAYS = {
+    "make_an_env.py": [r"solved: True reward: 1\.0", "a wrong action is an observation", "eight at once: 8 observations"],
+    "write_an_env.py": ["That is it", r"(\d+) of \1 checks passed"],
+    "add_a_tool.py": [
+        r"ok +The hall is at 22",
+        r"invalid_arguments Error: .*did you mean 'degrees'",
+        r"attic has no heating.* \[now 22\]",
+    ],
+    "play_with_an_llm_api.py": [r"solved: True \| \d+ calls"],
+    "evaluate_an_agent.py": [r"random +success 0%", r"expert +success 100%", r"report: .*report\.html"],
+    "record_and_export.py": [r"agenttraj +5 episodes", r"sharegpt +5 episodes", r"chat +5 episodes", r"jsonl +5 episodes"],
+    "noisy_rewards.py": [r"rate 0\.0: solved pay 1\.00, failed 0\.00, signal 1\.00", r"rate 0\.5: .* signal -?0\.[01]"],
+    "train_grpo_on_a_toy.py": [r"before: +success \d%", r"after: +success [3-9]\d%"],
+}
+
+
+def test_every_example_is_tested_and_fits_a_screen():
+    assert {path.name for path in FOLDER.glob("*.py")} == set(SAYS)
+    for path in FOLDER.glob("*.py"):
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= MOST_LINES, path.name
+
+
+@pytest.mark.parametrize("name", sorted(SAYS))
+def test_an_example_runs_without_a_key_or_a_gpu(name, tmp_path):
+    env = {key: value for key, value in os.environ.items() if not key.endswith("_API_KEY")}
+    command = [sys.executable, "-W", "error", str(FOLDER / name)]
+    options = {"capture_output": True, "text": True, "timeout": 170, "cwd": tmp_path, "check": False}
+    done = subprocess.run(command, env={**env, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}, **options)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "Traceback" not in done.stderr
+    for pattern in SAYS[name]:
+        assert re.search(pattern, done.stdout), (pattern, done.stdout[-3000:])
