@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.rows import Row
 
 NUM_TURNS, ANSWER_TOKENS, OBSERVATION_WORDS = 20, 12, 24
-KEPT_BATCH, WIDE_BATCH = 16, 64
+KEPT_BATCH, WIDE_BATCH = 8, 64
 ROUNDS = 3
 WORDS = [a + b for a in ("oak", "dark ", "birch", "iron ", "gold ", "red ") for b in ("log", "planks", "stick", "ore", "dye")]
 

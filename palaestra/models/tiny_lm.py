@@ -15,6 +15,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from palaestra.errors import MissingExtraError
+
 PAD, END = "<|pad|>", "<|end|>"
 ROLE_TOKENS = ("<|system|>", "<|user|>", "<|assistant|>", "<|tool|>")
 TOOL_CALL_TOKENS = ("<tool_call>", "</tool_call>")
@@ -86,9 +88,13 @@ def build_tiny_lm(
 
     Raises:
         ValueError: If sizes do not fit together, the corpus is empty, or the model is larger than 5 million parameters.
+        MissingExtraError: If torch or transformers is not installed.
     """
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    try:
+        import torch
+        from transformers import LlamaConfig, LlamaForCausalLM
+    except ImportError as error:
+        raise MissingExtraError("Building a tiny language model", "train") from error
 
     if hidden_size % (2 * num_heads):
         raise ValueError(
@@ -137,9 +143,13 @@ def train_tokenizer(corpus: Iterable[str], *, vocab_size: int = 1024, max_positi
 
     Raises:
         ValueError: If `vocab_size` is too small or the corpus holds no text.
+        MissingExtraError: If tokenizers or transformers is not installed.
     """
-    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
+    try:
+        from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+        from transformers import PreTrainedTokenizerFast
+    except ImportError as error:
+        raise MissingExtraError("Training a tokenizer", "train") from error
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     special = [PAD, END, *ROLE_TOKENS]

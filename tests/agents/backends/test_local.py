@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, MistralConfig
 
 from palaestra.agents.backends.checkpoints import save_checkpoint
 from palaestra.agents.backends.local import LocalBackend
 from palaestra.agents.backends.table import make_bare_backend
+from palaestra.agents.context import ContextPolicy
 from palaestra.agents.core import Backend, Generation, Request, Sampling
 from palaestra.agents.llm import LLMAgent
 from palaestra.agents.segments import SegmentBuilder
@@ -313,6 +316,54 @@ def test_agent_plays_with_it_and_reports_one_segment() -> None:
     assert [span.turn for span in segment.turns] == [0, 1, 2]
 
 
+@given(
+    st.lists(st.text(alphabet="oak <|end>user\n\u00e9", max_size=12) | st.sampled_from(["<|end|>", "<|user|>x"]), max_size=6),
+    st.integers(75, 110),
+    st.sampled_from(["drop_oldest", "elide_observations"]),
+)
+@settings(max_examples=15)
+def test_generated_episodes_in_a_small_window_hold_every_sampled_token_once(
+    observations: list[str], max_tokens: int, strategy: Any
+) -> None:
+    inner = local()
+    sampled: list[tuple[int, ...]] = []
+
+    class Recording:
+        name = "recording"
+        count_tokens = inner.count_tokens
+
+        async def generate(self, request: Request) -> Generation:
+            generation = await inner.generate(request)
+            assert generation.tokens is not None
+            assert generation.tokens.log_probs == pytest.approx(recompute(generation), abs=1e-4)
+            sampled.append(generation.tokens.completion_ids)
+            return generation
+
+        async def aclose(self) -> None: ...
+
+    context = ContextPolicy(max_tokens=max_tokens, strategy=strategy, keep_chars=3, keep_turns=1)
+    agent = LLMAgent(Recording(), format="text", sampling=Sampling(max_tokens=6), context=context)
+    agent.reset({"instructions": "craft"}, session="e")
+
+    async def episode() -> None:
+        for observation in ["oak log", *observations]:
+            await agent.aact(observation, {})
+
+    asyncio.run(episode())
+    segments = agent.record().segments
+    turns = [(span.turn, segment.ids[span.start : span.end]) for segment in segments for span in segment.turns]
+    assert turns == list(enumerate(sampled))
+    for segment in segments:
+        inside = {i for span in segment.turns for i in range(span.start, span.end)}
+        assert inside == {i for i, is_action in enumerate(segment.action) if is_action}
+        assert len(segment.ids) == len(segment.log_prob) == len(segment.version)
+        # control tokens outside the sampled ones are the template's own: one end per message, one role per message
+        control = [t for i, t in enumerate(segment.ids) if i not in inside and t in TOKENIZER.all_special_ids]
+        ends = sum(t == TOKENIZER.eos_token_id for t in control) + sum(span.stop == "eos" for span in segment.turns)
+        roles = sum(t != TOKENIZER.eos_token_id for t in control)
+        assert roles == ends + (segment.turns[-1].stop != "eos")
+
+
 def test_who_is_ready_is_answered_at_once_and_the_next_takes_the_place() -> None:
     backend, order = local(max_batch=2), list[str]()
 
@@ -512,6 +563,15 @@ def test_closing_fails_what_is_in_flight_and_can_be_repeated() -> None:
 def test_sampling_that_means_nothing_is_refused(sampling: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         ask(local(), **sampling)
+
+
+def test_number_of_torch_threads_is_an_option() -> None:
+    before = torch.get_num_threads()
+    try:
+        local(threads=before + 1)
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_options_that_cannot_work_are_refused() -> None:
