@@ -64,12 +64,11 @@ def run_recipe(recipe: str | None, overrides: Sequence[str], *, runs: Path, run_
     """
     from palaestra.agents.report import write_report
     from palaestra.agents.store import RunStore
-    from palaestra.cli.environments import open_env
     from palaestra.cli.output import Interrupted, progress
 
     with RunStore(runs) as store:
         loaded = _load(store, recipe, overrides, run_id)
-        open_env(loaded.env.id, loaded.env.kwargs).close()  # a wrong id or argument is told before anything is stored
+        _check_env(loaded)
         if run_id is None:
             slug = re.sub(r"[^A-Za-z0-9.]+", "-", loaded.name).strip("-.")[:40] or "train"
             run_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}-{slug}"
@@ -128,6 +127,19 @@ def _load(store: RunStore, recipe: str | None, overrides: Sequence[str], run_id:
     if overrides:
         raise ConfigError(f"Run {run_id!r} keeps its recipe; leave out --set, or train under another run id.")
     return parse_recipe(stored["recipe"])
+
+
+def _check_env(recipe: Recipe) -> None:
+    """Refuse an unknown environment, argument or split before anything is stored."""
+    from palaestra.cli.environments import open_env
+
+    env = open_env(recipe.env.id, recipe.env.kwargs)
+    try:
+        if hasattr(env.unwrapped, "tasks"):
+            env.unwrapped.tasks.split(recipe.env.train_split)
+            env.unwrapped.tasks.split(recipe.env.test_split)
+    finally:
+        env.close()
 
 
 def _resume_command(run_id: str, runs: Path) -> str:

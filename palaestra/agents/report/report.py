@@ -252,7 +252,7 @@ def _learning(runs: Sequence[RunSummary], logs: Sequence[Sequence[Mapping[str, J
     names = sorted(curves, key=_metric_rank)
     drawn, notice = [], ""
     try:
-        for name in [name for name in names if not _is_flat(curves[name])][:_MAX_CURVES]:
+        for name in [name for name in names if _is_worth_drawing(name, curves[name])][:_MAX_CURVES]:
             stairs = name.rpartition("/")[2] in HORIZON_NAMES
             phase_marks = [(step, turns) for phase, step, turns in marks if name.startswith(f"{phase}/") and not stairs]
             svg = draw_curves(
@@ -290,9 +290,9 @@ def _metric_rank(name: str) -> tuple[int, int, str]:
     return (lead, 1 if phase == "sft" else 0, name)
 
 
-def _is_flat(curves: Sequence[Curve]) -> bool:
-    """Whether there is nothing to see: no value ever changes."""
-    return all(len(set(curve.values)) == 1 for curve in curves)
+def _is_worth_drawing(name: str, curves: Sequence[Curve]) -> bool:
+    """Whether there is anything to see: a value that changes, or the success that everyone looks for."""
+    return name.rpartition("/")[2] in ("test_success", "success") or any(len(set(curve.values)) > 1 for curve in curves)
 
 
 def _is_share(name: str, curves: Sequence[Curve]) -> bool:
