@@ -35,7 +35,8 @@ VERIFIERS_PUBLISHED_MS = 1330.0
 
 _INSPECT = """
 import logging, sys, tempfile, time
-from inspect_ai import Task, eval
+from inspect_ai import Task
+from inspect_ai import eval as evaluate
 from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.model import ModelOutput, ModelUsage, get_model
 from inspect_ai.scorer import match
@@ -49,7 +50,7 @@ def play(n):
     task = Task(dataset=dataset, solver=generate(), scorer=match())
     with tempfile.TemporaryDirectory() as folder:
         begin = time.process_time()
-        [log] = eval(task, model=model, log_dir=folder, display="none", max_samples=64, max_connections=64)
+        [log] = evaluate(task, model=model, log_dir=folder, display="none", max_samples=64, max_connections=64)
         assert log.status == "success", log.error
         return time.process_time() - begin
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from palaestra.envs.agentgym.textcraft import tools as textcraft_tools
-from palaestra.envs.agentgym.textcraft.library import builtin_book, load_book
+from palaestra.envs.agentgym.textcraft.books import builtin_book, load_book
 from palaestra.envs.agentgym.textcraft.planner import Planner
 from palaestra.envs.agentgym.textcraft.procedural import ProceduralWorlds, Vocabulary
 from palaestra.envs.agentgym.textcraft.recipes import RecipeBook

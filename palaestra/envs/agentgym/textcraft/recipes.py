@@ -1,7 +1,7 @@
 """Recipe books: what can be crafted from what, and how deep each item lies.
 
 A `RecipeBook` is immutable and read from a text of lines (`text_book.py`, the format of the built-in
-`data/workshop.txt`) or from the recipe files of a Minecraft data folder (`minecraft.py`); `library.py` finds it. Items
+`data/workshop.txt`) or from the recipe files of a Minecraft data folder (`minecraft.py`); `books.py` finds it. Items
 and tags are known by id (`workshop:oak_plank`) and shown by name (`oak plank`).
 """
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from palaestra.envs.agentgym.textcraft.library import load_book
+from palaestra.envs.agentgym.textcraft.books import load_book
 from palaestra.envs.agentgym.textcraft.recipes import RecipeBook
 from palaestra.errors import ConfigError, MissingDataError
 

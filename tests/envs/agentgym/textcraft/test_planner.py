@@ -1,7 +1,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from palaestra.envs.agentgym.textcraft.library import builtin_book
+from palaestra.envs.agentgym.textcraft.books import builtin_book
 from palaestra.envs.agentgym.textcraft.planner import Planner
 from palaestra.envs.agentgym.textcraft.recipes import Ingredient, Recipe, RecipeBook
 from palaestra.envs.agentgym.textcraft.world import TextCraftWorld

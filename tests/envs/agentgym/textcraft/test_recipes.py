@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from palaestra.envs.agentgym.textcraft.library import builtin_book
+from palaestra.envs.agentgym.textcraft.books import builtin_book
 from palaestra.envs.agentgym.textcraft.recipes import RecipeBook, book_from_json
 from tests.envs.agentgym.textcraft.books import small_book
 

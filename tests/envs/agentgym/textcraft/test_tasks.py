@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from palaestra.envs.agentgym.textcraft.library import builtin_book
+from palaestra.envs.agentgym.textcraft.books import builtin_book
 from palaestra.envs.agentgym.textcraft.tasks import (
     BookTasks,
     ListedTasks,

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from palaestra.envs.agentgym.textcraft.library import load_book
+from palaestra.envs.agentgym.textcraft.books import load_book
 from palaestra.envs.agentgym.textcraft.text_book import parse_book
 from palaestra.errors import ConfigError, MissingDataError
 
