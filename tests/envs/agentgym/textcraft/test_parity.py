@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from palaestra.envs.agentgym.textcraft.env import TextCraftEnv
 from palaestra.envs.agentgym.textcraft.books import load_book
+from palaestra.envs.agentgym.textcraft.env import TextCraftEnv
 from palaestra.envs.agentgym.textcraft.tasks import explicit_task, task_from_observation
 from tests.fixtures import need_fixtures, need_rows
 
