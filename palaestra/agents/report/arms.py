@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ class Arm:
         name: Shown; unique among the arms.
         agent: Name of the agent alone.
         run_id: Run that holds the episodes.
-        episodes: Its episodes, in the order they finished.
+        episodes: Its episodes, in the order of their ids.
     """
 
     name: str
@@ -112,8 +113,15 @@ def arms_of(runs: Sequence[tuple[RunSummary, Sequence[EpisodeSummary]]]) -> list
             others = [other for other in keys if other != key and other[1] == agent]
             if differing[part] and any(other[part] != key[part] for other in others):
                 name += f" · {text}"
-        arms.append(Arm(name, agent, run_id, tuple(groups[key])))
+        arms.append(Arm(name, agent, run_id, tuple(sorted(groups[key], key=_natural))))
     return arms
+
+
+def _natural(episode: EpisodeSummary) -> list[tuple[int, str]]:
+    """Sort "test/2" before "test/10"."""
+    parts = re.split(r"(\d+)", episode.episode_id)
+    digits = [part.lstrip("0") for part in parts]
+    return [(len(digits[i]), digits[i]) if i % 2 else (-1, part) for i, part in enumerate(parts)]
 
 
 def by_type(arms: Sequence[Arm]) -> list[dict[str, Any]]:
