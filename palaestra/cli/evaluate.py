@@ -64,20 +64,20 @@ def evaluate(
     ] = None,
     base_url: Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible server.")] = None,
     n: Annotated[
-        str | None, typer.Option("-n", "--n", metavar="N|all", help="Tasks, the first of the split. [default: 100]")
+        str | None, typer.Option("-n", "--n", metavar="N|all", help="Tasks, the first of the split. Default: 100.")
     ] = None,
-    samples: Annotated[int | None, typer.Option(help="Episodes per task. [default: 1]")] = None,
-    split: Annotated[str | None, typer.Option(help="Split of the tasks. [default: test]")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the evaluation. [default: 0]")] = None,
+    samples: Annotated[int | None, typer.Option(help="Episodes per task. Default: 1.")] = None,
+    split: Annotated[str | None, typer.Option(help="Split of the tasks. Default: test.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the evaluation. Default: 0.")] = None,
     max_turns: Annotated[int | None, typer.Option(help="Horizon in messages; by default the environment's.")] = None,
-    temperature: Annotated[float | None, typer.Option(help="Sampling temperature. [default: 1.0]")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Sampling temperature. Default: 1.0.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Most tokens per message.")] = None,
     option: Annotated[
         list[str] | None,
         typer.Option("--option", metavar="KEY=VALUE", help="Further option of the agent or its backend. Repeatable."),
     ] = None,
     concurrency: Annotated[int, typer.Option(help="Episodes in play at once.", min=1)] = 32,
-    retries: Annotated[int | None, typer.Option(help="Attempts after a failed request. [default: 5]")] = None,
+    retries: Annotated[int | None, typer.Option(help="Attempts after a failed request. Default: 5.")] = None,
     timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="Limit of one request.")] = None,
     budget_calls: Annotated[int | None, typer.Option(help="Stop after this many requests.")] = None,
     budget_tokens: Annotated[int | None, typer.Option(help="Stop after this many tokens.")] = None,
