@@ -48,6 +48,7 @@ class Arm:
 
 
 def evaluate(
+    context: typer.Context,
     env: Annotated[str | None, typer.Option("--env", metavar="ID", help="Environment to play.", show_default=False)] = None,
     settings: Settings = None,
     models: Annotated[
@@ -119,7 +120,11 @@ def evaluate(
         arms = _arms(store, run or [], models or [], agent_options, given)
         agents = [_make_agent(arm, service) for arm in arms]
         _check_env(arms[0].settings)
-        evaluations = _play(store, arms, agents, concurrency=concurrency, retry_errors=retry_errors, runs=runs)
+        resume = _resume_command(arms, runs)
+        if len(arms) > 1 and not run:  # later arms have no run to go on with yet: the same words, with the names of the runs
+            named = [word for arm in arms for word in ("--run", arm.run_id)]
+            resume = shlex.join(["palaestra", *(context.obj or ()), *named])
+        evaluations = _play(store, arms, agents, resume, concurrency=concurrency, retry_errors=retry_errors)
         report = _write_reports(store, [arm.run_id for arm in arms])
     if as_json:
         _print_json(evaluations, report)
@@ -227,7 +232,7 @@ def _given(**values: Any) -> dict[str, Any]:
 
 
 def _play(
-    store: RunStore, arms: Sequence[Arm], agents: Sequence[Agent], *, concurrency: int, retry_errors: bool, runs: Path
+    store: RunStore, arms: Sequence[Arm], agents: Sequence[Agent], resume: str, *, concurrency: int, retry_errors: bool
 ) -> list[Evaluation]:
     """Play the arms one after the other."""
     from palaestra.agents import evaluation
@@ -254,9 +259,9 @@ def _play(
                     )
                 )
             except KeyboardInterrupt:
-                raise Interrupted(_resume_command([arm], runs)) from None
+                raise Interrupted(resume) from None
             except StoreError as error:
-                raise StoreError(f"{error} Go on with: {_resume_command([arm], runs)}") from error
+                raise StoreError(f"{error} Go on with: {resume}") from error
     return finished
 
 
@@ -293,7 +298,9 @@ def _print(evaluations: Sequence[Evaluation], report: Path, runs: Path) -> None:
     from palaestra.cli.results import results_table
 
     out = console()
-    out.print(results_table([(str(evaluation.config["agent"]), evaluation.summary) for evaluation in evaluations]))
+    out.print(
+        results_table([(str(evaluation.config["agent"]), evaluation.summary) for evaluation in evaluations], width=out.width)
+    )
     for evaluation in evaluations:
         name, again = evaluation.run_id, Arm(evaluation.run_id, "", {}, {})
         if evaluation.status != "finished":

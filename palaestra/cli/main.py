@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     try:
-        return _exit_code(app(words, standalone_mode=False, prog_name="palaestra"))
+        return _exit_code(app(words, standalone_mode=False, prog_name="palaestra", obj=tuple(words)))
     except Exception as error:
         if debug and not isinstance(error, BrokenPipeError):
             raise

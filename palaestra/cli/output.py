@@ -48,14 +48,16 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, markup=False, highlight=False, width=None if stream.isatty() else PIPED_WIDTH)
 
 
-def table(title: str, *columns: str, numbers: tuple[str, ...] = ()) -> Any:
-    """Return an empty table; `numbers` names the columns aligned right."""
+def table(title: str, *columns: str, numbers: tuple[str, ...] = (), whole: tuple[str, ...] = ()) -> Any:
+    """Return an empty table; `numbers` names the columns aligned right, `whole` further ones that are never broken."""
     from rich import box
     from rich.table import Table
 
     built = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
     for column in columns:
-        built.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+        built.add_column(
+            column, justify="right" if column in numbers else "left", overflow="fold", no_wrap=column in (*numbers, *whole)
+        )
     return built
 
 

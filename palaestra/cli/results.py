@@ -9,45 +9,51 @@ if TYPE_CHECKING:
     from palaestra.agents.statistics import Estimate
     from palaestra.agents.summary import GroupSummary, Summary
 
+WIDE = 110
 
-def results_table(arms: Sequence[tuple[str, Summary]], title: str = "") -> Any:
+
+def results_table(arms: Sequence[tuple[str, Summary]], title: str = "", *, width: int = WIDE) -> Any:
     """Return a table with one row per arm, and one per task type below a single arm.
 
     Args:
         arms: Name and results.
         title: Shown above.
+        width: Characters of the terminal; below 110 the interval of the score and Avg@k are left out.
     """
     from palaestra.cli.output import table
 
     samples = max((summary.samples for _, summary in arms), default=1)
-    several = [f"Avg@{samples}", f"Pass@{samples}"] if samples > 1 else []
-    numbers = ("Success", "Score", *several, "Turns", "Scored", "Errors")
-    columns = ["Arm", "Success", "95 % interval", "Score", "95 % interval ", *several, "Turns", "Scored", "Errors"]
-    grid = table(title, *columns, numbers=numbers)
-    for name, summary in arms:
-        grid.add_row(name, *_cells(summary.total, samples))
+    narrow = width < WIDE
+    groups = [(name, summary.total) for name, summary in arms]
     if len(arms) == 1 and len(arms[0][1].by_type) > 1:
-        for task_type, group in arms[0][1].by_type.items():
-            grid.add_row(f"  {task_type or '(no type)'}", *_cells(group, samples), style="dim")
+        groups += [(f"  {task_type or '(no type)'}", group) for task_type, group in arms[0][1].by_type.items()]
+    columns = list(_cells(groups[0][1], samples, narrow)) if groups else []
+    grid = table(title, "Arm", *columns, numbers=tuple(columns))
+    for i, (name, group) in enumerate(groups):
+        grid.add_row(name, *_cells(group, samples, narrow).values(), style="dim" if i >= len(arms) else "")
     return grid
 
 
-def _cells(group: GroupSummary, samples: int) -> list[str]:
-    """Return the figures of one row."""
+def _cells(group: GroupSummary, samples: int, narrow: bool) -> dict[str, str]:
+    """Return the figures of one row by column."""
     scored = group.num_episodes - group.num_errors
+    ends = f"{100 * group.success.low:.1f} - {100 * group.success.high:.1f} %"
+    cells = {
+        "Success": percent(group.success.mean),
+        "95 % interval": ends,
+        "Score": f"{group.score.mean:.3f}",
+        "95 % of score": _range(group.score),
+        f"Avg@{samples}": f"{group.avg_at_k.mean:.3f}",
+        f"Pass@{samples}": percent(group.pass_at_k.mean),
+        "Turns": f"{group.mean_turns:.1f}",
+    }
+    if narrow:
+        del cells["95 % of score"], cells[f"Avg@{samples}"]
+    if samples == 1:
+        cells = {name: cell for name, cell in cells.items() if "@" not in name}
     if not scored:
-        return ["-"] * (5 + 2 * (samples > 1)) + ["0", str(group.num_errors)]
-    several = [f"{group.avg_at_k.mean:.3f}", percent(group.pass_at_k.mean)] if samples > 1 else []
-    return [
-        percent(group.success.mean),
-        f"{100 * group.success.low:.1f} - {100 * group.success.high:.1f} %",
-        f"{group.score.mean:.3f}",
-        _range(group.score),
-        *several,
-        f"{group.mean_turns:.1f}",
-        f"{scored:,}",
-        f"{group.num_errors:,}",
-    ]
+        cells = dict.fromkeys(cells, "-")
+    return {**cells, "Scored": f"{scored:,}", "Errors": f"{group.num_errors:,}"}
 
 
 def percent(share: float) -> str:

@@ -21,27 +21,35 @@ def list_runs(runs: RunsFolder = DEFAULT_RUNS, as_json: AsJson = False) -> None:
     """List all runs, newest first."""
     from palaestra.agents.store import RunStore
     from palaestra.cli.output import console, print_json, table
+    from palaestra.cli.results import WIDE
 
     with RunStore(runs, read_only=True) as store:
         found = store.runs()
     if as_json:
         print_json([run.to_json() for run in found])
         return
-    numbers = ("Episodes", "Success", "Score", "Errors")
-    grid = table("", "Run", "Created (UTC)", "What", "Status", *numbers, numbers=numbers)
+    out = console()
+    narrow = out.width < WIDE
+    numbers = ("Episodes", "Success") if narrow else ("Episodes", "Success", "Score", "Errors")
+    # names stay in one piece on any terminal: they are there to be copied
+    grid = table(
+        "",
+        "Run",
+        *(() if narrow else ("Created (UTC)",)),
+        "What",
+        "Status",
+        *numbers,
+        numbers=numbers,
+        whole=("Run", "Status"),
+    )
     for run in found:
         scored = run.num_episodes - run.num_errors
-        grid.add_row(
-            run.run_id,
-            time.strftime("%Y-%m-%d %H:%M", time.gmtime(run.created_s)),
-            _what(run.config),
-            run.status,
-            f"{run.num_episodes:,}",
-            f"{100 * run.num_success / scored:.1f} %" if scored else "-",
-            "-" if run.mean_score is None else f"{run.mean_score:.3f}",
-            f"{run.num_errors:,}",
-        )
-    console().print(grid)
+        created = time.strftime("%Y-%m-%d %H:%M", time.gmtime(run.created_s))
+        success = f"{100 * run.num_success / scored:.1f} %" if scored else "-"
+        score = "-" if run.mean_score is None else f"{run.mean_score:.3f}"
+        figures = [f"{run.num_episodes:,}", success, *([] if narrow else [score, f"{run.num_errors:,}"])]
+        grid.add_row(run.run_id, *([] if narrow else [created]), _what(run.config), run.status, *figures)
+    out.print(grid)
 
 
 @app.command("show")
@@ -67,7 +75,7 @@ def show_run(run_id: RunId, runs: RunsFolder = DEFAULT_RUNS, as_json: AsJson = F
     out.print(f"{run.run_id}  {run.status}{': ' + run.note if run.note else ''}", style="bold", soft_wrap=True)
     for key, value in run.config.items():
         out.print(f"  {key} = {value}", soft_wrap=True)
-    out.print(results_table([(arm.name, arm.summary) for arm in arms]))
+    out.print(results_table([(arm.name, arm.summary) for arm in arms], width=out.width))
     grid = table(
         f"Last {min(_MOST_EPISODES, len(episodes))} episodes",
         "Episode",

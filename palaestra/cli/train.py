@@ -98,7 +98,11 @@ def show(result: TrainingResult, report: Path, *, as_json: bool) -> None:
         print_json(page)
     else:
         out = console()
-        out.print(results_table([(name, evaluation.summary) for name, evaluation in result.arms.items()], "On test tasks"))
+        out.print(
+            results_table(
+                [(name, evaluation.summary) for name, evaluation in result.arms.items()], "On test tasks", width=out.width
+            )
+        )
         if num_errors:
             out.print(
                 f"{num_errors} test episodes ended in an error and are not scored; see the report.",

@@ -194,6 +194,39 @@ def test_ctrl_c_ends_with_130_and_a_command_that_finishes_the_run(evaluate, tmp_
     assert json.loads(ran.out)["runs"][0]["summary"]["total"]["num_episodes"] == 1000
 
 
+def test_ctrl_c_among_several_arms_goes_on_with_all_of_them(evaluate, tmp_path):
+    runs = tmp_path / "runs"
+    words = [
+        "evaluate",
+        "--env",
+        TEXTCRAFT,
+        "--model",
+        "random",
+        "--model",
+        "expert",
+        "-n",
+        "10",
+        "--samples",
+        "80",
+        "--runs",
+        str(runs),
+    ]
+    command = [sys.executable, "-m", "palaestra.cli.main", *words]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        _wait_for_episodes(runs, process)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, err
+    resume = shlex.split(re.search(r"Go on with: (.*)", err)[1])
+    assert resume[:-4] == ["palaestra", *words]
+    ran = evaluate(*resume[2:], "--json")
+    assert ran.code == 0, ran.err
+    assert [run["summary"]["total"]["num_episodes"] for run in json.loads(ran.out)["runs"]] == [800, 800]
+
+
 def _wait_for_episodes(runs, process) -> None:
     for _ in range(600):
         assert process.poll() is None, process.communicate()
