@@ -9,6 +9,7 @@
     │   └── EpisodeStateError      step before reset, step after the end, snapshot of another environment
     ├── BoundaryError              a failure in one episode; recorded on its trajectory, never scored as 0
     │   ├── ModelError             the LLM or its server failed
+    │   │   ├── ContextWindowError the dialogue no longer fits the model's context; ends an episode as truncated
     │   │   └── BudgetError        the budget for tokens, calls or money is spent
     │   ├── ToolError              a tool's own service failed (a wrong call by the agent is an observation instead)
     │   ├── EnvironmentFault       the environment's code or engine failed
@@ -88,6 +89,14 @@ class ModelError(BoundaryError):
         self.status = status
         self.retryable = retryable
         self.retry_after_s = retry_after_s
+
+
+class ContextWindowError(ModelError):
+    """The dialogue no longer fits the model's context.
+
+    In the middle of an episode this is a limit like the number of turns: the episode ends truncated, with
+    `stop_reason` "max_tokens" and the score it has. Left out as an error, the longest-winded play would count least.
+    """
 
 
 class BudgetError(ModelError):

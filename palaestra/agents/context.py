@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from palaestra.errors import ConfigError, ModelError
+from palaestra.errors import ConfigError, ContextWindowError
 from palaestra.types import Message
 
 CHARS_PER_TOKEN = 3.5
@@ -35,7 +35,7 @@ class ContextPolicy:
 
     Attributes:
         max_tokens: Most prompt tokens of a request; None for no limit.
-        strategy: "keep" fails with a model error when the limit is passed; "drop_oldest" leaves out the oldest turns
+        strategy: "keep" ends the episode when the limit is passed; "drop_oldest" leaves out the oldest turns
             after the opening (system message and first observation); "elide_observations" first shortens old
             observations to their first and last `keep_chars` characters, then drops turns.
         keep_chars: Characters kept at either end of an elided observation.
@@ -64,7 +64,7 @@ class ContextPolicy:
             count: Counts the tokens of a dialogue.
 
         Raises:
-            ModelError: If the dialogue cannot be made to fit.
+            ContextWindowError: If the dialogue cannot be made to fit.
         """
         limit = self.max_tokens
         if limit is None or count(messages) <= limit:
@@ -80,7 +80,7 @@ class ContextPolicy:
                 kept = _join(opening, turns, dropped)
                 if count(kept) <= limit:
                     return kept
-        raise ModelError(
+        raise ContextWindowError(
             f"The dialogue has {count(messages)} tokens and cannot be cut to {limit} by the strategy {self.strategy!r}; "
             f"raise max_tokens, or lower max_turns or keep_turns."
         )

@@ -18,7 +18,16 @@ from typing import Any, Literal
 
 from palaestra.agents.core import Agent, AgentRecord
 from palaestra.agents.env_pool import EnvPool, EnvSlot, RemoteFailure
-from palaestra.errors import Boundary, BoundaryError, BudgetError, EnvironmentFault, MissingExtraError, ModelError, UsageError
+from palaestra.errors import (
+    Boundary,
+    BoundaryError,
+    BudgetError,
+    ContextWindowError,
+    EnvironmentFault,
+    MissingExtraError,
+    ModelError,
+    UsageError,
+)
 from palaestra.types import EpisodeError, Json, Message, Outcome, Step, StopReason, Trajectory, plain
 
 MAX_DETAIL_CHARS = 20_000
@@ -154,7 +163,14 @@ class _Episode:
                 digest = await slot.call(state_hash)
             self.phase = "act"
             started = clock()
-            action = _checked_action(await player.aact(self._observation, info))
+            try:
+                action = _checked_action(await player.aact(self._observation, info))
+            except ContextWindowError:
+                if not self._steps:  # not even the opening fits: that is a setting to mend, not a way to play
+                    raise
+                self._model_s += clock() - started
+                self._cut_short("max_tokens")
+                break
             ended = clock()
             self._model_s += ended - started
             self._unfinished = action
@@ -198,6 +214,12 @@ class _Episode:
         )
         self._outcome = Outcome(float(score), success, reason)
         return True
+
+    def _cut_short(self, reason: StopReason) -> None:
+        """End the episode after its last step, with the score it has."""
+        last = self._steps[-1]
+        self._steps[-1] = replace(last, truncated=True)
+        self._outcome = Outcome(float(last.info.get("score", self._return)), bool(last.info.get("success", False)), reason)
 
     def fail(self, error: Exception) -> None:
         """Record what ended the episode."""

@@ -14,7 +14,15 @@ from palaestra.agents.core import Agent
 from palaestra.agents.env_pool import EnvPool
 from palaestra.agents.reference import ExpertAgent, RandomAgent
 from palaestra.agents.rollout import EpisodePlan, RolloutEngine
-from palaestra.errors import BudgetError, ConfigError, MissingExtraError, ModelError, UnknownNameError, UsageError
+from palaestra.errors import (
+    BudgetError,
+    ConfigError,
+    ContextWindowError,
+    MissingExtraError,
+    ModelError,
+    UnknownNameError,
+    UsageError,
+)
 from palaestra.types import Message, Trajectory
 from tests.agents.countdown import ENV_ID, CountdownEnv, Steady, Wavering, make_countdown, plans
 
@@ -228,6 +236,26 @@ def test_a_fault_of_the_agent_keeps_the_steps_before_it(error: Exception) -> Non
         else:
             assert trajectory.outcome.success
     assert CountdownEnv.made <= 4  # the world was not to blame, and goes on
+
+
+def test_a_dialogue_that_outgrows_the_context_is_truncated_play_and_no_error() -> None:
+    played = RolloutEngine(4).collect(plans(9), Failing(ContextWindowError("40 tokens; the context holds 32")))
+    for i, trajectory in enumerate(played):
+        assert trajectory.outcome.error is None
+        if i % 3 == 2:
+            assert (trajectory.outcome.stop_reason, trajectory.outcome.success) == ("max_tokens", False)
+            assert trajectory.outcome.score == trajectory.return_
+            assert [(step.terminated, step.truncated) for step in trajectory.steps] == [(False, True)]
+
+
+def test_an_opening_that_does_not_fit_the_context_is_a_model_error() -> None:
+    class Narrow(Steady):
+        async def aact(self, observation: str, info: Any) -> Message:
+            raise ContextWindowError("40 tokens; the context holds 32")
+
+    [played] = RolloutEngine().collect(plans(1), Narrow())
+    assert played.outcome.error is not None
+    assert (played.outcome.error.boundary, played.outcome.error.type) == ("model", "ContextWindowError")
 
 
 @pytest.mark.parametrize("answer", [None, 3, Message("user", "down")])

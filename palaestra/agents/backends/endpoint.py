@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from palaestra.agents.backends.wire import MaxTokensField, excerpt, read_generation, request_body
 from palaestra.agents.core import Backend, Generation, Request
-from palaestra.errors import ConfigError, ModelError, UsageError, unknown_name
+from palaestra.errors import ConfigError, ContextWindowError, ModelError, UsageError, unknown_name
 from palaestra.types import Json
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -25,6 +25,8 @@ OPENAI_URL = "https://api.openai.com/v1"
 Client = Literal["auto", "openai", "aiohttp"]
 CLIENTS = ("auto", "openai", "aiohttp")
 
+# how OpenAI, vLLM, llama.cpp and others say that a prompt is too long
+_CONTEXT_WORDS = ("context_length", "context length", "context window", "context size")
 _RETRYABLE = frozenset({408, 409, 425, 429})  # beside every 5xx; 409 is a lock that timed out
 _SPENT = ("insufficient_quota", "billing_hard_limit_reached")  # sent with 429, but waiting does not help
 
@@ -113,6 +115,8 @@ class Endpoint:
     def fail(self, status: int, headers: Mapping[str, str], body: bytes) -> NoReturn:
         """Raise the error that an answer with an error status means."""
         text = _error_text(body)
+        if 400 <= status < 500 and any(word in text.lower() for word in _CONTEXT_WORDS):
+            raise ContextWindowError(f"{self.url} answered {status}: {text}", status=status)
         retryable = (status in _RETRYABLE or status >= 500) and not any(word in text for word in _SPENT)
         wait = retry_after_s(headers) if retryable else None
         raise ModelError(

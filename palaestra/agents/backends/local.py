@@ -24,7 +24,7 @@ from palaestra.agents.backends.kv_slots import CachedSequence, make_decoder
 from palaestra.agents.backends.token_sampling import RowSampling, draw_tokens, random_stream
 from palaestra.agents.core import Generation, Request, Tokens
 from palaestra.envs.tool_calls import parse_message
-from palaestra.errors import ModelError, UsageError
+from palaestra.errors import ContextWindowError, ModelError, UsageError
 from palaestra.types import Json, Message, Usage
 
 Stop = Literal["eos", "length", "stop_string"]
@@ -186,7 +186,8 @@ class LocalBackend:
         """Answer one request; see `palaestra.agents.core.Backend`.
 
         Raises:
-            ModelError: If the prompt leaves no room in the context, or the model gave NaN.
+            ContextWindowError: If the prompt leaves no room in the context.
+            ModelError: If the model gave NaN.
             UsageError: If the sampling options mean nothing here.
         """
         _check_sampling(request)
@@ -349,7 +350,7 @@ class LocalBackend:
             prompt = self.template.render(request.messages, request.tools)
         room = self.max_context - len(prompt)
         if room < 1:
-            raise ModelError(
+            raise ContextWindowError(
                 f"The prompt has {len(prompt)} tokens and the context of {self.name!r} holds {self.max_context}, answer "
                 "included. Shorten the dialogue (a context policy of the agent), or raise max_context."
             )

@@ -17,7 +17,7 @@ from palaestra.agents.context import ContextPolicy
 from palaestra.agents.core import Backend, Generation, Request, Sampling
 from palaestra.agents.llm import LLMAgent
 from palaestra.agents.segments import SegmentBuilder
-from palaestra.errors import ModelError, UsageError
+from palaestra.errors import ContextWindowError, ModelError, UsageError
 from palaestra.models.tiny_lm import build_tiny_lm
 from palaestra.types import Message, ToolCall
 
@@ -459,7 +459,7 @@ def test_prompt_that_leaves_no_room_is_a_model_error_and_the_answer_stops_at_the
     assert generation.tokens is not None
     assert len(generation.tokens.prompt_ids) + len(generation.tokens.completion_ids) == 40
     assert generation.finish_reason == "length"
-    with pytest.raises(ModelError, match=r"The prompt has \d+ tokens and the context of 'local' holds 40.*context policy"):
+    with pytest.raises(ContextWindowError, match=r"The prompt has \d+ tokens.*'local' holds 40.*context policy"):
         ask(backend, "oak log " * 40)
 
 
