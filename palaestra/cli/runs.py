@@ -10,10 +10,17 @@ import typer
 from palaestra.cli.options import DEFAULT_RUNS, AsJson, RunsFolder
 from palaestra.types import Json
 
-app = typer.Typer(no_args_is_help=True, help="List, show and delete stored runs.")
+app = typer.Typer(help="List, show and delete stored runs; on its own it lists them.")
 
 RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="Name of a run, from: palaestra runs list.", show_default=False)]
 _MOST_EPISODES = 20
+
+
+@app.callback(invoke_without_command=True)
+def runs_of_folder(context: typer.Context, runs: RunsFolder = DEFAULT_RUNS, as_json: AsJson = False) -> None:
+    """List, show and delete stored runs; on its own it lists them."""
+    if context.invoked_subcommand is None:
+        list_runs(runs, as_json)
 
 
 @app.command("list")

@@ -19,6 +19,7 @@ def runs(tmp_path):
 def test_runs_are_listed_and_shown(palaestra_run, runs):
     assert "eval-1" in palaestra_run("runs", "list", "--runs", runs).out
     (listed,) = json.loads(palaestra_run("runs", "list", "--runs", runs, "--json").out)
+    assert json.loads(palaestra_run("runs", "--runs", runs, "--json").out) == [listed]
     assert (listed["run_id"], listed["num_episodes"], listed["num_success"]) == ("eval-1", 12, 9)
     shown = json.loads(palaestra_run("runs", "show", "eval-1", "--runs", runs, "--json").out)
     assert set(shown["results"]) == {"cloned", "expert"}
