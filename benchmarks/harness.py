@@ -19,8 +19,8 @@ import gymnasium
 
 from benchmarks.rows import Row
 from palaestra.agents.backends.scripted import ScriptedBackend
-from palaestra.agents.episode import EpisodePlan
 from palaestra.agents.llm import LLMAgent
+from palaestra.agents.plans import EpisodePlan
 from palaestra.agents.rollout import RolloutEngine
 from palaestra.agents.store import RunStore
 from palaestra.envs.core import TextEnv, Turn

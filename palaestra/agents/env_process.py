@@ -13,18 +13,16 @@ import signal
 import traceback
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium
 import numpy as np
 
-from palaestra.agents.env_pool import Env, MakeEnv, RemoteFailure, ThreadSlot
+from palaestra.agents.env_slots import Env, MakeEnv, RemoteFailure, ThreadSlot
+from palaestra.agents.plans import EpisodePlan
 from palaestra.errors import BoundaryError, EnvironmentFault, UsageError
 from palaestra.spaces import ActionSpace, TextSpace
 from palaestra.types import Message
-
-if TYPE_CHECKING:
-    from palaestra.agents.episode import EpisodePlan
 
 # starting afresh is slower than forking, but a fork would copy threads' locks and the event loop's open connections
 _PROCESSES = multiprocessing.get_context("spawn")

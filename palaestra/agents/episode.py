@@ -13,11 +13,13 @@ import math
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 from palaestra.agents.core import Agent, AgentRecord
-from palaestra.agents.env_pool import EnvPool, EnvSlot, RemoteFailure
+from palaestra.agents.env_pool import EnvPool
+from palaestra.agents.env_slots import EnvSlot, RemoteFailure
+from palaestra.agents.plans import EpisodePlan
 from palaestra.errors import (
     Boundary,
     BoundaryError,
@@ -42,37 +44,6 @@ _BOUNDARIES: dict[_Phase, Boundary] = {
     "done": "model",
 }
 _SETTING_UP: tuple[_Phase, ...] = ("make", "reset", "prepare")
-
-
-@dataclass(frozen=True, slots=True)
-class EpisodePlan:
-    """One episode that is to be played.
-
-    Attributes:
-        episode_id: Unique within the run, and the same whenever this episode is planned again.
-        env_id: Registered id of the environment.
-        env_kwargs: Arguments of `gymnasium.make`; plain JSON data.
-        task_key: Task to play; None lets the environment draw one of its default split.
-        seed: Seed given to `reset`; None goes on with the environment's own stream.
-        sample: Index of this episode within its group.
-        group_id: Episodes of one task and seed that are compared with each other; empty if alone.
-        max_turns: Horizon of this episode, in messages of the agent; None leaves it to the environment. Fixed from the
-            moment the plan is made (specs/algorithms, section 6).
-    """
-
-    episode_id: str
-    env_id: str
-    env_kwargs: Mapping[str, Json] = field(default_factory=dict)
-    task_key: str | None = None
-    seed: int | None = None
-    sample: int = 0
-    group_id: str = ""
-    max_turns: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse a horizon that allows no turn."""
-        if self.max_turns is not None and self.max_turns < 1:
-            raise UsageError(f"max_turns of episode {self.episode_id!r} is {self.max_turns}; expected at least 1, or None.")
 
 
 async def play_episode(
@@ -297,4 +268,4 @@ def _kept(info: Mapping[str, Any]) -> dict[str, Json]:
     return kept
 
 
-__all__ = ["EpisodePlan", "play_episode"]
+__all__ = ["play_episode"]

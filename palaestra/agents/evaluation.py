@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from palaestra.agents.core import Agent
-from palaestra.agents.env_pool import MakeEnv, make_planned_env
-from palaestra.agents.episode import EpisodePlan
+from palaestra.agents.env_pool import make_planned_env
+from palaestra.agents.env_slots import MakeEnv
+from palaestra.agents.plans import EpisodePlan
 from palaestra.agents.rollout import RolloutEngine, run_blocking
 from palaestra.agents.run_records import EpisodeSummary, RunStatus
 from palaestra.agents.store import RunStore

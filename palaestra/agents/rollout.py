@@ -13,8 +13,10 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Any
 
 from palaestra.agents.core import Agent
-from palaestra.agents.env_pool import EnvPool, MakeEnv, WorkerKind
-from palaestra.agents.episode import EpisodePlan, play_episode
+from palaestra.agents.env_pool import EnvPool, WorkerKind
+from palaestra.agents.env_slots import MakeEnv
+from palaestra.agents.episode import play_episode
+from palaestra.agents.plans import EpisodePlan
 from palaestra.errors import BudgetError, ConfigError, UsageError
 from palaestra.types import Trajectory
 

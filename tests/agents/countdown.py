@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium
 
 from palaestra.agents.core import Agent, AgentRecord
-from palaestra.agents.episode import EpisodePlan
+from palaestra.agents.plans import EpisodePlan
 from palaestra.envs.core import TextEnv, Turn
 from palaestra.envs.tasks import GeneratedTasks, Task
 from palaestra.errors import ScoringError, ToolError

@@ -7,23 +7,19 @@ functions below it turn statuses, headers and bodies into `ModelError`s that say
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal, NoReturn
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 from palaestra.agents.backends.wire import MaxTokensField, excerpt, read_generation, request_body
-from palaestra.agents.core import Backend, Generation, Request
-from palaestra.errors import ConfigError, ContextWindowError, ModelError, UsageError, unknown_name
+from palaestra.agents.core import Generation, Request
+from palaestra.errors import ConfigError, ContextWindowError, ModelError, UsageError
 from palaestra.types import Json
 
 OPENAI_URL = "https://api.openai.com/v1"
-
-Client = Literal["auto", "openai", "aiohttp"]
-CLIENTS = ("auto", "openai", "aiohttp")
 
 # how OpenAI, vLLM, llama.cpp and others say that a prompt is too long
 _CONTEXT_WORDS = ("context_length", "context length", "context window", "context size")
@@ -166,72 +162,6 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     except (ValueError, TypeError, IndexError):
         return None
     return max(0.0, moment.timestamp() - time.time())
-
-
-def from_name(
-    model: str, *, client: Client = "auto", base_url: str | None = None, api_key: str | None = None, **options: Any
-) -> Backend:
-    """Make the backend for `openai:NAME`.
-
-    Args:
-        model: The NAME.
-        client: The official SDK unless "aiohttp" is asked for.
-        base_url: Another server; the environment variable OPENAI_BASE_URL, then OpenAI's own by default.
-        api_key: The environment variable OPENAI_API_KEY by default; needed for OpenAI's own server.
-        **options: Further fields of `Endpoint`.
-    """
-    if not model:
-        raise UsageError("The model string 'openai:' names no model. Expected openai:NAME, as in openai:gpt-5-mini.")
-    url = check_url(base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL)
-    key = api_key or os.environ.get("OPENAI_API_KEY") or None
-    endpoint = _endpoint(options, name=f"openai:{model}", model=model, base_url=url, api_key=key)
-    if key is None and endpoint.is_openai:
-        raise UsageError(f"No API key for 'openai:{model}'. Set the environment variable OPENAI_API_KEY, or give api_key=.")
-    return make_client(endpoint, "openai" if client == "auto" else client)
-
-
-def from_url(
-    url: str, *, client: Client = "auto", base_url: str | None = None, api_key: str | None = None, **options: Any
-) -> Backend:
-    """Make the backend for `http://HOST:PORT/v1#NAME`.
-
-    Args:
-        url: The whole model string.
-        client: The aiohttp client unless "openai" is asked for.
-        base_url: Not taken: the string holds it.
-        api_key: The environment variable PALAESTRA_API_KEY by default; OPENAI_API_KEY is not sent to other servers unasked.
-        **options: Further fields of `Endpoint`.
-    """
-    if base_url is not None:
-        raise UsageError(f"base_url is {base_url!r}, but the model {url!r} holds a URL already; give one of them.")
-    address, _, model = url.partition("#")
-    if not model:
-        raise UsageError(f"The model {url!r} names a server but no model. Add its name after '#': {address.rstrip('/')}#NAME")
-    key = api_key or os.environ.get("PALAESTRA_API_KEY") or None
-    endpoint = _endpoint(options, name=url, model=model, base_url=check_url(address), api_key=key)
-    return make_client(endpoint, "aiohttp" if client == "auto" else client)
-
-
-def make_client(endpoint: Endpoint, client: str) -> Backend:
-    """Make the named client for an endpoint."""
-    if client == "openai":
-        from palaestra.agents.backends.openai_sdk import OpenAIBackend
-
-        return OpenAIBackend(endpoint)
-    if client == "aiohttp":
-        from palaestra.agents.backends.fast_http import FastHTTPBackend
-
-        return FastHTTPBackend(endpoint)
-    raise ConfigError(f"client is {client!r}; expected one of {', '.join(CLIENTS)}.")
-
-
-def _endpoint(options: Mapping[str, Any], **own: Any) -> Endpoint:
-    """Build an endpoint, naming the options that it has not."""
-    known = ["client", "base_url", "api_key", *(f.name for f in fields(Endpoint) if f.name not in own)]
-    for name in options:
-        if name not in known:
-            raise ConfigError(str(unknown_name("option of an HTTP backend", name, known)))
-    return Endpoint(**own, **options)
 
 
 def check_url(url: str) -> str:

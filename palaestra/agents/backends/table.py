@@ -26,9 +26,9 @@ from palaestra.agents.core import Backend
 from palaestra.errors import ConfigError, PalaestraError, UsageError, unknown_name
 
 BACKENDS: dict[str, str] = {
-    "openai": "palaestra.agents.backends.endpoint:from_name",
-    "http": "palaestra.agents.backends.endpoint:from_url",
-    "https": "palaestra.agents.backends.endpoint:from_url",
+    "openai": "palaestra.agents.backends.clients:from_name",
+    "http": "palaestra.agents.backends.clients:from_url",
+    "https": "palaestra.agents.backends.clients:from_url",
     "hf": "palaestra.agents.backends.local:LocalBackend.from_path",
     "scripted": "palaestra.agents.backends.scripted:ScriptedBackend.from_file",
 }
