@@ -15,7 +15,7 @@ from palaestra.agents.context import ContextPolicy, estimate_tokens
 from palaestra.agents.core import Agent, AgentRecord, Backend, Request, Sampling
 from palaestra.agents.formats import Format, choose, make_format
 from palaestra.agents.segments import SegmentBuilder
-from palaestra.errors import EpisodeStateError
+from palaestra.errors import ConfigError, EpisodeStateError
 from palaestra.types import Json, Message, Usage
 
 
@@ -28,7 +28,8 @@ class LLMAgent(Agent):
         sampling: How the model writes. A seed is mixed with episode and turn, so that no two requests share one.
         context: What to do when the dialogue outgrows the window.
         system_prompt: Put before the environment's instructions.
-        instructions_as: "system" message, or "user" for models that know no system role.
+        instructions_as: "system" message, "user" for models that know no system role, or "none" for a policy that has
+            learned the environment's instructions and is not shown them.
         name: Shown in reports; the backend's name by default.
     """
 
@@ -40,7 +41,7 @@ class LLMAgent(Agent):
         sampling: Sampling | None = None,
         context: ContextPolicy | None = None,
         system_prompt: str = "",
-        instructions_as: Literal["system", "user"] = "system",
+        instructions_as: Literal["system", "user", "none"] = "system",
         name: str = "",
     ) -> None:
         """Keep the parts; nothing is asked yet."""
@@ -49,6 +50,8 @@ class LLMAgent(Agent):
         self.sampling = sampling or Sampling()
         self.context = context or ContextPolicy()
         self.system_prompt = system_prompt
+        if instructions_as not in ("system", "user", "none"):
+            raise ConfigError(f"instructions_as is {instructions_as!r}; expected 'system', 'user' or 'none'.")
         self.instructions_as = instructions_as
         self.name = name or backend.name
         self._history: list[Message] | None = None
@@ -75,9 +78,10 @@ class LLMAgent(Agent):
         self._begin_episode(session)
         self._tools = tuple(info.get("tools") or ())
         self._active = choose(self.format, self._tools)
-        parts = (self.system_prompt, info.get("instructions") or "", self._active.describe(self._tools))
+        instructions = "" if self.instructions_as == "none" else info.get("instructions") or ""
+        parts = (self.system_prompt, instructions, self._active.describe(self._tools))
         self._opening = "\n\n".join(part.strip() for part in parts if part.strip())
-        system = self._opening and self.instructions_as == "system"
+        system = self._opening and self.instructions_as != "user"
         self._history = [Message("system", self._opening)] if system else []
 
     async def aact(self, observation: str, info: Mapping[str, Any]) -> Message:

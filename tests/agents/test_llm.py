@@ -3,7 +3,7 @@ import pytest
 from palaestra.agents.context import ContextPolicy
 from palaestra.agents.core import Generation, Sampling, Tokens
 from palaestra.agents.llm import LLMAgent
-from palaestra.errors import EpisodeStateError
+from palaestra.errors import ConfigError, EpisodeStateError
 from palaestra.types import Message, ToolCall, ToolResult, Usage
 
 TOOLS = ({"type": "function", "function": {"name": "look", "description": "Look.", "parameters": {"type": "object"}}},)
@@ -52,6 +52,16 @@ async def test_instructions_may_go_into_the_first_user_message():
     assert [m.role for m in backend.requests[1].messages] == ["user", "assistant", "user"]
     assert backend.requests[0].messages[0].content == "Rules.\n\nstart"
     assert backend.requests[1].messages[-1].content == "on"
+
+
+async def test_instructions_may_be_left_out():
+    backend = Parrot(Message("assistant", "go"))
+    agent = LLMAgent(backend, format="text", instructions_as="none")
+    agent.reset({"instructions": "Rules."})
+    await agent.aact("start", {})
+    assert [m.content for m in backend.requests[0].messages] == ["start"]
+    with pytest.raises(ConfigError, match="expected 'system', 'user' or 'none'"):
+        LLMAgent(backend, instructions_as="nowhere")
 
 
 async def test_native_tools_travel_as_schemas_and_results_as_tool_messages():

@@ -61,6 +61,8 @@ class ChatTemplate:
                 f"The tokenizer {name!r} has no chat template. Set tokenizer.chat_template, or use an instruction-tuned model."
             )
         self.tokenizer = tokenizer
+        # the backend refuses prompts that are too long itself; the tokenizer's own warning would only alarm people
+        getattr(tokenizer, "deprecation_warnings", {})["sequence-length-is-longer-than-the-specified-maximum"] = True
         self.append_only = append_only
         added: Mapping[int, Any] = getattr(tokenizer, "added_tokens_decoder", {})
         special = {str(token) for token in added.values() if getattr(token, "special", False)}
