@@ -12,16 +12,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
 
 from palaestra.agents.backends.chat_template import ChatTemplate
-from palaestra.agents.core import Generation, Request, Tokens
+from palaestra.agents.core import Agent, Generation, Request, Tokens
 from palaestra.agents.formats import AutoFormat, CodeFormat, Format, JsonFormat, ReActFormat, ToolFormat, choose
 from palaestra.agents.llm import LLMAgent
-from palaestra.agents.reference import ExpertAgent
+from palaestra.agents.reference import ExpertAgent, RandomAgent
 from palaestra.agents.rollout import EpisodePlan, RolloutEngine
+from palaestra.algorithms.seeds import stable_seed
 from palaestra.envs.action_formats import format_code_call, format_json_call, format_react
 from palaestra.envs.tool_calls import format_message
 from palaestra.errors import MissingDataError, UsageError
@@ -174,30 +179,75 @@ def written(action: Message, form: Format, tools: Sequence[Mapping[str, Json]] =
     return format_message(action) if action.tool_calls else action.content
 
 
+class SlippingExpert(Agent):
+    """An expert that now and then plays a random well-formed action instead, and goes on from where that led.
+
+    Episodes of a flawless expert never show what to do after a mistake, so a policy cloned from them is lost after its
+    first one. The random actions are noted and never imitated; what is imitated is the way back.
+
+    Args:
+        rate: Share of random actions, from 0 to below 1.
+        seed: Seed of the slips.
+
+    Source: Laskey et al. 2017, DART (arXiv:1703.09327): noise injection into the demonstrator.
+    """
+
+    name = "expert"
+
+    def __init__(self, rate: float, seed: int = 0) -> None:
+        """Begin without slips."""
+        self.rate = rate
+        self.seed = seed
+        self.slips: dict[str, set[int]] = {}  # by episode; shared by all forks
+        self._random = RandomAgent(seed)
+        self._rng = np.random.default_rng(seed)
+        self._env: gymnasium.Env[Any, Any] | None = None
+        self._session = ""
+        self._turn = 0
+
+    def reset(self, info: Mapping[str, Any], *, env: gymnasium.Env[Any, Any] | None = None, session: str = "") -> None:
+        """Begin an episode."""
+        self._random = RandomAgent(self.seed)
+        self._random.reset(info, env=env, session=session)
+        self._rng = np.random.default_rng(stable_seed(self.seed, f"slips/{session}"))
+        self._env, self._session, self._turn = env, session, 0
+
+    async def aact(self, observation: str, info: Mapping[str, Any]) -> Message:
+        """Play the expert's next action from the present state, or slip."""
+        turn = self._turn
+        self._turn += 1
+        if self._rng.random() < self.rate:
+            self.slips.setdefault(self._session, set()).add(turn)
+            return await self._random.aact(observation, info)
+        expert = ExpertAgent()  # asked anew: its plan may have been upset
+        expert.reset(info, env=self._env, session=self._session)
+        return await expert.aact(observation, info)
+
+
 def expert_episodes(
-    plans: Sequence[EpisodePlan],
-    *,
-    engine: RolloutEngine | None = None,
-    on_finish: Callable[[Trajectory], object] | None = None,
+    plans: Sequence[EpisodePlan], *, engine: RolloutEngine | None = None, slip_rate: float = 0.0, seed: int = 0
 ) -> list[Trajectory]:
     """Let the environment's own expert play, and keep the episodes it solved.
 
     Args:
         plans: What to play.
         engine: How to play.
-        on_finish: Called after every episode.
+        slip_rate: Share of turns in which a random action is played, which imitation leaves out.
+        seed: Seed of the slips.
 
     Raises:
         UsageError: If the expert solved none of them.
     """
-    played = (engine or RolloutEngine()).collect(plans, ExpertAgent(), on_finish=on_finish)
+    agent = SlippingExpert(slip_rate, seed) if slip_rate > 0 else ExpertAgent()
+    played = (engine or RolloutEngine()).collect(plans, agent)
     solved = [trajectory for trajectory in played if trajectory.outcome.success]
     if not solved:
         reasons = sorted({t.outcome.error.message if t.outcome.error else t.outcome.stop_reason for t in played})
         raise UsageError(
             f"The expert solved none of {len(played)} episodes ({'; '.join(reasons)[:300]}); there is nothing to clone."
         )
-    return solved
+    slips = agent.slips if isinstance(agent, SlippingExpert) else {}
+    return [_mark_untrained(trajectory, slips.get(trajectory.episode_id, set())) for trajectory in solved]
 
 
 def read_agent_traj(path: str | Path, *, env_id: str = "") -> list[Trajectory]:
@@ -226,6 +276,17 @@ def read_agent_traj(path: str | Path, *, env_id: str = "") -> list[Trajectory]:
             f"{str(file)!r} is no AgentTraj file ({type(error).__name__}: {error}); expected a JSON array of "
             f"{{item_id, conversations: [{{from, loss, value}}]}}."
         ) from None
+
+
+def _mark_untrained(trajectory: Trajectory, turns: set[int]) -> Trajectory:
+    """Note which turns are not to be imitated."""
+    if not turns:
+        return trajectory
+    steps = tuple(
+        replace(step, info={**step.info, "trained": False}) if index in turns else step
+        for index, step in enumerate(trajectory.steps)
+    )
+    return replace(trajectory, steps=steps)
 
 
 def _from_agent_traj(row: Mapping[str, Json], index: int, env_id: str) -> Trajectory:

@@ -27,8 +27,9 @@ from palaestra.algorithms.batch import Batch, collate, microbatches
 from palaestra.algorithms.guards import CollapseWatch, TrainingStopped
 from palaestra.algorithms.losses import Aggregation, clipped_policy_loss, kl_estimate, log_ratio, token_weights
 from palaestra.algorithms.metrics import episode_metrics
-from palaestra.algorithms.phase import Phase, stable_seed
+from palaestra.algorithms.phase import Phase
 from palaestra.algorithms.policy import Policy
+from palaestra.algorithms.seeds import stable_seed
 from palaestra.algorithms.table import Algorithm
 from palaestra.algorithms.updates import Optimiser, OptimiserTable
 from palaestra.errors import ConfigError

@@ -6,11 +6,10 @@ to save. Plans are a pure function of seed and step, so a resumed run plays exac
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import gymnasium
 import numpy as np
@@ -22,6 +21,7 @@ from palaestra.agents.store import RunStore
 from palaestra.algorithms.checkpoint import Checkpoint, Checkpoints
 from palaestra.algorithms.metrics import MetricsLog
 from palaestra.algorithms.recipe import AgentTable, Recipe
+from palaestra.algorithms.seeds import stable_seed
 from palaestra.envs.tasks import TaskSet
 from palaestra.errors import ConfigError, UsageError, unknown_name
 from palaestra.types import Trajectory
@@ -220,14 +220,6 @@ class Phase:
         return found.step, state
 
 
-class UninstructedAgent(LLMAgent):
-    """A language-model agent that is not shown the environment's instructions, having learned them."""
-
-    def reset(self, info: Mapping[str, Any], *, env: gymnasium.Env[Any, Any] | None = None, session: str = "") -> None:
-        """Open a dialogue without instructions."""
-        super().reset({**info, "instructions": ""}, env=env, session=session)
-
-
 def _make_env(env_id: str, env_kwargs: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:
     """Make an environment; what the user got wrong is one clear error."""
     try:
@@ -253,15 +245,9 @@ def policy_agent(policy: Policy, recipe: Recipe, *, seed: int | None = None, nam
 
 def make_agent(backend: Any, table: AgentTable, *, seed: int, name: str) -> LLMAgent:
     """Return a language-model agent with the settings of the table `[agent]`."""
-    kind = LLMAgent if table.instructions else UninstructedAgent
     sampling = Sampling(temperature=table.temperature, max_tokens=table.max_tokens_per_turn, seed=seed)
-    return kind(backend, format=table.format, sampling=sampling, name=name)
+    shown: Literal["system", "none"] = "system" if table.instructions else "none"
+    return LLMAgent(backend, format=table.format, sampling=sampling, instructions_as=shown, name=name)
 
 
-def stable_seed(seed: int, name: str) -> int:
-    """Return a 31-bit seed that depends on a number and a name, the same in every process."""
-    digest = hashlib.blake2b(f"{seed}|{name}".encode(), digest_size=4).digest()
-    return int.from_bytes(digest, "big") & 0x7FFFFFFF
-
-
-__all__ = ["Phase", "Progress", "ProgressEvent", "TaskFeed", "UninstructedAgent", "make_agent", "policy_agent", "stable_seed"]
+__all__ = ["Phase", "Progress", "ProgressEvent", "TaskFeed", "make_agent", "policy_agent"]

@@ -60,6 +60,8 @@ class ModelTable(Table):
     """Layers of the tiny model."""
     num_heads: int = Field(default=4, ge=1)
     """Attention heads of the tiny model."""
+    intermediate_size: int | None = Field(default=None, ge=1)
+    """Width of its feed-forward layers; twice `hidden_size` if left out."""
     vocab_size: int = Field(default=1024, ge=272)
     """Largest vocabulary of the tiny model's tokenizer."""
     max_positions: int = Field(default=2048, ge=64)

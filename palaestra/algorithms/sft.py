@@ -20,8 +20,9 @@ from torch import Tensor
 from palaestra.algorithms.batch import Batch, collate, microbatches
 from palaestra.algorithms.demonstrations import expert_episodes, read_agent_traj, tokenize
 from palaestra.algorithms.losses import Aggregation, token_weights
-from palaestra.algorithms.phase import Phase, policy_agent, stable_seed
+from palaestra.algorithms.phase import Phase, policy_agent
 from palaestra.algorithms.policy import Policy
+from palaestra.algorithms.seeds import stable_seed
 from palaestra.algorithms.table import Algorithm
 from palaestra.algorithms.updates import Decay, Optimiser, OptimiserTable
 from palaestra.errors import ConfigError, UsageError
@@ -36,6 +37,8 @@ class SFTConfig(OptimiserTable):
     AgentTraj file."""
     episodes: int = Field(default=256, ge=1)
     """Most episodes to clone."""
+    slip_rate: float = Field(default=0.0, ge=0, lt=1)
+    """Share of turns in which the expert plays a random action instead; these are not imitated, the recovery is."""
     epochs: int = Field(default=4, ge=1)
     """Passes over them."""
     batch_size: int = Field(default=32, ge=1)
@@ -176,7 +179,7 @@ def _source(phase: Phase, config: SFTConfig) -> list[Trajectory]:
     """Return recorded episodes from where the recipe says."""
     if config.source == "expert":
         plans = phase.feed.plans(phase.name, 1, num_tasks=config.episodes)
-        return expert_episodes(plans, engine=phase.engine)
+        return expert_episodes(plans, engine=phase.engine, slip_rate=config.slip_rate, seed=phase.recipe.seed)
     if config.source.startswith("run:"):
         run_id = config.source.removeprefix("run:")
         if phase.store is None:

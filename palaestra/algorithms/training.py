@@ -24,9 +24,10 @@ from palaestra.agents.store import RunStore
 from palaestra.algorithms.checkpoint import Checkpoints
 from palaestra.algorithms.demonstrations import expert_episodes
 from palaestra.algorithms.metrics import MetricsLog, episode_metrics
-from palaestra.algorithms.phase import Phase, Progress, ProgressEvent, TaskFeed, policy_agent, stable_seed
+from palaestra.algorithms.phase import Phase, Progress, ProgressEvent, TaskFeed, policy_agent
 from palaestra.algorithms.policy import Policy
 from palaestra.algorithms.recipe import Recipe, load_recipe
+from palaestra.algorithms.seeds import stable_seed
 from palaestra.algorithms.table import get_algorithm
 from palaestra.envs.tool_calls import format_message
 from palaestra.errors import ConfigError, PalaestraError
@@ -137,6 +138,7 @@ def build_policy(recipe: Recipe, feed: TaskFeed, engine: RolloutEngine) -> Polic
         hidden_size=table.hidden_size,
         num_layers=table.num_layers,
         num_heads=table.num_heads,
+        intermediate_size=table.intermediate_size,
         vocab_size=table.vocab_size,
         max_positions=table.max_positions,
         seed=recipe.seed,

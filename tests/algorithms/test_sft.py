@@ -144,3 +144,27 @@ def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
         read_agent_traj(file)
     with pytest.raises(MissingDataError, match="There is no file"):
         read_agent_traj(tmp_path / "absent.json")
+
+
+def test_slips_are_played_but_never_imitated_and_the_expert_recovers() -> None:
+    policy = toy_policy()
+    recipe = toy_recipe()
+    env = {"recipes": "procedural", "name_words": 1, "num_names": 40, "depth": [1, 1], "distractors": 2}
+    feed = TaskFeed("palaestra/TextCraft-v0", env, split="train", seed=0)
+    plans = feed.plans("sft", 1, num_tasks=12)
+    played = expert_episodes(plans, slip_rate=0.4, seed=1)
+    slips = {(t.episode_id, i) for t in played for i, s in enumerate(t.steps) if s.info.get("trained") is False}
+    turns = sum(len(t.steps) for t in played)
+    assert all(t.outcome.success for t in played)
+    assert 0.2 * turns < len(slips) < 0.6 * turns
+    found, _ = tokenize(played, policy_agent(policy, recipe), policy.template, max_context=10**6)
+    for episode in found:
+        for segment in episode.segments:
+            for span in segment.turns:
+                assert (span.end == span.start) == ((episode.episode_id, span.turn) in slips)
+    again = expert_episodes(plans, slip_rate=0.4, seed=1)
+    assert [t.steps for t in again] == [t.steps for t in played]
+
+
+def test_an_expert_without_slips_is_imitated_whole() -> None:
+    assert all(all(s.info.get("trained") is not False for s in t.steps) for t in demonstrations(toy_policy()))
