@@ -305,10 +305,9 @@ def run(phase: Phase, config: GRPOConfig) -> None:
             "total_sampled_tokens": float(counts["sampled_tokens"]),
             "total_skipped_updates": float(learner.optimiser.guard.total),
         }
-        collapsed = (
-            watch.observe(step, spread=metrics["within_group_std"], entropy=metrics["entropy"])
-            if "entropy" in metrics
-            else False
+        # the sampled entropy is there even when a collapsed policy leaves nothing to learn from
+        collapsed = watch.observe(
+            step, spread=metrics["within_group_std"], entropy=metrics["entropy_sampled"], return_=metrics["return_mean"]
         )
         metrics["collapsed"] = float(collapsed)
         if phase.evaluate is not None and phase.is_evaluation_due(step):
@@ -325,7 +324,7 @@ ALGORITHM = Algorithm("grpo", GRPOConfig, run, arm="trained")
 
 def _answer_collapse(phase: Phase, learner: Learner, config: GRPOConfig, counts: dict[str, int], step: int) -> None:
     """Warn, stop, or go back to the last checkpoint once with half the rate and twice the KL weight."""
-    message = f"Step {step}: the spread of returns within groups and the entropy are below a quarter of what they were"
+    message = f"Step {step}: the spread of returns and the entropy (or the return) are below a quarter of what they were"
     if config.on_collapse == "stop":
         raise TrainingStopped(f"{message}. Resume with a lower grpo.lr or a higher grpo.entropy_coefficient.")
     found = phase.checkpoints.latest() if config.on_collapse == "rollback" and not counts["rollbacks"] else None
@@ -357,7 +356,9 @@ def _batch_metrics(batch: Batch, groups: GroupStatistics) -> dict[str, float]:
     """Measure what the batch offers."""
     judged = max(1, groups.num_groups - groups.num_single)
     lengths = batch.lengths
+    sampled = batch.rollout_log_prob[batch.action_mask]
     return {
+        "entropy_sampled": -float(sampled.mean()) if sampled.numel() else 0.0,
         "within_group_std": groups.within_std,
         "groups_equal": groups.num_equal / judged,
         "groups_dropped": float(groups.num_dropped),

@@ -60,8 +60,9 @@ class FiniteGuard:
 class CollapseWatch:
     """Notices when a policy collapses: the spread within groups goes first, then the entropy.
 
-    It fires when, over the last steps, the mean spread is below a quarter of its running maximum AND the mean entropy is
-    below a quarter of what it was at `baseline_step`.
+    It fires when, over the last steps, the mean spread is below a quarter of its running maximum AND either the mean
+    entropy is below a quarter of what it was at `baseline_step`, or the mean return is below a quarter of its own running
+    maximum. The second sign is ours: a policy that a far too large step turned into noise has *more* entropy than before.
 
     Args:
         share: The quarter.
@@ -77,32 +78,44 @@ class CollapseWatch:
         self.baseline_step = baseline_step
         self.max_spread = 0.0
         self.baseline_entropy: float | None = None
+        self.max_return = 0.0
+        self._return: deque[float] = deque(maxlen=window)
         self._spread: deque[float] = deque(maxlen=window)
         self._entropy: deque[float] = deque(maxlen=window)
 
-    def observe(self, step: int, *, spread: float, entropy: float) -> bool:
+    def observe(self, step: int, *, spread: float, entropy: float, return_: float | None = None) -> bool:
         """Take in one step and return whether the policy has collapsed.
 
         Args:
             step: Training step, from 1.
             spread: Mean standard deviation of returns within groups.
             entropy: Mean entropy per action token, nats.
+            return_: Mean return; None leaves the second sign out.
         """
         self._spread.append(spread)
         self._entropy.append(entropy)
         mean_spread = sum(self._spread) / len(self._spread)
         self.max_spread = max(self.max_spread, mean_spread)
+        has_fallen = False
+        if return_ is not None:
+            self._return.append(return_)
+            mean_return = sum(self._return) / len(self._return)
+            self.max_return = max(self.max_return, mean_return)
+            has_fallen = mean_return < self.share * self.max_return
         if self.baseline_entropy is None:
             if step >= self.baseline_step:
                 self.baseline_entropy = entropy
             return False
         mean_entropy = sum(self._entropy) / len(self._entropy)
-        return mean_spread < self.share * self.max_spread and mean_entropy < self.share * self.baseline_entropy
+        is_certain = mean_entropy < self.share * self.baseline_entropy
+        return mean_spread < self.share * self.max_spread and (is_certain or has_fallen)
 
     def state(self) -> dict[str, Json]:
         """Return the record."""
         return {
             "max_spread": self.max_spread,
+            "max_return": self.max_return,
+            "return": list(self._return),
             "baseline_entropy": self.baseline_entropy,
             "spread": list(self._spread),
             "entropy": list(self._entropy),
@@ -111,6 +124,8 @@ class CollapseWatch:
     def load(self, state: Mapping[str, Json]) -> None:
         """Continue from `state()`."""
         self.max_spread = float(state["max_spread"])
+        self.max_return = float(state["max_return"])
+        self._return.extend(state["return"])
         self.baseline_entropy = state["baseline_entropy"]
         self._spread.extend(state["spread"])
         self._entropy.extend(state["entropy"])

@@ -80,6 +80,14 @@ def test_collapse_needs_both_signs() -> None:
     assert watch.observe(5, spread=0.05, entropy=0.1)
 
 
+def test_a_policy_turned_into_noise_is_a_collapse_too() -> None:
+    watch = CollapseWatch(baseline_step=1, window=1)
+    assert not watch.observe(1, spread=0.4, entropy=1.0, return_=0.5)
+    assert not watch.observe(2, spread=0.4, entropy=5.0, return_=0.0)  # still telling better from worse
+    assert not watch.observe(3, spread=0.0, entropy=5.0, return_=0.5)  # certain and right
+    assert watch.observe(4, spread=0.0, entropy=5.0, return_=0.05)
+
+
 def test_one_unlucky_batch_is_no_alarm() -> None:
     watch = CollapseWatch(baseline_step=1)
     for step in range(1, 6):

@@ -1,0 +1,1 @@
+"""Learning experiments: recipes over several seeds."""
