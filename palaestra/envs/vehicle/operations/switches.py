@@ -1,0 +1,82 @@
+"""Operations that set one thing: a flag, or one of several words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from palaestra.envs.vehicle.guards import guard_of
+from palaestra.envs.vehicle.operations import Run, operation
+from palaestra.envs.vehicle.paths import full_path, place_paths, property_at
+from palaestra.envs.vehicle.results import Refusal
+from palaestra.envs.vehicle.tables import CarTables, Function
+from palaestra.envs.vehicle.targets import Targets
+
+if TYPE_CHECKING:
+    from palaestra.envs.vehicle.world import VehicleWorld
+
+
+@operation("flag")
+def flag(function: Function, tables: CarTables) -> Run:
+    """Set one boolean, of every place named.
+
+    Row: `sets` (the property), `needs` (see `guards`), `also` (words that follow the flag: property -> value when false, when true),
+    `coerce` (`paper` only, quirk Q24; what becomes of a value that is no boolean: "keep" stores it, "bool" takes its truth value,
+    "refuse" refuses).
+    """
+    name = next(param.name for param in function.params if param.name != "position")
+    coerce = function.arguments.get("coerce", "refuse")
+    targets = Targets.of(function, tables.modules[function.module].settings)
+    paths = place_paths(tables, function.module, function["sets"])
+    guard = guard_of(function, tables)
+    also = {full_path(function.module, path): words for path, words in function.arguments.get("also", {}).items()}
+
+    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
+        value = bound[name]
+        if type(value) is not bool and coerce != "keep":
+            if coerce == "refuse":
+                raise Refusal("invalid_type", f"{name} is {value!r}; expected true or false.", name)
+            value = bool(value)
+        guard(world)
+        state = world.state
+        if targets is None:
+            for path in paths.values():
+                state.set(path, value)
+            for path, words in also.items():
+                state.set(path, words[1] if value else words[0])
+            return {name: value}
+        places = targets.resolve(world, bound[targets.param])
+        for place in places:
+            state.set(paths[place], value)
+        return {name: value, "position": places}
+
+    return run
+
+
+@operation("enum")
+def enum(function: Function, tables: CarTables) -> Run:
+    """Set one property to a word.
+
+    Row: `sets` (the property), `needs` (see `guards`), `stores` (word said -> value stored, where they differ), `unchecked` (`paper` only,
+    quirk Q10: any word is stored; true, or the value stored for unknown words).
+    """
+    param = next(param for param in function.params if param.name != "position")
+    (path,) = place_paths(tables, function.module, function["sets"]).values()
+    row = property_at(tables, function.module, function["sets"])
+    stores = {**{word: word for word in param.enum or row.enum}, **function.arguments.get("stores", {})}
+    unchecked = function.arguments.get("unchecked", False)
+    guard = guard_of(function, tables)
+    name = param.name
+
+    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
+        guard(world)
+        word = bound[name]
+        if isinstance(word, str) and word in stores:
+            value = stores[word]
+        elif unchecked is False or not world.paper:
+            raise Refusal("invalid_value", f"{name} is {word!r}; expected one of {', '.join(stores)}.", name)
+        else:
+            value = word if unchecked is True else unchecked
+        world.state.set(path, world.normal(path, value))
+        return {name: word}
+
+    return run

@@ -1,0 +1,84 @@
+"""Which places a call means: seats, rows, sides, front and rear."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from palaestra.envs.vehicle.results import Refusal
+from palaestra.envs.vehicle.tables import SEATS, Function
+
+if TYPE_CHECKING:
+    from palaestra.envs.vehicle.world import VehicleWorld
+
+FRONT_SEATS = SEATS[:2]
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """How a function reads the places it is given (the row's key "targets").
+
+    Attributes:
+        param: Parameter that names the places.
+        places: Places that there are.
+        omitted: Without the argument: "speaker", "all", or a place.
+        empty: For an empty list: "speaker", "none" (no place, which is a success) or "error".
+        unknown: For an unknown name, in the `paper` profile: "drop" or "error".
+        none_left: If no known place is left, in the `paper` profile: "error" or "success".
+    """
+
+    param: str
+    places: tuple[str, ...] = SEATS
+    omitted: str = "speaker"
+    empty: str = "speaker"
+    unknown: str = "drop"
+    none_left: str = "error"
+
+    @classmethod
+    def of(cls, function: Function, module: Mapping[str, Any]) -> Targets | None:
+        """Return how this function reads places, or None if it names none.
+
+        The row's "targets" overrides the module's "targets".
+        """
+        param = next((p.name for p in function.params if p.type == "targets" or p.name == "position"), None)
+        if param is None:
+            return None
+        settings = {**module.get("targets", {}), **function.arguments.get("targets", {})}
+        if "places" in settings:
+            settings["places"] = tuple(settings["places"])
+        return cls(param, **settings)
+
+    def resolve(self, world: VehicleWorld, given: Any) -> list[str]:
+        """Return the places meant, in the car's order.
+
+        Raises:
+            Refusal: unknown_target.
+        """
+        if given is None:
+            return self._by_word(world, self.omitted)
+        names = [given] if isinstance(given, str) else given
+        if not names:
+            return [] if self.empty == "none" else self._by_word(world, self.empty)
+        if "all" in names:
+            return list(self.places)
+        unknown = [name for name in names if name not in self.places]
+        if unknown and (not world.paper or self.unknown == "error"):
+            raise self._unknown(unknown[0])
+        found = [place for place in self.places if place in names]
+        if not found and self.none_left == "error":
+            raise self._unknown(unknown[0])
+        return found
+
+    def _by_word(self, world: VehicleWorld, word: str) -> list[str]:
+        """Return the places that a policy word stands for."""
+        if word == "all":
+            return list(self.places)
+        if word == "error":
+            raise Refusal("missing_argument", f"{self.param} is empty; name at least one place.", self.param)
+        place = world.state.values["environment.speaker"] if word == "speaker" else word
+        return [str(place)] if place in self.places else [self.places[0]]
+
+    def _unknown(self, name: Any) -> Refusal:
+        """Return the refusal of an unknown place."""
+        return Refusal("unknown_target", f"{name!r} is no place; expected {', '.join(self.places)} or all.", self.param)
