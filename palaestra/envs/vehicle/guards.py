@@ -19,8 +19,8 @@ Guard = Callable[["VehicleWorld"], None]
 def guard_of(function: Function, tables: CarTables) -> Guard:
     """Return what checks the row's "needs"; it refuses with precondition_failed.
 
-    Each need is one of `{"path", "is"}`, `{"path", "not"}`, `{"any", "is"}` (at least one place), `{"list"}` (not empty) or `{"ref"}`
-    (not null), with an optional `"else"`: what to tell.
+    Each need is one of `{"path", "is"}`, `{"path", "not"}`, `{"any", "is"}` (at least one place), `{"list"}` (not empty) or
+    `{"ref"}` (not null), with an optional `"else"`: what to tell.
     """
     checks = [_check(function, tables, need) for need in function.arguments.get("needs", ())]
 

@@ -60,7 +60,9 @@ class CarState:
     # -- writing --------------------------------------------------------------------------------------------------
 
     def set(self, path: str, value: Scalar) -> bool:
-        """Write a scalar leaf; return whether it differs from before."""
+        """Write a scalar leaf; return whether it differs from before. Whole numbers are kept as int, so that 50.0 is 50."""
+        if type(value) is float and value.is_integer():
+            value = int(value)
         values = self.values
         old = values.get(path, MISSING)
         if old == value and type(old) is type(value):
@@ -160,7 +162,10 @@ class CarState:
     # -- equality -------------------------------------------------------------------------------------------------
 
     def canonical(self) -> dict[str, Any]:
-        """Return the state with records numbered by first appearance: equal states, equal data, and back by `from_canonical`."""
+        """Return the state with records numbered by first appearance: equal states, equal data.
+
+        `from_canonical` is the way back.
+        """
         order: dict[int, int] = {}
         lists = {path: [order.setdefault(n, len(order)) for n in self.lists[path]] for path in sorted(self.lists)}
         refs = {

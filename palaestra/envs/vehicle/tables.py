@@ -59,7 +59,8 @@ class Property:
     Attributes:
         module: Module that it belongs to.
         path: Path below the module, e.g. "doors.{seat}.angle".
-        type: bool, int, float, str, enum, list (of records), record (a reference), texts (a constant list), map (of constant records).
+        type: bool, int, float, str, enum, list (of records), record (a reference), texts (a constant list) or map (of constant
+            records).
         of: Record type of lists, references and maps.
         enum: Values of an enum.
         low: Smallest value, or None.

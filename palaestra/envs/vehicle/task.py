@@ -47,8 +47,8 @@ class CarRequest:
     Attributes:
         text: What is said.
         calls: Gold calls in order; empty if nothing should be done.
-        kinds: What is special about it: "act", "query", "refuse" (the car does not allow it), "already" (it holds already), "inform" (the
-            plan depends on the state), "speaker" (it depends on who speaks), ...
+        kinds: What is special about it: "act", "query", "refuse" (the car does not allow it), "already" (it holds already),
+            "inform" (the plan depends on the state), "speaker" (it depends on who speaks), ...
     """
 
     text: str

@@ -52,8 +52,9 @@ class VehicleWorld:
         """Carry out the ordered steps that a task starts with.
 
         Args:
-            steps: Each with `op`: "env_preset" (`preset`), "env_set" (`property`, `value`), "module_preset" (`module`, `preset`,
-                optionally `kwargs`) or "preset_side_effects_only" (`module`, `preset`: only what the preset does to the environment).
+            steps: Each with `op`: "env_preset" (`preset`), "env_set" (`property`, `value`), "module_preset" (`module`,
+                `preset`, optionally `kwargs`) or "preset_side_effects_only" (`module`, `preset`: only what the preset does to
+                the environment).
 
         Raises:
             UsageError: For an unknown step, module, preset or property.

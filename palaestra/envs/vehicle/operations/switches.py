@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def flag(function: Function, tables: CarTables) -> Run:
     """Set one boolean, of every place named.
 
-    Row: `sets` (the property), `needs` (see `guards`), `also` (words that follow the flag: property -> value when false, when true),
-    `coerce` (`paper` only, quirk Q24; what becomes of a value that is no boolean: "keep" stores it, "bool" takes its truth value,
-    "refuse" refuses).
+    Row: `sets` (the property), `needs` (see `guards`), `also` (words that follow the flag: property -> value when false, when
+    true), `coerce` (`paper` only, quirk Q24; what becomes of a value that is no boolean: "keep" stores it, "bool" takes its
+    truth value, "refuse" refuses).
     """
     name = next(param.name for param in function.params if param.name != "position")
     coerce = function.arguments.get("coerce", "refuse")
@@ -56,8 +56,8 @@ def flag(function: Function, tables: CarTables) -> Run:
 def enum(function: Function, tables: CarTables) -> Run:
     """Set one property to a word.
 
-    Row: `sets` (the property), `needs` (see `guards`), `stores` (word said -> value stored, where they differ), `unchecked` (`paper` only,
-    quirk Q10: any word is stored; true, or the value stored for unknown words).
+    Row: `sets` (the property), `needs` (see `guards`), `stores` (word said -> value stored, where they differ), `unchecked`
+    (`paper` only, quirk Q10: any word is stored; true, or the value stored for unknown words).
     """
     param = next(param for param in function.params if param.name != "position")
     (path,) = place_paths(tables, function.module, function["sets"]).values()
