@@ -1,0 +1,196 @@
+"""Returns and generalised advantages over time: pure functions on compressed sequences, without gradient, in float32.
+
+All take [E, N] tensors (see `sequences`): E episodes, N steps, a step being an action token or a whole turn. Padding lies on
+the right and never enters a result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from palaestra.errors import ConfigError
+
+
+class Advantages(NamedTuple):
+    """What an estimator says about each step.
+
+    Attributes:
+        advantage: [E, N], 0 at padding.
+        return_: [E, N], target of the value function; 0 at padding.
+    """
+
+    advantage: Tensor
+    return_: Tensor
+
+
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def generalised_advantages(
+    reward: Tensor,
+    value: Tensor,
+    mask: Tensor,
+    *,
+    gamma: float = 1.0,
+    lam: float | Tensor = 0.95,
+    bootstrap: Tensor | None = None,
+) -> Advantages:
+    """Generalised advantage estimation: A_i = d_i + gamma lam A_{i+1} with d_i = r_i + gamma V_{i+1} - V_i.
+
+    Args:
+        reward: [E, N], reward of each step.
+        value: [E, N], value of the state before each step.
+        mask: bool [E, N], real steps, padded on the right.
+        gamma: Discount per step, in [0, 1].
+        lam: Trace decay, in [0, 1]; one number, or one per episode [E].
+        bootstrap: [E], value of the state after the last step; None is 0 (the episode ended).
+
+    Returns:
+        Advantages, and returns A + V.
+
+    Source: Schulman et al. 2016 (arXiv:1506.02438), equation 16.
+    """
+    reward, value = reward.float(), value.float()
+    num_episodes, num_steps = mask.shape
+    following = torch.zeros(num_episodes) if bootstrap is None else bootstrap.detach().float().clone()
+    decay = gamma * torch.as_tensor(lam, dtype=torch.float32)
+    carried = torch.zeros(num_episodes)
+    advantage = torch.zeros(num_episodes, num_steps)
+    for step in range(num_steps - 1, -1, -1):
+        real = mask[:, step]
+        delta = reward[:, step] + gamma * following - value[:, step]
+        carried = torch.where(real, delta + decay * carried, carried)  # still 0 in the padding
+        following = torch.where(real, value[:, step], following)
+        advantage[:, step] = torch.where(real, carried, 0.0)
+    return Advantages(advantage, torch.where(mask, advantage + value, 0.0))
+
+
+def discounted_returns(reward: Tensor, mask: Tensor, *, gamma: float = 1.0) -> Tensor:
+    """Sum of discounted rewards from each step to the end: [E, N], 0 at padding.
+
+    Args:
+        reward: [E, N].
+        mask: bool [E, N].
+        gamma: Discount per step, in [0, 1].
+    """
+    return generalised_advantages(reward, torch.zeros_like(reward), mask, gamma=gamma, lam=1.0).advantage
+
+
+def adaptive_lambda(num_steps: Tensor, *, alpha: float = 0.05) -> Tensor:
+    """Trace decay that suits the length of an episode: 1 - 1 / (alpha n), clipped to [0, 1].
+
+    Args:
+        num_steps: [E], steps of each episode.
+        alpha: .05 in the paper: 100 steps give .8, 400 give .95.
+
+    Source: Yue et al. 2025, VAPO (arXiv:2504.05118), section 4.2.
+    """
+    if alpha <= 0:
+        raise ConfigError(f"alpha is {alpha}; expected a number above 0, .05 in the paper.")
+    return (1.0 - 1.0 / (alpha * num_steps.float().clamp(min=1.0))).clamp(0.0, 1.0)
+
+
+def whiten(values: Tensor, mask: Tensor, *, eps: float = 1e-8, centre: bool = True) -> Tensor:
+    """Scale values to mean 0 and standard deviation 1 over all real steps of the batch.
+
+    Args:
+        values: Any shape.
+        mask: bool, same shape.
+        eps: Added to the standard deviation of the population, units of the values.
+        centre: Whether the mean is taken away.
+
+    Returns:
+        Same shape, 0 outside the mask; all 0 where the values do not differ.
+    """
+    count, total, squares = moments(values, mask)
+    return standardised(values, mask, count, total, squares, eps=eps, centre=centre)
+
+
+def moments(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Number, sum and sum of squares of the real steps, float64; several ranks add theirs up before `standardised`."""
+    real = values[mask].double()
+    return torch.tensor(float(real.numel()), dtype=torch.float64), real.sum(), real.square().sum()
+
+
+def standardised(
+    values: Tensor, mask: Tensor, count: Tensor, total: Tensor, squares: Tensor, *, eps: float = 1e-8, centre: bool = True
+) -> Tensor:
+    """Scale values by the moments of all ranks (see `whiten`)."""
+    if count == 0:
+        return torch.zeros_like(values, dtype=torch.float32)
+    mean = total / count
+    std = (squares / count - mean.square()).clamp(min=0.0).sqrt()
+    if std <= 1e-7 * (1.0 + mean.abs()):  # equal values: rounding must not become a signal
+        return torch.zeros_like(values, dtype=torch.float32) if centre else torch.where(mask, values.float(), 0.0)
+    scaled = (values.double() - (mean if centre else 0.0)) / (std + eps)
+    return torch.where(mask, scaled, 0.0).float()
+
+
+def turn_baseline_advantages(return_: Tensor, mask: Tensor, group: Tensor) -> Tensor:
+    """Advantage of each turn over the same turn of the *other* episodes of the group.
+
+    The return of an episode beyond its last turn counts as 0 in the baselines of the others. The baseline depends on the other
+    episodes only, so the estimate is unbiased, also about when to stop.
+
+    Args:
+        return_: [E, K], discounted return from each turn on.
+        mask: bool [E, K].
+        group: int64 [E].
+
+    Returns:
+        [E, K], 0 at padding and in groups of one.
+    """
+    return_ = torch.where(mask, return_.float(), 0.0)
+    advantage = torch.zeros_like(return_)
+    for number in group.unique():
+        members = torch.nonzero(group == number).squeeze(1)
+        if len(members) < 2:
+            continue
+        values = return_[members]
+        others = (values.sum(dim=0, keepdim=True) - values) / (len(members) - 1)
+        advantage[members] = values - others
+    return torch.where(mask, advantage, 0.0)
+
+
+def step_group_advantages(
+    return_: Tensor,
+    mask: Tensor,
+    group: Tensor,
+    state: Sequence[Sequence[str | None]],
+    *,
+    scale_by_std: bool = False,
+    eps: float = 0.0,
+) -> Tensor:
+    """Advantage of each turn over the turns of the group that began in the same state.
+
+    Args:
+        return_: [E, K], discounted return from each turn on.
+        mask: bool [E, K].
+        group: int64 [E].
+        state: Digest of the world before each turn, by episode and turn; None for an unknown one, which stands alone.
+        scale_by_std: Divide by the sample standard deviation of the step group.
+        eps: Added to it, return units.
+
+    Returns:
+        [E, K], 0 at padding and in step groups of one.
+
+    Source: Feng et al. 2025, GiGPO (arXiv:2505.10978), section 4.2.
+    """
+    places: dict[tuple[int, str], list[tuple[int, int]]] = {}
+    for episode, digests in enumerate(state):
+        for turn, digest in enumerate(digests):
+            if digest is not None and turn < mask.shape[1] and bool(mask[episode, turn]):
+                places.setdefault((int(group[episode]), digest), []).append((episode, turn))
+    advantage = torch.zeros_like(return_, dtype=torch.float32)
+    for members in places.values():
+        if len(members) < 2:
+            continue
+        index = tuple(torch.tensor(part) for part in zip(*members, strict=True))
+        values = return_[index].float()
+        if values.min() == values.max():
+            continue
+        centred = values - values.mean()
+        advantage[index] = centred / (values.std(correction=1) + eps) if scale_by_std else centred
+    return advantage
