@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 Aggregation = Literal["token_mean", "sequence_mean", "constant", "turn_mean"]
+PolicyLoss = Literal["ppo", "cispo", "none", "reinforce"]
+RatioLevel = Literal["token", "sequence", "sequence_token"]
 KLEstimator = Literal["k1", "k2", "k3"]
 
 LOG_RATIO_LIMIT = 20.0  # e^20 is far outside any clip range and still finite in float32
@@ -54,6 +56,133 @@ def clipped_policy_loss(
     if dual_clip is not None:
         loss = torch.where(advantage < 0, torch.minimum(loss, -dual_clip * advantage), loss)
     return loss
+
+
+def sequence_log_ratio(log_ratios: Tensor, mask: Tensor, *, token_gradient: bool = False) -> Tensor:
+    """Mean log-ratio of each row over its masked tokens, copied to all of them.
+
+    Args:
+        log_ratios: Per token, [B, T], with gradient.
+        mask: bool [B, T]; a row is one segment.
+        token_gradient: Keep the value of the mean, but let the gradient be that of the token's own ratio ("GSPO-token").
+
+    Returns:
+        [B, T], 0 outside the mask.
+
+    Source: Zheng et al. 2025, GSPO (arXiv:2507.18071), equations 7 and 13.
+    """
+    counts = mask.sum(dim=1, keepdim=True).clamp(min=1)
+    mean = (log_ratios * mask).sum(dim=1, keepdim=True) / counts
+    if token_gradient:
+        mean = mean.detach() + log_ratios - log_ratios.detach()
+    return torch.where(mask, mean, 0.0)
+
+
+def policy_loss(
+    log_prob: Tensor,
+    old_log_prob: Tensor,
+    advantage: Tensor,
+    mask: Tensor,
+    *,
+    kind: PolicyLoss = "ppo",
+    ratio: RatioLevel = "token",
+    clip_low: float = 0.2,
+    clip_high: float = 0.2,
+    dual_clip: float | None = None,
+    max_weight: float = 5.0,
+) -> Tensor:
+    """Loss of each token under a form of the policy gradient.
+
+    | kind | loss of a token | origin |
+    |---|---|---|
+    | `ppo` | -min(w A, clip(w, 1-low, 1+high) A), dual clip if asked for | arXiv:1707.06347 |
+    | `cispo` | -stop(min(w, max_weight)) A log_prob: clips the weight, never the gradient | arXiv:2506.13585 |
+    | `none` | -w A | |
+    | `reinforce` | -A log_prob | Williams 1992 |
+
+    Args:
+        log_prob: Under the policy being trained, with gradient, [B, T].
+        old_log_prob: Under the policy at the start of the update, [B, T].
+        advantage: [B, T].
+        mask: bool [B, T], action tokens; what stands outside never enters, whatever it is.
+        kind: See the table.
+        ratio: w of each "token", or of the whole row ("sequence": GSPO; "sequence_token": its value, the token's gradient).
+        clip_low: How far below 1 the ratio may fall.
+        clip_high: How far above 1 it may rise.
+        dual_clip: Bound on the loss of tokens with negative advantage, in units of |A|; None is off.
+        max_weight: Bound on the weight of "cispo".
+
+    Returns:
+        [B, T], 0 outside the mask.
+    """
+    zero = torch.zeros((), dtype=log_prob.dtype)
+    log_prob, old_log_prob, advantage = (torch.where(mask, x, zero) for x in (log_prob, old_log_prob, advantage))
+    if kind == "reinforce":
+        return -advantage * log_prob
+    ratios = log_ratio(log_prob, old_log_prob)
+    if ratio != "token":
+        ratios = sequence_log_ratio(ratios, mask, token_gradient=ratio == "sequence_token")
+    if kind == "cispo":
+        return -ratios.exp().clamp(max=max_weight).detach() * advantage * log_prob
+    if kind == "none":
+        return -ratios.exp() * advantage
+    return clipped_policy_loss(
+        ratios, torch.zeros_like(ratios), advantage, clip_low=clip_low, clip_high=clip_high, dual_clip=dual_clip
+    )
+
+
+def value_loss(value: Tensor, return_: Tensor, *, old_value: Tensor | None = None, clip: float | None = None) -> Tensor:
+    """Squared error of a value per step, optionally clipped around the value at the start of the update.
+
+    Args:
+        value: Predictions, with gradient; any shape.
+        return_: Targets.
+        old_value: Predictions at the start of the update; needed with `clip`.
+        clip: How far a prediction may move before only the worse of the two errors counts, units of the value.
+
+    Returns:
+        .5 (V - R)^2, or .5 max((V - R)^2, (V_clip - R)^2); same shape.
+
+    Source: Schulman et al., PPO's reference implementation; Huang et al. 2022, "The 37 implementation details of PPO".
+    """
+    error = (value - return_).square()
+    if clip is not None and old_value is not None:
+        clipped = old_value + (value - old_value).clamp(-clip, clip)
+        error = torch.maximum(error, (clipped - return_).square())
+    return 0.5 * error
+
+
+def explained_variance(value: Tensor, return_: Tensor, mask: Tensor) -> float:
+    """Share of the variance of the returns that the values explain: 1 is perfect, 0 a constant, below 0 worse.
+
+    Args:
+        value: Predictions, any shape.
+        return_: Targets.
+        mask: bool, what counts.
+
+    Returns:
+        NaN if the returns do not differ.
+    """
+    target, error = return_[mask].double(), (return_ - value)[mask].double()
+    if target.numel() < 2 or float(target.var(correction=0)) <= 1e-12:
+        return float("nan")
+    return 1.0 - float(error.var(correction=0) / target.var(correction=0))
+
+
+def adapt_kl_coefficient(coefficient: float, divergence: float, *, target: float, num_episodes: int, horizon: int) -> float:
+    """Raise or lower the weight of a divergence so that it comes near its target.
+
+    Args:
+        coefficient: Present weight.
+        divergence: Measured divergence, nats per token.
+        target: Wanted divergence.
+        num_episodes: Episodes since the last change.
+        horizon: Episodes over which the weight may change by a fifth.
+
+    Source: Ziegler et al. 2019 (arXiv:1909.08593), section 2.2.
+    """
+    error = min(max(divergence / target - 1.0, -0.2), 0.2)
+    return coefficient * (1.0 + error * num_episodes / horizon)
 
 
 def kl_estimate(log_prob: Tensor, ref_log_prob: Tensor, kind: KLEstimator = "k3") -> Tensor:
