@@ -68,8 +68,12 @@ def check(function: Function, bound: dict[str, Any]) -> None:
             bound[param.name] = _texts(param, value)
 
 
-def check_amount(bound: Mapping[str, Any]) -> None:
+def check_amount(bound: Mapping[str, Any], *, unit_optional: bool = False) -> None:
     """Check that an amount is said in one way: value and unit together, or a degree word.
+
+    Args:
+        bound: Arguments by name.
+        unit_optional: Whether a value may stand alone.
 
     Raises:
         Refusal: missing_argument or conflicting_arguments.
@@ -79,7 +83,7 @@ def check_amount(bound: Mapping[str, Any]) -> None:
         raise Refusal(
             "conflicting_arguments", f"degree {degree!r} came with a value or unit; give one or the other.", "degree"
         )
-    if "unit" in bound and (value is None) != (unit is None):
+    if "unit" in bound and (value is None) != (unit is None) and not (unit_optional and unit is None):
         missing = "unit" if unit is None else "value"
         raise Refusal("missing_argument", f"value and unit belong together; {missing} is missing.", missing)
 
@@ -102,12 +106,13 @@ def _wrong_type(param: Param, value: Any, expected: str) -> Refusal:
 def _check_range(param: Param, value: float) -> None:
     """Refuse a number outside the parameter's range."""
     if (param.low is not None and value < param.low) or (param.high is not None and value > param.high):
-        raise Refusal("out_of_range", f"{param.name} is {value!r}; expected {param.low:g} to {param.high:g}.", param.name)
+        expected = f"at least {param.low:g}" if param.high is None else f"{param.low or 0:g} to {param.high:g}"
+        raise Refusal("out_of_range", f"{param.name} is {value!r}; expected {expected}.", param.name)
 
 
 def _texts(param: Param, value: Any) -> list[str]:
-    """Return a list of texts; a single text is a list of one."""
-    if type(value) is str:
+    """Return a list of texts; a single place is a list of one."""
+    if type(value) is str and param.type == "targets":
         return [value]
     if not isinstance(value, list | tuple) or any(type(item) is not str for item in value):
         raise _wrong_type(param, value, "a list of texts")

@@ -146,7 +146,7 @@ class VehicleWorld:
             if not self.paper:
                 check(row, bound)
                 if "degree" in bound:
-                    check_amount(bound)
+                    check_amount(bound, unit_optional=row.arguments.get("amount") == "unit optional")
             data = run(self, bound)
         except Refusal as refusal:
             error = refusal

@@ -27,6 +27,8 @@ _FILES = (
     "axes",
     "levels",
     "media",
+    "queries",
+    "radio",
     "phone",
     "navigation",
     "climate",

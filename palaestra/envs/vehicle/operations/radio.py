@@ -1,0 +1,101 @@
+"""Operations of the radio: playing a station keeps the list of stations heard."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from palaestra.envs.vehicle.operations import Run, operation
+from palaestra.envs.vehicle.operations.media import SOUND_CHANNEL
+from palaestra.envs.vehicle.paths import full_path
+from palaestra.envs.vehicle.results import Refusal
+from palaestra.envs.vehicle.tables import CarTables, Function
+
+if TYPE_CHECKING:
+    from palaestra.envs.vehicle.state import CarState
+    from palaestra.envs.vehicle.world import VehicleWorld
+
+
+class _Radio:
+    """The radio's properties by role, and what playing a station does to them."""
+
+    def __init__(self, function: Function, tables: CarTables) -> None:
+        """Read the module setting `player`: `current`, `playing`, `history` and `longest` (properties)."""
+        module = self.module = function.module
+        player = tables.modules[module].settings["player"]
+        self.current, self.playing, self.history, self.longest = (
+            full_path(module, player[key]) for key in ("current", "playing", "history", "longest")
+        )
+        self.identity = tables.record_types[tables.properties[self.history].of].identity
+
+    def play(self, state: CarState, number: int) -> dict[str, Any]:
+        """Make a station the current one: first in the history, stamped with the car's time; take the sound channel."""
+        state.change_record(number, timestamp=state.values["environment.timestamp"])
+        station = state.records[number]
+        wanted = [station[name] for name in self.identity]
+        records = state.records
+        others = [
+            other
+            for other in state.lists[self.history]
+            if other != number and [records[other][name] for name in self.identity] != wanted
+        ]
+        longest = state.values[self.longest]
+        state.set_list(self.history, [number, *others][: longest if isinstance(longest, int) else None])
+        state.set_ref(self.current, number)
+        state.set(self.playing, True)
+        state.set(SOUND_CHANNEL, self.module)
+        return {"station": dict(station), "is_playing": True}
+
+
+@operation("play_station")
+def play_station(function: Function, tables: CarTables) -> Run:
+    """Play the first station of a list.
+
+    Row: `list`, `with` (a field that must not be empty: the first such station is played), `otherwise` (the station played if
+    there is none; without it the call is refused).
+    """
+    radio = _Radio(function, tables)
+    source = full_path(function.module, function["list"])
+    needed, otherwise = function.arguments.get("with"), function.arguments.get("otherwise")
+
+    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
+        state = world.state
+        for number in state.lists[source]:
+            if needed is None or state.records[number][needed]:
+                return radio.play(state, number)
+        if otherwise is None:
+            raise Refusal("precondition_failed", f"{source} is empty; there is no station to play.")
+        return radio.play(state, state.new_record({**otherwise, "timestamp": state.values["environment.timestamp"]}))
+
+    return run
+
+
+@operation("tune")
+def tune(function: Function, tables: CarTables) -> Run:
+    """Play the station described by the arguments; without any the current station, else the one heard last.
+
+    Row: `fields` (parameter -> field of the station), `unknown` (fields of a station that is described in part).
+    In the `paper` profile nothing happens while something plays (quirk Q13).
+    """
+    radio = _Radio(function, tables)
+    fields: dict[str, str] = function["fields"]
+    unknown: dict[str, str] = function["unknown"]
+
+    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
+        state = world.state
+        said = {field: bound[name] for name, field in fields.items() if bound[name]}
+        number = state.refs[radio.current]
+        if number is not None and state.values[radio.playing] and (world.paper or not said):
+            return {"station": dict(state.records[number]), "is_playing": True}
+        if said:
+            timestamp = state.values["environment.timestamp"]
+            number = state.new_record(
+                {**{field: said.get(field, unknown[field]) for field in fields.values()}, "timestamp": timestamp}
+            )
+        elif number is None:
+            history = state.lists[radio.history]
+            if not history:
+                raise Refusal("precondition_failed", "No station was played before; say which one to play.")
+            number = history[0]
+        return radio.play(state, number)
+
+    return run
