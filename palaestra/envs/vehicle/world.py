@@ -60,19 +60,27 @@ class VehicleWorld:
             UsageError: For an unknown step, module, preset or property.
         """
         for step in steps:
-            match step.get("op"):
-                case "env_preset":
-                    self._set_environment(self._environment_preset(step["preset"]))
-                case "env_set":
-                    self._set_environment({step["property"]: step["value"]})
-                case "module_preset":
-                    self.apply_preset(step["module"], step["preset"], step.get("kwargs") or {})
-                case "preset_side_effects_only":
-                    self._preset_effects(self.tables.module(step["module"]), step["preset"], {})
-                case other:
-                    ops = ["env_preset", "env_set", "module_preset", "preset_side_effects_only"]
-                    raise unknown_name("set-up step", str(other), ops)
+            self.take_step(step)
         self.state.forget()
+
+    def take_step(self, step: Mapping[str, Any]) -> None:
+        """Carry out one step of `set_up`, which may also be taken in the middle of a task.
+
+        Raises:
+            UsageError: For an unknown step, module, preset or property.
+        """
+        match step.get("op"):
+            case "env_preset":
+                self._set_environment(self._environment_preset(step["preset"]))
+            case "env_set":
+                self._set_environment({step["property"]: step["value"]})
+            case "module_preset":
+                self.apply_preset(step["module"], step["preset"], step.get("kwargs") or {})
+            case "preset_side_effects_only":
+                self._preset_effects(self.tables.module(step["module"]), step["preset"], {})
+            case other:
+                ops = ["env_preset", "env_set", "module_preset", "preset_side_effects_only"]
+                raise unknown_name("set-up step", str(other), ops)
 
     def apply_preset(self, module: str, preset: str, arguments: Mapping[str, Any] | None = None) -> None:
         """Put a module into one of its presets, with what that does to the environment.
