@@ -40,6 +40,8 @@ def _check(function: Function, tables: CarTables, need: dict[str, Any]) -> Guard
 
         def holds(world: VehicleWorld) -> bool:
             values = world.state.values
+            if wanted is True:  # `paper` stores switches that are no booleans as they are (quirk Q24); what is not empty is on
+                return any(values[path] for path in paths)
             return any(values[path] == wanted for path in paths)
     elif "list" in need:
         path = full_path(module, need["list"])

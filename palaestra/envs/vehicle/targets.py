@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +19,18 @@ FRONT_SEATS = SEATS[:2]
 class Targets:
     """How a function reads the places it is given (the row's key "targets").
 
+    In the `fixed` profile every unknown name is refused and one text is a list of one. In `paper` a parameter for a list goes through
+    a text letter by letter, as the published functions do (quirk Q23): only the word "all" is found in it.
+
     Attributes:
         param: Parameter that names the places.
         places: Places that there are.
-        omitted: Without the argument: "speaker", "all", or a place.
+        omitted: Without the argument: "speaker", "all", or a place. A speaker who sits at none of the places means the first one.
         empty: For an empty list: "speaker", "none" (no place, which is a success) or "error".
-        unknown: For an unknown name, in the `paper` profile: "drop" or "error".
+        unknown: For an unknown name, in the `paper` profile: "drop", "error", or "stop" (refused when its turn comes: `each` yields
+            the places named before it).
         none_left: If no known place is left, in the `paper` profile: "error" or "success".
+        several: Whether the parameter takes a list.
     """
 
     param: str
@@ -34,6 +39,7 @@ class Targets:
     empty: str = "speaker"
     unknown: str = "drop"
     none_left: str = "error"
+    several: bool = False
 
     @classmethod
     def of(cls, function: Function, module: Mapping[str, Any]) -> Targets | None:
@@ -41,13 +47,13 @@ class Targets:
 
         The row's "targets" overrides the module's "targets".
         """
-        param = next((p.name for p in function.params if p.type == "targets" or p.name == "position"), None)
+        param = next((p for p in function.params if p.type == "targets" or p.name == "position"), None)
         if param is None:
             return None
         settings = {**module.get("targets", {}), **function.arguments.get("targets", {})}
         if "places" in settings:
             settings["places"] = tuple(settings["places"])
-        return cls(param, **settings)
+        return cls(param.name, several=param.type == "targets", **settings)
 
     def resolve(self, world: VehicleWorld, given: Any) -> list[str]:
         """Return the places meant, in the car's order.
@@ -57,18 +63,35 @@ class Targets:
         """
         if given is None:
             return self._by_word(world, self.omitted)
-        names = [given] if isinstance(given, str) else given
+        names = [given] if isinstance(given, str) and not (self.several and world.paper) else given
         if not names:
             return [] if self.empty == "none" else self._by_word(world, self.empty)
         if "all" in names:
             return list(self.places)
         unknown = [name for name in names if name not in self.places]
-        if unknown and (not world.paper or self.unknown == "error"):
+        if unknown and (not world.paper or self.unknown != "drop"):
             raise self._unknown(unknown[0])
         found = [place for place in self.places if place in names]
         if not found and self.none_left == "error":
             raise self._unknown(unknown[0])
         return found
+
+    def each(self, world: VehicleWorld, given: Any) -> Iterable[str]:
+        """Return the places meant, to be acted on one by one; the same as `resolve`, except for unknown names that "stop".
+
+        Raises:
+            Refusal: unknown_target, also while going through the places.
+        """
+        if self.unknown == "stop" and world.paper and given and "all" not in given:
+            return self._until_unknown(given)
+        return self.resolve(world, given)
+
+    def _until_unknown(self, names: Iterable[Any]) -> Iterator[str]:
+        """Yield the places named, up to the first unknown name, which is refused."""
+        for name in names:
+            if name not in self.places:
+                raise self._unknown(name)
+            yield str(name)
 
     def _by_word(self, world: VehicleWorld, word: str) -> list[str]:
         """Return the places that a policy word stands for."""

@@ -50,7 +50,11 @@ def build(description: dict[str, Any], profile: Profile) -> VehicleWorld:
 
 def changes(changed: list[dict[str, Any]], *, clock: bool = False) -> dict[str, tuple[Any, Any]]:
     """Return expected changes as path -> (old, new); without those that only carry the wall clock."""
-    found = {row["path"]: (row.get("old", ABSENT), row.get("new", ABSENT)) for row in changed}
+    found = {
+        row["path"]: (row.get("old", ABSENT), row.get("new", ABSENT))
+        for row in changed
+        if row["op"] != "set" or row["old"] != row["new"] or type(row["old"]) is bool or type(row["new"]) is bool  # 0.0 is 0
+    }
     return found if clock else {path: pair for path, pair in found.items() if not _is_clock(path)}
 
 

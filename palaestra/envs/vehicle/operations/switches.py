@@ -44,9 +44,10 @@ def flag(function: Function, tables: CarTables) -> Run:
             for path, words in also.items():
                 state.set(path, words[1] if value else words[0])
             return {name: value}
-        places = targets.resolve(world, bound[targets.param])
-        for place in places:
+        places = []
+        for place in targets.each(world, bound[targets.param]):
             state.set(paths[place], value)
+            places.append(place)
         return {name: value, "position": places}
 
     return run
