@@ -14,6 +14,7 @@ from tests.fixtures import fixture_files
 FOLDER = "vehicleworld"
 WALL_CLOCK = 1744545600.0
 ABSENT = object()
+NOT_DATA = {"success", "status", "message", "error"}
 
 
 def files(name: str) -> list[Path]:
@@ -77,6 +78,20 @@ def differences(expected: list[dict[str, Any]], result: CallResult) -> list[str]
         f"{path}: expected {want.get(path, 'no change')}, got {got.get(path, 'no change')}"
         for path in sorted(want.keys() | got.keys())
         if want.get(path) != got.get(path)
+    ]
+
+
+def answer_problems(row: dict[str, Any], result: CallResult) -> list[str]:
+    """Return how the answer of a query differs from the published one, texts of messages apart."""
+    if result.ok is not row["ok"]:
+        return [f"ok: expected {row['ok']}, got {result.ok} ({result.error})"]
+    if not result.ok:
+        return []
+    data, want = result.data or {}, {key: value for key, value in row["return"].items() if key not in NOT_DATA}
+    return [
+        f"{key}: expected {want.get(key, 'nothing')}, got {data.get(key, 'nothing')}"
+        for key in sorted(want.keys() | data.keys())
+        if want.get(key, ABSENT) != data.get(key, ABSENT)
     ]
 
 
