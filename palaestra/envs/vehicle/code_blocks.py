@@ -1,0 +1,49 @@
+"""Code in a message: the fenced blocks of Markdown, as models write them."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+
+PYTHON = frozenset({"", "py", "python", "python3"})
+WRITABLE = PYTHON | {"json", "jsonc"}
+
+_OPENING = re.compile(r"(`{3,}|~{3,})[ \t]*([\w+#.-]*)[ \t]*$")
+_ONE_LINE = re.compile(r"(`{3,}|~{3,})(?:(\w+)[ \t]+)?(.+?)\1")
+
+
+def extract_code(message: str, languages: frozenset[str] = PYTHON) -> str:
+    """Return the fenced code of a message, all blocks joined; "" if there is none.
+
+    Fences are three or more backticks or tildes, at the start or at the end of a line; a block that is never closed
+    goes to the end of the message.
+
+    Args:
+        message: What a model wrote.
+        languages: Words after the fence, in lower case, whose blocks count; "" is a fence without a word.
+    """
+    return "\n".join(code for language, code in fenced_blocks(message) if language in languages)
+
+
+def fenced_blocks(message: str) -> list[tuple[str, str]]:
+    """Return every fenced block as (language in lower case, code without common indentation)."""
+    blocks: list[tuple[str, str]] = []
+    fence, language, lines = "", "", [""]
+    for line in message.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
+        if not fence:
+            if opening := _OPENING.search(line):
+                fence, language, lines = opening[1], opening[2].lower(), []
+            else:
+                blocks.extend((found[2] or "", found[3].strip()) for found in _ONE_LINE.finditer(line))
+        elif line.strip().startswith(fence):
+            blocks.append((language, textwrap.dedent("\n".join(lines))))
+            fence = ""
+        elif line.rstrip().endswith(fence):
+            lines.append(line.rstrip()[: -len(fence)])
+            blocks.append((language, textwrap.dedent("\n".join(lines))))
+            fence = ""
+        else:
+            lines.append(line)
+    if fence:
+        blocks.append((language, textwrap.dedent("\n".join(lines))))
+    return blocks
