@@ -19,16 +19,16 @@ FRONT_SEATS = SEATS[:2]
 class Targets:
     """How a function reads the places it is given (the row's key "targets").
 
-    In the `fixed` profile every unknown name is refused and one text is a list of one. In `paper` a parameter for a list goes through
-    a text letter by letter, as the published functions do (quirk Q23): only the word "all" is found in it.
+    In the `fixed` profile every unknown name is refused and one text is a list of one. In `paper` a parameter for a list goes
+    through a text letter by letter, as the published functions do (quirk Q23): only the word "all" is found in it.
 
     Attributes:
         param: Parameter that names the places.
         places: Places that there are.
-        omitted: Without the argument: "speaker", "all", or a place. A speaker who sits at none of the places means the first one.
+        omitted: Without the argument: "speaker", "all", or a place. A speaker who sits at none of the places means the first.
         empty: For an empty list: "speaker", "none" (no place, which is a success) or "error".
-        unknown: For an unknown name, in the `paper` profile: "drop", "error", or "stop" (refused when its turn comes: `each` yields
-            the places named before it).
+        unknown: For an unknown name, in the `paper` profile: "drop", "error", or "stop" (refused when its turn comes: `each`
+            yields the places named before it).
         none_left: If no known place is left, in the `paper` profile: "error" or "success".
         several: Whether the parameter takes a list.
     """

@@ -63,8 +63,8 @@ def door_angle(function: Function, tables: CarTables) -> Run:
 
     In `paper` the old number is kept when the unit changes; in `fixed` it is converted (quirk Q8). Locks do not matter.
 
-    Row: `axis` (`property`, `unit` and `status` of a door; `units`: name -> `top` and `steps`; `step`; `presets` in percent of the
-    top), `direction`.
+    Row: `axis` (`property`, `unit` and `status` of a door; `units`: name -> `top` and `steps`; `step`; `presets` in percent of
+    the top), `direction`.
     """
     axis = axis_of(function, tables)
     angles, units, states = (place_paths(tables, function.module, axis[key]) for key in ("property", "unit", "status"))

@@ -1,4 +1,4 @@
-"""Numbers that are moved: how an axis of a module's table reads amounts, and the levels of heated, massaging and aired seats."""
+"""Numbers that are moved: how an axis of a module's table reads amounts, and the levels of a seat's comfort functions."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ class Unit:
     """A unit in which an amount may be said.
 
     Args:
-        row: `step` (stored amount that one unit moves), `set` (two points [value, stored] of the straight line for set), `whole`
-            (only the whole part of the value counts).
+        row: `step` (stored amount that one unit moves), `set` (two points [value, stored] of the straight line for set),
+            `whole` (only the whole part of the value counts).
     """
 
     __slots__ = ("_base", "_origin", "_over", "_same", "_span", "_step", "_whole")
@@ -99,11 +99,12 @@ class Scale:
     """One stored number: its limits, and the units, steps and presets in which it is moved.
 
     Args:
-        axis: Row of the axis: `limits`, `steps` and `step` (the default), `presets`, `units` (see `Unit`), `alone` and `both` (see
-            `AmountRules`), `whole` (only the whole part is stored), `nothing` (what set stores without an argument; "void": nothing
-            happens in `paper`), `stored` (unit of the limits, for messages). `paper` only: `paper_steps` and `paper_presets` (words
-            read otherwise), `other_unit` ("error", "void" or "nothing": as if no amount were given), `other_step` and `other_preset`
-            ("error", "void" or a number; for unknown words), `keeps` (a step that ends beyond the far limit is not stored at all).
+        axis: Row of the axis: `limits`, `steps` and `step` (the default), `presets`, `units` (see `Unit`), `alone` and `both`
+            (see `AmountRules`), `whole` (only the whole part is stored), `nothing` (what set stores without an argument;
+            "void": nothing happens in `paper`), `stored` (unit of the limits, for messages). `paper` only: `paper_steps` and
+            `paper_presets` (words read otherwise), `other_unit` ("error", "void" or "nothing": as if no amount were given),
+            `other_step` and `other_preset` ("error", "void" or a number; for unknown words), `keeps` (a step that ends beyond
+            the far limit is not stored at all).
     """
 
     __slots__ = ("_axis", "_other_unit", "_paper_presets", "_paper_steps", "_presets", "_rules", "_steps", "_units", "_whole",
@@ -201,10 +202,10 @@ class _SeatLevel:
     """The level of one seat function (heater, massager, ventilation) with its switch and what it records.
 
     Args:
-        axis: Row of the axis: `property` (the level), `switch`, `limits`, `steps`, `step`, `presets`, `other_preset` (`paper`: for
-            unknown words); optionally `value` and `unit` (properties that record the last number said; only by set, unless
-            `records` is "always"), `celsius` (property that degrees celsius move instead of the level) and `off_at_set`
-            (whether set switches off at the lowest level).
+        axis: Row of the axis: `property` (the level), `switch`, `limits`, `steps`, `step`, `presets`; for `paper`
+            `paper_steps` (further words, quirk Q22) and `other_preset` (for unknown words); optionally `value` and `unit`
+            (properties that record the last number said; only by set, unless `records` is "always"), `celsius` (property that
+            degrees celsius move instead of the level) and `off_at_set` (whether set switches off at the lowest level).
         function: The function; its row has `direction`.
         tables: The car's tables.
     """
@@ -223,7 +224,7 @@ class _SeatLevel:
         self._level, self._switch = paths("property"), paths("switch")
         self._value, self._unit, self._celsius = paths("value"), paths("unit"), paths("celsius")
         self._low, self._high = axis["limits"]
-        self._steps, self._presets = axis["steps"], axis["presets"]
+        self._steps, self._presets = {**axis["steps"], **axis["paper_steps"]}, axis["presets"]
         self._records = axis.get("records") == "always" or function["direction"] == "set"
         self._rules = rules_of(axis)
 

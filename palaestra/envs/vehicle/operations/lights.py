@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from palaestra.envs.vehicle.operations import Run, operation
 from palaestra.envs.vehicle.operations.levels import (
-    DIGITS,
     axis_of,
     out_of_range,
     rules_of,
@@ -30,8 +29,8 @@ class _Lamps:
     """The reading lights of an axis.
 
     Args:
-        axis: `property` (brightness), `unit`, `switch` of a light; `units`: name -> `top` and `step` (default step); `steps` in
-            points of a percent and `presets` in percent of the top.
+        axis: `property` (brightness), `unit`, `switch` of a light; `units`: name -> `top` and `step` (default step); `steps`
+            in points of a percent and `presets` in percent of the top.
         module: Module of the lights.
         tables: The car's tables.
     """
@@ -111,7 +110,7 @@ def lamp_brightness(function: Function, tables: CarTables) -> Run:
             if lit and direction == "set":
                 _set(state, lamps, place, amount, words, paper)
             elif lit:
-                _move(state, lamps, place, amount, words, 1 if direction == "up" else -1, paper)
+                _move(state, lamps, place, amount, words, 1 if direction == "up" else -1)
             told[place] = {"changed": lit, **lamps.told(state, place)}
         return {"lights": told}
 
@@ -133,9 +132,7 @@ def _set(state: CarState, lamps: _Lamps, place: str, amount: Amount, presets: Ma
     state.set(lamps.value[place], new)
 
 
-def _move(
-    state: CarState, lamps: _Lamps, place: str, amount: Amount, steps: Mapping[str, float], sign: int, paper: bool
-) -> None:
+def _move(state: CarState, lamps: _Lamps, place: str, amount: Amount, steps: Mapping[str, float], sign: int) -> None:
     """Move the brightness of one light within its own unit."""
     old: Any = state.values[lamps.value[place]]
     row = lamps.row(state, place)
@@ -150,4 +147,4 @@ def _move(
             if lamps.rows[amount.unit] is not row:
                 by = by / lamps.rows[amount.unit]["top"] * 100 / 100 * top
         new = max(0, min(top, old + sign * by))
-    state.set(lamps.value[place], new if paper else round(new, DIGITS))
+    state.set(lamps.value[place], new)
