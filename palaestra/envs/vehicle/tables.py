@@ -171,7 +171,7 @@ class Module:
         summary: What it is, in a line.
         properties: Its properties.
         functions: Its functions by name.
-        records: Records of the presets by record type and name.
+        records: Records of the presets by record type and name; a field {"from": path} takes the value of that leaf.
         preset_effects: Shared properties that building a preset writes, by preset.
         preset_arguments: Property written by each argument of a preset, by preset.
         presets: Values by preset, of the environment only; they set only some of its properties.

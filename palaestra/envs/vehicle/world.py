@@ -229,7 +229,7 @@ def _default_state(profile: Profile) -> CarState:
 
 
 def _write_preset(state: CarState, module: Module, preset: str, paper: bool) -> None:
-    """Write all properties of a module as a preset has them."""
+    """Write all properties of a module as a preset has them; a field {"from": path} takes the present value of that leaf."""
     names = {preset for row in module.properties for preset in row.values}
     if preset not in ("default", "init1", "init2") and preset not in names:
         raise unknown_name(f"preset of {module.name}", preset, sorted({"default", "init1", "init2"} | names))
@@ -243,7 +243,9 @@ def _write_preset(state: CarState, module: Module, preset: str, paper: bool) -> 
                 fields = module.records[kind][value]
             except KeyError:
                 raise ConfigError(f"Table {module.name} names the {kind} {value!r}, which is not among its records.") from None
-            numbers[kind, value] = state.new_record(fields)
+            numbers[kind, value] = state.new_record(
+                {key: state.values[item["from"]] if isinstance(item, dict) else item for key, item in fields.items()}
+            )
         return numbers[kind, value]
 
     for row in module.properties:
