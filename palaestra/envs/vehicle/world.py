@@ -53,11 +53,11 @@ class VehicleWorld:
 
         Args:
             steps: Each with `op`: "env_preset" (`preset`), "env_set" (`property`, `value`), "module_preset" (`module`,
-                `preset`, optionally `kwargs`) or "preset_side_effects_only" (`module`, `preset`: only what the preset does to
-                the environment).
+                `preset`, optionally `kwargs`), "preset_side_effects_only" (`module`, `preset`: only what the preset does to the
+                environment) or "call" (`module`, `function`, optionally `args` and `kwargs`; the car must not refuse it).
 
         Raises:
-            UsageError: For an unknown step, module, preset or property.
+            UsageError: For an unknown step, module, preset or property, or a refused call.
         """
         for step in steps:
             self.take_step(step)
@@ -67,7 +67,7 @@ class VehicleWorld:
         """Carry out one step of `set_up`, which may also be taken in the middle of a task.
 
         Raises:
-            UsageError: For an unknown step, module, preset or property.
+            UsageError: For an unknown step, module, preset or property, or a refused call.
         """
         match step.get("op"):
             case "env_preset":
@@ -78,8 +78,12 @@ class VehicleWorld:
                 self.apply_preset(step["module"], step["preset"], step.get("kwargs") or {})
             case "preset_side_effects_only":
                 self._preset_effects(self.tables.module(step["module"]), step["preset"], {})
+            case "call":
+                result = self.call_with(step["module"], step["function"], step.get("args", ()), step.get("kwargs") or {})
+                if not result.ok:
+                    raise UsageError(f"The car refused the set-up step {step!r}: {result.error}")
             case other:
-                ops = ["env_preset", "env_set", "module_preset", "preset_side_effects_only"]
+                ops = ["env_preset", "env_set", "module_preset", "preset_side_effects_only", "call"]
                 raise unknown_name("set-up step", str(other), ops)
 
     def apply_preset(self, module: str, preset: str, arguments: Mapping[str, Any] | None = None) -> None:

@@ -50,7 +50,7 @@ def lock(data: dict[str, Any]) -> dict[str, Any]:
         (lambda data: data["intents"][2]["arguments"].update(action="{flag:open/shut}"), "flag word 'shut' is none of"),
         (lambda data: data["intents"][3]["amount"].update(inch=[1, 2, 1]), "amount has the unit 'inch'"),
         (lambda data: data["intents"][5]["say"].append("set {place:door}"), "does not say where to"),
-        (lambda data: data["intents"][4]["prepare"].append(["open", {}]), "prepare names 'open'"),
+        (lambda data: data["intents"][4]["prepare"].append(["open", {}]), "prepare or forbid names 'open'"),
         (lambda data: data["conditions"][0].update(path="doors.{seat}.locked"), "is no leaf of the car"),
         (lambda data: data["conditions"][3].update({"is": "ajar"}), "expected one of open, closed"),
     ],

@@ -98,12 +98,12 @@ def _argument_problems(intent: Intent) -> Iterator[str]:
                         yield f"slot {slot.name} has the value {word!r}; {name} takes {', '.join(params[name].enum)}."
     yield from _amount_problems(intent)
     functions = car_tables().modules[intent.module].functions
-    for function, arguments in intent.prepare:
+    for function, arguments in (*intent.prepare, *intent.forbid):
         if function not in functions:
-            yield f"prepare names {function!r}, which is no function of {intent.module}."
+            yield f"prepare or forbid names {function!r}, which is no function of {intent.module}."
         else:
             names = [param.name for param in functions[function].params]
-            yield from (f"prepare gives {function} the unknown argument {name!r}." for name in arguments if name not in names)
+            yield from (f"{function} is to be called with the unknown {name!r}." for name in arguments if name not in names)
 
 
 def _amount_problems(intent: Intent) -> Iterator[str]:
@@ -196,7 +196,9 @@ def _condition_problems(condition: Condition) -> Iterator[str]:
         yield f"{full_path(condition.module, condition.path)} is no leaf of the car."
         return
     row = rows[next(iter(paths.values()))]
-    if row.enum and condition.value not in row.enum:
+    if condition.test != "is" and row.type not in ("int", "float"):
+        yield f"{condition.test} asks for a number; the leaf is {row.type}."
+    elif row.enum and condition.value not in row.enum:
         yield f"is {condition.value!r}; expected one of {', '.join(row.enum)}."
     if row.type == "bool" and not isinstance(condition.value, bool):
         yield f"is {condition.value!r}; expected true or false."

@@ -23,8 +23,8 @@ PLACE_SLOTS = ("place", "for", "at")
 AMOUNT_SLOTS = ("by", "much", "to", "level")
 STEP_DEGREES = ("large", "little", "tiny")
 _INTENT_KEYS = {
-    "name", "function", "arguments", "slots", "amount", "degrees", "say", "say_for", "again", "prepare", "unnamed", "same_as",
-    "kinds", "like", "say_like",
+    "name", "function", "arguments", "slots", "amount", "degrees", "say", "say_for", "again", "prepare", "forbid", "unnamed",
+    "same_as", "kinds", "like", "say_like",
 }  # fmt: skip
 
 
@@ -96,6 +96,7 @@ class Intent:
         phrases: All phrasings.
         again: Follow-ups to the same places.
         prepare: Calls that make it possible: function and arguments.
+        forbid: Calls that make the car refuse it.
         unnamed: Place meant where none is named: "speaker" or "all".
         same_as: Intent that does the same, or "".
         kinds: Further labels.
@@ -117,6 +118,7 @@ class Intent:
     phrases: tuple[Phrase, ...]
     again: tuple[Phrase, ...]
     prepare: tuple[tuple[str, Mapping[str, Any]], ...]
+    forbid: tuple[tuple[str, Mapping[str, Any]], ...]
     unnamed: str
     same_as: str = ""
     kinds: tuple[str, ...] = ()
@@ -146,6 +148,7 @@ class Condition:
     Attributes:
         module: Module of the leaf.
         path: Path below the module; `{seat}` or `{place}` stands for a place.
+        test: "is", "below" or "above".
         value: Value asked for.
         say: How it is said.
         that: Adjective for things of which it holds; empty if there is none.
@@ -153,9 +156,16 @@ class Condition:
 
     module: str
     path: str
+    test: str
     value: Any
     say: Phrase
     that: str = ""
+
+    def holds_for(self, value: Any) -> bool:
+        """Whether it holds for a leaf of this value."""
+        if self.test == "is":
+            return bool(value == self.value)
+        return bool(value < self.value if self.test == "below" else value > self.value)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -199,9 +209,11 @@ def read_phrasebook(module: str, data: Mapping[str, Any]) -> Phrasebook:
         intents[intent.name] = intent
     conditions = []
     for row in data.get("conditions", ()):
-        if set(row) - {"path", "is", "say", "that"} or not {"path", "is", "say"} <= set(row):
-            raise ConfigError(f"{where} has the condition {row!r}; expected the keys path, is, say and perhaps that.")
-        conditions.append(Condition(module, row["path"], row["is"], Phrase.of(row["say"]), row.get("that", "")))
+        tests = [test for test in ("is", "below", "above") if test in row]
+        if set(row) - {"path", "say", "that", *tests} or not {"path", "say"} <= set(row) or len(tests) != 1:
+            raise ConfigError(f"{where} has the condition {row!r}; expected path, say, one of is/below/above, perhaps that.")
+        (test,) = tests
+        conditions.append(Condition(module, row["path"], test, row[test], Phrase.of(row["say"]), row.get("that", "")))
     return Phrasebook(module, intents, tuple(conditions))
 
 
@@ -237,6 +249,7 @@ def _intent(module: str, row: Mapping[str, Any], prepare: Any) -> Intent:
         tuple(phrases),
         tuple(Phrase.of(text) for text in row.get("again", ())),
         tuple((name, call) for name, call in row.get("prepare", prepare)),
+        tuple((name, call) for name, call in row.get("forbid", ())),
         row.get("unnamed", "speaker" if targets is not None and SEATS[0] in targets.places else "all"),
         row.get("same_as", ""),
         tuple(row.get("kinds", ())),
