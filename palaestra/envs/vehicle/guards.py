@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from palaestra.envs.vehicle.paths import full_path, place_paths
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 Guard = Callable[["VehicleWorld"], None]
 
 
-def guard_of(function: Function, tables: CarTables) -> Guard:
-    """Return what checks the row's "needs"; it refuses with precondition_failed.
+def guard_of(function: Function, tables: CarTables, needs: Iterable[dict[str, Any]] | None = None) -> Guard:
+    """Return what checks the row's "needs", or the needs given; it refuses with precondition_failed.
 
     Each need is one of `{"path", "is"}`, `{"path", "not"}`, `{"any", "is"}` (at least one place), `{"list"}` (not empty) or
     `{"ref"}` (not null), with an optional `"else"`: what to tell.
     """
-    checks = [_check(function, tables, need) for need in function.arguments.get("needs", ())]
+    checks = [_check(function, tables, need) for need in (function.arguments.get("needs", ()) if needs is None else needs)]
 
     def guard(world: VehicleWorld) -> None:
         for check in checks:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from palaestra.envs.vehicle.derived import siblings, sync
 from palaestra.envs.vehicle.guards import guard_of
 from palaestra.envs.vehicle.operations import Run, operation
 from palaestra.envs.vehicle.paths import full_path, place_paths, property_at
@@ -12,6 +14,7 @@ from palaestra.envs.vehicle.tables import CarTables, Function
 from palaestra.envs.vehicle.targets import Targets
 
 if TYPE_CHECKING:
+    from palaestra.envs.vehicle.state import CarState
     from palaestra.envs.vehicle.world import VehicleWorld
 
 
@@ -19,8 +22,9 @@ if TYPE_CHECKING:
 def flag(function: Function, tables: CarTables) -> Run:
     """Set one boolean, of every place named.
 
-    Row: `sets` (the property), `needs` (see `guards`), `also` (words that follow the flag: property -> value when false, when
-    true), `coerce` (`paper` only, quirk Q24; what becomes of a value that is no boolean: "keep" stores it, "bool" takes its
+    Row: `sets` (the property), `needs` (see `guards`), `needs_on` (needs for switching on), `also` (words that follow the flag:
+    property -> value when false, when true), `remembers` (property that keeps the position as it was said), `stamps` (property that
+    takes the car's time, in seconds), `coerce` (`paper` only, quirk Q24; what becomes of a value that is no boolean: "keep" stores it, "bool" takes its
     truth value, "refuse" refuses).
     """
     name = next(param.name for param in function.params if param.name != "position")
@@ -28,7 +32,11 @@ def flag(function: Function, tables: CarTables) -> Run:
     targets = Targets.of(function, tables.modules[function.module].settings)
     paths = place_paths(tables, function.module, function["sets"])
     guard = guard_of(function, tables)
+    guard_on = guard_of(function, tables, function.arguments.get("needs_on", ()))
     also = {full_path(function.module, path): words for path, words in function.arguments.get("also", {}).items()}
+    remembers = full_path(function.module, function.arguments.get("remembers", ""))
+    stamps = full_path(function.module, function.arguments.get("stamps", ""))
+    leads = any(siblings(tables, path) for path in paths.values())
 
     def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
         value = bound[name]
@@ -37,10 +45,16 @@ def flag(function: Function, tables: CarTables) -> Run:
                 raise Refusal("invalid_type", f"{name} is {value!r}; expected true or false.", name)
             value = bool(value)
         guard(world)
+        if value:
+            guard_on(world)
         state = world.state
         if targets is None:
             for path in paths.values():
                 state.set(path, value)
+                if leads:
+                    sync(state, path, tables=tables, paper=world.paper)
+            if "stamps" in function.arguments:
+                _stamp(state, stamps)
             for path, words in also.items():
                 state.set(path, words[1] if value else words[0])
             return {name: value}
@@ -67,6 +81,7 @@ def enum(function: Function, tables: CarTables) -> Run:
     unchecked = function.arguments.get("unchecked", False)
     guard = guard_of(function, tables)
     name = param.name
+    leads = bool(siblings(tables, path))
 
     def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
         guard(world)
@@ -77,7 +92,18 @@ def enum(function: Function, tables: CarTables) -> Run:
             raise Refusal("invalid_value", f"{name} is {word!r}; expected one of {', '.join(stores)}.", name)
         else:
             value = word if unchecked is True else unchecked
-        world.state.set(path, world.normal(path, value))
+        state = world.state
+        if state.set(path, world.normal(path, value)) and leads:
+            sync(state, path, tables=tables, paper=world.paper)
         return {name: word}
 
     return run
+
+
+def _stamp(state: CarState, path: str) -> None:
+    """Write the car's time as seconds since 1970; a clock that shows no time leaves the last stamp."""
+    try:
+        now = datetime.fromisoformat(str(state.values["environment.timestamp"]))
+    except ValueError:
+        return
+    state.set(path, now.replace(tzinfo=UTC).timestamp())
