@@ -26,6 +26,14 @@ ENTRY_POINTS = "palaestra.algorithms"
 _BUILTIN = {
     "sft": "palaestra.algorithms.sft:ALGORITHM",
     "grpo": "palaestra.algorithms.grpo:ALGORITHM",
+    "dr_grpo": "palaestra.algorithms.grpo_family:DR_GRPO",
+    "dapo": "palaestra.algorithms.grpo_family:DAPO",
+    "gspo": "palaestra.algorithms.grpo_family:GSPO",
+    "rloo": "palaestra.algorithms.grpo_family:RLOO",
+    "reinforce_pp": "palaestra.algorithms.grpo_family:REINFORCE_PP",
+    "rebn": "palaestra.algorithms.grpo_family:REBN",
+    "turn_rloo": "palaestra.algorithms.grpo_family:TURN_RLOO",
+    "gigpo": "palaestra.algorithms.grpo_family:GIGPO",
 }
 
 

@@ -45,11 +45,11 @@ def gradient(policy: Policy, played: list[Trajectory], **options: object) -> tor
     learner = Learner(policy, GRPOConfig(epochs=1, **options))  # type: ignore[arg-type]
 
     def catch(loss: float) -> dict[str, float]:
-        caught.append(torch.cat([p.grad.flatten().clone() for p in learner.optimiser.parameters]))
-        learner.optimiser.zero()
+        caught.append(torch.cat([p.grad.flatten().clone() for p in learner.policy_update.optimiser.parameters]))
+        learner.policy_update.optimiser.zero()
         return {}
 
-    learner.optimiser.step = catch  # type: ignore[method-assign]
+    learner.policy_update.optimiser.step = catch  # type: ignore[method-assign]
     learner.update(played, 1)
     return caught[0]
 
@@ -136,7 +136,7 @@ def test_a_batch_without_signal_moves_nothing_even_with_momentum(case: str) -> N
     played = play(policy)
     learner = Learner(policy, GRPOConfig(lr=1e-2, warmup_updates=0))
     learner.update(played, 1)  # fills Adam's momentum
-    before, updates = weights(policy), learner.optimiser.updates
+    before, updates = weights(policy), learner.policy_update.optimiser.updates
     if case == "equal":
         played = [with_return(t, 0.1) for t in played]
     elif case == "failed":
@@ -146,7 +146,7 @@ def test_a_batch_without_signal_moves_nothing_even_with_momentum(case: str) -> N
     metrics = learner.update(played, 2)
     assert metrics["no_signal"] == 1.0
     assert torch.equal(weights(policy), before)
-    assert learner.optimiser.updates == updates
+    assert learner.policy_update.optimiser.updates == updates
 
 
 def test_failed_groups_are_counted() -> None:
@@ -183,7 +183,7 @@ def test_weights_that_are_not_finite_stop_training_without_touching_more() -> No
     played = play(policy)
     learner = Learner(policy, GRPOConfig(epochs=4))
     before = weights(policy)
-    learner._loss = _broken(learner._loss)  # type: ignore[method-assign]
+    learner.policy_update._loss = _broken(learner.policy_update._loss)  # type: ignore[method-assign]
     with pytest.raises(TrainingStopped, match="3 updates in a row"):
         learner.update(played, 1)
     assert torch.equal(weights(policy), before)
@@ -230,4 +230,4 @@ def test_minibatches_keep_the_segments_of_an_episode_together_and_train_all() ->
     policy = toy_policy()
     learner = Learner(policy, GRPOConfig(epochs=2, minibatches=2, warmup_updates=0))
     learner.update(play(policy), 1)
-    assert learner.optimiser.updates == 4
+    assert learner.policy_update.optimiser.updates == 4

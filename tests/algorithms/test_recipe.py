@@ -76,7 +76,7 @@ def test_a_recipe_survives_json(file: Path) -> None:
         ("grpo.grop_size=4", r"Unknown key 'grpo.grop_size'\. Did you mean 'group_size'\?"),
         ("modle.path=x", r"Unknown key 'modle' in the recipe\. Did you mean 'model'\?"),
         ("agent.temprature=1", r"Unknown key 'agent.temprature'\. Did you mean 'temperature'\?"),
-        ("grpo.group_size=1", r"grpo.group_size is 1: input should be greater than or equal to 2"),
+        ("grpo.group_size=1", r"grpo: group_size is 1; advantage 'grpo' compares 2 episodes or more"),
         ("grpo.lr=fast", r"grpo.lr is 'fast': input should be a valid number.*--set grpo.lr=VALUE"),
         ("seed=[1]", r"seed is \[1\]"),
         ("horizon.rounds=[]", r"horizon: rounds is empty"),
@@ -93,8 +93,8 @@ def test_mistakes_are_one_clear_error(file: Path, override: str, match: str) -> 
 
 
 def test_an_unknown_algorithm_names_the_nearest(file: Path) -> None:
-    with pytest.raises(UsageError, match=r"Unknown algorithm 'gpro'\. Did you mean 'grpo'\?"):
-        load_recipe(file, ["phases=['gpro']"])
+    with pytest.raises(UsageError, match=r"Unknown algorithm 'grppo'\. Did you mean 'grpo'\?"):
+        load_recipe(file, ["phases=['grppo']"])
 
 
 def test_the_table_of_a_phase_that_is_switched_off_is_checked_all_the_same(file: Path) -> None:

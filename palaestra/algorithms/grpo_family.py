@@ -1,0 +1,127 @@
+"""The rest of GRPO's family: the same learner under the names and defaults of the papers.
+
+A recipe names one (`phases = ["sft", "dapo"]`) and may change every setting in its table.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from palaestra.algorithms.advantages import Spread
+from palaestra.algorithms.grpo import Estimator, GRPOConfig, run
+from palaestra.algorithms.losses import Aggregation, PolicyLoss, RatioLevel
+from palaestra.algorithms.table import Algorithm
+
+
+class DrGRPOConfig(GRPOConfig):
+    """Table `[dr_grpo]`: no division by spread or length (arXiv:2503.20783)."""
+
+    spread: Spread = "none"
+    """Nothing is divided by the spread."""
+    aggregation: Aggregation = "constant"
+    """Every token weighs the same, however long its episode is."""
+    constant_length: int | None = Field(default=256, ge=1)
+    """Tokens per episode that the sum is divided by; of the order of the longest episode."""
+
+
+class DAPOConfig(GRPOConfig):
+    """Table `[dapo]`: clip higher, dynamic sampling, token mean (arXiv:2503.14476)."""
+
+    group_size: int = Field(default=16, ge=2)
+    """Episodes per task."""
+    clip_high: float = Field(default=0.28, gt=0)
+    """How far the ratio may rise above 1."""
+    aggregation: Aggregation = "token_mean"
+    """Every token of the batch weighs the same."""
+    drop_equal_groups: bool = True
+    """Dynamic sampling."""
+    max_refills: int = Field(default=2, ge=0)
+    """How often a step may play further tasks in place of the groups that were dropped."""
+
+
+class GSPOConfig(GRPOConfig):
+    """Table `[gspo]`: one ratio per sequence (arXiv:2507.18071)."""
+
+    ratio: RatioLevel = "sequence"
+    """The importance ratio is the geometric mean over the sequence."""
+    clip_low: float = Field(default=3e-4, gt=0, lt=1)
+    """3e-4 for large models; .02 for tiny ones."""
+    clip_high: float = Field(default=4e-4, gt=0)
+    """4e-4 for large models; .02 for tiny ones."""
+
+
+class RLOOConfig(GRPOConfig):
+    """Table `[rloo]`: each episode against the mean of the others (arXiv:2402.14740)."""
+
+    advantage: Estimator = "rloo"
+    """Leave-one-out."""
+    group_size: int = Field(default=4, ge=2)
+    """Episodes per task."""
+    epochs: int = Field(default=1, ge=1)
+    """Passes over the episodes; set loss = "ppo" for more than one."""
+    loss: PolicyLoss = "reinforce"
+    """On-policy: no ratio."""
+    kl_place: Literal["loss", "reward"] = "reward"
+    """The divergence is part of the reward."""
+
+
+class ReinforcePPConfig(GRPOConfig):
+    """Table `[reinforce_pp]`: token returns, whitened over the batch (arXiv:2501.03262)."""
+
+    advantage: Estimator = "reinforce_pp"
+    """Discounted token returns over the batch."""
+    group_size: int = Field(default=1, ge=1)
+    """Episodes per task; no group is needed."""
+    tasks_per_step: int = Field(default=64, ge=1)
+    """Tasks per step."""
+    aggregation: Aggregation = "token_mean"
+    """Every token of the batch weighs the same."""
+    kl_place: Literal["loss", "reward"] = "reward"
+    """The divergence is part of the reward."""
+
+
+class ReBNConfig(GRPOConfig):
+    """Table `[rebn]`: discounted turn returns, whitened over the batch (arXiv:2510.01051)."""
+
+    advantage: Estimator = "rebn"
+    """Discounted turn returns over the batch."""
+    gamma: float = Field(default=0.9, gt=0, le=1)
+    """Discount per turn."""
+    group_size: int = Field(default=1, ge=1)
+    """Episodes per task; no group is needed."""
+    tasks_per_step: int = Field(default=64, ge=1)
+    """Tasks per step."""
+    aggregation: Aggregation = "token_mean"
+    """Every token of the batch weighs the same."""
+
+
+class TurnRLOOConfig(GRPOConfig):
+    """Table `[turn_rloo]`: turn returns against the same turn of the others; unbiased, for rewards per turn."""
+
+    advantage: Estimator = "turn_rloo"
+    """Leave-one-out by turn."""
+    aggregation: Aggregation = "token_mean"
+    """Every token of the batch weighs the same."""
+
+
+class GiGPOConfig(GRPOConfig):
+    """Table `[gigpo]`: groups of episodes, and of turns that began in the same state (arXiv:2505.10978)."""
+
+    advantage: Estimator = "gigpo"
+    """Episode groups and step groups."""
+    gamma: float = Field(default=0.95, gt=0, le=1)
+    """Discount per turn."""
+    aggregation: Aggregation = "token_mean"
+    """Every token of the batch weighs the same."""
+
+
+DR_GRPO = Algorithm("dr_grpo", DrGRPOConfig, run)
+DAPO = Algorithm("dapo", DAPOConfig, run)
+GSPO = Algorithm("gspo", GSPOConfig, run)
+RLOO = Algorithm("rloo", RLOOConfig, run)
+REINFORCE_PP = Algorithm("reinforce_pp", ReinforcePPConfig, run)
+REBN = Algorithm("rebn", ReBNConfig, run)
+TURN_RLOO = Algorithm("turn_rloo", TurnRLOOConfig, run)
+GIGPO = Algorithm("gigpo", GiGPOConfig, run)

@@ -1,0 +1,304 @@
+"""The update of a policy, shared by all policy-gradient algorithms: scored tokens and their advantages in, better policy out.
+
+An algorithm estimates advantages; what follows is the same for all of them: log-probs of the sampled tokens under the policy
+at the start of the update (and the reference), then K epochs of minibatches with a clipped loss, the KL and entropy terms,
+weights for tokens that another policy sampled, and global normalisers. Rows that no term of the loss reaches are left out of
+the backward pass; the normalisers count them all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from palaestra.algorithms.batch import Batch, microbatches
+from palaestra.algorithms.correction import CorrectionLevel, importance_weights, staleness_weights
+from palaestra.algorithms.guards import TrainingStopped
+from palaestra.algorithms.losses import (
+    Aggregation,
+    PolicyLoss,
+    RatioLevel,
+    kl_estimate,
+    log_ratio,
+    policy_loss,
+    sequence_log_ratio,
+    token_weights,
+)
+from palaestra.algorithms.policy import Policy
+from palaestra.algorithms.seeds import stable_seed
+from palaestra.algorithms.updates import Optimiser, OptimiserTable
+from palaestra.errors import ConfigError
+
+
+class PolicyTable(OptimiserTable):
+    """Settings of the policy's update, part of every policy-gradient table of a recipe."""
+
+    steps: int = Field(default=100, ge=1)
+    """Training steps: one collection and its updates each."""
+    tasks_per_step: int = Field(default=8, ge=1)
+    """Tasks (groups) per step."""
+    group_size: int = Field(default=8, ge=1)
+    """Episodes per task."""
+    drop_equal_groups: bool = False
+    """Leave groups whose returns are all equal out of the normalisers too (DAPO's dynamic sampling)."""
+    max_refills: int = Field(default=0, ge=0)
+    """With drop_equal_groups: how often a step may play further tasks in place of the groups that were dropped."""
+    epochs: int = Field(default=2, ge=1)
+    """Passes over the collected episodes; 1 to 4."""
+    minibatches: int = Field(default=1, ge=1)
+    """Optimiser steps per epoch; episodes are divided among them at random."""
+    loss: PolicyLoss = "ppo"
+    """Form of the policy gradient: ppo (clipped), cispo, none (unclipped ratio), reinforce."""
+    ratio: RatioLevel = "token"
+    """What the importance ratio is of: each token, or the whole sequence (GSPO)."""
+    aggregation: Aggregation = "token_mean"
+    """How tokens are averaged."""
+    constant_length: int | None = Field(default=None, ge=1)
+    """Tokens per episode that aggregation "constant" divides by."""
+    clip_low: float = Field(default=0.2, gt=0, lt=1)
+    """How far the ratio may fall below 1."""
+    clip_high: float = Field(default=0.2, gt=0)
+    """How far it may rise above 1."""
+    dual_clip: float | None = Field(default=None, gt=1)
+    """Bound on the loss of bad actions that became likely, in units of the advantage; None is off."""
+    cispo_cap: float = Field(default=5.0, gt=0)
+    """Bound on the weight of loss "cispo"."""
+    kl_coefficient: float = Field(default=0.0, ge=0)
+    """Weight of the divergence from the frozen starting policy; .001 to .04 for large models."""
+    kl_place: Literal["loss", "reward"] = "loss"
+    """Where it acts: k3 added to the loss, or k1 taken from the reward of each token."""
+    entropy_coefficient: float = Field(default=0.0, ge=0)
+    """Weight of the entropy bonus; 0 for large models, up to .02 for tiny ones from scratch."""
+    correction: CorrectionLevel = "off"
+    """Weight of tokens that another policy sampled (older weights, another engine): truncated ratio of each token, of the
+    whole sequence, or off."""
+    correction_cap: float = Field(default=2.0, ge=1)
+    """Largest such weight; 2 to 10."""
+    max_staleness: int = Field(default=8, ge=0)
+    """With correction on: tokens of policies older than this many updates weigh nothing."""
+    drift_limit: float = Field(default=0.05, gt=0)
+    """With correction off: training stops if the sampler's log-probs differ from the recomputed ones by more on average."""
+    on_collapse: Literal["warn", "stop", "rollback"] = "warn"
+    """What to do when spread and entropy are gone: report, stop, or go back once with half the rate."""
+
+
+class PolicyUpdate:
+    """Improves a policy in place from batches that carry advantages.
+
+    Args:
+        policy: Trained in place.
+        table: Settings.
+        reference: Frozen policy that the KL term refers to; needed if `kl_coefficient` is above 0.
+        temperature: Sampling temperature of the rollouts; log-probs are taken at the same one.
+        seed: Seed of the division into minibatches.
+    """
+
+    def __init__(
+        self, policy: Policy, table: PolicyTable, *, reference: Policy | None = None, temperature: float = 1.0, seed: int = 0
+    ) -> None:
+        """Set up the optimiser."""
+        if table.kl_coefficient > 0 and reference is None:
+            raise ConfigError(f"kl_coefficient is {table.kl_coefficient}; it needs a reference policy.")
+        self.policy = policy
+        self.table = table
+        self.reference = reference
+        self.temperature = temperature
+        self.seed = seed
+        self.kl_coefficient = table.kl_coefficient
+        self.optimiser = Optimiser(policy.parameters(), table, total=table.steps * table.epochs * table.minibatches)
+
+    # -- before the update ----------------------------------------------------------------------------------------
+
+    def score(self, batch: Batch, wanted: Tensor | None = None) -> tuple[Batch, dict[str, float]]:
+        """Add log-probs under the policy at the start of the update (and the reference), and weights against the sampler's.
+
+        Args:
+            batch: Collated episodes.
+            wanted: bool [B], rows that the update will reach; all if None.
+
+        Returns:
+            The batch with `old_log_prob`, `correction`, and `ref_log_prob` where a KL term is on; and metrics.
+
+        Raises:
+            TrainingStopped: If correction is off and the sampler's log-probs are not this policy's.
+        """
+        wanted = torch.ones(batch.num_rows, dtype=torch.bool) if wanted is None else wanted
+        old = self._log_probs(self.policy, batch, wanted)
+        extra = {"old_log_prob": old}
+        if self.reference is not None and self.kl_coefficient > 0:
+            extra["ref_log_prob"] = self._log_probs(self.reference, batch, wanted)
+        mask = batch.action_mask & wanted.unsqueeze(1)
+        table = self.table
+        found = importance_weights(old, batch.rollout_log_prob, mask, level=table.correction, cap=table.correction_cap)
+        weight, metrics = found.weight, found.metrics
+        if table.correction == "off":
+            gap = metrics.get("off_policy_mean", 0.0)
+            if not gap <= table.drift_limit:  # also true for NaN
+                raise TrainingStopped(
+                    f"The sampler's log-probs differ from the policy's by {gap:.3g} on average; expected at most "
+                    f"{table.drift_limit:g}. Sample with its weights at temperature {self.temperature:g}, without top-p, or "
+                    f"set correction = 'token' if the difference is meant."
+                )
+        else:
+            fresh = staleness_weights(batch.version, mask, current=self.policy.version, max_staleness=table.max_staleness)
+            metrics["stale_tokens"] = float((mask & (fresh == 0)).sum()) / max(1, int(mask.sum()))
+            weight = weight * fresh
+        renamed = {"drift_mean": metrics.pop("off_policy_mean", 0.0), "drift_max": metrics.pop("off_policy_max", 0.0)}
+        return batch.with_tensors(**extra, correction=weight), renamed | metrics
+
+    def reached(self, batch: Batch) -> Tensor:
+        """Mark the rows that any term of the loss reaches: bool [B]."""
+        has_kl_loss = self.kl_coefficient > 0 and self.table.kl_place == "loss"
+        if has_kl_loss or self.table.entropy_coefficient > 0:
+            return torch.ones(batch.num_rows, dtype=torch.bool)
+        return (batch.extra["advantage"] != 0).any(dim=1)
+
+    def penalised_reward(self, batch: Batch) -> Tensor:
+        """Reward of each token, less the weighted k1 divergence from the reference where `kl_place` is "reward": [B, T]."""
+        if self.table.kl_place != "reward" or "ref_log_prob" not in batch.extra:
+            return batch.token_reward
+        k1 = kl_estimate(batch.extra["old_log_prob"], batch.extra["ref_log_prob"], "k1")
+        return batch.token_reward - self.kl_coefficient * torch.where(batch.action_mask, k1, 0.0)
+
+    # -- the update -----------------------------------------------------------------------------------------------
+
+    def improve(self, batch: Batch, step: int) -> dict[str, float]:
+        """Make all optimiser steps of a training step.
+
+        Args:
+            batch: With `advantage` and what `score` adds.
+            step: Training step; only the division into minibatches depends on it.
+
+        Returns:
+            Means over the optimiser steps.
+
+        Raises:
+            TrainingStopped: If updates are not finite again and again.
+        """
+        table = self.table
+        totals: dict[str, list[float]] = {}
+        for epoch in range(table.epochs):
+            for rows in divide(batch, table.minibatches, seed=stable_seed(self.seed, f"{step}/{epoch}")):
+                for name, value in self._optimise(batch.rows(rows)).items():
+                    totals.setdefault(name, []).append(value)
+        self.policy.version += 1
+        return {name: max(v) if name == "ratio_max" else sum(v) / len(v) for name, v in totals.items()}
+
+    def state(self) -> dict[str, Any]:
+        """Return everything a resumed run needs."""
+        return {"optimiser": self.optimiser.state(), "kl_coefficient": self.kl_coefficient}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state()`."""
+        self.optimiser.load(state["optimiser"])
+        self.kl_coefficient = float(state["kl_coefficient"])
+
+    def _optimise(self, batch: Batch) -> dict[str, float]:
+        """Make one optimiser step on a minibatch, micro-batch by micro-batch."""
+        # weights of the whole minibatch first: however it is cut, every token counts the same
+        weights = token_weights(
+            batch.action_mask,
+            batch.episode_index,
+            self.table.aggregation,
+            turn_index=batch.turn_index,
+            constant_length=self.table.constant_length,
+        )
+        wanted = self.reached(batch)
+        if not bool(wanted.any()):
+            return {}
+        reached = (batch.action_mask & wanted.unsqueeze(1)).float()
+        batch = batch.with_tensors(weight=weights, token_share=reached / reached.sum())
+        sums: dict[str, float] = {}
+        ratio_max = 0.0
+        for part in planned(batch, wanted, self.table.max_tokens_per_microbatch):
+            loss, values, highest = self._loss(batch.rows(part))
+            loss.backward()
+            ratio_max = max(ratio_max, highest)
+            for name, value in values.items():
+                sums[name] = sums.get(name, 0.0) + value
+        return sums | self.optimiser.step(sums["loss"]) | {"ratio_max": ratio_max}
+
+    def _loss(self, rows: Batch) -> tuple[Tensor, dict[str, float], float]:
+        """Return the loss of a micro-batch, its measurements (shares of the minibatch's sums), and the largest ratio."""
+        table, mask = self.table, rows.action_mask
+        scored = self.policy.token_log_probs(rows.ids, rows.attention_mask, mask, temperature=self.temperature, entropy=True)
+        entropies = torch.zeros_like(scored.log_prob) if scored.entropy is None else scored.entropy
+        old, weight, share = rows.extra["old_log_prob"], rows.extra["weight"], rows.extra["token_share"]
+        per_token = policy_loss(
+            scored.log_prob,
+            old,
+            rows.extra["advantage"],
+            mask,
+            kind=table.loss,
+            ratio=table.ratio,
+            clip_low=table.clip_low,
+            clip_high=table.clip_high,
+            dual_clip=table.dual_clip,
+            max_weight=table.cispo_cap,
+        )
+        loss = (weight * rows.extra["correction"] * per_token).sum()
+        values: dict[str, float] = {"policy_loss": float(loss.detach())}
+        if "ref_log_prob" in rows.extra:
+            k3 = kl_estimate(scored.log_prob, rows.extra["ref_log_prob"], "k3")
+            values["kl_reference"] = float((share * k3.detach()).sum())
+            if table.kl_place == "loss":
+                loss = loss + self.kl_coefficient * (weight * k3).sum()
+        if table.entropy_coefficient > 0:
+            loss = loss - table.entropy_coefficient * (share * entropies).sum()
+        with torch.no_grad():
+            gap = log_ratio(scored.log_prob, old)
+            ratio = (gap if table.ratio == "token" else sequence_log_ratio(gap, mask)).exp()
+            values |= {
+                "loss": float(loss),
+                "entropy": float((share * entropies).sum()),
+                "kl_old": float((share * kl_estimate(scored.log_prob, old, "k3")).sum()),
+                "ratio_mean": float((share * ratio).sum()),
+                "clipped_low": float((share * (ratio < 1 - table.clip_low)).sum()),
+                "clipped_high": float((share * (ratio > 1 + table.clip_high)).sum()),
+            }
+            highest = float(torch.where(mask, ratio, 0.0).max())
+        return loss, values, highest
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def _log_probs(self, policy: Policy, batch: Batch, wanted: Tensor) -> Tensor:
+        """Log-probs of the sampled tokens, 0 in rows that are not wanted: [B, T]."""
+        result = torch.zeros(batch.ids.shape)
+        for part in planned(batch, wanted, self.table.max_tokens_per_microbatch):
+            rows = batch.rows(part)
+            scored = policy.token_log_probs(rows.ids, rows.attention_mask, rows.action_mask, temperature=self.temperature)
+            result[torch.tensor(part), : rows.ids.shape[1]] = scored.log_prob
+        return result
+
+
+def planned(batch: Batch, wanted: Tensor, max_tokens: int) -> list[list[int]]:
+    """Plan micro-batches of the wanted rows.
+
+    Args:
+        batch: Whose rows.
+        wanted: bool [B].
+        max_tokens: Budget of a micro-batch, padding included.
+    """
+    rows = torch.nonzero(wanted).squeeze(1).tolist()
+    lengths = batch.lengths.tolist()
+    return [[rows[i] for i in part] for part in microbatches([lengths[row] for row in rows], max_tokens)]
+
+
+def divide(batch: Batch, parts: int, *, seed: int) -> list[list[int]]:
+    """Divide the rows at random, keeping the segments of an episode together.
+
+    Args:
+        batch: Whose rows.
+        parts: Minibatches.
+        seed: Of the division.
+    """
+    if parts == 1:
+        return [list(range(batch.num_rows))]
+    episodes = batch.episode_index.unique()
+    order = episodes[torch.from_numpy(np.random.default_rng(seed).permutation(len(episodes)))]
+    chunks = [chunk for chunk in order.chunk(parts) if chunk.numel()]
+    return [torch.nonzero(torch.isin(batch.episode_index, chunk)).squeeze(1).tolist() for chunk in chunks]
