@@ -18,6 +18,8 @@ from palaestra.envs.vehicle.world import Profile, VehicleWorld
 from palaestra.errors import UsageError
 
 DEGREES = ("large", "little", "tiny", "max", "high", "medium", "low", "min")
+LOOK = "to_dict"
+"""Name of the call that looks at the state of a module; it is no function of the car, but published gold has it."""
 _SETTER = "set_"
 
 Policy = Callable[[VehicleWorld, CarTask, CarRequest], None]
@@ -61,9 +63,12 @@ def gold_turn(world: VehicleWorld, calls: Sequence[Call]) -> GoldTurn:
 def carry_out(world: VehicleWorld, call: Call) -> CallResult:
     """Carry out one gold call.
 
-    Besides functions of the car, published gold has two kinds of steps that no agent can take: it puts a module into a preset
-    (`readingLight.init2()`), and it sets a shared property (`environment.set_language("English")`).
+    Besides functions of the car, published gold looks at a module (`door.to_dict()`), and it has two kinds of steps that no
+    agent can take: it puts a module into a preset (`readingLight.init2()`) or sets a shared property
+    (`environment.set_language("English")`).
     """
+    if call.function == LOOK:
+        return CallResult(True)
     if call.module == ENVIRONMENT and call.function.startswith(_SETTER):
         return _stage(
             world, {"op": "env_set", "property": call.function.removeprefix(_SETTER), "value": next(iter(call.args), None)}

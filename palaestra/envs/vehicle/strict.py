@@ -184,7 +184,7 @@ def _same_change(one: Change, other: Change) -> bool:
 def _same(one: Any, other: Any) -> bool:
     """Whether two values are the same; numbers may differ by rounding."""
     if _is_number(one) and _is_number(other):
-        return abs(one - other) <= TOLERANCE
+        return bool(abs(one - other) <= TOLERANCE)
     return type(one) is type(other) and bool(one == other)
 
 
@@ -192,7 +192,7 @@ def _same_direction(one: Change, other: Change) -> bool:
     """Whether two changes move a number the same way."""
     if not all(_is_number(value) for value in (one.old, one.new, other.old, other.new)):
         return False
-    return (one.new > one.old) == (other.new > other.old)  # type: ignore[operator]
+    return bool((one.new > one.old) == (other.new > other.old))  # type: ignore[operator]
 
 
 def _is_number(value: Any) -> bool:
