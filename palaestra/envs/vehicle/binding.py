@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from palaestra.envs.vehicle.results import Refusal
 from palaestra.envs.vehicle.tables import Function, Param
+
+_HUGE = 1e9
 
 
 def bind(function: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,8 +62,8 @@ def check(function: Function, bound: dict[str, Any]) -> None:
                 raise _wrong_type(param, value, "a whole number")
             _check_range(param, value)
         elif kind == "number":
-            if type(value) not in (int, float) or not math.isfinite(value):
-                raise _wrong_type(param, value, "a number")
+            if type(value) not in (int, float) or not -_HUGE <= value <= _HUGE:  # neither NaN nor infinite, nor soon to be
+                raise _wrong_type(param, value, f"a number within -{_HUGE:g} and {_HUGE:g}")
             _check_range(param, value)
         elif kind in ("targets", "list[str]"):
             bound[param.name] = _texts(param, value)

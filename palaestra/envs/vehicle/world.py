@@ -53,8 +53,8 @@ class VehicleWorld:
 
         Args:
             steps: Each with `op`: "env_preset" (`preset`), "env_set" (`property`, `value`), "module_preset" (`module`,
-                `preset`, optionally `kwargs`), "preset_side_effects_only" (`module`, `preset`: only what the preset does to the
-                environment) or "call" (`module`, `function`, optionally `args` and `kwargs`; the car must not refuse it).
+                `preset`, optionally `kwargs`), "preset_side_effects_only" (`module`, `preset`: only what the preset does to
+                the environment) or "call" (`module`, `function`, optionally `args` and `kwargs`; the car must not refuse it).
 
         Raises:
             UsageError: For an unknown step, module, preset or property, or a refused call.
@@ -164,7 +164,7 @@ class VehicleWorld:
             error = refusal
             if not self.paper:
                 state.undo(mark)
-        except (TypeError, ValueError, KeyError) as fault:
+        except (TypeError, ValueError, KeyError, OverflowError) as fault:
             if not self.paper:  # checked arguments never get here: this would be a fault of the tables or of an operation
                 raise
             error = Refusal("invalid_type", f"{type(fault).__name__}: {fault}")
