@@ -6,6 +6,7 @@ A policy is asked before every request; it returns the messages to send. A rewri
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -40,21 +41,46 @@ class ContextPolicy:
             observations to their first and last `keep_chars` characters, then drops turns.
         keep_chars: Characters kept at either end of an elided observation.
         keep_turns: Turns at the end that are never touched, at least 1.
+        transient: What becomes of blocks of which an environment says that only the newest matters (`info["transient"]` of its
+            reset: names of tags, e.g. "state"): "newest" leaves out the older ones, "keep" leaves all.
     """
 
     max_tokens: int | None = None
     strategy: Literal["keep", "drop_oldest", "elide_observations"] = "drop_oldest"
     keep_chars: int = 200
     keep_turns: int = 2
+    transient: Literal["newest", "keep"] = "newest"
 
     def __post_init__(self) -> None:
         """Check the values."""
         if self.strategy not in ("keep", "drop_oldest", "elide_observations"):
             raise ConfigError(f"context strategy is {self.strategy!r}; expected keep, drop_oldest or elide_observations.")
+        if self.transient not in ("newest", "keep"):
+            raise ConfigError(f"transient is {self.transient!r}; expected newest or keep.")
         if self.max_tokens is not None and self.max_tokens < 1:
             raise ConfigError(f"max_tokens is {self.max_tokens}; expected at least 1, or None for no limit.")
         if self.keep_turns < 1 or self.keep_chars < 0:
             raise ConfigError("keep_turns must be at least 1 and keep_chars at least 0.")
+
+    def current(self, messages: Sequence[Message], tags: Sequence[str] = ()) -> Sequence[Message]:
+        """Return the dialogue without blocks that newer ones replace, e.g. `<state>...</state>` in all messages but the last.
+
+        Args:
+            messages: The dialogue; what the model wrote stays as it is.
+            tags: Names of the tags.
+        """
+        if not tags or self.transient == "keep":
+            return messages
+        kept = list(messages)
+        for tag in tags:
+            opening = f"<{tag}>\n"
+            holders = [i for i, message in enumerate(kept) if message.role != "assistant" and opening in message.content]
+            for index in holders[:-1]:
+                content = re.sub(
+                    rf"<{re.escape(tag)}>\n.*?\n</{re.escape(tag)}>", _left_out(tag), kept[index].content, flags=re.DOTALL
+                )
+                kept[index] = replace(kept[index], content=content)
+        return kept
 
     def fit(self, messages: Sequence[Message], count: TokenCounter = estimate_tokens) -> tuple[Message, ...]:
         """Return the messages to send: the same ones if they fit.
@@ -96,6 +122,11 @@ class ContextPolicy:
             return message
         head, tail = message.content[: self.keep_chars], message.content[len(message.content) - self.keep_chars :]
         return replace(message, content=f"{head}\n[... {cut} characters left out ...]\n{tail}")
+
+
+def _left_out(tag: str) -> str:
+    """Return what stands where a block was."""
+    return f"<{tag}>(left out: a newer one follows)</{tag}>"
 
 
 def _split(messages: Sequence[Message]) -> tuple[list[Message], list[list[Message]]]:

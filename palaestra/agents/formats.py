@@ -175,7 +175,7 @@ class CodeFormat(Format):
 
 
 class AutoFormat(Format):
-    """Native function calling where the environment has tools, ReAct elsewhere."""
+    """The format that the environment's instructions describe, if any; else native calls where it has tools, else ReAct."""
 
     name = "auto"
 
@@ -202,10 +202,18 @@ def make_format(name: str | Format) -> Format:
     return FORMATS[name]()
 
 
-def choose(format_: str | Format, tools: Tools) -> Format:
-    """Resolve "auto" for an environment with these tools."""
+def choose(format_: str | Format, tools: Tools, described: str = "") -> Format:
+    """Resolve "auto" for an environment.
+
+    Args:
+        format_: A format or its name.
+        tools: The environment's tools.
+        described: Name of the format that its instructions describe (`info["format"]` of its reset), if they do.
+    """
     chosen = make_format(format_)
     if isinstance(chosen, AutoFormat):
+        if described and described != chosen.name:
+            return make_format(described)
         return ToolFormat() if tools else ReActFormat()
     return chosen
 

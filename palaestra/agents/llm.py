@@ -61,6 +61,7 @@ class LLMAgent(Agent):
         """Forget the last episode."""
         self._session = session
         self._tools: tuple[Mapping[str, Json], ...] = ()
+        self._transient: tuple[str, ...] = ()
         self._active: Format = self.format
         self._opening = ""
         self._played: Message | None = None
@@ -77,7 +78,8 @@ class LLMAgent(Agent):
         del env
         self._begin_episode(session)
         self._tools = tuple(info.get("tools") or ())
-        self._active = choose(self.format, self._tools)
+        self._active = choose(self.format, self._tools, info.get("format") or "")
+        self._transient = tuple(info.get("transient") or ())
         instructions = "" if self.instructions_as == "none" else info.get("instructions") or ""
         parts = (self.system_prompt, instructions, self._active.describe(self._tools))
         self._opening = "\n\n".join(part.strip() for part in parts if part.strip())
@@ -91,9 +93,13 @@ class LLMAgent(Agent):
             raise EpisodeStateError("act() was called before reset(info); reset the agent with the info of env.reset().")
         if self._played is None and self.instructions_as == "user" and self._opening:
             observation = f"{self._opening}\n\n{observation}"
+        if "tools" in info:  # the environment offers other ones from now on
+            self._tools = tuple(info["tools"] or ())
         history += self._active.show(self._played, observation, info)
         request = Request(
-            messages=self.context.fit(history, getattr(self.backend, "count_tokens", estimate_tokens)),
+            messages=self.context.fit(
+                self.context.current(history, self._transient), getattr(self.backend, "count_tokens", estimate_tokens)
+            ),
             tools=self._tools if self._active.native_tools else (),
             sampling=self._turn_sampling(),
             session=self._session,

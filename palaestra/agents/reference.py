@@ -1,4 +1,4 @@
-"""Agents that set the scale: random, expert, and a person at the terminal."""
+"""Agents that set the scale: random, one that does nothing, expert, and a person at the terminal."""
 
 from __future__ import annotations
 
@@ -47,6 +47,25 @@ class RandomAgent(Agent):
             raise EpisodeStateError("act() was called before reset(info, env=env).")
         space = self._space
         return _as_message(space.sampler(self._rng) if isinstance(space, TextSpace) else space.sample())
+
+
+class NothingAgent(Agent):
+    """Answers everything in plain words and does nothing: the lower bound where doing nothing is sometimes right.
+
+    Args:
+        text: What it says each time; holds no call, no code and no command.
+    """
+
+    name = "nothing"
+
+    def __init__(self, text: str = "I leave everything as it is.") -> None:
+        """Keep the text."""
+        self.text = text
+
+    async def aact(self, observation: str, info: Mapping[str, Any]) -> Message:
+        """Say the text."""
+        del observation, info
+        return Message("assistant", self.text)
 
 
 class ExpertAgent(Agent):

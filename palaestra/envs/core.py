@@ -64,6 +64,7 @@ class Turn:
         reward_parts: Components of the reward by name; empty means one part called "task".
         tool_results: One per tool call of the action.
         stop_reason: Why the task ended; "success" or "failure" is filled in from `success`.
+        info: Further entries of the step's info, of this environment's own; plain JSON.
     """
 
     observation: str
@@ -75,6 +76,7 @@ class Turn:
     reward_parts: dict[str, float] | None = None
     tool_results: Sequence[ToolResult] = ()
     stop_reason: StopReason = ""
+    info: dict[str, Any] | None = None
 
 
 class TextEnv(gymnasium.Env[str, "str | Message"]):
@@ -219,6 +221,8 @@ class TextEnv(gymnasium.Env[str, "str | Message"]):
             info["tool_results"] = turn.tool_results
         if turn.action_error:
             info["action_error"] = turn.action_error
+        if turn.info is not None:
+            info.update(turn.info)
         if terminated or truncated:
             self._playing = False
             info["stop_reason"] = turn.stop_reason or ("max_rounds" if truncated else "success" if success else "failure")

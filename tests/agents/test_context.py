@@ -52,7 +52,33 @@ def test_last_turns_are_never_dropped():
         ContextPolicy(max_tokens=5).fit(dialogue(6), count_chars)
 
 
-@pytest.mark.parametrize("bad", [{"strategy": "forget"}, {"max_tokens": 0}, {"keep_turns": 0}, {"keep_chars": -1}])
+def test_only_the_newest_of_transient_blocks_is_sent():
+    messages = [
+        Message("system", "rules with <state>\nnothing\n</state>"),
+        Message("user", "first <state>\n{}\n</state> <state>\n1\n</state> end"),
+        Message("assistant", "I quote <state>\n{}\n</state>"),
+        Message("user", "second <state>\n2\n</state>"),
+        Message("assistant", "ok"),
+        Message("user", "no block"),
+    ]
+    sent = ContextPolicy().current(messages, ["state"])
+    note = "<state>(left out: a newer one follows)</state>"
+    assert [message.content for message in sent] == [
+        f"rules with {note}",
+        f"first {note} {note} end",
+        messages[2].content,
+        messages[3].content,
+        "ok",
+        "no block",
+    ]
+    assert ContextPolicy().current(messages) == messages
+    assert ContextPolicy(transient="keep").current(messages, ["state"]) == messages
+    assert ContextPolicy().current(sent, ["state"]) == sent
+
+
+@pytest.mark.parametrize(
+    "bad", [{"transient": "all"}, {"strategy": "forget"}, {"max_tokens": 0}, {"keep_turns": 0}, {"keep_chars": -1}]
+)
 def test_wrong_values_are_refused(bad):
     with pytest.raises(ConfigError):
         ContextPolicy(**bad)

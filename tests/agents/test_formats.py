@@ -115,6 +115,9 @@ def test_descriptions_name_every_tool_and_argument(name):
 def test_auto_takes_native_tools_where_there_are_some():
     assert choose("auto", TOOLS).name == "tools"
     assert choose("auto", []).name == "react"
+    assert choose("auto", TOOLS, "text").name == "text"
+    assert choose("auto", [], "text").name == "text"
+    assert choose("react", TOOLS, "text").name == "react"
 
 
 def test_unknown_format_names_the_nearest():

@@ -75,6 +75,39 @@ async def test_native_tools_travel_as_schemas_and_results_as_tool_messages():
     assert (last.role, last.content, last.tool_call_id) == ("tool", "a door", played.tool_calls[0].id)
 
 
+async def test_an_environment_may_name_its_format_change_its_tools_and_mark_what_passes():
+    backend = Parrot(Message("assistant", "go"))
+    agent = LLMAgent(backend)
+    agent.reset({"instructions": "Rules.", "format": "text", "transient": ["state"]})
+    await agent.aact("<state>\n1\n</state>", {})
+    await agent.aact("<state>\n2\n</state>", {})
+    assert [m.content for m in backend.requests[1].messages if m.role == "user"] == [
+        "<state>(left out: a newer one follows)</state>",
+        "<state>\n2\n</state>",
+    ]
+    other = {"type": "function", "function": {"name": "wait", "description": "Wait.", "parameters": {"type": "object"}}}
+    agent = LLMAgent(backend)
+    agent.reset({"tools": TOOLS})
+    await agent.aact("start", {"tools": TOOLS})
+    await agent.aact("more", {"tools": [other]})
+    await agent.aact("still", {})
+    assert [[tool["function"]["name"] for tool in r.tools] for r in backend.requests[2:]] == [["look"], ["wait"], ["wait"]]
+
+
+async def test_a_rewritten_history_opens_a_new_segment():
+    def tokens(*prompt):
+        return Tokens(prompt, (9,), (-0.1,))
+
+    backend = Parrot(Message("assistant", "go"), tokens=[tokens(1, 2), tokens(1, 2, 9, 3), tokens(1, 4, 9, 5)])
+    agent = LLMAgent(backend, format="text")
+    agent.reset({"transient": ["state"]})
+    for text in ("<state>\na\n</state>", "b", "<state>\nc\n</state>"):
+        await agent.aact(text, {})
+    segments = agent.record().segments
+    assert [[span.turn for span in segment.turns] for segment in segments] == [[0, 1], [2]]
+    assert "left out" in backend.requests[2].messages[0].content
+
+
 async def test_seeds_differ_by_turn_and_episode_and_repeat():
     async def seeds(session):
         backend = Parrot(Message("assistant", "go"))

@@ -2,7 +2,7 @@ import gymnasium as gym
 import pytest
 
 import palaestra  # noqa: F401  (registers the environments)
-from palaestra.agents.reference import ExpertAgent, HumanAgent, RandomAgent
+from palaestra.agents.reference import ExpertAgent, HumanAgent, NothingAgent, RandomAgent
 from palaestra.agents.table import make_agent
 from palaestra.errors import ConfigError, UnknownNameError, UsageError
 
@@ -43,6 +43,12 @@ def test_the_random_agent_plays_foreign_action_spaces(recwarn):
     env.close()
 
 
+def test_the_agent_that_does_nothing_ends_the_desk_without_a_call():
+    actions, total, info = play(make_agent("nothing"), gym.make("palaestra/Desk-v0"))
+    assert (len(actions), total, info["success"]) == (1, 0.0, False)
+    assert not actions[0].tool_calls
+
+
 @pytest.mark.parametrize("agent", [RandomAgent(), ExpertAgent()])
 def test_agents_that_need_the_environment_say_so(agent):
     with pytest.raises(UsageError, match="env=env"):
@@ -60,6 +66,7 @@ def test_the_human_sees_instructions_and_observations_and_types():
 def test_agents_by_name():
     assert isinstance(make_agent("random", seed=4), RandomAgent)
     assert isinstance(make_agent("expert"), ExpertAgent)
+    assert isinstance(make_agent("nothing"), NothingAgent)
     with pytest.raises(UnknownNameError, match="Did you mean 'expert'"):
         make_agent("expart")
     with pytest.raises(ConfigError, match="does not take"):
