@@ -35,14 +35,19 @@ class Amount:
         return self.value is None and self.degree is None
 
 
+NOTHING = Amount()
+VOID = Amount(void=True)
+
+
 @dataclass(frozen=True, slots=True)
 class AmountRules:
     """The published rules of one function.
 
     Attributes:
         alone: A value without unit or a unit without value: "error", "ignore" (as if neither were given), "void" (nothing happens,
-            success) or "current" (a value alone is in the current unit).
-        both: A value together with a degree: "error", "value" or "degree" (which one wins).
+            success), "current" (a value alone is in the current unit, a unit alone is ignored), "no value" (a value alone is an
+            error, a unit alone is ignored) or "void unit" (a value alone is an error, for a unit alone nothing happens).
+        both: A value or unit together with a degree: "error", "value" (a value with its unit wins) or "degree" (it wins).
     """
 
     alone: str = "error"
@@ -55,17 +60,27 @@ class AmountRules:
             Refusal: missing_argument or conflicting_arguments.
         """
         value, unit, degree = bound.get("value"), bound.get("unit"), bound.get("degree")
-        if degree is not None and value is not None:
+        whole = value is not None and (unit is not None or "unit" not in bound)
+        if degree is not None:
+            if value is None and unit is None:
+                return Amount(None, None, degree)
             if self.both == "error":
-                raise Refusal("conflicting_arguments", "Give either value and unit, or a degree.", "degree")
-            if self.both == "degree":
-                return Amount(degree=degree)
-            degree = None
-        if "unit" in bound and (value is None) != (unit is None):
-            if self.alone == "error":
-                raise Refusal("missing_argument", "value and unit belong together.", "unit" if unit is None else "value")
-            if self.alone == "void" and degree is None:
-                return Amount(void=True)
-            if self.alone != "current":
-                value = unit = None
-        return Amount(value, unit, None if value is not None else degree)
+                raise Refusal(
+                    "conflicting_arguments", f"A value came with degree {degree!r}; give one or the other.", "degree"
+                )
+            return Amount(value, unit) if whole and self.both == "value" else Amount(None, None, degree)
+        if whole:
+            return Amount(value, unit)
+        if value is None and unit is None:
+            return NOTHING
+        return self._incomplete(value)
+
+    def _incomplete(self, value: Any) -> Amount:
+        """Return the amount said by a value without its unit, or by a unit without a value."""
+        alone = self.alone
+        if alone == "error" or (value is not None and alone in ("no value", "void unit")):
+            missing = "value" if value is None else "unit"
+            raise Refusal("missing_argument", f"value and unit belong together; {missing} is missing.", missing)
+        if alone in ("void", "void unit"):
+            return VOID
+        return Amount(value) if alone == "current" else NOTHING

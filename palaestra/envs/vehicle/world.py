@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any, Literal
 
 from palaestra.envs.vehicle.binding import bind, check, check_amount
+from palaestra.envs.vehicle.derived import sync
 from palaestra.envs.vehicle.operations import compile_function
 from palaestra.envs.vehicle.results import CallResult, Change, Refusal
 from palaestra.envs.vehicle.state import CarState, changes_of
@@ -107,6 +108,8 @@ class VehicleWorld:
             for path in next(prop for prop in row.properties if prop.path == wanted).paths():
                 self.state.set(path, value)
         self._preset_effects(row, preset, arguments or {})
+        for shared in self.tables.modules[ENVIRONMENT].properties:  # what mirrors a shared property shows the shared one
+            sync(self.state, f"{ENVIRONMENT}.{shared.path}", tables=self.tables, paper=self.paper)
 
     def _preset_effects(self, module: Module, preset: str, arguments: Mapping[str, Any]) -> None:
         """Write what building a preset does to the environment; an effect may be an argument's name."""
@@ -129,6 +132,7 @@ class VehicleWorld:
             if path not in self.tables.properties:
                 raise unknown_name("shared property", name, [p.path for p in self.tables.modules[ENVIRONMENT].properties])
             self.state.set(path, self.normal(path, value))
+            sync(self.state, path, tables=self.tables, paper=self.paper)
 
     def normal(self, path: str, value: Any) -> Any:
         """Return the spelling that this profile keeps of a value (quirk Q4: two spellings of the time formats)."""

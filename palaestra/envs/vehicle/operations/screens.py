@@ -1,1 +1,22 @@
-"""Operations: screens."""
+"""Operations of the screens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from palaestra.envs.vehicle.operations import Run, operation
+
+if TYPE_CHECKING:
+    from palaestra.envs.vehicle.tables import CarTables, Function
+    from palaestra.envs.vehicle.world import VehicleWorld
+
+
+@operation("mileage")
+def mileage(function: Function, tables: CarTables) -> Run:
+    """Read the distance driven and its unit."""
+
+    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
+        values = world.state.values
+        return {"vehicle_mileage": values["instrumentPanel.vehicle_mileage"], "unit": values["instrumentPanel.distance_unit"]}
+
+    return run

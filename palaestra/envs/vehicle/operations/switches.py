@@ -24,8 +24,8 @@ def flag(function: Function, tables: CarTables) -> Run:
 
     Row: `sets` (the property), `needs` (see `guards`), `needs_on` (needs for switching on), `also` (words that follow the flag:
     property -> value when false, when true), `remembers` (property that keeps the position as it was said), `stamps` (property that
-    takes the car's time, in seconds), `coerce` (`paper` only, quirk Q24; what becomes of a value that is no boolean: "keep" stores it, "bool" takes its
-    truth value, "refuse" refuses).
+    takes the car's time, in seconds), `coerce` (`paper` only, quirk Q24; what becomes of a value that is no boolean: "keep" stores
+    it, "bool" takes its truth value, "refuse" refuses).
     """
     name = next(param.name for param in function.params if param.name != "position")
     coerce = function.arguments.get("coerce", "refuse")
@@ -34,8 +34,10 @@ def flag(function: Function, tables: CarTables) -> Run:
     guard = guard_of(function, tables)
     guard_on = guard_of(function, tables, function.arguments.get("needs_on", ()))
     also = {full_path(function.module, path): words for path, words in function.arguments.get("also", {}).items()}
-    remembers = full_path(function.module, function.arguments.get("remembers", ""))
-    stamps = full_path(function.module, function.arguments.get("stamps", ""))
+    remembers, stamps = (
+        full_path(function.module, function.arguments[key]) if key in function.arguments else ""
+        for key in ("remembers", "stamps")
+    )
     leads = any(siblings(tables, path) for path in paths.values())
 
     def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
@@ -53,7 +55,7 @@ def flag(function: Function, tables: CarTables) -> Run:
                 state.set(path, value)
                 if leads:
                     sync(state, path, tables=tables, paper=world.paper)
-            if "stamps" in function.arguments:
+            if stamps:
                 _stamp(state, stamps)
             for path, words in also.items():
                 state.set(path, words[1] if value else words[0])
@@ -62,6 +64,8 @@ def flag(function: Function, tables: CarTables) -> Run:
         for place in targets.each(world, bound[targets.param]):
             state.set(paths[place], value)
             places.append(place)
+        if remembers:
+            state.set(remembers, bound[targets.param])
         return {name: value, "position": places}
 
     return run
