@@ -85,7 +85,7 @@ def parse_scenario(text: str) -> Scenario:
     if len(inits) != 1:
         raise ScenarioError("inits", f"there are {len(inits)} <inits>; expected one")
     (line, body), *_ = inits
-    init, ineffective = _parse_init(body.strip(), line)
+    init, ineffective = _parse_init(body, line)
     queries = _parts(text, "query")
     if not queries:
         raise ScenarioError("query", "there is no <query>; expected at least one")
@@ -197,7 +197,8 @@ def _statements(code: str, field: str, line: int) -> list[ast.stmt]:
     try:
         return ast.parse("\n".join(lines)).body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ScenarioError(field, f"is no code ({error})", line) from None
+        inside = (error.lineno or 1) - 1 if isinstance(error, SyntaxError) else 0
+        raise ScenarioError(field, f"is no code ({error})", line + inside) from None
 
 
 def _parts(text: str, tag: str) -> list[tuple[int, str]]:

@@ -47,7 +47,9 @@ def test_published_examples_come_out_the_same_from_changes_alone() -> None:
     if not found:
         pytest.skip("no metric_fixtures.jsonl.gz in the folders named by PALAESTRA_FIXTURES")
     for row in found:
-        if any(value is None for name in ("ref_before", "ref_after", "pred_before", "pred_after") for value in row[name].values()):
+        if any(
+            value is None for name in ("ref_before", "ref_after", "pred_before", "pred_after") for value in row[name].values()
+        ):
             continue  # changes tell a null as absent, on both sides
         whole = score_turn(row["ref_before"], row["ref_after"], row["pred_before"], row["pred_after"])
         assert _from_changes(row["ref_before"], row["ref_after"], row["pred_before"], row["pred_after"]) == whole, row["id"]

@@ -71,7 +71,10 @@ def test_refusals_count_only_where_nothing_is_to_change() -> None:
 
 
 def test_the_length_of_a_list_is_told_by_its_items() -> None:
-    item, length = Change("add", "navigation.waypoints[1].location", None, "x"), Change("set", "navigation.waypoints.#len", 1, 2)
+    item, length = (
+        Change("add", "navigation.waypoints[1].location", None, "x"),
+        Change("set", "navigation.waypoints.#len", 1, 2),
+    )
     assert strict_turn([item, length], [item]).turn_success
     assert strict_turn([], [item, length]).side_effects == (item.path,)
 
