@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import copy
 import gzip
 import json
@@ -178,7 +179,7 @@ def test_a_malformed_row_is_one_error_with_file_line_and_field(tmp_path: Path, r
 def test_what_is_no_file_of_tasks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MissingDataError, match="There is no"):
         load_published(tmp_path / "none")
-    with pytest.raises(MissingDataError, match="holds no tasks.jsonl.gz"):
+    with pytest.raises(MissingDataError, match="holds no tasks"):
         load_published(tmp_path)
     (tmp_path / "tasks.jsonl.gz").write_bytes(gzip.compress(b"{}")[:-4])
     with pytest.raises(UsageError, match="cannot be read"):
@@ -256,10 +257,8 @@ def test_gold_may_set_what_is_shared_and_put_a_module_into_a_preset() -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=80))
 def test_any_gold_text_is_calls_or_an_error(text: str) -> None:
-    try:
+    with contextlib.suppress(ScenarioError):
         assert all(isinstance(call, Call) for call in parse_gold(text))
-    except ScenarioError as error:
-        assert error.message
 
 
 @settings(max_examples=200, deadline=None)
@@ -275,10 +274,12 @@ def test_any_gold_text_is_calls_or_an_error(text: str) -> None:
 )
 def test_any_row_is_a_task_or_an_error_of_ours(tmp_path_factory: pytest.TempPathFactory, value: Any, path: str) -> None:
     file = write(tmp_path_factory.getbasetemp() / "any.jsonl", _put(path, value))
+    problem = ""
     try:
         assert all(isinstance(task, Task) for task in load_published(file))
     except PalaestraError as error:
-        assert "any.jsonl, line 1, " in str(error)
+        problem = str(error)
+    assert not problem or "any.jsonl, line 1, " in problem
 
 
 @pytest.mark.parity
