@@ -63,7 +63,12 @@ class Targets:
         """
         if given is None:
             return self._by_word(world, self.omitted)
-        names = [given] if isinstance(given, str) and not (self.several and world.paper) else given
+        names = given
+        if isinstance(given, str):
+            if self.several and world.paper:
+                names = ["all"] if "all" in given else list(given)
+            else:
+                names = [given]
         if not names:
             return [] if self.empty == "none" else self._by_word(world, self.empty)
         if "all" in names:
