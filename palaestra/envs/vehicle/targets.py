@@ -65,10 +65,9 @@ class Targets:
             return self._by_word(world, self.omitted)
         names = given
         if isinstance(given, str):
+            names = [given]
             if self.several and world.paper:
                 names = ["all"] if "all" in given else list(given)
-            else:
-                names = [given]
         if not names:
             return [] if self.empty == "none" else self._by_word(world, self.empty)
         if "all" in names:

@@ -64,7 +64,8 @@ def test_every_function_works_and_explains_itself(function: Function) -> None:
     extra = {"degree": next(p for p in function.params if p.name == "degree").enum[1]} if function in AMOUNTS else {}
     for profile in PROFILES:
         result = call(car(profile), function, **extra)
-        assert result.ok and result.data, result.error
+        assert result.ok, result.error
+        assert result.data
     assert len(function.doc) > 20
     assert "_" not in function.doc
 
