@@ -46,7 +46,9 @@ class Readings:
     def word(self, path: str) -> str:
         """Return a leaf as text; empty for null."""
         value = self._values.get(path)
-        return "" if value is None else figure(value) if type(value) in (int, float) else str(value)
+        if value is None:
+            return ""
+        return figure(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
     def number(self, path: str) -> float:
         """Return a leaf as a finite number, 0 where it is none."""
