@@ -1,0 +1,466 @@
+"""`palaestra/VehicleWorld-v0`: the Gymnasium face of the car."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from palaestra.envs.core import TextEnv, Turn, digest
+from palaestra.envs.tasks import FixedTasks, Task, TaskSet
+from palaestra.envs.tool_calls import format_results, parse_message
+from palaestra.envs.vehicle import native, prompts
+from palaestra.envs.vehicle.cockpit import cockpit_text
+from palaestra.envs.vehicle.code_blocks import PYTHON, WRITABLE, extract_code
+from palaestra.envs.vehicle.deeds import Deed, do_calls, do_code, do_writes
+from palaestra.envs.vehicle.experts import expert_action
+from palaestra.envs.vehicle.observation import STATE_TAG, observation, shown_modules, state_data
+from palaestra.envs.vehicle.protocol import (
+    MAX_PLAN_CHARS,
+    REFLECTIONS,
+    Progress,
+    Rules,
+    Selection,
+    choose_modules,
+    is_writing,
+    read_selection,
+)
+from palaestra.envs.vehicle.reference import gold_turn
+from palaestra.envs.vehicle.results import Change
+from palaestra.envs.vehicle.sampling import CarSampler
+from palaestra.envs.vehicle.scoring import Scope
+from palaestra.envs.vehicle.strict import TurnVerdict, judge_turn
+from palaestra.envs.vehicle.tables import MODULES
+from palaestra.envs.vehicle.task import CarRequest, CarTask
+from palaestra.envs.vehicle.views import api_text
+from palaestra.envs.vehicle.world import VehicleWorld
+from palaestra.errors import ConfigError, EpisodeStateError, UsageError
+from palaestra.types import Json, Message, ToolCall, ToolResult
+
+NO_TOOLS = "Tool calls are not taken here; write what you do in a fenced block. Nothing was done."
+CHOOSE_FIRST = "First choose modules: write their names between <modules> and </modules>, one a line. Nothing was done."
+PLAN_FIRST = "First write a short plan in plain words, without calls. Nothing was done."
+
+
+class VehicleWorldEnv(TextEnv):
+    """Serve the requests of people in a car, by calling its functions or by writing its state."""
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "rgb_array"], "render_fps": 1}  # type: ignore[misc]
+
+    def __init__(
+        self,
+        *,
+        mode: str = "fc",
+        profile: str = "fixed",
+        reflections: int | None = None,
+        few_shot: bool = False,
+        plan: bool = False,
+        extra_modules: int | None = None,
+        state_form: str = "plain",
+        selection_state: str = "full",
+        constants: bool = False,
+        calls: str = "text",
+        tool_scope: str | None = None,
+        mixed: bool = False,
+        reward: str = "turns",
+        tasks: str | Path | TaskSet | None = None,
+        split: str | None = None,
+        max_turns: int | None = None,
+        render_mode: str | None = None,
+        **generator: Any,
+    ) -> None:
+        """Check the arguments and put up a standard car."""
+        self.rules = Rules(
+            mode=mode,
+            profile=profile,
+            reflections=REFLECTIONS.get(mode, 0) if reflections is None else reflections,
+            few_shot=few_shot,
+            plan=plan,
+            extra_modules=extra_modules,
+            state_form=state_form,
+            selection_state=selection_state,
+            constants=constants,
+            calls=calls,
+            tool_scope=("selected" if mode == "hybrid" else "all") if tool_scope is None else tool_scope,
+            mixed=mixed,
+            reward=reward,
+        )
+        task_set = _task_set(tasks, generator)
+        if split is None:
+            split = "train" if "train" in task_set.splits else task_set.splits[0]
+        super().__init__(task_set, split=split, max_turns=max_turns, sampler=CarSampler(self.rules), render_mode=render_mode)
+        self.world = VehicleWorld(self.rules.profile)  # type: ignore[arg-type]
+        self.gold = self.world.copy()
+        self.visible: tuple[str, ...] = MODULES
+        self.progress = Progress(stage=self.rules.first_stage())
+        self._car_task = CarTask((), (), ())
+        self._scope = Scope(())
+        self._tally = [0, 0, 0]
+        self._solved = 0
+
+    # -- the contract ---------------------------------------------------------------------------------------------
+
+    def instructions(self) -> str:
+        """Return the role, the order of work, the syntax, the limits, and when to decline."""
+        return prompts.instructions(self.rules)
+
+    def tools(self) -> list[dict[str, Json]]:
+        """Return the functions that are offered now as OpenAI function schemas; empty unless calls="tools"."""
+        if not self.rules.native:
+            return []
+        return native.offered_tools(self.rules, self.visible, self.asked, self.progress)
+
+    def expert(self) -> Iterator[str | Message]:
+        """Yield messages that serve the requests from the present state of the car, as far as that is possible."""
+        while self._playing:
+            before = self._num_turns
+            yield expert_action(self)
+            if self._num_turns == before:
+                return  # the action was not played
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+        """Start an episode (see `TextEnv.reset`).
+
+        The info also has `format` (the prompt format of `LLMAgent` that these instructions describe) and `transient` (tags of
+        blocks of which only the newest is worth keeping in a dialogue).
+        """
+        observation, info = super().reset(seed=seed, options=options)
+        info["format"] = "tools" if self.rules.native else "text"
+        info["transient"] = [STATE_TAG]
+        return observation, info
+
+    def view(self) -> dict[str, Json]:
+        """Return the present observation in parts: what its text is made of, as plain data.
+
+        Keys: `request`, `feedback` (on the last message), `state_view` (plain or wrapped state, or None where none is shown),
+        `api_view` (text on functions, or None), `turn` and `num_turns`, `round` and `max_rounds`, `stage` ("plan", "select" or
+        "act"), `plan`, `modules` (chosen ones).
+        """
+        progress, rules = self.progress, self.rules
+        shown = None if self.request is None else shown_modules(rules, progress, self.visible)
+        functions = progress.selected if rules.mode == "hybrid" and progress.stage == "act" else ()
+        return {
+            "request": self.request.text if self.request else "",
+            "feedback": progress.feedback,
+            "state_view": None if shown is None else state_data(rules, self.world, shown),
+            "api_view": api_text(self.world.tables, functions) if functions else None,
+            "turn": progress.turn,
+            "num_turns": len(self._car_task.requests),
+            "round": progress.round,
+            "max_rounds": rules.reflections + 1,
+            "stage": progress.stage,
+            "plan": progress.plan,
+            "modules": list(progress.selected),
+        }
+
+    def state_hash(self) -> str:
+        """Return a digest of the task, the car, and how far its requests have come; messages spent do not count."""
+        if self.task is None:
+            raise EpisodeStateError("state_hash() was called before reset(); there is no state yet.")
+        progress = self.progress
+        place = [progress.turn, progress.stage, list(progress.selected), progress.plan]
+        return digest([self.task.key, self.world.to_json(), self.gold.to_json(), *place])
+
+    def state_dict(self) -> dict[str, Json]:
+        """Return `snapshot()` as plain data, for branching searches."""
+        state: dict[str, Json] = json.loads(self.snapshot())
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Json]) -> None:
+        """Continue from what `state_dict` returned."""
+        self.restore(json.dumps(state).encode())
+
+    def render(self) -> Any:
+        """Return dialogue and cockpit as text ("ansi"), or the car from above, uint8 of shape (H, W, 3) ("rgb_array")."""
+        if self.render_mode == "rgb_array":
+            from palaestra.envs.vehicle.drawing import car_picture
+
+            return car_picture(self.world.state)
+        return super().render()
+
+    @property
+    def request(self) -> CarRequest | None:
+        """The present request; None after the last."""
+        requests = self._car_task.requests
+        return requests[self.progress.turn] if self.progress.turn < len(requests) else None
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Modules that the task lists."""
+        return self._car_task.modules
+
+    @property
+    def num_calls(self) -> int:
+        """Calls on the car that the present request has seen."""
+        return self._tally[0]
+
+    # -- hooks ----------------------------------------------------------------------------------------------------
+
+    def _begin(self, task: Task) -> str:
+        """Set the car up and put the first request."""
+        self._take_task(task)
+        self.world = VehicleWorld(self.rules.profile)  # type: ignore[arg-type]
+        self.world.set_up(self._car_task.setup)
+        self.gold = self.world.copy()
+        self.progress = Progress(stage=self.rules.first_stage())
+        self._tally = [0, 0, 0]
+        self._solved = 0
+        return self._observe()
+
+    def _act(self, action: str | Message) -> Turn:
+        """Let a message do what the present stage is for."""
+        message = parse_message(action) if isinstance(action, str) else action
+        if not message.tool_calls and isinstance(action, Message):
+            message = parse_message(action.content)  # a server without a parser of its own leaves calls in the content
+        if message.tool_calls and not self.rules.native:
+            return _refuse(NO_TOOLS)
+        stage, tools = self.progress.stage, self._offer()
+        turn = (
+            self._keep_plan(message)
+            if stage == "plan"
+            else self._select(message)
+            if stage == "select"
+            else self._work(message)
+        )
+        if self.rules.loads_tools and self._offer() != tools:
+            turn.info = {**(turn.info or {}), "tools": self.tools()}
+        return turn
+
+    def _save(self) -> Json:
+        """Return the car as the present request found it, and what has acted on it since."""
+        start = VehicleWorld(self.rules.profile, self.world.state.before(0))  # type: ignore[arg-type]
+        return {
+            "world": start.to_json(),
+            "gold": self.gold.to_json(),
+            "progress": self.progress.to_json(),
+            "solved": self._solved,
+        }
+
+    def _load(self, task: Task, state: Json) -> None:
+        """Put the car into a saved state, by doing again what had been done."""
+        self._take_task(task)
+        self.world = VehicleWorld.from_json(state["world"])
+        self.gold = VehicleWorld.from_json(state["gold"])
+        self.progress = Progress.from_json(state["progress"])
+        self._solved = state["solved"]
+        self._tally = [0, 0, 0]
+        for played in self.progress.played:
+            self._carry_out(played)
+
+    # -- stages ---------------------------------------------------------------------------------------------------
+
+    def _keep_plan(self, message: Message) -> Turn:
+        """Keep the plan for the present request."""
+        if message.tool_calls:
+            return _refuse(PLAN_FIRST)
+        self.progress.plan = message.content.strip()[:MAX_PLAN_CHARS]
+        self.progress.stage = self.rules.after_plan()
+        return Turn(self._observe())
+
+    def _select(self, message: Message) -> Turn:
+        """Read the choice of modules; a message without one declines the request."""
+        selection: Selection | None
+        if message.tool_calls:
+            names = native.chosen(message.tool_calls[0])
+            if names is None or len(message.tool_calls) > 1:
+                return _refuse_calls(message, CHOOSE_FIRST)
+            selection = choose_modules(names, self.visible)
+        else:
+            selection = read_selection(message.content, self.visible)
+            if selection is None:
+                return _refuse(CHOOSE_FIRST) if extract_code(message.content, WRITABLE).strip() else self._finish("")
+        problems = "\n".join(selection.problems)
+        if selection.problems and not selection.modules:
+            text = f"{problems} Modules: {', '.join(self.visible)}."
+            return _refuse_calls(message, text) if message.tool_calls else _refuse(text)
+        self.progress.selected = selection.modules
+        self.progress.stage = "act"
+        self.progress.feedback = problems
+        text = self._observe()
+        return Turn(text, tool_results=[ToolResult(call.name, text, "ok", call.id) for call in message.tool_calls])
+
+    def _work(self, message: Message) -> Turn:
+        """Let a message act on the car; one that holds nothing to do ends the request."""
+        rules = self.rules
+        played: dict[str, Json]
+        if message.tool_calls:
+            played = {"calls": [call.to_json() for call in message.tool_calls]}
+        else:
+            code = extract_code(message.content, WRITABLE if rules.mode == "sfc" or rules.mixed else PYTHON)
+            if not code.strip():
+                return self._finish("")
+            writes = is_writing(code) if rules.mixed else rules.mode == "sfc"
+            played = {"writes": message.content} if writes else {"code": code}
+        mark = self.world.state.mark()
+        deed = self._carry_out(played)
+        progress = self.progress
+        progress.played.append(played)
+        progress.round += 1
+        repeated = progress.round > 1 and deed.feedback == progress.feedback
+        progress.feedback = deed.feedback
+        progress.opened += tuple(module for module in deed.opened if module not in progress.opened)
+        if progress.round > rules.reflections or repeated:
+            return self._finish(deed.feedback, deed.results)
+        did_nothing = not deed.worked and self.world.state.mark() == mark
+        return self._answer(deed.feedback, self._observe(), deed.results, deed.feedback if did_nothing else "")
+
+    def _finish(self, feedback: str, results: Sequence[ToolResult] = ()) -> Turn:
+        """Score the present request and go on to the next."""
+        request, progress, rules = self.request, self.progress, self.rules
+        assert request is not None
+        made = self.world.state.changes_since(0)
+        gold = gold_turn(self.gold, request.calls)
+        verdict = judge_turn(self._scope, self.gold.state.before(0), gold.changes, made, gold.degree_paths)
+        result = self._turn_result(request, made, gold.changes, verdict)
+        self.world.state.forget()
+        self.gold.state.forget()
+        num_requests = len(self._car_task.requests)
+        success = verdict.strict.turn_success
+        self._solved += success
+        progress.next_request(rules.first_stage())
+        self._tally = [0, 0, 0]
+        terminated = progress.turn == num_requests
+        solved = terminated and self._solved == num_requests
+        reward = {
+            "turns": success / num_requests,
+            "accuracy": verdict.published.accuracy / num_requests,
+            "final": float(solved),
+        }[rules.reward]
+        rest = prompts.stage_text("over") if terminated else self._observe()
+        turn = self._answer(feedback, rest, results, "")
+        turn.reward, turn.terminated, turn.success = reward, terminated, solved
+        turn.info = {**(turn.info or {}), "turn_result": result}
+        return turn
+
+    # -- private --------------------------------------------------------------------------------------------------
+
+    def _take_task(self, task: Task) -> None:
+        """Read a task, and find out which modules there are in it."""
+        self._car_task = car_task(task)
+        self.visible, scored = _modules_of(task.key, self._car_task, self.rules)
+        self._scope = Scope(scored)
+
+    def _offer(self) -> tuple[Any, ...]:
+        """Return what the tools that are offered depend on."""
+        progress = self.progress
+        return progress.stage == "act", progress.selected, progress.opened
+
+    def _observe(self) -> str:
+        """Return what the agent sees now, the feedback on its last message aside."""
+        assert self.request is not None
+        return observation(self.rules, self.world, self._car_task.requests, self.progress, self.visible)
+
+    def _carry_out(self, played: Mapping[str, Any]) -> Deed:
+        """Let the part of a message that acts do so, and count what it did."""
+        visible = None if len(self.visible) == len(MODULES) else self.visible
+        if "calls" in played:
+            calls = [ToolCall.from_json(call) for call in played["calls"]]
+            offered = native.offered_modules(self.rules, self.visible, self.asked, self.progress)
+            deed = do_calls(self.world, calls, offered, self.visible)
+        elif "writes" in played:
+            deed = do_writes(self.world, played["writes"], visible)
+        else:
+            deed = do_code(self.world, played["code"], self.progress.selected if self.rules.mode == "hybrid" else visible)
+        for index, count in enumerate((deed.calls, deed.failed, deed.writes)):
+            self._tally[index] += count
+        return deed
+
+    def _turn_result(
+        self, request: CarRequest, made: Sequence[Change], wanted: Sequence[Change], verdict: TurnVerdict
+    ) -> dict[str, Json]:
+        """Return all there is to say about a finished request."""
+        calls, failed, writes = self._tally
+        return {
+            "index": self.progress.turn,
+            "request": request.text,
+            "kinds": list(request.kinds),
+            "modules": list(self._car_task.modules),
+            "selected": list(self.progress.selected),
+            "rounds": self.progress.round,
+            "calls": calls,
+            "failed_calls": failed,
+            "writes": writes,
+            "changed": [change.to_json() for change in made],
+            "expected": [change.to_json() for change in wanted],
+            "missing": list(verdict.strict.missing),
+            "wrong": list(verdict.strict.wrong),
+            "side_effects": list(verdict.strict.side_effects),
+            "scores": verdict.scores(),
+        }
+
+    def _answer(self, feedback: str, rest: str, results: Sequence[ToolResult], error: str) -> Turn:
+        """Return the turn that tells what a message did, and what comes next."""
+        head = format_results(results) if results else feedback
+        turn = Turn("\n\n".join(part for part in (head, rest) if part), action_error=error)
+        if results:  # models that call natively read results only: what comes next goes with the last of them
+            last = results[-1]
+            turn.tool_results = (*results[:-1], replace(last, content=f"{last.content}\n\n{rest}"))
+        return turn
+
+    def _render_ansi(self) -> str:
+        """Return the dialogue of the present turn, and the cockpit with what the present request has changed."""
+        if self.task is None:
+            return super()._render_ansi()
+        changed = frozenset(change.path for change in self.world.state.changes_since(0))
+        return f"{super()._render_ansi()}\n\n{cockpit_text(self.world.state, changed)}"
+
+
+def car_task(task: Task) -> CarTask:
+    """Return what a task holds.
+
+    Raises:
+        UsageError: If its data describe no task of the car.
+    """
+    try:
+        found = CarTask.from_json(task.data)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"Task {task.key!r} describes no dialogue in a car ({error!r}); see CarTask.to_json().") from None
+    if not found.requests:
+        raise UsageError(f"Task {task.key!r} has no request; a dialogue has at least one.")
+    return found
+
+
+def _modules_of(key: str, task: CarTask, rules: Rules) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the modules that there are, and those that the published scoring looks at."""
+    if rules.extra_modules is None:
+        return MODULES, task.modules
+    others = [module for module in MODULES if module not in task.modules]
+    rng = np.random.default_rng(int(digest(["modules", key])[:16], 16))  # the same modules for every mode and run
+    extra = {others[int(index)] for index in rng.permutation(len(others))[: rules.extra_modules]}
+    visible = tuple(module for module in MODULES if module in task.modules or module in extra)
+    return visible, visible
+
+
+def _task_set(tasks: str | Path | TaskSet | None, generator: Mapping[str, Any]) -> TaskSet:
+    """Return the tasks asked for: made here, read from a path, or given."""
+    if tasks is None:
+        from palaestra.envs.vehicle.requests import vehicle_tasks
+
+        return vehicle_tasks(**generator)
+    if generator:
+        raise ConfigError(f"{sorted(generator)[0]} is for tasks that are made; leave it out where tasks={tasks!r} gives them.")
+    if isinstance(tasks, TaskSet):
+        return tasks
+    if not isinstance(tasks, str | Path):
+        raise ConfigError(f"tasks is {tasks!r}; expected None, a path or a TaskSet.")
+    from palaestra.envs.vehicle.published_tasks import load_published
+
+    return FixedTasks(load_published(str(tasks)))
+
+
+def _refuse(problem: str) -> Turn:
+    """Return the turn of a message that did nothing."""
+    return Turn(problem, action_error=problem)
+
+
+def _refuse_calls(message: Message, problem: str) -> Turn:
+    """Return the turn of a message whose calls were not carried out."""
+    results = [ToolResult(call.name, f"Error: {problem}", "error", call.id) for call in message.tool_calls]
+    return Turn(format_results(results) or problem, action_error=problem, tool_results=results)
+
+
+__all__ = ["VehicleWorldEnv", "car_task"]

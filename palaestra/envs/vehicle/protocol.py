@@ -1,0 +1,235 @@
+"""How a request is played: an optional plan, in some modes a choice of modules, then rounds of acting.
+
+`Rules` are the options of an episode, `Progress` is where it stands; both are plain values. What an agent's message means for
+the protocol is read here; what it does to the car is done by `env.py`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from palaestra.envs.vehicle.tables import ENVIRONMENT
+from palaestra.envs.vehicle.world import PROFILES
+from palaestra.errors import ConfigError, unknown_name
+from palaestra.types import Json
+
+Stage = Literal["plan", "select", "act"]
+
+MODES = ("fc", "sfc", "hybrid")
+REFLECTIONS = {"fc": 3, "sfc": 0, "hybrid": 1}
+"""Further messages with code after the first, by mode: the published settings."""
+STATE_FORMS = ("plain", "wrapped")
+SELECTION_STATES = ("full", "compact")
+CALL_FORMS = ("text", "tools")
+TOOL_SCOPES = ("all", "modules", "selected")
+REWARDS = ("turns", "accuracy", "final")
+MAX_SELECTED = 6
+MAX_PLAN_CHARS = 4000
+
+_MODULES_BLOCK = re.compile(r"<modules>(.*?)(?:</modules>|\Z)", re.DOTALL | re.IGNORECASE)
+_BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s*")
+_WRITES = re.compile(r"\A(?:\s|#[^\n]*\n)*(?:del\s+vw\b|vw\s*\[|vw(?:\s*\.\s*\w+)+\s*(?:\[|=[^=])|[{\[])")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The options of `VehicleWorldEnv` that shape an episode; its docstring says what they mean.
+
+    Raises:
+        ConfigError: If two options contradict each other, or one is out of its range.
+        UnknownNameError: If an option is none of the words it may be.
+    """
+
+    mode: str = "fc"
+    profile: str = "fixed"
+    reflections: int = 3
+    few_shot: bool = False
+    plan: bool = False
+    extra_modules: int | None = None
+    state_form: str = "plain"
+    selection_state: str = "full"
+    constants: bool = False
+    calls: str = "text"
+    tool_scope: str = "all"
+    mixed: bool = False
+    reward: str = "turns"
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        words: tuple[tuple[str, Sequence[str]], ...] = (
+            ("mode", MODES),
+            ("profile", PROFILES),
+            ("state_form", STATE_FORMS),
+            ("selection_state", SELECTION_STATES),
+            ("calls", CALL_FORMS),
+            ("tool_scope", TOOL_SCOPES),
+            ("reward", REWARDS),
+        )
+        for name, known in words:
+            value = getattr(self, name)
+            if value not in known:
+                raise unknown_name(name, value, known)
+        for name in ("few_shot", "plan", "constants", "mixed"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"{name} is {getattr(self, name)!r}; expected True or False.")
+        _check_count("reflections", self.reflections)
+        if self.extra_modules is not None:
+            _check_count("extra_modules", self.extra_modules)
+        if self.calls == "tools" and self.mode == "sfc":
+            raise ConfigError("calls='tools' is for the modes 'fc' and 'hybrid'; mode 'sfc' writes state and calls nothing.")
+
+    @property
+    def has_selection(self) -> bool:
+        """Whether modules are chosen before acting."""
+        return self.mode != "fc"
+
+    @property
+    def native(self) -> bool:
+        """Whether functions are offered as tools."""
+        return self.calls == "tools"
+
+    @property
+    def loads_tools(self) -> bool:
+        """Whether the tools that are offered change in the course of an episode."""
+        return self.native and self.tool_scope == "selected"
+
+    def first_stage(self) -> Stage:
+        """Return the stage that a request begins in."""
+        return "plan" if self.plan else self.after_plan()
+
+    def after_plan(self) -> Stage:
+        """Return the stage that follows the plan."""
+        return "select" if self.has_selection else "act"
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where an episode stands.
+
+    Attributes:
+        turn: Index of the present request.
+        stage: What the next message is for.
+        round: Messages that have acted on the present request.
+        plan: Plan for the present request; empty without one.
+        selected: Modules chosen for the present request.
+        shown: Modules whose schema or functions the agent has been shown.
+        opened: Modules whose functions are offered as tools, where tools are loaded.
+        feedback: What the last message was told, for the present request.
+        played: What has acted on the car in the present request, to be played again from its start.
+    """
+
+    turn: int = 0
+    stage: Stage = "act"
+    round: int = 0
+    plan: str = ""
+    selected: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
+    opened: tuple[str, ...] = ()
+    feedback: str = ""
+    played: list[Json] = field(default_factory=list)
+
+    def next_request(self, first: Stage) -> None:
+        """Go on to the next request, which begins in stage `first`."""
+        self.turn += 1
+        self.stage = first
+        self.round = 0
+        self.plan = self.feedback = ""
+        self.selected = ()
+        self.played = []
+
+    def show(self, modules: Iterable[str]) -> list[str]:
+        """Return those of the modules that have not been shown, and count them as shown."""
+        fresh = [module for module in modules if module not in self.shown]
+        self.shown += tuple(fresh)
+        return fresh
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the progress as plain data."""
+        row: dict[str, Json] = {name: getattr(self, name) for name in self.__slots__}
+        for name in ("selected", "shown", "opened", "played"):
+            row[name] = list(row[name])
+        return row
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Progress:
+        """Return the progress that `to_json` described."""
+        row = dict(data)
+        for name in ("selected", "shown", "opened"):
+            row[name] = tuple(row[name])
+        return cls(**{**row, "played": list(row["played"])})
+
+
+class Selection(NamedTuple):
+    """Modules that a message chooses.
+
+    Attributes:
+        modules: Known ones, at most `MAX_SELECTED`, in the order named.
+        problems: What was wrong with the others; empty if nothing.
+    """
+
+    modules: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+def read_selection(text: str, known: Sequence[str]) -> Selection | None:
+    """Read the last `<modules>` block of a message: one name a line, or separated by commas.
+
+    Args:
+        text: The message.
+        known: Modules that may be chosen; the environment may be named and is always there.
+
+    Returns:
+        The choice, or None if the message holds no such block.
+    """
+    blocks = _MODULES_BLOCK.findall(text)
+    if not blocks:
+        return None
+    words = (_BULLET.sub("", word) for line in blocks[-1].splitlines() for word in line.split(","))
+    return choose_modules((word.strip(" \t`'\".;") for word in words), known)
+
+
+def choose_modules(names: Iterable[str], known: Sequence[str]) -> Selection:
+    """Sort names into modules that may be chosen and problems."""
+    spellings = {module.casefold(): module for module in known}
+    chosen: dict[str, None] = {}
+    problems: list[str] = []
+    for name in names:
+        module = spellings.get(name.casefold())
+        if not name or name.casefold() == ENVIRONMENT or module in chosen:
+            continue
+        if module is None:
+            close = difflib.get_close_matches(name[:60], known, n=1, cutoff=0.5)
+            problems.append(f"There is no module {name[:60]!r}." + (f" Did you mean {close[0]!r}?" if close else ""))
+        elif len(chosen) == MAX_SELECTED:
+            problems.append(f"{module} was left out: at most {MAX_SELECTED} modules can be chosen.")
+        else:
+            chosen[module] = None
+    return Selection(tuple(chosen), tuple(problems))
+
+
+def is_writing(code: str) -> bool:
+    """Whether code writes state (assignments on `vw[...]`, a map, a list of operations) rather than calling functions."""
+    return _WRITES.match(code) is not None
+
+
+def _check_count(name: str, value: object) -> None:
+    """Refuse what is no whole number of at least 0."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ConfigError(f"{name} is {value!r}; expected an integer of at least 0.")
+
+
+__all__ = [
+    "MAX_SELECTED",
+    "MODES",
+    "REFLECTIONS",
+    "Progress",
+    "Rules",
+    "Selection",
+    "choose_modules",
+    "is_writing",
+    "read_selection",
+]
