@@ -196,6 +196,9 @@ def _condition_problems(condition: Condition) -> Iterator[str]:
         yield f"{full_path(condition.module, condition.path)} is no leaf of the car."
         return
     row = rows[next(iter(paths.values()))]
+    if row.type not in ("bool", "int", "float", "str", "enum"):
+        yield f"{row.path} is a {row.type}; only single values can be asked for."
+        return
     if condition.test != "is" and row.type not in ("int", "float"):
         yield f"{condition.test} asks for a number; the leaf is {row.type}."
     elif row.enum and condition.value not in row.enum:

@@ -1,0 +1,129 @@
+"""What is special about a request, found out from what it did: amounts, other units, couplings C1 to C15.
+
+| kind | coupling |
+|---|---|
+| C1 | the sound goes to another device |
+| C2 | the one volume of all devices changes |
+| C3 | heating and cooling exclude each other |
+| C4 | the air conditioner changes the temperature of the car |
+| C5 | language or time format, shared by the displays |
+| C6 | the unit of distances, of the car or of the instrument panel alone |
+| C7 | voice guidance and broadcast mode follow each other |
+| C8 | it depends on who speaks |
+| C9 | a lock forbids it |
+| C10 | it needs something that is switched off |
+| C11 | properties that follow from others change with them |
+| C12, C13 | rules of calls; rules of routes |
+| C14, C15 | the radio's history; the music's history and shared tracks |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+
+from palaestra.envs.vehicle.requests.goals import Goal
+from palaestra.envs.vehicle.requests.spoken import Quantity
+from palaestra.envs.vehicle.results import Change
+from palaestra.envs.vehicle.state import CarState
+from palaestra.envs.vehicle.tables import car_tables
+
+_BY_PATH = {
+    "environment.sound_channel": "C1",
+    "environment.volume": "C2",
+    "environment.temperature": "C4",
+    "environment.language": "C5",
+    "environment.time_display_format": "C5",
+    "environment.unit_system": "C6",
+    "instrumentPanel.distance_unit": "C6",
+    "conversation.call_state": "C12",
+    "conversation.current_contact": "C12",
+    "conversation.hands_free": "C12",
+    "navigation.is_active": "C13",
+}
+_BY_START = {
+    "navigation.waypoints": "C13",
+    "navigation.current_route": "C13",
+    "radio._history": "C14",
+    "music._history_tracks": "C15",
+    "music._favorite_tracks": "C15",
+}
+_BY_PAIR = {
+    ("airConditioner.heat_mode", "airConditioner.cool_mode"): "C3",
+    ("navigation.broadcast_mode", "navigation.voice_notifications_enabled"): "C7",
+}
+_BY_REFUSAL = {
+    **dict.fromkeys(("door", "trunk", "frontTrunk", "fuelPort"), "C9"),
+    **dict.fromkeys(("HUD", "overheadScreen", "steeringWheel", "airConditioner", "wiper"), "C10"),
+    "conversation": "C12",
+    "navigation": "C13",
+}
+
+
+def change_kinds(changes: Iterable[Change]) -> set[str]:
+    """Return the couplings seen in what changed."""
+    paths = {change.path for change in changes}
+    kinds = {_BY_PATH[path] for path in paths if path in _BY_PATH}
+    kinds |= {kind for path in paths for start, kind in _BY_START.items() if path.startswith(start)}
+    kinds |= {kind for pair, kind in _BY_PAIR.items() if paths.issuperset(pair)}
+    rows = car_tables().properties
+    if any(path in rows and rows[path].derived for path in paths):
+        kinds.add("C11")
+    return kinds
+
+
+def refusal_kinds(module: str) -> set[str]:
+    """Return the couplings behind the car's refusal of a function of a module."""
+    return {_BY_REFUSAL[module]} if module in _BY_REFUSAL else set()
+
+
+def goal_kinds(goal: Goal, changes: Sequence[Change], before: CarState) -> set[str]:
+    """Return what is special about a goal: "speaker", "degree", "value", "unit".
+
+    Args:
+        goal: The goal.
+        changes: What it changed.
+        before: State in which units are looked up.
+    """
+    kinds = set(goal.intent.kinds)
+    places = [place for place in (goal.place, goal.other) if place is not None]
+    if any(place.depends_on_speaker for place in places):
+        kinds |= {"speaker", "C8"}
+    if goal.quantity is not None:
+        kinds.add("degree" if goal.quantity.degree else "value")
+        if goal.quantity.unit and _is_other_unit(goal.quantity, changes, before):
+            kinds.add("unit")
+    return kinds
+
+
+def _is_other_unit(quantity: Quantity, changes: Sequence[Change], before: CarState) -> bool:
+    """Whether an amount is said in another unit than the car keeps it in."""
+    for change in changes:
+        if isinstance(change.new, int | float) and not isinstance(change.new, bool):
+            stored = _stored_unit(change.path, before)
+            if stored:
+                return stored != quantity.unit
+    return False
+
+
+def _stored_unit(path: str, state: CarState) -> str:
+    """Return the unit in which the car keeps a number; empty if it has none."""
+    for unit_path in _unit_paths(path):
+        if unit_path in state.values:
+            return str(state.values[unit_path])
+    row = car_tables().properties.get(path)
+    if row is None:
+        return ""
+    return "percentage" if row.unit.startswith("percent") or "percentage" in path else row.unit
+
+
+@cache
+def _unit_paths(path: str) -> tuple[str, ...]:
+    """Return where the unit of a number may stand: beside it."""
+    parent = path.rpartition(".")[0]
+    rows = car_tables().properties
+    return tuple(
+        other
+        for other in rows
+        if other.rpartition(".")[0] == parent and other.endswith("unit") and not rows[other].constant and rows[other].enum
+    )
