@@ -1,7 +1,7 @@
 """How much: the arguments value, unit and degree of a function that moves a quantity.
 
-The `fixed` profile has one rule (`binding.check_amount`). The published functions differ; their rules stand in the row or its axis:
-`alone` for a value without unit or a unit without value, `both` for a value together with a degree.
+The `fixed` profile has one rule (`binding.check_amount`). The published functions differ; their rules stand in the row or its
+axis: `alone` for a value without unit or a unit without value, `both` for a value together with a degree.
 """
 
 from __future__ import annotations
@@ -44,9 +44,10 @@ class AmountRules:
     """The published rules of one function.
 
     Attributes:
-        alone: A value without unit or a unit without value: "error", "ignore" (as if neither were given), "void" (nothing happens,
-            success), "current" (a value alone is in the current unit, a unit alone is ignored), "no value" (a value alone is an
-            error, a unit alone is ignored) or "void unit" (a value alone is an error, for a unit alone nothing happens).
+        alone: A value without unit or a unit without value: "error", "ignore" (as if neither were given), "void" (nothing
+            happens, success), "current" (a value alone is in the current unit, a unit alone is ignored), "no value" (a value
+            alone is an error, a unit alone is ignored) or "void unit" (a value alone is an error, for a unit alone nothing
+            happens).
         both: A value or unit together with a degree: "error", "value" (a value with its unit wins) or "degree" (it wins).
     """
 

@@ -2,17 +2,18 @@
 
 A module's table names its groups under "groups", by a name of their own:
 
-* `scale`: one amount in several units. `leaves`: unit -> [property, lowest, highest]; `lead`: the unit that is exact; `rounds`:
-  unit -> "down" or "nearest" for units that hold whole numbers; `through_lead`: every unit is computed from the lead, also the
-  one that was moved; `factors`: convert by one factor instead of by the share of the range (the last digits differ).
-* `lid`: a state that is `closed` exactly where an amount is 0. `amount`, `state`; `closed`, `open`: the words; `others`: further
-  words of an open lid; `opens_at`: amount where only the word was said ("max" for the most; by word, where they differ),
-  limited to the range of `unit`.
+* `scale`: one amount in several units. `leaves`: unit -> [property, lowest, highest]; `lead`: the unit that is exact;
+  `rounds`: unit -> "down" or "nearest" for units that hold whole numbers; `through_lead`: every unit is computed from the
+  lead, also the one that was moved; `factors`: convert by one factor instead of by the share of the range (the last digits
+  differ).
+* `lid`: a state that is `closed` exactly where an amount is 0. `amount`, `state`; `closed`, `open`: the words; `others`:
+  further words of an open lid; `opens_at`: amount where only the word was said ("max" for the most; by word, where they
+  differ), limited to the range of `unit`.
 * `words`: leaves that say the same in different words. `leaves`, and `rows` of values that go together.
 * `same`: leaves that are equal, in any module. `leaves`.
 
-`{seat}` and `{place}` stand for every seat and place. `"fixed": true` marks groups that the published car does not keep in step.
-Operations write through these groups, and so do direct writes of properties (`sync`).
+`{seat}` and `{place}` stand for every seat and place. `"fixed": true` marks groups that the published car does not keep in
+step. Operations write through these groups, and so do direct writes of properties (`sync`).
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ class Group(Protocol):
 def sync(state: CarState, path: str, *, tables: CarTables, paper: bool = False, keep: Collection[str] = ()) -> list[str]:
     """Bring into step what follows from the leaf at `path`, which was just written.
 
-    A leaf that already agrees (within the rounding of its unit) stays as it is, so that writing every leaf of a consistent state,
-    in any order, gives that state.
+    A leaf that already agrees (within the rounding of its unit) stays as it is, so that writing every leaf of a consistent
+    state, in any order, gives that state.
 
     Args:
         state: State, changed in place.
@@ -221,8 +222,8 @@ class Lid:
         self.open: Scalar = row["open"]
         self.opens_at: Any = row["opens_at"]
         self.fixed_only: bool = row.get("fixed", False)
-        self.paths = (amount, state)
-        self.followers = () if row.get("others") else (state,)
+        self.paths: tuple[str, ...] = (amount, state)
+        self.followers: tuple[str, ...] = () if row.get("others") else (state,)
         self._row: Property = tables.properties[amount]
 
     def follow(self, state: CarState, path: str, keep: Collection[str]) -> list[str]:
@@ -253,7 +254,7 @@ class Lid:
         most = self._row.ranges[str(values[self.unit])][1] if self.unit else self._row.high
         if most is None:
             raise ConfigError(f"Property {self._row.path} of {self._row.module} has no highest value, which its lid needs.")
-        return most if wanted == "max" else min(wanted, most)
+        return float(most if wanted == "max" else min(wanted, most))
 
 
 class Words:

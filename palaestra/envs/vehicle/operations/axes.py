@@ -3,13 +3,14 @@
 A function's row names an axis of its module (`axis`) and a `direction` (up, down, set). The axis is of one `kind`:
 
 * `number`: one stored number. `property`; `units`: unit -> stored amount of one unit.
-* `unit`: one number in a unit that is a property of its own. `property`, `unit_property`; `units`: unit -> [lowest, highest]; an
-  amount in another unit makes that unit the stored one, or is converted into the stored one (`converts`: directions for which).
+* `unit`: one number in a unit that is a property of its own. `property`, `unit_property`; `units`: unit -> [lowest, highest];
+  an amount in another unit makes that unit the stored one, or is converted into the stored one (`converts`: directions for
+  which).
 * `triple`: one amount held in several units. `group`: a `scale` group of the module (see `derived`); `current`: property that
   names the unit in use, which an amount in another unit changes (`switches`: directions for which).
 
-Every axis has `steps` and `presets` (words: in stored amounts, in the unit of `word_unit`, by unit, or as percent of the highest
-value where `share` is true), `default_step` (a word or an amount) and `rules` (`AmountRules` by "move" and "set").
+Every axis has `steps` and `presets` (words: in stored amounts, in the unit of `word_unit`, by unit, or as percent of the
+highest value where `share` is true), `default_step` (a word or an amount) and `rules` (`AmountRules` by "move" and "set").
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ _DIGITS = 9  # of a number that changes its unit, so that 2.5 gears of 5 are 50 
 class NumberAxis:
     """One stored number.
 
-    Axis: `limits`; `whole` (units of which only the whole part counts, "all" for all). `paper` only: `amount_limits` (an amount is
-    first brought between these), `other_step` and `other_preset` (stored amount for an unknown word), `room_above` (true: a step
-    down by word is no longer than the room above the number, quirk Q26).
+    Axis: `limits`; `whole` (units of which only the whole part counts, "all" for all). `paper` only: `amount_limits` (an
+    amount is first brought between these), `other_step` and `other_preset` (stored amount for an unknown word), `room_above`
+    (true: a step down by word is no longer than the room above the number, quirk Q26).
     """
 
     def __init__(self, axis: Mapping[str, Any], module: str, tables: CarTables) -> None:
@@ -93,8 +94,9 @@ class NumberAxis:
 class UnitAxis:
     """One number in a unit that is a property of its own.
 
-    Axis: `word_unit` (unit of the presets, which becomes the stored one), `rounds` (units that are rounded to whole numbers when
-    converted to); where the unit changes, the number is converted (`fixed`) or kept (`paper`, quirk Q8).
+    Axis: `word_unit` (unit of the presets, which becomes the stored one), `rounds` (units that are rounded to whole numbers
+    when converted to); where the unit changes, the number is converted (`fixed`) or kept (`paper`, quirk Q8). `paper` only:
+    `paper_steps` (further words that are steps).
     """
 
     def __init__(self, axis: Mapping[str, Any], module: str, tables: CarTables) -> None:
@@ -105,6 +107,7 @@ class UnitAxis:
         self.ranges: Mapping[str, list[float]] = axis["units"]
         self._word_unit = axis.get("word_unit")
         self._steps = _by_unit(axis, axis["steps"], self.ranges)
+        self._paper_steps = _by_unit(axis, {**axis["steps"], **axis.get("paper_steps", {})}, self.ranges)
         self._presets = axis["presets"] if self._word_unit else _by_unit(axis, axis["presets"], self.ranges)
         self._defaults = {unit: _default_step(axis, steps) for unit, steps in self._steps.items()}
         if axis.get("share") and not isinstance(axis["default_step"], str):
@@ -128,12 +131,16 @@ class UnitAxis:
         """Move or set the number of one place; return its values before and after, and the unit."""
         state, path, unit_path = world.state, self._paths[place], self.unit_paths[place]
         values = state.values
-        old, unit = values[path], str(values[unit_path])
+        old: Any = values[path]
+        unit = str(values[unit_path])
         if amount.value is not None:
             wanted = amount.unit
             low, high = _known(self.ranges, wanted, "unit")
             if sign in self._converts:
-                start = self._place(old, unit, wanted)
+                start = self.convert(old, unit, wanted, exact=world.paper)
+                if world.paper and not isinstance(amount.value, int | float):  # the published unit has changed by then (Q9)
+                    state.set(path, start)
+                    state.set(unit_path, wanted)
                 new = self.convert(self._moved(world, start, amount, sign, low, high), wanted, unit, exact=world.paper)
             else:
                 if wanted != unit:
@@ -141,7 +148,8 @@ class UnitAxis:
                 start = old if world.paper or wanted == unit else self.convert(old, unit, wanted)
                 new = self._moved(world, start, amount, sign, low, high)
         elif sign:
-            step = self._defaults[unit] if amount.degree is None else _known(self._steps[unit], amount.degree, "degree")
+            steps = self._paper_steps if world.paper else self._steps
+            step = self._defaults[unit] if amount.degree is None else _known(steps[unit], amount.degree, "degree")
             new = _clamped(old + sign * step, *self.ranges[unit])
         elif self._word_unit:
             new = _known(self._presets, amount.degree, "degree")
@@ -152,27 +160,25 @@ class UnitAxis:
             sync(state, path, tables=self._tables, paper=world.paper)
         return {"previous": old, "current": values[path], "unit": values[unit_path]}
 
-    def _place(self, number: Any, unit: str, wanted: str) -> Any:
-        """Return a number of `unit` in the unit wanted, never rounded to a whole one: it is only on its way."""
-        (low, high), (new_low, new_high) = self.ranges[unit], self.ranges[wanted]
-        return number if unit == wanted else new_low + (number - low) / (high - low) * (new_high - new_low)
-
     def _moved(self, world: VehicleWorld, start: Any, amount: Amount, sign: int, low: float, high: float) -> Any:
         """Return where a value leads, in its unit."""
         value = _plain(amount.value)
         if not sign and not world.paper and not low <= value <= high:
             raise _out_of_range(amount, low, high)
-        return _clamped(start + sign * value if sign else value, low, high)
+        if sign:
+            value = start + sign * value
+            value = value if world.paper else round(value, _DIGITS)
+        return _clamped(value, low, high)
 
 
 class TripleAxis:
     """One amount held in several units, which move together.
 
     Axis: `word_unit` (unit of steps and presets given as plain numbers; without it they are given by unit, and a preset writes
-    every unit), `whole` (units of which only the whole part counts), `refuses_at_end` (up at the highest, down at the lowest value
-    of the leading unit is refused). `paper` only: `text` (directions in which whole units take a number given as text),
-    `keeps_unit_of` (true: set leaves the unit of a value of the wrong type behind), `outside` ("ignore": a move that ends outside
-    the range on the far side is not stored).
+    every unit), `whole` (units of which only the whole part counts), `refuses_at_end` (up at the highest, down at the lowest
+    value of the leading unit is refused). `paper` only: `text` (directions in which whole units take a number given as text),
+    `keeps_unit_of` (true: set leaves the unit of a value of the wrong type behind), `outside` ("ignore": a move that ends
+    outside the range on the far side is not stored).
     """
 
     def __init__(self, axis: Mapping[str, Any], module: str, tables: CarTables) -> None:
@@ -260,7 +266,11 @@ class TripleAxis:
 
 
 Axis = NumberAxis | UnitAxis | TripleAxis
-_KINDS = {"number": NumberAxis, "unit": UnitAxis, "triple": TripleAxis}
+_KINDS: Mapping[str, type[NumberAxis] | type[UnitAxis] | type[TripleAxis]] = {
+    "number": NumberAxis,
+    "unit": UnitAxis,
+    "triple": TripleAxis,
+}
 
 
 def axis_of(function: Function, tables: CarTables) -> Axis:
@@ -314,8 +324,9 @@ def read_amount(rules: AmountRules, bound: Mapping[str, Any], sign: int) -> Amou
 def axis(function: Function, tables: CarTables) -> Run:
     """Move a quantity up or down, or set it.
 
-    Row: `axis`, `direction`, `needs` (see `guards`), `targets` (see `Targets`). Axis: `before` (property -> value written first; in
-    `paper` also if the call then fails), `each` (a flag by place: only places where it is true are moved; none is refused).
+    Row: `axis`, `direction`, `needs` (see `guards`), `targets` (see `Targets`). Axis: `before` (property -> value written
+    first; in `paper` also if the call then fails), `each` (a flag by place: only places where it is true are moved; none is
+    refused).
     """
     moved, row = axis_of(function, tables), axis_row(function, tables)
     sign = SIGNS[function["direction"]]

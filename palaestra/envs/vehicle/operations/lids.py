@@ -33,11 +33,11 @@ _Settle = Callable[["VehicleWorld", str, float, float, int], None]
 def lid_switch(function: Function, tables: CarTables) -> Run:
     """Open, close, pause or tilt by a word.
 
-    Row: `axis`; `state` (property with the state's word); `actions`: word -> what it does: `from` (states in which it does something;
-    any without), `otherwise` ("refuse", or "nothing": a success), `writes` (property -> value), `degree` (how far the lid opens, in
-    the leading or the stored unit; "max" for the most), `keeps_degree` (only if it is 0), `needs` (see `guards`), `stays_at_top`
-    (`paper` only: what is written instead if the lid already stands at the highest degree). In `paper`, `degree` is written only
-    where the row's `paper_degree` is not false (quirk Q19).
+    Row: `axis`; `state` (property with the state's word); `actions`: word -> what it does: `from` (states in which it does
+    something; any without), `otherwise` ("refuse", or "nothing": a success), `writes` (property -> value), `degree` (how far
+    the lid opens, in the leading or the stored unit; "max" for the most), `keeps_degree` (only if it is 0), `needs` (see
+    `guards`), `stays_at_top` (`paper` only: what is written instead if the lid already stands at the highest degree). In
+    `paper`, `degree` is written only where the row's `paper_degree` is not false (quirk Q19).
     """
     param = function.params[0].name
     actions = {word: _Action(word, row, function, tables) for word, row in function["actions"].items()}
@@ -102,11 +102,11 @@ class _Action:
 def lid_axis(function: Function, tables: CarTables) -> Run:
     """Open further, close further, or set how far a lid is open.
 
-    Row: `axis`, `direction`, `needs` (see `guards`), `from` (states in which it moves). Axis: `state`; `settles` (how the state
-    follows in `paper`: "sunroof", "trunk" or "front trunk"); `opens_first` (set on a closed lid: opens it to this degree before the
-    argument is read; in `paper` this stays where the call then fails, quirk Q9); `raw` (`paper` only: a value counts in the
-    stored unit, quirk Q6); `motion` (flag that is cleared). In `fixed` a lid that was moved is closed at 0 and open otherwise
-    (quirks Q15, Q19); words in `holds` stay.
+    Row: `axis`, `direction`, `needs` (see `guards`), `from` (states in which it moves). Axis: `state`; `settles` (how the
+    state follows in `paper`: "sunroof", "trunk" or "front trunk"); `opens_first` (set on a closed lid: opens it to this
+    degree before the argument is read; in `paper` this stays where the call then fails, quirk Q9); `raw` (`paper` only: a
+    value counts in the stored unit, quirk Q6); `motion` (flag that is cleared). In `fixed` a lid that was moved is closed at
+    0 and open otherwise (quirks Q15, Q19); words in `holds` stay.
     """
     moved = axis_of(function, tables)
     row = tables.modules[function.module].settings["axes"][function["axis"]]
@@ -142,7 +142,7 @@ def lid_axis(function: Function, tables: CarTables) -> Run:
         elif degree == 0:
             state.set(state_path, "closed")
         else:
-            state.set(state_path, held if held in holds and sign else "open")
+            state.set(state_path, held if held in holds and sign and degree != most else "open")
         if motion and (not sign or degree in (0, most)):
             state.set(motion, False)
         return {**data, "state": values[state_path]}
@@ -154,8 +154,8 @@ def lid_axis(function: Function, tables: CarTables) -> Run:
 def shade_axis(function: Function, tables: CarTables) -> Run:
     """Open a sunshade further, close it further, or set how far it is open.
 
-    Row: `axis`, `direction`. Axis: `opened` and `paused` (flags by place). In `paper` the flags are written first, and setting 0
-    leaves a shade open (quirk Q19).
+    Row: `axis`, `direction`. Axis: `opened` and `paused` (flags by place). In `paper` the flags are written first, and
+    setting 0 leaves a shade open (quirk Q19).
     """
     moved = axis_of(function, tables)
     row = tables.modules[function.module].settings["axes"][function["axis"]]

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 def flag(function: Function, tables: CarTables) -> Run:
     """Set one boolean, of every place named.
 
-    Row: `sets` (the property), `needs` (see `guards`), `needs_on` (needs for switching on), `also` (words that follow the flag:
-    property -> value when false, when true), `remembers` (property that keeps the position as it was said), `stamps` (property that
-    takes the car's time, in seconds), `coerce` (`paper` only, quirk Q24; what becomes of a value that is no boolean: "keep" stores
-    it, "bool" takes its truth value, "refuse" refuses).
+    Row: `sets` (the property), `needs` (see `guards`), `needs_on` (needs for switching on), `also` (words that follow the
+    flag: property -> value when false, when true), `remembers` (property that keeps the position as it was said), `stamps`
+    (property that takes the car's time, in seconds), `coerce` (`paper` only, quirk Q24; what becomes of a value that is no
+    boolean: "keep" stores it, "bool" takes its truth value, "refuse" refuses).
     """
     name = next(param.name for param in function.params if param.name != "position")
     coerce = function.arguments.get("coerce", "refuse")
