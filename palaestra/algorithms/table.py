@@ -33,6 +33,8 @@ _BUILTIN = {
     "reinforce_pp": "palaestra.algorithms.grpo_family:REINFORCE_PP",
     "rebn": "palaestra.algorithms.grpo_family:REBN",
     "turn_rloo": "palaestra.algorithms.grpo_family:TURN_RLOO",
+    "ppo": "palaestra.algorithms.ppo:ALGORITHM",
+    "vrpo": "palaestra.algorithms.vrpo:ALGORITHM",
     "gigpo": "palaestra.algorithms.grpo_family:GIGPO",
 }
 

@@ -1,0 +1,284 @@
+"""PPO with a value model, at the level of tokens or of turns.
+
+One update: collate the episodes -> log-probs and values at the start of the update -> rewards less the KL term -> GAE over
+action tokens or turns (separate trace decay for the policy and for the critic's targets, optionally suited to the length)
+-> K epochs of clipped policy updates (`policy_update`) -> epochs of the critic (`critic`). Before the first update the critic
+may be trained on the returns of the starting policy until it explains no more of those of a held-out fifth.
+
+Sources: Schulman et al. 2017 (arXiv:1707.06347); decoupled trace decay and critic pre-training: VC-PPO (arXiv:2503.01491);
+length-adaptive decay: VAPO (arXiv:2504.05118); turn level: Turn-PPO (arXiv:2512.17008).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from palaestra.algorithms.advantages import group_statistics
+from palaestra.algorithms.batch import Batch, collate
+from palaestra.algorithms.critic import Critic, CriticTable, make_value_model
+from palaestra.algorithms.grpo import batch_metrics
+from palaestra.algorithms.losses import explained_variance
+from palaestra.algorithms.on_policy import reference_policy, train_on_policy
+from palaestra.algorithms.phase import Phase
+from palaestra.algorithms.policy import Policy
+from palaestra.algorithms.policy_update import PolicyTable, PolicyUpdate
+from palaestra.algorithms.returns import Advantages, adaptive_lambda, generalised_advantages, whiten
+from palaestra.algorithms.sequences import Sequences, token_sequences, turn_sequences
+from palaestra.algorithms.table import Algorithm
+from palaestra.types import Trajectory
+
+log = logging.getLogger(__name__)
+
+
+class PPOConfig(PolicyTable):
+    """Table `[ppo]` of a recipe."""
+
+    tasks_per_step: int = Field(default=48, ge=1)
+    """Tasks per step."""
+    group_size: int = Field(default=1, ge=1)
+    """Episodes per task; PPO needs no groups."""
+    epochs: int = Field(default=3, ge=1)
+    """Passes of the policy over the collected episodes; 1 for large models."""
+    level: Literal["token", "turn"] = "token"
+    """What a step in time is: an action token, or a whole turn."""
+    gamma: float = Field(default=1.0, gt=0, le=1)
+    """Discount per step; 1 for tokens, .99 for turns."""
+    lam_policy: float = Field(default=0.95, ge=0, le=1)
+    """Trace decay of the advantages; .95 for tokens, .9 for turns."""
+    lam_value: float = Field(default=1.0, ge=0, le=1)
+    """Trace decay of the critic's targets."""
+    adaptive_alpha: float | None = Field(default=None, gt=0)
+    """Trace decay of the advantages from the episode's length, 1 - 1/(alpha n); .05 in the paper; None keeps lam_policy."""
+    bootstrap_truncated: bool = False
+    """Value the state at which an episode was cut off; for dense rewards, not for scores given at the end."""
+    whiten_advantages: bool = True
+    """Scale the advantages of a batch to mean 0 and standard deviation 1."""
+    pretrain_episodes: int = Field(default=0, ge=0)
+    """Episodes of the starting policy on which the critic is trained before the first update."""
+    pretrain_epochs: int = Field(default=20, ge=1)
+    """Most passes over them."""
+    pretrain_patience: int | None = Field(default=2, ge=1)
+    """Passes without a better explained variance on a held-out fifth after which pre-training ends; None makes all passes."""
+    critic: CriticTable = CriticTable()
+    """Settings of the critic."""
+
+
+class Learner:
+    """The update half of PPO: trajectories in, better policy and critic out.
+
+    Args:
+        policy: Trained in place.
+        config: Settings.
+        critic: Its value model.
+        reference: Frozen policy that the KL term refers to; needed if `kl_coefficient` is above 0.
+        temperature: Sampling temperature of the rollouts.
+        seed: Seed of the division into minibatches.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        config: PPOConfig,
+        critic: Critic,
+        *,
+        reference: Policy | None = None,
+        temperature: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        """Set up the update."""
+        self.config = config
+        self.critic = critic
+        self.policy_update = PolicyUpdate(policy, config, reference=reference, temperature=temperature, seed=seed)
+        self.pretrained = config.pretrain_episodes == 0
+
+    def update(self, trajectories: Sequence[Trajectory], step: int) -> dict[str, float]:
+        """Improve policy and critic with the episodes of one step.
+
+        Args:
+            trajectories: Episodes with the tokens that this policy sampled.
+            step: Training step.
+
+        Returns:
+            Metrics; `no_signal` is 1.0 if every episode failed with an error and nothing was learned.
+
+        Raises:
+            TrainingStopped: If updates are not finite again and again, or the sampler's log-probs are not this policy's.
+        """
+        batch = collate(trajectories)
+        metrics = batch_metrics(batch, group_statistics(batch.return_, batch.group_index))
+        if not metrics["within_group_std"]:  # no groups to compare: the watch looks at the spread of the batch
+            scored = batch.return_[~batch.return_.isnan()]
+            metrics["within_group_std"] = float(scored.std(correction=0)) if scored.numel() else 0.0
+        if batch.num_rows == 0:
+            return {**metrics, "no_signal": 1.0}
+        batch, scores = self.policy_update.score(batch)
+        batch = self.judged(batch, trajectories)
+        metrics |= scores
+        if not bool((batch.extra["advantage"] != 0).any()):
+            return {**metrics, "no_signal": 1.0}
+        advantage = batch.extra["raw_advantage"][batch.action_mask]
+        metrics |= {
+            "no_signal": 0.0,
+            "advantage_mean": float(advantage.mean()),
+            "advantage_std": float(advantage.std(correction=0)),
+            "value_mean": float(batch.extra["value"][batch.action_mask].mean()),
+        }
+        metrics |= self.policy_update.improve(batch, step)
+        metrics |= self.critic.fit(batch, step)
+        if self.config.critic.share_backbone:  # the critic moved the policy too
+            self.policy_update.policy.version = self.policy_update.policy.version
+        return metrics
+
+    def judged(self, batch: Batch, trajectories: Sequence[Trajectory]) -> Batch:
+        """Add `value`, `advantage`, `raw_advantage` (before whitening), `return_` (critic targets) and `decision`.
+
+        Args:
+            batch: Collated episodes, with log-probs if the KL term is part of the reward.
+            trajectories: The same episodes; says which were cut off.
+        """
+        config = self.config
+        steps = steps_of(batch, config.level)
+        value = self.critic.values(batch)
+        reward = steps.total(self.policy_update.penalised_reward(batch))
+        at_steps = steps.at_first(value)
+        bootstrap = self._bootstrap(batch, steps, trajectories) if config.bootstrap_truncated else None
+        lam = (
+            config.lam_policy
+            if config.adaptive_alpha is None
+            else adaptive_lambda(steps.mask.sum(dim=1), alpha=config.adaptive_alpha)
+        )
+        found = generalised_advantages(reward, at_steps, steps.mask, gamma=config.gamma, lam=lam, bootstrap=bootstrap)
+        targets = generalised_advantages(
+            reward, at_steps, steps.mask, gamma=config.gamma, lam=config.lam_value, bootstrap=bootstrap
+        )
+        return with_advantages(batch, steps, value, found, targets.return_, whitened=config.whiten_advantages)
+
+    def pretrain(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
+        """Train the critic on the returns of the starting policy.
+
+        The policy stays as it is, also where it shares its backbone. Four fifths of the episodes are trained on. Without
+        patience all passes are made; with it, the weights of the best pass on the held-out fifth are kept.
+
+        Returns:
+            Passes made, passes kept, and the explained variance on the held-out fifth.
+        """
+        config = self.config
+        batch = collate(trajectories)
+        steps = steps_of(batch, config.level)
+        zero = torch.zeros(steps.mask.shape)
+        returns = generalised_advantages(
+            steps.total(batch.token_reward), zero, steps.mask, gamma=config.gamma, lam=1.0
+        ).advantage
+        batch = batch.with_tensors(return_=steps.spread(returns), decision=steps.starts().float())
+        held = (batch.episode_index % 5) == 4
+        train, test = (batch.rows(torch.nonzero(rows).squeeze(1)) for rows in (~held, held))
+        backbone = list(self.critic.model.backbone.parameters())
+        for parameter in backbone:
+            parameter.requires_grad_(not config.critic.share_backbone)
+        best, kept, waited, done = -math.inf, 0, 0, 0
+        saved: dict[str, Any] | None = None
+        explained = float("nan")
+        for done in range(1, config.pretrain_epochs + 1):
+            self.critic.fit(train, -done, epochs=1)
+            explained = explained_variance(self.critic.values(test), test.extra["return_"], test.extra["decision"].bool())
+            if config.pretrain_patience is None:
+                kept = done
+                continue
+            if explained > best:
+                best, kept, waited, saved = explained, done, 0, self.critic.state()
+                continue
+            waited += 1
+            if waited >= config.pretrain_patience:
+                break
+        for parameter in backbone:
+            parameter.requires_grad_(True)
+        if saved is not None:
+            self.critic.load(saved)
+            explained = best
+        self.pretrained = True
+        return {"pretrain_passes": float(done), "pretrain_kept": float(kept), "pretrain_explained_variance": explained}
+
+    def state(self) -> dict[str, Any]:
+        """Return everything a resumed run needs beside the policy's weights."""
+        return {**self.policy_update.state(), "critic": self.critic.state(), "pretrained": self.pretrained}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state()`."""
+        self.policy_update.load(state)
+        self.critic.load(state["critic"])
+        self.pretrained = bool(state["pretrained"])
+
+    def _bootstrap(self, batch: Batch, steps: Sequences, trajectories: Sequence[Trajectory]) -> Tensor:
+        """Value of the state at which each episode was cut off, 0 where it ended: [E]."""
+        cut = torch.tensor(
+            [trajectories[e].steps[-1].truncated and not trajectories[e].steps[-1].terminated for e in steps.episodes.tolist()]
+        )
+        last = steps.last[torch.arange(len(steps.episodes)), steps.mask.sum(dim=1) - 1]
+        after = self.critic.values_after(batch).flatten()[last]
+        return torch.where(cut, after, 0.0)
+
+
+def steps_of(batch: Batch, level: Literal["token", "turn"]) -> Sequences:
+    """Return the steps in time of a batch's episodes: action tokens or turns."""
+    build = token_sequences if level == "token" else turn_sequences
+    return build(batch.action_mask, batch.episode_index, batch.turn_index)
+
+
+def with_advantages(
+    batch: Batch, steps: Sequences, value: Tensor, found: Advantages, targets: Tensor, *, whitened: bool
+) -> Batch:
+    """Return the batch with the tensors that policy and critic are trained on."""
+    raw = found.advantage
+    advantage = whiten(raw, steps.mask) if whitened else raw
+    return batch.with_tensors(
+        value=value,
+        advantage=steps.spread(advantage),
+        raw_advantage=steps.spread(raw),
+        return_=steps.spread(targets),
+        decision=steps.starts().float(),
+    )
+
+
+def run(phase: Phase, config: PPOConfig) -> None:
+    """Train a policy with PPO (see the module's docstring); resumes from the phase's last checkpoint.
+
+    Raises:
+        TrainingStopped: If a guard stops it.
+    """
+    seed = phase.recipe.seed
+    table = config.critic
+    critic = Critic(
+        make_value_model(phase.policy, table, seed=seed),
+        table,
+        total=config.steps * table.epochs * table.minibatches,
+        seed=seed,
+    )
+    train_with_critic(phase, config, critic)
+
+
+def train_with_critic(phase: Phase, config: PPOConfig, critic: Critic) -> None:
+    """Pre-train the critic if asked for, then run all steps."""
+    learner = Learner(
+        phase.policy,
+        config,
+        critic,
+        reference=reference_policy(phase, config),
+        temperature=phase.recipe.agent.temperature,
+        seed=phase.recipe.seed,
+    )
+    if not learner.pretrained and phase.checkpoints.latest() is None:
+        plans = phase.feed.plans(f"{phase.name}-pretrain", 1, num_tasks=config.pretrain_episodes, max_turns=phase.max_turns(1))
+        found = learner.pretrain(phase.collect(plans))
+        log.info("The critic was pre-trained: %s", found)
+        phase.log(0, found, total=config.steps)
+    train_on_policy(phase, config, learner)
+
+
+ALGORITHM = Algorithm("ppo", PPOConfig, run, arm="trained")

@@ -1,0 +1,361 @@
+"""VRPO: PPO whose value model is made robust to noisy rewards.
+
+The policy's side is PPO's. The value model gets (1) a variational information bottleneck before its predictor, and (2)
+auxiliary losses from a frozen language-model head on its own hidden states: entropy and log-perplexity over the tokens of
+which the frozen language model is least certain. With both switched off it is PPO, bit for bit.
+
+    L = mean .5 (V - R)^2 + beta(t) mean KL + lambda_H mean H(q) + lambda_P mean -ln q(x)      q = softmax(W_frozen h)
+
+The paper names the parts; widths, weights and thresholds are not public. The defaults are the project's, and the table
+exposes the alternatives (what is selected by which threshold, minimise or distil, pooling over the turn) for when they are.
+
+Source: Zhu et al. 2026, VRPO (arXiv:2508.03058), section 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from palaestra.algorithms.batch import Batch
+from palaestra.algorithms.critic import Critic, CriticTable, before, make_value_model
+from palaestra.algorithms.phase import Phase
+from palaestra.algorithms.policy import Policy
+from palaestra.algorithms.policy_update import planned
+from palaestra.algorithms.ppo import PPOConfig, train_with_critic
+from palaestra.algorithms.sequences import turn_sequences
+from palaestra.algorithms.table import Algorithm
+from palaestra.errors import ConfigError
+from palaestra.models.value_model import BottleneckValueHead, Valuation, ValueModel
+
+COLLAPSED_DIVERGENCE = 1e-3  # nats
+COLLAPSED_EXPLAINED = 0.05
+COLLAPSED_UPDATES = 20
+ACTIVE_VARIANCE = 0.01
+
+
+class VRPOCriticTable(CriticTable):
+    """Settings of VRPO's critic: table `[vrpo.critic]` of a recipe."""
+
+    bottleneck: bool = True
+    """The variational bottleneck; without it the head is PPO's."""
+    bottleneck_dim: int = Field(default=8, ge=1)
+    """Width of the latent: 8 for tiny models, 64 for large ones."""
+    bottleneck_over: Literal["token", "turn"] = "token"
+    """What is compressed: the hidden state before each token, or the mean over what was read before each turn."""
+    beta: float = Field(default=1e-2, ge=0)
+    """Weight of the latent's divergence, for unit-variance targets: 1e-2 after pre-training, 1e-3 without; 3e-2 is too much."""
+    beta_warmup: int = Field(default=50, ge=0)
+    """Critic updates over which beta rises from 0: 50 for tiny models, 200 for large ones."""
+    entropy_weight: float = Field(default=0.003, ge=0)
+    """lambda_H: weight of the entropy of the frozen head on the critic's states; .01 for large models."""
+    perplexity_weight: float = Field(default=0.001, ge=0)
+    """lambda_P: weight of its log-perplexity."""
+    auxiliary: Literal["minimise", "distil"] = "minimise"
+    """Minimise entropy and log-perplexity, or keep the critic's language model near the frozen one: KL(frozen, q)."""
+    selector: Literal["frozen_lm", "value_head"] = "frozen_lm"
+    """Whose uncertainty selects the tokens: the frozen language model's, or that of the frozen head on the critic's states."""
+    threshold: Literal["quantile", "absolute"] = "quantile"
+    """What a token is compared with: a quantile of the batch, or a number of nats."""
+    quantile: float = Field(default=0.8, ge=0, le=1)
+    """Tokens at or above this quantile are selected."""
+    absolute: float = Field(default=1.0, ge=0)
+    """Tokens at or above this many nats are selected."""
+    scope: Literal["all", "action", "observation"] = "all"
+    """Tokens that may be selected."""
+    subset: Literal["separate", "union", "intersection"] = "separate"
+    """Each loss over its own selection, or both over the union or the intersection."""
+
+
+class VRPOConfig(PPOConfig):
+    """Table `[vrpo]` of a recipe: PPO's settings, and those of its critic."""
+
+    critic: VRPOCriticTable = VRPOCriticTable()
+    """Settings of the critic."""
+
+
+class VRPOCritic(Critic):
+    """A critic with bottleneck and auxiliary losses.
+
+    Args:
+        model: What is trained.
+        table: Settings.
+        language_model: Frozen policy; its head judges the critic's states, its uncertainty selects tokens. None only if both
+            auxiliary weights are 0.
+        temperature: Temperature of the frozen language model's distributions.
+        total: Planned number of updates.
+        seed: Seed of minibatches and latents.
+    """
+
+    table: VRPOCriticTable
+
+    def __init__(
+        self,
+        model: ValueModel,
+        table: VRPOCriticTable,
+        *,
+        language_model: Policy | None = None,
+        temperature: float = 1.0,
+        total: int = 0,
+        seed: int = 0,
+    ) -> None:
+        """Keep the parts."""
+        super().__init__(model, table, total=total, seed=seed)
+        if self.has_auxiliary and language_model is None:
+            raise ConfigError("The auxiliary losses need a frozen language model; give one, or set both weights to 0.")
+        self.language_model = language_model
+        self.temperature = temperature
+        self.low_updates = 0
+
+    @property
+    def has_auxiliary(self) -> bool:
+        """Whether any auxiliary loss is on."""
+        return self.table.entropy_weight > 0 or self.table.perplexity_weight > 0
+
+    @property
+    def beta(self) -> float:
+        """Present weight of the latent's divergence."""
+        warmup = self.table.beta_warmup
+        return self.table.beta * (min(1.0, self.updates / warmup) if warmup else 1.0)
+
+    def fit(self, batch: Batch, step: int, *, epochs: int | None = None) -> dict[str, float]:
+        """Train on the targets of a batch (see `Critic.fit`); adds the signs of a collapsed latent."""
+        if self.has_auxiliary:
+            batch = self.with_uncertainty(batch)
+        metrics = super().fit(batch, step, epochs=epochs)
+        if "latent_divergence" in metrics:
+            explained = metrics.get("explained_variance", float("nan"))
+            is_low = metrics["latent_divergence"] < COLLAPSED_DIVERGENCE and not explained >= COLLAPSED_EXPLAINED
+            self.low_updates = self.low_updates + 1 if is_low else 0
+            metrics["latent_collapsed"] = float(self.low_updates >= COLLAPSED_UPDATES)
+            metrics["latent_active"] = float(self.active_dimensions(batch))
+        return metrics
+
+    def valuation(self, rows: Batch, *, sample: bool = False) -> tuple[Valuation, Tensor]:
+        """Value the state before each token (see `Critic.valuation`)."""
+        if self.table.bottleneck_over == "token":
+            return super().valuation(rows, sample=sample)
+        states = self.model.states(rows.ids, rows.attention_mask)
+        return self.model.head(pooled_over_turns(states, rows), sample=sample), states
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def with_uncertainty(self, batch: Batch) -> Batch:
+        """Add what the frozen language model finds of each token: `lm_entropy` and `lm_surprise`, nats, [B, T]."""
+        assert self.language_model is not None  # checked when the critic was made
+        entropy, surprise = torch.zeros(batch.ids.shape), torch.zeros(batch.ids.shape)
+        everything = torch.ones(batch.num_rows, dtype=torch.bool)
+        for part in planned(batch, everything, self.table.max_tokens_per_microbatch):
+            rows = batch.rows(part)
+            scored = self.language_model.token_log_probs(
+                rows.ids, rows.attention_mask, temperature=self.temperature, entropy=True
+            )
+            width = rows.ids.shape[1]
+            surprise[torch.tensor(part), :width] = -scored.log_prob
+            if scored.entropy is not None:
+                entropy[torch.tensor(part), :width] = scored.entropy
+        return batch.with_tensors(lm_entropy=entropy, lm_surprise=surprise)
+
+    def prepared(self, batch: Batch) -> Batch:
+        """Select the tokens of the auxiliary losses in a minibatch: `by_entropy` and `by_surprise`, 0 or 1, [B, T]."""
+        if not self.has_auxiliary:
+            return batch
+        entropy, surprise = batch.extra["lm_entropy"], batch.extra["lm_surprise"]
+        if self.table.selector == "value_head":
+            entropy, surprise = self._own_uncertainty(batch)
+        candidates = candidate_tokens(batch, self.table.scope)
+        by_entropy = self._selected(entropy, candidates)
+        by_surprise = self._selected(surprise, candidates)
+        if self.table.subset == "union":
+            by_entropy = by_surprise = by_entropy | by_surprise
+        elif self.table.subset == "intersection":
+            by_entropy = by_surprise = by_entropy & by_surprise
+        return batch.with_tensors(by_entropy=by_entropy.float(), by_surprise=by_surprise.float())
+
+    def loss(self, rows: Batch, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        """Return the loss of a micro-batch (see `Critic.loss`)."""
+        found, states = self.valuation(rows, sample=True)
+        loss, values = self.squared_error(found.value, rows, batch)
+        if found.divergence is not None:
+            decisions = rows.extra["decision"].bool()
+            divergence = torch.where(decisions, found.divergence, 0.0).sum() / batch.extra["decision"].sum()
+            loss = loss + self.beta * divergence
+            values["latent_divergence"] = float(divergence.detach())
+        if self.has_auxiliary:
+            auxiliary, more = self._auxiliary(states, rows, batch)
+            loss, values = loss + auxiliary, values | more
+        return loss, values
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def active_dimensions(self, batch: Batch) -> int:
+        """Number of latent dimensions whose mean varies over the decisions of the longest rows that fit one micro-batch."""
+        part = planned(batch, batch.action_mask.any(dim=1), self.table.max_tokens_per_microbatch)[0]
+        rows = batch.rows(part)
+        found, _ = self.valuation(rows)
+        if found.mean is None:
+            return 0
+        means = found.mean[rows.action_mask]
+        return int((means.var(dim=0, correction=0) > ACTIVE_VARIANCE).sum())
+
+    def state(self) -> dict[str, Any]:
+        """Return everything a resumed run needs."""
+        return {**super().state(), "low_updates": self.low_updates}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state()`."""
+        super().load(state)
+        self.low_updates = int(state["low_updates"])
+
+    def _auxiliary(self, states: Tensor, rows: Batch, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        """Return the weighted auxiliary losses of a micro-batch, as shares of the minibatch's means."""
+        table = self.table
+        total = torch.zeros(())
+        values: dict[str, float] = {}
+        parts = (("by_entropy", table.entropy_weight, "aux_entropy"), ("by_surprise", table.perplexity_weight, "aux_surprise"))
+        for name, weight, shown in parts:
+            chosen, count = rows.extra[name].bool(), batch.extra[name].sum()
+            if weight == 0 or not bool(count):
+                continue
+            if table.auxiliary == "distil":
+                each = self._distilled(states, rows, chosen)
+            else:
+                log_q = self._log_q(before(states)[chosen])
+                if name == "by_entropy":
+                    each = -(log_q.exp() * log_q).sum(dim=-1)
+                else:
+                    each = -log_q.gather(1, rows.ids[chosen].unsqueeze(1)).squeeze(1)
+            mean = each.sum() / count
+            total = total + weight * mean
+            values[shown] = float(mean.detach())
+        return total, values
+
+    def _log_q(self, states: Tensor) -> Tensor:
+        """Log-distribution of the frozen head on states [N, d]: [N, vocabulary]; the gradient goes to the states only."""
+        assert self.language_model is not None
+        head = self.language_model.model.get_output_embeddings()
+        return torch.log_softmax(head(states).float() / self.temperature, dim=-1)
+
+    def _distilled(self, states: Tensor, rows: Batch, chosen: Tensor) -> Tensor:
+        """KL of the critic's language model from the frozen one at chosen tokens: [N]."""
+        assert self.language_model is not None
+        with torch.no_grad():
+            frozen = self.language_model.model.base_model(input_ids=rows.ids, use_cache=False).last_hidden_state
+            log_p = self._log_q(before(frozen)[chosen])
+        return (log_p.exp() * (log_p - self._log_q(before(states)[chosen]))).sum(dim=-1)
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def _own_uncertainty(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Entropy and surprise of the frozen head on the critic's own states, [B, T]."""
+        entropy, surprise = torch.zeros(batch.ids.shape), torch.zeros(batch.ids.shape)
+        everything = torch.ones(batch.num_rows, dtype=torch.bool)
+        for part in planned(batch, everything, self.table.max_tokens_per_microbatch):
+            rows = batch.rows(part)
+            log_q = self._log_q(before(self.model.states(rows.ids, rows.attention_mask)))
+            width = rows.ids.shape[1]
+            entropy[torch.tensor(part), :width] = -(log_q.exp() * log_q).sum(dim=-1)
+            surprise[torch.tensor(part), :width] = -log_q.gather(2, rows.ids.unsqueeze(2)).squeeze(2)
+        return entropy, surprise
+
+    def _selected(self, uncertainty: Tensor, candidates: Tensor) -> Tensor:
+        """Mark the candidates that are uncertain enough: bool [B, T]."""
+        if self.table.threshold == "absolute":
+            return candidates & (uncertainty >= self.table.absolute)
+        return select_uncertain(uncertainty, candidates, quantile=self.table.quantile)
+
+
+def select_uncertain(uncertainty: Tensor, candidates: Tensor, *, quantile: float) -> Tensor:
+    """Mark the candidates at or above a quantile of their uncertainty; all of them where they are equal.
+
+    Args:
+        uncertainty: Any shape.
+        candidates: bool, same shape.
+        quantile: In [0, 1], interpolated linearly.
+    """
+    values = uncertainty[candidates]
+    if not values.numel():
+        return torch.zeros_like(candidates)
+    ordered = values.double().sort().values
+    place = quantile * (len(ordered) - 1)
+    low = int(place)
+    high = min(low + 1, len(ordered) - 1)
+    level = ordered[low] + (place - low) * (ordered[high] - ordered[low])
+    return candidates & (uncertainty.double() >= level - 1e-9)
+
+
+def candidate_tokens(batch: Batch, scope: Literal["all", "action", "observation"]) -> Tensor:
+    """Mark the real tokens that the auxiliary losses may select: bool [B, T]; the first of a row has nothing before it."""
+    real = batch.attention_mask.clone()
+    real[:, :1] = False
+    if scope == "all":
+        return real
+    return real & (batch.action_mask if scope == "action" else ~batch.action_mask)
+
+
+def pooled_over_turns(states: Tensor, rows: Batch) -> Tensor:
+    """Mean hidden state over what was read before each turn, at all its action tokens: [B, T, d], 0 elsewhere.
+
+    Args:
+        states: [B, T, d], after each token.
+        rows: Whose turns; what was read before a turn lies between the turn before it (or the start) and its first token.
+    """
+    sums = torch.cat([torch.zeros_like(states[:, :1]), states.cumsum(dim=1)], dim=1)  # [B, T + 1, d]
+    width = rows.ids.shape[1]
+    alone = torch.arange(rows.num_rows)  # every row for itself: a segment holds all that its turns could read
+    turns = turn_sequences(rows.action_mask, alone, rows.turn_index)
+    row = turns.episodes.unsqueeze(1).expand_as(turns.first)
+    first, last = turns.first - row * width, turns.last - row * width
+    begin = torch.cat([torch.zeros_like(first[:, :1]), last[:, :-1] + 1], dim=1)
+    begin = torch.minimum(begin, (first - 1).clamp(min=0))  # nothing was read in between: the token before the turn
+    total = sums[row, first] - sums[row, begin]
+    mean = total / (first - begin).clamp(min=1).unsqueeze(-1)
+    flat = torch.zeros(rows.num_rows * width, states.shape[2]).index_put((turns.tokens,), mean.flatten(0, 1)[turns.owner])
+    return flat.view(rows.num_rows, width, -1)
+
+
+def make_critic(
+    policy: Policy, config: VRPOConfig, *, language_model: Policy | None, temperature: float, seed: int
+) -> VRPOCritic:
+    """Return VRPO's critic for a policy.
+
+    Args:
+        policy: Whose transformer the critic begins with.
+        config: Settings.
+        language_model: Frozen starting policy; may be None if both auxiliary weights are 0.
+        temperature: Sampling temperature.
+        seed: Of the head, minibatches and latents.
+    """
+    table = config.critic
+
+    def head(size: int) -> BottleneckValueHead:
+        return BottleneckValueHead(size, table.bottleneck_dim, init_std=table.init_std)
+
+    model = make_value_model(policy, table, seed=seed, head=head if table.bottleneck else None)
+    total = config.steps * table.epochs * table.minibatches
+    return VRPOCritic(model, table, language_model=language_model, temperature=temperature, total=total, seed=seed)
+
+
+def run(phase: Phase, config: VRPOConfig) -> None:
+    """Train a policy with VRPO; resumes from the phase's last checkpoint.
+
+    Raises:
+        TrainingStopped: If a guard stops it.
+    """
+    table = config.critic
+    if config.bootstrap_truncated and table.bottleneck_over == "turn":
+        raise ConfigError(
+            "bootstrap_truncated values states after a turn, and bottleneck_over = 'turn' knows only those before."
+        )
+    language_model = None
+    if table.entropy_weight > 0 or table.perplexity_weight > 0:
+        if phase.reference_path is None:
+            raise ConfigError("vrpo's auxiliary losses need the folder of the starting policy, and the phase names none.")
+        language_model = phase.policy.frozen_copy(phase.reference_path)
+    temperature = phase.recipe.agent.temperature
+    critic = make_critic(phase.policy, config, language_model=language_model, temperature=temperature, seed=phase.recipe.seed)
+    train_with_critic(phase, config, critic)
+
+
+ALGORITHM = Algorithm("vrpo", VRPOConfig, run, arm="trained")

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import copy
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from palaestra.algorithms.batch import collate
+from palaestra.algorithms.critic import Critic, CriticTable, RunningMoments, before, make_value_model
+from palaestra.algorithms.policy import Policy
+from palaestra.algorithms.ppo import Learner, PPOConfig
+from palaestra.algorithms.training import train
+from palaestra.types import Trajectory
+from tests.algorithms.test_grpo import failed, play, weights, with_return
+from tests.algorithms.toy_recipe import toy_policy, toy_recipe
+
+
+def learner(policy: Policy, *, critic: dict | None = None, **options: object) -> Learner:
+    config = PPOConfig(critic=CriticTable(**(critic or {})), **options)  # type: ignore[arg-type]
+    return Learner(policy, config, Critic(make_value_model(policy, config.critic, seed=0), config.critic))
+
+
+def judged(policy: Policy, played: list[Trajectory], **options: object):
+    made = learner(policy, **options)
+    batch, _ = made.policy_update.score(collate(played))
+    return made, made.judged(batch, played)
+
+
+@pytest.mark.parametrize("level", ["token", "turn"])
+def test_a_reward_in_the_last_turn_reaches_every_action_token_and_no_other(level: str) -> None:
+    policy = toy_policy()
+    played = [with_return(t, 1.0) for t in play(policy)[:2]]
+    made, batch = judged(policy, played, level=level, whiten_advantages=False)
+    for parameter in made.critic.model.head.parameters():
+        torch.nn.init.zeros_(parameter)
+    batch = made.judged(batch, played)
+    advantage = batch.extra["advantage"]
+    assert (advantage[batch.action_mask] > 0).all()
+    assert (advantage[~batch.action_mask] == 0).all()
+    assert advantage.max() == pytest.approx(1.0)
+
+
+def test_values_stand_before_their_token_and_only_at_action_tokens() -> None:
+    policy = toy_policy()
+    batch = collate(play(policy))
+    critic = learner(policy).critic
+    value = critic.values(batch)
+    assert (value[~batch.action_mask] == 0).all()
+    after = critic.model(batch.ids, batch.attention_mask).value.detach()
+    row, column = (int(x[0]) for x in torch.nonzero(batch.action_mask, as_tuple=True))
+    assert float(value[row, column]) == pytest.approx(float(after[row, column - 1]), abs=1e-5)
+    assert torch.equal(before(after)[:, 1:], after[:, :-1])
+
+
+def test_the_critic_has_weights_of_its_own_and_the_policy_gets_no_gradient_from_it() -> None:
+    policy = toy_policy()
+    played = play(policy)
+    made, batch = judged(policy, played)
+    start = weights(policy)
+    made.critic.fit(batch, 1)
+    assert torch.equal(weights(policy), start)
+    assert all(p.grad is None for p in policy.parameters())
+
+
+def test_a_shared_backbone_is_moved_by_the_critic_but_not_by_its_pretraining() -> None:
+    policy = toy_policy()
+    played = play(policy, num_tasks=3)
+    made = learner(policy, critic={"share_backbone": True, "warmup_updates": 0}, pretrain_episodes=4)
+    start = weights(policy)
+    found = made.pretrain(played)
+    assert found["pretrain_passes"] >= 1
+    assert torch.equal(weights(policy), start)
+    batch, _ = made.policy_update.score(collate(played))
+    made.critic.fit(made.judged(batch, played), 1)
+    assert not torch.equal(weights(policy), start)
+
+
+def test_the_critic_learns_its_targets() -> None:
+    policy = toy_policy()
+    played = play(policy, num_tasks=6)
+    made = learner(policy, critic={"epochs": 30, "warmup_updates": 0, "lr": 3e-3})
+    batch, _ = made.policy_update.score(collate(played))
+    first = made.critic.fit(made.judged(batch, played), 1)
+    again = made.critic.fit(made.judged(batch, played), 2)
+    assert again["value_loss"] < 0.5 * first["value_loss"]
+    assert again["explained_variance"] > max(0.5, first["explained_variance"])
+
+
+def test_pretraining_keeps_the_best_pass() -> None:
+    policy = toy_policy()
+    played = play(policy, num_tasks=5)
+    made = learner(policy, critic={"lr": 3e-2, "warmup_updates": 0}, pretrain_episodes=4, pretrain_epochs=12)
+    found = made.pretrain(played)
+    assert found["pretrain_kept"] <= found["pretrain_passes"] <= 12
+    batch = collate(played)
+    kept = copy.deepcopy(made.critic.values(batch))
+    assert torch.equal(made.critic.values(batch), kept)
+
+
+def test_cut_off_episodes_are_bootstrapped_only_if_asked_for() -> None:
+    policy = toy_policy()
+    played = play(policy)[:1]
+    cut = dataclasses.replace(played[0].steps[-1], terminated=False, truncated=True, reward=0.0)
+    played = [dataclasses.replace(played[0], steps=(*played[0].steps[:-1], cut))]
+    plain = judged(policy, played, whiten_advantages=False)[1].extra["advantage"]
+    made, batch = judged(policy, played, whiten_advantages=False, bootstrap_truncated=True)
+    row, column = (int(x[-1]) for x in torch.nonzero(batch.action_mask, as_tuple=True))
+    value = float(made.critic.values_after(batch)[row, column])
+    assert float(batch.extra["advantage"][row, column] - plain[row, column]) == pytest.approx(value, abs=1e-5)
+
+
+def test_a_batch_of_failures_moves_nothing() -> None:
+    policy = toy_policy()
+    made = learner(policy)
+    start = weights(policy)
+    metrics = made.update([failed(t) for t in play(policy)], 1)
+    assert metrics["no_signal"] == 1.0
+    assert torch.equal(weights(policy), start)
+
+
+def test_the_running_moments_follow_the_returns() -> None:
+    moments = RunningMoments(0.5)
+    moments.observe(torch.tensor([1.0, 3.0]))
+    assert (moments.mean, moments.std) == pytest.approx((2.0, 1.0))
+    moments.observe(torch.tensor([4.0, 4.0]))
+    assert moments.mean == pytest.approx(3.0)
+    again = RunningMoments(0.5)
+    again.load(moments.state())
+    assert (again.mean, again.std) == (moments.mean, moments.std)
+
+
+def test_a_state_brings_the_learner_back() -> None:
+    policy = toy_policy()
+    played = play(policy)
+    made = learner(policy)
+    made.update(played, 1)
+    state = copy.deepcopy(made.state())
+    twin_policy = policy.frozen_copy()
+    twin_policy.model.requires_grad_(True)
+    twin = learner(twin_policy)
+    twin.load(state)
+    second = play(policy)
+    assert made.update(second, 2) == twin.update(second, 2)
+    assert torch.equal(weights(policy), weights(twin_policy))
+
+
+def test_ppo_raises_the_score_of_a_cloned_policy(tmp_path: Path) -> None:
+    recipe = toy_recipe(
+        model={"hidden_size": 48, "vocab_size": 400, "corpus_episodes": 64},
+        phases=["sft", "ppo"],
+        sft={"episodes": 256, "epochs": 4, "batch_size": 16, "lr": 3e-3, "warmup_updates": 5, "max_updates": 36},
+        ppo={"steps": 16, "tasks_per_step": 48, "lr": 1e-3, "warmup_updates": 5, "entropy_coefficient": 0.01},
+        evaluation={"n": 150, "baselines": []},
+        checkpoint={"every": 100},
+    )
+    result = train(recipe, store=tmp_path)
+    score = {arm: found.summary.score for arm, found in result.arms.items()}
+    assert score["trained"].low > score["cloned"].high
+    assert score["trained"].mean > 0.75
