@@ -104,7 +104,8 @@ def replay(task: CarTask, policy: Policy, profile: Profile = "paper") -> list[Tu
         gold = gold_turn(reference, request.calls)
         policy(world, task, request)
         past = before.before(mark) if gold.changes else before
-        verdicts.append(judge_turn(scope, past, gold.changes, world.state.changes_since(start), gold.degree_paths))
+        made = world.state.changes_since(start)
+        verdicts.append(judge_turn(scope, past, gold.changes, made, gold.degree_paths, agent=world.state))
     return verdicts
 
 

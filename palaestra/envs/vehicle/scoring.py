@@ -101,27 +101,33 @@ def score_turn(ref_before: Leaves, ref_after: Leaves, pred_before: Leaves, pred_
     before = {path: value for path, value in ref_before.items() if value is not None}
     after = {path: value for path, value in ref_after.items() if value is not None}
     count = _Count()
-    num_stay = 0
+    num_stay = num_stayed = 0
     for path, old in before.items():
         new = after.get(path, ABSENT)
         pair = pred_before.get(path, ABSENT), pred_after.get(path, ABSENT)
-        if new == old:
-            num_stay += 1
-            count.false_positive += pair[0] != pair[1]
-        else:
+        if new != old:
             count.wanted(old, new, *pair)
+            continue
+        num_stay += 1
+        if pair[0] != pair[1]:
+            count.false_positive += 1
+        elif pair[0] is not ABSENT:  # a leaf that the agent's car lacks all along neither stays nor moves
+            num_stayed += 1
     for path, new in after.items():
         if path not in before:
             count.wanted(ABSENT, new, pred_before.get(path, ABSENT), pred_after.get(path, ABSENT))
-    num_moved = count.false_positive - count.incomparable
     for path in pred_after:
         if path not in pred_before and path not in ref_before and path not in ref_after:
             count.false_positive += 1
-    return count.score(num_stay, num_stay - num_moved)
+    return count.score(num_stay, num_stayed)
 
 
 def score_changes(
-    wanted: Mapping[str, tuple[Any, Any]], made: Mapping[str, tuple[Any, Any]], num_leaves: int, known: Callable[[str], bool]
+    wanted: Mapping[str, tuple[Any, Any]],
+    made: Mapping[str, tuple[Any, Any]],
+    num_leaves: int,
+    known: Callable[[str], bool],
+    lacking: Iterable[str] = (),
 ) -> TurnScore:
     """Score one turn from what changed in it; the same numbers as `score_turn` from a fraction of the work.
 
@@ -130,6 +136,7 @@ def score_changes(
         made: The same of the agent's changes. A leaf that both leave alone is in neither.
         num_leaves: Leaves of the reference that the scoring sees before the turn.
         known: Whether a path that the reference does not change is one of its leaves.
+        lacking: Leaves of the reference before the turn that the agent's state does not have after it.
     """
     count = _Count()
     num_before = 0
@@ -146,10 +153,13 @@ def score_changes(
         elif old is ABSENT:
             count.false_positive += 1
     count.false_positive += moved
-    return count.score(num_stay, num_stay - moved)
+    lost = sum(path not in wanted and path not in made for path in lacking)
+    return count.score(num_stay, num_stay - moved - lost)
 
 
-def score_scope(scope: Scope, reference: CarState, wanted: Iterable[Change], made: Iterable[Change]) -> TurnScore:
+def score_scope(
+    scope: Scope, reference: CarState, wanted: Iterable[Change], made: Iterable[Change], agent: CarState | None = None
+) -> TurnScore:
     """Score one turn of a car as published.
 
     Args:
@@ -157,9 +167,11 @@ def score_scope(scope: Scope, reference: CarState, wanted: Iterable[Change], mad
         reference: State before the turn, as the reference has it.
         wanted: What the reference changes in the turn, over all modules.
         made: What the agent changed in it.
+        agent: State after the turn, as the agent left it; None if it has the leaves of the reference but for its changes.
     """
     seen, moved = scope.changes(wanted), scope.changes(made)
-    return score_changes(seen, moved, scope.count(reference), lambda path: scope.holds(reference, path))
+    lacking = () if agent is None else scope.lacking(reference, agent)
+    return score_changes(seen, moved, scope.count(reference), lambda path: scope.holds(reference, path), lacking)
 
 
 _UNMOVED: Final = (ABSENT, ABSENT)

@@ -115,6 +115,8 @@ def judge_turn(
     wanted: Iterable[Change],
     made: Iterable[Change],
     degree_paths: AbstractSet[str] = frozenset(),
+    *,
+    agent: CarState | None = None,
 ) -> TurnVerdict:
     """Return all scores of one turn.
 
@@ -124,10 +126,12 @@ def judge_turn(
         wanted: What the reference changes in the turn, over the whole car.
         made: What the agent changed in it, over the whole car.
         degree_paths: Leaves that the reference moved by a degree word.
+        agent: State after the turn, as the agent left it; only the published scores look at it, for leaves that it lost in
+            earlier turns.
     """
     wanted, made = list(wanted), list(made)
-    published = score_scope(scope, reference, wanted, made)
-    do_nothing = score_scope(scope, reference, wanted, ()) if made else published
+    published = score_scope(scope, reference, wanted, made, agent)
+    do_nothing = score_scope(scope, reference, wanted, ())
     return TurnVerdict(published, strict_turn(wanted, made, degree_paths), do_nothing)
 
 

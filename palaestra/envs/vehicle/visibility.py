@@ -91,6 +91,24 @@ class Scope:
             count += sum(path.startswith(prefix) for path in values)
         return count
 
+    def lacking(self, state: CarState, other: CarState) -> list[str]:
+        """Return the leaves that the scoring sees in one state and that another does not have."""
+        missing = [path for path in self._nullable if state.values.get(path) is not None and other.values.get(path) is None]
+        for path, hidden in self._lists:
+            numbers, others = state.lists.get(path, ()), other.lists.get(path, ())
+            for i, number in enumerate(numbers):
+                mine, theirs = state.records[number], other.records[others[i]] if i < len(others) else {}
+                if mine is not theirs:
+                    missing += [f"{path}[{i}].{name}" for name in _lost_fields(mine, theirs, hidden)]
+        for path, hidden in self._refs:
+            held, held_there = state.refs.get(path), other.refs.get(path)
+            if held is not None:
+                theirs = {} if held_there is None else other.records[held_there]
+                missing += [f"{path}.{name}" for name in _lost_fields(state.records[held], theirs, hidden)]
+                if held_there is None:
+                    missing += [f"{path}.{label}" for label in _LABELS]
+        return missing
+
     def sees(self, path: str) -> bool:
         """Whether the scoring sees a leaf of this name, where it is there and not null."""
         return path.partition(".")[0] in self.modules and _code(self.tables, path) != _NEVER
@@ -206,6 +224,11 @@ def _holders(path: str) -> Iterator[str]:
 def _visible_fields(record: Mapping[str, Scalar], hidden: frozenset[str]) -> int:
     """Return how many fields of a record the scoring sees."""
     return sum(value is not None and name not in hidden for name, value in record.items())
+
+
+def _lost_fields(record: Mapping[str, Scalar], other: Mapping[str, Scalar], hidden: frozenset[str]) -> list[str]:
+    """Return the fields that the scoring sees in one record and that another does not have."""
+    return [name for name, value in record.items() if value is not None and name not in hidden and other.get(name) is None]
 
 
 def _still(path: str, value: Scalar) -> Scalar:

@@ -142,7 +142,7 @@ def test_both_forms_agree_on_random_turns_of_the_whole_car(seed: int, profile: s
     _mess_up(agent, random.Random(shared if rng.random() < 0.5 else shared + 1), rng.randint(0, 8))
     whole = score_turn(before, visible(reference, scope.modules), past, visible(agent, scope.modules))
     changes = reference.state.changes_since(mark), agent.state.changes_since(start)
-    assert score_scope(scope, past_state, *changes) == whole
+    assert score_scope(scope, past_state, *changes, agent.state) == whole
     assert scope.count(reference.state) == len(visible(reference, scope.modules))
 
 
@@ -166,7 +166,7 @@ def test_scoring_a_turn_takes_less_than_a_fifth_of_a_millisecond() -> None:
     times = []
     for _ in range(200):
         started = time.perf_counter()
-        score_scope(scope, past, changes, changes)
+        score_scope(scope, past, changes, changes, world.state)
         times.append(time.perf_counter() - started)
     assert sorted(times)[20] < 0.0002  # the fastest tenth: other processes do not count
 
@@ -176,7 +176,8 @@ def _from_changes(before: dict, after: dict, past: dict, present: dict) -> TurnS
         pairs = {path: (one.get(path, ABSENT), other.get(path, ABSENT)) for path in one.keys() | other.keys()}
         return {path: pair for path, pair in pairs.items() if pair[0] != pair[1]}
 
-    return score_changes(differences(before, after), differences(past, present), len(before), before.__contains__)
+    lacking = before.keys() - present.keys()
+    return score_changes(differences(before, after), differences(past, present), len(before), before.__contains__, lacking)
 
 
 def _mess_up(world: VehicleWorld, rng: random.Random, times: int) -> None:
