@@ -103,14 +103,10 @@ def parse(text: str, limits: Limits) -> ast.Module:
     if len(text) > limits.text:
         raise Refusal("limit", f"The code has {len(text)} characters; at most {limits.text} are read. Send less at once.")
     try:
-        if _WARNS.search(text) is None:
-            return ast.parse(text)
-        with (
-            warnings.catch_warnings()
-        ):  # `\d` in a text or `1if` warn while they are parsed; what the agent writes is no concern of ours
-            warnings.simplefilter("ignore")
-            return ast.parse(text)
+        return _tree(text)
     except SyntaxError as error:
+        if "\\n" in text:  # line ends written as two characters, as in a JSON text
+            return parse(text.replace("\\n", "\n"), limits)
         where = f"Line {error.lineno}" if error.lineno else "The code"
         raise Refusal("forbidden_syntax", f"{where} cannot be read as code ({error.msg}).") from None
     except (RecursionError, MemoryError):
@@ -119,6 +115,15 @@ def parse(text: str, limits: Limits) -> ast.Module:
         raise Refusal("forbidden_syntax", "The code holds half a surrogate pair, which is no text.") from None
     except ValueError:
         raise Refusal("forbidden_syntax", "The code holds a null character.") from None
+
+
+def _tree(text: str) -> ast.Module:
+    """Return the syntax tree of code, without the warnings that reading it may give."""
+    if _WARNS.search(text) is None:
+        return ast.parse(text)
+    with warnings.catch_warnings():  # `\\d` in a text or `1if` warn; what the agent writes is no concern of ours
+        warnings.simplefilter("ignore")
+        return ast.parse(text)
 
 
 def plain(value: Any, limits: Limits, what: str = "A value") -> Any:

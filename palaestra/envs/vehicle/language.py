@@ -38,6 +38,7 @@ from palaestra.types import Json
 __all__ = ["CodeRun", "ExecutedCall", "Limits", "call_line", "extract_code", "run_call", "run_code"]
 
 _SHOWN_CHANGES = 24
+_LIMITS = Limits()
 _DISCOVERY = ("get_modules", "get_module_API")
 
 
@@ -84,7 +85,10 @@ class CodeRun:
         if self.error is not None:
             lines.append(f"Stopped: {self.error.code}: {self.error.message}")
             if self.calls:
-                lines.append(f"The {len(self.calls)} calls before it stay in force.")
+                count = len(self.calls)
+                lines.append(
+                    f"The call{'s' if count > 1 else ''} before it ({count}) stay{'' if count > 1 else 's'} in force."
+                )
         return "\n".join(lines) or "The code made no call."
 
 
@@ -113,11 +117,15 @@ def run_call(world: VehicleWorld, call: Call, *, modules: Collection[str] | None
         call: The call.
         modules: Modules that may be used; None for all.
     """
-    refusal = _outside(call.module, modules)
-    if refusal is not None:
-        result = CallResult(False, error=refusal)
-    else:
-        result = world.call_with(call.module, call.function, call.args, call.kwargs)
+    try:
+        refusal = _outside(call.module, modules)
+        if refusal is not None:
+            raise refusal
+        arguments = plain(list(call.args), _LIMITS, "An argument")
+        named = {name: plain(value, _LIMITS, f"The argument {name}") for name, value in call.kwargs.items()}
+        result = world.call_with(call.module, call.function, arguments, named)
+    except Refusal as refused:
+        result = CallResult(False, error=refused)
     return ExecutedCall(call, result, call_line(call, result))
 
 
@@ -163,7 +171,9 @@ class _Interpreter:
         except Refusal as refusal:
             self.done.error = refusal
             return self.done
-        lines = text.splitlines()
+        lines = text.split("\n")
+        if tree.body and tree.body[-1].lineno > len(lines):
+            lines = text.replace("\\n", "\n").split("\n")
         for statement in tree.body:
             try:
                 self.statement(statement)
@@ -277,8 +287,6 @@ class _Interpreter:
         _, module, function = parts
         if function == "to_dict":
             return self.read(module, arguments, named)
-        arguments = [plain(value, self.limits, f"Argument {index + 1}") for index, value in enumerate(arguments)]
-        named = {name: plain(value, self.limits, f"The argument {name}") for name, value in named.items()}
         executed = run_call(self.world, Call(module, function, tuple(arguments), named), modules=self.modules)
         self.done.calls.append(executed)
         self.tell(executed.line)

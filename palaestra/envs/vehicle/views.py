@@ -164,6 +164,12 @@ def _text_paths(node: Node) -> list[str]:
     return [f"{node.path}[{index}]" for index in range(num_texts(node.prop))]
 
 
+def _map_paths(node: Node) -> list[str]:
+    """Return the paths of every constant record that the tables give to a map."""
+    records = {key: fields for value in node.prop.values.values() for key, fields in value.items()}
+    return [f"{node.path}.{key}.{name}" for key, fields in records.items() for name in fields]
+
+
 def _map_record(node: Node, key: str, state: CarState) -> dict[str, Scalar]:
     """Return a constant record, empty if this car does not have it."""
     prefix = f"{node.path}.{key}."
@@ -181,8 +187,7 @@ def _known_paths(tables: CarTables) -> frozenset[str]:
         elif node.kind == "texts":
             paths.extend(_text_paths(node))
         elif node.kind == "map":
-            fields = tables.record_types[node.prop.of].fields
-            paths.extend(f"{node.path}.{key}.{name}" for key in map_keys(node.prop) for name in fields)
+            paths.extend(_map_paths(node))
     return frozenset(paths)
 
 
@@ -273,14 +278,35 @@ def _other_text(node: Node) -> Text:
             return "null" if number is None else _record_text(state.records[number])
 
         return reference
-    return lambda state: _dump(_plain(node, state, True))
+    paths = _text_paths(node) if node.kind == "texts" else _map_paths(node)
+    seen: dict[Any, str] = {}
+
+    def constants(state: CarState) -> str:
+        held = [state.values.get(path) for path in paths]
+        key = (*held, *map(type, held))
+        if key not in seen:
+            if len(seen) > 100:
+                seen.clear()
+            seen[key] = _dump(_plain(node, state, True))
+        return seen[key]
+
+    return constants
+
+
+_RECORD_TEXTS: dict[int, tuple[Record, str]] = {}
+"""Texts of records by their address; a record is never changed in place, and is held here so that its address stays its own."""
 
 
 def _record_text(record: Record) -> str:
     """Return a record as JSON text."""
-    encoded = _ENCODED
-    fields = [f"{encoded[str, name]}:{encoded[value.__class__, value]}" for name, value in record.items()]
-    return f"{{{','.join(fields)}}}"
+    found = _RECORD_TEXTS.get(id(record))
+    if found is not None:
+        return found[1]
+    if len(_RECORD_TEXTS) > 5_000:
+        _RECORD_TEXTS.clear()
+    text = _dump(record)
+    _RECORD_TEXTS[id(record)] = (record, text)
+    return text
 
 
 def _dump(value: Json) -> str:
