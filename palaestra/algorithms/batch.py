@@ -35,6 +35,8 @@ class Batch:
         return_: float32 [E], sum of the rewards; NaN where the episode failed with an error.
         group_index: int64 [E], episodes that are compared with each other share a number.
         num_turns: int64 [E], steps played.
+        truncated: bool [E], the episode was cut off rather than ended.
+        states: Digest of the world before each step, by episode; empty where none was recorded.
         excluded: Episodes left out of the loss by reason ("error", "non_finite_reward", "no_action_tokens").
         extra: Further float32 [B, T] tensors that a learner adds with `with_tensors` (old_log_prob, advantage, ...).
     """
@@ -50,6 +52,8 @@ class Batch:
     return_: Tensor
     group_index: Tensor
     num_turns: Tensor
+    truncated: Tensor
+    states: tuple[tuple[str | None, ...], ...] = ()
     excluded: dict[str, int] = field(default_factory=dict)
     extra: dict[str, Tensor] = field(default_factory=dict)
 
@@ -150,7 +154,10 @@ def collate(trajectories: Sequence[Trajectory]) -> Batch:
             excluded["no_action_tokens"] += 1
             continue
         rows += [(episode, segment, rewards) for segment in trajectory.segments if any(segment.action)]
-    return _pad(rows, returns, group_index, [len(t.steps) for t in trajectories], excluded)
+    batch = _pad(rows, returns, group_index, [len(t.steps) for t in trajectories], excluded)
+    cut = [bool(t.steps) and t.steps[-1].truncated and not t.steps[-1].terminated for t in trajectories]
+    states = tuple(tuple(step.state_hash for step in t.steps) for t in trajectories)
+    return dataclasses.replace(batch, truncated=torch.tensor(cut, dtype=torch.bool), states=states)
 
 
 def turn_rewards(trajectory: Trajectory) -> dict[int, float]:
@@ -232,5 +239,6 @@ def _pad(
         return_=torch.tensor(returns, dtype=torch.float32),
         group_index=torch.tensor(group_index, dtype=torch.long),
         num_turns=torch.tensor(num_turns, dtype=torch.long),
+        truncated=torch.zeros(len(num_turns), dtype=torch.bool),
         excluded=excluded,
     )

@@ -113,23 +113,34 @@ class Learner:
         self.policy_update = PolicyUpdate(policy, config, reference=reference, temperature=temperature, seed=seed)
 
     def update(self, trajectories: Sequence[Trajectory], step: int) -> dict[str, float]:
-        """Improve the policy with the episodes of one step.
+        """Improve the policy with the episodes of one step (see `learn`).
 
         Args:
             trajectories: Episodes with the tokens that this policy sampled.
             step: Training step; only the division into minibatches depends on it.
+
+        Raises:
+            ConfigError: If episodes have rewards in several turns, and the estimator knows one return.
+        """
+        if self.config.advantage in _EPISODE_LEVEL and not self.config.sum_turn_rewards:
+            refuse_turn_rewards(trajectories, self.config.advantage)
+        return self.learn(collate(trajectories), step)
+
+    def learn(self, batch: Batch, step: int) -> dict[str, float]:
+        """Improve the policy with a collated batch.
+
+        Args:
+            batch: Episodes with the tokens that this policy sampled.
+            step: Training step.
 
         Returns:
             Metrics; `no_signal` is 1.0 if nothing could be learned and no optimiser step was made.
 
         Raises:
             TrainingStopped: If updates are not finite again and again, or the sampler's log-probs are not this policy's.
-            ConfigError: If episodes have rewards in several turns, and the estimator knows one return.
         """
         config = self.config
-        if config.advantage in _EPISODE_LEVEL and not config.sum_turn_rewards:
-            refuse_turn_rewards(trajectories, config.advantage)
-        batch = self._shaped(collate(trajectories))
+        batch = self._shaped(batch)
         groups = group_statistics(batch.return_, batch.group_index)
         metrics = batch_metrics(batch, groups)
         by_turn = config.advantage in ("turn_rloo", "gigpo")  # turns may differ where the returns of a group do not
@@ -143,7 +154,7 @@ class Learner:
         scores: dict[str, float] = {}
         if needs_scores:  # the divergence is part of the reward, so log-probs come first, and of all rows
             batch, scores = update.score(batch)
-        batch = batch.with_tensors(advantage=self.advantages(batch, trajectories))
+        batch = batch.with_tensors(advantage=self.advantages(batch))
         if not bool((batch.extra["advantage"] != 0).any()):
             return {**metrics, "no_signal": 1.0}
         if not needs_scores:
@@ -152,12 +163,11 @@ class Learner:
         metrics |= scores | {"no_signal": 0.0, "advantage_std": float(advantage.std(correction=0))}
         return metrics | update.improve(batch, step)
 
-    def advantages(self, batch: Batch, trajectories: Sequence[Trajectory] = ()) -> Tensor:
+    def advantages(self, batch: Batch) -> Tensor:
         """Return the advantage of each action token, [B, T], 0 elsewhere.
 
         Args:
             batch: Collated episodes; with log-probs if the KL term is part of the reward.
-            trajectories: The same episodes; "gigpo" reads the states of their steps.
         """
         config = self.config
         reward = self.policy_update.penalised_reward(batch)
@@ -168,7 +178,7 @@ class Learner:
             episode = batch.spread(grpo_advantages(return_, batch.group_index, std=config.spread))
             if config.advantage == "grpo":
                 return episode
-            return episode + config.step_weight * self._step_advantages(batch, reward, trajectories)
+            return episode + config.step_weight * self._step_advantages(batch, reward)
         if config.advantage == "reinforce_pp":
             if config.group_baseline:
                 reward = reward - batch_baseline(batch, return_)
@@ -212,14 +222,14 @@ class Learner:
         turns = turn_sequences(batch.action_mask, batch.episode_index, batch.turn_index)
         return turns, discounted_returns(turns.total(reward), turns.mask, gamma=self.config.gamma)
 
-    def _step_advantages(self, batch: Batch, reward: Tensor, trajectories: Sequence[Trajectory]) -> Tensor:
+    def _step_advantages(self, batch: Batch, reward: Tensor) -> Tensor:
         """Advantages within groups of equal states, [B, T]."""
         turns, returns = self._turn_returns(batch, reward)
         states: list[list[str | None]] = []
         for row, episode in enumerate(turns.episodes.tolist()):
-            steps = trajectories[episode].steps
             owned = batch.turn_index.flatten()[turns.first[row][turns.mask[row]]].tolist()
-            states.append([steps[turn].state_hash for turn in owned])
+            known = batch.states[episode] if batch.states else ()
+            states.append([known[turn] if turn < len(known) else None for turn in owned])
         if not any(digest for row in states for digest in row):
             raise ConfigError(
                 "advantage 'gigpo' compares equal states, and no step carries a state_hash; record it, or use grpo."

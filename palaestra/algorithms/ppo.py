@@ -99,10 +99,14 @@ class Learner:
         self.pretrained = config.pretrain_episodes == 0
 
     def update(self, trajectories: Sequence[Trajectory], step: int) -> dict[str, float]:
-        """Improve policy and critic with the episodes of one step.
+        """Improve policy and critic with the episodes of one step (see `learn`)."""
+        return self.learn(collate(trajectories), step)
+
+    def learn(self, batch: Batch, step: int) -> dict[str, float]:
+        """Improve policy and critic with a collated batch.
 
         Args:
-            trajectories: Episodes with the tokens that this policy sampled.
+            batch: Episodes with the tokens that this policy sampled.
             step: Training step.
 
         Returns:
@@ -111,7 +115,6 @@ class Learner:
         Raises:
             TrainingStopped: If updates are not finite again and again, or the sampler's log-probs are not this policy's.
         """
-        batch = collate(trajectories)
         metrics = batch_metrics(batch, group_statistics(batch.return_, batch.group_index))
         if not metrics["within_group_std"]:  # no groups to compare: the watch looks at the spread of the batch
             scored = batch.return_[~batch.return_.isnan()]
@@ -119,7 +122,7 @@ class Learner:
         if batch.num_rows == 0:
             return {**metrics, "no_signal": 1.0}
         batch, scores = self.policy_update.score(batch)
-        batch = self.judged(batch, trajectories)
+        batch = self.judged(batch)
         metrics |= scores
         if not bool((batch.extra["advantage"] != 0).any()):
             return {**metrics, "no_signal": 1.0}
@@ -136,19 +139,18 @@ class Learner:
             self.policy_update.policy.version = self.policy_update.policy.version
         return metrics
 
-    def judged(self, batch: Batch, trajectories: Sequence[Trajectory]) -> Batch:
+    def judged(self, batch: Batch) -> Batch:
         """Add `value`, `advantage`, `raw_advantage` (before whitening), `return_` (critic targets) and `decision`.
 
         Args:
             batch: Collated episodes, with log-probs if the KL term is part of the reward.
-            trajectories: The same episodes; says which were cut off.
         """
         config = self.config
         steps = steps_of(batch, config.level)
         value = self.critic.values(batch)
         reward = steps.total(self.policy_update.penalised_reward(batch))
         at_steps = steps.at_first(value)
-        bootstrap = self._bootstrap(batch, steps, trajectories) if config.bootstrap_truncated else None
+        bootstrap = self._bootstrap(batch, steps) if config.bootstrap_truncated else None
         lam = (
             config.lam_policy
             if config.adaptive_alpha is None
@@ -160,17 +162,19 @@ class Learner:
         )
         return with_advantages(batch, steps, value, found, targets.return_, whitened=config.whiten_advantages)
 
-    def pretrain(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
+    def pretrain(self, batch: Batch) -> dict[str, float]:
         """Train the critic on the returns of the starting policy.
 
         The policy stays as it is, also where it shares its backbone. Four fifths of the episodes are trained on. Without
         patience all passes are made; with it, the weights of the best pass on the held-out fifth are kept.
 
+        Args:
+            batch: Episodes of the starting policy.
+
         Returns:
             Passes made, passes kept, and the explained variance on the held-out fifth.
         """
         config = self.config
-        batch = collate(trajectories)
         steps = steps_of(batch, config.level)
         zero = torch.zeros(steps.mask.shape)
         returns = generalised_advantages(
@@ -215,14 +219,11 @@ class Learner:
         self.critic.load(state["critic"])
         self.pretrained = bool(state["pretrained"])
 
-    def _bootstrap(self, batch: Batch, steps: Sequences, trajectories: Sequence[Trajectory]) -> Tensor:
+    def _bootstrap(self, batch: Batch, steps: Sequences) -> Tensor:
         """Value of the state at which each episode was cut off, 0 where it ended: [E]."""
-        cut = torch.tensor(
-            [trajectories[e].steps[-1].truncated and not trajectories[e].steps[-1].terminated for e in steps.episodes.tolist()]
-        )
         last = steps.last[torch.arange(len(steps.episodes)), steps.mask.sum(dim=1) - 1]
         after = self.critic.values_after(batch).flatten()[last]
-        return torch.where(cut, after, 0.0)
+        return torch.where(batch.truncated[steps.episodes], after, 0.0)
 
 
 def steps_of(batch: Batch, level: Literal["token", "turn"]) -> Sequences:
@@ -275,7 +276,7 @@ def train_with_critic(phase: Phase, config: PPOConfig, critic: Critic) -> None:
     )
     if not learner.pretrained and phase.checkpoints.latest() is None:
         plans = phase.feed.plans(f"{phase.name}-pretrain", 1, num_tasks=config.pretrain_episodes, max_turns=phase.max_turns(1))
-        found = learner.pretrain(phase.collect(plans))
+        found = learner.pretrain(collate(phase.collect(plans)))
         log.info("The critic was pre-trained: %s", found)
         phase.log(0, found, total=config.steps)
     train_on_policy(phase, config, learner)

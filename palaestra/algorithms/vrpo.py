@@ -48,7 +48,7 @@ class VRPOCriticTable(CriticTable):
     bottleneck_over: Literal["token", "turn"] = "token"
     """What is compressed: the hidden state before each token, or the mean over what was read before each turn."""
     beta: float = Field(default=1e-2, ge=0)
-    """Weight of the latent's divergence, for unit-variance targets: 1e-2 after pre-training, 1e-3 without; 3e-2 is too much."""
+    """Weight of the latent's divergence, for unit-variance targets: 1e-2 after pre-training, else 1e-3; 3e-2 is too much."""
     beta_warmup: int = Field(default=50, ge=0)
     """Critic updates over which beta rises from 0: 50 for tiny models, 200 for large ones."""
     entropy_weight: float = Field(default=0.003, ge=0)

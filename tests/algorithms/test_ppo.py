@@ -25,7 +25,7 @@ def learner(policy: Policy, *, critic: dict | None = None, **options: object) ->
 def judged(policy: Policy, played: list[Trajectory], **options: object):
     made = learner(policy, **options)
     batch, _ = made.policy_update.score(collate(played))
-    return made, made.judged(batch, played)
+    return made, made.judged(batch)
 
 
 @pytest.mark.parametrize("level", ["token", "turn"])
@@ -35,7 +35,7 @@ def test_a_reward_in_the_last_turn_reaches_every_action_token_and_no_other(level
     made, batch = judged(policy, played, level=level, whiten_advantages=False)
     for parameter in made.critic.model.head.parameters():
         torch.nn.init.zeros_(parameter)
-    batch = made.judged(batch, played)
+    batch = made.judged(batch)
     advantage = batch.extra["advantage"]
     assert (advantage[batch.action_mask] > 0).all()
     assert (advantage[~batch.action_mask] == 0).all()
@@ -69,11 +69,11 @@ def test_a_shared_backbone_is_moved_by_the_critic_but_not_by_its_pretraining() -
     played = play(policy, num_tasks=3)
     made = learner(policy, critic={"share_backbone": True, "warmup_updates": 0}, pretrain_episodes=4)
     start = weights(policy)
-    found = made.pretrain(played)
+    found = made.pretrain(collate(played))
     assert found["pretrain_passes"] >= 1
     assert torch.equal(weights(policy), start)
     batch, _ = made.policy_update.score(collate(played))
-    made.critic.fit(made.judged(batch, played), 1)
+    made.critic.fit(made.judged(batch), 1)
     assert not torch.equal(weights(policy), start)
 
 
@@ -82,8 +82,8 @@ def test_the_critic_learns_its_targets() -> None:
     played = play(policy, num_tasks=6)
     made = learner(policy, critic={"epochs": 30, "warmup_updates": 0, "lr": 3e-3})
     batch, _ = made.policy_update.score(collate(played))
-    first = made.critic.fit(made.judged(batch, played), 1)
-    again = made.critic.fit(made.judged(batch, played), 2)
+    first = made.critic.fit(made.judged(batch), 1)
+    again = made.critic.fit(made.judged(batch), 2)
     assert again["value_loss"] < 0.5 * first["value_loss"]
     assert again["explained_variance"] > max(0.5, first["explained_variance"])
 
@@ -92,7 +92,7 @@ def test_pretraining_keeps_the_best_pass() -> None:
     policy = toy_policy()
     played = play(policy, num_tasks=5)
     made = learner(policy, critic={"lr": 3e-2, "warmup_updates": 0}, pretrain_episodes=4, pretrain_epochs=12)
-    found = made.pretrain(played)
+    found = made.pretrain(collate(played))
     assert found["pretrain_kept"] <= found["pretrain_passes"] <= 12
     batch = collate(played)
     kept = copy.deepcopy(made.critic.values(batch))

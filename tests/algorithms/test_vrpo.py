@@ -34,7 +34,7 @@ def vrpo(policy: Policy, **options: object) -> Learner:
 
 def ready(learner: Learner, played: list):
     batch, _ = learner.policy_update.score(collate(played))
-    batch = learner.judged(batch, played)
+    batch = learner.judged(batch)
     return learner.critic.prepared(learner.critic.with_uncertainty(batch))
 
 
@@ -169,7 +169,7 @@ def test_a_latent_that_says_nothing_is_noticed_after_20_updates() -> None:
         policy, beta=10.0, beta_warmup=0, lr=1e-3, warmup_updates=0, epochs=4, entropy_weight=0.0, perplexity_weight=0.0
     )
     batch, _ = learner.policy_update.score(collate(play(policy)))
-    batch = learner.judged(batch, play(policy))
+    batch = learner.judged(batch)
     batch = batch.with_tensors(return_=torch.randn(batch.ids.shape, generator=torch.Generator().manual_seed(0)))
     seen = [
         learner.critic.fit(batch.with_tensors(value=learner.critic.values(batch)), step)["latent_collapsed"]
