@@ -45,7 +45,7 @@ def check(function: Function, bound: dict[str, Any]) -> None:
     for param in function.params:
         value = bound[param.name]
         if value is None:
-            if param.required:
+            if param.required and param.type != "targets":  # null for places means the speaker's (see `targets`)
                 raise Refusal("missing_argument", f"{function.name} needs the argument {param.name}.", param.name)
             continue
         kind = param.type
