@@ -204,8 +204,8 @@ def _dashboard(view: _View) -> list[str]:
     pedals = [
         view.show(f"pedals {who} {'out' if view.on(path) else '-'}", path)
         for who, path in (
-            ("left", "footPedal.pedals.driver's seat.state"),
-            ("right", "footPedal.pedals.passenger seat.state"),
+            ("L", "footPedal.pedals.driver's seat.state"),
+            ("R", "footPedal.pedals.passenger seat.state"),
         )
     ]
     return [f" {_wiper(view, 'front')}  {_wiper(view, 'rear')}", f" {'  '.join([wheel, *pedals])}"]
@@ -282,7 +282,7 @@ def _air(view: _View, seat: str) -> list[str]:
             [
                 view.show("air on" if is_on else "air -", f"{path}is_on"),
                 view.show(f"{view.word(f'{path}temperature')}C", f"{path}temperature"),
-                view.show(f"wind {view.word(f'{path}wind_speed')}", f"{path}wind_speed"),
+                view.show(f"w{view.word(f'{path}wind_speed')}", f"{path}wind_speed"),
                 *([view.show(arrow, direction)] if view.word(direction) or view.is_changed(direction) else []),
                 *([view.show("c", lock)] if view.on(lock) or view.is_changed(lock) else []),
             ]
@@ -307,7 +307,7 @@ def _roof(view: _View) -> list[str]:
     )
     sunroof = f"sunroof {view.show(view.word(f'{roof}state'), f'{roof}state')} {degree}"
     shades = [
-        f"shade {place} "
+        f"shade {place}"
         + view.show(
             "paused" if view.on(f"{path}is_paused") else "open" if view.on(f"{path}is_open") else "shut",
             f"{path}is_open",
@@ -315,7 +315,7 @@ def _roof(view: _View) -> list[str]:
         )
         + " "
         + view.degree(f"{path}open_degree_value", "", f"{path}open_degree_unit")
-        for place, path in (("front", "sunshade.front_row_status."), ("rear", "sunshade.rear_row_status."))
+        for place, path in (("1 ", "sunshade.front_row_status."), ("2 ", "sunshade.rear_row_status."))
     ]
     inner = 2 * _SEAT + 3
     return [_dashed(sunroof, inner), _dashed("  ".join(shades), inner), "-" * inner]
@@ -331,7 +331,7 @@ def _trunk(view: _View) -> str:
     """Tell the lid behind and the fuel port."""
     path = "trunk."
     fuel = "open" if view.on("fuelPort.is_open") else "shut"
-    lock = " locked" if view.on("fuelPort.is_locked") else ""
+    lock = " lock" if view.on("fuelPort.is_locked") else ""
     return "  ".join(
         [
             view.show(f"trunk {view.word(f'{path}state')}", f"{path}state", f"{path}is_in_motion"),
@@ -458,7 +458,7 @@ def _climate(view: _View) -> list[str]:
     air = view.word(f"{path}circulation_mode").removesuffix(" circulation")
     clean = view.word(f"{path}purification_mode").removesuffix(" purification")
     return [
-        " ".join(modes) or "no mode",
+        *(_wrapped(modes, _PANEL - 1, " ")[:3] if modes else ["no mode"]),
         view.show(f"circulation {air}", f"{path}circulation_mode"),
         view.show(f"purification {clean}", f"{path}purification_mode"),
     ]
@@ -531,6 +531,8 @@ def _unseen(view: _View, room: int) -> list[str]:
         if not any(path == shown or path.startswith((f"{shown}.", f"{shown}[")) for shown in view.seen):
             name = path.partition("[")[0].removesuffix(".#len")
             unseen[name] = unseen.get(name, 0) + 1
+    if not unseen or room < 1:
+        return []
     lines = [
         _cut(f"* {name} = {view.value(name)!r}" if view.has(name) else f"* {name}: {count} leaves", WIDTH)
         for name, count in unseen.items()
@@ -566,11 +568,11 @@ def _fit(text: str, width: int) -> str:
     return text + " " * (width - _width(text))
 
 
-def _wrapped(words: list[str], width: int) -> list[str]:
+def _wrapped(words: list[str], width: int, comma: str = ", ") -> list[str]:
     """Return phrases in as many lines as they need."""
     lines = [""]
     for word in words:
-        joined = f"{lines[-1]}, {word}" if lines[-1] else word
+        joined = f"{lines[-1]}{comma}{word}" if lines[-1] else word
         if _width(joined) <= width:
             lines[-1] = joined
         else:

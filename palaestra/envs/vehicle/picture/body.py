@@ -189,11 +189,11 @@ def _draw_door(scene: Scene, seat: str, row: int) -> None:
     scene.shows(panel, f"{door}angle", f"{door}status", f"{door}angle_unit")
     scene.shows(placed(box(105.5, hinge + length / 2, 7.0, length - 10.0, 3.0)), f"{window}is_open", f"{window}open_degree")
     _draw_locks(scene, seat, side, hinge)
-    edge, align = MIDDLE + side * 236.0, "right" if side > 0 else "left"
-    y = hinge + 34.0
-    for share, name, colour in ((swing, "door", INK), (gap, "window", GLASS)):
+    edge = MIDDLE + side * 236.0
+    y = hinge + 64.0
+    for share, name, colour in ((swing, "door", INK), (gap, "win", GLASS)):
         if share:
-            write(canvas, edge, y, f"{name} {100 * share:.0f}%", colour, align="right" if align == "right" else "left")
+            write(canvas, edge, y, f"{name} {100 * share:.0f}%", colour, align="right" if side > 0 else "left")
             y += 14.0
 
 

@@ -51,7 +51,8 @@ def draw_dashboard(scene: Scene) -> None:
     center = box(MIDDLE, 244.0, 38.0, 18.0, 3.0)
     light = read.share("centerInformationDisplay.brightness_settings.brightness_level")
     canvas.fill(center, mixed((16, 24, 34), (120, 190, 255), 0.15 + 0.75 * light))
-    _, time = clock(read.word("environment.timestamp"), False)
+    _, time = clock(read.word("environment.timestamp"), read.word("environment.time_display_format").startswith("12"))
+    time = time.partition(" ")[0]
     write(canvas, MIDDLE, 244.0, time, DARK if light > 0.35 else INK, align="middle")
     scene.shows(center, "centerInformationDisplay")
     _draw_hud(scene)
@@ -165,14 +166,15 @@ def _draw_comfort(scene: Scene, path: str, x: float, edges: tuple[float, float, 
     """Draw heating (red), ventilation (blue) and massage (violet waves) on cushion and backrest."""
     front, back, end = edges
     read, canvas = scene.readings, scene.canvas
-    for group, leaf, colour, way in (
-        ("heater", "temperature_level", RED, -1.0),
-        ("ventilation", "airflow_level", BLUE, 1.0),
+    for group, leaf, colour, way, felt in (
+        ("heater", "temperature_level", RED, -1.0, box(x, (front + back) / 2, 55.0, back - front - 2.0, 9.0)),
+        ("ventilation", "airflow_level", BLUE, 1.0, box(x, (back + end) / 2, 53.0, end - back - 2.0, 5.0)),
     ):
         level = int(min(5.0, max(0.0, read.number(f"{path}{group}.{leaf}"))))
         bars = box(x + way * 15.0, front + 17.0, 24.0, 7.0, 2.0)
         if read.on(f"{path}{group}.is_on"):
-            canvas.glow(x + way * 12.0, (front + back) / 2, 34.0, colour, 0.22 + 0.13 * level)
+            canvas.fill(felt, colour, 0.10 + 0.08 * level)
+            canvas.glow(x + way * 12.0, (front + back) / 2, 34.0, colour, 0.15 + 0.10 * level)
             for i in range(5):
                 bar = box(x + way * 15.0 + (i - 2) * 4.6, front + 17.0, 3.2, 6.0, 1.0)
                 canvas.fill(bar, colour if i < level else DARK, 1.0 if i < level else 0.5)
@@ -250,11 +252,11 @@ def _draw_arrow(
 ) -> None:
     """Draw an arrow of air."""
     steps = np.linspace(0.0, 1.0, 13)
-    sway = 2.6 * np.sin(steps * 4 * math.pi) if waves else np.zeros_like(steps)
+    sway = 1.8 * np.sin(steps * 3 * math.pi) if waves else np.zeros_like(steps)
     shaft = rotated(np.stack([x + reach * steps, y + sway], axis=1), turn, x, y)
-    head = rotated(polygon((x + reach - 4.5, y - 4.0), (x + reach + 1.0, y), (x + reach - 4.5, y + 4.0)), turn, x, y)
-    scene.canvas.line(shaft, 2.2, colour, alpha)
-    scene.canvas.line(head, 2.2, colour, alpha)
+    head = rotated(polygon((x + reach - 3.5, y - 3.5), (x + reach + 0.5, y), (x + reach - 3.5, y + 3.5)), turn, x, y)
+    scene.canvas.line(shaft, 1.8, colour, alpha)
+    scene.canvas.line(head, 1.8, colour, alpha)
 
 
 # -- roof ---------------------------------------------------------------------------------------------------------
@@ -279,13 +281,13 @@ def draw_roof(scene: Scene) -> None:
     canvas.line(polygon((MIDDLE - 10, pane[:, 1].min() + 10), (MIDDLE + 4, pane[:, 1].min() + 4)), 1.5, (220, 238, 250), 0.5)
     if state == "tilted":
         canvas.line(polygon((MIDDLE - half, top + 6), (MIDDLE + half, top + 6)), 3.0, (206, 234, 252))
+    scene.shows(front_hole, "sunroof")
+    for path, begin, end in (("sunshade.front_row_status.", top, middle), ("sunshade.rear_row_status.", middle, bottom)):
+        _draw_shade(scene, path, begin + 2.0, end - 2.0, half)
     if state != "closed" or degree:
         canvas.fill(box(MIDDLE, (top + middle) / 2, 2 * half + 2.0, 24.0, 4.0), DARK, 0.7)
         write(canvas, MIDDLE, (top + middle) / 2 - 5.0, state, INK, align="middle", size=6.0, room=34.0)
         write(canvas, MIDDLE, (top + middle) / 2 + 5.0, f"{100 * degree:.0f}%", INK, align="middle", size=7.0)
-    scene.shows(front_hole, "sunroof")
-    for path, begin, end in (("sunshade.front_row_status.", top, middle), ("sunshade.rear_row_status.", middle, bottom)):
-        _draw_shade(scene, path, begin + 2.0, end - 2.0, half)
     _draw_overhead(scene)
 
 

@@ -27,7 +27,7 @@ from palaestra.envs.vehicle.readings import Readings
 from palaestra.envs.vehicle.state import CarState
 from palaestra.errors import UsageError
 
-MIN_WIDTH, MAX_WIDTH = 240, 3840
+MIN_WIDTH, MAX_WIDTH = 480, 3840
 
 
 def car_picture(state: CarState, width: int = WIDTH, changed: Collection[str] = frozenset()) -> NDArray[np.uint8]:
@@ -35,7 +35,7 @@ def car_picture(state: CarState, width: int = WIDTH, changed: Collection[str] = 
 
     Args:
         state: State of the car.
-        width: Width of the picture in pixels, 240 to 3840; it is three quarters as high.
+        width: Width of the picture in pixels, 480 to 3840; it is three quarters as high.
         changed: Full paths of leaves whose places are outlined.
 
     Returns:
@@ -84,7 +84,9 @@ def _ground(size: tuple[int, int], scale: float) -> tuple[NDArray[np.float32], M
 
 
 def _lay_back(canvas: Canvas, ground: NDArray[np.float32], body: Mask) -> None:
-    """Lay the car's body over the light on the ground."""
+    """Lay the ends of the car's body over the light on the ground."""
     rows, columns = body.alpha.shape
-    area = (slice(body.top, body.top + rows), slice(body.left, body.left + columns))
-    canvas.pixels[area] += (ground[area] - canvas.pixels[area]) * body.alpha[:, :, None]
+    across = slice(body.left, body.left + columns)
+    for begin, end in ((0, rows // 6), (rows - rows // 6, rows)):
+        down = slice(body.top + begin, body.top + end)
+        canvas.pixels[down, across] += (ground[down, across] - canvas.pixels[down, across]) * body.alpha[begin:end, :, None]

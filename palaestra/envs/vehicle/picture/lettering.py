@@ -76,7 +76,7 @@ def write(
     Returns:
         Width of the text in design units.
     """
-    pixels = max(5, round(size * canvas.scale))
+    pixels = max(4, round(size * canvas.scale))
     unit = pixels / CAP
     if room is not None:
         text = fitted(text, room * canvas.scale / unit)

@@ -8,15 +8,16 @@ are kept, since a car is drawn many times with few differences.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from functools import lru_cache
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from functools import lru_cache, wraps
+from typing import NamedTuple, ParamSpec
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Colour = tuple[float, float, float]
+Parameters = ParamSpec("Parameters")
 
 _LINES = 5  # scan lines a pixel
 _KEPT_PIXELS = 40_000
@@ -29,11 +30,13 @@ class Mask(NamedTuple):
         top: First row.
         left: First column.
         alpha: Coverage from 0 to 1, shape (rows, columns); float32.
+        few: Rows, columns and coverage of the covered pixels alone, where these are few (thin lines around large shapes).
     """
 
     top: int
     left: int
     alpha: NDArray[np.float32]
+    few: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]] | None = None
 
 
 class Canvas:
@@ -58,7 +61,9 @@ class Canvas:
 
     def image(self) -> NDArray[np.uint8]:
         """Return the image as bytes, shape (height, width, 3)."""
-        return (np.clip(self.pixels, 0.0, 255.0) + 0.5).astype(np.uint8)
+        bright = np.minimum(self.pixels, 255.0)
+        bright += 0.5
+        return bright.astype(np.uint8)
 
     def fill(
         self,
@@ -124,6 +129,11 @@ class Canvas:
         if mask is None or alpha <= 0.0:
             return
         rows, columns = mask.alpha.shape
+        if mask.few is not None and to is None and not fades:
+            y, x, thin = mask.few
+            line = self.pixels[y, x]
+            self.pixels[y, x] = line + (np.asarray(colour, np.float32) - line) * (thin * np.float32(alpha))
+            return
         area = self.pixels[mask.top : mask.top + rows, mask.left : mask.left + columns]
         cover = mask.alpha if alpha == 1.0 else mask.alpha * np.float32(alpha)
         paint = np.asarray(colour, np.float32)
@@ -137,6 +147,18 @@ class Canvas:
 
 
 # -- shapes -------------------------------------------------------------------------------------------------------
+
+
+def _kept(make: Callable[Parameters, Array]) -> Callable[Parameters, Array]:
+    """Keep the shapes that a function makes; they must not be changed in place."""
+
+    def frozen(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Array:
+        shape = make(*args, **kwargs)
+        shape.flags.writeable = False
+        return shape
+
+    kept: Callable[Parameters, Array] = lru_cache(maxsize=4096)(frozen)  # type: ignore[assignment]
+    return wraps(make)(kept)
 
 
 def polygon(*corners: tuple[float, float]) -> Array:
@@ -154,6 +176,7 @@ def smooth(points: Array, rounds: int = 3, *, closed: bool = True) -> Array:
     return points
 
 
+@_kept
 def box(x: float, y: float, width: float, height: float, radius: float = 0.0) -> Array:
     """Return a rectangle around a middle, its corners rounded."""
     a, b, r = width / 2, height / 2, min(radius, width / 2, height / 2)
@@ -165,12 +188,14 @@ def box(x: float, y: float, width: float, height: float, radius: float = 0.0) ->
     return np.concatenate([rotated(quarter, 90.0 * i) + corner for i, corner in enumerate(corners)])
 
 
+@_kept
 def disc(x: float, y: float, radius: float, ratio: float = 1.0, sides: int = 24) -> Array:
     """Return a circle, or an ellipse whose height is `ratio` times its width."""
     turn = np.arange(sides) * (2 * math.pi / sides)
     return np.stack([x + radius * np.cos(turn), y + ratio * radius * np.sin(turn)], axis=1)
 
 
+@_kept
 def arc(x: float, y: float, radius: float, begin: float, end: float, steps: int = 10) -> Array:
     """Return points on a circle between two angles in degrees (0 is right, 90 is down)."""
     turn = np.radians(np.linspace(begin, end, steps))
@@ -280,7 +305,17 @@ def _line_coverage(points: Array, width: float, scale: float, size: tuple[int, i
 @lru_cache(maxsize=4096)
 def _kept_line(data: bytes, radius: float, size: tuple[int, int]) -> Mask | None:
     points = np.frombuffer(data).reshape(-1, 2)
-    return capsule_coverage(np.stack([points[:-1], points[1:]], axis=1), radius, size)
+    return _thinned(capsule_coverage(np.stack([points[:-1], points[1:]], axis=1), radius, size))
+
+
+def _thinned(mask: Mask | None) -> Mask | None:
+    """Return a mask that lists its pixels, if they are few."""
+    if mask is None or mask.alpha.size < 1500:
+        return mask
+    y, x = np.nonzero(mask.alpha)
+    if len(y) * 5 > mask.alpha.size:
+        return mask
+    return mask._replace(few=(y + mask.top, x + mask.left, mask.alpha[y, x][:, None]))
 
 
 def capsule_coverage(segments: Array, radius: float, size: tuple[int, int] | None = None) -> Mask | None:
@@ -304,7 +339,7 @@ def _glow(x: float, y: float, radius: float, size: tuple[int, int]) -> Mask | No
 
 @lru_cache(maxsize=256)
 def _ramp(rows: int, columns: int, along: str) -> NDArray[np.float32]:
-    """Return values from 0 to 1 over a rectangle."""
+    """Return values from 0 to 1 along one direction of a rectangle, shape (rows, 1) or (1, columns)."""
     down, across = np.linspace(0.0, 1.0, rows)[:, None], np.linspace(0.0, 1.0, columns)[None, :]
     ramps = {"y": down, "up": 1.0 - down, "x": across, "mirror": 1.0 - np.abs(2.0 * across - 1.0)}
-    return np.broadcast_to(ramps[along], (rows, columns)).astype(np.float32)
+    return ramps[along].astype(np.float32)
