@@ -253,7 +253,7 @@ class TripleAxis:
         else:
             for held, path in self.scale.leaves.items():
                 state.set(path, _known(self._presets[held], amount.degree, "degree"))
-            sync(state, self.lead, tables=self._tables, paper=world.paper)
+            self._follow(world)
         return {"previous": old, "current": state.values[self.scale.leaves[unit]], "unit": unit}
 
     def _fill(self, world: VehicleWorld, unit: str, number: Any) -> None:
@@ -262,7 +262,11 @@ class TripleAxis:
         mark = len(state.log)
         self.scale.fill(state, unit, number)
         if len(state.log) > mark:
-            sync(state, self.lead, tables=self._tables, paper=world.paper)
+            self._follow(world)
+
+    def _follow(self, world: VehicleWorld) -> None:
+        """Bring into step what follows from the amount, whose units are all written."""
+        sync(world.state, self.lead, tables=self._tables, paper=world.paper, keep=self.scale.paths)
 
 
 Axis = NumberAxis | UnitAxis | TripleAxis
