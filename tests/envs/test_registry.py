@@ -30,6 +30,13 @@ VARIANTS = {
         {"recipes": "procedural", "depth": 3, "action_format": "react"},
     ],
     "palaestra/Desk-v0": [],
+    "palaestra/VehicleWorld-v0": [
+        {"mode": "sfc"},
+        {"mode": "hybrid", "plan": True, "mixed": True},
+        {"mode": "sfc", "profile": "paper", "state_form": "wrapped", "difficulty": "hard"},
+        {"calls": "tools", "tool_scope": "selected", "profile": "paper"},
+        {"mode": "hybrid", "calls": "tools", "extra_modules": 3, "reward": "accuracy"},
+    ],
 }
 CASES = [(env_id, kwargs) for env_id in palaestra.list_envs() for kwargs in [{}, *VARIANTS.get(env_id, [])]]
 NAMES = [env_id.removeprefix("palaestra/") + "".join(f",{k}={v}" for k, v in kwargs.items()) for env_id, kwargs in CASES]

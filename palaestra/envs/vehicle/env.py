@@ -8,10 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
 from palaestra.envs.core import TextEnv, Turn, digest
-from palaestra.envs.tasks import FixedTasks, Task, TaskSet
+from palaestra.envs.tasks import Task, TaskSet
 from palaestra.envs.tool_calls import format_results, parse_message
 from palaestra.envs.vehicle import native, prompts
 from palaestra.envs.vehicle.cockpit import cockpit_text
@@ -33,12 +31,13 @@ from palaestra.envs.vehicle.reference import gold_turn
 from palaestra.envs.vehicle.results import Change
 from palaestra.envs.vehicle.sampling import CarSampler
 from palaestra.envs.vehicle.scoring import Scope
+from palaestra.envs.vehicle.sources import car_task, find_tasks, modules_of
 from palaestra.envs.vehicle.strict import TurnVerdict, judge_turn
 from palaestra.envs.vehicle.tables import MODULES
 from palaestra.envs.vehicle.task import CarRequest, CarTask
 from palaestra.envs.vehicle.views import api_text
-from palaestra.envs.vehicle.world import VehicleWorld
-from palaestra.errors import ConfigError, EpisodeStateError, UsageError
+from palaestra.envs.vehicle.world import Profile, VehicleWorld
+from palaestra.errors import EpisodeStateError
 from palaestra.types import Json, Message, ToolCall, ToolResult
 
 NO_TOOLS = "Tool calls are not taken here; write what you do in a fenced block. Nothing was done."
@@ -47,7 +46,68 @@ PLAN_FIRST = "First write a short plan in plain words, without calls. Nothing wa
 
 
 class VehicleWorldEnv(TextEnv):
-    """Serve the requests of people in a car, by calling its functions or by writing its state."""
+    """Serve the requests of people in a car, by calling its functions or by writing its state.
+
+    Description: a car of 30 modules (doors, windows, seats, climate, lights, screens, music, radio, video, phone,
+    navigation, ...) with 248 functions. A task is a dialogue of one or more requests ("Open my window a bit", "Is there a
+    faster way home?"); some cannot be served in the present state, ask for what holds already, or only want to know
+    something. In mode "fc" the agent does not see the state and calls functions; in mode "sfc" it chooses modules, sees
+    their state and writes the new one; in mode "hybrid" it chooses modules and calls their functions.
+
+    Action: one message. In "fc" and "hybrid" a fenced block of calls (read, never executed; see `language`), e.g.
+    `vw.music.music_soundVolume_increase(degree='little')`; in "sfc" a fenced block of assignments, a map or a list of
+    operations (see `writes`). A choice of modules stands between `<modules>` tags. With calls="tools" the functions are also
+    tools, and native calls and code are both taken. A message with nothing to do in it ends the request and changes nothing.
+
+    Observation: the request and what its stage shows (state and schema, functions), then results; `view()` has the same in
+    parts. `info["format"]` and `info["transient"]` of `reset` tell an agent the prompt format and that old `<state>` blocks
+    may go.
+
+    Reward: with the last message of a request, `reward`: "turns" (1 / number of requests if exactly what the request asks
+    for has changed in the whole car), "accuracy" (published accuracy / number of requests) or "final" (1.0 at the end if
+    every request was served exactly). `success` means that every request was served exactly. `info["turn_result"]`, in the
+    step that ends a request, holds what changed, what should have, and all scores: published and strict, with those of doing
+    nothing beside them. A request is judged from the car as it stands: what went wrong earlier stays and counts once.
+
+    Termination: after the last request. A request ends with a message that does nothing, when the results repeat, or after
+    `reflections` + 1 messages that act. Truncation: after `max_turns` messages; requests not finished then bring nothing.
+
+    Arguments:
+        mode: "fc" (function calls), "sfc" (state-based function call) or "hybrid".
+        profile: "fixed" (consistent; a failed call changes nothing) or "paper" (as published, bug for bug).
+        reflections: Messages that may act after the first, per request; by default 3 (fc), 0 (sfc), 1 (hybrid), as
+            published.
+        few_shot: Whether the instructions end with a worked example.
+        plan: Whether each request begins with a message that drafts a plan from the request alone.
+        extra_modules: None for the whole car; n for a car of the task's modules and n others (drawn by the task's key),
+            which the published scores then look at, too.
+        state_form: "plain", or "wrapped" as published (every value with type and description, five times as long).
+        selection_state: What modules are chosen from: "full" (the whole state) or "compact" (a line each, and what differs
+            from the standard car).
+        constants: Whether states show configuration values, which nothing changes.
+        calls: "text", or "tools" for native function calling (modes "fc" and "hybrid").
+        tool_scope: Functions that are offered as tools: "all" (248), "modules" (those of the task's modules) or "selected"
+            (those of modules that the agent has chosen or looked up; `info["tools"]` of a step brings the new list). By
+            default "all" in "fc" and "selected" in "hybrid".
+        mixed: Whether calls and writes are both taken where either is; the car is the same for both.
+        reward: "turns", "accuracy" or "final".
+        tasks: None for tasks made here, the path of published tasks (a file or a folder), or a `TaskSet`.
+        split: Split that `reset` draws from; by default "train", or the first that there is.
+        max_turns: Number of messages after which the episode is truncated; None for no limit.
+        render_mode: None, "ansi" (dialogue and cockpit) or "rgb_array" (the car from above).
+        **generator: Arguments of `requests.vehicle_tasks`, e.g. `difficulty`.
+
+    Registered ids: `palaestra/VehicleWorld-v0` (mode "fc", 60 messages).
+
+    Expert: says the gold plan as the mode wants it; in "sfc" it mends the difference to the goal from any state.
+
+    Data: made by this package; published tasks (Apache-2.0, OpenMOSS-Team/VehicleWorld) are read from a path. Tables of the
+    car hold facts of the published implementation.
+
+    Source: VehicleWorld (arXiv:2509.06736).
+
+    Version history: v0, the first.
+    """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "rgb_array"], "render_fps": 1}  # type: ignore[misc]
 
@@ -55,7 +115,7 @@ class VehicleWorldEnv(TextEnv):
         self,
         *,
         mode: str = "fc",
-        profile: str = "fixed",
+        profile: Profile = "fixed",
         reflections: int | None = None,
         few_shot: bool = False,
         plan: bool = False,
@@ -89,11 +149,11 @@ class VehicleWorldEnv(TextEnv):
             mixed=mixed,
             reward=reward,
         )
-        task_set = _task_set(tasks, generator)
+        task_set = find_tasks(tasks, profile, generator)
         if split is None:
             split = "train" if "train" in task_set.splits else task_set.splits[0]
         super().__init__(task_set, split=split, max_turns=max_turns, sampler=CarSampler(self.rules), render_mode=render_mode)
-        self.world = VehicleWorld(self.rules.profile)  # type: ignore[arg-type]
+        self.world = VehicleWorld(self.rules.profile)
         self.gold = self.world.copy()
         self.visible: tuple[str, ...] = MODULES
         self.progress = Progress(stage=self.rules.first_stage())
@@ -203,7 +263,7 @@ class VehicleWorldEnv(TextEnv):
     def _begin(self, task: Task) -> str:
         """Set the car up and put the first request."""
         self._take_task(task)
-        self.world = VehicleWorld(self.rules.profile)  # type: ignore[arg-type]
+        self.world = VehicleWorld(self.rules.profile)
         self.world.set_up(self._car_task.setup)
         self.gold = self.world.copy()
         self.progress = Progress(stage=self.rules.first_stage())
@@ -232,7 +292,7 @@ class VehicleWorldEnv(TextEnv):
 
     def _save(self) -> Json:
         """Return the car as the present request found it, and what has acted on it since."""
-        start = VehicleWorld(self.rules.profile, self.world.state.before(0))  # type: ignore[arg-type]
+        start = VehicleWorld(self.rules.profile, self.world.state.before(0))
         return {
             "world": start.to_json(),
             "gold": self.gold.to_json(),
@@ -288,7 +348,8 @@ class VehicleWorldEnv(TextEnv):
         rules = self.rules
         played: dict[str, Json]
         if message.tool_calls:
-            played = {"calls": [call.to_json() for call in message.tool_calls]}
+            offered = native.offered_modules(rules, self.visible, self.asked, self.progress)
+            played = {"calls": [call.to_json() for call in message.tool_calls], "offered": list(offered)}
         else:
             code = extract_code(message.content, WRITABLE if rules.mode == "sfc" or rules.mixed else PYTHON)
             if not code.strip():
@@ -314,7 +375,8 @@ class VehicleWorldEnv(TextEnv):
         assert request is not None
         made = self.world.state.changes_since(0)
         gold = gold_turn(self.gold, request.calls)
-        verdict = judge_turn(self._scope, self.gold.state.before(0), gold.changes, made, gold.degree_paths)
+        past = self.gold.state.before(0)
+        verdict = judge_turn(self._scope, past, gold.changes, made, gold.degree_paths, agent=self.world.state)
         result = self._turn_result(request, made, gold.changes, verdict)
         self.world.state.forget()
         self.gold.state.forget()
@@ -341,7 +403,7 @@ class VehicleWorldEnv(TextEnv):
     def _take_task(self, task: Task) -> None:
         """Read a task, and find out which modules there are in it."""
         self._car_task = car_task(task)
-        self.visible, scored = _modules_of(task.key, self._car_task, self.rules)
+        self.visible, scored = modules_of(task.key, self._car_task, self.rules)
         self._scope = Scope(scored)
 
     def _offer(self) -> tuple[Any, ...]:
@@ -359,8 +421,7 @@ class VehicleWorldEnv(TextEnv):
         visible = None if len(self.visible) == len(MODULES) else self.visible
         if "calls" in played:
             calls = [ToolCall.from_json(call) for call in played["calls"]]
-            offered = native.offered_modules(self.rules, self.visible, self.asked, self.progress)
-            deed = do_calls(self.world, calls, offered, self.visible)
+            deed = do_calls(self.world, calls, played["offered"], self.visible)
         elif "writes" in played:
             deed = do_writes(self.world, played["writes"], visible)
         else:
@@ -409,49 +470,6 @@ class VehicleWorldEnv(TextEnv):
         return f"{super()._render_ansi()}\n\n{cockpit_text(self.world.state, changed)}"
 
 
-def car_task(task: Task) -> CarTask:
-    """Return what a task holds.
-
-    Raises:
-        UsageError: If its data describe no task of the car.
-    """
-    try:
-        found = CarTask.from_json(task.data)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"Task {task.key!r} describes no dialogue in a car ({error!r}); see CarTask.to_json().") from None
-    if not found.requests:
-        raise UsageError(f"Task {task.key!r} has no request; a dialogue has at least one.")
-    return found
-
-
-def _modules_of(key: str, task: CarTask, rules: Rules) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the modules that there are, and those that the published scoring looks at."""
-    if rules.extra_modules is None:
-        return MODULES, task.modules
-    others = [module for module in MODULES if module not in task.modules]
-    rng = np.random.default_rng(int(digest(["modules", key])[:16], 16))  # the same modules for every mode and run
-    extra = {others[int(index)] for index in rng.permutation(len(others))[: rules.extra_modules]}
-    visible = tuple(module for module in MODULES if module in task.modules or module in extra)
-    return visible, visible
-
-
-def _task_set(tasks: str | Path | TaskSet | None, generator: Mapping[str, Any]) -> TaskSet:
-    """Return the tasks asked for: made here, read from a path, or given."""
-    if tasks is None:
-        from palaestra.envs.vehicle.requests import vehicle_tasks
-
-        return vehicle_tasks(**generator)
-    if generator:
-        raise ConfigError(f"{sorted(generator)[0]} is for tasks that are made; leave it out where tasks={tasks!r} gives them.")
-    if isinstance(tasks, TaskSet):
-        return tasks
-    if not isinstance(tasks, str | Path):
-        raise ConfigError(f"tasks is {tasks!r}; expected None, a path or a TaskSet.")
-    from palaestra.envs.vehicle.published_tasks import load_published
-
-    return FixedTasks(load_published(str(tasks)))
-
-
 def _refuse(problem: str) -> Turn:
     """Return the turn of a message that did nothing."""
     return Turn(problem, action_error=problem)
@@ -463,4 +481,4 @@ def _refuse_calls(message: Message, problem: str) -> Turn:
     return Turn(format_results(results) or problem, action_error=problem, tool_results=results)
 
 
-__all__ = ["VehicleWorldEnv", "car_task"]
+__all__ = ["VehicleWorldEnv"]

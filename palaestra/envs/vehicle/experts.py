@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 DONE = "Done."
 DECLINE = "Nothing has to be changed."
 
+_STATE_KINDS = frozenset({"inform", "refuse", "already", "unmet"})
+_SPEAKER_KINDS = frozenset({"speaker", "C8"})
+
 
 def expert_action(env: VehicleWorldEnv) -> str | Message:
     """Return the message that serves the present request best in the present state.
@@ -39,7 +42,7 @@ def expert_action(env: VehicleWorldEnv) -> str | Message:
         case _ if env.rules.mode == "sfc":
             return _writing(env)
         case _:
-            return _calling(env, calls, "inform" in request.kinds or "query" in request.kinds)
+            return _calling(env, calls, request.kinds)
 
 
 def goal(env: VehicleWorldEnv) -> VehicleWorld:
@@ -72,8 +75,8 @@ def _selection(env: VehicleWorldEnv, calls: Sequence[Call]) -> str | Message:
         if not modules:
             return DECLINE
     modules = [name for name in modules if name in env.visible][:MAX_SELECTED]
-    if env.rules.native and modules:
-        return _message(env, [ToolCall(native.SELECT, {"modules": modules})])
+    if env.rules.native:
+        return _message(env, [ToolCall(native.SELECT, {"modules": modules})]) or DECLINE
     return "\n".join(["<modules>", *modules, "</modules>"])
 
 
@@ -86,27 +89,34 @@ def _writing(env: VehicleWorldEnv) -> str:
     return f"{count}.\n```python\n{format_writes(writes, wrapped=env.rules.state_form == 'wrapped')}\n```"
 
 
-def _calling(env: VehicleWorldEnv, calls: Sequence[Call], reads_first: bool) -> str | Message:
-    """Return calls: first what has to be read or loaded, then what leads to the goal."""
+def _calling(env: VehicleWorldEnv, calls: Sequence[Call], kinds: Sequence[str]) -> str | Message:
+    """Return calls: first what has to be read or looked up, then what leads to the goal."""
     rules, progress = env.rules, env.progress
-    more = progress.round < rules.reflections
     left = _calls_left(env, calls)
-    if not left:
-        return DONE if calls else DECLINE
     modules = [name for name in _modules_of_calls(left) if name in env.visible]
-    if rules.native:
-        offered = native.offered_modules(rules, env.visible, env.asked, progress)
-        missing = [name for name in modules if name not in offered]
-        if missing and more and rules.loads_tools and rules.mode == "fc":
-            return _message(env, [ToolCall(native.OPEN, {"modules": missing})])
-        found = [native.tool_call(call) for call in left]
-        if not missing and all(found):
-            return _message(env, [call for call in found if call is not None])
-    if reads_first and more and rules.mode == "fc" and not progress.round:
-        return _fenced(
-            ["get_module_API(" + repr(modules) + ")", *(f"vw.{name}.to_dict()" for name in [*modules, ENVIRONMENT])]
-        )
-    return _fenced([call.code() for call in left])
+    has_time = rules.mode == "fc" and progress.round < rules.reflections
+    reads = _reads(env, kinds) if has_time and not progress.round else []
+    if not rules.native:
+        return _fenced([f"vw.{name}.to_dict()" for name in reads] or [call.code() for call in left]) or _farewell(calls)
+    missing = [name for name in modules if name not in native.offered_modules(rules, env.visible, env.asked, progress)]
+    preparing = [ToolCall(native.READ, {"modules": reads})] if reads else []
+    if missing and has_time:
+        preparing.append(ToolCall(native.OPEN, {"modules": missing}))
+    found = [native.tool_call(call) for call in left]
+    if not preparing and (missing or not all(found)):
+        return _fenced([call.code() for call in left])  # what cannot be said by tools can be said in code
+    return _message(env, preparing or [call for call in found if call is not None]) or _farewell(calls)
+
+
+def _reads(env: VehicleWorldEnv, kinds: Sequence[str]) -> list[str]:
+    """Return the modules whose state tells what to do about a request of these kinds."""
+    reads = [name for name in env.asked if name in env.visible] if not _STATE_KINDS.isdisjoint(kinds) else []
+    return [ENVIRONMENT, *reads] if reads or not _SPEAKER_KINDS.isdisjoint(kinds) else []
+
+
+def _farewell(calls: Sequence[Call]) -> str:
+    """Return the words that end a request."""
+    return DONE if calls else DECLINE
 
 
 def _calls_left(env: VehicleWorldEnv, calls: Sequence[Call]) -> Sequence[Call]:
@@ -136,12 +146,14 @@ def _is_sayable(call: Call) -> bool:
 
 
 def _fenced(lines: Sequence[str]) -> str:
-    """Return lines of code as a fenced block."""
-    return "\n".join(["```python", *lines, "```"])
+    """Return lines of code as a fenced block; nothing for no lines."""
+    return "\n".join(["```python", *lines, "```"]) if lines else ""
 
 
-def _message(env: VehicleWorldEnv, calls: Sequence[ToolCall]) -> Message:
-    """Return native calls with ids of their own."""
+def _message(env: VehicleWorldEnv, calls: Sequence[ToolCall]) -> Message | None:
+    """Return native calls with ids of their own; nothing for no calls."""
+    if not calls:
+        return None
     prefix = f"call_{env.progress.turn}_{env.progress.round}"
     return ensure_call_ids(Message("assistant", tool_calls=tuple(calls)), prefix)
 

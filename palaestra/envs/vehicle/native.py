@@ -62,8 +62,10 @@ def car_call(call: ToolCall) -> Call | Refusal:
 
 
 def tool_call(call: Call, call_id: str = "") -> ToolCall | None:
-    """Return the tool call that a call of the car stands for, or None if not all its arguments can be named."""
-    function = car_tables().function(call.module, call.function)
+    """Return the tool call that says a call of the car, or None if there is no such tool or an argument has no name."""
+    function = car_tables().module(call.module).functions.get(call.function)
+    if function is None:
+        return None
     names = [param.name for param in function.params]
     if len(call.args) > len(names):
         return None

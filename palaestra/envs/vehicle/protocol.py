@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from palaestra.envs.vehicle.tables import ENVIRONMENT
-from palaestra.envs.vehicle.world import PROFILES
+from palaestra.envs.vehicle.world import PROFILES, Profile
 from palaestra.errors import ConfigError, unknown_name
 from palaestra.types import Json
 
@@ -45,7 +45,7 @@ class Rules:
     """
 
     mode: str = "fc"
-    profile: str = "fixed"
+    profile: Profile = "fixed"
     reflections: int = 3
     few_shot: bool = False
     plan: bool = False
