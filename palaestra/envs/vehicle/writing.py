@@ -259,8 +259,8 @@ class _FixedWriter(_Writer):
             raise Refusal("constant", f"{path} is a constant ({_short(old)}); nothing can write it.")
         _check(path, row, value)
         value = self.world.normal(path, value)
-        self.state.set(path, value)
-        derived.sync(self.state, path, tables=self.tables)
+        if self.state.set(path, value):
+            derived.sync(self.state, path, tables=self.tables)
         self.told.pop(path, None)
         self.told[path] = value
         measured = _measures(self.tables).get(path)
