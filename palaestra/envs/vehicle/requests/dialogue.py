@@ -135,25 +135,32 @@ class Dialogue:
         Raises:
             Clash: If none are found.
         """
-        plain = len(wish.modules) > 1 or wish.kind in ("if", "every")
         for _ in range(4 * _ATTEMPTS):
-            wish.goals = [
-                self.chooser.goal(self._intent(module, wish.kind), plain=plain, strange=wish.kind == "refuse")
-                for module in wish.modules
-            ]
-            if wish.kind == "every":
-                wish.goals = [self._every(wish.goals[0])]
-            elif wish.kind == "like":
-                wish.goals = [self._like(wish.goals[0])]
-            if split_of(goal.key() for goal in wish.goals) == self.split:
-                if wish.kind == "if":
-                    wish.condition = self._condition(wish.modules[0], wish.goals[0])
-                return
+            try:
+                wish.goals = self._goals(wish)
+                if split_of(goal.key() for goal in wish.goals) == self.split:
+                    wish.condition = self._condition(wish.modules[0]) if wish.kind == "if" else None
+                    return
+            except Clash:
+                continue
         raise Clash
+
+    def _goals(self, wish: Wish) -> list[Goal]:
+        """Draw goals of whatever split."""
+        plain = len(wish.modules) > 1 or wish.kind in ("if", "every")
+        goals = [
+            self.chooser.goal(self._intent(module, wish.kind), plain=plain, strange=wish.kind == "refuse")
+            for module in wish.modules
+        ]
+        if wish.kind == "every":
+            return [self._every(goals[0])]
+        return [self._like(goals[0])] if wish.kind == "like" else goals
 
     def _intent(self, module: str, kind: str) -> Intent:
         """Draw an intent of a module that suits a kind of request."""
         intents = suited(module, kind)
+        if self.is_easy:
+            intents = tuple(intent for intent in intents if not intent.has_amount and not intent.slots)
         if not intents:
             raise Clash
         return self.rng.choice(intents)
@@ -193,7 +200,7 @@ class Dialogue:
             goal, phrase=phrase, place=place, quantity=Quantity(level, intent.like["unit"]), other=Place((other,), how)
         )
 
-    def _condition(self, module: str, goal: Goal) -> tuple[Condition, Place | None]:
+    def _condition(self, module: str) -> tuple[Condition, Place | None]:
         """Draw a condition for a request, mostly one that holds."""
         conditions = phrasebooks()[module].conditions
         if not conditions:
@@ -259,6 +266,8 @@ class Dialogue:
             changes = result.changes
             touched = {change.path for change in changes} - set(_FREE_PATHS)
             if not result.ok or not (changes or goal.intent.is_query) or touched & seen or call in calls:
+                return None
+            if _has_doubles(self.world, call.module):
                 return None
             if wish.kind in ("every", "like") and not changes:
                 return None
@@ -369,9 +378,11 @@ class Dialogue:
         """Return the goal and the text of a follow-up, or None if this kind does not suit the last goal."""
         intent, rng = last.intent, self.rng
         if kind == "again":
-            if last.flag is None or not intent.again:
+            if not intent.again or last.other is not None or (last.flag is None and not intent.has_amount):
                 return None
-            goal = replace(last.opposite(), phrase=rng.choice(intent.again))
+            phrase = rng.choice(intent.again)
+            goal = replace(last, phrase=phrase, quantity=self.chooser.quantity(intent, phrase))
+            goal = goal if goal.flag is None else goal.opposite()
             return goal, goal.text()
         if kind == "undo":
             if last.flag is None or not can_undo:
@@ -403,6 +414,28 @@ class Dialogue:
             return None
         goal = replace(last, phrase=phrase, quantity=quantity)
         return goal, goal.text()
+
+
+def _has_doubles(world: VehicleWorld, module: str) -> bool:
+    """Whether two records of a module claim to be the same one; a state written by identity could not tell them apart."""
+    state, tables = world.state, world.tables
+    seen: dict[object, int] = {}
+    for path, kind in _record_places(module):
+        number = state.refs.get(path)
+        for other in state.lists.get(path, () if number is None else (number,)):
+            record = state.records[other]
+            identity = (kind, *(record[name] for name in tables.record_types[kind].identity))
+            if seen.setdefault(identity, other) != other:
+                return True
+    return False
+
+
+@cache
+def _record_places(module: str) -> tuple[tuple[str, str], ...]:
+    """Return the lists and references of a module that hold records with an identity, and the type of those."""
+    tables = car_tables()
+    rows = [row for row in tables.modules[module].properties if row.type in ("list", "record")]
+    return tuple((path, row.of) for row in rows if tables.record_types[row.of].identity for path in row.paths())
 
 
 def leaf(module: str, path: str, place: str) -> str:

@@ -16,6 +16,7 @@ from palaestra.envs.vehicle.task import Call
 from palaestra.envs.vehicle.world import VehicleWorld
 
 TEST_SHARE = 5  # one goal in five is kept for the test split
+MAX_EASY_WORDS = 8
 ROWS = {"first": SEATS[:2], "second": SEATS[2:4], "third": SEATS[4:]}
 
 
@@ -152,7 +153,7 @@ class Chooser:
     Args:
         rng: Source of chance.
         world: The car; tells who speaks and what its lists hold.
-        is_easy: Whether places are only "mine", one by name, or all.
+        is_easy: Whether phrasings are short and places only "mine", one by name, or all.
     """
 
     def __init__(self, rng: Random, world: VehicleWorld, *, is_easy: bool = False) -> None:
@@ -180,8 +181,10 @@ class Chooser:
         phrases = intent.phrases
         if plain:
             phrases = tuple(phrase for phrase in phrases if not phrase.only and (not intent.place or phrase.names_place))
-            if not phrases:
-                raise Clash
+        if self.is_easy:
+            phrases = tuple(phrase for phrase in phrases if phrase.text.count(" ") < MAX_EASY_WORDS)
+        if not phrases:
+            raise Clash
         phrase = self.rng.choice(phrases)
         place = self.place(intent, phrase) if intent.place else None
         words = {name: self._word(intent, name, phrase, strange) for name in intent.slots} if intent.slots else {}

@@ -77,13 +77,13 @@ def refusal_kinds(module: str) -> set[str]:
     return {_BY_REFUSAL[module]} if module in _BY_REFUSAL else set()
 
 
-def goal_kinds(goal: Goal, changes: Sequence[Change], before: CarState) -> set[str]:
+def goal_kinds(goal: Goal, changes: Sequence[Change], after: CarState) -> set[str]:
     """Return what is special about a goal: "speaker", "degree", "value", "unit".
 
     Args:
         goal: The goal.
         changes: What it changed.
-        before: State in which units are looked up.
+        after: State after that.
     """
     kinds = set(goal.intent.kinds)
     places = [place for place in (goal.place, goal.other) if place is not None]
@@ -91,16 +91,18 @@ def goal_kinds(goal: Goal, changes: Sequence[Change], before: CarState) -> set[s
         kinds |= {"speaker", "C8"}
     if goal.quantity is not None:
         kinds.add("degree" if goal.quantity.degree else "value")
-        if goal.quantity.unit and _is_other_unit(goal.quantity, changes, before):
+        if goal.quantity.unit and _is_other_unit(goal.quantity, changes, after):
             kinds.add("unit")
     return kinds
 
 
-def _is_other_unit(quantity: Quantity, changes: Sequence[Change], before: CarState) -> bool:
+def _is_other_unit(quantity: Quantity, changes: Sequence[Change], after: CarState) -> bool:
     """Whether an amount is said in another unit than the car keeps it in."""
+    if any(change.path.endswith("unit") for change in changes):
+        return True  # the unit that is kept is now the one that was said
     for change in changes:
         if isinstance(change.new, int | float) and not isinstance(change.new, bool):
-            stored = _stored_unit(change.path, before)
+            stored = _stored_unit(change.path, after)
             if stored:
                 return stored != quantity.unit
     return False
