@@ -63,6 +63,8 @@ class Targets:
         """
         if given is None:
             return self._by_word(world, self.omitted)
+        if type(given) is list and len(given) == 1 and given[0] in self.places:
+            return [given[0]]
         names = given
         if isinstance(given, str):
             names = [given]
