@@ -26,7 +26,7 @@ QUIRKS: tuple[tuple[str, str, str], ...] = (
     ("Q8", "instrumentPanel.carcontrol_instrumentPanel_brightness_*crease", "another unit converts what is there"),
     ("Q8", "sunshade.carcontrol_sunshade_openDegree_*crease", "another unit converts what is there"),
     ("Q9", "door.carcontrol_carDoor_switch", "a locked door among several leaves all as they were"),
-    ("Q13", "radio.radio_play", "a station that is named is played, whatever plays"),
+    ("Q13", "radio.radio_play", "a station that is named is played, whatever plays, and known ones are known"),
     ("Q15", "sunroof.carcontrol_sunroof_openDegree_*crease", "a partial move settles"),
     ("Q15", "trunk.carcontrol_trunk_openDegree_*", "a partial move settles"),
     ("Q18", "airConditioner.cool_mode_switch", "the cabin temperature follows at once"),

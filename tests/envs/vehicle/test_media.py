@@ -210,8 +210,17 @@ def test_a_station_played_again_moves_to_the_front_of_the_history() -> None:
     assert names == ["Indie Music Channel", *[name for name in before if name != "Indie Music Channel"]]
     done(world, "radio", "radio_play", "90.5 MHz", "Indie Music Channel")
     assert titles(world, "radio._history", "name") == names
-    assert titles(world, "radio._history", "city")[0] == ""
     assert done(world, "radio", "radio_collect", False)["count"] == 2
+
+
+def test_a_station_known_by_name_and_frequency_stays_that_station() -> None:
+    world = car(("radio", "init2"))
+    station = done(world, "radio", "radio_play", "90.5 MHz", "Indie Music Channel", appName="Dial Nine")["station"]
+    assert (station["city"], station["app_name"]) == ("Portland", "Dial Nine")
+    assert world.state.items("radio._collection")[0] == station
+    published = car(("radio", "init2"), profile="paper")
+    assert done(published, "radio", "radio_play", "90.5 MHz", "Indie Music Channel")["station"]["city"] == ""
+    assert published.state.items("radio._collection")[0]["city"] == "Portland"
 
 
 def test_the_history_keeps_fifty_stations() -> None:
@@ -449,6 +458,16 @@ def test_every_function_and_property_of_the_five_says_what_it_is() -> None:
         assert all(len(row.doc) > 10 for row in table.properties)
 
 
+def one_record_for_each_identity(world: VehicleWorld) -> bool:
+    numbers: dict[tuple[Any, ...], set[int]] = {}
+    for path, members in world.state.lists.items():
+        kind = world.tables.record_types[world.tables.properties[path].of]
+        for number in members if kind.identity else ():
+            identity = (kind.name, *(world.state.records[number][name] for name in kind.identity))
+            numbers.setdefault(identity, set()).add(number)
+    return all(len(same) == 1 for same in numbers.values())
+
+
 VALUES: st.SearchStrategy[Any] = st.one_of(
     st.none(),
     st.booleans(),
@@ -481,6 +500,7 @@ def test_whatever_is_called_failed_calls_change_nothing_and_the_car_stays_sound(
             range(len(world.state.lists["navigation.waypoints"]))
         )
         assert values["conversation.call_state"] == "active" or values["conversation.hands_free"] is False
+        assert one_record_for_each_identity(world)
     back = VehicleWorld.from_json(json.loads(json.dumps(world.to_json())))
     assert back == world
     assert hash(back) == hash(world)

@@ -19,12 +19,13 @@ class _Radio:
     """The radio's properties by role, and what playing a station does to them."""
 
     def __init__(self, function: Function, tables: CarTables) -> None:
-        """Read the module setting `player`: `current`, `playing`, `history` and `longest` (properties)."""
+        """Read the module setting `player`: `current`, `playing`, `history`, `longest` and `collection` (properties)."""
         module = self.module = function.module
         player = tables.modules[module].settings["player"]
         self.current, self.playing, self.history, self.longest = (
             full_path(module, player[key]) for key in ("current", "playing", "history", "longest")
         )
+        self.collection = full_path(module, player["collection"])
         self.identity = tables.record_types[tables.properties[self.history].of].identity
 
     def play(self, state: CarState, number: int) -> dict[str, Any]:
@@ -44,6 +45,12 @@ class _Radio:
         state.set(self.playing, True)
         state.set(SOUND_CHANNEL, self.module)
         return {"station": dict(station), "is_playing": True}
+
+    def known(self, state: CarState, station: dict[str, Any]) -> int | None:
+        """Return the number of the station of this identity in the history or the collection, or None."""
+        wanted = [station[name] for name in self.identity]
+        numbers = (*state.lists[self.history], *state.lists[self.collection])
+        return next((n for n in numbers if [state.records[n][name] for name in self.identity] == wanted), None)
 
 
 @operation("play_station")
@@ -74,7 +81,8 @@ def tune(function: Function, tables: CarTables) -> Run:
     """Play the station described by the arguments; without any the current station, else the one heard last.
 
     Row: `fields` (parameter -> field of the station), `unknown` (fields of a station that is described in part).
-    In the `paper` profile nothing happens while something plays (quirk Q13).
+    In the `paper` profile nothing happens while something plays (quirk Q13), and a station is always a new one; in `fixed` a
+    station of the same identity in the history or the collection is that station, with what is known of it.
     """
     radio = _Radio(function, tables)
     fields: dict[str, str] = function["fields"]
@@ -87,10 +95,12 @@ def tune(function: Function, tables: CarTables) -> Run:
         if number is not None and state.values[radio.playing] and (world.paper or not said):
             return {"station": dict(state.records[number]), "is_playing": True}
         if said:
-            timestamp = state.values["environment.timestamp"]
-            number = state.new_record(
-                {**{field: said.get(field, unknown[field]) for field in fields.values()}, "timestamp": timestamp}
-            )
+            station = {field: said.get(field, unknown[field]) for field in fields.values()}
+            number = None if world.paper else radio.known(state, station)
+            if number is None:
+                number = state.new_record({**station, "timestamp": state.values["environment.timestamp"]})
+            else:
+                state.change_record(number, **said)
         elif number is None:
             history = state.lists[radio.history]
             if not history:
