@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from palaestra.envs.vehicle.derived import contradictions
 from palaestra.envs.vehicle.results import CallResult
 from palaestra.envs.vehicle.tables import SEATS, Function, Param, car_tables
 from palaestra.envs.vehicle.world import PROFILES, Profile, VehicleWorld
@@ -500,6 +501,7 @@ def calls(draw: st.DrawFn) -> tuple[str, str, dict[str, Any]]:
 
 
 def assert_sound(world: VehicleWorld) -> None:
+    assert contradictions(world.state, world.tables) == []
     rows = world.tables.properties
     for path, value in world.state.values.items():
         row = rows.get(path)
