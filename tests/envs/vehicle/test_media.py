@@ -289,9 +289,7 @@ def test_quality_goes_step_by_step_and_not_beyond_the_ends() -> None:
 
 
 def test_a_ringing_phone_is_answered_once() -> None:
-    world = car(("conversation", "init2"), sound_channel="music", timestamp="2025-04-13 12:10:00")
-    world.state.set("conversation.call_state", "ringing")
-    world.state.set("conversation.current_contact", "Li Si")
+    world = car(("conversation", "ringing"), sound_channel="music", timestamp="2025-04-13 12:10:00")
     assert code(world, "conversation", "conversation_phone_call", "Wang Wu") == "precondition_failed"
     assert code(world, "conversation", "conversation_call_handsFree_switch", True) == "precondition_failed"
     done(world, "conversation", "conversation_phone_answer")
@@ -312,9 +310,7 @@ def test_a_ringing_phone_is_answered_once() -> None:
 
 
 def test_a_ringing_phone_can_be_turned_down() -> None:
-    world = car(("conversation", "init2"))
-    world.state.set("conversation.call_state", "ringing")
-    world.state.set("conversation.current_contact", "Li Si")
+    world = car(("conversation", "ringing"))
     assert done(world, "conversation", "conversation_phone_hangup") == {"previous_state": "ringing", "contact": "Li Si"}
     assert len(world.state.lists["conversation.call_records"]) == 2
 
@@ -331,7 +327,8 @@ def test_an_incoming_call_shown_as_active_is_answered_once() -> None:
 def test_nobody_on_the_line_cannot_be_answered() -> None:
     world = car(("conversation", "init2"))
     assert code(world, "conversation", "conversation_phone_answer") == "precondition_failed"
-    world.state.set("conversation.call_state", "ringing")
+    world = car(("conversation", "ringing"))
+    world.state.set("conversation.current_contact", None)
     assert code(world, "conversation", "conversation_phone_answer") == "precondition_failed"
 
 
