@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from palaestra.cli.options import DEFAULT_RUNS, AsJson, RunsFolder, Settings, parse_settings
+from palaestra.cli.options import DEFAULT_RUNS, AsJson, EachSetting, RunsFolder, Settings, parse_each, parse_settings
 from palaestra.errors import ConfigError, StoreError, UsageError
 from palaestra.types import Json
 
 if TYPE_CHECKING:
     from palaestra.agents.core import Agent
+    from palaestra.agents.env_results import EnvResults
     from palaestra.agents.evaluation import Evaluation
     from palaestra.agents.store import RunStore
 
@@ -51,6 +52,7 @@ def evaluate(
     context: typer.Context,
     env: Annotated[str | None, typer.Option("--env", metavar="ID", help="Environment to play.", show_default=False)] = None,
     settings: Settings = None,
+    each: EachSetting = None,
     models: Annotated[
         list[str] | None,
         typer.Option(
@@ -117,19 +119,21 @@ def evaluate(
         budget=_budget(budget_calls, budget_tokens, budget_cost),
     )
     with RunStore(runs) as store:
-        arms = _arms(store, run or [], models or [], agent_options, given)
-        agents = [_make_agent(arm, service) for arm in arms]
-        _check_env(arms[0].settings)
+        arms = _arms(store, run or [], models or [], agent_options, given, parse_each(each))
+        agents = _Agents(arms, service)
+        for distinct in _distinct_settings(arms):
+            _check_env(distinct)
         resume = _resume_command(arms, runs)
         if len(arms) > 1 and not run:  # later arms have no run to go on with yet: the same words, with the names of the runs
             named = [word for arm in arms for word in ("--run", arm.run_id)]
             resume = shlex.join(["palaestra", *(context.obj or ()), *named])
         evaluations = _play(store, arms, agents, resume, concurrency=concurrency, retry_errors=retry_errors)
         report = _write_reports(store, [arm.run_id for arm in arms])
+        results = _env_results(store, evaluations)
     if as_json:
-        _print_json(evaluations, report)
+        _print_json(evaluations, results, report)
     else:
-        _print(evaluations, report, runs)
+        _print(evaluations, results, report, runs)
     if any(evaluation.summary.errors or evaluation.status != "finished" for evaluation in evaluations):
         raise typer.Exit(EPISODE_ERRORS)
 
@@ -138,24 +142,44 @@ def evaluate(
 
 
 def _arms(
-    store: RunStore, run_ids: Sequence[str], models: Sequence[str], options: Mapping[str, Json], given: Mapping[str, Any]
+    store: RunStore,
+    run_ids: Sequence[str],
+    models: Sequence[str],
+    options: Mapping[str, Json],
+    given: Mapping[str, Any],
+    each: Sequence[Mapping[str, Json]],
 ) -> list[Arm]:
-    """Return what to play: stored runs to go on with, or new ones."""
+    """Return what to play: stored runs to go on with, or new ones, each model with each combination of values."""
     stored = {run.run_id for run in store.runs()}
     if run_ids and not models:
+        if each[0]:
+            raise UsageError(f"--each {next(iter(each[0]))}=... starts new runs; leave it out to go on with --run.")
         return [_stored_arm(store, run_id, stored, options, given) for run_id in run_ids]
     if not models:
         raise UsageError("There is no agent to evaluate; name one with --model, e.g. --model random or --model openai:NAME.")
     if "env_id" not in given:
         raise UsageError("There is no environment to play; name one with --env, e.g. --env palaestra/TextCraft-v0.")
-    if run_ids and len(run_ids) != len(models):
-        raise UsageError(f"There are {len(models)} --model and {len(run_ids)} --run; give one --run per model, or none.")
+    if run_ids and len(run_ids) != len(models) * len(each):
+        arms = f"{len(models)} --model" if len(each) == 1 else f"{len(models)} --model with {len(each)} --each values"
+        per = "model" if len(each) == 1 else "model and value"
+        raise UsageError(f"There are {arms} and {len(run_ids)} --run; give one --run per {per}, or none.")
     if options and not any(":" in model for model in models):
         raise ConfigError(f"{', '.join(models)} take no options; leave out {', '.join(sorted(options))}.")
-    ids = list(run_ids) or _new_ids(models)
     settings = {"env_kwargs": {}, "split": "test", "n": 100, "samples": 1, "seed": 0, "max_turns": None, **given}
     settings["n"] = _number(settings["n"])
-    return [Arm(run_id, model, options if ":" in model else {}, settings) for run_id, model in zip(ids, models, strict=True)]
+    if twice := sorted(settings["env_kwargs"].keys() & each[0].keys()):
+        raise ConfigError(f"{twice[0]} is given by --set and by --each; leave one of them out.")
+    played = [(model, values) for model in models for values in each]
+    ids = list(run_ids) or _new_ids(["-".join([_last_part(model), *map(str, values.values())]) for model, values in played])
+    return [
+        Arm(
+            run_id,
+            model,
+            options if ":" in model else {},
+            {**settings, "env_kwargs": {**settings["env_kwargs"], **values}},
+        )
+        for run_id, (model, values) in zip(ids, played, strict=True)
+    ]
 
 
 def _stored_arm(store: RunStore, run_id: str, stored: set[str], options: Mapping[str, Json], given: Mapping[str, Any]) -> Arm:
@@ -181,11 +205,45 @@ def _stored_arm(store: RunStore, run_id: str, stored: set[str], options: Mapping
     return Arm(run_id, config["model"], {**config["model_options"], **options}, kept)
 
 
-def _new_ids(models: Sequence[str]) -> list[str]:
+def _last_part(model: str) -> str:
+    """Return the part of a model string that says most."""
+    return model.rpartition("/")[2] or model
+
+
+def _new_ids(names: Sequence[str]) -> list[str]:
     """Return names for new runs: when, and who."""
     stamp = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
-    slugs = [re.sub(r"[^A-Za-z0-9.]+", "-", model.rpartition("/")[2] or model).strip("-.")[:40] for model in models]
+    slugs = [re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")[:60] for name in names]
     return [f"{stamp}-{slug}" if slugs.count(slug) == 1 else f"{stamp}-{i}-{slug}" for i, slug in enumerate(slugs)]
+
+
+class _Agents:
+    """The agents of the arms, each built when its arm is played, but one of each model before anything is stored.
+
+    A model that plays several arms is never held twice: its weights may be large.
+    """
+
+    def __init__(self, arms: Sequence[Arm], service: Mapping[str, Any]) -> None:
+        self._arms, self._service = arms, service
+        self._built: dict[int, Agent] = {}
+        seen: list[tuple[str, Mapping[str, Json]]] = []
+        for index, arm in enumerate(arms):
+            if (arm.model, arm.options) not in seen:
+                seen.append((arm.model, arm.options))
+                self._built[index] = _make_agent(arm, service)
+
+    def take(self, index: int) -> Agent:
+        """Return the agent of an arm; it is not kept here any longer."""
+        return self._built.pop(index, None) or _make_agent(self._arms[index], self._service)
+
+
+def _distinct_settings(arms: Sequence[Arm]) -> list[Mapping[str, Any]]:
+    """Return the settings of the arms, each once."""
+    found: list[Mapping[str, Any]] = []
+    for arm in arms:
+        if arm.settings not in found:
+            found.append(arm.settings)
+    return found
 
 
 def _make_agent(arm: Arm, service: Mapping[str, Any]) -> Agent:
@@ -232,16 +290,19 @@ def _given(**values: Any) -> dict[str, Any]:
 
 
 def _play(
-    store: RunStore, arms: Sequence[Arm], agents: Sequence[Agent], resume: str, *, concurrency: int, retry_errors: bool
+    store: RunStore, arms: Sequence[Arm], agents: _Agents, resume: str, *, concurrency: int, retry_errors: bool
 ) -> list[Evaluation]:
     """Play the arms one after the other."""
     from palaestra.agents import evaluation
+    from palaestra.agents.env_results import arm_name, differing
     from palaestra.cli.output import Interrupted, progress
 
     finished = []
+    values = differing([arm.settings["env_kwargs"] for arm in arms])
     with progress() as lines:
-        for arm, agent in zip(arms, agents, strict=True):
-            line = lines.line(agent.name)
+        for index, arm in enumerate(arms):
+            agent = agents.take(index)
+            line = lines.line(arm_name(agent.name, values[index]))
             settings = dict(arm.settings)
             try:
                 finished.append(
@@ -282,25 +343,54 @@ def _write_reports(store: RunStore, run_ids: Sequence[str]) -> Path:
     return write_report(store.run_folder(run_ids[0]) / "comparison.html", run_ids, store=store)
 
 
+def _env_results(store: RunStore, evaluations: Sequence[Evaluation]) -> dict[str, EnvResults]:
+    """Return what the environments report of their own, by id."""
+    from palaestra.agents.env_results import PlayedArm, differing, env_results
+
+    specs = [evaluation.config["envs"][0] for evaluation in evaluations]
+    values = differing([spec["env_kwargs"] for spec in specs])
+    return env_results(
+        [
+            PlayedArm(
+                evaluation.run_id,
+                str(evaluation.config["agent"]),
+                spec["env_id"],
+                spec["env_kwargs"],
+                store.trajectories(evaluation.run_id),
+                telling,
+            )
+            for evaluation, spec, telling in zip(evaluations, specs, values, strict=True)
+        ]
+    )
+
+
 # -- printing ---------------------------------------------------------------------------------------------------------
 
 
-def _print_json(evaluations: Sequence[Evaluation], report: Path) -> None:
+def _print_json(evaluations: Sequence[Evaluation], results: Mapping[str, EnvResults], report: Path) -> None:
     """Print everything for machines."""
     from palaestra.cli.output import print_json
 
-    print_json({"runs": [evaluation.to_json() for evaluation in evaluations], "report": str(report.resolve())})
+    own = {"results": {env_id: found.to_json() for env_id, found in results.items()}} if results else {}
+    print_json({"runs": [evaluation.to_json() for evaluation in evaluations], **own, "report": str(report.resolve())})
 
 
-def _print(evaluations: Sequence[Evaluation], report: Path, runs: Path) -> None:
-    """Print the table, what went wrong, and where to look."""
+def _print(evaluations: Sequence[Evaluation], results: Mapping[str, EnvResults], report: Path, runs: Path) -> None:
+    """Print the tables, what went wrong, and where to look."""
+    from palaestra.agents.env_results import arm_name, differing
     from palaestra.cli.output import console
-    from palaestra.cli.results import results_table
+    from palaestra.cli.results import env_tables, results_table
 
     out = console()
-    out.print(
-        results_table([(str(evaluation.config["agent"]), evaluation.summary) for evaluation in evaluations], width=out.width)
-    )
+    values = differing([evaluation.config["envs"][0]["env_kwargs"] for evaluation in evaluations])
+    names = [
+        arm_name(str(evaluation.config["agent"]), telling) for evaluation, telling in zip(evaluations, values, strict=True)
+    ]
+    summaries = [evaluation.summary for evaluation in evaluations]
+    out.print(results_table(list(zip(names, summaries, strict=True)), width=out.width))
+    for found in results.values():
+        for part in env_tables(found.tables()):
+            out.print(part)
     for evaluation in evaluations:
         name, again = evaluation.run_id, Arm(evaluation.run_id, "", {}, {})
         if evaluation.status != "finished":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable
+from itertools import product
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,15 @@ Settings = Annotated[
         "--set",
         metavar="KEY=VALUE",
         help="Argument of the environment; the value is a TOML literal (3, true, [1, 2]) or else a text. Repeatable.",
+        show_default=False,
+    ),
+]
+EachSetting = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--each",
+        metavar="KEY=V1,V2,...",
+        help="Play once with each of these values of an argument, side by side. Repeatable: then every combination.",
         show_default=False,
     ),
 ]
@@ -47,6 +57,34 @@ def parse_settings(assignments: Iterable[str] | None) -> dict[str, Json]:
             raise ConfigError(f"--set got {assignment!r}; expected KEY=VALUE, e.g. --set max_turns=12.")
         settings[key] = parse_value(value.strip())
     return settings
+
+
+def parse_each(assignments: Iterable[str] | None) -> list[dict[str, Json]]:
+    """Read `key=value,value,...` texts into every combination of their values, the last key changing fastest.
+
+    Args:
+        assignments: Texts such as `mode=fc,sfc`; values that contain commas are given as a TOML list (`tags=["a,b", "c"]`).
+
+    Returns:
+        The combinations; a single empty one without any assignment.
+
+    Raises:
+        ConfigError: Without a key or a value, or if a key or a value is given twice.
+    """
+    choices: dict[str, list[Json]] = {}
+    for assignment in assignments or ():
+        key, equals, text = assignment.partition("=")
+        key, text = key.strip(), text.strip()
+        if not equals or not key or not text:
+            raise ConfigError(f"--each got {assignment!r}; expected KEY=VALUE,VALUE, e.g. --each max_turns=12,24.")
+        if key in choices:
+            raise ConfigError(f"--each names {key} twice; write all its values in one, e.g. --each {key}=A,B,C.")
+        whole = parse_value(text)
+        values = whole if isinstance(whole, list) else [parse_value(part.strip()) for part in text.split(",")]
+        if not values or "" in values or any(value in values[:i] for i, value in enumerate(values)):
+            raise ConfigError(f"--each got {assignment!r}; expected values that differ, none of them empty.")
+        choices[key] = values
+    return [dict(zip(choices, values, strict=True)) for values in product(*choices.values())]
 
 
 def parse_value(text: str) -> Json:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from palaestra.agents.env_results import ResultTable
     from palaestra.agents.statistics import Estimate
     from palaestra.agents.summary import GroupSummary, Summary
 
@@ -32,6 +33,18 @@ def results_table(arms: Sequence[tuple[str, Summary]], title: str = "", *, width
     for i, (name, group) in enumerate(groups):
         grid.add_row(name, *_cells(group, samples, narrow).values(), style="dim" if i >= len(arms) else "")
     return grid
+
+
+def env_tables(tables: Sequence[ResultTable]) -> Iterator[Any]:
+    """Yield the tables that an environment reports of its own, each with its note, to print."""
+    from palaestra.cli.output import table
+
+    for given in tables:
+        grid = table(given.title, *given.columns, numbers=given.columns[1:])
+        for row in given.rows:
+            grid.add_row(*row)
+        grid.caption, grid.caption_justify = given.note or None, "left"
+        yield grid
 
 
 def _cells(group: GroupSummary, samples: int, narrow: bool) -> dict[str, str]:
