@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from palaestra.envs.vehicle.guards import guard_of
@@ -11,7 +13,7 @@ from palaestra.envs.vehicle.results import Refusal
 from palaestra.envs.vehicle.tables import CarTables, Function
 
 if TYPE_CHECKING:
-    from palaestra.envs.vehicle.state import CarState
+    from palaestra.envs.vehicle.state import CarState, Record
     from palaestra.envs.vehicle.world import VehicleWorld
 
 VOLUME = "environment.volume"
@@ -247,7 +249,7 @@ def collect(function: Function, tables: CarTables) -> Run:
     """
     path = full_path(function.module, function["list"])
     field, keeps = function.arguments.get("field"), function.arguments.get("keeps", False)
-    identity = tables.record_types[tables.properties[path].of].identity
+    identity = itemgetter(*tables.record_types[tables.properties[path].of].identity)
     current = current_of(function, tables)
     guard = guard_of(function, tables)
 
@@ -270,10 +272,10 @@ def collect(function: Function, tables: CarTables) -> Run:
     return run
 
 
-def twin_in(state: CarState, numbers: tuple[int, ...], number: int, identity: tuple[str, ...]) -> int | None:
+def twin_in(state: CarState, numbers: tuple[int, ...], number: int, identity: Callable[[Record], Any]) -> int | None:
     """Return which of these records is the given one or has its identity, or None."""
     if number in numbers:
         return number
     records = state.records
-    wanted = [records[number][name] for name in identity]
-    return next((other for other in numbers if [records[other][name] for name in identity] == wanted), None)
+    wanted = identity(records[number])
+    return next((other for other in numbers if identity(records[other]) == wanted), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from palaestra.envs.vehicle.operations import Run, operation
@@ -26,21 +27,22 @@ class _Radio:
             full_path(module, player[key]) for key in ("current", "playing", "history", "longest")
         )
         self.collection = full_path(module, player["collection"])
-        self.identity = tables.record_types[tables.properties[self.history].of].identity
+        self.identity = itemgetter(*tables.record_types[tables.properties[self.history].of].identity)
 
-    def play(self, state: CarState, number: int) -> dict[str, Any]:
-        """Make a station the current one: first in the history, stamped with the car's time; take the sound channel."""
+    def play(self, state: CarState, number: int, *, is_unknown: bool = False) -> dict[str, Any]:
+        """Make a station the current one: first in the history, stamped with the car's time; take the sound channel.
+
+        A station that `is_unknown` has no other of its identity in the history.
+        """
         state.change_record(number, timestamp=state.values["environment.timestamp"])
         station = state.records[number]
-        wanted = [station[name] for name in self.identity]
-        records = state.records
-        others = [
-            other
-            for other in state.lists[self.history]
-            if other != number and [records[other][name] for name in self.identity] != wanted
-        ]
+        records, identity = state.records, self.identity
+        wanted = identity(station)
+        others = state.lists[self.history]
+        if not is_unknown:
+            others = tuple([other for other in others if other != number and identity(records[other]) != wanted])
         longest = state.values[self.longest]
-        state.set_list(self.history, [number, *others][: longest if isinstance(longest, int) else None])
+        state.set_list(self.history, (number, *others)[: longest if isinstance(longest, int) else None])
         state.set_ref(self.current, number)
         state.set(self.playing, True)
         state.set(SOUND_CHANNEL, self.module)
@@ -48,9 +50,12 @@ class _Radio:
 
     def known(self, state: CarState, station: dict[str, Any]) -> int | None:
         """Return the number of the station of this identity in the history or the collection, or None."""
-        wanted = [station[name] for name in self.identity]
-        numbers = (*state.lists[self.history], *state.lists[self.collection])
-        return next((n for n in numbers if [state.records[n][name] for name in self.identity] == wanted), None)
+        records, identity = state.records, self.identity
+        wanted = identity(station)
+        for number in (*state.lists[self.history], *state.lists[self.collection]):
+            if identity(records[number]) == wanted:
+                return number
+        return None
 
 
 @operation("play_station")
@@ -99,8 +104,8 @@ def tune(function: Function, tables: CarTables) -> Run:
             number = None if world.paper else radio.known(state, station)
             if number is None:
                 number = state.new_record({**station, "timestamp": state.values["environment.timestamp"]})
-            else:
-                state.change_record(number, **said)
+                return radio.play(state, number, is_unknown=not world.paper)
+            state.change_record(number, **said)
         elif number is None:
             history = state.lists[radio.history]
             if not history:
