@@ -60,6 +60,7 @@
         parts.push(s.observation, s.content, s.raw, s.reasoning, s.action_error);
         for (const c of s.calls || []) parts.push(c.name, pretty(c.arguments));
         for (const r of s.results || []) parts.push(r.name, r.status, r.content);
+        if (s.request) parts.push(s.request.request, ...s.request.kinds, ...s.request.rows.flatMap((row) => [row.path, row.verdict, row.agent]));
       }
       haystacks[i] = parts.filter(Boolean).join("\n").toLowerCase();
     }
@@ -146,7 +147,44 @@
     }
     const told = (step.results || []).some((result) => result.content === step.action_error);
     if (step.action_error && !told) body.append(...said("Not done", text(step.action_error), "wrong"));
-    return el("li", { class: "turn", id: `turn-${number}` }, head, body);
+    return el("li", { class: "turn", id: `turn-${number}` }, head, body, step.request ? request(step.request) : null);
+  }
+
+  // What one request came to, where the environment says it: what was done for it, which leaves of the state, which scores.
+  function request(r) {
+    const title = el("div", { class: "request-head" }, el("b", {}, r.index === null ? "Request" : `Request ${r.index + 1}`));
+    if (r.served !== null) title.append(el("span", { class: `verdict ${r.served ? "right" : "wrong"}` }, r.served ? "served exactly" : "not served exactly"));
+    for (const kind of r.kinds) title.append(el("span", { class: "tag" }, kind));
+    const notes = [...r.counts, r.modules.length ? `modules ${r.modules.join(", ")}` : ""].filter(Boolean);
+    if (notes.length) title.append(el("span", {}, notes.join(" · ")));
+    const block = el("section", { class: "request", "aria-label": "Result of a request" }, title);
+    if (r.request) block.append(el("div", { class: "asked" }, text(r.request)));
+    if (r.acts.length) block.append(el("details", { open: r.acts.join("").length < 600 }, el("summary", {}, "What was done for it"), text(r.acts.join("\n"))));
+    if (r.rows.length) block.append(leaves(r.rows));
+    else block.append(el("p", { class: "quiet" }, "Nothing was to change, and nothing changed."));
+    if (r.more_rows) block.append(el("p", { class: "quiet" }, `${count(r.more_rows, "further leaf").replace("leafs", "leaves")} left out.`));
+    if (r.scores.length) block.append(scoreTable(r.scores));
+    return block;
+  }
+
+  function leaves(rows) {
+    const head = ["State", "Before", "Gold", "Agent", ""].map((name) => el("th", { scope: "col" }, name));
+    const body = rows.map((row) => el("tr", { class: row.verdict.replace(" ", "-") },
+      el("th", { scope: "row" }, text(row.path)), el("td", {}, row.before),
+      el("td", { class: row.gold === "unchanged" ? "quiet" : null }, row.gold),
+      el("td", { class: row.agent === "unchanged" ? "quiet" : null }, row.agent),
+      el("td", {}, el("span", { class: `verdict ${row.verdict.replace(" ", "-")}` }, row.verdict))));
+    return el("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": "State: what changed and what should have" },
+      el("table", { class: "leaves" }, el("thead", {}, el("tr", {}, head)), el("tbody", {}, body)));
+  }
+
+  function scoreTable(scores) {
+    const line = (name, key) => el("tr", {}, el("th", { scope: "row" }, name), scores.map((s) => el("td", { class: "number" }, s[key] || "–")));
+    const compared = scores.some((s) => s.nothing);
+    return el("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": "Scores of this request" },
+      el("table", { class: "scores" },
+        el("thead", {}, el("tr", {}, el("td"), scores.map((s) => el("th", { scope: "col", class: "number" }, s.name)))),
+        el("tbody", {}, line("agent", "value"), compared ? line("doing nothing", "nothing") : null)));
   }
 
   function showBar() {
@@ -167,8 +205,10 @@
     if (e.seed !== null) list.push(["seed", e.seed]);
     if (e.sample) list.push(["sample", e.sample]);
     if (u.prompt_tokens || u.completion_tokens) {
-      list.push(["tokens", `${u.prompt_tokens.toLocaleString("en")} read, ${u.completion_tokens.toLocaleString("en")} written`]);
+      const cached = u.cached_tokens ? ` (${u.cached_tokens.toLocaleString("en")} from cache)` : "";
+      list.push(["tokens", `${u.prompt_tokens.toLocaleString("en")} read${cached}, ${u.completion_tokens.toLocaleString("en")} written`]);
     }
+    if (u.retries) list.push(["retries", u.retries]);
     if (u.cost) list.push(["cost", u.cost.toFixed(4)]);
     if (u.model_s || u.env_s) list.push(["time", `${(u.model_s + u.env_s).toFixed(2)} s`]);
     list.push(["episode", e.id]);

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from palaestra.agents.report.turn_results import acts_of, request_block
 from palaestra.types import Json, Message, Step, Trajectory
 
 EpisodeOutcome = Literal["success", "failure", "error"]
@@ -170,7 +171,7 @@ class TranscriptBook:
             "instructions": self._shared(trajectory.instructions),
             "tools": self._shared("\n\n".join(_describe_tool(tool) for tool in trajectory.tools)),
             "usage": usage.to_json(),
-            "steps": [self._step(step, tokens.get(i)) for i, step in enumerate(steps)],
+            "steps": self._steps(steps, tokens),
             "left_out_turns": len(trajectory.steps) - len(steps),
             "final": self._clip(trajectory.final_observation),
             "error": None,
@@ -184,6 +185,20 @@ class TranscriptBook:
             )
             record["final"] = ""
         return record
+
+    def _steps(self, steps: Sequence[Step], tokens: Mapping[int, int]) -> list[Json]:
+        """Return the turns; that which ends a request says how it was served, and what was done for it since the last."""
+        records: list[Json] = []
+        acts: list[str] = []
+        for i, step in enumerate(steps):
+            record = self._step(step, tokens.get(i))
+            acts += acts_of(step)
+            block = request_block(step.info.get("turn_result"), acts, self._clip)
+            if block is not None:
+                record["request"] = block
+                acts = []
+            records.append(record)
+        return records
 
     def _step(self, step: Step, tokens: int | None) -> dict[str, Json]:
         """Return one turn; what is empty is left out."""

@@ -97,6 +97,110 @@ def office(number, *, agent="model", hostile=""):
     )
 
 
+def change(path, old, new):
+    return {"op": "set", "path": path, "old": old, "new": new}
+
+
+def scored(accuracy, success, side_effects, nothing):
+    return {
+        "accuracy": accuracy,
+        "f1_positive": accuracy,
+        "f1_negative": 0.99,
+        "turn_success": success,
+        "refusal": None,
+        "side_effects": side_effects,
+        "do_nothing": {
+            "accuracy": nothing,
+            "f1_positive": nothing,
+            "f1_negative": 1.0,
+            "turn_success": nothing == 1.0,
+            "side_effects": 0,
+        },
+    }
+
+
+def cockpit(number=0, *, hostile=""):
+    """An episode of three requests in a car: served, served badly, and one that the car does not allow."""
+    seat = "seat.driver's seat.heater."
+    door = "door.doors.passenger seat."
+    on, level = change(f"{seat}is_on", False, True), change(f"{seat}temperature_level", 1, 3)
+    opened, status = change(f"{door}angle", 0, 30), change(f"{door}status", "closed", "open")
+    volume = change("environment.volume", 50, 80)
+    results = [
+        {
+            "index": 0,
+            "request": f"It is cold, warm my seat to level three. {hostile}",
+            "kinds": ["act", f"speaker{hostile}"],
+            "modules": ["seat"],
+            "calls": 2,
+            "failed_calls": 1,
+            "writes": 0,
+            "changed": [on, level],
+            "expected": [on, level],
+            "missing": [],
+            "wrong": [],
+            "side_effects": [],
+            "scores": scored(1.0, True, 0, 0.0),
+        },
+        {
+            "index": 1,
+            "request": f"Open the passenger's door a bit and tell me the time. {hostile}",
+            "kinds": ["act"],
+            "modules": ["door"],
+            "calls": 0,
+            "failed_calls": 0,
+            "writes": 2,
+            "changed": [change(f"{door}angle", 0, 100), volume],
+            "expected": [opened, status, {"op": "add", "path": "music._tracks[3].title", "new": f"Clarity {hostile}"}],
+            "missing": [f"{door}status", "music._tracks[3].title"],
+            "wrong": [f"{door}angle"],
+            "side_effects": ["environment.volume"],
+            "scores": scored(0.0, False, 1, 0.0),
+        },
+        {
+            "index": 2,
+            "request": "Open the trunk.",
+            "kinds": ["refuse"],
+            "modules": ["trunk"],
+            "calls": 0,
+            "failed_calls": 0,
+            "writes": 0,
+            "changed": [],
+            "expected": [],
+            "missing": [],
+            "wrong": [],
+            "side_effects": [],
+            "scores": {**scored(1.0, True, 0, 1.0), "refusal": True},
+        },
+    ]
+    code = "vw.seat.carcontrol_carSeat_heater_switch(switch=True)"
+    writes = "vw['door']['doors']['passenger seat']['angle'] = 100\nvw['environment']['volume'] = 80"
+    steps = (
+        step("Request 1 of 3: ...", f"I switch it on first.\n```python\n{code}\n```"),
+        step(
+            f"{code} -> ok",
+            Message("assistant", "", (ToolCall("seat__heater_level", {"level": 3, "note": hostile}, "c1"),)),
+            1 / 3,
+            turn_result=results[0],
+        ),
+        step("Request 2 of 3: ...", f"```python\n{writes}\n```", turn_result=results[1]),
+        step("Request 3 of 3: ...", "The trunk is locked, I cannot open it.", 1 / 3, done=True, turn_result=results[2]),
+    )
+    return Trajectory(
+        episode_id=f"cockpit/{number}",
+        env_id="palaestra/VehicleWorld-v0",
+        task={"key": f"car/{number}", "split": "test", "type": "M-M"},
+        agent="model",
+        instructions="You serve requests in a car.",
+        steps=steps,
+        final_observation="All requests are over.",
+        outcome=Outcome(2 / 3, False, "failure"),
+        usage=Usage(
+            calls=4, retries=2, prompt_tokens=9000, cached_tokens=6400, completion_tokens=240, model_s=3.1, env_s=0.01
+        ),
+    )
+
+
 def broken(number, boundary="model", agent="cloned", text=""):
     """An episode that an error ended."""
     error = EpisodeError(boundary, "ModelError", f"The server answered 500. {text}", f"Traceback ...\n{text}")

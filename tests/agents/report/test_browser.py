@@ -111,6 +111,56 @@ def test_a_turn_shows_calls_errors_rewards_and_tokens(tmp_path):
     assert "812 read, 16 written" in found["facts"]
 
 
+def test_each_request_shows_its_state_against_gold(tmp_path):
+    chromium()
+    with RunStore(tmp_path / "runs") as store:
+        store.create_run({}, "x")
+        store.add("x", build.cockpit())
+        page = write_report(tmp_path / "report.html", ["x"], store=store)
+    found = in_browser(
+        page,
+        """
+        const blocks = [...doc.querySelectorAll(".request")];
+        const cells = (row) => [...row.children].map((cell) => cell.textContent);
+        const table = (block) => [...block.querySelectorAll(".leaves tbody tr")].map(cells);
+        type("f-text", "side effect"); const searched = shown(); type("f-text", "");
+        const colour = (kind) => win.getComputedStyle(doc.querySelector(`.verdict.${kind}`)).color;
+        return {
+          places: blocks.map((block) => block.closest(".turn").id), texts: blocks.map((block) => block.innerText),
+          first: table(blocks[0]), second: table(blocks[1]), searched,
+          acts: blocks.map((block) => block.querySelector("details pre")?.textContent),
+          facts: doc.querySelector(".facts").innerText,
+          colours: [colour("right"), colour("missing"), colour("wrong")],
+        };
+        """,
+        tmp_path,
+    )
+    assert found["places"] == ["turn-2", "turn-3", "turn-4"]
+    assert "Request 1" in found["texts"][0]
+    assert "served exactly" in found["texts"][0]
+    assert "2 calls · 1 failed call · modules seat" in found["texts"][0]
+    assert found["first"] == [
+        ["seat.driver's seat.heater.is_on", "false", "true", "true", "right"],
+        ["seat.driver's seat.heater.temperature_level", "1", "3", "3", "right"],
+    ]
+    assert found["second"] == [
+        ["door.doors.passenger seat.angle", "0", "30", "100", "wrong"],
+        ["door.doors.passenger seat.status", '"closed"', '"open"', "unchanged", "missing"],
+        ["music._tracks[3].title", "absent", '"Clarity "', "unchanged", "missing"],
+        ["environment.volume", "50", "unchanged", "80", "side effect"],
+    ]
+    assert "not served exactly" in found["texts"][1]
+    assert "doing nothing" in found["texts"][1]
+    assert "Nothing was to change, and nothing changed." in found["texts"][2]
+    assert found["acts"][0] == 'vw.seat.carcontrol_carSeat_heater_switch(switch=True)\nseat__heater_level(level=3, note="")'
+    assert found["acts"][1].startswith("vw['door']['doors']['passenger seat']['angle'] = 100\n")
+    assert found["acts"][2] == "The trunk is locked, I cannot open it."
+    assert found["searched"] == ["car/0"]
+    assert len(set(found["colours"])) == 3
+    assert "9,000 read (6,400 from cache), 240 written" in found["facts"]
+    assert "retries" in found["facts"]
+
+
 def test_no_text_of_a_run_is_ever_executed(tmp_path):
     chromium()
     with RunStore(tmp_path / "runs") as store:
@@ -118,11 +168,12 @@ def test_no_text_of_a_run_is_ever_executed(tmp_path):
         for i, hostile in enumerate(build.HOSTILE):
             store.add("x", build.office(i, hostile=hostile))
             store.add("x", build.with_id(build.broken(i, agent=f"m{hostile}", text=hostile), f"broken{i}{hostile}"))
+            store.add("x", build.with_id(build.cockpit(i, hostile=hostile), f"cockpit{i}{hostile}"))
         page = write_report(tmp_path / "report.html", ["x"], store=store)
     found = in_browser(
         page,
         """
-        for (let i = 0; i < 12; i++) { press("j"); await new Promise((ok) => setTimeout(ok, 20)); }
+        for (let i = 0; i < 18; i++) { press("j"); await new Promise((ok) => setTimeout(ok, 20)); }
         type("f-text", "<img"); await new Promise((ok) => setTimeout(ok, 100));
         const elements = doc.querySelectorAll("img, svg[onload], #viewer script, #viewer svg").length;
         const text = $("transcript").textContent, scripts = doc.scripts.length;
@@ -134,7 +185,7 @@ def test_no_text_of_a_run_is_ever_executed(tmp_path):
     assert found["outer"] == ""
     assert found["elements"] == 0
     assert found["scripts"] == 2
-    assert found["shown"] == 2
+    assert found["shown"] == 3
     assert "<img src=x onerror=" in found["text"]
 
 
