@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from palaestra.envs.vehicle import native
 from palaestra.envs.vehicle.language import run_call, run_code
@@ -12,7 +13,10 @@ from palaestra.envs.vehicle.tables import ENVIRONMENT, MODULES
 from palaestra.envs.vehicle.task import Call
 from palaestra.envs.vehicle.world import VehicleWorld
 from palaestra.envs.vehicle.writes import Write, apply_writes, parse_writes
+from palaestra.spaces import is_unicode
 from palaestra.types import ToolCall, ToolResult
+
+_SHOWN_CHANGES = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +65,22 @@ def do_writes(world: VehicleWorld, code: str, modules: Collection[str] | None) -
     """
     try:
         writes = parse_writes(code)
-        _check_modules(writes, modules)
+        _check_paths(writes, modules)
     except Refusal as refusal:
-        return Deed(f"Nothing was written. {refusal.code}: {refusal.message}", failed=1, worked=False)
+        return Deed(_sayable(f"Nothing was written. {refusal.code}: {refusal.message}"), failed=1, worked=False)
     result = apply_writes(world, writes)
-    lines = [f"{len(writes)} written." if result.ok else "Nothing was written." if not world.paper else "Not all was written."]
-    lines += [str(error) for error in result.errors]
+    done = len(writes) - len(result.errors)
+    head = f"{done} of {len(writes)} written." if result.ok or world.paper else "Nothing was written."
+    shown = {change.path: change.new for change in result.changes[:_SHOWN_CHANGES]}
+    lines = [f"{head} Changed: {json.dumps(shown, ensure_ascii=False, separators=(',', ':'))}" if shown else head]
+    lines += [f"{error.code}: {error.message}" for error in result.errors]
     lines += [f"Contradiction: {text}" for text in result.contradictions]
-    return Deed("\n".join(lines), failed=len(result.errors), writes=len(writes), worked=result.ok or bool(result.changes))
+    return Deed(
+        _sayable("\n".join(lines)),
+        failed=len(result.errors),
+        writes=done if result.ok or world.paper else 0,
+        worked=result.ok or bool(result.changes),
+    )
 
 
 def do_calls(world: VehicleWorld, calls: Sequence[ToolCall], offered: Collection[str], visible: Sequence[str]) -> Deed:
@@ -95,18 +107,23 @@ def do_calls(world: VehicleWorld, calls: Sequence[ToolCall], offered: Collection
             result, fresh = native.look_up(world, call, offered, visible)
             failed += result.status != "ok"
             opened.update(dict.fromkeys(fresh))
-            results.append(result)
+            results.append(replace(result, content=_sayable(result.content)))
     feedback = "\n".join(result.content for result in results)
     worked = any(result.status == "ok" for result in results)
     return Deed(feedback, num_calls, failed, worked=worked, results=tuple(results), opened=tuple(opened))
 
 
-def _check_modules(writes: Sequence[Write], modules: Collection[str] | None) -> None:
-    """Refuse writes to modules that this car has not."""
-    if modules is None:
-        return
+def _check_paths(writes: Sequence[Write], modules: Collection[str] | None) -> None:
+    """Refuse paths that are no text, and modules that this car has not."""
     for write in writes:
         module = write.path.partition(".")[0]
-        if module in MODULES and module not in modules:
-            offered = ", ".join(name for name in (ENVIRONMENT, *MODULES) if name in modules or name == ENVIRONMENT)
-            raise Refusal("unknown_path", f"{write.path}: this car has only {offered}.")
+        if not is_unicode(write.path):
+            raise Refusal("unknown_path", f"{write.path} holds half a surrogate pair, which is no text.")
+        if modules is not None and module in MODULES and module not in modules:
+            there = ", ".join([ENVIRONMENT, *(name for name in MODULES if name in modules)])
+            raise Refusal("unknown_path", f"{write.path}: this car has only {there}.")
+
+
+def _sayable(text: str) -> str:
+    """Return a text that can be written as UTF-8: halves of surrogate pairs become question marks."""
+    return text if is_unicode(text) else text.encode("utf-8", "replace").decode("utf-8")

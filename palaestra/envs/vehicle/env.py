@@ -349,7 +349,8 @@ class VehicleWorldEnv(TextEnv):
         played: dict[str, Json]
         if message.tool_calls:
             offered = native.offered_modules(rules, self.visible, self.asked, self.progress)
-            played = {"calls": [call.to_json() for call in message.tool_calls], "offered": list(offered)}
+            calls = json.dumps([call.to_json() for call in message.tool_calls])  # as text: arguments may hold lone surrogates
+            played = {"calls": calls, "offered": list(offered)}
         else:
             code = extract_code(message.content, WRITABLE if rules.mode == "sfc" or rules.mixed else PYTHON)
             if not code.strip():
@@ -420,7 +421,7 @@ class VehicleWorldEnv(TextEnv):
         """Let the part of a message that acts do so, and count what it did."""
         visible = None if len(self.visible) == len(MODULES) else self.visible
         if "calls" in played:
-            calls = [ToolCall.from_json(call) for call in played["calls"]]
+            calls = [ToolCall.from_json(call) for call in json.loads(played["calls"])]
             deed = do_calls(self.world, calls, played["offered"], self.visible)
         elif "writes" in played:
             deed = do_writes(self.world, played["writes"], visible)
