@@ -8,8 +8,9 @@ import textwrap
 PYTHON = frozenset({"", "py", "python", "python3"})
 WRITABLE = PYTHON | {"json", "jsonc"}
 
-_OPENING = re.compile(r"(`{3,}|~{3,})[ \t]*([\w+#.-]*)[ \t]*$")
-_ONE_LINE = re.compile(r"(`{3,}|~{3,})(?:(\w+)[ \t]+)?(.+?)\1")
+# every repetition is bounded, so that a line of any length is searched in linear time
+_OPENING = re.compile(r"(`{3,9}|~{3,9})[ \t]{0,8}([\w+#.-]{0,20})[ \t]{0,8}$")
+_ONE_LINE = re.compile(r"(`{3,9}|~{3,9})(?:(python3?|py|json)[ \t]{1,8})?([^`~\n]+)\1")
 
 
 def extract_code(message: str, languages: frozenset[str] = PYTHON) -> str:
@@ -31,10 +32,9 @@ def fenced_blocks(message: str) -> list[tuple[str, str]]:
     fence, language, lines = "", "", [""]
     for line in message.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
         if not fence:
-            if opening := _OPENING.search(line):
+            blocks.extend((found[2] or "", found[3].strip()) for found in _ONE_LINE.finditer(line))
+            if opening := _OPENING.search(_ONE_LINE.sub("", line)):
                 fence, language, lines = opening[1], opening[2].lower(), []
-            else:
-                blocks.extend((found[2] or "", found[3].strip()) for found in _ONE_LINE.finditer(line))
         elif line.strip().startswith(fence):
             blocks.append((language, textwrap.dedent("\n".join(lines))))
             fence = ""

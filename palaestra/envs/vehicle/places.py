@@ -65,6 +65,8 @@ def split_path(text: str) -> list[Step]:
     text = text.strip()
     if not text or len(text) > _MAX_LENGTH:
         raise Refusal("unknown_path", f"A path has 1 to {_MAX_LENGTH} characters; this one has {len(text)}.")
+    if text.startswith(("vw.", "vw[")):
+        text = text[2:].removeprefix(".")
     steps: list[Step] = []
     at = 0
     while at < len(text):
@@ -78,10 +80,7 @@ def split_path(text: str) -> list[Step]:
             name = text[start:at].strip()
             if not name:
                 raise Refusal("unknown_path", f"The path {_short(text)} has an empty step; write e.g. environment.volume.")
-            if steps or name != "vw":
-                steps.append(name)
-            elif at == len(text):
-                raise Refusal("unknown_path", "vw alone names nothing; write e.g. environment.volume.")
+            steps.append(name)
         if len(steps) > _MAX_STEPS:
             raise Refusal("unknown_path", f"The path {_short(text)} has more than {_MAX_STEPS} steps.")
     return steps
@@ -93,7 +92,7 @@ def join_path(steps: Sequence[Step]) -> str:
     for step in steps:
         if isinstance(step, int):
             parts.append(f"[{step}]")
-        elif not step or step == "vw" or step != step.strip() or any(mark in step for mark in ".["):
+        elif not step or (step == "vw" and not parts) or step != step.strip() or any(mark in step for mark in ".["):
             parts.append(f"[{_quoted(step)}]")
         else:
             parts.append(f".{step}" if parts else step)
@@ -154,7 +153,7 @@ def _below(tables: CarTables, node: Node, steps: list[Step], at: int) -> Place:
             raise Refusal("unknown_path", f"{join_path(steps)}: {node.path} is a single value; there is nothing below it.")
         return Place("leaf", node.path, node)
     if node.kind in ("texts", "map"):
-        return Place("constant", node.path, node)
+        return Place("constant", node.path + join_path(["", *rest]).removeprefix("['']"), node)
     kind = tables.record_types[node.prop.of]
     if not rest:
         return Place("list" if node.kind == "list" else "record", node.path, node, record_type=kind)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from functools import cache
 
+from palaestra.envs.vehicle import derived
 from palaestra.envs.vehicle.expressions import Limits, plain
 from palaestra.envs.vehicle.results import Refusal
-from palaestra.envs.vehicle.tables import ENVIRONMENT, SEATS, CarTables, Function, Module, Param, Property
+from palaestra.envs.vehicle.tables import ENVIRONMENT, SEATS, CarTables, Function, Module, Param, Property, car_tables
 from palaestra.envs.vehicle.targets import Targets
 from palaestra.envs.vehicle.task import Call
 from palaestra.errors import unknown_name
@@ -25,8 +26,12 @@ _PARAM_DOCS = {
 }
 _NOTES = (
     "Call as vw.<module>.<function>(...). `= default` marks arguments that may be left out. A quantity is given by value and "
-    "unit together, or by degree; with neither, increase and decrease move by a usual step. Places are lists of names; "
-    '"all" stands for every place.'
+    "unit together, or by degree; with neither, increase and decrease move by a usual step. Places are lists of names, e.g. "
+    f'seats: {", ".join(SEATS)}; "all" stands for every place. A call returns ok, data, changed and error.'
+)
+_SCHEMA_NOTES = (
+    f"<seat> stands for each of: {', '.join(SEATS)}. Derived values follow by themselves: write what they follow from. "
+    "Constants cannot be written."
 )
 
 
@@ -68,8 +73,11 @@ def schema_text(tables: CarTables, modules: Collection[str] | None = None) -> st
         module = tables.modules[name]
         lines = [f"## {name}: {module.summary or _plain_name(name)}"]
         for row in module.properties:
-            kinds.update({row.of: None} if row.of else {})
-            lines.append(_property_line(row))
+            if not row.constant:
+                kinds.update({row.of: None} if row.of else {})
+                lines.append(f"{row.path.replace('{seat}', '<seat>')}: {type_words(row)}; {describe(row)}")
+        if constants := _constant_names(module):
+            lines.append(f"constant: {', '.join(constants)}")
         parts.append("\n".join(lines))
     if kinds:
         lines = ["## Records"]
@@ -173,16 +181,15 @@ def _type_words(param: Param) -> str:
 
 def _explain(function: Function, param: Param, module: Module) -> str:
     """Return what a signature does not say of a parameter."""
-    parts = [param.doc or _PARAM_DOCS.get(param.name, "")]
-    if param.low is not None or param.high is not None:
-        parts.append(_range(param.low, param.high))
+    parts = [param.doc.rstrip(".")]
     targets = Targets.of(function, module.settings)
-    if targets is not None and targets.param == param.name:
-        places = "seats" if targets.places == SEATS else ", ".join(targets.places)
-        parts.append(f'{places}, or "all"')
+    if targets is not None and targets.param == param.name and not param.doc:
+        parts.append("seats" if targets.places == SEATS else ", ".join(targets.places))
         if not param.required:
             omitted = {"speaker": "the speaker's own", "all": "all of them"}.get(targets.omitted, targets.omitted)
             parts.append(f"left out: {omitted}")
+    if param.low is not None or param.high is not None:
+        parts.append(_range(param.low, param.high))
     return "; ".join(part for part in parts if part)
 
 
@@ -221,7 +228,7 @@ def _param_schema(function: Function, param: Param, module: Module) -> dict[str,
         if targets is not None and targets.param == param.name:
             items["enum"] = [*targets.places, "all"]
         schema = {"type": "array", "items": items}
-    if explained := _explain(function, param, module):
+    if explained := _explain(function, param, module) or _PARAM_DOCS.get(param.name, ""):
         schema["description"] = explained
     return schema
 
@@ -255,16 +262,25 @@ def describe(row: Property) -> str:
         parts.append(", ".join(f"{low:g} to {high:g} in {unit}" for unit, (low, high) in row.ranges.items()))
     if row.unit:
         parts.append(f"in {row.unit}")
-    if row.derived:
+    if derived.follows(car_tables(), row.paths()[0]):
         parts.append("derived")
     if row.constant:
         parts.append("constant")
     return "; ".join(parts)
 
 
-def _property_line(row: Property) -> str:
-    """Return one property in the schema."""
-    return f"{row.path.replace('{seat}', '<seat>')}: {type_words(row)}; {describe(row)}"
+def _constant_names(module: Module) -> list[str]:
+    """Return the constants of a module; those of one group as `group.*` where the whole group is constant."""
+    groups: dict[str, bool] = {}
+    for row in module.properties:
+        top = row.path.partition(".")[0]
+        groups[top] = groups.get(top, True) and row.constant
+    names = {}
+    for row in module.properties:
+        top, _, below = row.path.partition(".")
+        if row.constant:
+            names[f"{top}.*" if groups[top] and below else row.path.replace("{seat}", "<seat>")] = None
+    return list(names)
 
 
 def _range(low: float | None, high: float | None) -> str:

@@ -294,7 +294,7 @@ def _other_text(node: Node) -> Text:
 
 
 _RECORD_TEXTS: dict[int, tuple[Record, str]] = {}
-"""Texts of records by their address; a record is never changed in place, and is held here so that its address stays its own."""
+"""Texts of records by address; a record is never changed in place, and is held here so that its address stays its own."""
 
 
 def _record_text(record: Record) -> str:

@@ -213,7 +213,7 @@ class _Writer(ABC):
 
     def constant(self, place: Place, value: Any, *, stated: bool) -> None:
         """Refuse to change a constant list or map; repeating it in a larger value is no change."""
-        if not stated and _present(self.world, place.node.path) == _unwrapped_deep(value):
+        if not stated and place.path == place.node.path and _present(self.world, place.node.path) == _unwrapped_deep(value):
             return
         raise Refusal("constant", f"{place.path} is a constant; nothing can write it.")
 
@@ -534,7 +534,7 @@ def _unit_path(tables: CarTables, path: str) -> str:
 def _unwrapped(value: Any, node: Node | None = None) -> Any:
     """Return what stands in a `{"value", "type", "description"}` wrapper, or the value itself."""
     while isinstance(value, dict) and "value" in value and value.keys() <= _WRAPPER:
-        if node is not None and "value" in node.children:
+        if node is not None and "value" in node.children and len(value) == 1:
             break
         value = value["value"]
     return value
