@@ -148,7 +148,7 @@ class VehicleResults:
                 )
             )
         notes = [
-            "Whole car, exact values, nothing else touched; side effects per request; '- idle': 0 is doing nothing, 100 is all."
+            "Whole car, exact values, nothing else touched; side effects per request; '- idle': doing nothing has 0."
         ]
         for arm in self.arms:
             if arm.total.num_unplayed:
