@@ -81,7 +81,7 @@ def parse_each(assignments: Iterable[str] | None) -> list[dict[str, Json]]:
             raise ConfigError(f"--each names {key} twice; write all its values in one, e.g. --each {key}=A,B,C.")
         whole = parse_value(text)
         values = whole if isinstance(whole, list) else [parse_value(part.strip()) for part in text.split(",")]
-        if not values or "" in values or any(value in values[:i] for i, value in enumerate(values)):
+        if not values or "" in values or len({(type(value), str(value)) for value in values}) < len(values):
             raise ConfigError(f"--each got {assignment!r}; expected values that differ, none of them empty.")
         choices[key] = values
     return [dict(zip(choices, values, strict=True)) for values in product(*choices.values())]

@@ -106,6 +106,46 @@ def test_a_spent_budget_stops_the_run_and_a_larger_one_goes_on(evaluate, tmp_pat
     assert json.loads(again.out)["runs"][0]["summary"]["total"]["num_episodes"] == 4
 
 
+def test_each_value_of_an_argument_is_an_arm_of_every_model(evaluate, tmp_path):
+    words = ("--env", TEXTCRAFT, "--model", "expert", "--model", "random", "-n", "2")
+    ran = evaluate(*words, "--each", "distractors=0,3", "--set", "action_format=text")
+    assert ran.code == 0, ran.err
+    names = [f"{model} · distractors={value}" for model in ("expert", "random") for value in (0, 3)]
+    assert [line.split("  ")[0].strip() for line in ran.out.splitlines() if "distractors=" in line] == names
+    with RunStore(tmp_path / "runs", read_only=True) as store:
+        kwargs = {run.run_id.split("-", 3)[3]: run.config["envs"][0]["env_kwargs"] for run in store.runs()}
+        ids = [run.run_id for run in store.runs()]
+    arms = [(model, value) for model in ("expert", "random") for value in (0, 3)]
+    assert kwargs == {f"{model}-{value}": {"action_format": "text", "distractors": value} for model, value in arms}
+    again = evaluate(*(word for run_id in ids for word in ("--run", run_id)), "--json")
+    assert again.code == 0, again.err
+    data = json.loads(again.out)
+    assert {run["run_id"] for run in data["runs"]} == set(ids)
+    assert "results" not in data  # TextCraft has no tables of its own
+
+
+def test_an_agent_of_a_model_is_built_anew_for_each_value(evaluate, tmp_path):
+    spec = script(tmp_path, {"content": "inventory", "repeat": True})
+    words = ("--env", TEXTCRAFT, "--model", spec, "-n", "2", "--max-turns", "2", "--format", "text")
+    ran = evaluate(*words, "--each", "distractors=0,1,2", "--json")
+    assert ran.code == 0, ran.err
+    assert [run["summary"]["total"]["num_episodes"] for run in json.loads(ran.out)["runs"]] == [2, 2, 2]
+
+
+def test_one_command_gives_the_papers_table_of_the_car_and_its_own_numbers_apart(evaluate):
+    words = ("--env", "palaestra/VehicleWorld-v0", "--model", "expert", "--model", "nothing", "-n", "3")
+    ran = evaluate(*words, "--each", "mode=fc,sfc,hybrid")
+    assert ran.code == 0, ran.err
+    assert re.search(r"Model\s+FC acc\.\s+FC F1\+\s+FC F1-\s+SFC acc\..*Hybrid F1-", ran.out)
+    assert re.search(r"\n expert(\s+100\.0){9}", ran.out)
+    assert "Strict scores" in ran.out
+    assert "Costs per task" in ran.out
+    assert ran.out.index("For reference: accuracy in the paper") > ran.out.index("Strict scores")
+    as_json = evaluate("--env", "palaestra/VehicleWorld-v0", "--model", "expert", "-n", "2", "--json")
+    results = json.loads(as_json.out)["results"]["palaestra/VehicleWorld-v0"]
+    assert [arm["name"] for arm in results["arms"]] == ["expert · mode=fc"]
+
+
 @pytest.mark.parametrize(
     ("words", "match"),
     [
@@ -125,6 +165,15 @@ def test_a_spent_budget_stops_the_run_and_a_larger_one_goes_on(evaluate, tmp_pat
         (["--env", TEXTCRAFT, "--model", "random", "--set", "distractors=lots"], "lots"),
         (["--env", TEXTCRAFT, "--model", "random", "--run", "a", "--run", "b"], "one --run per model"),
         (["--env", TEXTCRAFT, "--model", "random", "--run", "../x"], "no plain name"),
+        (["--env", TEXTCRAFT, "--model", "random", "--each", "distractors"], "expected KEY=VALUE,VALUE"),
+        (["--env", TEXTCRAFT, "--model", "random", "--each", "distractors=0,lots"], "lots"),
+        (["--env", TEXTCRAFT, "--model", "random", "--each", "distractor=0,1"], "Did you mean 'distractors'"),
+        (
+            ["--env", TEXTCRAFT, "--model", "random", "--each", "distractors=0,1", "--run", "a"],
+            "one --run per model and value",
+        ),
+        (["--env", TEXTCRAFT, "--model", "random", "--each", "x=0,1", "--set", "x=2"], "given by --set and by --each"),
+        (["--run", "nothing", "--each", "distractors=0,1"], "--each distractors=... starts new runs"),
         (["--env", "palaestra/Desk-v0", "--model", "expert", "--split", "train", "-n", "all"], "no end"),
         (["--run", "nothing"], "Unknown run 'nothing'"),
     ],

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from palaestra.envs.vehicle.results import CallResult, Change, Refusal
 from palaestra.envs.vehicle.scoring import Scope
 from palaestra.envs.vehicle.strict import TurnVerdict, judge_turn
-from palaestra.envs.vehicle.tables import ENVIRONMENT, PRESETS, SEATS
+from palaestra.envs.vehicle.tables import ENVIRONMENT, MODULES, PRESETS, SEATS, car_tables
 from palaestra.envs.vehicle.task import Call, CarRequest, CarTask
 from palaestra.envs.vehicle.world import Profile, VehicleWorld
 from palaestra.errors import UsageError
 
-DEGREES = ("large", "little", "tiny", "max", "high", "medium", "low", "min")
 LOOK = "to_dict"
 """Name of the call that looks at the state of a module; it is no function of the car, but published gold has it."""
 _SETTER = "set_"
+_DEGREE = "degree"
 
 Policy = Callable[[VehicleWorld, CarTask, CarRequest], None]
 """Acts on a world when it gets a request of a task."""
@@ -79,8 +80,19 @@ def carry_out(world: VehicleWorld, call: Call) -> CallResult:
 
 
 def uses_degree(call: Call) -> bool:
-    """Whether a call says an amount by a degree word."""
-    return any(isinstance(value, str) and value in DEGREES for value in (*call.args, *call.kwargs.values()))
+    """Whether a call says an amount by a degree word ("little", "max", ...) instead of a number."""
+    place = _degree_place(call.module, call.function)
+    if place is None:
+        return False
+    return call.kwargs.get(_DEGREE, call.args[place] if place < len(call.args) else None) is not None
+
+
+@cache
+def _degree_place(module: str, function: str) -> int | None:
+    """Return where in a function's parameters the degree stands; None if it takes none."""
+    row = car_tables().modules[module].functions.get(function) if module in MODULES else None
+    names = [] if row is None else [param.name for param in row.params]
+    return names.index(_DEGREE) if _DEGREE in names else None
 
 
 def replay(task: CarTask, policy: Policy, profile: Profile = "paper") -> list[TurnVerdict]:

@@ -189,6 +189,9 @@ def test_leaves_moved_by_a_degree_word_are_known() -> None:
     assert [result.ok for result in gold.results] == [True, True]
     assert gold.degree_paths == {"environment.volume", "environment.sound_channel"}
     assert uses_degree(LOUDER)
+    assert uses_degree(Call("window", "carcontrol_window_height_set", (["all"], None, None, "max")))
+    assert not uses_degree(Call("window", "carcontrol_window_height_set", (["all"], 50, "percentage")))
+    assert not uses_degree(Call("conversation", "conversation_message_send", ("low", "max")))
     assert not uses_degree(OPEN)
 
 
