@@ -17,6 +17,7 @@ from palaestra.types import Json
 
 Profile = Literal["paper", "fixed"]
 PROFILES: tuple[Profile, ...] = ("paper", "fixed")
+_NOTHING: tuple[dict[str, Any], dict[str, Any], dict[int, Any]] = ({}, {}, {})
 WORLD_VERSION = 1
 
 
@@ -174,12 +175,17 @@ class VehicleWorld:
             error = Refusal("invalid_type", f"{type(fault).__name__}: {fault}")
         if len(state.log) == mark:
             return CallResult(error is None, data, error)
-        log = tuple(state.log[mark:])
-        if any(store for store, _, _ in log):
-            lists, refs, records = state.lists.copy(), state.refs.copy(), state.records.copy()
-        else:
-            lists, refs, records = {}, {}, {}
-        values = {key: state.values[key] for store, key, _ in log if store == 0 and key in state.values}
+        log = state.log[mark:]
+        values: dict[str, Any] = {}
+        lists, refs, records = _NOTHING
+        present = state.values
+        for store, key, _ in log:
+            if store:
+                lists, refs, records = state.lists.copy(), state.refs.copy(), state.records.copy()
+                values = {key: present[key] for store, key, _ in log if store == 0 and key in present}
+                break
+            if key in present:
+                values[key] = present[key]
         return CallResult(error is None, data, error, lambda: changes_of(log, values, lists, refs, records))
 
     # -- as a value -----------------------------------------------------------------------------------------------
