@@ -174,6 +174,18 @@ def score_scope(
     return score_changes(seen, moved, scope.count(reference), lambda path: scope.holds(reference, path), lacking)
 
 
+def idle_score(should_change: int, should_stay: int) -> TurnScore:
+    """Return the score of an agent that does nothing.
+
+    Args:
+        should_change: Leaves that were to change.
+        should_stay: Leaves that were to stay.
+    """
+    count = _Count()
+    count.should_change = count.false_negative = should_change
+    return count.score(should_stay, should_stay)
+
+
 _UNMOVED: Final = (ABSENT, ABSENT)
 
 
@@ -243,4 +255,4 @@ def _harmonic(precision: float, recall: float) -> float:
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
-__all__ = ["ABSENT", "MeanScore", "Scope", "TurnScore", "score_changes", "score_scope", "score_turn", "visible"]
+__all__ = ["ABSENT", "MeanScore", "Scope", "TurnScore", "idle_score", "score_changes", "score_scope", "score_turn", "visible"]

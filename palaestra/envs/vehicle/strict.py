@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from palaestra.envs.vehicle.results import Change
-from palaestra.envs.vehicle.scoring import Scope, TurnScore, score_scope
+from palaestra.envs.vehicle.scoring import Scope, TurnScore, idle_score, score_scope
 from palaestra.envs.vehicle.state import CarState
 from palaestra.types import Json
 
@@ -131,7 +131,7 @@ def judge_turn(
     """
     wanted, made = list(wanted), list(made)
     published = score_scope(scope, reference, wanted, made, agent)
-    do_nothing = score_scope(scope, reference, wanted, ())
+    do_nothing = idle_score(published.should_change, published.should_stay)
     return TurnVerdict(published, strict_turn(wanted, made, degree_paths), do_nothing)
 
 

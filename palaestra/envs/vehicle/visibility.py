@@ -47,7 +47,7 @@ class Scope:
         tables: Description of the car.
     """
 
-    __slots__ = ("_fixed", "_lists", "_maps", "_nullable", "_refs", "modules", "tables")
+    __slots__ = ("_fixed", "_lists", "_nullable", "_refs", "modules", "tables")
 
     def __init__(self, modules: Iterable[str], tables: CarTables | None = None) -> None:
         """Find out which leaves are there in any state."""
@@ -58,7 +58,6 @@ class Scope:
         self._nullable = [path for part in parts for path in part.nullable]
         self._lists = [row for part in parts for row in part.lists]
         self._refs = [row for part in parts for row in part.refs]
-        self._maps = [path for part in parts for path in part.maps]
 
     def leaves(self, state: CarState) -> dict[str, Scalar]:
         """Return every leaf that the scoring sees, by path."""
@@ -87,8 +86,6 @@ class Scope:
             held = state.refs.get(path)
             if held is not None:
                 count += _visible_fields(records[held], hidden) + len(_LABELS)
-        for prefix in self._maps:
-            count += sum(path.startswith(prefix) for path in values)
         return count
 
     def lacking(self, state: CarState, other: CarState) -> list[str]:
@@ -162,14 +159,13 @@ def visible(state: CarState | VehicleWorld, modules: Iterable[str]) -> dict[str,
 class _Parts:
     """Leaves of one module, by how they are counted."""
 
-    __slots__ = ("fixed", "lists", "maps", "nullable", "refs")
+    __slots__ = ("fixed", "lists", "nullable", "refs")
 
     def __init__(self) -> None:
         self.fixed = len(_LABELS)
         self.nullable: list[str] = []
         self.lists: list[tuple[str, frozenset[str]]] = []
         self.refs: list[tuple[str, frozenset[str]]] = []
-        self.maps: list[str] = []
 
 
 @cache
@@ -185,7 +181,8 @@ def _module_parts(tables: CarTables, module: str) -> _Parts:
             elif row.type == "record":
                 parts.refs.append((path, hidden))
             elif row.type == "map":
-                parts.maps.append(f"{path}.")
+                entries = {(key, name) for preset in row.values.values() for key, fields in preset.items() for name in fields}
+                parts.nullable += [f"{path}.{key}.{name}" for key, name in sorted(entries)]
             elif row.type == "texts":
                 parts.fixed += len(row.values["default"])
             elif _code(tables, path) in (_ALWAYS, _STILL):

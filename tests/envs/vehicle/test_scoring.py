@@ -8,7 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from palaestra.envs.vehicle.results import Change
-from palaestra.envs.vehicle.scoring import MeanScore, Scope, TurnScore, score_changes, score_scope, score_turn, visible
+from palaestra.envs.vehicle.scoring import (
+    MeanScore,
+    Scope,
+    TurnScore,
+    idle_score,
+    score_changes,
+    score_scope,
+    score_turn,
+    visible,
+)
 from palaestra.envs.vehicle.tables import MODULES, SEATS
 from palaestra.envs.vehicle.visibility import ABSENT
 from palaestra.envs.vehicle.world import VehicleWorld
@@ -96,6 +105,7 @@ def test_doing_nothing_is_perfect_where_nothing_was_wanted_and_worthless_elsewhe
     idle = score_turn(state, state, state, state)
     assert (idle.accuracy, idle.f1_positive, idle.f1_negative) == (1, 1, 1)
     missed = score_turn(state, {"a": 5, "b": 2}, state, state)
+    assert (idle, missed) == (idle_score(0, 2), idle_score(1, 1))
     assert (missed.accuracy, missed.f1_positive) == (0, 0)
     assert missed.f1_negative == pytest.approx(2 / 3)
 
