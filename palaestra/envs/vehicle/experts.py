@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 DONE = "Done."
 DECLINE = "Nothing has to be changed."
 
-_STATE_KINDS = frozenset({"inform", "refuse", "already", "unmet"})
+_STATE_KINDS = frozenset({"inform", "refuse", "already", "unmet", "no_action"})
 _SPEAKER_KINDS = frozenset({"speaker", "C8"})
 
 
