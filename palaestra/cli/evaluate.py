@@ -58,7 +58,7 @@ def evaluate(
         typer.Option(
             "--model",
             metavar="SPEC",
-            help="random, nothing, expert, openai:NAME, http://HOST:PORT/v1#NAME, hf:PATH, scripted:FILE. Several are compared.",
+            help="random, nothing, expert, openai:NAME, http://HOST:PORT/v1#NAME, hf:PATH or scripted:FILE. Repeatable.",
             show_default=False,
         ),
     ] = None,
