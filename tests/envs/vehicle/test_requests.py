@@ -1,3 +1,5 @@
+import json
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -8,7 +10,7 @@ from palaestra.envs.vehicle.requests.kinds import change_kinds, goal_kinds, refu
 from palaestra.envs.vehicle.requests.phrases import Intent, Phrase, phrasebooks
 from palaestra.envs.vehicle.requests.spoken import Place, Quantity, fill, place_words, quantity_words, sentence, uncapital
 from palaestra.envs.vehicle.results import Change
-from palaestra.envs.vehicle.tables import SEATS
+from palaestra.envs.vehicle.tables import MODULES, SEATS, car_tables
 from palaestra.envs.vehicle.world import VehicleWorld
 
 
@@ -104,11 +106,32 @@ def test_the_key_of_a_goal_does_not_depend_on_the_words() -> None:
     assert by_name.key() != by_name.opposite().key()
 
 
+def key(module: str, function: str, **arguments: object) -> str:
+    return json.dumps([module, function, sorted(arguments.items())], separators=(",", ":"))
+
+
 def test_a_request_belongs_to_one_split_whatever_the_order_of_its_goals() -> None:
-    keys = [f"goal {i}" for i in range(2000)]
-    splits = [split_of([key]) for key in keys]
-    assert 0.15 < splits.count("test") / len(splits) < 0.25
-    assert all(split_of([a, b]) == split_of([b, a, a]) for a, b in zip(keys[:100], keys[100:], strict=False))
+    keys = [key("music", "music_soundVolume_set", value=i) for i in range(2000)]
+    pairs = list(pairwise(keys))
+    for splits in ([split_of([one]) for one in keys], [split_of(pair) for pair in pairs]):
+        assert 0.15 < splits.count("test") / len(splits) < 0.25
+    assert all(split_of([a, b]) == split_of([b, a, a]) for a, b in pairs[:100])
+
+
+def test_every_function_can_be_asked_for_in_training() -> None:
+    flags = []
+    for module in MODULES:
+        for function in car_tables().modules[module].functions.values():
+            if not function.params:
+                assert split_of([key(module, function.name)]) == "train"
+            elif len(function.params) == 1 and (function.params[0].enum or function.params[0].type == "bool"):
+                splits = [
+                    split_of([key(module, function.name, **{function.params[0].name: value})])
+                    for value in function.params[0].enum or (True, False)
+                ]
+                assert "train" in splits
+                flags += splits
+    assert 0.1 < flags.count("test") / len(flags) < 0.3
 
 
 @pytest.mark.parametrize("speaker", SEATS)

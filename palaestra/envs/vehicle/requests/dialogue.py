@@ -129,15 +129,19 @@ class Dialogue:
 
     # -- drawing --------------------------------------------------------------------------------------------------
 
-    def draw(self, wish: Wish) -> None:
+    def draw(self, wish: Wish, intents: Sequence[Intent] = ()) -> None:
         """Draw goals (again) that belong to the split.
+
+        Args:
+            wish: What the request is to be like.
+            intents: Intents to use; by default they are drawn, too.
 
         Raises:
             Clash: If none are found.
         """
         for _ in range(4 * _ATTEMPTS):
             try:
-                wish.goals = self._goals(wish)
+                wish.goals = self._goals(wish, intents)
                 if split_of(goal.key() for goal in wish.goals) == self.split:
                     wish.condition = self._condition(wish.modules[0]) if wish.kind == "if" else None
                     return
@@ -145,13 +149,11 @@ class Dialogue:
                 continue
         raise Clash
 
-    def _goals(self, wish: Wish) -> list[Goal]:
+    def _goals(self, wish: Wish, intents: Sequence[Intent]) -> list[Goal]:
         """Draw goals of whatever split."""
+        intents = intents or [self._intent(module, wish.kind) for module in wish.modules]
         plain = len(wish.modules) > 1 or wish.kind in ("if", "every")
-        goals = [
-            self.chooser.goal(self._intent(module, wish.kind), plain=plain, strange=wish.kind == "refuse")
-            for module in wish.modules
-        ]
+        goals = [self.chooser.goal(intent, plain=plain, strange=wish.kind == "refuse") for intent in intents]
         if wish.kind == "every":
             return [self._every(goals[0])]
         return [self._like(goals[0])] if wish.kind == "like" else goals
@@ -229,7 +231,7 @@ class Dialogue:
         for attempt in range(_ATTEMPTS):
             if attempt:
                 try:
-                    self.draw(wish)
+                    self.draw(wish, [goal.intent for goal in wish.goals] if attempt < _ATTEMPTS / 2 else ())
                 except Clash:
                     continue
             if self._attempt(wish):

@@ -6,12 +6,13 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from random import Random
 from typing import Any
 
 from palaestra.envs.vehicle.requests.phrases import Intent, Phrase, phrasebooks
 from palaestra.envs.vehicle.requests.spoken import Place, Quantity, all_word, fill, place_words, quantity_words
-from palaestra.envs.vehicle.tables import SEATS
+from palaestra.envs.vehicle.tables import SEATS, car_tables
 from palaestra.envs.vehicle.task import Call
 from palaestra.envs.vehicle.world import VehicleWorld
 
@@ -142,9 +143,39 @@ class Goal:
 
 
 def split_of(keys: Iterable[str]) -> str:
-    """Return the split that a request belongs to, from the keys of its goals."""
-    digest = hashlib.blake2b("\n".join(sorted(set(keys))).encode(), digest_size=4).digest()
-    return "test" if int.from_bytes(digest, "big") % TEST_SHARE == 0 else "train"
+    """Return the split that a request belongs to, from the keys of its goals.
+
+    It is decided by a hash, one request in `TEST_SHARE` going to the test split. Goals that are one of a kind are spread so
+    that none of their functions is unknown in training: a single call without arguments is for training, and of the values of
+    a lone flag or word at least one is.
+    """
+    unique = sorted(set(keys))
+    if len(unique) > 1:
+        return "test" if _hash("\n".join(unique)) < 1 / TEST_SHARE else "train"
+    return _split_of_one(unique[0])
+
+
+@lru_cache(maxsize=4096)
+def _split_of_one(key: str) -> str:
+    """Return the split of a request with one goal."""
+    module, name, arguments = json.loads(key)
+    if not arguments:
+        return "train"
+    share = 1 / TEST_SHARE
+    if len(arguments) == 1:
+        argument, value = arguments[0]
+        param = next(param for param in car_tables().modules[module].functions[name].params if param.name == argument)
+        values = [True, False] if param.type == "bool" else list(param.enum)
+        if value in values and len(values) > 1:
+            if value == max(values, key=lambda other: _hash(json.dumps([module, name, argument, other]))):
+                return "train"
+            share *= len(values) / (len(values) - 1)
+    return "test" if _hash(key) < share else "train"
+
+
+def _hash(text: str) -> float:
+    """Return a number from 0 to 1 that is the same for a text for ever."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") / 2**32
 
 
 class Chooser:

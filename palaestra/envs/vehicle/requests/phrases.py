@@ -22,6 +22,7 @@ CHOICE = re.compile(r"\[([^\[\]|]*)\|([^\[\]|]*)\]")
 PLACE_SLOTS = ("place", "for", "at")
 AMOUNT_SLOTS = ("by", "much", "to", "level")
 STEP_DEGREES = ("large", "little", "tiny")
+_QUERIES = ("query", "mileage", "message_view")  # reading a message only changes the state the first time
 _INTENT_KEYS = {
     "name", "function", "arguments", "slots", "amount", "degrees", "say", "say_for", "again", "prepare", "forbid", "unnamed",
     "same_as", "kinds", "like", "say_like",
@@ -138,7 +139,7 @@ class Intent:
     @property
     def is_query(self) -> bool:
         """Whether it only asks."""
-        return self.function.op.startswith("query")
+        return self.function.op in _QUERIES
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ LEVELS = {
     "normal": Level(
         (),
         {"S-S": 0.4, "S-M": 0.15, "M-S": 0.25, "M-M": 0.2},
-        {"act": 0.56, "follow": 0.16, "refuse": 0.09, "already": 0.08, "if": 0.05, "like": 0.02, "every": 0.04},
+        {"act": 0.42, "follow": 0.22, "refuse": 0.14, "already": 0.09, "if": 0.06, "like": 0.02, "every": 0.05},
         (5, 3, 1, 1),
         (8, 2, 0),
         2,
@@ -68,7 +68,7 @@ LEVELS = {
     "hard": Level(
         (),
         {"S-S": 0.05, "S-M": 0.25, "M-S": 0.2, "M-M": 0.5},
-        {"act": 0.34, "follow": 0.16, "refuse": 0.15, "already": 0.08, "if": 0.12, "like": 0.05, "every": 0.1},
+        {"act": 0.28, "follow": 0.22, "refuse": 0.17, "already": 0.08, "if": 0.12, "like": 0.05, "every": 0.08},
         (3, 4, 3, 2),
         (5, 4, 2),
         4,
