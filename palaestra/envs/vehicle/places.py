@@ -7,6 +7,7 @@ A path is written with dots (`seat.driver's seat.heater.is_on`, `music._tracks[0
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +22,7 @@ Kind = Literal["leaf", "branch", "list", "element", "field", "record", "record_f
 
 _MAX_LENGTH = 400
 _MAX_STEPS = 24
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +67,8 @@ def split_path(text: str) -> list[Step]:
     text = text.strip()
     if not text or len(text) > _MAX_LENGTH:
         raise Refusal("unknown_path", f"A path has 1 to {_MAX_LENGTH} characters; this one has {len(text)}.")
+    if _SURROGATE.search(text):
+        raise Refusal("unknown_path", "The path holds half a surrogate pair, which is no text.")
     if text.startswith(("vw.", "vw[")):
         text = text[2:].removeprefix(".")
     steps: list[Step] = []

@@ -275,7 +275,7 @@ def _constant_names(module: Module) -> list[str]:
     for row in module.properties:
         top = row.path.partition(".")[0]
         groups[top] = groups.get(top, True) and row.constant
-    names = {}
+    names: dict[str, None] = {}
     for row in module.properties:
         top, _, below = row.path.partition(".")
         if row.constant:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
+from json.encoder import encode_basestring
+from math import isfinite
 from operator import itemgetter
 from typing import Any
 
@@ -211,7 +213,13 @@ class _Encoded(dict[tuple[type, Any], str]):
         if len(self) > 50_000:
             self.clear()
         kind, value = key
-        text = self[key] = "0.0" if kind is float and value == 0 else json.dumps(value, ensure_ascii=False)
+        if kind is str:
+            text = encode_basestring(value)
+        elif kind is float and isfinite(value):
+            text = repr(value) if value else "0.0"
+        else:
+            text = json.dumps(value, ensure_ascii=False)
+        self[key] = text
         return text
 
 
@@ -304,7 +312,11 @@ def _record_text(record: Record) -> str:
         return found[1]
     if len(_RECORD_TEXTS) > 5_000:
         _RECORD_TEXTS.clear()
-    text = _dump(record)
+    encoded = _ENCODED
+    try:
+        text = f"{{{','.join([f'{encoded[str, name]}:{encoded[value.__class__, value]}' for name, value in record.items()])}}}"
+    except TypeError:  # a value that is no scalar
+        text = _dump(record)
     _RECORD_TEXTS[id(record)] = (record, text)
     return text
 
@@ -375,8 +387,12 @@ def _restore(node: Node, value: Any, state: CarState, tables: CarTables, numbers
         case "record":
             state.set_ref(node.path, None if value is None else _number(node, value, state, tables, numbers))
         case "texts":
+            if not isinstance(value, Sequence) or isinstance(value, str):
+                raise _misfit(node, value, "a list")
             _restore_flat(state, node, {f"{node.path}[{index}]": text for index, text in enumerate(value)})
         case _:
+            if not isinstance(value, Mapping) or not all(isinstance(record, Mapping) for record in value.values()):
+                raise _misfit(node, value, "a map of records")
             fields = {f"{node.path}.{key}.{name}": item for key, record in value.items() for name, item in record.items()}
             _restore_flat(state, node, fields)
 

@@ -46,6 +46,7 @@ OPS = ("set", "add", "remove")
 
 _LIMITS = Limits()
 _MAX_WRITES = 1_000
+_FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
 _LIST_MARK = re.compile(r"\[(\+\d{0,9}|-)\]$")
 _HOW = "Write assignments such as vw['environment']['volume'] = 60, one a line"
 
@@ -82,13 +83,13 @@ def parse_writes(text: str) -> list[Write]:
     """Return the writes that a text asks for, in any of the three syntaxes.
 
     Args:
-        text: Code; if it holds fenced blocks, these are read and the words around them are not.
+        text: Code; if a line in it opens a fenced block, such blocks are read and the words around them are not.
 
     Raises:
         Refusal: forbidden_syntax, unknown_path (no path at all), invalid_value, invalid_type or limit. Whether paths exist and
             values fit is checked when the writes are applied.
     """
-    if "```" in text or "~~~" in text:
+    if _FENCE.search(text):
         blocks = [code for language, code in fenced_blocks(text) if language in WRITABLE]
         writes = [write for block in blocks for write in _parse(block)]
     else:
@@ -235,7 +236,9 @@ def _plain_path(steps: Sequence[Step]) -> str:
     try:
         return find_place(car_tables(), steps).path
     except Refusal:
-        return join_path(steps)
+        path = join_path(steps)
+        split_path(path)  # refuses what is no path at all
+        return path
 
 
 def _value(value: Any) -> Any:
