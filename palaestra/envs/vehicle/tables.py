@@ -69,7 +69,7 @@ class Property:
         unit: Unit of the value.
         nullable: Whether null is a value.
         constant: A configuration value that no function writes.
-        derived: How it follows from other properties; empty if it is free.
+        derived: Property that it follows from (see `derived`); empty if it is free.
         scored: Whether the published scoring sees it: True, False or "not null".
         label: Type label in the published form of the state.
         seats: Seats that `{seat}` stands for; empty without `{seat}`.

@@ -141,6 +141,11 @@ def test_followers_say_nothing_of_their_own() -> None:
     assert [path for path in FOLLOWERS + FREE if follows(TABLES, path)] == FOLLOWERS
 
 
+def test_rows_name_what_a_leaf_follows_from() -> None:
+    for path, row in TABLES.properties.items():
+        assert bool(row.derived) is follows(TABLES, path), path
+
+
 def test_siblings_reach_through_groups() -> None:
     assert set(siblings(TABLES, "trunk.state")) == {
         "trunk.current_open_degree_percentage", "trunk.current_open_degree_gear", "trunk.current_open_degree_cm"
