@@ -58,10 +58,11 @@ class Canvas:
         self.pixels = np.empty((height, width, 3), np.float32)
         self.pixels[:] = background
         self.scale = scale
+        self._scratch = np.empty(self.pixels.size, np.float32)
 
     def image(self) -> NDArray[np.uint8]:
         """Return the image as bytes, shape (height, width, 3)."""
-        bright = np.minimum(self.pixels, 255.0)
+        bright = np.minimum(self.pixels, 255.0, out=self._room(self.pixels.shape))
         bright += 0.5
         return bright.astype(np.uint8)
 
@@ -99,8 +100,12 @@ class Canvas:
         mask = _glow(x * self.scale, y * self.scale, radius * self.scale, self._size)
         if mask is not None:
             area = self.pixels[mask.top : mask.top + mask.alpha.shape[0], mask.left : mask.left + mask.alpha.shape[1]]
-            light = np.asarray(colour, np.float32) * np.float32(alpha)
-            area += mask.alpha[:, :, None] * light * (1.0 - np.minimum(area, 255.0) / 320.0)
+            light = np.minimum(area, 255.0, out=self._room(area.shape))
+            light *= -1.0 / 320.0  # bright places take less of it
+            light += 1.0
+            light *= mask.alpha[:, :, None]
+            light *= np.asarray(colour, np.float32) * np.float32(alpha)
+            area += light
 
     def stamp(self, mask: Mask, x: int, y: int, colour: Colour, alpha: float = 1.0) -> None:
         """Lay a mask on the image, moved by whole pixels."""
@@ -111,6 +116,10 @@ class Canvas:
         cut = mask.alpha[cut_top : max(0, min(rows, height - top)), cut_left : max(0, min(columns, width - left))]
         if cut.size:
             self._blend(Mask(top + cut_top, left + cut_left, cut), colour, alpha)
+
+    def _room(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Return room for a calculation; asking the system for new memory each time would take longer than the calculation."""
+        return self._scratch[: math.prod(shape)].reshape(shape)
 
     @property
     def _size(self) -> tuple[int, int]:
@@ -143,7 +152,9 @@ class Canvas:
                 paint = paint + (np.asarray(to, np.float32) - paint) * ramp[:, :, None]
             if fades:
                 cover = cover * (1.0 - ramp) ** 2
-        area += (paint - area) * cover[:, :, None]
+        mixture = np.subtract(paint, area, out=self._room(area.shape))
+        mixture *= cover[:, :, None]
+        area += mixture
 
 
 # -- shapes -------------------------------------------------------------------------------------------------------
@@ -283,7 +294,7 @@ def coverage(corners: Array, following: Array, size: tuple[int, int] | None = No
 def _coverage_of(polygons: Sequence[Array], scale: float, size: tuple[int, int]) -> Mask | None:
     """Return the coverage of polygons in design units, kept for the next time if it is small."""
     corners = np.concatenate([points for points in polygons]) * scale
-    extent = np.ptp(corners, axis=0)
+    extent = corners.max(axis=0) - corners.min(axis=0)
     if extent[0] * extent[1] > _KEPT_PIXELS:
         return coverage(corners, np.concatenate([np.roll(points, -1, axis=0) for points in polygons]) * scale, size)
     return _kept_coverage(corners.tobytes(), tuple(len(points) for points in polygons), size)
