@@ -174,6 +174,8 @@ class Dialogue:
         if not choices or goal.phrase.slots & {"for", "at"}:
             raise Clash
         condition = self.rng.choice(choices)
+        if set(goal.phrase.nouns) - set(condition.say.nouns):
+            raise Clash  # "every open window handle" would not tell what is open
         values = self.world.state.values
         paths = place_leaves(condition)
         known = goal.intent.targets.places
@@ -273,6 +275,8 @@ class Dialogue:
                 return None
             if wish.kind in ("every", "like") and not changes:
                 return None
+            if wish.kind == "like" and any(change.new is False for change in changes):
+                return None  # the lowest level also switches some things off, which "the same level" does not say
             seen |= touched
             kinds |= change_kinds(changes) | goal_kinds(goal, changes, state) | {"act" if changes else "query"}
             calls.append(call)

@@ -68,6 +68,11 @@ class Phrase:
         return cls(text, only, frozenset(slot.partition(":")[0] for slot in SLOT.findall(text)))
 
     @property
+    def nouns(self) -> tuple[str, ...]:
+        """Things whose place it names, in the singular."""
+        return tuple(slot[6:].partition("/")[0] for slot in SLOT.findall(self.text) if slot.startswith("place:"))
+
+    @property
     def names_place(self) -> bool:
         """Whether it says which place is meant."""
         return not self.slots.isdisjoint(PLACE_SLOTS)
