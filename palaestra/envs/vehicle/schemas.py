@@ -54,21 +54,21 @@ def api_text(tables: CarTables, modules: Collection[str] | None = None) -> str:
     return "\n\n".join([_NOTES, *shown])
 
 
-def schema_text(tables: CarTables, modules: Collection[str] | None = None) -> str:
+def schema_text(tables: CarTables, modules: Collection[str] | None = None, *, follows: bool = True) -> str:
     """Return what the properties of some modules mean: type, range, words, unit, what follows from what, what is constant.
 
     Args:
         tables: Description of the car.
         modules: Modules to show, in this order; None for all.
+        follows: Whether derived values follow what is written, as in the `fixed` profile.
 
     Raises:
         UnknownNameError: For a module that does not exist.
     """
     names = list(tables.modules) if modules is None else [name for name in modules if _known(tables, name)]
     kinds: dict[str, None] = {}
-    parts = [
-        f"<seat> stands for each of: {', '.join(SEATS)}. Derived values follow by themselves; write what they follow from."
-    ]
+    rule = "follow by themselves; write what they follow from" if follows else "do not follow by themselves; write them, too"
+    parts = [f"<seat> stands for each of: {', '.join(SEATS)}. Derived values {rule}."]
     for name in names:
         module = tables.modules[name]
         lines = [f"## {name}: {module.summary or _plain_name(name)}"]
