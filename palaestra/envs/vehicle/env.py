@@ -239,7 +239,8 @@ class VehicleWorldEnv(TextEnv):
         if self.render_mode == "rgb_array":
             from palaestra.envs.vehicle.drawing import car_picture
 
-            return car_picture(self.world.state)
+            changed = frozenset(change.path for change in self.world.state.changes_since(0))
+            return car_picture(self.world.state, changed=changed)
         return super().render()
 
     @property
