@@ -178,7 +178,7 @@ class TripleAxis:
     every unit), `whole` (units of which only the whole part counts), `refuses_at_end` (up at the highest, down at the lowest
     value of the leading unit is refused). `paper` only: `text` (directions in which whole units take a number given as text),
     `keeps_unit_of` (true: set leaves the unit of a value of the wrong type behind), `outside` ("ignore": a move that ends
-    outside the range on the far side is not stored).
+    outside the range on the far side is not stored), `outside_set` ("error": a value outside the range is refused).
     """
 
     def __init__(self, axis: Mapping[str, Any], module: str, tables: CarTables) -> None:
