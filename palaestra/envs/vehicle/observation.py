@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from palaestra.envs.vehicle import prompts
+from palaestra.envs.vehicle.amount_words import amounts_text
 from palaestra.envs.vehicle.protocol import Progress, Rules
 from palaestra.envs.vehicle.tables import ENVIRONMENT, MODULES
 from palaestra.envs.vehicle.task import CarRequest
@@ -91,7 +92,8 @@ def _transition(rules: Rules, world: VehicleWorld, progress: Progress) -> list[s
     parts.append(prompts.block(STATE_TAG, state_text(world, modules, constants=rules.constants, wrapped=wrapped)))
     fresh = progress.show(modules)
     if fresh and not wrapped:  # the wrapped form describes itself
-        parts.append(prompts.block(SCHEMA_TAG, schema_text(world.tables, fresh)))
+        schema = schema_text(world.tables, fresh, follows=not world.paper)
+        parts.append(prompts.block(SCHEMA_TAG, f"{schema}\n\n{amounts_text(world.tables, fresh)}"))
     return parts
 
 

@@ -41,7 +41,7 @@ def instructions(rules: Rules) -> str:
     parts += [texts["notes"]["plan"]] if rules.plan else []
     parts += [texts["couplings"]] if rules.mode == "sfc" else []
     parts += [texts["speaker"], texts["decline"]]
-    parts += [texts["examples"].get(form, texts["examples"][rules.mode])] if rules.few_shot else []
+    parts += [texts["examples"][form]] if rules.few_shot else []
     nested = {name: _filled(value, words) if isinstance(value, str) else value for name, value in words.items()}
     return "\n\n".join(_filled(part, nested).strip() for part in parts)
 
