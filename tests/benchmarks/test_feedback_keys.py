@@ -1,0 +1,96 @@
+import torch
+
+from benchmarks.learning.base_lm import BaseConfig, build_policy
+from benchmarks.learning.feedback_keys import (
+    FEEDBACK_PLACE,
+    KEY_PLACE,
+    FeedbackKeys,
+    FeedbackKeysGame,
+    Tasks,
+    expert_play,
+    play,
+    random_play,
+    right_by_turn,
+)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_every_action_is_right_for_as_many_keys_and_seeds_differ():
+    maps = [FeedbackKeys(map_seed=seed).right_action for seed in range(8)]
+    for right in maps:
+        assert torch.bincount(right - FeedbackKeys().action_tokens[0]).tolist() == [2, 2, 2]
+    assert len({tuple(right.tolist()) for right in maps}) > 1
+
+
+def test_the_feedback_is_about_the_action_before():
+    world = FeedbackKeys()
+    episodes = random_play(world, 64, generator())
+    right = right_by_turn(world, episodes)
+    feedback = episodes.ids[:, :, FEEDBACK_PLACE]
+    assert (feedback[:, 0] == world.token("START")).all()
+    assert torch.equal(feedback[:, 1:] == world.token("OK"), right[:, :-1])
+    assert torch.equal(feedback[:, 1:] == world.token("BAD"), ~right[:, :-1])
+    assert 0.2 < float(right.float().mean()) < 0.45
+
+
+def test_a_token_that_is_no_action_is_wrong():
+    world = FeedbackKeys()
+    game = FeedbackKeysGame(world, world.draw(2, generator()))
+    game.act(torch.tensor([world.token("ASK"), int(game.right_actions()[1])]))
+    assert game.right[:, 0].tolist() == [False, True]
+
+
+def test_dense_and_final_rewards_add_up_to_the_same_score():
+    sparse, dense = (random_play(FeedbackKeys(dense=dense), 32, generator()) for dense in (False, True))
+    assert torch.equal(sparse.ids, dense.ids)
+    torch.testing.assert_close(sparse.return_, dense.return_)
+    assert (sparse.reward[:, :-1] == 0).all()
+    assert torch.equal(dense.reward > 0, right_by_turn(FeedbackKeys(), dense))
+
+
+def test_the_expert_scores_one():
+    episodes = expert_play(FeedbackKeys(), 16, generator())
+    assert (episodes.return_ == 1).all()
+    assert episodes.ended.all()
+
+
+def test_the_exact_value_is_the_mean_score_of_random_play_from_every_state():
+    world = FeedbackKeys()
+    episodes = random_play(world, 20_000, generator())
+    right = right_by_turn(world, episodes).long()
+    so_far = torch.cat([torch.zeros(len(right), 1, dtype=torch.long), right.cumsum(1)[:, :-1]], dim=1)
+    turn = torch.arange(4).expand_as(right)
+    value = world.value(so_far, turn, torch.full((4,), 1 / 3))
+    for now in range(4):
+        for count in range(now + 1):
+            chosen = episodes.return_[so_far[:, now] == count]
+            error = float(chosen.std()) / len(chosen) ** 0.5
+            exact = float(value[:, now][so_far[:, now] == count][0])
+            assert abs(float(chosen.mean()) - exact) < 4 * error
+
+
+def test_the_batch_is_what_the_policy_saw_and_sampled():
+    world = FeedbackKeys(dense=True)
+    policy = build_policy(world.vocabulary, world.num_tokens, BaseConfig(width=16, layers=1))
+    tasks = world.draw(3, generator()).repeated(2)
+    episodes = play(world, policy, tasks, generator(1), with_digests=True)
+    batch = episodes.batch(torch.arange(3).repeat_interleave(2), version=7)
+    assert batch.ids.shape == (6, 24)
+    assert torch.equal(batch.ids[:, KEY_PLACE::6] - world.token("key0"), tasks.keys)
+    assert batch.action_mask.nonzero()[:, 1].tolist() == [5, 11, 17, 23] * 6
+    assert batch.turn_index[batch.action_mask].tolist() == [0, 1, 2, 3] * 6
+    assert (batch.version[batch.action_mask] == 7).all()
+    assert (batch.version[~batch.action_mask] == -1).all()
+    torch.testing.assert_close(batch.token_reward.sum(dim=1), batch.return_)
+    scored = policy.token_log_probs(batch.ids, batch.attention_mask, batch.action_mask).log_prob
+    torch.testing.assert_close(scored.detach(), batch.rollout_log_prob, atol=1e-5, rtol=0)
+    states = [digests[0] for digests in batch.states]
+    assert states[0::2] == states[1::2]  # members of a group begin alike
+
+
+def test_members_of_a_group_are_shown_the_same():
+    tasks = Tasks(torch.tensor([[1, 2], [3, 4]]), torch.tensor([[5, 6], [7, 8]])).repeated(2)
+    assert tasks.keys.tolist() == [[1, 2], [1, 2], [3, 4], [3, 4]]
