@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from typing import Any
 
 from palaestra.agents.report.transcripts import Candidate, outcome_of
@@ -104,17 +105,25 @@ def arms_of(runs: Sequence[tuple[RunSummary, Sequence[EpisodeSummary]]]) -> list
         for episode in episodes:
             groups.setdefault((run.run_id, episode.agent, episode.env_id, episode.split), []).append(episode)
     keys = list(groups)
+    short = _short_names(sorted({key[0] for key in keys}))
     differing = [len({key[part] for key in keys}) > 1 for part in range(4)]
     arms = []
     for key in keys:
         run_id, agent, env_id, split = key
         name = agent or run_id
-        for part, text in ((2, env_id), (3, split), (0, run_id)):
+        for part, text in ((2, env_id), (3, split), (0, short[run_id].removeprefix(f"{agent}-"))):
             others = [other for other in keys if other != key and other[1] == agent]
             if differing[part] and any(other[part] != key[part] for other in others):
                 name += f" · {text}"
         arms.append(Arm(name, agent, run_id, tuple(sorted(groups[key], key=_natural))))
     return arms
+
+
+def _short_names(run_ids: Sequence[str]) -> dict[str, str]:
+    """Return run ids without the parts that all begin with: "today-1-fc" beside "today-1-sfc" is "fc"."""
+    parts = [run_id.split("-") for run_id in run_ids]
+    shared = len(list(takewhile(lambda column: len(set(column)) == 1, zip(*parts, strict=False))))
+    return {run_id: "-".join(split[shared:]) or run_id for run_id, split in zip(run_ids, parts, strict=True)}
 
 
 def _natural(episode: EpisodeSummary) -> list[tuple[int, str]]:

@@ -125,7 +125,7 @@ def _scores(scores: Mapping[str, Any]) -> list[dict[str, Json]]:
     return [
         {"name": str(name).replace("_", " "), "value": _score(value), "nothing": _score(beside.get(name))}
         for name, value in scores.items()
-        if value is None or isinstance(value, bool | int | float)
+        if isinstance(value, bool | int | float) or (value is None and beside.get(name) is not None)
     ]
 
 

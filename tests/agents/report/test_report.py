@@ -115,6 +115,14 @@ def test_several_runs_stand_side_by_side_and_names_tell_them_apart(store):
     assert [arm["name"] for arm in page.data["arms"]] == ["cloned · a", "cloned · b", "expert"]
 
 
+def test_arms_of_one_comparison_are_told_apart_by_the_end_of_their_runs(store):
+    ids = ["today-7a-cloned-fc", "today-7a-cloned-sfc", "today-7a-expert-fc"]
+    for run, agent in zip(ids, ("cloned", "cloned", "expert"), strict=True):
+        build.add_evaluation(store, n=2, run_id=run, agents=(agent,))
+    page = parse(render_report(ids, store=store))
+    assert [arm["name"] for arm in page.data["arms"]] == ["cloned · fc", "cloned · sfc", "expert"]
+
+
 def test_the_sample_of_transcripts_is_bounded_fair_and_says_so(store):
     run = build.add_evaluation(store, n=60, agents=("random", "cloned"))
     page = parse(render_report([run], store=store, limits=TranscriptLimits(max_transcripts=24)))

@@ -45,7 +45,7 @@ def test_scores_stand_beside_those_of_doing_nothing():
     found = {score["name"]: (score["value"], score["nothing"]) for score in scores}
     assert found["accuracy"] == ("1.000", "0.000")
     assert found["turn success"] == ("yes", "no")
-    assert found["refusal"] == ("", "")
+    assert "refusal" not in found  # neither has one
     assert found["side effects"] == ("0", "0")
     assert "do nothing" not in found
 
