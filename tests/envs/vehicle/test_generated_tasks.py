@@ -12,6 +12,7 @@ from palaestra.envs.vehicle.requests import vehicle_tasks
 from palaestra.envs.vehicle.requests.phrases import phrasebooks
 from palaestra.envs.vehicle.requests.tasks import LEVELS, NUM_TEST_TASKS, Options, draw_task
 from palaestra.envs.vehicle.results import Change
+from palaestra.envs.vehicle.tables import MODULES, car_tables
 from palaestra.envs.vehicle.task import CarTask
 from palaestra.envs.vehicle.world import VehicleWorld
 from palaestra.errors import UnknownNameError, UsageError
@@ -176,6 +177,13 @@ def test_tasks_can_be_narrowed() -> None:
         assert any("refuse" in request.kinds for request in car.requests)
 
 
+@pytest.mark.parametrize("kind", [f"C{number}" for number in range(1, 16)])
+def test_every_coupling_is_asked_for_in_both_splits(kind: str) -> None:
+    for split in ("train", "test"):
+        car = CarTask.from_json(vehicle_tasks(kinds=[kind]).at(split, 0).data)
+        assert any(kind in request.kinds for request in car.requests)
+
+
 def test_tasks_of_the_paper_profile_hold_in_the_paper_profile() -> None:
     for index in range(60):
         task = CarTask.from_json(vehicle_tasks(profile="paper").at("train", index).data)
@@ -205,18 +213,18 @@ def test_options_that_leave_nothing_are_refused() -> None:
     with pytest.raises(UsageError, match="need two modules"):
         vehicle_tasks(modules=["door"], interactions=["S-M"])
     with pytest.raises(UsageError, match="No task was found"):
-        vehicle_tasks(modules=["door"], kinds=["C14"]).at("train", 0)
+        vehicle_tasks("easy", modules=["door"], kinds=["C14"]).at("train", 0)
 
 
-def test_normal_tasks_come_to_use_every_function_that_has_phrasings() -> None:
-    wanted = {(module, i.function.name) for module, book in phrasebooks().items() for i in book.intents.values()}
-    seen: set[tuple[str, str]] = set()
-    for index in range(4000):
-        if index % 4 == 3 and not wanted - seen:
-            break
+def test_the_gold_plans_of_normal_tasks_use_all_modules_and_functions() -> None:
+    wanted = {(module, function) for module in MODULES for function in car_tables().modules[module].functions}
+    assert {(module, i.function.name) for module, book in phrasebooks().items() for i in book.intents.values()} == wanted
+    index = 0
+    while wanted and index < 3000:
         task = CarTask.from_json(draw_task("train", index)[0].data)
-        seen |= {(call.module, call.function) for request in task.requests for call in request.calls}
-    assert not wanted - seen
+        wanted -= {(call.module, call.function) for request in task.requests for call in request.calls}
+        index += 1
+    assert not wanted
 
 
 def test_consecutive_tasks_differ_in_words_and_states() -> None:

@@ -59,6 +59,33 @@ _BY_REFUSAL = {
     "navigation": "C13",
 }
 
+COUPLED_MODULES = {
+    "C1": ("navigation", "conversation", "music", "radio", "video"),
+    "C2": ("navigation", "conversation", "music", "radio", "video"),
+    "C3": ("airConditioner",),
+    "C4": ("airConditioner",),
+    "C5": ("centerInformationDisplay", "instrumentPanel", "overheadScreen"),
+    "C6": ("navigation", "instrumentPanel"),
+    "C7": ("navigation",),
+    "C9": ("door", "trunk", "frontTrunk", "fuelPort"),
+    "C10": ("HUD", "overheadScreen", "steeringWheel", "airConditioner", "wiper"),
+    "C12": ("conversation",),
+    "C13": ("navigation",),
+    "C14": ("radio",),
+    "C15": ("music",),
+}
+"""Modules in which a coupling is met."""
+KIND_WISHES = {
+    "refuse": ("refuse",),
+    "C9": ("refuse",),
+    "C10": ("refuse",),
+    "already": ("already",),
+    "inform": ("if", "every"),
+    "unmet": ("if",),
+    "follow-up": ("follow",),
+}
+"""Kinds of requests to ask for where one of these labels is wanted."""
+
 
 def change_kinds(changes: Iterable[Change]) -> set[str]:
     """Return the couplings seen in what changed."""

@@ -7,7 +7,7 @@ task only has requests of its own split.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from random import Random
@@ -16,6 +16,7 @@ from typing import NamedTuple
 from palaestra.envs.tasks import GeneratedTasks, Task
 from palaestra.envs.vehicle.requests.dialogue import Dialogue, Wish, suited
 from palaestra.envs.vehicle.requests.goals import Clash
+from palaestra.envs.vehicle.requests.kinds import COUPLED_MODULES, KIND_WISHES
 from palaestra.envs.vehicle.requests.phrases import phrasebooks
 from palaestra.envs.vehicle.tables import ENVIRONMENT, MODULES, PRESETS, SEATS, car_tables
 from palaestra.envs.vehicle.task import CarTask
@@ -229,8 +230,11 @@ def _wishes(rng: Random, interaction: str, options: Options) -> list[Wish]:
     num_requests = 1 if interaction[0] == "S" else rng.choices((2, 3, 4, 5)[: len(level.num_requests)], level.num_requests)[0]
     modules = _modules(rng, 1 if interaction[2] == "S" else rng.choices((2, 3), (3, 1))[0], options)
     wishes: list[Wish] = []
+    focus = rng.randrange(num_requests), _focus(options.kinds, KIND_WISHES)
     for number in range(num_requests):
         kind = rng.choices(tuple(level.wishes), tuple(level.wishes.values()))[0]
+        if number == focus[0] and focus[1]:
+            kind = rng.choice(focus[1])
         num_parts = rng.choices((1, 2, 3)[: len(level.num_parts)], level.num_parts)[0]
         if interaction == "S-M":
             kind, parts = "act", modules[: max(2, num_parts)]
@@ -248,6 +252,13 @@ def _wishes(rng: Random, interaction: str, options: Options) -> list[Wish]:
     return wishes
 
 
+def _focus(kinds: tuple[str, ...], table: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Return what leads to wanted kinds; empty if anything may."""
+    if not kinds or any(kind not in table for kind in kinds):
+        return ()
+    return tuple(dict.fromkeys(item for kind in kinds for item in table[kind]))
+
+
 def _is_possible(module: str, kind: str) -> bool:
     """Whether a module has intents, and conditions where they are needed, for a kind of request."""
     if kind == "if" and not phrasebooks()[module].conditions:
@@ -262,7 +273,8 @@ def _modules(rng: Random, count: int, options: Options) -> tuple[str, ...]:
     scope = options.scope
     if len(scope) < count:
         raise Clash
-    found: list[str] = []
+    focus = [module for module in _focus(options.kinds, COUPLED_MODULES) if module in scope]
+    found: list[str] = [rng.choice(focus)] if focus else []
     while len(found) < count:
         module = rng.choices(scope, _module_weights(scope, options.level.is_easy))[0]
         if module not in found:
