@@ -236,6 +236,7 @@ def _param_schema(function: Function, param: Param, module: Module) -> dict[str,
 # -- properties ---------------------------------------------------------------------------------------------------------
 
 
+@cache
 def type_words(row: Property) -> str:
     """Return the type of a property: "int", "bool or null", "list of MusicTrack", words of an enum."""
     if row.type == "list":
@@ -253,6 +254,7 @@ def type_words(row: Property) -> str:
     return f"{words} or null" if row.nullable else words
 
 
+@cache
 def describe(row: Property) -> str:
     """Return what a property means, with its range, unit and what it follows from."""
     parts = [row.doc.rstrip(".") if row.doc else _plain_name(row.path.split(".")[-1])]

@@ -265,8 +265,8 @@ def _template(tables: CarTables, modules: tuple[str, ...], constants: bool) -> T
     count = len(leaves)
 
     def text(state: CarState) -> str:
-        encoded = _ENCODED
-        values = [encoded[value.__class__, value] for value in get(state.values)[:count]] if get else []
+        held = get(state.values)[:count] if get else ()
+        values = list(map(_ENCODED.__getitem__, zip(map(type, held), held, strict=True)))
         for index, other in others:
             values.insert(index, other(state))
         return pattern % tuple(values)

@@ -16,36 +16,37 @@ it was written. Only what a state cannot hold at all is refused, write by write.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 from palaestra.envs.vehicle import derived
+from palaestra.envs.vehicle.expressions import Limits, plain
 from palaestra.envs.vehicle.layout import Node, car_layout
 from palaestra.envs.vehicle.places import Place, find_place, join_path, place_at, split_path
 from palaestra.envs.vehicle.results import Change, Refusal, Scalar
 from palaestra.envs.vehicle.state import CarState, Record
-from palaestra.envs.vehicle.tables import CarTables, Property, RecordType
+from palaestra.envs.vehicle.tables import CarTables
 from palaestra.envs.vehicle.views import plain_state
 from palaestra.envs.vehicle.world import VehicleWorld
+from palaestra.envs.vehicle.write_checks import (
+    check_field,
+    check_value,
+    complete_record,
+    in_words,
+    measured_by,
+    short,
+    unit_path,
+)
 from palaestra.envs.vehicle.write_syntax import Write
 from palaestra.types import Json
 
+_LIMITS = Limits()
 _MAX_LIST = 1_000
-_MAX_TEXT = 10_000
 _MAX_ERRORS = 20
 _WRAPPER = {"value", "type", "description"}
-_WORDS = {
-    "bool": "true or false",
-    "int": "a whole number",
-    "float": "a number",
-    "str": "a text",
-    "enum": "a text",
-    "null": "null",
-}
 
 
 @dataclass(slots=True)
@@ -90,7 +91,7 @@ def apply_writes(world: VehicleWorld, writes: Sequence[Write]) -> WriteResult:
     errors: list[Refusal] = []
     for write in writes:
         try:
-            writer.write(write)
+            writer.write(Write(write.op, write.path, plain(write.value, _LIMITS, f"The value for {write.path}")))
         except Refusal as refusal:
             errors.append(Refusal(refusal.code, refusal.message, write.path))
             if len(errors) == _MAX_ERRORS:
@@ -141,7 +142,7 @@ class _Writer(ABC):
             case "list":
                 values = _unwrapped(value)
                 if not isinstance(values, list):
-                    raise Refusal("invalid_type", f"{path} is {_short(value)}; expected a list of {place.records.name}.")
+                    raise Refusal("invalid_type", f"{path} is {short(value)}; expected a list of {place.records.name}.")
                 self.resize(place, [self.record(place, item, None) for item in values])
             case "element":
                 numbers = list(self.state.lists[place.node.path])
@@ -154,12 +155,12 @@ class _Writer(ABC):
                 numbers[index] = self.set_field(place, numbers[index], _unwrapped(value))
                 self.resize(place, numbers)
             case "record":
-                self.state.set_ref(path, self.referred(place, value))
+                self.point(place, self.referred(place, value))
             case "record_field":
                 number = self.state.refs[place.node.path]
                 if number is None:
                     raise Refusal("not_found", f"{path}: {place.node.path} is null; write a whole {place.records.name} to it.")
-                self.state.set_ref(place.node.path, self.set_field(place, number, _unwrapped(value)))
+                self.point(place, self.set_field(place, number, _unwrapped(value)))
             case _:
                 self.constant(place, _unwrapped(value), stated=stated)
 
@@ -188,7 +189,7 @@ class _Writer(ABC):
                 wanted = {name: _unwrapped(item) for name, item in value.items()}
                 found = [n for n in numbers if wanted.items() <= self.state.records[n].items()]
                 if not found:
-                    raise Refusal("not_found", f"{place.path} has no element {_short(wanted)}.")
+                    raise Refusal("not_found", f"{place.path} has no element {short(wanted)}.")
                 numbers.remove(found[0])
                 self.resize(place, numbers)
             case "record" | "leaf" if place.row.nullable:
@@ -203,10 +204,16 @@ class _Writer(ABC):
             raise Refusal("limit", f"{place.node.path} would have {len(numbers)} elements; at most {_MAX_LIST} are allowed.")
         self.state.set_list(place.node.path, numbers)
 
+    def point(self, place: Place, number: int | None) -> None:
+        """Write which record a reference points to."""
+        self.state.set_ref(place.node.path, number)
+
     def branch(self, node: Node, value: Any) -> None:
         """Write a map to a group: each of its entries."""
         if not isinstance(value, dict):
-            raise Refusal("invalid_type", f"{node.path} is {_short(value)}; expected a map, it holds {_names(node.children)}.")
+            raise Refusal(
+                "invalid_type", f"{node.path} is {short(value)}; expected a map, it holds {in_words(node.children)}."
+            )
         above = split_path(node.path)
         for name, part in value.items():
             self.set(find_place(self.tables, [*above, name]), part, stated=False)
@@ -256,14 +263,14 @@ class _FixedWriter(_Writer):
         if not stated and old == value and isinstance(old, bool) is isinstance(value, bool):
             return
         if row.constant:
-            raise Refusal("constant", f"{path} is a constant ({_short(old)}); nothing can write it.")
-        _check(path, row, value)
+            raise Refusal("constant", f"{path} is a constant ({short(old)}); nothing can write it.")
+        check_value(path, row, value)
         value = self.world.normal(path, value)
         if self.state.set(path, value):
             derived.sync(self.state, path, tables=self.tables)
         self.told.pop(path, None)
         self.told[path] = value
-        measured = _measures(self.tables).get(path)
+        measured = measured_by(self.tables).get(path)
         if measured is not None:
             self.units[measured] = None
 
@@ -272,27 +279,27 @@ class _FixedWriter(_Writer):
         fields = _bare(_unwrapped(value)) if isinstance(value, dict) else None
         if fields is None:
             raise Refusal(
-                "invalid_type", f"{place.path} is {_short(value)}; expected a {kind.name} with {_names(kind.fields)}."
+                "invalid_type", f"{place.path} is {short(value)}; expected a {kind.name} with {in_words(kind.fields)}."
             )
         for name, item in fields.items():
             if name not in kind.fields:
                 raise Refusal(
-                    "unknown_path", f"{place.path}: a {kind.name} has no {_short(name)}; it has {_names(kind.fields)}."
+                    "unknown_path", f"{place.path}: a {kind.name} has no {short(name)}; it has {in_words(kind.fields)}."
                 )
-            _check_field(f"{place.path}.{name}", kind.fields[name], item)
+            check_field(f"{place.path}.{name}", kind.fields[name], item)
         if not kind.identity:
             if present is not None:
                 self.state.change_record(present, **fields)
                 return present
-            return self.state.new_record(_complete(place.path, kind, fields))
+            return self.state.new_record(complete_record(place.path, kind, fields))
         missing = [name for name in kind.identity if name not in fields]
         if missing:
             raise Refusal(
-                "missing_argument", f"{place.path}: a {kind.name} is known by {_names(kind.identity)}; give {missing[0]}."
+                "missing_argument", f"{place.path}: a {kind.name} is known by {in_words(kind.identity)}; give {missing[0]}."
             )
         number = self.find(place, fields, present)
         if number is None:
-            number = self.state.new_record(_complete(place.path, kind, fields))
+            number = self.state.new_record(complete_record(place.path, kind, fields))
             self.candidates(place)[number] = None
         else:
             self.state.change_record(number, **fields)
@@ -306,8 +313,16 @@ class _FixedWriter(_Writer):
             return None
         return max(found, key=lambda n: (sum(records[n][name] == item for name, item in fields.items()), n == present, -n))
 
+    def resize(self, place: Place, numbers: list[int]) -> None:
+        self.candidates(place)  # before a record may leave its last list: the message may still mean it
+        super().resize(place, numbers)
+
+    def point(self, place: Place, number: int | None) -> None:
+        self.candidates(place)
+        super().point(place, number)
+
     def candidates(self, place: Place) -> dict[int, None]:
-        """Return the records of this kind that the message may mean: all that are listed when it first needs one."""
+        """Return the records of this kind that the message may mean: all that were listed before it, and new ones."""
         kind = place.row.of
         if kind not in self.known:
             self.known[kind] = dict.fromkeys(reachable(self.state, self.tables, kind))
@@ -315,7 +330,7 @@ class _FixedWriter(_Writer):
 
     def set_field(self, place: Place, number: int, value: Any) -> int:
         kind, name = place.records, place.field
-        _check_field(place.path, kind.fields[name], value)
+        check_field(place.path, kind.fields[name], value)
         if name in kind.identity and self.state.records[number][name] != value:
             whole = place.path.removesuffix(f".{name}")
             raise Refusal(
@@ -329,7 +344,7 @@ class _FixedWriter(_Writer):
         errors = []
         values = self.state.values
         for path in self.units:
-            row, unit, number = self.tables.properties[path], values[_unit_path(self.tables, path)], values[path]
+            row, unit, number = self.tables.properties[path], values[unit_path(self.tables, path)], values[path]
             low, high = row.ranges[str(unit)]
             if isinstance(number, int | float) and not low <= number <= high:
                 reason = f"{path} is {number:g} in {unit}; expected {low:g} to {high:g}."
@@ -389,18 +404,18 @@ class _PaperWriter(_Writer):
 
     def leaf(self, node: Node, value: Any, *, stated: bool) -> None:
         if isinstance(value, dict | list):
-            raise Refusal("invalid_type", f"{node.path} holds a single value; {_short(value)} is none.")
+            raise Refusal("invalid_type", f"{node.path} holds a single value; {short(value)} is none.")
         self.state.set(node.path, value)
 
     def record(self, place: Place, value: Any, present: int | None) -> int:
         fields = _bare(_unwrapped(value)) if isinstance(value, dict) else None
         if fields is None or any(isinstance(item, dict | list) for item in fields.values()):
-            raise Refusal("invalid_type", f"{place.path} is {_short(value)}; expected a {place.records.name}.")
+            raise Refusal("invalid_type", f"{place.path} is {short(value)}; expected a {place.records.name}.")
         return self.new(place, fields)
 
     def set_field(self, place: Place, number: int, value: Any) -> int:
         if isinstance(value, dict | list):
-            raise Refusal("invalid_type", f"{place.path} holds a single value; {_short(value)} is none.")
+            raise Refusal("invalid_type", f"{place.path} holds a single value; {short(value)} is none.")
         return self.new(place, {**self.state.records[number], place.field: value})
 
     def new(self, place: Place, fields: Record) -> int:
@@ -429,103 +444,12 @@ class _PaperWriter(_Writer):
         return []
 
 
-# -- checks -------------------------------------------------------------------------------------------------------------
-
-
-def _check(path: str, row: Property, value: Any) -> None:
-    """Refuse a value that a property cannot have."""
-    if value is None:
-        if not row.nullable:
-            raise Refusal("invalid_type", f"{path} cannot be null; expected {_expected(row)}.")
-        return
-    if not _is_of(row.type, value):
-        raise Refusal("invalid_type", f"{path} is {_short(value)}; expected {_expected(row)}.")
-    if row.enum and value not in row.enum:
-        raise Refusal("invalid_value", f"{path} is {_short(value)}; expected {_expected(row)}.")
-    if row.type in ("int", "float") and not (
-        (row.low is None or value >= row.low) and (row.high is None or value <= row.high)
-    ):
-        raise Refusal("out_of_range", f"{path} is {value!r}; expected {_expected(row)}.")
-    if isinstance(value, str) and len(value) > _MAX_TEXT:
-        raise Refusal("limit", f"{path} would have {len(value)} characters; at most {_MAX_TEXT} are allowed.")
-
-
-def _check_field(path: str, types: str, value: Any) -> None:
-    """Refuse a value that a field of a record cannot have."""
-    kinds = types.split("|")
-    if not any(value is None if kind == "null" else _is_of(kind, value) for kind in kinds):
-        expected = " or ".join(_WORDS[kind] for kind in kinds)
-        raise Refusal("invalid_type", f"{path} is {_short(value)}; expected {expected}.")
-    if isinstance(value, str) and len(value) > _MAX_TEXT:
-        raise Refusal("limit", f"{path} would have {len(value)} characters; at most {_MAX_TEXT} are allowed.")
-
-
-def _is_of(kind: str, value: Any) -> bool:
-    """Whether a value is of a type; whole numbers count as numbers, truth values do not."""
-    if kind == "bool":
-        return isinstance(value, bool)
-    if kind == "int":
-        return type(value) is int
-    if kind == "float":
-        return type(value) in (int, float) and math.isfinite(value)
-    return isinstance(value, str)
-
-
-def _expected(row: Property) -> str:
-    """Return what a property can be, in words."""
-    if row.enum:
-        words = f"one of {', '.join(row.enum)}"
-    else:
-        words = _WORDS[row.type]
-        if row.low is not None:
-            words += f" from {row.low:g}"
-        if row.high is not None:
-            words += f" to {row.high:g}" if row.low is not None else f" of at most {row.high:g}"
-    return f"{words} or null" if row.nullable else words
-
-
-def _complete(path: str, kind: RecordType, fields: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """Return all fields of a new record; nullable ones may be left out."""
-    missing = [name for name, types in kind.fields.items() if name not in fields and "null" not in types.split("|")]
-    if missing:
-        known = f" (no {kind.name} with this {_names(kind.identity)} is known)" if kind.identity else ""
-        raise Refusal("missing_argument", f"{path}: a new {kind.name}{known} also needs {_names(missing)}.")
-    return {name: fields.get(name) for name in kind.fields}
-
-
 def _index(place: Place, count: int) -> int:
     """Return the index of an element, counted from the start."""
     index = place.index + count if place.index < 0 else place.index
     if not 0 <= index < count:
         raise Refusal("not_found", f"{place.path}: the list has {count} elements.")
     return index
-
-
-@lru_cache(maxsize=8)
-def _measures(tables: CarTables) -> dict[str, str]:
-    """Return the amount whose range depends on a leaf: of the amount itself and of its unit."""
-    found: dict[str, str] = {}
-    for node in car_layout(tables).leaves():
-        if node.kind == "leaf" and node.prop.ranges:
-            found[node.path] = node.path
-            found[_unit_path(tables, node.path)] = node.path
-    return found
-
-
-@lru_cache(maxsize=512)
-def _unit_path(tables: CarTables, path: str) -> str:
-    """Return the leaf that holds the unit of an amount: the sibling whose words are the units of the amount's ranges."""
-    node = car_layout(tables)
-    steps = path.split(".")
-    for step in steps[:-1]:
-        node = node.children[step]
-    words = set(tables.properties[path].ranges)
-    (found,) = [
-        child.path
-        for name, child in node.children.items()
-        if child.row is not None and name.endswith("unit") and set(child.row.enum) == words
-    ]
-    return found
 
 
 # -- values -------------------------------------------------------------------------------------------------------------
@@ -589,14 +513,3 @@ def reachable(state: CarState, tables: CarTables, kind: str) -> Iterator[int]:
 def _record_places(tables: CarTables, kind: str) -> tuple[Node, ...]:
     """Return the lists and references that hold records of a kind."""
     return tuple(node for node in car_layout(tables).leaves() if node.kind in ("list", "record") and node.prop.of == kind)
-
-
-def _names(names: Iterable[str]) -> str:
-    """Return names as a list to read."""
-    return ", ".join(names)
-
-
-def _short(value: Any) -> str:
-    """Return a value as text that fits into a message."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -370,6 +370,17 @@ def test_an_unknown_identity_is_a_new_record_that_later_writes_know() -> None:
     assert len(world.state.items("radio._history")) == 3
 
 
+def test_a_record_that_has_just_left_its_last_list_can_still_be_meant() -> None:
+    world, result = write(
+        "vw.radio._history.pop(0)\n"
+        "vw.radio._current_station = {'name': 'WBEZ Chicago', 'frequency_value': '91.5 MHz', 'city': 'Gary'}"
+    )
+    assert result.ok
+    station = world.state.item("radio._current_station")
+    assert station is not None
+    assert (station["app_name"], station["city"]) == ("Chicago Public Radio", "Gary")
+
+
 def test_references_take_null_a_known_record_or_a_field() -> None:
     world, result = write("vw.video.current_video = {'video_id': 'loc_001', 'title': 'Scenic Drive Through Mountains'}")
     assert result.ok
