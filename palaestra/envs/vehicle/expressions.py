@@ -108,7 +108,8 @@ def parse(text: str, limits: Limits) -> ast.Module:
         if "\\n" in text:  # line ends written as two characters, as in a JSON text
             return parse(text.replace("\\n", "\n"), limits)
         where = f"Line {error.lineno}" if error.lineno else "The code"
-        raise Refusal("forbidden_syntax", f"{where} cannot be read as code ({error.msg}).") from None
+        hint = ' A text with an apostrophe stands in double quotes: "driver\'s seat".' if "'driver's" in text else ""
+        raise Refusal("forbidden_syntax", f"{where} cannot be read as code ({error.msg}).{hint}") from None
     except (RecursionError, MemoryError):
         raise Refusal("forbidden_syntax", "The code is nested too deeply to be read.") from None
     except UnicodeError:

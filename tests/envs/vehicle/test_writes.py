@@ -142,6 +142,7 @@ def test_lists_are_edited_in_every_syntax(text: str, writes: list[Write]) -> Non
         ("f().x = 1", "forbidden_syntax", "Only vw"),
         ("vw.a = {1: 2}", "invalid_type", "keys of a map are texts"),
         ("the volume should be 60", "forbidden_syntax", "Line 1 cannot be read"),
+        ("vw['seat']['driver's seat']['heater']['is_on'] = True", "forbidden_syntax", "stands in double quotes"),
         ('{"environment.volume": 60', "forbidden_syntax", "The JSON cannot be read.*line 1, column"),
         ('{"environment.volume": NaN}', "invalid_value", "NaN is no number"),
         ('{"": 1}', "unknown_path", "1 to 400 characters"),
