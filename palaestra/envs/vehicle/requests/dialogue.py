@@ -29,7 +29,7 @@ class Wish:
     """What a request is to be like.
 
     Attributes:
-        kind: "act", "refuse", "already", "if", "like", "every" or "follow".
+        kind: "act", "refuse", "already", "if", "like", "every", "follow", or "lead" (an act that a follow-up can refer to).
         modules: Module of each part.
         goals: Goals drawn for it.
         condition: Condition of an "if" request, and its place.
@@ -487,6 +487,8 @@ def suited(module: str, kind: str) -> Sequence[Intent]:
             return tuple(intent for intent in intents if intent.place and not intent.is_query)
         case "if":
             return tuple(intent for intent in intents if not intent.is_query)
+        case "lead":
+            return tuple(i for i in intents if not i.is_query and (i.flag or i.has_amount or (i.place and not i.slots)))
         case "already":
             return tuple(i for i in intents if not i.is_query and (i.is_set or not i.has_amount))
         case "refuse":

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import pairwise
 from random import Random
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ from palaestra.envs.vehicle.world import PROFILES, Profile, VehicleWorld
 from palaestra.errors import UsageError, unknown_name
 
 SEED = 20310305
-NUM_TEST_TASKS = 500
+NUM_TEST_TASKS = 1000
 SPLITS = ("train", "test")
 INTERACTIONS = ("S-S", "S-M", "M-S", "M-M")
 _ATTEMPTS = 3000
@@ -249,6 +250,9 @@ def _wishes(rng: Random, interaction: str, options: Options) -> list[Wish]:
         if kind in ("refuse", "like", "already", "every", "if") and not _is_possible(parts[0], kind):
             kind = "act"
         wishes.append(Wish(kind, parts))
+    for wish, after in pairwise(wishes):
+        if after.kind == "follow" and wish.kind != "follow" and len(wish.modules) == 1:
+            wish.kind = "lead"
     return wishes
 
 
