@@ -17,6 +17,9 @@ Role = Literal["system", "user", "assistant", "tool"]
 ToolStatus = Literal["ok", "unknown_tool", "invalid_arguments", "error"]
 StopReason = Literal["success", "failure", "env_done", "max_rounds", "max_tokens", "invalid_limit", "env_error", ""]
 
+OPENING_HINTS = ("format", "transient")
+"""What the info of a reset may hold for agents beside task, instructions and tools; kept in `Trajectory.meta`."""
+
 Json = Any  # None | bool | int | float | str | list[Json] | dict[str, Json]; recursive aliases slow strict checkers down
 
 

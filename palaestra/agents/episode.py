@@ -30,7 +30,7 @@ from palaestra.errors import (
     ModelError,
     UsageError,
 )
-from palaestra.types import EpisodeError, Json, Message, Outcome, Step, StopReason, Trajectory, plain
+from palaestra.types import OPENING_HINTS, EpisodeError, Json, Message, Outcome, Step, StopReason, Trajectory, plain
 
 MAX_DETAIL_CHARS = 20_000
 
@@ -218,6 +218,7 @@ class _Episode:
         plan, info = self.plan, self._reset_info
         task = plain(info.get("task")) or {"key": plan.task_key or "", "split": "", "type": ""}
         meta: dict[str, Json] = {"env_kwargs": plain(plan.env_kwargs)} if plan.env_kwargs else {}
+        meta |= {key: plain(info[key]) for key in OPENING_HINTS if key in info}
         if self._unfinished is not None:
             meta["unfinished_action"] = self._unfinished.to_json()
         return Trajectory(

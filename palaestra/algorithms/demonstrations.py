@@ -30,7 +30,7 @@ from palaestra.algorithms.seeds import stable_seed
 from palaestra.envs.action_formats import format_code_call, format_json_call, format_react
 from palaestra.envs.tool_calls import format_message
 from palaestra.errors import MissingDataError, UsageError
-from palaestra.types import Json, Message, Outcome, Segment, Step, ToolCall, Trajectory, TurnSpan, Usage
+from palaestra.types import OPENING_HINTS, Json, Message, Outcome, Segment, Step, ToolCall, Trajectory, TurnSpan, Usage
 
 EXPERT_VERSION = -1  # no version of the policy wrote these tokens
 
@@ -132,9 +132,10 @@ async def _replay(trajectory: Trajectory, agent: LLMAgent, dictation: Dictation)
     player.backend = dictation
     session = trajectory.episode_id
     opening = {"task": trajectory.task, "instructions": trajectory.instructions, "tools": list(trajectory.tools)}
+    opening |= {key: trajectory.meta[key] for key in OPENING_HINTS if key in trajectory.meta}
     player.reset(opening, session=session)
     info: Mapping[str, Json] = opening
-    form = choose(agent.format, trajectory.tools)
+    form = choose(agent.format, trajectory.tools, trajectory.meta.get("format", ""))
     try:
         for step in trajectory.steps:
             dictation.dictate(session, written(step.action, form, trajectory.tools))

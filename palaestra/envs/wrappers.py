@@ -20,7 +20,7 @@ import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
 from palaestra.errors import BoundaryError, ConfigError, EpisodeStateError, UsageError, unknown_name
-from palaestra.types import EpisodeError, Json, Message, Outcome, Step, Trajectory, Usage, plain
+from palaestra.types import OPENING_HINTS, EpisodeError, Json, Message, Outcome, Step, Trajectory, Usage, plain
 
 Action = str | Message
 TextWrapper = gymnasium.Wrapper[str, Action, str, Action]
@@ -177,6 +177,8 @@ class RecordTrajectory(TextWrapper, RecordConstructorArgs):
     def _complete(self, outcome: Outcome, observation: str) -> None:
         """Make the trajectory and hand it out."""
         info, spec = self._start, self.spec
+        meta: dict[str, Json] = {} if spec is None else {"env_kwargs": _plain_info(spec.kwargs)}
+        meta |= {key: plain(info[key]) for key in OPENING_HINTS if key in info}
         trajectory = Trajectory(
             episode_id=f"episode-{self._count}",
             env_id=type(self.unwrapped).__name__ if spec is None else spec.id,
@@ -189,7 +191,7 @@ class RecordTrajectory(TextWrapper, RecordConstructorArgs):
             outcome=outcome,
             usage=Usage(env_s=self._env_s),
             max_turns=self.env.get_wrapper_attr("max_turns") if self.env.has_wrapper_attr("max_turns") else None,
-            meta={} if spec is None else {"env_kwargs": _plain_info(spec.kwargs)},
+            meta=meta,
         )
         self._steps = None
         self._count += 1

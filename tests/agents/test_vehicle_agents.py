@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from palaestra.agents.backends.scripted import ScriptedBackend
@@ -5,9 +7,11 @@ from palaestra.agents.context import ContextPolicy
 from palaestra.agents.core import Request
 from palaestra.agents.llm import LLMAgent
 from palaestra.agents.reference import ExpertAgent, NothingAgent, RandomAgent
+from palaestra.agents.rollout import EpisodePlan, RolloutEngine
 from palaestra.agents.table import make_agent
 from palaestra.envs.vehicle.env import VehicleWorldEnv
-from palaestra.types import Message
+from palaestra.envs.wrappers import RecordTrajectory
+from palaestra.types import Message, Trajectory
 from tests.envs.vehicle.dialogues import dialogues
 
 LEFT_OUT = "<state>(left out: a newer one follows)</state>"
@@ -115,6 +119,20 @@ def test_expert_and_random_agent_set_the_scale(options: dict) -> None:
     _, drawn = play(RandomAgent(seed=1), **options)
     assert best["score"] == pytest.approx(1.0)
     assert drawn["score"] < 1.0
+
+
+def test_stored_episodes_keep_what_an_agent_was_told_at_the_start() -> None:
+    plan = EpisodePlan("e1", "palaestra/VehicleWorld-v0", task_key="test/0", env_kwargs={"mode": "sfc"})
+    (played,) = RolloutEngine(concurrency=1).collect([plan], ExpertAgent())
+    recorder = RecordTrajectory(VehicleWorldEnv(tasks=dialogues(), mode="sfc"))
+    recorder.reset(options={"task": "doors"})
+    for action in recorder.unwrapped.expert():
+        recorder.step(action)
+    for trajectory in (played, recorder.trajectories[0]):
+        back = Trajectory.from_json(json.loads(json.dumps(trajectory.to_json())))
+        assert (back.meta["format"], back.meta["transient"]) == ("text", ["state"])
+        assert back.outcome.success
+        assert back.steps[-1].info["turn_result"]["scores"]["turn_success"]
 
 
 def test_an_empty_answer_is_no_action_and_an_unreadable_one_changes_nothing() -> None:

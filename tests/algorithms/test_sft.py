@@ -46,6 +46,21 @@ def test_demonstrations_are_what_the_policy_would_have_seen_and_written() -> Non
         assert sum(segment.action) == sum(span.end - span.start for span in segment.turns)
 
 
+def test_demonstrations_leave_out_what_the_policy_would_not_have_been_sent() -> None:
+    policy = toy_policy()
+    episode = demonstrations(policy, 1)[0]
+    steps = [dataclasses.replace(step, observation=f"<state>\n{i}\n</state>") for i, step in enumerate(episode.steps * 2)][:2]
+    told = dataclasses.replace(episode, steps=tuple(steps), meta={"format": "text", "transient": ["state"]})
+    agent = policy_agent(policy, toy_recipe())
+    found, _ = tokenize([told], agent, policy.template, max_context=policy.max_context)
+    assert len(found[0].segments) == 2
+    second = found[0].segments[1]
+    prompt = policy.template.decode(second.ids[: second.turns[0].start])
+    assert "left out" in prompt
+    assert "\n0\n" not in prompt
+    assert "\n1\n" in prompt
+
+
 def test_text_that_looks_like_a_control_token_is_not_one() -> None:
     policy = toy_policy()
     episode = demonstrations(policy, 1)[0]
