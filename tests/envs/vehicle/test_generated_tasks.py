@@ -136,6 +136,21 @@ def test_no_request_gives_away_a_function_name() -> None:
                     assert call.module not in request.text
 
 
+def test_the_same_words_of_the_same_speaker_ask_for_the_same() -> None:
+    meant: dict[tuple[str, object], tuple[str, ...]] = {}
+    for task, goals in (
+        *drawn("train"),
+        *drawn("test"),
+        *drawn("train", "hard"),
+        *drawn("train", "easy"),
+        *drawn("test", "easy"),
+    ):
+        speaker = start(task).state.values["environment.speaker"]
+        for request, keys in zip(task.requests, goals, strict=True):
+            if not {"compound", "inform", "follow-up"} & set(request.kinds):  # these mean what state or dialogue say
+                assert meant.setdefault((request.text, speaker), keys) == keys, request
+
+
 def test_easy_tasks_are_one_short_request_about_one_of_a_few_modules() -> None:
     for task, _ in drawn("train", "easy"):
         assert task.interaction == "S-S"
