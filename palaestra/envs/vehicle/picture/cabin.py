@@ -141,16 +141,16 @@ def _draw_seat(scene: Scene, seat: str) -> None:
         strict=True,
     ):  # fmt: skip
         scene.shows(shape, *(f"{place}{leaf}" for leaf in leaves))
-    if read.word("environment.speaker") == seat:
-        _draw_person(scene, x, back + 1.0, side)
     _draw_comfort(scene, path, x, (front, back, back + lean), folded)
+    if read.word("environment.speaker") == seat:
+        _draw_person(scene, x, back + 1.0)
     if read.on(f"{place}guest_welcome_mode"):
         write(canvas, x, front + 6.0, "welcome", GREEN, align="middle", size=6.0)
     _draw_light(scene, seat, x, y, side)
     _draw_air(scene, seat, x, front, side)
 
 
-def _draw_person(scene: Scene, x: float, y: float, side: float) -> None:
+def _draw_person(scene: Scene, x: float, y: float) -> None:
     """Draw whoever speaks, with waves of sound."""
     canvas = scene.canvas
     canvas.fill(disc(x, y - 1.0, 22.0, 0.44), (38, 104, 160))

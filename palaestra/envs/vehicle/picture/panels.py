@@ -51,7 +51,7 @@ class _Column:
         height = rows * _PITCH + 24.0
         frame = box(self.left + _WIDTH / 2, self.y + height / 2, _WIDTH, height, 8.0)
         glow = mixed(PANEL, (52, 78, 106), light)
-        self.scene.canvas.fill(frame, glow, to=mixed(glow, PANEL, 0.6))
+        self.scene.canvas.fill(frame, glow, to=mixed(glow, PANEL, 0.6) if light else None)
         self.scene.canvas.line(frame, 1.0, mixed(LINE, ACCENT, light * 0.7), closed=True)
         write(self.scene.canvas, self.left + 10.0, self.y + 12.0, title, MUTED, size=7.0, bold=True)
         if paths:

@@ -8,7 +8,7 @@ are kept, since a car is drawn many times with few differences.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache, wraps
 from typing import NamedTuple, ParamSpec
 
@@ -20,7 +20,7 @@ Colour = tuple[float, float, float]
 Parameters = ParamSpec("Parameters")
 
 _LINES = 5  # scan lines a pixel
-_KEPT_PIXELS = 40_000
+_SMALL_PIXELS = 8_000
 
 
 class Mask(NamedTuple):
@@ -31,12 +31,14 @@ class Mask(NamedTuple):
         left: First column.
         alpha: Coverage from 0 to 1, shape (rows, columns); float32.
         few: Rows, columns and coverage of the covered pixels alone, where these are few (thin lines around large shapes).
+        core: First row, end of rows, first column and end of columns of a large part that is covered wholly.
     """
 
     top: int
     left: int
     alpha: NDArray[np.float32]
     few: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]] | None = None
+    core: tuple[int, int, int, int] | None = None
 
 
 class Canvas:
@@ -87,7 +89,7 @@ class Canvas:
                 the middle).
             fades: Whether it fades out along that direction.
         """
-        self._blend(_coverage_of((points,), self.scale, self._size), colour, alpha, to, along, fades)
+        self._blend(_coverage_of(points, self.scale, self._size), colour, alpha, to, along, fades)
 
     def line(self, points: Array, width: float, colour: Colour, alpha: float = 1.0, *, closed: bool = False) -> None:
         """Draw a line through points with round joints; `width` in design units."""
@@ -143,6 +145,9 @@ class Canvas:
             line = self.pixels[y, x]
             self.pixels[y, x] = line + (np.asarray(colour, np.float32) - line) * (thin * np.float32(alpha))
             return
+        if mask.core is not None and alpha == 1.0 and to is None and not fades:
+            self._paint_core(mask, mask.core, colour)
+            return
         area = self.pixels[mask.top : mask.top + rows, mask.left : mask.left + columns]
         cover = mask.alpha if alpha == 1.0 else mask.alpha * np.float32(alpha)
         paint = np.asarray(colour, np.float32)
@@ -155,6 +160,20 @@ class Canvas:
         mixture = np.subtract(paint, area, out=self._room(area.shape))
         mixture *= cover[:, :, None]
         area += mixture
+
+    def _paint_core(self, mask: Mask, core: tuple[int, int, int, int], colour: Colour) -> None:
+        """Paint what is covered wholly, and mix the rest in around it."""
+        top, bottom, left, right = core
+        rows, columns = mask.alpha.shape
+        self.pixels[mask.top + top : mask.top + bottom, mask.left + left : mask.left + right] = colour
+        for y, y_end, x, x_end in (
+            (0, top, 0, columns),
+            (bottom, rows, 0, columns),
+            (top, bottom, 0, left),
+            (top, bottom, right, columns),
+        ):
+            if y < y_end and x < x_end:
+                self._blend(Mask(mask.top + y, mask.left + x, mask.alpha[y:y_end, x:x_end]), colour, 1.0)
 
 
 # -- shapes -------------------------------------------------------------------------------------------------------
@@ -291,21 +310,37 @@ def coverage(corners: Array, following: Array, size: tuple[int, int] | None = No
     return Mask(top, left, np.clip(np.abs(total) / _LINES, 0.0, 1.0).astype(np.float32))
 
 
-def _coverage_of(polygons: Sequence[Array], scale: float, size: tuple[int, int]) -> Mask | None:
-    """Return the coverage of polygons in design units, kept for the next time if it is small."""
-    corners = np.concatenate([points for points in polygons]) * scale
+def _coverage_of(points: Array, scale: float, size: tuple[int, int]) -> Mask | None:
+    """Return the coverage of a polygon in design units, kept for the next time."""
+    corners = points * scale
     extent = corners.max(axis=0) - corners.min(axis=0)
-    if extent[0] * extent[1] > _KEPT_PIXELS:
-        return coverage(corners, np.concatenate([np.roll(points, -1, axis=0) for points in polygons]) * scale, size)
-    return _kept_coverage(corners.tobytes(), tuple(len(points) for points in polygons), size)
+    kept = _small_coverage if extent[0] * extent[1] <= _SMALL_PIXELS else _large_coverage
+    return kept(corners.tobytes(), size)
 
 
-@lru_cache(maxsize=4096)
-def _kept_coverage(data: bytes, counts: tuple[int, ...], size: tuple[int, int]) -> Mask | None:
+def _polygon_coverage(data: bytes, size: tuple[int, int]) -> Mask | None:
     corners = np.frombuffer(data).reshape(-1, 2)
-    ends = np.cumsum(counts)[:-1]
-    following = np.concatenate([np.roll(points, -1, axis=0) for points in np.split(corners, ends)])
-    return coverage(corners, following, size)
+    return _with_core(coverage(corners, np.roll(corners, -1, axis=0), size))
+
+
+# so many that a car's shapes stay, so few that the memory they take is bounded
+_small_coverage = lru_cache(maxsize=4096)(_polygon_coverage)
+_large_coverage = lru_cache(maxsize=64)(_polygon_coverage)
+
+
+def _with_core(mask: Mask | None) -> Mask | None:
+    """Return a mask that knows its wholly covered part, if it is a large upright one."""
+    if mask is None or mask.alpha.size < 4000:
+        return mask
+    whole = mask.alpha == 1.0
+    columns = np.flatnonzero(whole[whole.shape[0] // 2])
+    if not len(columns):
+        return mask
+    left, right = int(columns[0]), int(columns[-1]) + 1
+    rows = np.flatnonzero(whole[:, left:right].all(axis=1))
+    if len(rows) * 2 < whole.shape[0] or rows[-1] - rows[0] + 1 != len(rows):
+        return mask
+    return mask._replace(core=(int(rows[0]), int(rows[-1]) + 1, left, right))
 
 
 def _line_coverage(points: Array, width: float, scale: float, size: tuple[int, int]) -> Mask | None:
