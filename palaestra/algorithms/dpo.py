@@ -1,0 +1,121 @@
+"""DPO (Rafailov et al. 2023, arXiv:2305.18290) on episodes: learn from pairs of plays of one task, better against worse.
+
+No value model, no advantage: each step plays `tasks_per_step` tasks `group_size` times with the present policy, couples
+plays of different return, cuts each couple at the first turn in which they differ, and lets TRL's `DPOTrainer` raise the
+sampled tokens of the better rest against those of the worse one. Episodes that ended in an error are in no pair.
+
+The loop, in the open: collect -> pairs -> `train_dpo` on a copy, weights taken back -> log -> save. A step's optimiser
+begins anew, so policy and step number are all there is to save.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+from pydantic import Field
+
+from palaestra.algorithms.metrics import episode_metrics
+from palaestra.algorithms.phase import Phase
+from palaestra.algorithms.recipe import Table
+from palaestra.algorithms.seeds import stable_seed
+from palaestra.algorithms.table import Algorithm
+from palaestra.algorithms.trl.preferences import PairCounts, Pairing, PreferencePair, preference_pairs
+from palaestra.algorithms.trl.trainers import DPOLoss, DPOSettings, train_dpo
+
+
+class DPOConfig(Table):
+    """Table `[dpo]` of a recipe."""
+
+    steps: int = Field(default=20, ge=1)
+    """Rounds of playing and training."""
+    tasks_per_step: int = Field(default=8, ge=1)
+    """Tasks per round."""
+    group_size: int = Field(default=8, ge=2)
+    """Episodes per task."""
+    pairing: Pairing = "matched"
+    """Which plays of a task are coupled: best with worst, second best with second worst, ... ("matched"), only the former
+    ("best_worst"), or every two ("all")."""
+    margin: float = Field(default=0.0, ge=0)
+    """Couples whose returns are no further apart are left out."""
+    beta: float = Field(default=0.1, gt=0)
+    """Strength of the pull to the reference."""
+    reference: Literal["start", "round"] = "round"
+    """Where the pull goes: the policy before this phase, or the one that played the round."""
+    loss: DPOLoss = "sigmoid"
+    """TRL's name of the loss: "sigmoid" is DPO, "ipo" and "robust" stand more noise in the preferences."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
+    """Share of preferences taken to be wrong."""
+    lr: float = Field(default=3e-4, gt=0)
+    """Learning rate; 1e-4 to 1e-3 suits tiny models, 5e-7 to 5e-6 large ones."""
+    warmup_updates: int = Field(default=0, ge=0)
+    """Optimiser steps of a round over which the rate rises from 0; the first of them moves nothing."""
+    epochs: int = Field(default=2, ge=1)
+    """Passes over the pairs of a round."""
+    batch_size: int = Field(default=16, ge=1)
+    """Pairs per optimiser step."""
+    microbatch_pairs: int = Field(default=16, ge=1)
+    """Pairs that go through the model at once; a divisor of `batch_size`. Changes memory and speed, never the result."""
+    grad_clip: float = Field(default=1.0, gt=0)
+    """Largest gradient norm."""
+
+    def settings(self, seed: int) -> DPOSettings:
+        """Return what `train_dpo` takes."""
+        return DPOSettings(
+            beta=self.beta,
+            lr=self.lr,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            microbatch_pairs=self.microbatch_pairs,
+            warmup_updates=self.warmup_updates,
+            grad_clip=self.grad_clip,
+            loss=self.loss,
+            label_smoothing=self.label_smoothing,
+            seed=seed,
+        )
+
+
+def run(phase: Phase, config: DPOConfig) -> None:
+    """Train on preferences (see the module's docstring); resumes from the phase's last checkpoint.
+
+    Raises:
+        TrainingStopped: If the weights are not finite after a round.
+        MissingExtraError: If TRL is not installed.
+    """
+    done, _ = phase.resume()
+    reference = phase.policy.frozen_copy(phase.reference_path) if config.reference == "start" else None
+    for step in range(done + 1, config.steps + 1):
+        started = time.perf_counter()
+        plans = phase.feed.plans(
+            phase.name, step, num_tasks=config.tasks_per_step, group_size=config.group_size, max_turns=phase.max_turns(step)
+        )
+        played = phase.collect(plans)
+        rollout_s = time.perf_counter() - started
+        pairs, counts = preference_pairs(played, pairing=config.pairing, margin=config.margin)
+        metrics = {**episode_metrics(played), **_pair_metrics(pairs, counts), "seconds_rollout": rollout_s}
+        if pairs:
+            settings = config.settings(stable_seed(phase.recipe.seed, f"{phase.name}/{step}"))
+            metrics |= train_dpo(phase.policy, pairs, settings, reference=reference)
+        metrics["seconds_update"] = time.perf_counter() - started - rollout_s
+        if phase.evaluate is not None and phase.is_evaluation_due(step):
+            metrics |= {f"test_{name}": value for name, value in phase.evaluate().items()}
+        phase.log(step, metrics, total=config.steps)
+        if phase.is_save_due(step, last=config.steps):
+            phase.save(step, {}, finished=step == config.steps)
+
+
+def _pair_metrics(pairs: list[PreferencePair], counts: PairCounts) -> dict[str, float]:
+    """Return what became of the episodes of a round; without a pair it makes no update and is counted."""
+    return {
+        "pairs": float(len(pairs)),
+        "pair_margin": sum(pair.margin for pair in pairs) / max(1, len(pairs)),
+        "pair_turn": sum(pair.turn for pair in pairs) / max(1, len(pairs)),
+        "groups_without_pair": float(counts.ties),
+        "pairs_incomparable": float(counts.incomparable),
+        "excluded_errors": float(counts.errors),
+        "excluded_segments": float(counts.unusable),
+        "no_signal": float(not pairs),
+    }
+
+
+ALGORITHM = Algorithm("dpo", DPOConfig, run)

@@ -1,0 +1,210 @@
+"""Hugging Face data sets: tasks to train on, and trajectories in and out.
+
+`task_rows` gives what `GRPOTrainer` with an `environment_factory` trains on; `to_dataset` gives chat data for any trainer
+and reads back what it wrote (`from_dataset`), chat data of others too; `token_dataset` gives token ids with the action mask,
+which `SFTTrainer` takes as they are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import gymnasium
+
+from palaestra.agents.conversations import Conversation, chat_record
+from palaestra.algorithms.phase import TaskFeed
+from palaestra.algorithms.seeds import stable_seed
+from palaestra.errors import MissingExtraError, UsageError
+from palaestra.types import Json, Outcome, Step, Trajectory
+
+
+def task_rows(
+    env_id: str,
+    env_kwargs: Mapping[str, Json] | None = None,
+    *,
+    num_tasks: int,
+    split: str = "train",
+    seed: int = 0,
+    instructions: str | None = None,
+) -> Any:
+    """Return the data set for `environment_class`: columns `prompt`, `task`, `seed`.
+
+    TRL appends the first observation, which `reset` returns, to the last message of the prompt.
+
+    Args:
+        env_id: Registered id.
+        env_kwargs: Arguments of the environment.
+        num_tasks: Rows; tasks of the split are dealt out shuffled, anew every time round.
+        split: Split of the environment.
+        seed: Seed of shuffling and episodes.
+        instructions: System message; the environment's own if None, no system message if empty.
+    """
+    datasets = import_datasets()
+    kwargs = dict(env_kwargs or {})
+    feed = TaskFeed(env_id, kwargs, split=split, seed=seed)
+    if instructions is None:
+        env = gymnasium.make(env_id, **kwargs)
+        try:
+            instructions = str(env.reset(seed=seed)[1].get("instructions") or "")
+        finally:
+            env.close()
+    prompt = [{"role": "system", "content": instructions}] if instructions.strip() else []
+    prompt.append({"role": "user", "content": ""})
+    rows = [{"prompt": prompt, "task": feed.key(i), "seed": stable_seed(seed, f"trl/{i}")} for i in range(num_tasks)]
+    return datasets.Dataset.from_list(rows)
+
+
+def to_dataset(trajectories: Iterable[Trajectory], *, whole: bool = False) -> Any:
+    """Return episodes as chat data: one row each, with `messages` and `tools` in OpenAI's form.
+
+    Episodes that an error ended are left out unless `whole`: they say nothing worth learning.
+
+    Args:
+        trajectories: Episodes.
+        whole: Add the column `trajectory` with everything, tokens included, for `from_dataset` to read back unchanged.
+    """
+    datasets = import_datasets()
+    text, number, free = datasets.Value("string"), datasets.Value("float64"), datasets.Json()
+    features = {
+        **dict.fromkeys(("episode_id", "env_id", "task_key", "agent"), text),
+        # free JSON rather than a struct: a struct would fill every message with the nulls of all others
+        "messages": datasets.List(free),
+        "tools": datasets.List(free),
+        "reward": number,
+        "success": datasets.Value("bool"),
+        **({"trajectory": free} if whole else {}),
+    }
+    rows = [_row(t, whole) for t in trajectories if whole or t.outcome.error is None]
+    return datasets.Dataset.from_list(rows, features=datasets.Features(features))
+
+
+def from_dataset(dataset: Iterable[Mapping[str, Any]], *, env_id: str = "") -> list[Trajectory]:
+    """Read episodes from a data set that `to_dataset` made, or from any with chat messages.
+
+    Args:
+        dataset: Rows with a column `trajectory` (read back unchanged), or `messages` (or `conversations`) in OpenAI's,
+            ShareGPT's or AgentTraj's form.
+        env_id: Environment where a row names none.
+
+    Raises:
+        UsageError: If a row is neither; the message names it.
+    """
+    found = []
+    for number, row in enumerate(dataset):
+        try:
+            whole = row.get("trajectory")
+            found.append(Trajectory.from_json(whole) if whole else _from_chat(row, number, env_id))
+        except (UsageError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UsageError(
+                f"Row {number} is no episode ({error}); expected chat messages in a column 'messages'."
+            ) from error
+    return found
+
+
+def token_dataset(trajectories: Iterable[Trajectory]) -> Any:
+    """Return token segments for `SFTTrainer`, which trains on pre-tokenised rows as they are: nothing is encoded again.
+
+    Args:
+        trajectories: Episodes with segments: played by a local policy, or given some by `demonstrations.tokenize`.
+
+    Returns:
+        Columns `input_ids` and `assistant_masks` (1 at the policy's tokens), one row per segment.
+
+    Raises:
+        UsageError: If no episode has a segment.
+    """
+    datasets = import_datasets()
+    kept = [t for t in trajectories if t.outcome.error is None]
+    rows = [
+        {"input_ids": list(segment.ids), "assistant_masks": [int(action) for action in segment.action]}
+        for trajectory in kept
+        for segment in trajectory.segments
+        if any(segment.action)
+    ]
+    if not rows:
+        raise UsageError(f"None of {len(kept)} episodes has token segments; make some with demonstrations.tokenize.")
+    return datasets.Dataset.from_list(rows)
+
+
+def _row(trajectory: Trajectory, whole: bool) -> dict[str, Json]:
+    """Return the row of an episode."""
+    chat = chat_record(trajectory)
+    row: dict[str, Json] = {
+        "episode_id": trajectory.episode_id,
+        "env_id": trajectory.env_id,
+        "task_key": str(trajectory.task.get("key", "")),
+        "agent": trajectory.agent,
+        "messages": [_with_parsed_arguments(message) for message in chat["messages"]],
+        "tools": chat.get("tools", []),
+        "reward": trajectory.return_,
+        "success": trajectory.outcome.success,
+    }
+    return {**row, "trajectory": trajectory.to_json()} if whole else row
+
+
+def _with_parsed_arguments(message: Mapping[str, Json]) -> dict[str, Json]:
+    """Give chat templates the arguments of calls as objects: many write a text as a quoted one."""
+    calls = [
+        {**call, "function": {**call["function"], "arguments": _object(call["function"]["arguments"])}}
+        for call in message.get("tool_calls") or ()
+    ]
+    return {**message, "tool_calls": calls} if calls else dict(message)
+
+
+def _object(text: str) -> Json:
+    """Return the JSON object that a text holds, or the text."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, dict) else text
+
+
+def _from_chat(row: Mapping[str, Any], number: int, env_id: str) -> Trajectory:
+    """Return the episode of a row of chat messages."""
+    name = str(row.get("episode_id") or row.get("item_id") or row.get("id") or number)
+    reward = row.get("reward")
+    # what somebody kept to learn from counts as solved unless it says otherwise
+    conversation = Conversation.from_record({**row, "item_id": name, "reward": 1.0 if reward is None else float(reward)})
+    trajectory = conversation.to_trajectory(str(row.get("env_id") or env_id))
+    if not trajectory.steps:
+        raise UsageError("it holds no message of an assistant")
+    outcome = trajectory.outcome
+    success = outcome.success if outcome.success is not None else (outcome.score or 0.0) >= 1.0
+    return replace(
+        trajectory,
+        task={"key": str(row.get("task_key") or name), "split": "train", "type": ""},
+        agent=str(row.get("agent") or ""),
+        steps=_with_results(trajectory.steps, conversation),
+        outcome=Outcome(outcome.score, success, "env_done"),
+    )
+
+
+def _with_results(steps: tuple[Step, ...], conversation: Conversation) -> tuple[Step, ...]:
+    """Note what each native tool call was answered, so that it is shown as an answer of a tool again."""
+    results: list[list[dict[str, Json]]] = []
+    for message in conversation.messages:
+        if message.role == "assistant":
+            results.append([])
+        elif message.role == "tool" and results:
+            results[-1].append({"name": message.name, "content": message.content, "call_id": message.tool_call_id})
+    results = results[len(results) - len(steps) :]  # an acknowledgement of the instructions is no step
+    return tuple(
+        replace(step, info={**step.info, "tool_results": found}) if found else step
+        for step, found in zip(steps, results, strict=True)
+    )
+
+
+def import_datasets() -> Any:
+    """Import the package, or say what brings it."""
+    try:
+        import datasets
+    except ImportError:
+        raise MissingExtraError("Making a Hugging Face data set", "trl") from None
+    return datasets
+
+
+__all__ = ["from_dataset", "import_datasets", "task_rows", "to_dataset", "token_dataset"]
