@@ -141,7 +141,9 @@ def call_line(call: Call, result: CallResult) -> str:
         shown["changed"] = {change.path: change.new for change in changes[:_SHOWN_CHANGES]}
         if len(changes) > _SHOWN_CHANGES:
             shown["more_changes"] = len(changes) - _SHOWN_CHANGES
-    if result.error is not None:
+    if result.ok and result.error is not None:
+        shown["note"] = result.error.code
+    elif result.error is not None:
         error = result.error
         shown["error"] = {"code": error.code, "message": error.message} | ({"param": error.param} if error.param else {})
     return _printable(f"{call.code()} -> {_json(shown)}")

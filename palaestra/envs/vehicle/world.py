@@ -19,6 +19,8 @@ Profile = Literal["paper", "fixed"]
 PROFILES: tuple[Profile, ...] = ("paper", "fixed")
 _NOTHING: tuple[dict[str, Any], dict[str, Any], dict[int, Any]] = ({}, {}, {})
 WORLD_VERSION = 1
+NO_EFFECT_NEEDED = Refusal("no_effect_needed", "Nothing had to change: the car is so already.")
+_READING = ("query", "message_view", "mileage")  # operations that are called for what they return
 
 
 class VehicleWorld:
@@ -174,6 +176,8 @@ class VehicleWorld:
                 raise
             error = Refusal("invalid_type", f"{type(fault).__name__}: {fault}")
         if len(state.log) == mark:
+            if error is None and not self.paper and row.op not in _READING:
+                return CallResult(True, data, NO_EFFECT_NEEDED)
             return CallResult(error is None, data, error)
         log = state.log[mark:]
         values: dict[str, Any] = {}
