@@ -138,7 +138,9 @@ def test_snapshots_copies_and_pickles_have_the_same_future(env_id, kwargs):
         env.action_space.seed(1)
         env.reset(seed=1)
         for _ in range(3):
-            env.step(env.action_space.sample())
+            _, _, terminated, truncated, _ = env.step(env.action_space.sample())
+            if terminated or truncated:
+                env.reset()
         actions = [env.action_space.sample() for _ in range(5)]
         fresh = gymnasium.make(env_id, **kwargs)
         fresh.reset(seed=99)
