@@ -64,9 +64,8 @@ class Canvas:
 
     def image(self) -> NDArray[np.uint8]:
         """Return the image as bytes, shape (height, width, 3)."""
-        return self.pixels.astype(
-            np.uint8
-        )  # cuts fractions off: half a step is not seen, and rounding costs a tenth of a picture
+        # fractions are cut off: half a step cannot be seen, and rounding would cost a tenth of a picture
+        return self.pixels.astype(np.uint8)
 
     def fill(
         self,
