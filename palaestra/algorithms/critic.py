@@ -118,7 +118,7 @@ class Critic:
         states = self.model.states(rows.ids, rows.attention_mask)
         return self.model.head(before(states), sample=sample), states
 
-    def fit(self, batch: Batch, step: int, *, epochs: int | None = None) -> dict[str, float]:
+    def fit(self, batch: Batch, step: int, *, epochs: int | None = None, minibatches: int | None = None) -> dict[str, float]:
         """Train on the targets of a batch.
 
         Args:
@@ -126,6 +126,7 @@ class Critic:
                 a value clip).
             step: Training step; the division into minibatches depends on it.
             epochs: Passes; the table's by default.
+            minibatches: Optimiser steps per pass; the table's by default.
 
         Returns:
             Means over the optimiser steps, and `explained_variance` before the update where the batch has `value`.
@@ -137,7 +138,8 @@ class Critic:
         self.moments.observe(batch.extra["return_"][decisions])
         totals: dict[str, list[float]] = {}
         for epoch in range(self.table.epochs if epochs is None else epochs):
-            for rows in divide(batch, self.table.minibatches, seed=stable_seed(self.seed, f"critic/{step}/{epoch}")):
+            parts = self.table.minibatches if minibatches is None else minibatches
+            for rows in divide(batch, parts, seed=stable_seed(self.seed, f"critic/{step}/{epoch}")):
                 for name, value in self._optimise(batch.rows(rows)).items():
                     totals.setdefault(name, []).append(value)
         metrics |= {name: sum(values) / len(values) for name, values in totals.items()}
@@ -158,6 +160,10 @@ class Critic:
         self.optimiser.load(state["optimiser"])
         self.moments.load(state["moments"])
         self.updates = int(state["updates"])
+
+    def annotated(self, batch: Batch) -> Batch:
+        """Return a batch with whatever the loss needs that stays the same however often the batch is fitted."""
+        return batch
 
     def prepared(self, batch: Batch) -> Batch:
         """Return a minibatch with whatever else the loss needs of it as a whole."""

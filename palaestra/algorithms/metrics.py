@@ -113,7 +113,12 @@ def episode_metrics(trajectories: Sequence[Trajectory]) -> dict[str, float]:
     num_steps = max(1, sum(turns))
     tokens = sum(sum(segment.action) for t in trajectories for segment in t.segments)
     mean = _mean(scores)
+    clean = {}
+    if any("clean_reward" in step.info for t in scored for step in t.steps):  # rewards that lie: what they were
+        returns = (sum(float(step.info.get("clean_reward", step.reward)) for step in t.steps) for t in scored)
+        clean["clean_return_mean"] = _mean(returns)
     return {
+        **clean,
         "episodes": float(len(trajectories)),
         "errors": float(len(trajectories) - len(scored)),
         "score_mean": mean,

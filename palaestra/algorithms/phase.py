@@ -21,6 +21,7 @@ from palaestra.agents.store import RunStore
 from palaestra.algorithms.checkpoint import Checkpoint, Checkpoints
 from palaestra.algorithms.metrics import MetricsLog
 from palaestra.algorithms.recipe import AgentTable, Recipe
+from palaestra.algorithms.reward_noise import with_noise
 from palaestra.algorithms.seeds import stable_seed
 from palaestra.envs.tasks import TaskSet
 from palaestra.errors import ConfigError, UsageError, unknown_name
@@ -176,8 +177,10 @@ class Phase:
         return None if self.recipe.horizon is None else self.recipe.horizon.at(step)
 
     def collect(self, plans: Sequence[EpisodePlan], agent: Agent | None = None) -> list[Trajectory]:
-        """Play episodes with the present policy (or another agent), in the order of the plans."""
-        return self.engine.collect(plans, agent or self.agent)
+        """Play episodes with the present policy (or another agent), in the order of the plans; `[noise]` is put on them."""
+        trajectories = self.engine.collect(plans, agent or self.agent)
+        noise = self.recipe.noise
+        return trajectories if noise is None else with_noise(trajectories, noise, seed=self.recipe.seed)
 
     def log(self, step: int, metrics: Mapping[str, float], *, total: int) -> None:
         """Log the metrics of a step and report progress."""

@@ -64,6 +64,8 @@ class PPOConfig(PolicyTable):
     """Episodes of the starting policy on which the critic is trained before the first update."""
     pretrain_epochs: int = Field(default=20, ge=1)
     """Most passes over them."""
+    pretrain_minibatches: int | None = Field(default=None, ge=1)
+    """Optimiser steps per such pass; the critic's `minibatches` by default."""
     pretrain_patience: int | None = Field(default=2, ge=1)
     """Passes without a better explained variance on a held-out fifth after which pre-training ends; None makes all passes."""
     critic: CriticTable = CriticTable()
@@ -183,6 +185,7 @@ class Learner:
         batch = batch.with_tensors(return_=steps.spread(returns), decision=steps.starts().float())
         held = (batch.episode_index % 5) == 4
         train, test = (batch.rows(torch.nonzero(rows).squeeze(1)) for rows in (~held, held))
+        train = self.critic.annotated(train)
         backbone = list(self.critic.model.backbone.parameters())
         for parameter in backbone:
             parameter.requires_grad_(not config.critic.share_backbone)
@@ -190,7 +193,7 @@ class Learner:
         saved: dict[str, Any] | None = None
         explained = float("nan")
         for done in range(1, config.pretrain_epochs + 1):
-            self.critic.fit(train, -done, epochs=1)
+            self.critic.fit(train, -done, epochs=1, minibatches=config.pretrain_minibatches)
             explained = explained_variance(self.critic.values(test), test.extra["return_"], test.extra["decision"].bool())
             if config.pretrain_patience is None:
                 kept = done

@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from palaestra.algorithms.reward_noise import NoiseConfig
 from palaestra.algorithms.scaling_inter import HorizonConfig
 from palaestra.algorithms.table import algorithm_names, get_algorithm
 from palaestra.errors import ConfigError
@@ -135,6 +136,8 @@ class Recipe(BaseModel):
     agent: AgentTable = AgentTable()
     horizon: HorizonConfig | None = None
     """ScalingInter schedule of the turns a training episode may take; None leaves the horizon to the environment."""
+    noise: NoiseConfig | None = None
+    """How the reward of training episodes lies; None leaves it true. Evaluation is always clean."""
     evaluation: EvaluationTable = EvaluationTable()
     checkpoint: CheckpointTable = CheckpointTable()
 

@@ -122,11 +122,10 @@ class VRPOCritic(Critic):
         warmup = self.table.beta_warmup
         return self.table.beta * (min(1.0, self.updates / warmup) if warmup else 1.0)
 
-    def fit(self, batch: Batch, step: int, *, epochs: int | None = None) -> dict[str, float]:
+    def fit(self, batch: Batch, step: int, *, epochs: int | None = None, minibatches: int | None = None) -> dict[str, float]:
         """Train on the targets of a batch (see `Critic.fit`); adds the signs of a collapsed latent."""
-        if self.has_auxiliary:
-            batch = self.with_uncertainty(batch)
-        metrics = super().fit(batch, step, epochs=epochs)
+        batch = self.annotated(batch)
+        metrics = super().fit(batch, step, epochs=epochs, minibatches=minibatches)
         if "latent_divergence" in metrics:
             explained = metrics.get("explained_variance", float("nan"))
             is_low = metrics["latent_divergence"] < COLLAPSED_DIVERGENCE and not explained >= COLLAPSED_EXPLAINED
@@ -141,6 +140,10 @@ class VRPOCritic(Critic):
             return super().valuation(rows, sample=sample)
         states = self.model.states(rows.ids, rows.attention_mask)
         return self.model.head(pooled_over_turns(states, rows), sample=sample), states
+
+    def annotated(self, batch: Batch) -> Batch:
+        """Add what the frozen language model finds of each token, unless it is there: one forward pass per batch."""
+        return self.with_uncertainty(batch) if self.has_auxiliary and "lm_entropy" not in batch.extra else batch
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def with_uncertainty(self, batch: Batch) -> Batch:

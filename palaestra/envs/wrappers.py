@@ -13,20 +13,20 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, SupportsFloat, get_args
+from typing import Any, SupportsFloat
 
 import gymnasium
 import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
-from palaestra.errors import BoundaryError, ConfigError, EpisodeStateError, UsageError, unknown_name
+from palaestra.envs.noise import NoiseMode, NoiseModel
+from palaestra.errors import BoundaryError, ConfigError, EpisodeStateError, UsageError
 from palaestra.types import OPENING_HINTS, EpisodeError, Json, Message, Outcome, Step, Trajectory, Usage, plain
 
 Action = str | Message
 TextWrapper = gymnasium.Wrapper[str, Action, str, Action]
 Env = gymnasium.Env[str, Action]
 Result = tuple[str, SupportsFloat, bool, bool, dict[str, Any]]
-NoiseMode = Literal["flip", "label", "gaussian", "judge"]
 
 
 class TurnLimit(TextWrapper, RecordConstructorArgs):
@@ -253,22 +253,12 @@ class RewardNoise(TextWrapper, RecordConstructorArgs):
         length_bias: float = 0.0,
     ) -> None:
         """Check mode and rates."""
-        if mode not in get_args(NoiseMode):
-            raise unknown_name("noise mode", mode, get_args(NoiseMode))
-        top = float("inf") if mode == "gaussian" else 1.0
-        for name, value, most in (("rate", rate, top), ("miss_rate", miss_rate, 1.0), ("false_rate", false_rate, 1.0)):
-            if value is not None and not (isinstance(value, (int, float)) and 0 <= value <= most):
-                raise ConfigError(f"{name} is {value!r}; expected a number from 0 to {most:g}.")
+        self.noise_model = NoiseModel(mode, rate, miss_rate, false_rate, length_bias)
         RecordConstructorArgs.__init__(
             self, mode=mode, rate=rate, seed=seed, miss_rate=miss_rate, false_rate=false_rate, length_bias=length_bias
         )
         super().__init__(env)
-        self.mode = mode
-        self.rate = rate
         self.seed = seed
-        self.miss_rate = rate if miss_rate is None else miss_rate
-        self.false_rate = rate if false_rate is None else false_rate
-        self.length_bias = length_bias
         self._origin: int | None = None
         self._number = 0
         self._task = ""
@@ -304,16 +294,10 @@ class RewardNoise(TextWrapper, RecordConstructorArgs):
 
     def _noise(self, success: bool) -> float:
         """Return what the noise adds to the return of the episode that has just ended."""
-        if self.mode == "label":
-            is_wrong = _generator([self.seed, self._task]).random() < self.rate
-            return 1.0 - 2.0 * self._return if is_wrong else 0.0
-        rng = _generator([self.seed, self._origin, self._number, self._task, self._actions])
-        if self.mode == "flip":
-            return 1.0 - 2.0 * self._return if rng.random() < self.rate else 0.0
-        if self.mode == "gaussian":
-            return float(rng.normal(0.0, self.rate)) if self.rate else 0.0
-        verdict = rng.random() < (1.0 - self.miss_rate if success else self.false_rate)
-        return float(verdict) + self.length_bias * self._num_words / 10 - self._return
+        key: list[Json] = [self.seed, self._task]
+        if self.noise_model.mode != "label":
+            key = [self.seed, self._origin, self._number, self._task, self._actions]
+        return float(self.noise_model.noise(_generator(key), self._return, success=success, length=self._num_words))
 
 
 class TransformObservationText(TextWrapper, RecordConstructorArgs):
