@@ -33,9 +33,9 @@ class DPOConfig(Table):
     """Tasks per round."""
     group_size: int = Field(default=8, ge=2)
     """Episodes per task."""
-    pairing: Pairing = "matched"
-    """Which plays of a task are coupled: best with worst, second best with second worst, ... ("matched"), only the former
-    ("best_worst"), or every two ("all")."""
+    pairing: Pairing = "all"
+    """Which plays of a task are coupled: every two ("all"), best with worst, second best with second worst, ...
+    ("matched"), or only the best with the worst ("best_worst")."""
     margin: float = Field(default=0.0, ge=0)
     """Couples whose returns are no further apart are left out."""
     beta: float = Field(default=0.1, gt=0)
@@ -46,7 +46,7 @@ class DPOConfig(Table):
     """TRL's name of the loss: "sigmoid" is DPO, "ipo" and "robust" stand more noise in the preferences."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
     """Share of preferences taken to be wrong."""
-    lr: float = Field(default=3e-4, gt=0)
+    lr: float = Field(default=1e-3, gt=0)
     """Learning rate; 1e-4 to 1e-3 suits tiny models, 5e-7 to 5e-6 large ones."""
     warmup_updates: int = Field(default=0, ge=0)
     """Optimiser steps of a round over which the rate rises from 0; the first of them moves nothing."""

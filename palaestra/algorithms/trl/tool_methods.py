@@ -118,7 +118,10 @@ def _describe(name: str, schema: Mapping[str, Json]) -> str:
     if isinstance(inner, Mapping) and inner.get("type") == "object" and inner.get("properties"):
         what = "items" if inner is not schema else "an object"
         notes.append(f"{what} of the form {json.dumps(_form(inner), ensure_ascii=False)}")
-    return _one_line(f"{text} ({'; '.join(notes)})" if notes else text)
+    line = _one_line(f"{text} ({'; '.join(notes)})" if notes else text)
+    if "enum" in schema:  # in the order of the schema: Python takes optional Literals of equal members for one and the same
+        line += f" (choices: {json.dumps(schema['enum'], ensure_ascii=False)})"
+    return line
 
 
 def _form(schema: Mapping[str, Json]) -> Json:

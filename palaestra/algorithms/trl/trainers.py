@@ -10,6 +10,7 @@ import contextlib
 import math
 import random
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -83,7 +84,7 @@ def train_dpo(
     twin.model.requires_grad_(True)
     anchor = (reference or policy).frozen_copy()
     rows = preference_dataset(pairs, policy.tokenizer)
-    with isolated_random_state(), tempfile.TemporaryDirectory() as folder, _quiet_datasets():
+    with isolated_random_state(), tempfile.TemporaryDirectory() as folder, _quiet():
         trainer = DPOTrainer(
             model=twin.model,
             ref_model=anchor.model,
@@ -220,14 +221,17 @@ def _missing_is_an_extra() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet_datasets() -> Iterator[None]:
-    """Keep the package from drawing bars for a few hundred rows."""
+def _quiet() -> Iterator[None]:
+    """Keep bars for a few hundred rows, and warnings that only TRL itself can act on, from the user."""
     import datasets
 
     shown = not datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
-        yield
+        with warnings.catch_warnings():
+            # TRL still uses names that transformers has renamed
+            warnings.filterwarnings("ignore", message=".*deprecated and will be removed in v6", category=FutureWarning)
+            yield
     finally:
         if shown:
             datasets.enable_progress_bars()
