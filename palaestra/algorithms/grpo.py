@@ -246,6 +246,8 @@ def run(phase: Phase, config: GRPOConfig) -> None:
     Raises:
         TrainingStopped: If a guard stops it.
     """
+    if config.advantage == "gigpo":
+        phase.record_states()
     learner = Learner(
         phase.policy,
         config,

@@ -6,6 +6,7 @@ to save. Plans are a pure function of seed and step, so a resumed run plays exac
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -171,6 +172,12 @@ class Phase:
         if self._agent is None:
             self._agent = policy_agent(self.policy, self.recipe)
         return self._agent
+
+    def record_states(self) -> None:
+        """Keep the digest of the world before each action from now on (`Step.state_hash`), where the environment gives one."""
+        # a twin: other phases and evaluations go on without paying for digests
+        self.engine = copy.copy(self.engine)
+        self.engine.record_state_hash = True
 
     def max_turns(self, step: int) -> int | None:
         """Return the horizon of a training step; None leaves it to the environment."""
