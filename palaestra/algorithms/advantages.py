@@ -58,20 +58,14 @@ def grpo_advantages(
     Source: Shao et al. 2024, DeepSeekMath (arXiv:2402.03300), section 4.1; Liu et al. 2025, Dr.GRPO (arXiv:2503.20783).
     """
     return_ = return_.detach().float()
-    advantage = torch.zeros_like(return_)
-    scored = return_[~return_.isnan()]
-    batch_std = scored.std(correction=ddof) if scored.numel() > ddof else torch.tensor(0.0)
-    for members in _groups(return_, group_index):
-        values = return_[members]
-        if values.numel() < 2 or values.min() == values.max():
-            continue  # exactly 0: rounding of the mean must not leave a tiny signal behind
-        centred = values - values.mean()
-        if std == "group":
-            centred = centred / (values.std(correction=ddof) + eps)
-        elif std == "batch":
-            centred = centred / (batch_std + eps)
-        advantage[members] = centred
-    return advantage
+    groups = _tally(return_, group_index)
+    centred = groups.centred
+    if std == "group":
+        centred = centred / (groups.std(ddof)[groups.group] + eps)
+    elif std == "batch":
+        scored = return_[groups.scored]
+        centred = centred / ((scored.std(correction=ddof) if scored.numel() > ddof else 0.0) + eps)
+    return torch.where(groups.is_mixed[groups.group], centred, 0.0).float()
 
 
 def rloo_advantages(return_: Tensor, group_index: Tensor) -> Tensor:
@@ -86,15 +80,9 @@ def rloo_advantages(return_: Tensor, group_index: Tensor) -> Tensor:
 
     Source: Ahmadian et al. 2024, RLOO (arXiv:2402.14740).
     """
-    return_ = return_.detach().float()
-    advantage = torch.zeros_like(return_)
-    for members in _groups(return_, group_index):
-        values = return_[members]
-        n = values.numel()
-        if n < 2 or values.min() == values.max():
-            continue
-        advantage[members] = (values - values.mean()) * (n / (n - 1))  # R - mean of the others, in one pass
-    return advantage
+    groups = _tally(return_.detach().float(), group_index)
+    scale = groups.count / (groups.count - 1).clamp(min=1)  # R - mean of the others, in one pass
+    return torch.where(groups.is_mixed[groups.group], groups.centred * scale[groups.group], 0.0).float()
 
 
 def group_statistics(return_: Tensor, group_index: Tensor) -> GroupStatistics:
@@ -104,21 +92,15 @@ def group_statistics(return_: Tensor, group_index: Tensor) -> GroupStatistics:
         return_: Shape (E,), NaN for episodes without a score.
         group_index: Shape (E,), int64.
     """
-    spreads: list[float] = []
-    num_groups = num_dropped = num_single = num_equal = 0
-    for group in group_index.unique():
-        values = return_[(group_index == group) & ~return_.isnan()]
-        if values.numel() == 0:
-            num_dropped += 1
-            continue
-        num_groups += 1
-        if values.numel() == 1:
-            num_single += 1
-            continue
-        num_equal += int(values.min() == values.max())
-        spreads.append(float(values.std(correction=1)))
-    within_std = sum(spreads) / len(spreads) if spreads else 0.0
-    return GroupStatistics(num_groups, num_dropped, num_single, num_equal, within_std)
+    groups = _tally(return_.detach().float(), group_index)
+    several = groups.count > 1
+    return GroupStatistics(
+        num_groups=int((groups.count > 0).sum()),
+        num_dropped=int((groups.count == 0).sum()),
+        num_single=int((groups.count == 1).sum()),
+        num_equal=int((several & ~groups.is_mixed).sum()),
+        within_std=float(groups.std(1)[several].mean()) if bool(several.any()) else 0.0,
+    )
 
 
 def mixed_groups(return_: Tensor, group_index: Tensor) -> Tensor:
@@ -129,12 +111,8 @@ def mixed_groups(return_: Tensor, group_index: Tensor) -> Tensor:
 
     Source: Yu et al. 2025, DAPO (arXiv:2503.14476), section 3.2.
     """
-    keep = torch.zeros_like(return_, dtype=torch.bool)
-    for members in _groups(return_, group_index):
-        values = return_[members]
-        if values.numel() > 1 and values.min() != values.max():
-            keep[members] = True
-    return keep
+    groups = _tally(return_.detach().float(), group_index)
+    return groups.is_mixed[groups.group] & groups.scored
 
 
 def most_uncertain_groups(return_: Tensor, group_index: Tensor, *, share: float = 0.25) -> Tensor:
@@ -152,12 +130,12 @@ def most_uncertain_groups(return_: Tensor, group_index: Tensor, *, share: float 
     """
     if not 0 < share <= 1:
         raise ValueError(f"share is {share}; expected a number above 0 and at most 1.")
-    groups = [members for members in _groups(return_, group_index) if members.numel() > 1]
-    keep = torch.zeros_like(return_, dtype=torch.bool)
-    groups.sort(key=lambda members: -float(return_[members].std(correction=1)))
-    for members in groups[: max(1, round(share * len(groups)))]:
-        keep[members] = True
-    return keep
+    groups = _tally(return_.detach().float(), group_index)
+    several = torch.nonzero(groups.count > 1).squeeze(1)
+    order = groups.std(1)[several].argsort(descending=True, stable=True)
+    chosen = torch.zeros(groups.count.shape, dtype=torch.bool)
+    chosen[several[order[: max(1, round(share * len(several)))]]] = True
+    return chosen[groups.group] & groups.scored
 
 
 def overlong_penalty(num_tokens: Tensor, *, limit: int, buffer: int) -> Tensor:
@@ -190,8 +168,43 @@ def debias_scores(score: Tensor, *, false_positive: float, false_negative: float
     return (score - false_positive) / signal
 
 
-def _groups(return_: Tensor, group_index: Tensor) -> list[Tensor]:
-    """Return the indices of the scored members of each group that has any."""
+@dataclass(frozen=True, slots=True)
+class _Tally:
+    """The groups of E episodes, N of them, in one pass over the batch; sums in float64.
+
+    Attributes:
+        group: int64 [E], number of the episode's group, from 0.
+        scored: bool [E], the episode has a return.
+        count: float64 [N], scored episodes.
+        centred: float64 [E], return less the mean of its group; 0 without a return.
+        is_mixed: bool [N], scored episodes whose returns differ. Equal ones are known as such rather than by a spread near 0, so
+            that rounding leaves no tiny signal behind.
+    """
+
+    group: Tensor
+    scored: Tensor
+    count: Tensor
+    centred: Tensor
+    is_mixed: Tensor
+
+    def std(self, ddof: int) -> Tensor:
+        """Standard deviation of each group, float64 [N]; 0 for groups of one."""
+        squares = torch.zeros_like(self.count).index_add_(0, self.group, self.centred.square())
+        return (squares / (self.count - ddof).clamp(min=1)).sqrt() * self.is_mixed
+
+
+def _tally(return_: Tensor, group_index: Tensor) -> _Tally:
+    """Sort returns, NaN for none, by group."""
+    numbers, group = torch.unique(group_index, return_inverse=True)
     scored = ~return_.isnan()
-    groups = [torch.nonzero((group_index == group) & scored).squeeze(1) for group in group_index.unique()]
-    return [members for members in groups if members.numel()]
+    values = torch.where(scored, return_, 0.0).double()
+
+    def total(per_episode: Tensor) -> Tensor:
+        return torch.zeros(len(numbers), dtype=torch.float64).index_add_(0, group, per_episode)
+
+    count = total(scored.double())
+    mean = total(values) / count.clamp(min=1)
+    lowest = torch.full((len(numbers),), torch.inf).scatter_reduce_(0, group[scored], return_[scored], "amin")
+    highest = torch.full((len(numbers),), -torch.inf).scatter_reduce_(0, group[scored], return_[scored], "amax")
+    centred = torch.where(scored, values - mean[group], 0.0)
+    return _Tally(group, scored, count, centred, lowest < highest)

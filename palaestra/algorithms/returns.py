@@ -142,16 +142,12 @@ def turn_baseline_advantages(return_: Tensor, mask: Tensor, group: Tensor) -> Te
     Returns:
         [E, K], 0 at padding and in groups of one.
     """
-    return_ = torch.where(mask, return_.float(), 0.0)
-    advantage = torch.zeros_like(return_)
-    for number in group.unique():
-        members = torch.nonzero(group == number).squeeze(1)
-        if len(members) < 2:
-            continue
-        values = return_[members]
-        others = (values.sum(dim=0, keepdim=True) - values) / (len(members) - 1)
-        advantage[members] = values - others
-    return torch.where(mask, advantage, 0.0)
+    return_ = torch.where(mask, return_.float(), 0.0).double()
+    numbers, place = torch.unique(group, return_inverse=True)
+    count = torch.bincount(place, minlength=len(numbers)).double()[place].unsqueeze(1)  # [E, 1]
+    total = torch.zeros(len(numbers), return_.shape[1], dtype=torch.float64).index_add_(0, place, return_)
+    others = (total[place] - return_) / (count - 1).clamp(min=1)
+    return torch.where(mask & (count > 1), return_ - others, 0.0).float()
 
 
 def step_group_advantages(
