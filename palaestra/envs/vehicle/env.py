@@ -85,6 +85,8 @@ class VehicleWorldEnv(TextEnv):
         selection_state: What modules are chosen from: "full" (the whole state) or "compact" (a line each, and what differs
             from the standard car).
         constants: Whether states show configuration values, which nothing changes.
+        schema: Whether "sfc" explains the properties of a module (types, ranges, meanings) when it is first chosen; a model
+            trained on this car does without.
         calls: "text", or "tools" for native function calling (modes "fc" and "hybrid").
         tool_scope: Functions that are offered as tools: "all" (248), "modules" (those of the task's modules) or "selected"
             (those of modules that the agent has chosen or looked up; `info["tools"]` of a step brings the new list). By
@@ -123,6 +125,7 @@ class VehicleWorldEnv(TextEnv):
         state_form: str = "plain",
         selection_state: str = "full",
         constants: bool = False,
+        schema: bool = True,
         calls: str = "text",
         tool_scope: str | None = None,
         mixed: bool = False,
@@ -144,6 +147,7 @@ class VehicleWorldEnv(TextEnv):
             state_form=state_form,
             selection_state=selection_state,
             constants=constants,
+            schema=schema,
             calls=calls,
             tool_scope=("selected" if mode == "hybrid" else "all") if tool_scope is None else tool_scope,
             mixed=mixed,

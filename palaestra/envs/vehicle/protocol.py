@@ -53,6 +53,7 @@ class Rules:
     state_form: str = "plain"
     selection_state: str = "full"
     constants: bool = False
+    schema: bool = True
     calls: str = "text"
     tool_scope: str = "all"
     mixed: bool = False
@@ -73,7 +74,7 @@ class Rules:
             value = getattr(self, name)
             if value not in known:
                 raise unknown_name(name, value, known)
-        for name in ("few_shot", "plan", "constants", "mixed"):
+        for name in ("few_shot", "plan", "constants", "schema", "mixed"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"{name} is {getattr(self, name)!r}; expected True or False.")
         _check_count("reflections", self.reflections)

@@ -610,3 +610,14 @@ def test_every_dialogue_is_a_task_of_its_own_class() -> None:
     assert [task.type for task in dialogues()] == [
         DIALOGUES[name].interaction for name in ("doors", "climate", "mixed", "idle")
     ]
+
+
+def test_the_schema_of_chosen_modules_can_be_left_out() -> None:
+    texts = []
+    for schema in (True, False):
+        env = gym.make("palaestra/VehicleWorld-v0", mode="sfc", schema=schema)
+        env.reset(seed=0)
+        texts.append(env.step("<modules>\ndoor\n</modules>")[0])
+    assert "<schema>" in texts[0]
+    assert "<schema>" not in texts[1]
+    assert texts[0].startswith(texts[1])
