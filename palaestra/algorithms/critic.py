@@ -16,11 +16,13 @@ from pydantic import Field
 from torch import Tensor
 
 from palaestra.algorithms.batch import Batch
+from palaestra.algorithms.distributed import blocks_of, copy_whole, ranks, whole
 from palaestra.algorithms.losses import explained_variance, value_loss
 from palaestra.algorithms.policy import Policy
-from palaestra.algorithms.policy_update import divide, planned
+from palaestra.algorithms.policy_update import computed, divide, planned
 from palaestra.algorithms.seeds import stable_seed
 from palaestra.algorithms.updates import Optimiser, OptimiserTable
+from palaestra.errors import ConfigError
 from palaestra.models.value_model import Valuation, ValueHead, ValueModel
 
 
@@ -92,6 +94,9 @@ class Critic:
     def __init__(self, model: ValueModel, table: CriticTable, *, total: int = 0, seed: int = 0) -> None:
         """Set up the optimiser."""
         self.model = model.eval()
+        if table.share_backbone and ranks().sharing == "sharded":
+            raise ConfigError("share_backbone = true does not go with sharded weights (FSDP); train without --use_fsdp.")
+        ranks().shard(model.backbone, blocks_of(model.backbone))
         self.table = table
         self.seed = seed
         self.moments = RunningMoments(table.momentum)
@@ -148,7 +153,7 @@ class Critic:
     def state(self) -> dict[str, Any]:
         """Return everything a resumed run needs, the weights included."""
         return {
-            "weights": {name: tensor.clone() for name, tensor in self.model.state_dict().items()},
+            "weights": {name: tensor.clone() for name, tensor in whole(self.model.state_dict()).items()},
             "optimiser": self.optimiser.state(),
             "moments": self.moments.state(),
             "updates": self.updates,
@@ -156,7 +161,7 @@ class Critic:
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Continue from `state()`."""
-        self.model.load_state_dict(state["weights"])
+        copy_whole(state["weights"], self.model.state_dict())
         self.optimiser.load(state["optimiser"])
         self.moments.load(state["moments"])
         self.updates = int(state["updates"])
@@ -197,22 +202,26 @@ class Critic:
         sums: dict[str, float] = {}
         wanted = batch.extra["decision"].bool().any(dim=1)
         with torch.random.fork_rng(devices=[]):  # latents are drawn from a stream of their own
-            torch.manual_seed(stable_seed(self.seed, f"latent/{self.updates}"))
+            stream = f"latent/{self.updates}" + (f"/{ranks().rank}" if ranks().rank else "")
+            torch.manual_seed(stable_seed(self.seed, stream))
             for part in planned(batch, wanted, self.table.max_tokens_per_microbatch):
                 loss, values = self.loss(batch.rows(part), batch)
-                loss.backward()
+                (loss * part.weight).backward()
                 for name, value in {**values, "loss": float(loss.detach())}.items():
-                    sums[name] = sums.get(name, 0.0) + value
+                    sums[name] = sums.get(name, 0.0) + (value if part.weight else 0.0)
+        sums = ranks().sum_values(sums)
+        ranks().sum_gradients(self.optimiser.parameters)
         self.updates += 1
         return sums | self.optimiser.step(sums["loss"])
 
     def _in_parts(self, batch: Batch, value_of: Callable[[Batch], Tensor]) -> Tensor:
         """Value all rows in micro-batches, in reward units: [B, T]."""
-        found = torch.zeros(batch.ids.shape)
         everything = torch.ones(batch.num_rows, dtype=torch.bool)
-        for part in planned(batch, everything, self.table.max_tokens_per_microbatch):
-            rows = batch.rows(part)
-            found[torch.tensor(part), : rows.ids.shape[1]] = value_of(rows) * self.moments.std + self.moments.mean
+
+        def value(rows: Batch) -> tuple[Tensor, ...]:
+            return (value_of(rows) * self.moments.std + self.moments.mean,)
+
+        (found,) = computed(batch, everything, self.table.max_tokens_per_microbatch, value)
         return found
 
 

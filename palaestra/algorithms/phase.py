@@ -20,6 +20,7 @@ from palaestra.agents.llm import LLMAgent
 from palaestra.agents.rollout import EpisodePlan, RolloutEngine
 from palaestra.agents.store import RunStore
 from palaestra.algorithms.checkpoint import Checkpoint, Checkpoints
+from palaestra.algorithms.distributed import ranks
 from palaestra.algorithms.metrics import MetricsLog
 from palaestra.algorithms.recipe import AgentTable, Recipe
 from palaestra.algorithms.reward_noise import with_noise
@@ -184,13 +185,18 @@ class Phase:
         return None if self.recipe.horizon is None else self.recipe.horizon.at(step)
 
     def collect(self, plans: Sequence[EpisodePlan], agent: Agent | None = None) -> list[Trajectory]:
-        """Play episodes with the present policy (or another agent), in the order of the plans; `[noise]` is put on them."""
-        trajectories = self.engine.collect(plans, agent or self.agent)
+        """Play episodes with the present policy (or another agent), in the order of the plans; `[noise]` is put on them.
+
+        Several ranks divide the groups, and each gets all episodes.
+        """
+        trajectories = played_together(plans, lambda mine: self.engine.collect(mine, agent or self.agent))
         noise = self.recipe.noise
         return trajectories if noise is None else with_noise(trajectories, noise, seed=self.recipe.seed)
 
     def log(self, step: int, metrics: Mapping[str, float], *, total: int) -> None:
         """Log the metrics of a step and report progress."""
+        if not ranks().is_main:
+            return
         self.metrics.log(self.name, step, metrics)
         if self._progress is not None:
             self._progress(ProgressEvent(self.name, step, total, metrics))
@@ -198,7 +204,7 @@ class Phase:
     def is_evaluation_due(self, step: int) -> bool:
         """Whether the learning curve wants a point after this step."""
         every = self.recipe.evaluation.every
-        return self.evaluate is not None and every > 0 and step % every == 0
+        return ranks().is_main and self.evaluate is not None and every > 0 and step % every == 0
 
     def is_save_due(self, step: int, *, last: int) -> bool:
         """Whether to save after this step."""
@@ -206,12 +212,14 @@ class Phase:
 
     def save(self, step: int, state: Mapping[str, Any], *, finished: bool = False) -> Checkpoint:
         """Save policy and state, so that a killed run goes on after this step."""
-        return self.checkpoints.save(
-            step,
-            save_policy=self.policy.save,
-            state={**state, "policy_version": self.policy.version},
-            config=self.recipe.to_json(),
-            finished=finished,
+        return ranks().on_main(
+            lambda: self.checkpoints.save(
+                step,
+                save_policy=self.policy.save,
+                state={**state, "policy_version": self.policy.version},
+                config=self.recipe.to_json(),
+                finished=finished,
+            )
         )
 
     def resume(self) -> tuple[int, dict[str, Any] | None]:
@@ -221,13 +229,33 @@ class Phase:
             The step it was written after and its state, or `(0, None)`.
         """
         found = self.checkpoints.latest()
-        self.metrics.rewind(self.name, 0 if found is None else found.step)
+        if ranks().is_main:
+            self.metrics.rewind(self.name, 0 if found is None else found.step)
         if found is None:
             return 0, None
         state = found.state()
         self.policy.load_weights(found.policy_path)
         self.policy.version = int(state["policy_version"])
         return found.step, state
+
+
+def played_together(
+    plans: Sequence[EpisodePlan], play: Callable[[Sequence[EpisodePlan]], list[Trajectory]]
+) -> list[Trajectory]:
+    """Divide plans among the ranks, group by group, and return the episodes of all in the order of the plans.
+
+    Args:
+        plans: The same on every rank.
+        play: Plays this rank's share, in order.
+    """
+    if ranks().size == 1:
+        return play(plans)
+    groups: dict[str, list[EpisodePlan]] = {}
+    for plan in plans:
+        groups.setdefault(plan.group_id or plan.episode_id, []).append(plan)
+    mine = [plan for group in ranks().share(list(groups.values())) for plan in group]
+    found = {trajectory.episode_id: trajectory for trajectory in ranks().gather(play(mine))}
+    return [found[plan.episode_id] for plan in plans]
 
 
 def _make_env(env_id: str, env_kwargs: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:

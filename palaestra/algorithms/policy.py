@@ -20,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 from palaestra.agents.backends.chat_template import ChatTemplate
 from palaestra.agents.backends.checkpoints import context_length, load_checkpoint, save_checkpoint
 from palaestra.agents.backends.local import LocalBackend
+from palaestra.algorithms.distributed import Forward, blocks_of, copy_whole, ranks
 from palaestra.errors import ConfigError
 
 
@@ -61,6 +62,8 @@ class Policy:
         self._version = version
         self._samplers: weakref.WeakSet[LocalBackend] = weakref.WeakSet()
         self._has_plain_head = _has_plain_head(model)
+        self._shards: Forward | None = None
+        self._trained: dict[str, Tensor] = {}
 
     @classmethod
     def from_path(cls, path: str | Path, *, dtype: str | None = None, device: str | None = None, **options: Any) -> Self:
@@ -86,6 +89,10 @@ class Policy:
     @version.setter
     def version(self, value: int) -> None:
         self._version = value
+        if self._shards is not None:
+            with torch.no_grad():
+                for name, parameter in self.model.named_parameters():
+                    parameter.copy_(self._trained[name].full_tensor())
         for sampler in list(self._samplers):
             sampler.update_weights(version=value)
 
@@ -96,7 +103,21 @@ class Policy:
 
     def parameters(self) -> Iterator[Any]:
         """Iterate over the weights that are trained."""
-        return (parameter for parameter in self.model.parameters() if parameter.requires_grad)
+        trained = self.model.parameters() if self._shards is None else self._trained.values()
+        return (parameter for parameter in trained if parameter.requires_grad)
+
+    def distribute(self) -> None:
+        """Cut the weights that are trained into shards, where ranks share them that way (see `distributed`).
+
+        The model itself stays whole on every rank: it samples and is saved, and takes over the trained weights whenever
+        `version` is set. Harmless when repeated.
+        """
+        if self._shards is not None or ranks().sharing != "sharded":
+            return
+        self._shards = Forward(copy.deepcopy(self.model), self._token_scores)
+        ranks().shard(self._shards, blocks_of(self._shards.model))
+        self._trained = {name.removeprefix("model."): p for name, p in self._shards.named_parameters()}
+        self.model.requires_grad_(False)
 
     def token_log_probs(
         self,
@@ -129,8 +150,9 @@ class Policy:
         ids, real = ids.to(device), attention_mask.to(device).bool()
         wanted = real if action_mask is None else real & action_mask.to(device).bool()
         rows, columns = torch.nonzero(wanted[:, 1:] & real[:, :-1], as_tuple=True)  # [N]; logits at t-1 score token t
-        states = self._states(ids, real)[rows, columns]  # [N, width], or [N, vocabulary] without a plain head
-        log_prob, entropies = self._score(states, ids[rows, columns + 1], temperature, entropy)
+        asked = (ids, real, rows, columns, temperature, entropy)
+        found = self._token_scores(self.model, *asked) if self._shards is None else self._shards(*asked)
+        log_prob, entropies = found
 
         def spread(values: Tensor) -> Tensor:
             return torch.zeros(ids.shape, device=device).index_put((rows, columns + 1), values)
@@ -182,25 +204,34 @@ class Policy:
             self.model.load_state_dict(other.state_dict())
         except RuntimeError as error:
             raise ConfigError(f"The weights in {str(path)!r} do not fit this policy: {error}") from error
+        if self._shards is not None:
+            copy_whole(dict(self.model.named_parameters()), self._trained)
         self.version = self._version
 
-    def _states(self, ids: Tensor, real: Tensor) -> Tensor:
+    def _token_scores(
+        self, model: Any, ids: Tensor, real: Tensor, rows: Tensor, columns: Tensor, temperature: float, entropy: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Log-probs and entropies [N] of the tokens after (row, column)."""
+        states = self._states(model, ids, real)[rows, columns]  # [N, width], or [N, vocabulary] without a plain head
+        return self._score(model, states, ids[rows, columns + 1], temperature, entropy)
+
+    def _states(self, model: Any, ids: Tensor, real: Tensor) -> Tensor:
         """Final hidden states [B, T, width], or logits if the head cannot be applied on its own."""
-        self.model.eval()
+        model.eval()
         inputs: dict[str, Any] = {"input_ids": ids, "use_cache": False}
         # With padding on the right only, causality alone keeps real tokens from seeing it, and no mask is faster.
         if not bool((real[:, 1:] <= real[:, :-1]).all()):
             inputs["attention_mask"] = real.long()
             inputs["position_ids"] = (real.long().cumsum(dim=1) - 1).clamp(min=0)
         if self._has_plain_head:
-            states: Tensor = self.model.base_model(**inputs).last_hidden_state
+            states: Tensor = model.base_model(**inputs).last_hidden_state
             return states
-        logits: Tensor = self.model(**inputs).logits
+        logits: Tensor = model(**inputs).logits
         return logits
 
-    def _score(self, states: Tensor, targets: Tensor, temperature: float, entropy: bool) -> tuple[Tensor, Tensor]:
+    def _score(self, model: Any, states: Tensor, targets: Tensor, temperature: float, entropy: bool) -> tuple[Tensor, Tensor]:
         """Score N tokens in parts that keep within `max_logits`."""
-        head = self.model.get_output_embeddings() if self._has_plain_head else None
+        head = model.get_output_embeddings() if self._has_plain_head else None
         vocabulary = states.shape[1] if head is None else int(head.weight.shape[0])
         size = max(1, self._max_logits // vocabulary)
         if len(targets) <= size:

@@ -8,7 +8,7 @@ the backward pass; the normalisers count them all the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -16,8 +16,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from palaestra.algorithms.batch import Batch, microbatches
+from palaestra.algorithms.batch import Batch
 from palaestra.algorithms.correction import CorrectionLevel, importance_weights, staleness_weights
+from palaestra.algorithms.distributed import Part, ranks
 from palaestra.algorithms.guards import TrainingStopped
 from palaestra.algorithms.losses import (
     Aggregation,
@@ -110,6 +111,7 @@ class PolicyUpdate:
         self.temperature = temperature
         self.seed = seed
         self.kl_coefficient = table.kl_coefficient
+        policy.distribute()
         self.optimiser = Optimiser(policy.parameters(), table, total=table.steps * table.epochs * table.minibatches)
 
     # -- before the update ----------------------------------------------------------------------------------------
@@ -217,11 +219,13 @@ class PolicyUpdate:
         ratio_max = 0.0
         for part in planned(batch, wanted, self.table.max_tokens_per_microbatch):
             loss, values, highest = self._loss(batch.rows(part))
-            loss.backward()
+            (loss * part.weight).backward()
             ratio_max = max(ratio_max, highest)
             for name, value in values.items():
-                sums[name] = sums.get(name, 0.0) + value
-        return sums | self.optimiser.step(sums["loss"]) | {"ratio_max": ratio_max}
+                sums[name] = sums.get(name, 0.0) + (value if part.weight else 0.0)
+        sums = ranks().sum_values(sums)
+        ranks().sum_gradients(self.optimiser.parameters)
+        return sums | self.optimiser.step(sums["loss"]) | {"ratio_max": ranks().max(ratio_max)}
 
     def _loss(self, rows: Batch) -> tuple[Tensor, dict[str, float], float]:
         """Return the loss of a micro-batch, its measurements (shares of the minibatch's sums), and the largest ratio."""
@@ -267,16 +271,17 @@ class PolicyUpdate:
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def _log_probs(self, policy: Policy, batch: Batch, wanted: Tensor) -> Tensor:
         """Log-probs of the sampled tokens, 0 in rows that are not wanted: [B, T]."""
-        result = torch.zeros(batch.ids.shape)
-        for part in planned(batch, wanted, self.table.max_tokens_per_microbatch):
-            rows = batch.rows(part)
+
+        def score(rows: Batch) -> tuple[Tensor, ...]:
             scored = policy.token_log_probs(rows.ids, rows.attention_mask, rows.action_mask, temperature=self.temperature)
-            result[torch.tensor(part), : rows.ids.shape[1]] = scored.log_prob
-        return result
+            return (scored.log_prob,)
+
+        (found,) = computed(batch, wanted, self.table.max_tokens_per_microbatch, score)
+        return found
 
 
-def planned(batch: Batch, wanted: Tensor, max_tokens: int) -> list[list[int]]:
-    """Plan micro-batches of the wanted rows.
+def planned(batch: Batch, wanted: Tensor, max_tokens: int) -> list[Part]:
+    """Plan micro-batches of the wanted rows, as many as this rank computes.
 
     Args:
         batch: Whose rows.
@@ -285,7 +290,31 @@ def planned(batch: Batch, wanted: Tensor, max_tokens: int) -> list[list[int]]:
     """
     rows = torch.nonzero(wanted).squeeze(1).tolist()
     lengths = batch.lengths.tolist()
-    return [[rows[i] for i in part] for part in microbatches([lengths[row] for row in rows], max_tokens)]
+    return ranks().plan(rows, [lengths[row] for row in rows], max_tokens)
+
+
+def computed(
+    batch: Batch, wanted: Tensor, max_tokens: int, compute: Callable[[Batch], tuple[Tensor, ...]], *, count: int = 1
+) -> list[Tensor]:
+    """Compute something of each token, micro-batch by micro-batch; several ranks divide the rows and share the results.
+
+    Args:
+        batch: Whose rows.
+        wanted: bool [B].
+        max_tokens: Budget of a micro-batch, padding included.
+        compute: From some rows to as many tensors [b, t] as `count` says.
+        count: Number of tensors.
+
+    Returns:
+        float32 [B, T] each, 0 in rows that are not wanted.
+    """
+    found = [torch.zeros(batch.ids.shape) for _ in range(count)]
+    for part in planned(batch, wanted, max_tokens):
+        rows = batch.rows(part)
+        for result, values in zip(found, compute(rows), strict=True):
+            if part.weight:
+                result[torch.tensor(part), : rows.ids.shape[1]] = values.to(result)
+    return [ranks().sum(result) for result in found]
 
 
 def divide(batch: Batch, parts: int, *, seed: int) -> list[list[int]]:

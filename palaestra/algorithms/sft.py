@@ -2,13 +2,16 @@
 
 The loss is the mean negative log-likelihood of the assistant's tokens (end token included) of whole multi-turn
 episodes; observation tokens are context and get exactly zero gradient. Episodes come as token segments from
-`demonstrations.py`. The loop, in the open: shuffle the segments of the epoch -> minibatches -> micro-batches with global
-normalisers -> log -> save.
+`demonstrations.py`. They may weigh differently: by a weight of their own, or by their return (reward-weighted regression),
+which makes use of failures too. The loop, in the open: shuffle the segments of the epoch -> minibatches -> micro-batches of
+rows of like length, with global normalisers -> log -> save.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -17,8 +20,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from palaestra.algorithms.batch import Batch, collate, microbatches
+from palaestra.algorithms.batch import Batch, collate, padding_waste
 from palaestra.algorithms.demonstrations import expert_episodes, read_agent_traj, tokenize
+from palaestra.algorithms.distributed import ranks
+from palaestra.algorithms.episode_weights import Baseline, given_weights, regression_weights, scaled_to_mean_one, task_index
 from palaestra.algorithms.losses import Aggregation, token_weights
 from palaestra.algorithms.phase import Phase, policy_agent
 from palaestra.algorithms.policy import Policy
@@ -33,8 +38,8 @@ class SFTConfig(OptimiserTable):
     """Table `[sft]` of a recipe."""
 
     source: str = "expert"
-    """Where episodes come from: "expert" (played on train tasks), "run:ID" (successes of a stored run), or a path of an
-    AgentTraj file."""
+    """Where episodes come from: "expert" (played on train tasks), "run:ID" (successes of a stored run; with weighting
+    "regression" all its episodes without an error), or a path of an AgentTraj file."""
     episodes: int = Field(default=256, ge=1)
     """Most episodes to clone."""
     slip_rate: float = Field(default=0.0, ge=0, lt=1)
@@ -45,6 +50,15 @@ class SFTConfig(OptimiserTable):
     """Segments per optimiser step."""
     loss_on: Literal["all_turns", "last_turn"] = "all_turns"
     """Which turns of an episode are imitated."""
+    weighting: Literal["equal", "regression"] = "equal"
+    """How much an episode counts, times a `weight` of its own if its meta data has one: the same, or
+    exp((return - baseline) / regression_temperature). Weights are scaled to mean 1 over all episodes."""
+    regression_temperature: float = Field(default=0.5, gt=0)
+    """Units of the return; low ones imitate only the best."""
+    regression_baseline: Baseline = "task"
+    """What a return is compared with: the mean over the episodes of its task, or over all."""
+    regression_cap: float = Field(default=20.0, ge=1)
+    """Largest weight of an episode before scaling."""
     aggregation: Aggregation = "token_mean"
     """How tokens are averaged."""
     constant_length: int | None = Field(default=None, ge=1)
@@ -78,10 +92,11 @@ class Cloner:
         """Set up the optimiser."""
         self.policy = policy
         self.config = config
+        policy.distribute()
         self.optimiser = Optimiser(policy.parameters(), config, total=total)
 
     def update(self, batch: Batch) -> dict[str, float]:
-        """Make one optimiser step on the rows of a batch.
+        """Make one optimiser step on the rows of a batch; `extra["episode_weight"]` scales the weights of its tokens.
 
         Raises:
             TrainingStopped: If updates are not finite again and again.
@@ -94,18 +109,26 @@ class Cloner:
             turn_index=batch.turn_index,
             constant_length=config.constant_length,
         )
+        if "episode_weight" in batch.extra:
+            weights = weights * batch.extra["episode_weight"]
         batch = batch.with_tensors(weight=weights)
         total = correct = 0.0
-        for part in microbatches(batch.lengths.tolist(), config.max_tokens_per_microbatch):
+        lengths = batch.lengths.tolist()
+        plan = ranks().plan(range(batch.num_rows), lengths, config.max_tokens_per_microbatch)
+        for part in plan:
             rows = batch.rows(part)
             scored = self.policy.token_log_probs(rows.ids, rows.attention_mask, rows.action_mask)
             loss = clone_loss(scored.log_prob, rows.extra["weight"])
-            loss.backward()
+            (loss * part.weight).backward()
+            if not part.weight:
+                continue
             total += float(loss.detach())
             # more likely than all others together: a cheap stand-in for "the greedy choice would be right"
             correct += float(((scored.log_prob > -0.6931) & rows.action_mask).sum())
-        shown = {"loss": total, "likely_tokens": correct / max(1, batch.num_action_tokens)}
-        shown |= self.optimiser.step(total)
+        shown = ranks().sum_values({"loss": total, "likely_tokens": correct / max(1, batch.num_action_tokens)})
+        ranks().sum_gradients(self.optimiser.parameters)
+        shown |= self.optimiser.step(shown["loss"])
+        shown["padding_waste"] = padding_waste([[lengths[row] for row in part] for part in plan])
         self.policy.version += 1
         return shown
 
@@ -128,6 +151,59 @@ def load_demonstrations(phase: Phase, config: SFTConfig) -> tuple[list[Trajector
     return kept, too_long
 
 
+def imitation_batch(episodes: Sequence[Trajectory], config: SFTConfig) -> Batch:
+    """Return the rows to imitate, with `episode_weight` where episodes do not all count the same.
+
+    Args:
+        episodes: With token segments.
+        config: Which turns count, and how much an episode counts.
+
+    Raises:
+        UsageError: If every episode weighs 0.
+    """
+    batch = collate(episodes)
+    if config.loss_on == "last_turn":
+        batch = _only_last_turn(batch)
+    weights = given_weights(episodes)
+    if config.weighting == "regression":
+        weights = weights * regression_weights(
+            batch.return_,
+            task_index(episodes),
+            temperature=config.regression_temperature,
+            baseline=config.regression_baseline,
+            cap=config.regression_cap,
+        )
+    weights = scaled_to_mean_one(weights)
+    return batch if bool((weights == 1).all()) else batch.with_tensors(episode_weight=batch.spread(weights))
+
+
+class Passes:
+    """Which rows an optimiser step sees: epochs over a batch, shuffled anew for each; a pure function of seed and step.
+
+    Args:
+        batch: All rows.
+        config: Epochs, rows per step, most steps.
+        seed: Of the shuffling.
+        name: What is trained; part of the seed.
+    """
+
+    def __init__(self, batch: Batch, config: SFTConfig, *, seed: int, name: str) -> None:
+        """Count the steps."""
+        self.batch = batch
+        self.size = config.batch_size
+        self.seed = seed
+        self.name = name
+        self.per_epoch = -(-batch.num_rows // config.batch_size)
+        planned = self.per_epoch * config.epochs
+        self.total = planned if config.max_updates is None else min(planned, config.max_updates)
+
+    def rows(self, step: int) -> Batch:
+        """Return the rows of a step, from 1."""
+        epoch, place = divmod(step - 1, self.per_epoch)
+        order = np.random.default_rng(stable_seed(self.seed, f"{self.name}/{epoch}")).permutation(self.batch.num_rows)
+        return self.batch.rows(order[place * self.size : (place + 1) * self.size])
+
+
 def run(phase: Phase, config: SFTConfig) -> None:
     """Clone demonstrations (see the module's docstring); resumes from the phase's last checkpoint.
 
@@ -137,13 +213,9 @@ def run(phase: Phase, config: SFTConfig) -> None:
     """
     done, state = phase.resume()
     episodes, too_long = load_demonstrations(phase, config)
-    batch = collate(episodes)
-    if config.loss_on == "last_turn":
-        batch = _only_last_turn(batch)
-    per_epoch = -(-batch.num_rows // config.batch_size)
-    total = per_epoch * config.epochs
-    if config.max_updates is not None:
-        total = min(total, config.max_updates)
+    batch = imitation_batch(episodes, config)
+    passes = Passes(batch, config, seed=phase.recipe.seed, name=phase.name)
+    total = passes.total
     cloner = Cloner(phase.policy, config, total=total)
     if state is not None:
         cloner.optimiser.load(state["optimiser"])
@@ -153,13 +225,11 @@ def run(phase: Phase, config: SFTConfig) -> None:
 
     for step in range(done + 1, total + 1):
         started = time.perf_counter()
-        epoch, place = divmod(step - 1, per_epoch)
-        order = np.random.default_rng(stable_seed(phase.recipe.seed, f"{phase.name}/{epoch}")).permutation(batch.num_rows)
-        rows = batch.rows(order[place * config.batch_size : (place + 1) * config.batch_size])
+        rows = passes.rows(step)
         metrics = cloner.update(rows)
         seconds = time.perf_counter() - started
         metrics |= {
-            "epoch": step / per_epoch,
+            "epoch": step / passes.per_epoch,
             "episodes": float(len(episodes)),
             "episodes_too_long": float(too_long),
             "trained_tokens": float(rows.attention_mask.sum()),
@@ -184,9 +254,12 @@ def _source(phase: Phase, config: SFTConfig) -> list[Trajectory]:
         run_id = config.source.removeprefix("run:")
         if phase.store is None:
             raise ConfigError(f"sft.source is {config.source!r}, but there is no run store to read it from.")
-        episodes = [t for t in phase.store.trajectories(run_id) if t.outcome.success][: config.episodes]
+        wants_all = config.weighting == "regression"
+        wanted = (t for t in phase.store.trajectories(run_id) if t.outcome.success or (wants_all and t.outcome.error is None))
+        episodes = list(islice(wanted, config.episodes))
         if not episodes:
-            raise UsageError(f"Run {run_id!r} holds no successful episode; there is nothing to clone.")
+            kind = "episode without an error" if wants_all else "successful episode"
+            raise UsageError(f"Run {run_id!r} holds no {kind}; there is nothing to clone.")
         return episodes
     return read_agent_traj(Path(config.source), env_id=phase.recipe.env.id)[: config.episodes]
 

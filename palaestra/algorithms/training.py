@@ -23,6 +23,7 @@ from palaestra.agents.rollout import RolloutEngine
 from palaestra.agents.store import RunStore
 from palaestra.algorithms.checkpoint import Checkpoints
 from palaestra.algorithms.demonstrations import expert_episodes
+from palaestra.algorithms.distributed import join_ranks, ranks
 from palaestra.algorithms.metrics import MetricsLog, episode_metrics
 from palaestra.algorithms.phase import Phase, Progress, ProgressEvent, TaskFeed, policy_agent
 from palaestra.algorithms.policy import Policy
@@ -78,6 +79,9 @@ def train(
 ) -> TrainingResult:
     """Run a recipe from its start, or from wherever it was stopped.
 
+    Under `accelerate launch` or `torchrun` every process calls it, with the same store on a disk that all of them see. The
+    first one writes, evaluates and reports; the others play and train with it.
+
     Args:
         recipe: A recipe, or the path of one.
         store: Run store or its folder.
@@ -98,10 +102,12 @@ def train(
     torch.set_num_threads(recipe.threads)
     try:
         with contextlib.ExitStack() as stack:
+            team = stack.enter_context(join_ranks())
             kept = store if isinstance(store, RunStore) else stack.enter_context(RunStore(store))
-            run_id = _open_run(kept, run_id, recipe)
-            stack.enter_context(kept.lock(run_id))
-            with _status(kept, run_id):
+            run_id = team.on_main(lambda: _open_run(kept, run_id, recipe))
+            if team.is_main:
+                stack.enter_context(kept.lock(run_id))
+            with _status(kept, run_id) if team.is_main else contextlib.nullcontext():
                 training = _Training(recipe, kept, run_id, progress)
                 stack.callback(training.metrics.close)
                 policy_path = training.run()
@@ -188,10 +194,13 @@ class _Training:
     def start(self) -> tuple[Policy, Path]:
         """Return the policy as it is before training, and its folder."""
         checkpoints = Checkpoints(self.folder / "checkpoints" / START)
-        found = checkpoints.latest()
+        found = ranks().on_main(checkpoints.latest)
         if found is None:
             policy = build_policy(self.recipe, self.feed, self.engine)
-            found = checkpoints.save(0, save_policy=policy.save, state={}, config=self.recipe.to_json(), finished=True)
+            config = self.recipe.to_json()
+            found = ranks().on_main(
+                lambda: checkpoints.save(0, save_policy=policy.save, state={}, config=config, finished=True)
+            )
             return policy, found.policy_path
         return Policy.from_path(found.policy_path, dtype=self.recipe.model.dtype), found.policy_path
 
@@ -224,6 +233,8 @@ class _Training:
 
     def evaluate(self, arm: str, agent: Agent) -> None:
         """Play the test episodes of an arm that are not in the store yet."""
+        if not ranks().is_main:
+            return
         table = self.recipe.evaluation
         settings: dict[str, Any] = {"arm": arm, "training_run": self.run_id}
         self.arms[arm] = evaluate(

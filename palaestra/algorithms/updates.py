@@ -13,6 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from palaestra.algorithms.distributed import gradient_norm, is_sharded, like, whole
 from palaestra.algorithms.guards import FiniteGuard
 from palaestra.algorithms.recipe import Table
 
@@ -73,8 +74,14 @@ class Optimiser:
         self.updates = 0
         self.lr_factor = 1.0
         self.guard = FiniteGuard()
+        self._sharded = any(map(is_sharded, self.parameters))
+        # shards and whole tensors cannot go through one fused loop
         self._adam = torch.optim.AdamW(
-            self.parameters, lr=config.lr, betas=(0.9, config.beta2), weight_decay=config.weight_decay
+            self.parameters,
+            lr=config.lr,
+            betas=(0.9, config.beta2),
+            weight_decay=config.weight_decay,
+            foreach=False if self._sharded else None,
         )
 
     @property
@@ -100,7 +107,7 @@ class Optimiser:
         Raises:
             TrainingStopped: After several such updates in a row.
         """
-        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.config.grad_clip))
+        norm = self._clip()
         lr = self.lr
         accepted = self.guard.accepts(loss, norm)
         if accepted:
@@ -111,10 +118,21 @@ class Optimiser:
         self.zero()
         return {"grad_norm": norm, "lr": lr, "skipped": float(not accepted)}
 
+    def _clip(self) -> float:
+        """Scale the gradients down to the largest norm allowed; return the norm they had."""
+        if not self._sharded:
+            return float(torch.nn.utils.clip_grad_norm_(self.parameters, self.config.grad_clip))
+        norm = gradient_norm(self.parameters)
+        factor = min(1.0, self.config.grad_clip / (float(norm) + 1e-6))  # as torch's
+        for parameter in self.parameters:
+            if parameter.grad is not None:
+                parameter.grad.mul_(factor)
+        return float(norm)
+
     def state(self) -> dict[str, Any]:
         """Return everything a resumed run needs."""
         return {
-            "adam": self._adam.state_dict(),
+            "adam": whole(self._adam.state_dict()),
             "updates": self.updates,
             "lr_factor": self.lr_factor,
             "guard": self.guard.state(),
@@ -122,7 +140,13 @@ class Optimiser:
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Continue from `state()`."""
-        self._adam.load_state_dict(state["adam"])
+        adam = dict(state["adam"])
+        if self._sharded:
+            adam["state"] = {
+                place: {name: like(value, self.parameters[place]) for name, value in kept.items()}
+                for place, kept in adam["state"].items()
+            }
+        self._adam.load_state_dict(adam)
         self.updates = int(state["updates"])
         self.lr_factor = float(state["lr_factor"])
         self.guard.load(state["guard"])

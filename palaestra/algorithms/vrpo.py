@@ -25,7 +25,7 @@ from palaestra.algorithms.batch import Batch
 from palaestra.algorithms.critic import Critic, CriticTable, before, make_value_model
 from palaestra.algorithms.phase import Phase
 from palaestra.algorithms.policy import Policy
-from palaestra.algorithms.policy_update import planned
+from palaestra.algorithms.policy_update import computed, planned
 from palaestra.algorithms.ppo import PPOConfig, train_with_critic
 from palaestra.algorithms.sequences import turn_sequences
 from palaestra.algorithms.table import Algorithm
@@ -149,17 +149,15 @@ class VRPOCritic(Critic):
     def with_uncertainty(self, batch: Batch) -> Batch:
         """Add what the frozen language model finds of each token: `lm_entropy` and `lm_surprise`, nats, [B, T]."""
         assert self.language_model is not None  # checked when the critic was made
-        entropy, surprise = torch.zeros(batch.ids.shape), torch.zeros(batch.ids.shape)
+        language_model = self.language_model
         everything = torch.ones(batch.num_rows, dtype=torch.bool)
-        for part in planned(batch, everything, self.table.max_tokens_per_microbatch):
-            rows = batch.rows(part)
-            scored = self.language_model.token_log_probs(
-                rows.ids, rows.attention_mask, temperature=self.temperature, entropy=True
-            )
-            width = rows.ids.shape[1]
-            surprise[torch.tensor(part), :width] = -scored.log_prob
-            if scored.entropy is not None:
-                entropy[torch.tensor(part), :width] = scored.entropy
+
+        def judge(rows: Batch) -> tuple[Tensor, ...]:
+            scored = language_model.token_log_probs(rows.ids, rows.attention_mask, temperature=self.temperature, entropy=True)
+            assert scored.entropy is not None  # it was asked for
+            return scored.entropy, -scored.log_prob
+
+        entropy, surprise = computed(batch, everything, self.table.max_tokens_per_microbatch, judge, count=2)
         return batch.with_tensors(lm_entropy=entropy, lm_surprise=surprise)
 
     def prepared(self, batch: Batch) -> Batch:
@@ -252,14 +250,13 @@ class VRPOCritic(Critic):
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def _own_uncertainty(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Entropy and surprise of the frozen head on the critic's own states, [B, T]."""
-        entropy, surprise = torch.zeros(batch.ids.shape), torch.zeros(batch.ids.shape)
         everything = torch.ones(batch.num_rows, dtype=torch.bool)
-        for part in planned(batch, everything, self.table.max_tokens_per_microbatch):
-            rows = batch.rows(part)
+
+        def judge(rows: Batch) -> tuple[Tensor, ...]:
             log_q = self._log_q(before(self.model.states(rows.ids, rows.attention_mask)))
-            width = rows.ids.shape[1]
-            entropy[torch.tensor(part), :width] = -(log_q.exp() * log_q).sum(dim=-1)
-            surprise[torch.tensor(part), :width] = -log_q.gather(2, rows.ids.unsqueeze(2)).squeeze(2)
+            return -(log_q.exp() * log_q).sum(dim=-1), -log_q.gather(2, rows.ids.unsqueeze(2)).squeeze(2)
+
+        entropy, surprise = computed(batch, everything, self.table.max_tokens_per_microbatch, judge, count=2)
         return entropy, surprise
 
     def _selected(self, uncertainty: Tensor, candidates: Tensor) -> Tensor:
