@@ -176,12 +176,15 @@ def turn_rewards(trajectory: Trajectory) -> dict[int, float]:
     return rewards
 
 
-def microbatches(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
+def microbatches(lengths: Sequence[int], max_tokens: int, *, max_waste: float = 0.1) -> list[list[int]]:
     """Plan micro-batches, longest first, so that rows times the longest row stays within the budget.
+
+    A micro-batch holds rows of like length: it ends where its padding would be more than `max_waste` of it.
 
     Args:
         lengths: Tokens by row.
         max_tokens: Budget of a micro-batch, padding included; a single longer row gets one of its own.
+        max_waste: Largest share of padding in a micro-batch; 1 allows any.
 
     Returns:
         Row numbers; every row occurs once.
@@ -190,13 +193,28 @@ def microbatches(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
         raise UsageError(f"max_tokens is {max_tokens}; expected at least 1 token per micro-batch.")
     order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
     parts: list[list[int]] = []
+    filled = 0  # tokens of the last part that are no padding
     for row in order:
         # the first row of a part is its longest, so it sets the width
-        if parts and lengths[parts[-1][0]] * (len(parts[-1]) + 1) <= max_tokens:
+        size = lengths[parts[-1][0]] * (len(parts[-1]) + 1) if parts else 0
+        if parts and size <= max_tokens and filled + lengths[row] >= (1 - max_waste) * size:
             parts[-1].append(row)
+            filled += lengths[row]
         else:
             parts.append([row])
+            filled = lengths[row]
     return parts
+
+
+def padding_waste(parts: Sequence[Sequence[int]]) -> float:
+    """Share of padding in what goes through a model.
+
+    Args:
+        parts: Tokens of each row, by micro-batch.
+    """
+    filled = sum(sum(part) for part in parts)
+    size = sum(len(part) * max(part) for part in parts if part)
+    return 1.0 - filled / size if size else 0.0
 
 
 def _pad(

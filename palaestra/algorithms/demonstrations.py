@@ -146,7 +146,7 @@ async def _replay(trajectory: Trajectory, agent: LLMAgent, dictation: Dictation)
     finally:
         dictation.forget(session)
     untrained = {index for index, step in enumerate(trajectory.steps) if step.info.get("trained") is False}
-    segments = tuple(_without(segment, untrained) for segment in player.record().segments)
+    segments = tuple(without_turns(segment, untrained) for segment in player.record().segments)
     return replace(trajectory, segments=segments)
 
 
@@ -252,7 +252,8 @@ def expert_episodes(
 
 
 def read_agent_traj(path: str | Path, *, env_id: str = "") -> list[Trajectory]:
-    """Read an AgentTraj file: a JSON array (or JSON lines) of `{item_id, conversations: [{from, loss, value}]}`.
+    """Read an AgentTraj file: a JSON array (or JSON lines) of `{item_id, conversations: [{from, loss, value}]}`, and, if an
+    episode is to count more or less than others, its `weight`.
 
     The first human message holds the instructions; the acknowledgement after it is not trained on (`loss: false`), nor is
     any other turn marked so. Role/content records with `reasoning_content` are read too.
@@ -322,6 +323,7 @@ def _from_agent_traj(row: Mapping[str, Json], index: int, env_id: str) -> Trajec
         final_observation="\n".join(observation),
         outcome=Outcome(score=reward, success=bool(row.get("success", reward > 0.99)), stop_reason="env_done"),
         usage=Usage(),
+        meta={"weight": row["weight"]} if "weight" in row else {},
     )
 
 
@@ -345,7 +347,7 @@ def _only_call(action: Message, form: Format) -> ToolCall:
     return action.tool_calls[0]
 
 
-def _without(segment: Segment, turns: set[int]) -> Segment:
+def without_turns(segment: Segment, turns: set[int]) -> Segment:
     """Make context of the tokens of some turns."""
     if not turns:
         return segment

@@ -36,6 +36,7 @@ _BUILTIN = {
     "ppo": "palaestra.algorithms.ppo:ALGORITHM",
     "vrpo": "palaestra.algorithms.vrpo:ALGORITHM",
     "gigpo": "palaestra.algorithms.grpo_family:GIGPO",
+    "rft": "palaestra.algorithms.rft:ALGORITHM",
     "dpo": "palaestra.algorithms.dpo:ALGORITHM",
 }
 
