@@ -252,11 +252,11 @@ def expert_episodes(
 
 
 def read_agent_traj(path: str | Path, *, env_id: str = "") -> list[Trajectory]:
-    """Read an AgentTraj file: a JSON array (or JSON lines) of `{item_id, conversations: [{from, loss, value}]}`, and, if an
-    episode is to count more or less than others, its `weight`.
+    """Read an AgentTraj file: a JSON array (or JSON lines) of `{item_id, conversations: [{from, loss, value}]}`.
 
-    The first human message holds the instructions; the acknowledgement after it is not trained on (`loss: false`), nor is
-    any other turn marked so. Role/content records with `reasoning_content` are read too.
+    A record may have a `weight`, if it is to count more or less than others. The first human message holds
+    the instructions; the acknowledgement after it is not trained on (`loss: false`), nor is any other turn marked so.
+    Role/content records with `reasoning_content` are read too.
 
     Args:
         path: The file.

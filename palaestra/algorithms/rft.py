@@ -203,7 +203,7 @@ class Rounds:
             found = select(played, config)
             if found.is_top_decile:
                 log.warning(
-                    "Round %d has %d different successes, fewer than min_keep = %d; the highest scores are kept too: %d episodes.",
+                    "Round %d has %d different successes, below min_keep = %d; the highest scores are kept too: %d episodes.",
                     self.round,
                     found.num_different,
                     config.min_keep,
@@ -234,8 +234,8 @@ class Rounds:
         episodes = [*experts, *self.kept]
         if not episodes:
             raise UsageError(
-                f"Round {self.round} kept no episode, and there are no experts; play more samples, lower rft.threshold, or set "
-                f"rft.experts = true."
+                f"Round {self.round} kept no episode, and there are no experts; play more samples, lower rft.threshold, or "
+                f"set rft.experts = true."
             )
         passes = Passes(
             imitation_batch(episodes, sft), sft, seed=self.phase.recipe.seed, name=f"{self.phase.name}/{self.round}"
