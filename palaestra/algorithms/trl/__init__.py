@@ -14,7 +14,7 @@ from palaestra.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from palaestra.algorithms.trl.datasets import from_dataset, task_rows, to_dataset, token_dataset
-    from palaestra.algorithms.trl.environment_class import EnvironmentEpisode, environment_class
+    from palaestra.algorithms.trl.environment_class import EnvironmentEpisode, environment_class, shown_tools
     from palaestra.algorithms.trl.preferences import PreferencePair, TokenPairCollator, preference_dataset, preference_pairs
     from palaestra.algorithms.trl.rollouts import EnvironmentRollouts
     from palaestra.algorithms.trl.trainers import DPOSettings, response_template, train_dpo
@@ -30,6 +30,7 @@ _HOME = {
     "preference_dataset": "preferences",
     "preference_pairs": "preferences",
     "response_template": "trainers",
+    "shown_tools": "environment_class",
     "task_rows": "datasets",
     "to_dataset": "datasets",
     "token_dataset": "datasets",
@@ -47,6 +48,7 @@ __all__ = [
     "preference_dataset",
     "preference_pairs",
     "response_template",
+    "shown_tools",
     "task_rows",
     "to_dataset",
     "token_dataset",

@@ -18,6 +18,7 @@ from palaestra.agents.conversations import Conversation, chat_record
 from palaestra.algorithms.phase import TaskFeed
 from palaestra.algorithms.seeds import stable_seed
 from palaestra.errors import MissingExtraError, UsageError
+from palaestra.spaces import is_unicode
 from palaestra.types import Json, Outcome, Step, Trajectory
 
 
@@ -64,7 +65,8 @@ def to_dataset(trajectories: Iterable[Trajectory], *, whole: bool = False) -> An
 
     Args:
         trajectories: Episodes.
-        whole: Add the column `trajectory` with everything, tokens included, for `from_dataset` to read back unchanged.
+        whole: Add the column `trajectory` with everything, tokens included, as JSON text, for `from_dataset` to read back
+            unchanged.
     """
     datasets = import_datasets()
     text, number, free = datasets.Value("string"), datasets.Value("float64"), datasets.Json()
@@ -75,7 +77,7 @@ def to_dataset(trajectories: Iterable[Trajectory], *, whole: bool = False) -> An
         "tools": datasets.List(free),
         "reward": number,
         "success": datasets.Value("bool"),
-        **({"trajectory": free} if whole else {}),
+        **({"trajectory": text} if whole else {}),
     }
     rows = [_row(t, whole) for t in trajectories if whole or t.outcome.error is None]
     return datasets.Dataset.from_list(rows, features=datasets.Features(features))
@@ -96,7 +98,7 @@ def from_dataset(dataset: Iterable[Mapping[str, Any]], *, env_id: str = "") -> l
     for number, row in enumerate(dataset):
         try:
             whole = row.get("trajectory")
-            found.append(Trajectory.from_json(whole) if whole else _from_chat(row, number, env_id))
+            found.append(Trajectory.from_json(json.loads(whole)) if whole else _from_chat(row, number, env_id))
         except (UsageError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise UsageError(
                 f"Row {number} is no episode ({error}); expected chat messages in a column 'messages'."
@@ -137,12 +139,19 @@ def _row(trajectory: Trajectory, whole: bool) -> dict[str, Json]:
         "env_id": trajectory.env_id,
         "task_key": str(trajectory.task.get("key", "")),
         "agent": trajectory.agent,
-        "messages": [_with_parsed_arguments(message) for message in chat["messages"]],
+        "messages": [_encodable(_with_parsed_arguments(message)) for message in chat["messages"]],
         "tools": chat.get("tools", []),
         "reward": trajectory.return_,
         "success": trajectory.outcome.success,
     }
-    return {**row, "trajectory": trajectory.to_json()} if whole else row
+    # text rather than free JSON, which the package writes with ten digits: log-probs have more
+    return {**row, "trajectory": json.dumps(trajectory.to_json())} if whole else row
+
+
+def _encodable(message: dict[str, Json]) -> Json:
+    """Replace lone surrogates, which a model may write and no file can hold."""
+    text = json.dumps(message, ensure_ascii=False)
+    return message if is_unicode(text) else json.loads(text.encode("utf-8", "replace"))
 
 
 def _with_parsed_arguments(message: Mapping[str, Json]) -> dict[str, Json]:

@@ -11,6 +11,7 @@ to come as a call of the method `answer` (or `act` in an environment without too
 
 from __future__ import annotations
 
+import inspect
 import math
 import traceback
 from collections.abc import Mapping, Sequence
@@ -184,6 +185,19 @@ def environment_class(
     return type(class_name, (EnvironmentEpisode,), {**methods, "env_id": env_id, "env_kwargs": kwargs, "__module__": __name__})
 
 
+def shown_tools(made: type[EnvironmentEpisode]) -> list[dict[str, Json]]:
+    """Return the tools of a generated class as TRL shows them to the model.
+
+    They differ a little from the environment's own (`info["tools"]`), because they are read back from Python methods. A
+    policy that is to be trained with TRL is best cloned with these in its prompts.
+    """
+    from transformers.utils import get_json_schema
+
+    found = inspect.getmembers(made, predicate=inspect.isfunction)
+    public = [method for name, method in found if not name.startswith("_") and name not in RESERVED]
+    return [get_json_schema(method) for method in public]
+
+
 def _look(env_id: str, kwargs: Mapping[str, Json]) -> tuple[list[Mapping[str, Json]], bool]:
     """Return the tools of an environment, and whether it waits for messages without a call."""
     try:
@@ -232,4 +246,4 @@ def _shown(observation: str, info: Mapping[str, Any]) -> str:
     return f"{content}\n{rest.strip()}".strip() if tag and rest.strip() else content
 
 
-__all__ = ["FAILED", "OVER", "EnvironmentEpisode", "environment_class"]
+__all__ = ["FAILED", "OVER", "EnvironmentEpisode", "environment_class", "shown_tools"]
