@@ -9,11 +9,15 @@ phase (ScalingInter), so that any learner trains under any schedule.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from palaestra.agents.plans import EpisodePlan
+from palaestra.algorithms.asynchronous import AsyncCollector, staleness_metrics
+from palaestra.algorithms.distributed import ranks
 from palaestra.algorithms.guards import CollapseWatch, TrainingStopped
 from palaestra.algorithms.metrics import episode_metrics
 from palaestra.algorithms.phase import Phase
@@ -81,18 +85,43 @@ def train_on_policy(phase: Phase, table: PolicyTable, learner: Learner) -> None:
         watch.load(state["watch"])
         counts = dict(state["counts"])
 
+    with asynchronous_collection(phase, table, learner) as collector:
+        if collector is not None and state is not None and "rollouts" in state:
+            collector.load(state["rollouts"][ranks().rank])
+        _run_steps(phase, table, learner, collector, watch, counts, None if state is None else done)
+
+
+def _run_steps(
+    phase: Phase,
+    table: PolicyTable,
+    learner: Learner,
+    collector: AsyncCollector | None,
+    watch: CollapseWatch,
+    counts: dict[str, int],
+    done: int | None,
+) -> None:
+    """Run the steps after `done`; None is a phase that has no checkpoint yet."""
+
     def save(step: int) -> None:
-        kept = {"learner": learner.state(), "watch": watch.state(), "counts": dict(counts)}
+        kept: dict[str, Any] = {"learner": learner.state(), "watch": watch.state(), "counts": dict(counts)}
+        if collector is not None:
+            kept["rollouts"] = ranks().gather([collector.state()])
         phase.save(step, kept, finished=step == table.steps)
 
-    if state is None:
+    if done is None:
+        done = 0
         save(0)
     for step in range(done + 1, table.steps + 1):
         started = time.perf_counter()
         max_turns = phase.max_turns(step)
-        trajectories = collect_step(phase, table, step, max_turns)
+        if collector is None:
+            trajectories = collect_step(phase, table, step, max_turns)
+        else:
+            trajectories = phase.observed(_collected(collector))
         collected = time.perf_counter()
         metrics = episode_metrics(trajectories)
+        if collector is not None:
+            metrics |= staleness_metrics(trajectories, version=phase.policy.version, max_staleness=collector.max_staleness)
         metrics |= learner.update(trajectories, step)
         updated = time.perf_counter()
 
@@ -121,6 +150,65 @@ def train_on_policy(phase: Phase, table: PolicyTable, learner: Learner) -> None:
             _answer_collapse(phase, learner, table, counts, step)
         if phase.is_save_due(step, last=table.steps):
             save(step)
+
+
+@contextlib.contextmanager
+def asynchronous_collection(phase: Phase, table: PolicyTable, learner: Learner) -> Iterator[AsyncCollector | None]:
+    """Collect as the table `[asynchronous]` of the recipe says; None where it has none.
+
+    Raises:
+        ConfigError: If the update does not correct for older weights, or the algorithm wants to refill its batches.
+    """
+    wanted = phase.recipe.asynchronous
+    if wanted is None:
+        yield None
+        return
+    if wanted.max_staleness and table.correction == "off":
+        raise ConfigError(
+            f"asynchronous.max_staleness is {wanted.max_staleness}, so older weights sample some tokens, and "
+            f"{phase.name}.correction is 'off'. Set {phase.name}.correction = 'token' (or 'sequence')."
+        )
+    if table.max_refills:
+        raise ConfigError(
+            f"{phase.name}.max_refills is {table.max_refills}; asynchronous batches are not refilled. Set it to 0, or "
+            f"take out [asynchronous]."
+        )
+    learner.policy_update.max_staleness = wanted.max_staleness
+    team = ranks()
+    mine = len(team.share(range(table.tasks_per_step)))
+    if mine * team.size != table.tasks_per_step:
+        raise ConfigError(
+            f"{phase.name}.tasks_per_step is {table.tasks_per_step}; asynchronous collection divides it among {team.size} "
+            f"processes, expected a multiple of that."
+        )
+
+    def plans(number: int) -> list[EpisodePlan] | None:
+        index, place = divmod(number, table.tasks_per_step)
+        if index >= table.steps:
+            return None
+        sizes = {"num_tasks": table.tasks_per_step, "group_size": table.group_size}
+        step = phase.feed.plans(phase.name, index + 1, max_turns=phase.max_turns(index + 1), **sizes)
+        return step[place * table.group_size : (place + 1) * table.group_size]
+
+    collector = AsyncCollector(
+        phase.engine,
+        phase.agent,
+        plans,
+        batch_groups=mine,
+        max_staleness=wanted.max_staleness,
+        first=team.rank,
+        stride=team.size,
+    )
+    try:
+        yield collector
+    finally:
+        collector.close()
+
+
+def _collected(collector: AsyncCollector) -> list[Trajectory]:
+    """Return the batch of all ranks, oldest group first."""
+    groups = sorted(ranks().gather(collector.collect_groups()), key=lambda group: group[0])
+    return [trajectory for _, members in groups for trajectory in members]
 
 
 def collect_step(phase: Phase, table: PolicyTable, step: int, max_turns: int | None) -> list[Trajectory]:

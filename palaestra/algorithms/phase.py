@@ -189,7 +189,10 @@ class Phase:
 
         Several ranks divide the groups, and each gets all episodes.
         """
-        trajectories = played_together(plans, lambda mine: self.engine.collect(mine, agent or self.agent))
+        return self.observed(played_together(plans, lambda mine: self.engine.collect(mine, agent or self.agent)))
+
+    def observed(self, trajectories: list[Trajectory]) -> list[Trajectory]:
+        """Return episodes with the rewards that training sees: `[noise]` is put on them."""
         noise = self.recipe.noise
         return trajectories if noise is None else with_noise(trajectories, noise, seed=self.recipe.seed)
 

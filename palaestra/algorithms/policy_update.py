@@ -111,6 +111,7 @@ class PolicyUpdate:
         self.temperature = temperature
         self.seed = seed
         self.kl_coefficient = table.kl_coefficient
+        self.max_staleness = table.max_staleness
         policy.distribute()
         self.optimiser = Optimiser(policy.parameters(), table, total=table.steps * table.epochs * table.minibatches)
 
@@ -147,7 +148,7 @@ class PolicyUpdate:
                     f"set correction = 'token' if the difference is meant."
                 )
         else:
-            fresh = staleness_weights(batch.version, mask, current=self.policy.version, max_staleness=table.max_staleness)
+            fresh = staleness_weights(batch.version, mask, current=self.policy.version, max_staleness=self.max_staleness)
             metrics["stale_tokens"] = float((mask & (fresh == 0)).sum()) / max(1, int(mask.sum()))
             weight = weight * fresh
         renamed = {"drift_mean": metrics.pop("off_policy_mean", 0.0), "drift_max": metrics.pop("off_policy_max", 0.0)}

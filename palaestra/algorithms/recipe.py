@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from palaestra.algorithms.asynchronous import AsynchronousTable
 from palaestra.algorithms.reward_noise import NoiseConfig
 from palaestra.algorithms.scaling_inter import HorizonConfig
 from palaestra.algorithms.table import algorithm_names, get_algorithm
@@ -138,6 +139,8 @@ class Recipe(BaseModel):
     """ScalingInter schedule of the turns a training episode may take; None leaves the horizon to the environment."""
     noise: NoiseConfig | None = None
     """How the reward of training episodes lies; None leaves it true. Evaluation is always clean."""
+    asynchronous: AsynchronousTable | None = None
+    """Steps do not wait for their slowest episodes; None lets every step play exactly its own."""
     evaluation: EvaluationTable = EvaluationTable()
     checkpoint: CheckpointTable = CheckpointTable()
 
