@@ -125,7 +125,7 @@ class ChatTemplate:
     def encode(self, text: str, literals: Sequence[str] = ()) -> list[int]:
         """Encode rendered text; marked literals become plain text, everything else may hold special tokens."""
         if not literals:
-            return list(self.tokenizer.encode(text, add_special_tokens=False)) if text else []
+            return list(self.tokenizer.encode(_well_formed(text), add_special_tokens=False)) if text else []
         ids: list[int] = []
         head, *rest = text.split(_OPEN)
         ids += self.encode(head)
@@ -223,6 +223,15 @@ class ChatTemplate:
             )
         except Exception as error:  # templates raise jinja2 errors of many kinds
             raise ModelError(f"The chat template refused a dialogue of {len(messages)} messages: {error}") from error
+
+
+def _well_formed(text: str) -> str:
+    """Return a text without halves of surrogate pairs, which no tokenizer takes: whole pairs joined, others replaced."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def template_message(message: Message) -> dict[str, Json]:
