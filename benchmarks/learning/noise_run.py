@@ -82,6 +82,7 @@ class ControlSize:
     pretrain_epochs: int = 20
     evaluate_every: int = 8
     evaluation_episodes: int = 256
+    base_updates: int = 1500
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ class FitSize:
     epochs: int = 12
     batch_size: int = 64
     test_episodes: int = 1024
+    base_updates: int = 1500
 
 
 CRITICS: dict[str, tuple[str, Mapping[str, Any]]] = {
@@ -111,7 +113,7 @@ def fit_run(critic: str, rate: float, seed: int, size: FitSize) -> dict[str, Any
     from benchmarks.learning.feedback_keys import random_play
 
     torch.set_num_threads(1)
-    policy, world = nw.fresh_policy(seed), nw.world_of(seed)
+    policy, world = nw.fresh_policy(seed, size.base_updates), nw.world_of(seed)
     started = time.process_time()
     name = f"fit/{size.episodes}"
     clean = random_play(world, size.episodes, nw.generator(seed, name))
@@ -149,7 +151,7 @@ def control_run(name: str, arm: Arm, rate: float, seed: int, size: ControlSize) 
     from benchmarks.learning.feedback_keys import success
 
     torch.set_num_threads(1)
-    policy, world = nw.fresh_policy(seed), nw.world_of(seed)
+    policy, world = nw.fresh_policy(seed, size.base_updates), nw.world_of(seed)
     started, base = time.process_time(), nw.digest(policy)
     learner = _learner(arm, policy, world, rate, seed, size)
     row: dict[str, Any] = {"arm": name, "rate": rate, "seed": seed, "base": base}

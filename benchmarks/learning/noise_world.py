@@ -14,7 +14,6 @@ import dataclasses
 import functools
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,15 +48,15 @@ def world_of(seed: int) -> FeedbackKeys:
     return FeedbackKeys(map_seed=seed)
 
 
-def base_policy(seed: int, config: BaseConfig | None = None, cache: Path | None = None) -> Policy:
+def base_policy(seed: int, updates: int = BaseConfig.updates) -> Policy:
     """Return the base model of a seed, trained on random play in its world (cached on disk)."""
     world = world_of(seed)
 
     def episodes(count: int, generator: torch.Generator) -> Episodes:
         return random_play(world, count, generator)
 
-    config = dataclasses.replace(config or BaseConfig(), seed=seed)
-    return trained_base("feedback_keys", world.vocabulary, world.num_tokens, episodes, config, world=world, cache=cache)
+    config = BaseConfig(seed=seed, updates=updates)
+    return trained_base("feedback_keys", world.vocabulary, world.num_tokens, episodes, config, world=world)
 
 
 def generator(seed: int, name: str) -> torch.Generator:
@@ -242,17 +241,13 @@ def digest(policy: Policy) -> str:
     return found.hexdigest()
 
 
-@functools.cache
-def _bases() -> dict[int, Policy]:
-    return {}
+@functools.lru_cache(maxsize=1)
+def _base(seed: int, updates: int) -> Policy:
+    return base_policy(seed, updates)
 
 
-def fresh_policy(seed: int) -> Policy:
+def fresh_policy(seed: int, updates: int = BaseConfig.updates) -> Policy:
     """Return a copy of the seed's base model that can be trained."""
-    bases = _bases()
-    if seed not in bases:
-        bases.clear()  # one at a time
-        bases[seed] = base_policy(seed)
-    twin = bases[seed].frozen_copy()
+    twin = _base(seed, updates).frozen_copy()
     twin.model.requires_grad_(True)
     return twin
