@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from palaestra.envs.core import Turn
-from palaestra.envs.desk.goal import is_right_answer, mending_plan
+from palaestra.envs.desk.goal import distance, is_right_answer, mending_plan
 from palaestra.envs.desk.scene import day_text
 from palaestra.envs.desk.tasks import desk_tasks
 from palaestra.envs.desk.tools import EASY_TOOLS, DeskTools
@@ -16,7 +16,8 @@ from palaestra.envs.tasks import Task
 from palaestra.envs.tool_calls import format_call
 from palaestra.envs.tool_env import ToolEnv
 from palaestra.envs.tools import Toolkit
-from palaestra.types import Json, ToolCall
+from palaestra.errors import ConfigError
+from palaestra.types import Json, Message, ToolCall
 
 DONE = "Done."
 
@@ -39,6 +40,12 @@ class DeskEnv(ToolEnv):
     contains the gold answer and no answer to the same question about something else; times and counts are asked for alone
     and must stand alone. Letter case and punctuation do not count.
 
+    Shaped reward: with `shaping` above 0 every message also brings `shaping` times the growth of `progress()`, the share of
+    differences between the desk and the goal that are mended: 0 at the start, 1 when all are, below 0 if more was broken. The
+    end of the episode takes back what was paid, so that the sum is the reward above, whatever was played, and the best
+    policy stays the best (Ng et al. 1999, potential-based shaping). `reward_parts` has it as "progress"; `score` and `success`
+    are not touched. An episode that is cut off from outside, before `max_turns`, has nothing taken back.
+
     Termination: with the final answer. Truncation: after `max_turns` messages.
 
     Arguments:
@@ -46,6 +53,7 @@ class DeskEnv(ToolEnv):
             intent of 23, fourteen tools) or "hard" (two or three intents in one request).
         max_calls_per_turn: Calls of one message that are run; further ones are refused.
         lenient: Also accept near misses in calls: a missing closing tag, "3" for 3, ...
+        shaping: Weight of the shaped reward; 0 is off.
         split: Split that `reset` draws from: "train" (without end) or "test" (500 tasks). No goal is in both.
         max_turns: Number of messages after which the episode is truncated; None for no limit.
         render_mode: None or "ansi".
@@ -65,12 +73,16 @@ class DeskEnv(ToolEnv):
         difficulty: str = "normal",
         max_calls_per_turn: int = 8,
         lenient: bool = False,
+        shaping: float = 0.0,
         split: str = "train",
         max_turns: int | None = None,
         render_mode: str | None = None,
     ) -> None:
         """Check the arguments and put up an empty desk."""
         tasks = desk_tasks(difficulty)
+        if isinstance(shaping, bool) or not isinstance(shaping, int | float) or not 0 <= shaping < float("inf"):
+            raise ConfigError(f"shaping is {shaping!r}; expected a finite number from 0.")
+        self.shaping = float(shaping)
         self.difficulty = difficulty
         self.world = DeskWorld()
         super().__init__(
@@ -93,6 +105,27 @@ class DeskEnv(ToolEnv):
         for step in data["plan"] if is_at_start else mending_plan(self.world, data["content"]):
             yield format_call(ToolCall(step["name"], step["arguments"]))
         yield data["answer"]["gold"] if "answer" in data else DONE
+
+    def progress(self) -> float:
+        """Share of the differences between the start and the goal that are mended, at least -1; 0 if there were none."""
+        if self.task is None:
+            return 0.0
+        data = self.task.data
+        at_start = distance(DeskWorld.from_json(data["world"]).content(), data["content"])
+        return max(-1.0, 1.0 - distance(self.world.content(), data["content"]) / at_start) if at_start else 0.0
+
+    def _act(self, action: str | Message) -> Turn:
+        """Play a message; pay for progress if asked for."""
+        if not self.shaping:
+            return super()._act(action)
+        before = self.progress()
+        turn = super()._act(action)
+        is_over = turn.terminated or self._num_turns + 1 >= self._limit
+        growth = self.shaping * ((0.0 if is_over else self.progress()) - before)
+        turn.score = turn.reward  # all reward of the task comes with its end
+        turn.reward_parts = {"task": turn.reward, "progress": growth}
+        turn.reward += growth
+        return turn
 
     def _begin(self, task: Task) -> str:
         """Set the desk up."""

@@ -27,6 +27,11 @@ def is_right_answer(answer: str, *, gold: str, is_exact: bool, others: Sequence[
     return _contains(words, wanted) and not any(_contains(words, _words(other)) for other in others)
 
 
+def distance(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> int:
+    """Number of records that only one of two contents holds (see `DeskWorld.content`)."""
+    return sum(len(_beyond(a[kind], b[kind])) for a, b in ((present, wanted), (wanted, present)) for kind in wanted)
+
+
 def mending_plan(world: DeskWorld, content: Mapping[str, Json]) -> list[dict[str, Json]]:
     """Return calls that turn a desk into one with the given content: what is too much goes, then what is missing comes.
 
@@ -66,6 +71,15 @@ def _call(name: str, /, **arguments: Any) -> dict[str, Json]:
     return {"name": name, "arguments": arguments}
 
 
+def _beyond(rows: Sequence[Json], others: Sequence[Json]) -> list[Json]:
+    """Return the rows that are left when each of the others has struck out one equal to it."""
+    left = list(rows)
+    for other in others:
+        if other in left:
+            left.remove(other)
+    return left
+
+
 def _words(text: str) -> list[str]:
     """Return the letters and digits of a text as lower-case words."""
     return _WORD.findall(text.casefold())
@@ -76,4 +90,4 @@ def _contains(words: list[str], wanted: list[str]) -> bool:
     return any(words[i : i + len(wanted)] == wanted for i in range(len(words) - len(wanted) + 1))
 
 
-__all__ = ["is_right_answer", "mending_plan"]
+__all__ = ["distance", "is_right_answer", "mending_plan"]

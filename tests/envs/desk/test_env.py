@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from palaestra.envs.desk.env import DeskEnv
 from palaestra.envs.desk.tasks import LEVELS
 from palaestra.envs.tool_calls import format_message, parse_message
-from palaestra.errors import UnknownNameError
+from palaestra.errors import ConfigError, UnknownNameError
 from palaestra.types import Message, ToolCall
 
 
@@ -223,3 +223,62 @@ def test_random_play_is_the_same_for_the_same_seed():
         return [env.step(env.action_space.sampler(rng))[0] for _ in range(5)]
 
     assert episode() == episode()
+
+
+def shaped_play(env, key, choices, length):
+    """Play what a coin chooses: the expert's next call, or a random one."""
+    at(env, key)
+    env.action_space.seed(length)
+    rewards, parts, over = [], [], False
+    for is_expert in choices[:length]:
+        action = next(env.expert()) if is_expert else env.action_space.sample()
+        _, reward, terminated, truncated, info = env.step(action)
+        rewards.append(reward)
+        parts.append(info["reward_parts"])
+        over = terminated or truncated
+        if over:
+            break
+    return rewards, parts, over, info
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 400), st.lists(st.booleans(), min_size=7, max_size=7), st.sampled_from(["easy", "normal", "hard"]))
+def test_shaped_rewards_add_up_to_the_outcome_whatever_is_played(number, choices, difficulty):
+    key = f"train/{number}"
+    plain, _, _, plain_info = shaped_play(DeskEnv(difficulty=difficulty, max_turns=7), key, choices, 7)
+    shaped, parts, over, info = shaped_play(DeskEnv(difficulty=difficulty, max_turns=7, shaping=0.7), key, choices, 7)
+    assert over
+    assert sum(shaped) == pytest.approx(sum(plain))
+    assert [part["task"] for part in parts] == plain
+    assert (info["score"], info["success"]) == (plain_info["score"], plain_info["success"])
+
+
+def test_the_call_that_mends_is_paid_at_once_and_the_end_takes_it_back():
+    env = DeskEnv(difficulty="easy", max_turns=8, shaping=0.5)
+    for i in range(40):
+        at(env, f"train/{i}")
+        if env.task.type == "ask_email":
+            continue
+        gains = []
+        for action in env.expert():
+            _, _, terminated, _, info = env.step(action)
+            gains.append(info["reward_parts"]["progress"])
+        assert terminated
+        assert gains[:-2] == [0.0] * (len(gains) - 2)  # looking up changes nothing
+        assert gains[-2:] == [0.5, -0.5]
+
+
+def test_progress_falls_when_more_is_broken_and_never_below_minus_one():
+    env = DeskEnv(difficulty="easy", shaping=1.0)
+    at(env, next(f"train/{i}" for i in range(50) if at(env, f"train/{i}")[1]["task"]["type"] == "add_note"))
+    note = format_message(Message("assistant", "", (ToolCall("add_note", {"title": "Extra", "text": "x"}),)))
+    assert env.progress() == 0.0
+    _, first, _, _, info = env.step(note)
+    _, second, _, _, _ = env.step(note)
+    assert (first, second, env.progress(), info["score"]) == (-1.0, 0.0, -1.0, 0.0)
+
+
+@pytest.mark.parametrize("shaping", [-0.1, float("inf"), float("nan"), True, "1"])
+def test_a_weight_that_is_none_is_refused(shaping):
+    with pytest.raises(ConfigError, match="shaping is"):
+        DeskEnv(shaping=shaping)
