@@ -1,13 +1,15 @@
-"""Guards of a training loop: numbers that are no numbers, and the signs of collapse.
+"""Guards of a training loop: numbers that are no numbers, the signs of collapse, and alarms over what is logged.
 
-Both keep a little state, saved with the checkpoint, so that a resumed run watches on as if nothing had happened.
+The first two keep a little state, saved with the checkpoint, so that a resumed run watches on as if nothing had happened.
+Alarms are a function of the metrics logged so far, which a resumed run reads back.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from statistics import median
 
 from palaestra.errors import PalaestraError
 from palaestra.types import Json
@@ -129,3 +131,151 @@ class CollapseWatch:
         self.baseline_entropy = state["baseline_entropy"]
         self._spread.extend(state["spread"])
         self._entropy.extend(state["entropy"])
+
+
+ALARM_TEXTS: Mapping[str, str] = {
+    "alarm_grad_norm": "The gradient norm is 10 times what it was; lower lr, or look at the rewards.",
+    "alarm_critic_grad_norm": "The critic's gradient norm is 10 times what it was; lower its lr, or look at the returns.",
+    "alarm_truncated": "Many more episodes are cut off by a limit; raise max_turns, max_tokens_per_turn or max_positions.",
+    "alarm_drift": "The sampler's log-probs leave the trainer's; check weights and temperature of the sampler.",
+    "alarm_stale": "Many tokens are too old to count; lower max_staleness or play more episodes at once.",
+    "alarm_not_finite": "Losses, gradients, rewards or log-probs were not finite and were left out.",
+    "alarm_errors": "More than a quarter of the episodes ended in an error; they are left out of every mean.",
+    "alarm_no_signal": "Nothing could be learned in 5 steps on end; choose easier tasks, larger groups or a better start.",
+    "alarm_collapse": "Policy or value model have collapsed; lower lr, or raise entropy_coefficient or kl_coefficient.",
+}
+"""What each alarm means and what to do."""
+
+
+class Alarms:
+    """Judges the logged metrics of each step of a phase; works for every algorithm that logs the usual names.
+
+    | alarm | rings when |
+    |---|---|
+    | `alarm_grad_norm`, `alarm_critic_grad_norm` | the norm is above 10 times the median of the last 32 steps |
+    | `alarm_truncated` | the share of episodes that a limit cut off, over 8 steps, rose by .3 over its lowest |
+    | `alarm_drift` | sampler and trainer differ by more than .02 nats a token and 5 times the median, or by .2 |
+    | `alarm_stale` | tokens or episodes were too old to count: more than a tenth of them |
+    | `alarm_not_finite` | a loss or gradient was not finite, or rewards or log-probs were left out for it |
+    | `alarm_errors` | more than a quarter of the episodes ended in an error |
+    | `alarm_no_signal` | nothing could be learned in 5 steps on end |
+    | `alarm_collapse` | `CollapseWatch` saw a collapse, or a value model's latent says nothing any more |
+
+    Only alarms whose metrics are logged are returned.
+    """
+
+    WINDOW = 32
+    """Steps whose median is the yardstick of a norm."""
+    WARMUP = 10
+    """Steps before a median says anything."""
+
+    def __init__(self) -> None:
+        """Start without a record."""
+        self._past: dict[str, deque[float]] = {}
+        self._lowest_cut = math.inf
+        self._silent = 0
+        self.rung: dict[str, int] = {}
+        self.first: dict[str, int] = {}
+
+    def observe(self, step: int, metrics: Mapping[str, float | None]) -> dict[str, float]:
+        """Take in one step; return 1.0 or 0.0 by alarm.
+
+        Args:
+            step: Training step.
+            metrics: As logged; None stands for a number that is not finite.
+        """
+        found: dict[str, float] = {}
+        known = {
+            name: float(value) if value is not None and math.isfinite(value) else math.nan for name, value in metrics.items()
+        }
+        for name, judge in self._judges().items():
+            rings = judge(known)
+            if rings is None:
+                continue
+            found[name] = float(rings)
+            if rings:
+                self.rung[name] = self.rung.get(name, 0) + 1
+                self.first.setdefault(name, step)
+        return found
+
+    def _judges(self) -> dict[str, Callable[[Mapping[str, float]], bool | None]]:
+        """Return what decides each alarm: True, False, or None where nothing is logged that it could be told from."""
+        return {
+            "alarm_grad_norm": lambda m: self._far_above_median("grad_norm", m, times=10.0),
+            "alarm_critic_grad_norm": lambda m: self._far_above_median("critic_grad_norm", m, times=10.0),
+            "alarm_truncated": self._is_cut_more,
+            "alarm_drift": self._drifts,
+            "alarm_stale": _is_stale,
+            "alarm_not_finite": _is_not_finite,
+            "alarm_errors": _has_errors,
+            "alarm_no_signal": self._is_silent,
+            "alarm_collapse": _has_collapsed,
+        }
+
+    def _far_above_median(self, name: str, metrics: Mapping[str, float], *, times: float, floor: float = 0.0) -> bool | None:
+        """Whether a metric is many times what it has been."""
+        value = metrics.get(name)
+        if value is None:
+            return None
+        past = self._past.setdefault(name, deque(maxlen=self.WINDOW))
+        rings = len(past) >= self.WARMUP and value > max(floor, times * median(past))
+        if math.isfinite(value):
+            past.append(value)
+        return rings
+
+    def _is_cut_more(self, metrics: Mapping[str, float]) -> bool | None:
+        """Whether limits cut off many more episodes than they did."""
+        if "truncated_rounds" not in metrics:
+            return None
+        past = self._past.setdefault("truncated", deque(maxlen=8))
+        past.append(metrics["truncated_rounds"] + metrics.get("truncated_tokens", 0.0))
+        if len(past) < 8:
+            return False
+        mean = sum(past) / len(past)
+        self._lowest_cut = min(self._lowest_cut, mean)
+        return mean > self._lowest_cut + 0.3
+
+    def _drifts(self, metrics: Mapping[str, float]) -> bool | None:
+        """Whether the sampler's log-probs leave the trainer's."""
+        grown = self._far_above_median("drift_mean", metrics, times=5.0, floor=0.02)
+        return grown if grown is None else grown or metrics["drift_mean"] > 0.2
+
+    def _is_silent(self, metrics: Mapping[str, float]) -> bool | None:
+        """Whether there was nothing to learn for a while."""
+        if "no_signal" not in metrics:
+            return None
+        self._silent = self._silent + 1 if metrics["no_signal"] else 0
+        return self._silent >= 5
+
+
+def _is_stale(metrics: Mapping[str, float]) -> bool | None:
+    """Whether many tokens or episodes were too old to count."""
+    if "stale_tokens" not in metrics and "stale_episodes" not in metrics:
+        return None
+    share = metrics.get("stale_episodes", 0.0) / max(1.0, metrics.get("episodes", 1.0))
+    return max(metrics.get("stale_tokens", 0.0), share) > 0.1
+
+
+def _is_not_finite(metrics: Mapping[str, float]) -> bool | None:
+    """Whether something was no number."""
+    counts = ("skipped", "critic_skipped", "excluded_rewards", "missing_log_probs")
+    numbers = ("loss", "grad_norm", "critic_loss", "critic_grad_norm")
+    if not any(name in metrics for name in (*counts, *numbers)):
+        return None
+    return any(metrics.get(name, 0.0) > 0 for name in counts) or any(
+        not math.isfinite(metrics.get(name, 0.0)) for name in numbers
+    )
+
+
+def _has_errors(metrics: Mapping[str, float]) -> bool | None:
+    """Whether many episodes ended in an error."""
+    if "errors" not in metrics:
+        return None
+    return metrics["errors"] > 0.25 * metrics.get("episodes", 0.0)
+
+
+def _has_collapsed(metrics: Mapping[str, float]) -> bool | None:
+    """Whether policy or value model are known to have collapsed."""
+    if "collapsed" not in metrics and "latent_collapsed" not in metrics:
+        return None
+    return bool(metrics.get("collapsed") or metrics.get("latent_collapsed"))

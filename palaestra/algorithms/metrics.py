@@ -74,6 +74,12 @@ class MetricsLog:
         draft.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
         draft.replace(self.path)
 
+    def rows(self, phase: str) -> list[dict[str, Json]]:
+        """Return what was logged of a phase, in order."""
+        if not self.path.exists():
+            return []
+        return [row for row in read_metrics(self.path) if row.get("phase") == phase]
+
     def close(self) -> None:
         """Flush the TensorBoard files."""
         for writer in self._writers.values():

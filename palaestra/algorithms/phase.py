@@ -7,6 +7,7 @@ to save. Plans are a pure function of seed and step, so a resumed run plays exac
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from palaestra.agents.rollout import EpisodePlan, RolloutEngine
 from palaestra.agents.store import RunStore
 from palaestra.algorithms.checkpoint import Checkpoint, Checkpoints
 from palaestra.algorithms.distributed import ranks
+from palaestra.algorithms.guards import ALARM_TEXTS, Alarms
 from palaestra.algorithms.metrics import MetricsLog
 from palaestra.algorithms.recipe import AgentTable, Recipe
 from palaestra.algorithms.reward_noise import with_noise
@@ -31,6 +33,8 @@ from palaestra.types import Trajectory
 
 if TYPE_CHECKING:
     from palaestra.algorithms.policy import Policy
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,7 @@ class Phase:
         reference_path: Model folder with the weights the phase began with.
         evaluate: Plays a short evaluation on test tasks and returns its metrics.
         store: Where other runs can be read, e.g. as demonstrations.
+        alarms: Judge what is logged.
     """
 
     def __init__(
@@ -164,6 +169,7 @@ class Phase:
         self.reference_path = reference_path
         self.evaluate = evaluate
         self.store = store
+        self.alarms = Alarms()
         self._progress = progress
         self._agent: LLMAgent | None = None
 
@@ -197,9 +203,13 @@ class Phase:
         return trajectories if noise is None else with_noise(trajectories, noise, seed=self.recipe.seed)
 
     def log(self, step: int, metrics: Mapping[str, float], *, total: int) -> None:
-        """Log the metrics of a step and report progress."""
+        """Log the metrics of a step with the alarms they set off, and report progress; an alarm is told in words once."""
         if not ranks().is_main:
             return
+        told = set(self.alarms.rung)
+        metrics = {**metrics, **self.alarms.observe(step, metrics)}
+        for alarm in sorted(self.alarms.rung.keys() - told):
+            log.warning("%s, step %d: %s. %s", self.name, step, alarm, ALARM_TEXTS[alarm])
         self.metrics.log(self.name, step, metrics)
         if self._progress is not None:
             self._progress(ProgressEvent(self.name, step, total, metrics))
@@ -234,6 +244,9 @@ class Phase:
         found = self.checkpoints.latest()
         if ranks().is_main:
             self.metrics.rewind(self.name, 0 if found is None else found.step)
+            self.alarms = Alarms()
+            for row in self.metrics.rows(self.name):  # what it has seen is what is logged
+                self.alarms.observe(row["step"], {k: v for k, v in row.items() if k not in ("phase", "step")})
         if found is None:
             return 0, None
         state = found.state()

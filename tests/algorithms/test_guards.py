@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
-from palaestra.algorithms.guards import CollapseWatch, FiniteGuard, TrainingStopped
+from palaestra.algorithms.checkpoint import Checkpoints
+from palaestra.algorithms.guards import ALARM_TEXTS, Alarms, CollapseWatch, FiniteGuard, TrainingStopped
+from palaestra.algorithms.metrics import read_metrics
+from palaestra.algorithms.policy import Policy
+from palaestra.algorithms.training import train
 from palaestra.algorithms.updates import Optimiser, OptimiserTable, lr_scale
+from tests.algorithms.toy_recipe import toy_recipe
 
 
 def test_three_bad_updates_in_a_row_stop_training() -> None:
@@ -102,3 +108,100 @@ def test_a_resumed_watch_goes_on() -> None:
     two.load(one.state())
     for step in range(5, 9):
         assert one.observe(step, spread=0.0, entropy=0.0) == two.observe(step, spread=0.0, entropy=0.0)
+
+
+def rung(rows: list[dict[str, float | None]]) -> dict[str, list[int]]:
+    """Steps at which each alarm rang; alarms that were never judged are missing."""
+    alarms = Alarms()
+    found: dict[str, list[int]] = {}
+    for step, row in enumerate(rows, start=1):
+        for name, value in alarms.observe(step, row).items():
+            found.setdefault(name, []).extend([step] if value else [])
+    return found
+
+
+def test_only_what_is_logged_is_judged() -> None:
+    assert rung([{"grad_norm": 1.0}] * 3) == {"alarm_grad_norm": [], "alarm_not_finite": []}
+    assert rung([{"anything": 1.0}] * 3) == {}
+
+
+def test_a_gradient_far_above_its_median_rings_once_it_is_known() -> None:
+    norms = [1.0, 50.0, *[1.0, 2.0] * 5, 15.0, 21.0, 1.0]
+    assert rung([{"grad_norm": norm} for norm in norms])["alarm_grad_norm"] == [14]
+    assert rung([{"critic_grad_norm": norm} for norm in norms])["alarm_critic_grad_norm"] == [14]
+
+
+def test_a_rising_share_of_cut_episodes_rings_and_a_constant_one_does_not() -> None:
+    cut = [{"truncated_rounds": 0.1, "truncated_tokens": 0.1}] * 10 + [{"truncated_rounds": 0.5, "truncated_tokens": 0.2}] * 8
+    assert rung(cut)["alarm_truncated"] == [15, 16, 17, 18]  # mean of the last 8 at step 15: .2 + 5/8 * .5
+    assert rung([{"truncated_rounds": 0.9}] * 30)["alarm_truncated"] == []
+
+
+def test_a_sampler_that_leaves_the_trainer_rings() -> None:
+    steady = [{"drift_mean": 0.001}] * 12
+    assert rung([*steady, {"drift_mean": 0.01}, {"drift_mean": 0.03}])["alarm_drift"] == [14]
+    assert rung([{"drift_mean": 0.25}])["alarm_drift"] == [1]
+    assert rung([{"drift_mean": 0.1}] * 30)["alarm_drift"] == []  # another engine's arithmetic, always the same
+
+
+@pytest.mark.parametrize(
+    ("alarm", "good", "bad"),
+    [
+        ("alarm_stale", {"stale_tokens": 0.05}, {"stale_tokens": 0.2}),
+        ("alarm_stale", {"stale_episodes": 1.0, "episodes": 64.0}, {"stale_episodes": 10.0, "episodes": 64.0}),
+        ("alarm_not_finite", {"loss": 0.5, "skipped": 0.0}, {"loss": 0.5, "skipped": 0.5}),
+        ("alarm_not_finite", {"loss": 0.5}, {"loss": math.nan}),
+        ("alarm_not_finite", {"grad_norm": 0.5}, {"grad_norm": None}),
+        ("alarm_not_finite", {"excluded_rewards": 0.0}, {"excluded_rewards": 1.0}),
+        ("alarm_not_finite", {"missing_log_probs": 0.0}, {"missing_log_probs": 3.0}),
+        ("alarm_errors", {"errors": 4.0, "episodes": 16.0}, {"errors": 5.0, "episodes": 16.0}),
+        ("alarm_collapse", {"collapsed": 0.0}, {"collapsed": 1.0}),
+        ("alarm_collapse", {"latent_collapsed": 0.0}, {"latent_collapsed": 1.0}),
+    ],
+)
+def test_what_has_gone_wrong_rings_at_once(alarm: str, good: dict[str, float], bad: dict[str, float | None]) -> None:
+    assert rung([dict(good), bad, dict(good)])[alarm] == [2]
+
+
+def test_silence_rings_from_the_fifth_step_on() -> None:
+    silent, loud = {"no_signal": 1.0}, {"no_signal": 0.0}
+    assert rung([silent] * 4 + [loud] + [silent] * 6)["alarm_no_signal"] == [10, 11]
+
+
+def test_every_alarm_has_words() -> None:
+    everything = ("grad_norm", "critic_grad_norm", "truncated_rounds", "drift_mean", "stale_tokens", "errors", "no_signal")
+    assert set(Alarms().observe(1, dict.fromkeys((*everything, "collapsed"), 0.0))) == set(ALARM_TEXTS)
+
+
+# a critic that knows nothing yet gives an untrained policy something to learn
+ROLLBACK = {"tasks_per_step": 6, "epochs": 1, "warmup_updates": 0, "on_collapse": "rollback"}
+
+
+def test_a_collapse_is_rolled_back_once_with_half_the_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CollapseWatch, "observe", lambda self, step, **signs: step in (3, 5))
+    table = {"steps": 5, "kl_coefficient": 0.1}
+    quiet = {"n": 1, "baselines": []}
+    recipe = toy_recipe(phases=["ppo"], ppo={**ROLLBACK, **table}, evaluation=quiet, checkpoint={"every": 2, "keep": 9})
+    result = train(recipe, store=tmp_path)
+    rows = read_metrics(result.folder / "metrics.jsonl")
+    assert [row["alarm_collapse"] for row in rows] == [0.0, 0.0, 1.0, 0.0, 1.0]
+    assert [row["lr"] for row in rows] == [1e-3, 1e-3, 1e-3, 5e-4, 5e-4]
+    checkpoints = Checkpoints(result.folder / "checkpoints" / "ppo")
+    last = checkpoints.latest()
+    assert last is not None
+    state = last.state()
+    assert state["counts"]["rollbacks"] == 1
+    assert state["counts"]["warnings"] == 1  # the second collapse is only reported
+    assert state["learner"]["kl_coefficient"] == pytest.approx(0.2)
+
+
+def test_a_rolled_back_policy_is_that_of_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CollapseWatch, "observe", lambda self, step, **signs: step == 3)
+    table = {"steps": 3}
+    recipe = toy_recipe(
+        phases=["ppo"], ppo={**ROLLBACK, **table}, evaluation={"n": 1, "baselines": []}, checkpoint={"every": 2, "keep": 9}
+    )
+    folder = train(recipe, store=tmp_path).folder / "checkpoints" / "ppo"
+    found = [Policy.from_path(folder / f"step-{step:06d}" / "policy").model.state_dict() for step in (0, 2, 3)]
+    assert all(torch.equal(found[1][name], found[2][name]) for name in found[1])
+    assert not all(torch.equal(found[0][name], found[1][name]) for name in found[1])
