@@ -25,7 +25,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 RAW = ROOT / "docs" / "results" / "raw"
-LAST_STEPS = 8  # training steps at the end of a tuning run whose success is compared
+LAST_STEPS = 6  # training steps at the end of a tuning run whose success is compared
 
 
 @dataclass(frozen=True)
@@ -72,14 +72,14 @@ class Experiment:
     bar: float | None = None
 
 
-GROUPS = {"tasks_per_step": 8, "group_size": 8}
-SINGLES = {"tasks_per_step": 64, "group_size": 1}
+GROUPS = {"tasks_per_step": 4, "group_size": 8}
+SINGLES = {"tasks_per_step": 32, "group_size": 1}
 CRITIC = {"lr": 2e-3, "epochs": 3, "warmup_updates": 10, "beta2": 0.95}
 
 TEXTCRAFT = Experiment(
     name="textcraft_algorithms",
     recipe="textcraft_tiny.toml",
-    tables={"horizon": {"rounds": [6], "interval": 1}},
+    tables={"horizon": {"rounds": [4], "interval": 1}},
     settings={"epochs": 2, "warmup_updates": 10, "beta2": 0.95},
     arms={
         "grpo": Arm("grpo", GROUPS),
@@ -87,8 +87,8 @@ TEXTCRAFT = Experiment(
         "vrpo": Arm("vrpo", {**SINGLES, "critic": {**CRITIC, "beta": 1e-3}}),
         "reinforce_pp": Arm("reinforce_pp", SINGLES),
     },
-    steps=30,
-    tuning_steps=20,
+    steps=40,
+    tuning_steps=12,
     rates=(1e-3, 3e-3),
     bar=0.10,
 )

@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
-from palaestra.algorithms.batch import Batch
+from palaestra.algorithms.batch import Batch, padding_waste
 from palaestra.algorithms.correction import CorrectionLevel, importance_weights, staleness_weights
 from palaestra.algorithms.distributed import Part, ranks
 from palaestra.algorithms.guards import TrainingStopped
@@ -86,6 +86,12 @@ class PolicyTable(OptimiserTable):
     """With correction off: training stops if the sampler's log-probs differ from the recomputed ones by more on average."""
     on_collapse: Literal["warn", "stop", "rollback"] = "warn"
     """What to do when spread and entropy are gone: report, stop, or go back once with half the rate."""
+
+    @model_validator(mode="after")
+    def _averages_can_be_taken(self) -> PolicyTable:
+        if self.aggregation == "constant" and self.constant_length is None:
+            raise ConfigError("aggregation 'constant' divides by constant_length; give it, tokens per episode.")
+        return self
 
 
 class PolicyUpdate:
@@ -218,7 +224,9 @@ class PolicyUpdate:
         batch = batch.with_tensors(weight=weights, token_share=reached / reached.sum())
         sums: dict[str, float] = {}
         ratio_max = 0.0
-        for part in planned(batch, wanted, self.table.max_tokens_per_microbatch):
+        lengths = batch.lengths.tolist()
+        plan = planned(batch, wanted, self.table.max_tokens_per_microbatch)
+        for part in plan:
             loss, values, highest = self._loss(batch.rows(part))
             (loss * part.weight).backward()
             ratio_max = max(ratio_max, highest)
@@ -226,6 +234,7 @@ class PolicyUpdate:
                 sums[name] = sums.get(name, 0.0) + (value if part.weight else 0.0)
         sums = ranks().sum_values(sums)
         ranks().sum_gradients(self.optimiser.parameters)
+        sums |= {"padding_waste": padding_waste([[lengths[row] for row in part] for part in plan])}
         return sums | self.optimiser.step(sums["loss"]) | {"ratio_max": ranks().max(ratio_max)}
 
     def _loss(self, rows: Batch) -> tuple[Tensor, dict[str, float], float]:

@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from palaestra.algorithms.batch import Batch, collate, padding_waste
@@ -67,6 +67,12 @@ class SFTConfig(OptimiserTable):
     """Stop after so many optimiser steps, whatever the epochs say."""
     decay: Decay = "cosine"
     """What the learning rate does after warm-up."""
+
+    @model_validator(mode="after")
+    def _averages_can_be_taken(self) -> SFTConfig:
+        if self.aggregation == "constant" and self.constant_length is None:
+            raise ConfigError("aggregation 'constant' divides by constant_length; give it, tokens per episode.")
+        return self
 
 
 def clone_loss(log_prob: Tensor, weights: Tensor) -> Tensor:

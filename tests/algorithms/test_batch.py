@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palaestra.algorithms.batch import collate, microbatches, turn_rewards
+from palaestra.algorithms.batch import collate, microbatches, padding_waste, turn_rewards
 from palaestra.errors import UsageError
 from palaestra.types import Trajectory
 from tests.algorithms.build import episode, segment, simple
@@ -89,6 +90,22 @@ def test_microbatches_hold_every_row_once_within_the_budget(lengths: list[int], 
     assert sorted(row for part in parts for row in part) == list(range(len(lengths)))
     for part in parts:
         assert len(part) == 1 or len(part) * max(lengths[row] for row in part) <= budget
+
+
+@given(lengths=st.lists(st.integers(1, 200), min_size=1, max_size=40), waste=st.sampled_from([0.0, 0.05, 0.1, 0.5]))
+def test_microbatches_hold_rows_of_like_length(lengths: list[int], waste: float) -> None:
+    parts = [[lengths[row] for row in part] for part in microbatches(lengths, 10**6, max_waste=waste)]
+    assert all(padding_waste([part]) <= waste + 1e-9 for part in parts)
+    assert padding_waste(parts) <= waste + 1e-9
+    assert all(min(part) >= max(after) for part, after in itertools.pairwise(parts))
+
+
+def test_waste_is_the_share_of_padding() -> None:
+    assert padding_waste([[4, 4], [1]]) == 0.0
+    assert padding_waste([[4, 2], [1]]) == pytest.approx(2 / 9)
+    assert padding_waste([]) == 0.0
+    assert microbatches([100, 91, 90, 89, 50], 10**6) == [[0, 1, 2, 3], [4]]
+    assert microbatches([100, 91, 90, 89, 50], 10**6, max_waste=1.0) == [[0, 1, 2, 3, 4]]
 
 
 def test_a_budget_below_one_token_is_refused() -> None:

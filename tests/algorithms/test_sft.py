@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,12 +12,13 @@ import torch
 from palaestra.agents.rollout import RolloutEngine
 from palaestra.algorithms.batch import collate
 from palaestra.algorithms.demonstrations import expert_episodes, read_agent_traj, tokenize
+from palaestra.algorithms.episode_weights import given_weights, regression_weights, scaled_to_mean_one, task_index
 from palaestra.algorithms.losses import token_weights
 from palaestra.algorithms.phase import TaskFeed, policy_agent
 from palaestra.algorithms.policy import Policy
-from palaestra.algorithms.sft import Cloner, SFTConfig, clone_loss
+from palaestra.algorithms.sft import Cloner, Passes, SFTConfig, clone_loss, imitation_batch
 from palaestra.errors import MissingDataError, UsageError
-from palaestra.types import Message, Trajectory
+from palaestra.types import Message, Outcome, Trajectory
 from tests.algorithms import toy_env
 from tests.algorithms.toy_recipe import toy_policy, toy_recipe
 
@@ -183,3 +186,123 @@ def test_slips_are_played_but_never_imitated_and_the_expert_recovers() -> None:
 
 def test_an_expert_without_slips_is_imitated_whole() -> None:
     assert all(all(s.info.get("trained") is not False for s in t.steps) for t in demonstrations(toy_policy()))
+
+
+# -- how much an episode counts -----------------------------------------------------------------------------------------
+
+
+def worth(episode: Trajectory, return_: float, task: str = "t", **meta: float) -> Trajectory:
+    """The episode with another return."""
+    steps = tuple(dataclasses.replace(step, reward=return_ if i == 0 else 0.0) for i, step in enumerate(episode.steps))
+    outcome = Outcome(score=return_, success=return_ >= 1)
+    return dataclasses.replace(episode, steps=steps, outcome=outcome, task={**episode.task, "key": task}, meta=meta)
+
+
+def test_regression_weighs_by_the_return_above_the_mean_of_the_task() -> None:
+    returns = torch.tensor([1.0, 0.0, 0.5, 0.5, float("nan")])
+    tasks = torch.tensor([7, 7, 3, 3, 3])
+    found = regression_weights(returns, tasks, temperature=0.5)
+    torch.testing.assert_close(found, torch.tensor([math.e, 1 / math.e, 1.0, 1.0, 0.0]))
+    by_batch = regression_weights(returns, tasks, temperature=0.25, baseline="batch")
+    torch.testing.assert_close(by_batch, torch.tensor([math.exp(2), math.exp(-2), 1.0, 1.0, 0.0]))
+
+
+def test_weights_are_bounded_even_where_the_exponential_is_not_finite() -> None:
+    found = regression_weights(torch.tensor([1e6, 0.0]), torch.tensor([0, 0]), temperature=1e-3)
+    assert found.tolist() == [pytest.approx(20.0), 0.0]
+    assert regression_weights(torch.zeros(0), torch.zeros(0, dtype=torch.long), temperature=1.0).shape == (0,)
+
+
+def test_the_loss_of_weighted_episodes_is_their_weighted_mean_however_it_is_cut() -> None:
+    for budget in (1, 10**6):
+        policy = toy_policy()
+        first, second = demonstrations(policy, 2)
+        episodes = [worth(first, 1.0, weight=3.0), worth(second, 1.0, weight=1.0)]
+        batch = imitation_batch(episodes, SFTConfig())
+        with torch.no_grad():
+            scored = policy.token_log_probs(batch.ids, batch.attention_mask, batch.action_mask).log_prob
+        sums = (scored * batch.action_mask).sum(dim=1)
+        expected = -float(1.5 * sums[0] + 0.5 * sums[1]) / batch.num_action_tokens
+        config = SFTConfig(max_tokens_per_microbatch=budget, warmup_updates=0)
+        assert Cloner(policy, config, total=1).update(batch)["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_episode_that_weighs_nothing_has_no_gradient() -> None:
+    policy = toy_policy()
+    first, second = demonstrations(policy, 2)
+    rows = imitation_batch([worth(first, 0.0), worth(second, 1.0, weight=0.0)], SFTConfig())
+    alone = imitation_batch([worth(first, 0.0)], SFTConfig(aggregation="constant", constant_length=8))
+    weights = [rows.extra["episode_weight"][row][rows.action_mask[row]] for row in range(2)]
+    assert [set(w.tolist()) for w in weights] == [{2.0}, {0.0}]
+    assert "episode_weight" not in alone.extra
+
+
+def test_regression_learns_from_the_better_of_two_plays_of_a_task() -> None:
+    policy = toy_policy()
+    good, bad = demonstrations(policy, 2)
+    config = SFTConfig(weighting="regression", regression_temperature=0.1, warmup_updates=0, lr=3e-3)
+    batch = imitation_batch([worth(good, 1.0), worth(bad, 0.0)], config)
+    weights = batch.extra["episode_weight"].amax(dim=1)
+    assert float(weights[0]) == pytest.approx(2.0, abs=1e-3)
+    assert float(weights[1]) < 1e-2
+    with torch.no_grad():
+        before = policy.token_log_probs(batch.ids, batch.attention_mask, batch.action_mask).log_prob.sum(dim=1)
+    cloner = Cloner(policy, config, total=4)
+    for _ in range(4):
+        cloner.update(batch)
+    with torch.no_grad():
+        after = policy.token_log_probs(batch.ids, batch.attention_mask, batch.action_mask).log_prob.sum(dim=1)
+    assert after[0] - before[0] > 1.0
+
+
+def test_equal_weights_are_no_weights() -> None:
+    episodes = [worth(episode, 1.0, weight=2.5) for episode in demonstrations(toy_policy(), 2)]
+    assert "episode_weight" not in imitation_batch(episodes, SFTConfig()).extra
+    assert scaled_to_mean_one(torch.tensor([1.0, 3.0])).tolist() == [0.5, 1.5]
+    assert task_index(episodes).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf"), True, "2"])
+def test_weights_that_are_none_are_refused(weight: Any) -> None:
+    episode = worth(demonstrations(toy_policy(), 1)[0], 1.0, weight=weight)
+    with pytest.raises(UsageError, match="has weight"):
+        given_weights([episode])
+
+
+def test_episodes_that_all_weigh_nothing_are_refused() -> None:
+    episode = worth(demonstrations(toy_policy(), 1)[0], 1.0, weight=0.0)
+    with pytest.raises(UsageError, match="All 1 episodes weigh 0"):
+        imitation_batch([episode], SFTConfig())
+
+
+def test_weights_are_read_from_files(tmp_path: Path) -> None:
+    file = tmp_path / "traj.json"
+    file.write_text(json.dumps([conversation(weight=2.0), conversation()]))
+    assert given_weights(read_agent_traj(file)).tolist() == [2.0, 1.0]
+
+
+def test_only_the_last_turn_of_an_episode_is_imitated_if_asked_for() -> None:
+    episodes = demonstrations(toy_policy(), 3)
+    batch = imitation_batch(episodes, SFTConfig(loss_on="last_turn"))
+    for row, episode in enumerate(episodes):
+        last = episode.segments[0].turns[-1]
+        assert torch.nonzero(batch.action_mask[row]).squeeze(1).tolist() == list(range(last.start, last.end))
+
+
+def test_every_pass_sees_every_row_once_in_an_order_of_its_own() -> None:
+    batch = imitation_batch(demonstrations(toy_policy(), 7), SFTConfig())
+    passes = Passes(batch, SFTConfig(batch_size=3, epochs=2), seed=0, name="sft")
+    assert (passes.per_epoch, passes.total) == (3, 6)
+    epochs = [[int(i) for step in steps for i in passes.rows(step).episode_index] for steps in ((1, 2, 3), (4, 5, 6))]
+    assert [sorted(epoch) for epoch in epochs] == [list(range(7))] * 2
+    assert epochs[0] != epochs[1]
+    assert Passes(batch, SFTConfig(batch_size=3, epochs=2, max_updates=4), seed=0, name="sft").total == 4
+
+
+def test_less_than_a_tenth_of_what_is_trained_on_is_padding() -> None:
+    policy = toy_policy()
+    long = demonstrations(policy, 4)
+    short = [dataclasses.replace(t, steps=t.steps[:1], episode_id=f"short{i}") for i, t in enumerate(long)]
+    cut, _ = tokenize(short, policy_agent(policy, toy_recipe()), policy.template, max_context=128)
+    found = Cloner(policy, SFTConfig(), total=1).update(collate([*long, *cut]))
+    assert 0 <= found["padding_waste"] < 0.1
