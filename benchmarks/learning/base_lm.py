@@ -26,7 +26,6 @@ from palaestra.algorithms.policy import Policy
 
 RandomPlay = Callable[[int, torch.Generator], Episodes]
 
-_EMBEDDING_STD = 0.5  # smaller, and the first layer is slow to tell keys and places apart
 # never used in the benchmarks, which work on tokens; a policy wants to know how it would be talked to
 _CHAT_TEMPLATE = "{% for message in messages %}{{ message.content }} {% endfor %}"
 
@@ -42,6 +41,8 @@ class BaseConfig:
         updates: Optimiser steps.
         batch_size: Episodes of random play per step.
         lr: Peak of the one-cycle learning rate.
+        embedding_std: Scale of the embeddings at the start; with small ones the first layer is slow to tell keys and places apart.
+        tied: Whether the output layer is the embedding of the words.
         seed: Of weights and episodes.
     """
 
@@ -51,6 +52,8 @@ class BaseConfig:
     updates: int = 1500
     batch_size: int = 64
     lr: float = 2e-3
+    embedding_std: float = 0.5
+    tied: bool = True
     seed: int = 0
 
 
@@ -70,7 +73,8 @@ def build_policy(vocabulary: Sequence[str], max_positions: int, config: BaseConf
         n_layer=config.layers,
         n_head=config.heads,
         activation_function="gelu",
-        initializer_range=0.7 * config.width**-0.5,  # the usual .02 is meant for widths of a thousand
+        initializer_range=config.width**-0.5,  # the usual .02 is meant for widths of a thousand
+        tie_word_embeddings=config.tied,
         resid_pdrop=0.0,
         embd_pdrop=0.0,
         attn_pdrop=0.0,
@@ -81,7 +85,7 @@ def build_policy(vocabulary: Sequence[str], max_positions: int, config: BaseConf
         torch.manual_seed(config.seed)
         model = GPT2LMHeadModel(shape)
         for table in (model.transformer.wte, model.transformer.wpe):
-            torch.nn.init.normal_(table.weight, std=_EMBEDDING_STD)
+            torch.nn.init.normal_(table.weight, std=config.embedding_std)
     return Policy(model, _tokenizer(vocabulary))
 
 

@@ -81,6 +81,13 @@ class Episodes:
         parts = (self.ids, self.log_prob, self.reward, self.played, self.ended)
         return Episodes(*(part[index] for part in parts), chosen)
 
+    def joined(self, other: Episodes) -> Episodes:
+        """Return these rows and those of another record of as many turns."""
+        mine = (self.ids, self.log_prob, self.reward, self.played, self.ended)
+        others = (other.ids, other.log_prob, other.reward, other.played, other.ended)
+        parts = (torch.cat(pair) for pair in zip(mine, others, strict=True))
+        return Episodes(*parts, self.digests + other.digests)
+
     def batch(self, group_index: Tensor | None = None, *, version: int = 0) -> Batch:
         """Return the record as a learner wants it.
 
