@@ -89,8 +89,12 @@ class GRPOConfig(PolicyTable):
     def _groups_can_be_compared(self) -> GRPOConfig:
         if self.group_size < 2 and self.advantage not in _WITHOUT_GROUPS:
             raise ConfigError(f"group_size is {self.group_size}; advantage {self.advantage!r} compares 2 episodes or more.")
-        if self.aggregation == "constant" and self.constant_length is None:
-            raise ConfigError("aggregation 'constant' divides by constant_length; give it, tokens per episode.")
+        if self.group_baseline and self.group_size < 2:
+            raise ConfigError(f"group_size is {self.group_size}; group_baseline takes the mean of 2 episodes or more away.")
+        if self.overlong_limit is not None and self.overlong_buffer >= self.overlong_limit:
+            raise ConfigError(
+                f"overlong_buffer is {self.overlong_buffer}; expected less than overlong_limit, {self.overlong_limit}."
+            )
         return self
 
 
@@ -314,6 +318,7 @@ def batch_metrics(batch: Batch, groups: GroupStatistics) -> dict[str, float]:
         "groups_single": float(groups.num_single),
         "excluded_errors": float(batch.excluded.get("error", 0)),
         "excluded_rewards": float(batch.excluded.get("non_finite_reward", 0)),
+        "excluded_empty": float(batch.excluded.get("no_action_tokens", 0)),
         "row_tokens_mean": float(lengths.float().mean()) if batch.num_rows else 0.0,
         "row_tokens_max": float(lengths.max()) if batch.num_rows else 0.0,
     }

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from palaestra.algorithms.batch import Batch
@@ -76,6 +76,15 @@ class VRPOConfig(PPOConfig):
 
     critic: VRPOCriticTable = VRPOCriticTable()
     """Settings of the critic."""
+
+    @model_validator(mode="after")
+    def _values_are_known_where_needed(self) -> VRPOConfig:
+        if self.bootstrap_truncated and self.critic.bottleneck_over == "turn":
+            raise ConfigError(
+                "bootstrap_truncated values states after a turn, and critic.bottleneck_over 'turn' knows only those before; "
+                "set one of them otherwise."
+            )
+        return self
 
 
 class VRPOCritic(Critic):
@@ -344,10 +353,6 @@ def run(phase: Phase, config: VRPOConfig) -> None:
         TrainingStopped: If a guard stops it.
     """
     table = config.critic
-    if config.bootstrap_truncated and table.bottleneck_over == "turn":
-        raise ConfigError(
-            "bootstrap_truncated values states after a turn, and bottleneck_over = 'turn' knows only those before."
-        )
     language_model = None
     if table.entropy_weight > 0 or table.perplexity_weight > 0:
         if phase.reference_path is None:

@@ -7,6 +7,7 @@ of token segments, so nothing is encoded again; `TokenPairCollator` hands the to
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -52,7 +53,7 @@ class PairCounts:
 
     Attributes:
         errors: Episodes left out because an error ended them.
-        unusable: Episodes left out because they have no sampled token, or several token segments.
+        unusable: Episodes left out because they have no sampled token, several token segments, or a reward that is not finite.
         ties: Groups in which no couple was further apart than the margin.
         incomparable: Couples left out because they did not begin alike, or did not differ in what was sampled.
     """
@@ -88,7 +89,7 @@ def preference_pairs(
         segment = None if trajectory.outcome.error is not None else _segment(trajectory)
         if trajectory.outcome.error is not None:
             errors += 1
-        elif segment is None:
+        elif segment is None or not math.isfinite(trajectory.return_):
             unusable += 1
         else:
             groups.setdefault(trajectory.group_id or f"\0{trajectory.episode_id}", []).append((trajectory, segment))
