@@ -7,7 +7,7 @@ For every seed a tiny policy is cloned from the expert (the recipe's own `[sft]`
 as many episodes per step, as many steps and as many passes over them. Learning rates are chosen first, on one seed that is
 not reported, from a grid that is the same for every arm, by success on training tasks. One JSON line per finished run goes
 to `docs/results/raw/`, training runs go to FOLDER; a run that was cut off is taken up at its last checkpoint, and lines that
-are there are not made again. The page in `docs/results/` is written from the lines alone (`--page`: only that).
+are there are not made again. The page in `docs/results/` is written from the lines alone (`--only-page`: nothing else).
 """
 
 from __future__ import annotations
@@ -55,9 +55,12 @@ class Experiment:
         arms: By name.
         steps: Training steps of a reported run.
         tuning_steps: Training steps of a tuning run.
-        rates: Grid of learning rates.
+        rates: Grid of learning rates; the first is taken where nothing was tuned: the default for tiny models.
         tuning_seed: Seed of the tuning runs.
         bar: Gain over the clone that is asked for.
+        title: Of the page.
+        about: Its first paragraphs.
+        remarks: What it shows, and what not.
     """
 
     name: str
@@ -70,11 +73,16 @@ class Experiment:
     rates: tuple[float, ...]
     tuning_seed: int = 100
     bar: float | None = None
+    title: str = ""
+    about: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 GROUPS = {"tasks_per_step": 4, "group_size": 8}
 SINGLES = {"tasks_per_step": 32, "group_size": 1}
 CRITIC = {"lr": 2e-3, "epochs": 3, "warmup_updates": 10, "beta2": 0.95}
+
+TURN_LEVEL = {"level": "turn", "gamma": 0.99, "lam_policy": 0.9, "critic": CRITIC}
 
 TEXTCRAFT = Experiment(
     name="textcraft_algorithms",
@@ -83,17 +91,48 @@ TEXTCRAFT = Experiment(
     settings={"epochs": 2, "warmup_updates": 10, "beta2": 0.95},
     arms={
         "grpo": Arm("grpo", GROUPS),
+        "reinforce_pp": Arm("reinforce_pp", SINGLES),
         "ppo": Arm("ppo", {**SINGLES, "critic": CRITIC}),
         "vrpo": Arm("vrpo", {**SINGLES, "critic": {**CRITIC, "beta": 1e-3}}),
-        "reinforce_pp": Arm("reinforce_pp", SINGLES),
     },
     steps=40,
     tuning_steps=12,
     rates=(1e-3, 3e-3),
     bar=0.10,
+    title="Four algorithms from the same clone on TextCraft",
+    about=(
+        "For each seed one policy of about 0.1 M parameters is cloned from expert play (`recipes/textcraft_tiny.toml`), and "
+        "every algorithm trains on from that clone: equally many episodes per step, steps and passes. Success is on the "
+        "same 400 test tasks of procedural recipe worlds (no test goal is ever a goal in training), temperature 1, at most 8 "
+        "turns.",
+    ),
 )
 
-EXPERIMENTS = {"textcraft": TEXTCRAFT}
+DESK = Experiment(
+    name="desk_rewards",
+    recipe="desk_tiny.toml",
+    tables={"env": {"max_turns": 8}},
+    settings={"epochs": 2, "warmup_updates": 10, "beta2": 0.95},
+    arms={
+        "grpo_outcome": Arm("grpo", GROUPS),
+        "turn_ppo_outcome": Arm("ppo", {**SINGLES, **TURN_LEVEL}),
+        "turn_ppo_shaped": Arm("ppo", {**SINGLES, **TURN_LEVEL}, env={"shaping": 0.5}),
+        "turn_rloo_shaped": Arm("turn_rloo", GROUPS, env={"shaping": 0.5}),
+    },
+    steps=40,
+    tuning_steps=12,
+    rates=(1e-3, 3e-3),
+    title="Rewards per turn against the outcome alone, on the desk",
+    about=(
+        "For each seed one policy is cloned from expert play (`recipes/desk_tiny.toml`) and trained on, either with a reward "
+        "at the end alone (`outcome`) or with `shaping = 0.5` (`shaped`): half of every share of mended differences is paid "
+        "in the turn that mends them and taken back at the end, so that returns, and what is best, are the same. The second "
+        "arm tells the reward from the algorithm. Success is the outcome's, on 200 test requests, temperature 1, at most 8 "
+        "turns.",
+    ),
+)
+
+EXPERIMENTS = {"textcraft": TEXTCRAFT, "desk": DESK}
 
 
 class OutOfTime(KeyboardInterrupt):
@@ -120,16 +159,17 @@ class Runs:
         self._ledger = work / "cpu_seconds.json"
         self._spent: dict[str, float] = json.loads(self._ledger.read_text()) if self._ledger.exists() else {}
 
-    def all(self, seeds: list[int]) -> None:
-        """Tune, then run every arm of every seed."""
+    def all(self, seeds: list[int], *, tuned: bool) -> None:
+        """Tune if asked for, then run every arm of every seed."""
         experiment = self.experiment
-        for lr in experiment.rates:
-            for arm in experiment.arms:
-                self.tune(arm, lr)
+        if tuned:
+            for lr in experiment.rates:
+                for arm in experiment.arms:
+                    self.tune(arm, lr)
         for seed in seeds:
             self.clone(seed)
             for arm in experiment.arms:
-                self.arm(arm, seed, self.best_rate(arm))
+                self.arm(arm, seed, chosen_rate(experiment, self.rows, arm))
 
     def clone(self, seed: int) -> Path:
         """Clone the policy of a seed; return its folder."""
@@ -164,17 +204,12 @@ class Runs:
         row = {"kind": "tuning", "arm": arm, "seed": seed, "lr": lr, "steps": experiment.tuning_steps}
         self._add({**row, "train_success": round(success, 4), "cpu_s": self._cpu(run_id)})
 
-    def best_rate(self, arm: str) -> float:
-        """Return the learning rate with the highest success on training tasks; of equals the lowest."""
-        rows = [row for row in self.rows if row["kind"] == "tuning" and row["arm"] == arm]
-        return float(max(rows, key=lambda row: (row["train_success"], -row["lr"]))["lr"])
-
     def arm(self, arm: str, seed: int, lr: float) -> None:
         """Train an arm and evaluate it, unless its line is there."""
-        if self._find(kind="run", arm=arm, seed=seed):
+        if self._find(kind="run", arm=arm, seed=seed, lr=lr):
             return
         data = self._arm_data(arm, seed, lr, self.experiment.steps)
-        run_id = f"{arm}-{seed}"
+        run_id = f"{arm}-{seed}-{lr:g}"
         result = self._train(data, run_id)
         curve = _curve(result.folder)
         row = {"kind": "run", "arm": arm, "seed": seed, "lr": lr, "steps": self.experiment.steps}
@@ -246,6 +281,48 @@ class Runs:
         )
 
 
+def chosen_rate(experiment: Experiment, rows: list[dict[str, Any]], arm: str) -> float:
+    """Return the learning rate of an arm: the tuned one once the whole grid is there, so that no arm has more of it.
+
+    Of rates with equal success the lower one is taken.
+    """
+    tuning = [row for row in rows if row["kind"] == "tuning"]
+    if len({(row["arm"], row["lr"]) for row in tuning}) < len(experiment.arms) * len(experiment.rates):
+        return experiment.rates[0]
+    mine = [row for row in tuning if row["arm"] == arm]
+    return float(max(mine, key=lambda row: (row["train_success"], -row["lr"]))["lr"])
+
+
+def written_page(experiment: Experiment, rows: list[dict[str, Any]], seeds: list[int]) -> str:
+    """Return the page of an experiment."""
+    from benchmarks.learning.real_environments_page import page
+
+    rates = {arm: chosen_rate(experiment, rows, arm) for arm in experiment.arms}
+    short = next(name for name, value in EXPERIMENTS.items() if value.name == experiment.name)
+    shared = ", ".join(f"{name} {value}" for name, value in experiment.settings.items())
+    tables = "; ".join(f"[{name}] {dict(table)}" for name, table in experiment.tables.items())
+    settings = [
+        f"{experiment.steps} steps; every arm: {shared}; changes of the recipe: {tables}",
+        *(
+            f"`{arm}`: algorithm `{spec.algorithm}`, lr {rates[arm]:g}, {dict(spec.settings)}"
+            + (f", environment {dict(spec.env)}" if spec.env else "")
+            for arm, spec in experiment.arms.items()
+        ),
+        "one CPU thread; CPU seconds count training and evaluation of a run, start-up aside",
+    ]
+    return page(
+        title=experiment.title,
+        about=experiment.about,
+        command=f"python -m benchmarks.learning.real_environments {short} --seeds {' '.join(map(str, seeds))}",
+        rows=rows,
+        rates=rates,
+        settings=settings,
+        seeds=seeds,
+        bar=experiment.bar,
+        remarks=experiment.remarks,
+    )
+
+
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """Read the lines of an experiment; none if there is no file."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
@@ -273,7 +350,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, default=Path("runs") / "real_environments", help="training runs and checkpoints")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after so long; the same command goes on")
+    parser.add_argument("--untuned", action="store_true", help="take the default learning rate unless the grid is complete")
     parser.add_argument("--rows", type=Path, help="file of the lines")
+    parser.add_argument("--page", type=Path, help="file of the page; beside the lines' folder by default")
+    parser.add_argument("--only-page", action="store_true", help="run nothing")
     options = parser.parse_args(arguments)
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")  # before torch is loaded
@@ -281,13 +361,16 @@ def main(arguments: list[str] | None = None) -> int:
 
     experiment = EXPERIMENTS[options.experiment]
     rows = options.rows or RAW / f"{experiment.name}.jsonl"
-    work = options.work / experiment.name
-    work.mkdir(parents=True, exist_ok=True)
-    runs = Runs(experiment, work, rows, time.monotonic() + 60 * options.minutes)
-    try:
-        runs.all(options.seeds)
-    except OutOfTime:
-        print("Out of time; the same command goes on.", flush=True)
+    if not options.only_page:
+        work = options.work / experiment.name
+        work.mkdir(parents=True, exist_ok=True)
+        runs = Runs(experiment, work, rows, time.monotonic() + 60 * options.minutes)
+        try:
+            runs.all(options.seeds, tuned=not options.untuned)
+        except OutOfTime:
+            print("Out of time; the same command goes on.", flush=True)
+    place = options.page or rows.parent.parent / f"{experiment.name}.md"
+    place.write_text(written_page(experiment, read_rows(rows), options.seeds), encoding="utf-8")
     return 0
 
 

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.learning.real_environments import (
+    DESK,
+    EXPERIMENTS,
+    TEXTCRAFT,
+    Arm,
+    Experiment,
+    OutOfTime,
+    Runs,
+    chosen_rate,
+    main,
+    read_rows,
+    written_page,
+)
+from palaestra.algorithms.recipe import parse_recipe
+
+TINY = Experiment(
+    name="tiny",
+    recipe="textcraft_tiny.toml",
+    tables={
+        "model": {"hidden_size": 16, "num_layers": 1, "num_heads": 2, "corpus_episodes": 8, "vocab_size": 300},
+        "sft": {"episodes": 8, "slip_rate": 0.0},
+        "evaluation": {"n": 3, "max_turns": 2},
+        "horizon": {"rounds": [2], "interval": 1},
+    },
+    settings={"epochs": 1, "warmup_updates": 1},
+    arms={"rpp": Arm("reinforce_pp", {"tasks_per_step": 2, "group_size": 1})},
+    steps=1,
+    tuning_steps=1,
+    rates=(1e-3, 2e-3),
+)
+
+
+def tuning(arm: str, lr: float, success: float) -> dict[str, Any]:
+    return {"kind": "tuning", "arm": arm, "seed": 100, "lr": lr, "steps": 12, "train_success": success, "cpu_s": 1}
+
+
+def measured(kind: str, arm: str, seed: int, success: float, **more: Any) -> dict[str, Any]:
+    row = {"kind": kind, "arm": arm, "seed": seed, "success": [success, success - 0.05, success + 0.05], "n": 400}
+    return {**row, "by_type": {"depth-1": [success, 400]}, "cpu_s": 9, **more}
+
+
+def run(arm: str, seed: int, success: float, lr: float) -> dict[str, Any]:
+    return measured("run", arm, seed, success, lr=lr, steps=40, env_steps=1234, sampled_tokens=9, no_signal_steps=0)
+
+
+def test_no_arm_is_tuned_before_the_whole_grid_is_there() -> None:
+    experiment = TEXTCRAFT
+    grid = [tuning(arm, lr, lr) for arm in experiment.arms for lr in experiment.rates]
+    assert all(chosen_rate(experiment, grid[:-1], arm) == experiment.rates[0] for arm in experiment.arms)
+    assert all(chosen_rate(experiment, grid, arm) == experiment.rates[-1] for arm in experiment.arms)
+    ties = [{**row, "train_success": 0.5} for row in grid]
+    assert chosen_rate(experiment, ties, "grpo") == experiment.rates[0]
+
+
+def test_the_page_shows_gains_over_the_clone_of_the_same_seed() -> None:
+    lr = TEXTCRAFT.rates[0]
+    rows = [measured("clone", "clone", seed, base) for seed, base in ((0, 0.2), (1, 0.3))]
+    rows += [run("grpo", 0, 0.35, lr), run("grpo", 1, 0.35, lr), run("ppo", 0, 0.1, lr), run("vrpo", 0, 0.9, 7.0)]
+    text = written_page(TEXTCRAFT, rows, [0, 1])
+    assert "| 0 | grpo | 35.0 % [30.0, 40.0] | +15.0 |" in text
+    assert "| 1 | grpo | 35.0 % [30.0, 40.0] | +5.0 |" in text
+    # gains 15 and 5: mean 10, half-width t(.975, 1) times 5 = 63.5
+    assert f"| grpo | 2 | +10.0 | [{10 - 63.53:.1f}, {10 + 63.53:.1f}] | 1 of 2 |" in text
+    assert "| ppo | 1 | -10.0 | none from one seed | 0 of 1 |" in text
+    assert "90.0 %" not in text  # of another learning rate than the one that is shown
+    assert "5 of 8 runs: reinforce_pp of seed 0, vrpo of seed 0, reinforce_pp of seed 1" in text
+    assert math.isclose(12.706 * 5, 63.53)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=EXPERIMENTS)
+def test_every_arm_is_a_recipe_that_can_be_read_and_plays_equally_many_episodes(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Runs, "clone", lambda self, seed: tmp_path)
+    runs = Runs(experiment, tmp_path, tmp_path / "rows.jsonl", math.inf)
+    episodes = set()
+    for name, arm in experiment.arms.items():
+        recipe = parse_recipe(runs._arm_data(name, 3, 2e-3, 5))
+        table = recipe.phase_config(arm.algorithm).model_dump()
+        assert (table["lr"], table["steps"], recipe.seed, recipe.model.path) == (2e-3, 5, 3, str(tmp_path))
+        episodes.add((table["tasks_per_step"] * table["group_size"], table["epochs"], str(recipe.horizon)))
+        assert recipe.env.kwargs.items() >= arm.env.items()
+    assert len(episodes) == 1
+
+
+def test_only_the_shaped_arms_of_the_desk_are_paid_by_turn() -> None:
+    assert {name for name, arm in DESK.arms.items() if arm.env.get("shaping")} == {"turn_ppo_shaped", "turn_rloo_shaped"}
+
+
+def test_lines_that_are_there_are_not_made_again(tmp_path: Path) -> None:
+    path = tmp_path / "raw" / "tiny.jsonl"
+    work = tmp_path / "work"
+    work.mkdir()
+    with pytest.raises(OutOfTime):
+        Runs(TINY, work, path, 0.0).all([0], tuned=True)
+    assert read_rows(path) == []
+    Runs(TINY, work, path, math.inf).all([0], tuned=True)
+    rows = read_rows(path)
+    assert [(row["kind"], row.get("lr")) for row in rows[:3]] == [("tuning", 1e-3), ("tuning", 2e-3), ("clone", None)]
+    assert [row["arm"] for row in rows[3:]] == ["rpp"]
+    assert (rows[3]["n"], rows[3]["lr"]) == (3, chosen_rate(TINY, rows, "rpp"))
+    assert rows[3]["env_steps"] > 0
+    Runs(TINY, work, path, 0.0).all([0], tuned=True)  # no time to run anything, and no need to
+    assert read_rows(path) == rows
+
+
+def test_the_page_is_written_without_running_anything(tmp_path: Path) -> None:
+    rows = tmp_path / "raw" / "textcraft_algorithms.jsonl"
+    rows.parent.mkdir()
+    rows.write_text(json.dumps(measured("clone", "clone", 0, 0.25)) + "\n")
+    assert main(["textcraft", "--only-page", "--rows", str(rows), "--seeds", "0"]) == 0
+    assert "25.0 % [20.0, 30.0]" in (tmp_path / "textcraft_algorithms.md").read_text()
