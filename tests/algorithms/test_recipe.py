@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import gymnasium
 import pytest
 
+from palaestra.algorithms import table
 from palaestra.algorithms.recipe import load_recipe, parse_recipe
 from palaestra.errors import ConfigError, UsageError
 
@@ -124,3 +126,18 @@ def test_files_that_are_no_recipes(tmp_path: Path, text: str | bytes | None, mat
 @pytest.mark.parametrize("path", sorted(Path("recipes").glob("*.toml")), ids=lambda path: path.name)
 def test_every_recipe_of_the_repository_is_valid(path: Path) -> None:
     assert load_recipe(path).phases
+
+
+def test_every_algorithm_has_a_recipe_that_shows_it() -> None:
+    shown = {phase for path in Path("recipes").glob("*.toml") for phase in load_recipe(path).phases}
+    assert set(table._BUILTIN) <= shown
+
+
+@pytest.mark.parametrize("path", sorted(Path("recipes").glob("*tiny*.toml")), ids=lambda path: path.name)
+def test_every_tiny_recipe_describes_itself_and_opens_its_environment(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert recipe.description
+    assert path.read_text(encoding="utf-8").startswith("# ")
+    env = gymnasium.make(recipe.env.id, **recipe.env.kwargs)
+    assert recipe.env.train_split in env.unwrapped.tasks.splits  # type: ignore[attr-defined]
+    env.close()
