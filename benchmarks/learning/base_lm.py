@@ -41,7 +41,7 @@ class BaseConfig:
         updates: Optimiser steps.
         batch_size: Episodes of random play per step.
         lr: Peak of the one-cycle learning rate.
-        embedding_std: Scale of the embeddings at the start; with small ones the first layer is slow to tell keys and places apart.
+        embedding_std: Scale of the embeddings at the start; with small ones the first layer is slow to tell keys apart.
         tied: Whether the output layer is the embedding of the words.
         seed: Of weights and episodes.
     """

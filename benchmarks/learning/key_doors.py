@@ -1,11 +1,12 @@
 """KeyDoors: a corridor of locked rooms, for questions about the horizon.
 
-A corridor has n rooms, n drawn from 2 to 12. Every turn shows `feedback key` of the present room and takes one action token:
-the right one opens the door to the next room, any other costs the turn. Which action a key needs is hidden, and the same in all
-corridors. The reward is 1 when the last door opens, and nothing if the turns run out before. How many rooms are left is not shown.
+A corridor has n rooms, n drawn from 2 to 12. Every turn shows `feedback key` of the present room and takes one action
+token: the right one opens the door to the next room, any other costs the turn. Which action a key needs is hidden, and the
+same in all corridors. The reward is 1 when the last door opens, and nothing if the turns run out before. How many rooms are
+left is not shown.
 
-With several zones the keys are divided among equal stretches of the longest corridor, so that the keys of the deep rooms are met only
-by who gets there; with one zone all keys occur everywhere, and what is learned in short corridors is all there is to know.
+With several zones the keys are divided among equal stretches of the longest corridor, so that the keys of the deep rooms
+are met only by who gets there; with one zone all keys occur everywhere, and short corridors teach all there is to know.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ class KeyDoors:
             raise ValueError(f"num_keys is {self.num_keys}; expected a multiple of num_actions, {self.num_actions}.")
         if self.max_rooms % self.num_zones or self.num_keys % self.num_zones:
             raise ValueError(
-                f"num_zones is {self.num_zones}; expected a divisor of max_rooms, {self.max_rooms}, and num_keys, {self.num_keys}."
+                f"num_zones is {self.num_zones}; expected a divisor of max_rooms, {self.max_rooms}, and of num_keys, "
+                f"{self.num_keys}."
             )
 
     @cached_property

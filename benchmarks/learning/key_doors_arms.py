@@ -13,6 +13,7 @@ import hashlib
 import json
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -146,8 +147,7 @@ def train_step(arm: HorizonArm, world: KeyDoors, policy: Policy, learner: Learne
 
 def area_under(points: tuple[tuple[int, float], ...]) -> float:
     """Area under a curve by the trapezium rule, divided by its width."""
-    pairs = zip(points, points[1:], strict=False)
-    area = sum((right[0] - left[0]) * (left[1] + right[1]) / 2 for left, right in pairs)
+    area = sum((right[0] - left[0]) * (left[1] + right[1]) / 2 for left, right in pairwise(points))
     return area / (points[-1][0] - points[0][0])
 
 
