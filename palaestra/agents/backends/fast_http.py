@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -61,12 +61,27 @@ class FastHTTPBackend:
         Raises:
             ModelError: If the server cannot be reached, is too slow, refuses, or answers with no chat completion.
         """
-        endpoint = self.endpoint
-        payload = self._encode(endpoint.body(request))
-        session = await self._sessions.get()
         started = time.perf_counter()
+        body = await self.post(self._url, self.endpoint.body(request))
+        generation = self.endpoint.read(body, request)
+        return replace(generation, usage=replace(generation.usage, model_s=time.perf_counter() - started))
+
+    async def post(self, url: str, data: Any, headers: Mapping[str, str] | None = None) -> bytes:
+        """Post JSON and return the body of the answer; without data, get it.
+
+        Args:
+            url: Where.
+            data: Plain JSON data, or None to get.
+            headers: Further headers.
+
+        Raises:
+            ModelError: If the server cannot be reached, is too slow, or refuses.
+        """
+        endpoint = self.endpoint
+        session = await self._sessions.get()
+        method, payload = ("GET", None) if data is None else ("POST", self._encode(data))
         try:
-            async with session.post(self._url, data=payload) as response:
+            async with session.request(method, url, data=payload, headers=headers) as response:
                 body = await self._read(response)
                 if response.status != 200:
                     endpoint.fail(response.status, response.headers, body)
@@ -78,8 +93,7 @@ class FastHTTPBackend:
             raise endpoint.timed_out("answer in full", endpoint.timeout_s) from None
         except (self._http.ClientError, OSError) as error:
             raise endpoint.unreachable(error) from error
-        generation = endpoint.read(body, request)
-        return replace(generation, usage=replace(generation.usage, model_s=time.perf_counter() - started))
+        return body
 
     async def aclose(self) -> None:
         """Close all connections."""

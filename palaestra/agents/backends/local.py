@@ -16,34 +16,19 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from random import Random
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from palaestra.agents.backends.chat_template import ChatTemplate
 from palaestra.agents.backends.checkpoints import context_length, load_checkpoint, model_end_ids
 from palaestra.agents.backends.kv_slots import CachedSequence, make_decoder
 from palaestra.agents.backends.token_sampling import RowSampling, draw_tokens, random_stream
+from palaestra.agents.backends.token_turns import Stop, TokenTurn, extended_prompt, finished_turn
 from palaestra.agents.core import Generation, Request, Tokens
-from palaestra.envs.tool_calls import parse_message
 from palaestra.errors import ContextWindowError, ModelError, UsageError
-from palaestra.types import Json, Message, Usage
-
-Stop = Literal["eos", "length", "stop_string"]
+from palaestra.types import Message, Usage
 
 _OPENING_TOKENS = 32  # prompts that begin alike this far share what is read of them
 _PREFILL_TOKENS = 8192  # most tokens, padding included, that are read in one forward
-
-
-@dataclass(frozen=True, slots=True)
-class _Turn:
-    """The last finished turn of a session, which the next prompt is to extend."""
-
-    messages: tuple[Message, ...]
-    tools: tuple[Mapping[str, Json], ...]
-    ids: tuple[int, ...]
-    prompt_length: int
-    text: str
-    answer: Message
-    stop: Stop
 
 
 @dataclass(eq=False, slots=True)
@@ -51,7 +36,7 @@ class _Session:
     """What is known of one episode."""
 
     sequence: CachedSequence = field(default_factory=CachedSequence)
-    turn: _Turn | None = None
+    turn: TokenTurn | None = None
     pending: asyncio.Future[Generation] | None = None
     num_requests: int = 0
 
@@ -322,13 +307,11 @@ class LocalBackend:
         """Answer a job and remember its turn."""
         ids = tuple(job.sequence.ids)
         completion = ids[len(job.prompt) :]
-        text = self.template.decode(completion)
-        if stop == "stop_string":
-            text = text[: min((place for place in map(text.find, job.request.sampling.stop) if place >= 0), default=None)]
         request = job.request
-        answer = parse_message(text) if request.tools else Message("assistant", text)
+        turn = finished_turn(self.template, request, job.prompt, completion, stop)
+        answer = turn.answer
         job.sequence.busy = False
-        job.session.turn = _Turn(request.messages, request.tools, ids, len(job.prompt), text, answer, stop)
+        job.session.turn = turn
         if not (request.session and self._decoder.keeps_turns):
             self._decoder.release(job.sequence)
         reason = "length" if stop == "length" else "tool_calls" if answer.tool_calls else "stop"
@@ -345,7 +328,7 @@ class LocalBackend:
     def _make_job(self, request: Request) -> _Job:
         """Build the prompt and everything else a request needs."""
         session = self._session(request)
-        prompt = self._extended_prompt(session.turn, request) if session.turn is not None else None
+        prompt = extended_prompt(self.template, session.turn, request) if session.turn is not None else None
         if prompt is None:
             prompt = self.template.render(request.messages, request.tools)
         room = self.max_context - len(prompt)
@@ -391,21 +374,6 @@ class LocalBackend:
         if request.session:
             return random_stream("session", self._seed, request.session, session.num_requests)
         return random_stream("anonymous", self._seed, next(self._anonymous))
-
-    def _extended_prompt(self, turn: _Turn, request: Request) -> tuple[int, ...] | None:
-        """Append to the tokens of the last turn, or None if the history is not its continuation."""
-        num_old = len(turn.messages)
-        if request.tools != turn.tools or request.messages[:num_old] != turn.messages:
-            return None
-        if len(request.messages) == num_old:
-            return turn.ids[: turn.prompt_length]  # the same question once more
-        if not _is_same_answer(request.messages[num_old], turn):
-            return None
-        added = self.template.continuation(request.messages[num_old + 1 :], request.tools)
-        if added is None:
-            return None
-        skip = 1 if turn.stop == "eos" and added.starts_with_end else 0
-        return turn.ids + added.ids[skip:]
 
     def _make_decoder(self) -> Any:
         """Choose how to run the model."""
@@ -459,19 +427,6 @@ def _waves(jobs: list[_Job]) -> list[list[_Job]]:
         (second if is_known else first).append(job)
         seen.add(opening)
     return [wave for wave in (first, second) if wave]
-
-
-def _is_same_answer(message: Message, turn: _Turn) -> bool:
-    """Whether a message of the history is what the model wrote in a turn; ids of calls may have been filled in."""
-    if message == turn.answer:
-        return True
-    if message.role != "assistant":
-        return False
-    if message.raw or not turn.answer.tool_calls:
-        return (message.raw or message.content) == turn.text and (bool(message.raw) or not message.tool_calls)
-    calls = [(call.name, call.arguments) for call in message.tool_calls]
-    written = [(call.name, call.arguments) for call in turn.answer.tool_calls]
-    return calls == written and message.content == turn.answer.content and message.reasoning == turn.answer.reasoning
 
 
 def _check_sampling(request: Request) -> None:

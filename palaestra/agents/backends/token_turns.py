@@ -1,0 +1,89 @@
+"""Prompts as token ids that extend the very ids sampled before, for every backend that samples tokens.
+
+A finished turn remembers its ids; the next prompt of the session appends to them what the new messages add, so that sampled
+tokens are never decoded and encoded again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from palaestra.agents.backends.chat_template import ChatTemplate
+from palaestra.agents.core import Request
+from palaestra.envs.tool_calls import parse_message
+from palaestra.types import Json, Message
+
+Stop = Literal["eos", "length", "stop_string"]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenTurn:
+    """The last finished turn of a session, which the next prompt is to extend.
+
+    Attributes:
+        messages: The dialogue that was answered.
+        tools: Tools it offered.
+        ids: Prompt and completion.
+        prompt_length: Tokens of the prompt.
+        text: What the completion says.
+        answer: The message made of it.
+        stop: Why it ended.
+    """
+
+    messages: tuple[Message, ...]
+    tools: tuple[Mapping[str, Json], ...]
+    ids: tuple[int, ...]
+    prompt_length: int
+    text: str
+    answer: Message
+    stop: Stop
+
+
+def extended_prompt(template: ChatTemplate, turn: TokenTurn, request: Request) -> tuple[int, ...] | None:
+    """Append to the tokens of the last turn, or None if the history is not its continuation."""
+    num_old = len(turn.messages)
+    if request.tools != turn.tools or request.messages[:num_old] != turn.messages:
+        return None
+    if len(request.messages) == num_old:
+        return turn.ids[: turn.prompt_length]  # the same question once more
+    if not _is_same_answer(request.messages[num_old], turn):
+        return None
+    added = template.continuation(request.messages[num_old + 1 :], request.tools)
+    if added is None:
+        return None
+    skip = 1 if turn.stop == "eos" and added.starts_with_end else 0
+    return turn.ids + added.ids[skip:]
+
+
+def finished_turn(
+    template: ChatTemplate, request: Request, prompt: tuple[int, ...], ids: tuple[int, ...], stop: Stop
+) -> TokenTurn:
+    """Return a turn that has just been sampled.
+
+    Args:
+        template: Decodes.
+        request: What was asked.
+        prompt: Its ids.
+        ids: What was sampled.
+        stop: Why sampling ended; after a stop text the message ends before that text.
+    """
+    text = template.decode(ids)
+    if stop == "stop_string":
+        text = text[: min((place for place in map(text.find, request.sampling.stop) if place >= 0), default=None)]
+    answer = parse_message(text) if request.tools else Message("assistant", text)
+    return TokenTurn(request.messages, request.tools, prompt + ids, len(prompt), text, answer, stop)
+
+
+def _is_same_answer(message: Message, turn: TokenTurn) -> bool:
+    """Whether a message of the history is what the model wrote in a turn; ids of calls may have been filled in."""
+    if message == turn.answer:
+        return True
+    if message.role != "assistant":
+        return False
+    if message.raw or not turn.answer.tool_calls:
+        return (message.raw or message.content) == turn.text and (bool(message.raw) or not message.tool_calls)
+    calls = [(call.name, call.arguments) for call in message.tool_calls]
+    written = [(call.name, call.arguments) for call in turn.answer.tool_calls]
+    return calls == written and message.content == turn.answer.content and message.reasoning == turn.answer.reasoning
