@@ -147,10 +147,12 @@ class Runs:
         work: Folder of training runs and checkpoints.
         rows: File of the lines.
         deadline: Monotonic second at which to stop.
+        steps: Training steps of a run, if not the experiment's.
     """
 
-    def __init__(self, experiment: Experiment, work: Path, rows: Path, deadline: float) -> None:
+    def __init__(self, experiment: Experiment, work: Path, rows: Path, deadline: float, *, steps: int | None = None) -> None:
         """Read what is there."""
+        self.steps = steps or experiment.steps
         self.experiment = experiment
         self.work = work
         self.path = rows
@@ -206,13 +208,14 @@ class Runs:
 
     def arm(self, arm: str, seed: int, lr: float) -> None:
         """Train an arm and evaluate it, unless its line is there."""
-        if self._find(kind="run", arm=arm, seed=seed, lr=lr):
+        steps = self.steps
+        if self._find(kind="run", arm=arm, seed=seed, lr=lr, steps=steps):
             return
-        data = self._arm_data(arm, seed, lr, self.experiment.steps)
-        run_id = f"{arm}-{seed}-{lr:g}"
+        data = self._arm_data(arm, seed, lr, steps)
+        run_id = f"{arm}-{seed}-{lr:g}" + ("" if steps == self.experiment.steps else f"-{steps}")
         result = self._train(data, run_id)
         curve = _curve(result.folder)
-        row = {"kind": "run", "arm": arm, "seed": seed, "lr": lr, "steps": self.experiment.steps}
+        row = {"kind": "run", "arm": arm, "seed": seed, "lr": lr, "steps": steps}
         row |= _measured(result, "trained")
         row |= {name: int(curve[-1][f"total_{name}"]) for name in ("env_steps", "sampled_tokens", "no_signal_steps")}
         row["train_success"] = [round(point["success"], 3) for point in curve]
@@ -302,7 +305,7 @@ def written_page(experiment: Experiment, rows: list[dict[str, Any]], seeds: list
     shared = ", ".join(f"{name} {value}" for name, value in experiment.settings.items())
     tables = "; ".join(f"[{name}] {dict(table)}" for name, table in experiment.tables.items())
     settings = [
-        f"{experiment.steps} steps; every arm: {shared}; changes of the recipe: {tables}",
+        f"{experiment.steps} steps unless the table says otherwise; every arm: {shared}; changes of the recipe: {tables}",
         *(
             f"`{arm}`: algorithm `{spec.algorithm}`, lr {rates[arm]:g}, {dict(spec.settings)}"
             + (f", environment {dict(spec.env)}" if spec.env else "")
@@ -318,6 +321,7 @@ def written_page(experiment: Experiment, rows: list[dict[str, Any]], seeds: list
         rates=rates,
         settings=settings,
         seeds=seeds,
+        steps=experiment.steps,
         bar=experiment.bar,
         remarks=experiment.remarks,
     )
@@ -349,6 +353,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("experiment", choices=sorted(EXPERIMENTS))
     parser.add_argument("--work", type=Path, default=Path("runs") / "real_environments", help="training runs and checkpoints")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, help="training steps of a run, if not the experiment's; a section of its own")
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after so long; the same command goes on")
     parser.add_argument("--untuned", action="store_true", help="take the default learning rate unless the grid is complete")
     parser.add_argument("--rows", type=Path, help="file of the lines")
@@ -364,7 +369,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not options.only_page:
         work = options.work / experiment.name
         work.mkdir(parents=True, exist_ok=True)
-        runs = Runs(experiment, work, rows, time.monotonic() + 60 * options.minutes)
+        runs = Runs(experiment, work, rows, time.monotonic() + 60 * options.minutes, steps=options.steps)
         try:
             runs.all(options.seeds, tuned=not options.untuned)
         except OutOfTime:

@@ -9,6 +9,7 @@ from typing import Any
 from palaestra.agents.statistics import mean_interval
 
 Row = Mapping[str, Any]
+Run = tuple[str, int, int]  # arm, steps, seed
 
 
 def page(
@@ -20,6 +21,7 @@ def page(
     rates: Mapping[str, float],
     settings: Sequence[str],
     seeds: Sequence[int],
+    steps: int,
     bar: float | None,
     remarks: Sequence[str] = (),
 ) -> str:
@@ -33,12 +35,13 @@ def page(
         rates: Arms, with the learning rate whose runs are shown.
         settings: One line each.
         seeds: Seeds that were planned.
+        steps: Training steps that were planned.
         bar: Gain over the clone that is asked for.
         remarks: What it shows and what not, in the words of whoever looked at it.
     """
     clones = {row["seed"]: row for row in rows if row["kind"] == "clone"}
     runs = {
-        (row["arm"], row["seed"]): row
+        (row["arm"], row["steps"], row["seed"]): row
         for row in rows
         if row["kind"] == "run" and rates.get(row["arm"]) == row["lr"] and row["seed"] in clones
     }
@@ -52,7 +55,7 @@ def page(
     tuning = [row for row in rows if row["kind"] == "tuning"]
     if tuning:
         parts += ["## Learning rates", _tuning(tuning, rates)]
-    missing = [f"{arm} of seed {seed}" for seed in seeds for arm in rates if (arm, seed) not in runs]
+    missing = [f"{arm} of seed {seed}" for seed in seeds for arm in rates if (arm, steps, seed) not in runs]
     if missing:
         parts += ["## Not there yet", f"{len(missing)} of {len(seeds) * len(rates)} runs: {', '.join(missing)}."]
     if remarks:
@@ -61,46 +64,41 @@ def page(
     return "\n\n".join(parts) + "\n"
 
 
-def gains_of(clones: Mapping[int, Row], runs: Mapping[tuple[str, int], Row], arm: str) -> dict[int, float]:
-    """Return success less that of the same seed's clone, by seed."""
-    return {seed: row["success"][0] - clones[seed]["success"][0] for (name, seed), row in runs.items() if name == arm}
+def gains_of(clones: Mapping[int, Row], runs: Mapping[Run, Row], arm: str, steps: int) -> list[float]:
+    """Return success less that of the same seed's clone, for each seed."""
+    return [row["success"][0] - clones[key[2]]["success"][0] for key, row in runs.items() if key[:2] == (arm, steps)]
 
 
-def _by_seed(clones: Mapping[int, Row], runs: Mapping[tuple[str, int], Row], arms: Sequence[str]) -> str:
+def _by_seed(clones: Mapping[int, Row], runs: Mapping[Run, Row], arms: Sequence[str]) -> str:
     """Success on test tasks by seed and arm."""
     table = [
-        "| seed | arm | success, Wilson 95 % | gain | by type of task | env steps | sampled tokens | CPU s |",
-        "|---:|---|---|---:|---|---:|---:|---:|",
+        "| seed | arm | steps | success, Wilson 95 % | gain | by type of task | env steps | sampled tokens | CPU s |",
+        "|---:|---|---:|---|---:|---|---:|---:|---:|",
     ]
     for seed, clone in sorted(clones.items()):
-        table.append(f"| {seed} | clone | {_rate(clone)} | | {_types(clone)} | | | {clone['cpu_s']} |")
+        table.append(f"| {seed} | clone | | {_rate(clone)} | | {_types(clone)} | | | {clone['cpu_s']} |")
         for arm in arms:
-            row = runs.get((arm, seed))
-            if row is not None:
+            for (_, steps, _), row in sorted((key, row) for key, row in runs.items() if (key[0], key[2]) == (arm, seed)):
                 gain = 100 * (row["success"][0] - clone["success"][0])
                 table.append(
-                    f"| {seed} | {arm} | {_rate(row)} | {gain:+.1f} | {_types(row)} | {row['env_steps']:,} | "
+                    f"| {seed} | {arm} | {steps} | {_rate(row)} | {gain:+.1f} | {_types(row)} | {row['env_steps']:,} | "
                     f"{row['sampled_tokens']:,} | {row['cpu_s']} |"
                 )
     return "\n".join(table)
 
 
-def _gains(
-    clones: Mapping[int, Row], runs: Mapping[tuple[str, int], Row], rates: Mapping[str, float], bar: float | None
-) -> str:
+def _gains(clones: Mapping[int, Row], runs: Mapping[Run, Row], rates: Mapping[str, float], bar: float | None) -> str:
     """Mean gain of each arm with its interval over seeds, and whether it reaches the bar."""
     head = "" if bar is None else f" seeds with a gain of {100 * bar:.0f} points or more |"
-    table = [f"| arm | seeds | mean gain, points | 95 % interval over seeds (Student's t) |{head}"]
-    table.append("|---|---:|---:|---|" + ("" if bar is None else "---:|"))
-    for arm in rates:
-        gains = list(gains_of(clones, runs, arm).values())
-        if not gains:
-            table.append(f"| {arm} | 0 | | |" + ("" if bar is None else " |"))
-            continue
+    table = [f"| arm | steps | seeds | mean gain, points | 95 % interval over seeds (Student's t) |{head}"]
+    table.append("|---|---:|---:|---:|---|" + ("" if bar is None else "---:|"))
+    order = list(rates)
+    for arm, steps in sorted({key[:2] for key in runs}, key=lambda key: (key[1], order.index(key[0]))):
+        gains = gains_of(clones, runs, arm, steps)
         found = mean_interval([[gain] for gain in gains])
         interval = f"[{100 * found.low:.1f}, {100 * found.high:.1f}]" if len(gains) > 1 else "none from one seed"
         reached = "" if bar is None else f" {sum(gain >= bar for gain in gains)} of {len(gains)} |"
-        table.append(f"| {arm} | {len(gains)} | {100 * found.mean:+.1f} | {interval} |{reached}")
+        table.append(f"| {arm} | {steps} | {len(gains)} | {100 * found.mean:+.1f} | {interval} |{reached}")
     return "\n".join(table)
 
 

@@ -66,11 +66,14 @@ def test_the_page_shows_gains_over_the_clone_of_the_same_seed() -> None:
     rows = [measured("clone", "clone", seed, base) for seed, base in ((0, 0.2), (1, 0.3))]
     rows += [run("grpo", 0, 0.35, lr), run("grpo", 1, 0.35, lr), run("ppo", 0, 0.1, lr), run("vrpo", 0, 0.9, 7.0)]
     text = written_page(TEXTCRAFT, rows, [0, 1])
-    assert "| 0 | grpo | 35.0 % [30.0, 40.0] | +15.0 |" in text
-    assert "| 1 | grpo | 35.0 % [30.0, 40.0] | +5.0 |" in text
+    assert "| 0 | grpo | 40 | 35.0 % [30.0, 40.0] | +15.0 |" in text
+    assert "| 1 | grpo | 40 | 35.0 % [30.0, 40.0] | +5.0 |" in text
     # gains 15 and 5: mean 10, half-width t(.975, 1) times 5 = 63.5
-    assert f"| grpo | 2 | +10.0 | [{10 - 63.53:.1f}, {10 + 63.53:.1f}] | 1 of 2 |" in text
-    assert "| ppo | 1 | -10.0 | none from one seed | 0 of 1 |" in text
+    assert f"| grpo | 40 | 2 | +10.0 | [{10 - 63.53:.1f}, {10 + 63.53:.1f}] | 1 of 2 |" in text
+    assert "| ppo | 40 | 1 | -10.0 | none from one seed | 0 of 1 |" in text
+    longer = written_page(TEXTCRAFT, [*rows, {**run("grpo", 0, 0.5, lr), "steps": 120}], [0, 1])
+    assert "| grpo | 120 | 1 | +30.0 |" in longer
+    assert "| grpo | 40 | 2 | +10.0 |" in longer
     assert "90.0 %" not in text  # of another learning rate than the one that is shown
     assert "5 of 8 runs: reinforce_pp of seed 0, vrpo of seed 0, reinforce_pp of seed 1" in text
     assert math.isclose(12.706 * 5, 63.53)
