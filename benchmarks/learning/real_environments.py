@@ -23,6 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from palaestra.errors import UsageError
+
 ROOT = Path(__file__).parents[2]
 RAW = ROOT / "docs" / "results" / "raw"
 LAST_STEPS = 6  # training steps at the end of a tuning run whose success is compared
@@ -186,9 +188,16 @@ class Runs:
         if not is_reported:
             data["evaluation"]["n"] = 1
         result = self._train(data, run_id)
-        if is_reported and self._find(kind="clone", seed=seed) is None:
-            self._add(
-                {"kind": "clone", "arm": "clone", "seed": seed, **_measured(result, "cloned"), "cpu_s": self._cpu(run_id)}
+        if not is_reported:
+            return Path(result.policy_path)
+        measured = _measured(result, "cloned")
+        known = self._find(kind="clone", seed=seed)
+        if known is None:
+            self._add({"kind": "clone", "arm": "clone", "seed": seed, **measured, "cpu_s": self._cpu(run_id)})
+        elif known["success"] != measured["success"]:
+            raise UsageError(
+                f"The clone of seed {seed} solves {measured['success'][0]:.1%} of the test tasks, that of the lines in "
+                f"{self.path} {known['success'][0]:.1%}: gains over it would mean nothing. Begin another file with --rows."
             )
         return Path(result.policy_path)
 

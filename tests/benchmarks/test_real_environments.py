@@ -21,6 +21,7 @@ from benchmarks.learning.real_environments import (
     written_page,
 )
 from palaestra.algorithms.recipe import parse_recipe
+from palaestra.errors import UsageError
 
 TINY = Experiment(
     name="tiny",
@@ -102,7 +103,8 @@ def test_only_the_shaped_arms_of_the_desk_are_paid_by_turn() -> None:
 def test_lines_that_are_there_are_not_made_again(tmp_path: Path) -> None:
     path = tmp_path / "raw" / "tiny.jsonl"
     work = tmp_path / "work"
-    work.mkdir()
+    for folder in (work, tmp_path / "elsewhere"):
+        folder.mkdir()
     with pytest.raises(OutOfTime):
         Runs(TINY, work, path, 0.0).all([0], tuned=True)
     assert read_rows(path) == []
@@ -114,6 +116,9 @@ def test_lines_that_are_there_are_not_made_again(tmp_path: Path) -> None:
     assert rows[3]["env_steps"] > 0
     Runs(TINY, work, path, 0.0).all([0], tuned=True)  # no time to run anything, and no need to
     assert read_rows(path) == rows
+    path.write_text(json.dumps({**rows[2], "success": [0.9, 0.8, 1.0]}) + "\n")
+    with pytest.raises(UsageError, match=r"that of the lines in .* 90\.0%"):
+        Runs(TINY, tmp_path / "elsewhere", path, math.inf).clone(0)
 
 
 def test_the_page_is_written_without_running_anything(tmp_path: Path) -> None:
