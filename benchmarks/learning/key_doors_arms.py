@@ -51,13 +51,13 @@ class HorizonArm:
     name: str
     rounds: tuple[int, ...]
     num_zones: int = 3
-    interval: int = 40
+    interval: int = 15
     lr: float = 1e-3
     tasks_per_step: int = 12
     group_size: int = 8
     epochs: int = 2
     entropy_coefficient: float = 0.02
-    env_steps: int = 120_000
+    env_steps: int = 40_000
     evaluations: int = 8
     per_length: int = 20
 

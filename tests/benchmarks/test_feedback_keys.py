@@ -1,6 +1,10 @@
+import dataclasses
+import json
+
+import pytest
 import torch
 
-from benchmarks.learning.base_lm import BaseConfig, build_policy
+from benchmarks.learning.base_lm import BaseConfig, build_policy, trained_base
 from benchmarks.learning.feedback_keys import (
     FEEDBACK_PLACE,
     KEY_PLACE,
@@ -12,6 +16,9 @@ from benchmarks.learning.feedback_keys import (
     random_play,
     right_by_turn,
 )
+from benchmarks.learning.feedback_keys_arms import ARMS, collect, run_arm
+from benchmarks.learning.run_feedback_keys import append_row, mean_interval, read_rows, share_passed, table
+from palaestra.algorithms.table import algorithm_names, get_algorithm
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -94,3 +101,86 @@ def test_the_batch_is_what_the_policy_saw_and_sampled():
 def test_members_of_a_group_are_shown_the_same():
     tasks = Tasks(torch.tensor([[1, 2], [3, 4]]), torch.tensor([[5, 6], [7, 8]])).repeated(2)
     assert tasks.keys.tolist() == [[1, 2], [1, 2], [3, 4], [3, 4]]
+
+
+# enough to know that an action comes after ASK; what the feedback says takes ten times as long and is not needed here
+QUICK = BaseConfig(updates=120)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("bases")
+
+
+@pytest.mark.parametrize(
+    ("name", "bars"),
+    [("sft", {5: 0.7, 10: 0.95}), ("grpo", {50: 0.5}), ("ppo", {30: 0.6})],
+)
+def test_short_runs_climb_from_chance(name, bars, cache):
+    arm = dataclasses.replace(ARMS[name], bars=bars)
+    found = run_arm(arm, 0, base=QUICK, cache=cache)
+    assert 0.2 < found.curve[0] < 0.4
+    assert found.passed(bars), found.curve
+
+
+def test_a_trained_base_model_is_kept_and_found_again(tmp_path):
+    world = FeedbackKeys()
+    config = BaseConfig(width=16, layers=1, updates=5, batch_size=4)
+    calls = []
+
+    def play_at_random(num_episodes, generator):
+        calls.append(num_episodes)
+        return random_play(world, num_episodes, generator)
+
+    def base(config):
+        return trained_base("keys", world.vocabulary, world.num_tokens, play_at_random, config, world=world, cache=tmp_path)
+
+    first, again = base(config), base(config)
+    assert calls == [4] * 5
+    for one, other in zip(first.parameters(), again.parameters(), strict=True):
+        assert torch.equal(one, other)
+    base(dataclasses.replace(config, seed=1))
+    assert len(calls) == 10
+
+
+def test_every_algorithm_that_plays_has_an_arm_and_settings_that_its_table_knows():
+    assert set(algorithm_names()) - set(ARMS) <= {"dpo"}
+    for name, arm in ARMS.items():
+        if name not in ("sft", "rft"):
+            config = get_algorithm(name).config(**arm.settings)
+            assert config.tasks_per_step * config.group_size == 48
+            assert config.entropy_coefficient == 0.02
+
+
+def test_dynamic_sampling_plays_other_groups_in_place_of_equal_ones():
+    world = FeedbackKeys()
+    policy = build_policy(world.vocabulary, world.num_tokens, BaseConfig(width=16, layers=1))
+    config = get_algorithm("dapo").config(tasks_per_step=6, group_size=2, max_refills=3)
+    played = []
+    batch = collect(world, policy, config, generator(0))
+    assert batch.num_episodes == 12
+    assert batch.group_index.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    for keys in batch.ids[:, KEY_PLACE::6].view(6, 2, 4):
+        played.append(tuple(keys[0].tolist()))
+        assert torch.equal(keys[0], keys[1])  # groups stay together
+    plain = collect(world, policy, config.model_copy(update={"drop_equal_groups": False}), generator(0))
+    assert not torch.equal(batch.ids, plain.ids)
+    kept = [number for number in range(6) if plain.return_[2 * number] != plain.return_[2 * number + 1]]
+    first = [tuple(plain.ids[2 * number, KEY_PLACE::6].tolist()) for number in kept]
+    assert played[: len(first)] == first
+
+
+def test_rows_are_kept_and_judged_over_all_seeds(tmp_path):
+    path = tmp_path / "raw" / "rows.jsonl"
+    assert read_rows(path) == []
+    for seed, score in enumerate((0.9, 1.0, 0.8, 0.9)):
+        row = {"arm": "grpo", "seed": seed, "passed": score >= 0.9, "curve": {"0": 0.3, "60": score}, "cpu_s": 2.0}
+        append_row(path, row)
+    rows = read_rows(path)
+    assert [json.loads(line) for line in path.read_text().splitlines()] == rows
+    assert share_passed(rows, "grpo") == 0.75
+    assert share_passed(rows, "ppo") == 0
+    mean, low, high = mean_interval([0.9, 1.0, 0.8, 0.9])
+    assert (mean, high - mean) == (pytest.approx(0.9), pytest.approx(3.182 * 0.0816 / 2, abs=1e-3))
+    assert mean - low == pytest.approx(high - mean)
+    assert "| grpo | >= 0.9 at 60 | 0.900 [0.770, 1.000] | 0.800 | 3/4 | 3/4 | 2.0 |" in table(rows, {"grpo": {60: 0.9}})
