@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import secrets
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,10 +20,8 @@ from palaestra.types import Json
 
 if TYPE_CHECKING:
     from palaestra.agents.store import RunStore
-    from palaestra.algorithms.phase import ProgressEvent
     from palaestra.algorithms.recipe import Recipe
     from palaestra.algorithms.training import TrainingResult
-    from palaestra.cli.output import Progresses, ProgressLine
 
 EPISODE_ERRORS = 3
 
@@ -40,17 +40,25 @@ def train(
         str | None,
         typer.Option("--run", metavar="ID", help="Go on with this run (its recipe is kept), or give a new one this name."),
     ] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Lines of text instead of the dashboard, also on a terminal.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a policy by a recipe: baselines, training phases, evaluations on test tasks, checkpoints, a report.
 
-    Whatever is finished is kept at once: after a crash or Ctrl-C, `--run ID` goes on from the last checkpoint.
+    Whatever is finished is kept at once: after a crash or Ctrl-C, `--run ID` goes on from the last checkpoint. Under
+    `accelerate launch` several processes train together, and the first one speaks.
     """
-    result, report = run_recipe(recipe, overrides or [], runs=runs, run_id=run)
-    show(result, report, as_json=as_json)
+    with _launched() as is_main:
+        result, report = run_recipe(recipe, overrides or [], runs=runs, run_id=run, plain=plain, is_main=is_main)
+        if is_main:
+            show(result, report, as_json=as_json)
 
 
-def run_recipe(recipe: str | None, overrides: Sequence[str], *, runs: Path, run_id: str | None) -> tuple[TrainingResult, Path]:
+def run_recipe(
+    recipe: str | None, overrides: Sequence[str], *, runs: Path, run_id: str | None, plain: bool = False, is_main: bool = True
+) -> tuple[TrainingResult, Path]:
     """Train, then write the report.
 
     Args:
@@ -58,13 +66,16 @@ def run_recipe(recipe: str | None, overrides: Sequence[str], *, runs: Path, run_
         overrides: `KEY=VALUE` with dotted keys.
         runs: Folder of the run store.
         run_id: Run to go on with, or the name of a new one.
+        plain: Show lines of text instead of the dashboard.
+        is_main: Whether this process shows progress and writes the report.
 
     Returns:
         The result, and the path of the report.
     """
     from palaestra.agents.report import write_report
     from palaestra.agents.store import RunStore
-    from palaestra.cli.output import Interrupted, progress
+    from palaestra.cli.dashboard import watching
+    from palaestra.cli.output import Interrupted
 
     with RunStore(runs) as store:
         loaded = _load(store, recipe, overrides, run_id)
@@ -75,15 +86,18 @@ def run_recipe(recipe: str | None, overrides: Sequence[str], *, runs: Path, run_
         from palaestra.algorithms.training import train as run_training
 
         try:
-            with progress() as lines:
-                result = run_training(loaded, store=store, run_id=run_id, progress=_Lines(lines))
+            with watching(loaded, run_id, plain=plain) if is_main else contextlib.nullcontext() as told:
+                result = run_training(loaded, store=store, run_id=run_id, progress=told)
         except KeyboardInterrupt:
             raise Interrupted(_resume_command(run_id, runs)) from None
         except UsageError:
             raise
         except PalaestraError as error:
             raise type(error)(f"{error} Go on with: {_resume_command(run_id, runs)}") from error
-        report = write_report(store.run_folder(run_id) / "report.html", [run_id], store=store)
+        run_id = result.run_id  # several processes agree on that of the first
+        report = store.run_folder(run_id) / "report.html"
+        if is_main:
+            write_report(report, [run_id], store=store)
     return result, report
 
 
@@ -114,6 +128,18 @@ def show(result: TrainingResult, report: Path, *, as_json: bool) -> None:
         out.print(f"Report  {report.resolve()}", soft_wrap=True)
     if num_errors:
         raise typer.Exit(EPISODE_ERRORS)
+
+
+@contextlib.contextmanager
+def _launched() -> Iterator[bool]:
+    """Join the processes that a launcher started with this one; yield whether this is the first."""
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:  # without torch there is nothing to join, and a clear error comes later
+        yield True
+        return
+    from palaestra.algorithms.distributed import join_ranks
+
+    with join_ranks() as team:
+        yield team.is_main
 
 
 def _load(store: RunStore, recipe: str | None, overrides: Sequence[str], run_id: str | None) -> Recipe:
@@ -150,18 +176,3 @@ def _resume_command(run_id: str, runs: Path) -> str:
     """Return the command that goes on with a run."""
     where = [] if runs == DEFAULT_RUNS else ["--runs", str(runs)]
     return shlex.join(["palaestra", "train", "--run", run_id, *where])
-
-
-class _Lines:
-    """Turns progress events into one line per phase or arm."""
-
-    def __init__(self, lines: Progresses) -> None:
-        self._lines = lines
-        self._open: dict[str, ProgressLine] = {}
-
-    def __call__(self, event: ProgressEvent) -> None:
-        if event.phase not in self._open:
-            self._open[event.phase] = self._lines.line(event.phase, event.total)
-        shown = {name: event.metrics[name] for name in ("test_success", "success", "loss", "horizon") if name in event.metrics}
-        note = "  ".join(f"{name} {value:.3g}" for name, value in shown.items())
-        self._open[event.phase].update(event.done, event.total, note)
