@@ -44,6 +44,9 @@ class DPOConfig(Table):
     """Where the pull goes: the policy before this phase, or the one that played the round."""
     loss: DPOLoss = "sigmoid"
     """TRL's name of the loss: "sigmoid" is DPO, "ipo" and "robust" stand more noise in the preferences."""
+    sft_weight: float = Field(default=0.2, ge=0)
+    """Weight of the likelihood of what was chosen. Without it chosen plays lose likelihood together with the rejected ones,
+    with which they share most of their tokens, and tiny policies unlearn to write actions at all."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
     """Share of preferences taken to be wrong."""
     lr: float = Field(default=1e-3, gt=0)
@@ -70,6 +73,7 @@ class DPOConfig(Table):
             warmup_updates=self.warmup_updates,
             grad_clip=self.grad_clip,
             loss=self.loss,
+            sft_weight=self.sft_weight,
             label_smoothing=self.label_smoothing,
             seed=seed,
         )

@@ -25,7 +25,7 @@ class Killed(BaseException):
 def beginner(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A policy that has seen a little of the expert: some of its plays are better than others."""
     recipe = toy_recipe(
-        phases=("sft",), sft={"episodes": 48, "epochs": 14, "batch_size": 16}, evaluation={"n": 1, "baselines": []}
+        phases=("sft",), sft={"episodes": 48, "epochs": 20, "batch_size": 16}, evaluation={"n": 1, "baselines": []}
     )
     return train(recipe, store=tmp_path_factory.mktemp("beginner")).policy_path
 
@@ -36,7 +36,7 @@ def recipe(beginner: Path, *, n: int = 4, **dpo: Any) -> Recipe:
         model={"path": str(beginner)},
         evaluation={"n": n, "baselines": ["untrained"]},
         checkpoint={"every": 1},
-        dpo={"steps": 2, "tasks_per_step": 2, "group_size": 6, "lr": 2e-3, **dpo},
+        dpo={"steps": 2, "tasks_per_step": 2, "group_size": 6, **dpo},
     )
 
 

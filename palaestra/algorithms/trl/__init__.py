@@ -14,23 +14,23 @@ from palaestra.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from palaestra.algorithms.trl.datasets import from_dataset, task_rows, to_dataset, token_dataset
-    from palaestra.algorithms.trl.environment_class import EnvironmentEpisode, environment_class, shown_tools
+    from palaestra.algorithms.trl.tool_environment import EnvironmentEpisode, environment_class, shown_tools
     from palaestra.algorithms.trl.preferences import PreferencePair, TokenPairCollator, preference_dataset, preference_pairs
     from palaestra.algorithms.trl.rollouts import EnvironmentRollouts
     from palaestra.algorithms.trl.trainers import DPOSettings, response_template, train_dpo
 
 _HOME = {
     "DPOSettings": "trainers",
-    "EnvironmentEpisode": "environment_class",
+    "EnvironmentEpisode": "tool_environment",
     "EnvironmentRollouts": "rollouts",
     "PreferencePair": "preferences",
     "TokenPairCollator": "preferences",
-    "environment_class": "environment_class",
+    "environment_class": "tool_environment",
     "from_dataset": "datasets",
     "preference_dataset": "preferences",
     "preference_pairs": "preferences",
     "response_template": "trainers",
-    "shown_tools": "environment_class",
+    "shown_tools": "tool_environment",
     "task_rows": "datasets",
     "to_dataset": "datasets",
     "token_dataset": "datasets",

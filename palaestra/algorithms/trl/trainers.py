@@ -36,6 +36,8 @@ class DPOSettings:
         warmup_updates: Optimiser steps over which the rate rises from 0.
         grad_clip: Largest gradient norm.
         loss: TRL's name of the loss.
+        sft_weight: Weight of the likelihood of what was chosen, added to the loss; keeps chosen plays from losing
+            likelihood together with the rejected ones, which share most of their tokens (Pang et al. 2024, arXiv:2404.19733).
         label_smoothing: Share of labels taken to be wrong, in [0, 0.5); used by "sigmoid" and "robust".
         seed: Seed of shuffling.
     """
@@ -48,6 +50,7 @@ class DPOSettings:
     warmup_updates: int = 0
     grad_clip: float = 1.0
     loss: DPOLoss = "sigmoid"
+    sft_weight: float = 0.0
     label_smoothing: float = 0.0
     seed: int = 0
 
@@ -183,7 +186,8 @@ def _dpo_config(settings: DPOSettings, folder: str, policy: Policy) -> Any:
         warmup_steps=settings.warmup_updates,
         lr_scheduler_type="constant_with_warmup",
         max_grad_norm=settings.grad_clip,
-        loss_type=settings.loss,
+        loss_type=[settings.loss, "sft"] if settings.sft_weight else [settings.loss],
+        loss_weights=[1.0, settings.sft_weight] if settings.sft_weight else None,
         label_smoothing=settings.label_smoothing,
         seed=settings.seed,
         max_length=None,  # episodes fit the model, or they would not have been played

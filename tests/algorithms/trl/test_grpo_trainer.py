@@ -16,7 +16,7 @@ from palaestra.agents.rollout import EpisodePlan, RolloutEngine
 from palaestra.algorithms.phase import TaskFeed
 from palaestra.algorithms.policy import Policy
 from palaestra.algorithms.trl.datasets import task_rows, to_dataset
-from palaestra.algorithms.trl.environment_class import environment_class, shown_tools
+from palaestra.algorithms.trl.tool_environment import environment_class, shown_tools
 from palaestra.algorithms.trl.rollouts import EnvironmentRollouts, rollout_rows
 from palaestra.algorithms.trl.trainers import response_template
 from palaestra.models.tiny_lm import build_tiny_lm, save
@@ -146,7 +146,9 @@ def test_an_environment_without_tools_takes_text_and_a_failed_episode_has_no_rew
                 self.score = 1.0 if Failing.count == 1 else 0.0
             return shown
 
-    args = GRPOConfig(**quiet, max_steps=1, per_device_train_batch_size=4, max_completion_length=6, num_generations=4, beta=0.0)
+    args = GRPOConfig(
+        **quiet, max_steps=1, per_device_train_batch_size=4, max_completion_length=6, num_generations=4, beta=0.0
+    )
     rows = task_rows(toy_env.ENV_ID, num_tasks=1, instructions="")
     trainer = GRPOTrainer(path, environment_factory=Failing, train_dataset=rows, args=args)
     trainer.train()
@@ -231,5 +233,3 @@ def test_the_log_probs_we_hand_over_are_those_trl_computes(quiet: Any, saved: st
         told = torch.tensor(rows["logprobs"][index])
         chosen = torch.tensor(rows["env_mask"][index]).bool()
         torch.testing.assert_close(scored[-len(told) :][chosen], told[chosen], atol=1e-4, rtol=0)
-
-

@@ -33,7 +33,8 @@ def trainer(policy: Policy, **changes: Any) -> Any:
 def rollouts(**options: Any) -> EnvironmentRollouts:
     toy_recipe()  # registers the toy
     return EnvironmentRollouts(
-        toy_env.ENV_ID, **{"format": "text", "instructions": False, "max_tokens_per_turn": 4, "engine": RolloutEngine(16), **options}
+        toy_env.ENV_ID,
+        **{"format": "text", "instructions": False, "max_tokens_per_turn": 4, "engine": RolloutEngine(16), **options},
     )
 
 
@@ -123,7 +124,7 @@ def test_an_episode_without_a_sampled_token_keeps_its_honest_reward() -> None:
 
 def test_several_segments_are_refused() -> None:
     split = episode("a", [segment([0, 1], [(1, 2, 0)]), segment([0, 0, 1], [(2, 3, 1)])], [0.0, 1.0])
-    with pytest.raises(UsageError, match="has 2 token segments.*append_only=True"):
+    with pytest.raises(UsageError, match=r"has 2 token segments.*append_only=True"):
         rollout_rows([split], filler=9)
     with pytest.raises(UsageError, match="has no token segments"):
         rollout_rows([dataclasses.replace(split, segments=())], filler=9)

@@ -7,7 +7,7 @@ import gymnasium
 import pytest
 
 import palaestra  # noqa: F401  (registers the environments)
-from palaestra.algorithms.trl.environment_class import FAILED, OVER, EnvironmentEpisode, environment_class
+from palaestra.algorithms.trl.tool_environment import FAILED, OVER, EnvironmentEpisode, environment_class
 from palaestra.envs.core import TextEnv, Turn
 from palaestra.envs.tasks import GeneratedTasks, Task
 from palaestra.errors import ConfigError, EnvironmentFault, UnknownNameError, UsageError
