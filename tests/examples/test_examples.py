@@ -32,6 +32,11 @@ SAYS = {
         r"249 tools",
         r'"environment.volume":25',
     ],
+    "train_with_trl.py": [
+        r"sft: loss [3-9]\.\d+ to 0\.\d+",
+        r"grpo on rollouts: mean rewards (\d\.\d\d(, )?){3}",
+        r"grpo with tools: craft, get, inventory; 1 update",
+    ],
     "train_grpo_on_a_toy.py": [r"before: +success \d%", r"after: +success [3-9]\d%"],
 }
 
