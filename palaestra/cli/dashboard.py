@@ -167,8 +167,9 @@ class Dashboard:
 
         grid = Table.grid(padding=(0, 2))
         for justify in ("left", "right", "left", "right"):
-            grid.add_column(justify=justify, no_wrap=True)  # type: ignore[arg-type]
-        for name in [name for name in KEY_METRICS if name in part.values][:MOST_METRICS]:
+            grid.add_column(justify=justify, no_wrap=True)
+        shown = [name for name in KEY_METRICS if name in part.values and (name != "horizon" or any(part.values[name]))]
+        for name in shown[:MOST_METRICS]:
             values = part.values[name]
             ends = f"{number(min(values))} .. {number(max(values))}"
             grid.add_row(name.replace("_", " "), number(values[-1]), sparkline(values, SPARK_WIDTH, self.bars), ends)

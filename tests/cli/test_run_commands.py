@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -83,3 +84,22 @@ def test_mistakes_are_one_line(refused, palaestra_run, runs, tmp_path):
     assert ran.code == 1
     assert "damaged or no run store" in ran.err
     assert ran.err.count("\n") == 1
+
+
+def test_training_runs_are_compared_under_the_labels_given(palaestra_run, refused, tmp_path):
+    with RunStore(tmp_path / "runs") as store:
+        for seed in range(4):
+            store.create_run({"kind": "train", "name": "x", "arms": [], "recipe": {"seed": seed % 2}}, f"x-{seed}")
+            for step in (1, 2):
+                store.log_metrics(f"x-{seed}", step, {"/success": 0.1 * step + 0.01 * seed})
+    where = ("--runs", tmp_path / "runs")
+    ran = palaestra_run("report", "--label", "first way=x-0,x-1", "--label", "second way=x-2, x-3", *where, "--json")
+    assert ran.code == 0, ran.err
+    data = json.loads(ran.out)
+    assert data["runs"] == ["x-0", "x-1", "x-2", "x-3"]
+    html = Path(data["report"]).read_text(encoding="utf-8")
+    assert "first way" in html
+    assert "second way" in html
+    refused("report", *where, match="at least one run")
+    refused("report", "--label", "first way", *where, match="expected NAME=ID,ID")
+    refused("report", "--label", "a=x-0", "--label", "b=x-0", *where, match="has the labels 'a' and 'b'; give it one")

@@ -25,6 +25,7 @@ from markupsafe import Markup
 
 from palaestra.agents.report.arms import Arm, arms_of, by_type, error_rows
 from palaestra.agents.report.charts import HORIZON_NAMES, LINE_STYLES, Curve, draw_curves, horizon_changes, read_curves
+from palaestra.agents.report.seeds import MEASURES, Trained, alarm_notices, compare_runs, curve_names
 from palaestra.agents.report.transcripts import TranscriptBook, TranscriptLimits
 from palaestra.agents.statistics import Estimate
 from palaestra.agents.store import RunStore, RunSummary
@@ -58,6 +59,7 @@ def write_report(
     store: RunStore,
     title: str = "",
     limits: TranscriptLimits | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> Path:
     """Write one self-contained HTML page about one run, or about several side by side.
 
@@ -67,6 +69,8 @@ def write_report(
         store: Where the runs are.
         title: Headline; by default made from the runs' environments.
         limits: How many transcripts are embedded, and how long they may be.
+        labels: Of training runs, by id: those of one label are seeds of one way to train. Without a label, runs belong
+            together whose recipes differ in the seed alone.
 
     Returns:
         The path.
@@ -76,7 +80,7 @@ def write_report(
         StoreError: If the file cannot be written.
     """
     path = Path(path)
-    text = render_report(runs, store=store, title=title, limits=limits)
+    text = render_report(runs, store=store, title=title, limits=limits, labels=labels)
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +93,14 @@ def write_report(
     return path
 
 
-def render_report(runs: Sequence[str], *, store: RunStore, title: str = "", limits: TranscriptLimits | None = None) -> str:
+def render_report(
+    runs: Sequence[str],
+    *,
+    store: RunStore,
+    title: str = "",
+    limits: TranscriptLimits | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> str:
     """Return the page that `write_report` writes."""
     if not runs:
         raise UsageError("A report needs at least one run; name run ids, e.g. from: palaestra runs list.")
@@ -100,6 +111,8 @@ def render_report(runs: Sequence[str], *, store: RunStore, title: str = "", limi
         [candidate for i, arm in enumerate(arms) for candidate in arm.candidates(i)],
         lambda candidate: store.get(candidate.run_id, candidate.episode_id),
     )
+    logs = [store.metrics(run.run_id) for run in summaries]
+    seeds = _across_seeds(store, summaries, logs, labels)
     script = (_HERE / "report.js").read_text(encoding="utf-8")
     context: dict[str, Any] = {
         "version": version("palaestra"),
@@ -110,7 +123,7 @@ def render_report(runs: Sequence[str], *, store: RunStore, title: str = "", limi
         "script": Markup(script),
         "script_hash": Markup(_digest(script)),
         "cards": _cards(arms),
-        "notices": _notices(summaries, arms),
+        "notices": _notices(summaries, arms) + alarm_notices(list(zip(summaries, logs, strict=True))),
         "arms": arms,
         "types": by_type(arms),
         "samples": max((arm.summary.samples for arm in arms), default=0),
@@ -120,7 +133,8 @@ def render_report(runs: Sequence[str], *, store: RunStore, title: str = "", limi
         "transcript_types": book.types,
         "transcripts_note": _transcripts_note(book),
         "runs": [_settings(run) for run in summaries],
-        **_learning(summaries, [store.metrics(run.run_id) for run in summaries]),
+        **_learning(summaries, logs, draws=not seeds["groups"]),
+        "seeds": seeds,
     }
     return _environment().get_template("template.html").render(context)
 
@@ -235,8 +249,52 @@ def _all_endings(arms: Sequence[Arm]) -> list[str]:
 # -- learning ---------------------------------------------------------------------------------------------------------
 
 
-def _learning(runs: Sequence[RunSummary], logs: Sequence[Sequence[Mapping[str, Json]]]) -> dict[str, Any]:
-    """Return the curves, or why there are none to see."""
+def _across_seeds(
+    store: RunStore,
+    runs: Sequence[RunSummary],
+    logs: Sequence[Sequence[Mapping[str, Json]]],
+    labels: Mapping[str, str] | None,
+) -> dict[str, Any]:
+    """Return the comparison of training runs; without groups where there are not at least two runs."""
+    trained = []
+    for run, log in zip(runs, logs, strict=True):
+        if _is_training(run):
+            arms = run.config.get("arms") or [""]
+            arm_run = f"{run.run_id}-{arms[-1]}"
+            final = store.episodes(arm_run) if any(other.run_id == arm_run for other in runs) else ()
+            trained.append(Trained(run, final, log))
+    if len(trained) < 2 and not labels:
+        return {"groups": [], "differences": [], "curves": [], "legend": [], "notice": ""}
+    comparison = compare_runs(trained, labels)
+    drawn, notice = [], ""
+    try:
+        for name in curve_names(comparison):
+            curves = comparison.curves(name)
+            share = _is_share(name, [Curve(c.run, c.steps, c.values) for c in curves])
+            if not curves or not _is_worth_drawing(name, curves):
+                continue
+            svg = draw_curves(curves, label=f"{name} by training step, mean over seeds", share=share)
+            drawn.append({"name": name.replace("_", " "), "svg": Markup(svg)})
+    except MissingExtraError as error:
+        notice = f"The curves are not drawn: {error}"
+    return {
+        "groups": comparison.groups,
+        "measures": MEASURES,
+        "differences": comparison.differences,
+        "curves": drawn,
+        "legend": [
+            {"name": group.label, "colour": style.colour, "dashes": style.dashes}
+            for i, group in enumerate(comparison.groups)
+            for style in [LINE_STYLES[i % len(LINE_STYLES)]]
+        ],
+        "notice": notice,
+    }
+
+
+def _learning(
+    runs: Sequence[RunSummary], logs: Sequence[Sequence[Mapping[str, Json]]], *, draws: bool = True
+) -> dict[str, Any]:
+    """Return the curves of single runs, or why there are none to see; without drawings only their values."""
     curves = read_curves(logs)
     empty: dict[str, Any] = {
         "curves": [],
@@ -252,7 +310,7 @@ def _learning(runs: Sequence[RunSummary], logs: Sequence[Sequence[Mapping[str, J
     names = sorted(curves, key=_metric_rank)
     drawn, notice = [], ""
     try:
-        for name in [name for name in names if _is_worth_drawing(name, curves[name])][:_MAX_CURVES]:
+        for name in [name for name in names if draws and _is_worth_drawing(name, curves[name])][:_MAX_CURVES]:
             stairs = name.rpartition("/")[2] in HORIZON_NAMES
             phase_marks = [(step, turns) for phase, step, turns in marks if name.startswith(f"{phase}/") and not stairs]
             svg = draw_curves(
@@ -275,7 +333,7 @@ def _learning(runs: Sequence[RunSummary], logs: Sequence[Sequence[Mapping[str, J
         "legend": [
             {"name": str(run.config.get("name") or run.run_id), "colour": style.colour, "dashes": style.dashes}
             for i, run in enumerate(runs)
-            if i in shown
+            if draws and i in shown
             for style in [LINE_STYLES[i % len(LINE_STYLES)]]
         ],
         "horizon": ", ".join(f"{horizon} turns from step {step:g}" for _, step, horizon in marks),
@@ -364,6 +422,8 @@ def _environment() -> jinja2.Environment:
         ending=_ending,
         range=_range,
         words=_words,
+        over_seeds=_over_seeds,
+        probability=_probability,
     )
     return environment
 
@@ -397,6 +457,18 @@ def _range(interval: Estimate) -> str:
     if not (math.isfinite(interval.low) and math.isfinite(interval.high)):
         return "one task"
     return f"{_figure(interval.low)} – {_figure(interval.high)}"
+
+
+def _over_seeds(interval: Estimate) -> str:
+    """Return both ends of an interval over runs, or why there are none."""
+    if not (math.isfinite(interval.low) and math.isfinite(interval.high)):
+        return "one seed"
+    return f"{_figure(interval.low)} – {_figure(interval.high)}"
+
+
+def _probability(value: float) -> str:
+    """Return a p-value with two significant digits."""
+    return "none" if math.isnan(value) else "< .001" if value < 0.001 else f"{value:.2g}"
 
 
 def _short(count: int) -> str:

@@ -1,0 +1,265 @@
+"""Training runs side by side: what each way to train gives over its seeds, and by how much two of them differ.
+
+Runs belong together if they differ in nothing but the seed, or if they were given the same label. Means come with Student's t
+interval over runs; two groups are compared on the seeds that both have (paired t-test, Holm's correction over all pairs).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import combinations, pairwise
+from typing import Any
+
+from palaestra.agents.report.charts import Curve
+from palaestra.agents.run_records import EpisodeSummary, RunSummary
+from palaestra.agents.statistics import Estimate, PairedDifference, holm, mean_interval, paired_difference
+from palaestra.agents.summary import summarize
+from palaestra.errors import UsageError
+from palaestra.types import Json
+
+MEASURES: Mapping[str, str] = {
+    "success": "Success of the final policy on test tasks",
+    "return_": "Its mean return on test tasks",
+    "area": "Area under the learning curve",
+}
+CURVE_METRICS = ("test_success", "success", "return_mean", "entropy", "explained_variance", "grad_norm", "turns_mean", "loss")
+AREA_METRICS = ("test_success", "success", "return_mean")
+MOST_SHOWN = 3  # settings that a label tells
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One training run with what came of it.
+
+    Attributes:
+        run: The run.
+        final: Episodes of its last arm.
+        log: Its logged metrics.
+    """
+
+    run: RunSummary
+    final: Sequence[EpisodeSummary]
+    log: Sequence[Mapping[str, Json]]
+
+    @property
+    def seed(self) -> int:
+        """Seed of the recipe."""
+        return int(self.run.config.get("recipe", {}).get("seed", 0))
+
+    @cached_property
+    def curves(self) -> dict[str, dict[int, float]]:
+        """Metrics of the last phase by name, then by step."""
+        phases = self.run.config.get("recipe", {}).get("phases") or [""]
+        found: dict[str, dict[int, float]] = defaultdict(dict)
+        for record in self.log:
+            for name, value in record.items():
+                phase, _, short = name.rpartition("/")
+                is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+                if phase == phases[-1] and is_number and math.isfinite(value):
+                    found[short][int(record["step"])] = float(value)
+        return dict(found)
+
+    @cached_property
+    def values(self) -> dict[str, float]:
+        """What is compared, by measure; a measure is missing where the run has none."""
+        found: dict[str, float] = {}
+        total = summarize(self.final).total
+        if total.num_episodes > total.num_errors:
+            found |= {"success": total.success.mean, "return_": total.return_.mean}
+        curve = next((self.curves[name] for name in AREA_METRICS if len(self.curves.get(name, ())) > 1), None)
+        if curve is not None:
+            found["area"] = _area(curve)
+        return found
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in nothing but the seed.
+
+    Attributes:
+        label: Shown.
+        runs: In the order of their seeds.
+    """
+
+    label: str
+    runs: tuple[Trained, ...]
+
+    @cached_property
+    def estimates(self) -> dict[str, Estimate]:
+        """Mean over runs with its interval, by measure; the interval of a single run has infinite ends."""
+        found = {name: [run.values[name] for run in self.runs if name in run.values] for name in MEASURES}
+        return {name: mean_interval([[value] for value in values]) for name, values in found.items() if values}
+
+    def by_seed(self, measure: str) -> dict[int, float]:
+        """Values of a measure by seed; runs of one seed are averaged."""
+        found: dict[int, list[float]] = defaultdict(list)
+        for run in self.runs:
+            if measure in run.values:
+                found[run.seed].append(run.values[measure])
+        return {seed: sum(values) / len(values) for seed, values in found.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Two groups, compared by seed.
+
+    Attributes:
+        first: Label of the one.
+        second: Label of the other, which is taken away.
+        measure: Name of the measure.
+        paired: The difference, its interval and its p-value.
+        adjusted: The p-value after Holm's correction over all pairs of groups.
+    """
+
+    first: str
+    second: str
+    measure: str
+    paired: PairedDifference
+    adjusted: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All groups and their differences.
+
+    Attributes:
+        groups: In the order in which their first runs were named.
+        differences: Of every two groups with two seeds in common, by measure.
+    """
+
+    groups: tuple[Group, ...]
+    differences: tuple[Difference, ...] = field(default=())
+
+    def curves(self, metric: str) -> list[Curve]:
+        """Return mean and interval of a metric by step over the runs of each group, at the steps that all of them logged."""
+        found = []
+        for index, group in enumerate(self.groups):
+            logged = [run.curves[metric] for run in group.runs if metric in run.curves]
+            steps = sorted(set.intersection(*map(set, logged))) if logged else []
+            if not steps:
+                continue
+            points = [mean_interval([[curve[step]] for curve in logged]) for step in steps]
+            is_band = len(logged) > 1
+            found.append(
+                Curve(
+                    index,
+                    tuple(steps),
+                    tuple(point.mean for point in points),
+                    tuple(point.low for point in points) if is_band else (),
+                    tuple(point.high for point in points) if is_band else (),
+                )
+            )
+        return found
+
+
+def compare_runs(trained: Sequence[Trained], labels: Mapping[str, str] | None = None) -> Comparison:
+    """Group training runs and compare the groups.
+
+    Args:
+        trained: The runs.
+        labels: Label by run id, for runs that are not grouped by their recipes.
+
+    Raises:
+        UsageError: If a label names a run that is not there.
+    """
+    labels = dict(labels or {})
+    known = {run.run.run_id for run in trained}
+    if missing := sorted(labels.keys() - known):
+        raise UsageError(f"Run {missing[0]!r} has a label and is no training run of this report; name its id.")
+    groups: dict[str, list[Trained]] = defaultdict(list)
+    names = _names([run.run for run in trained if run.run.run_id not in labels])
+    for run in trained:
+        groups[labels.get(run.run.run_id) or names[run.run.run_id]].append(run)
+    made = tuple(Group(label, tuple(sorted(runs, key=lambda run: run.seed))) for label, runs in groups.items())
+    return Comparison(made, tuple(_differences(made)))
+
+
+def _differences(groups: Sequence[Group]) -> Iterator[Difference]:
+    """Yield the paired differences, measure by measure."""
+    for measure in MEASURES:
+        found = []
+        for first, second in combinations(groups, 2):
+            one, other = first.by_seed(measure), second.by_seed(measure)
+            shared = sorted(one.keys() & other.keys())
+            if len(shared) > 1:
+                paired = paired_difference([one[seed] for seed in shared], [other[seed] for seed in shared])
+                found.append((first.label, second.label, paired))
+        adjusted = holm([_probability(paired.p_value) for _, _, paired in found])
+        for (label, other_label, paired), p_value in zip(found, adjusted, strict=True):
+            yield Difference(label, other_label, measure, paired, p_value)
+
+
+def _probability(value: float) -> float:
+    """Return a p-value whose rounding errors do not leave 0..1; NaN stays."""
+    return value if math.isnan(value) else min(1.0, max(0.0, value))
+
+
+def _names(runs: Sequence[RunSummary]) -> dict[str, str]:
+    """Return the group of each run: its name, with the settings in which runs of that name differ (the seed apart)."""
+    settings = {run.run_id: dict(_flat(run.config.get("recipe", {}))) for run in runs}
+    names: dict[str, str] = {}
+    kinds: dict[str, list[tuple[Any, ...]]] = {}
+    for run in runs:
+        name = str(run.config.get("name") or run.run_id)
+        alike = [settings[other.run_id] for other in runs if str(other.config.get("name") or other.run_id) == name]
+        mine = settings[run.run_id]
+        keys = sorted({key for other in alike for key in other} - {"seed", "name", "description"})
+        differing = [key for key in keys if any(other.get(key) != mine.get(key) for other in alike)]
+        shown = [f"{key} {mine.get(key, 'none')}" for key in differing]
+        if len(shown) > MOST_SHOWN:
+            shown = [*shown[:MOST_SHOWN], f"and {len(shown) - MOST_SHOWN} more"]
+        label = f"{name} ({', '.join(shown)})" if shown else name
+        kind = (name, *((key, mine.get(key)) for key in differing))
+        taken = kinds.setdefault(label, [])
+        if kind not in taken:
+            taken.append(kind)
+        names[run.run_id] = label if taken[0] == kind else f"{label} #{taken.index(kind) + 1}"
+    return names
+
+
+def _flat(value: Json, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield dotted keys and values."""
+    if isinstance(value, Mapping):
+        for key in value:
+            yield from _flat(value[key], f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, value if isinstance(value, str) else json.dumps(value)
+
+
+def _area(curve: Mapping[int, float]) -> float:
+    """Mean height of a curve between its first and last step (trapezoids): however often it is logged, the same."""
+    steps = sorted(curve)
+    total = sum((b - a) * (curve[a] + curve[b]) / 2 for a, b in pairwise(steps))
+    return total / (steps[-1] - steps[0])
+
+
+def curve_names(comparison: Comparison) -> list[str]:
+    """Return the metrics worth drawing, in the order in which a reader wants them."""
+    logged: set[str] = {name for group in comparison.groups for run in group.runs for name in run.curves}
+    return [name for name in CURVE_METRICS if name in logged]
+
+
+def alarm_notices(runs: Sequence[tuple[RunSummary, Sequence[Mapping[str, Any]]]]) -> list[str]:
+    """Say which alarms rang in which runs: how often, and when for the first and last time.
+
+    Args:
+        runs: Runs with their logged metrics.
+    """
+    notices = []
+    for run, log in runs:
+        rung: dict[str, list[int]] = defaultdict(list)
+        for record in log:
+            for name, value in record.items():
+                if name.rpartition("/")[2].startswith("alarm_") and value:
+                    rung[name].append(int(record["step"]))
+        for name, steps in sorted(rung.items()):
+            phase, _, alarm = name.rpartition("/")
+            when = f"at step {steps[0]}" if len(steps) == 1 else f"in {len(steps)} steps, from {min(steps)} to {max(steps)}"
+            words = alarm.removeprefix("alarm_").replace("_", " ")
+            notices.append(f"Run {run.run_id}, phase {phase}: the alarm for {words} rang {when}.")
+    return notices
