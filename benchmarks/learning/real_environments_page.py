@@ -50,15 +50,19 @@ def page(
         *(textwrap.fill(paragraph, width=125) for paragraph in about),
         "\n".join(f"- {line}" for line in settings),
     ]
-    parts += ["## By seed", _by_seed(clones, runs, list(rates))]
-    parts += ["## Gain over the clone", _gains(clones, runs, rates, bar)]
+    if clones:
+        parts += ["## By seed", _by_seed(clones, runs, list(rates))]
+    if runs:
+        parts += ["## Gain over the clone", _gains(clones, runs, rates, bar)]
+    else:
+        parts += ["**No run has been made yet**; nothing is known of the question."]
     tuning = [row for row in rows if row["kind"] == "tuning"]
     if tuning:
         parts += ["## Learning rates", _tuning(tuning, rates)]
     missing = [f"{arm} of seed {seed}" for seed in seeds for arm in rates if (arm, steps, seed) not in runs]
     if missing:
         parts += ["## Not there yet", f"{len(missing)} of {len(seeds) * len(rates)} runs: {', '.join(missing)}."]
-    if remarks:
+    if remarks and runs:
         parts += ["## What it shows, and what not", "\n".join(f"- {remark}" for remark in remarks)]
     parts += [f"Made, continued and written by:\n\n```\n{command}\n```"]
     return "\n\n".join(parts) + "\n"

@@ -121,6 +121,13 @@ def test_lines_that_are_there_are_not_made_again(tmp_path: Path) -> None:
         Runs(TINY, tmp_path / "elsewhere", path, math.inf).clone(0)
 
 
+def test_a_page_without_runs_says_so() -> None:
+    text = written_page(DESK, [], [0, 1, 2])
+    assert "**No run has been made yet**" in text
+    assert "12 of 12 runs" in text
+    assert "## Gain" not in text
+
+
 def test_the_page_is_written_without_running_anything(tmp_path: Path) -> None:
     rows = tmp_path / "raw" / "textcraft_algorithms.jsonl"
     rows.parent.mkdir()
