@@ -14,9 +14,9 @@ from palaestra.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from palaestra.algorithms.trl.datasets import from_dataset, task_rows, to_dataset, token_dataset
-    from palaestra.algorithms.trl.tool_environment import EnvironmentEpisode, environment_class, shown_tools
     from palaestra.algorithms.trl.preferences import PreferencePair, TokenPairCollator, preference_dataset, preference_pairs
     from palaestra.algorithms.trl.rollouts import EnvironmentRollouts
+    from palaestra.algorithms.trl.tool_environment import EnvironmentEpisode, environment_class, shown_tools
     from palaestra.algorithms.trl.trainers import DPOSettings, response_template, train_dpo
 
 _HOME = {

@@ -16,8 +16,8 @@ from palaestra.agents.rollout import EpisodePlan, RolloutEngine
 from palaestra.algorithms.phase import TaskFeed
 from palaestra.algorithms.policy import Policy
 from palaestra.algorithms.trl.datasets import task_rows, to_dataset
-from palaestra.algorithms.trl.tool_environment import environment_class, shown_tools
 from palaestra.algorithms.trl.rollouts import EnvironmentRollouts, rollout_rows
+from palaestra.algorithms.trl.tool_environment import environment_class, shown_tools
 from palaestra.algorithms.trl.trainers import response_template
 from palaestra.models.tiny_lm import build_tiny_lm, save
 from palaestra.types import Json, Message, ToolCall, Trajectory
