@@ -105,12 +105,13 @@ def fit_verdicts(rows: Sequence[Row], arm: str) -> list[str]:
     """State whether a critic keeps its value with little noise and is better with much."""
     lines = []
     for rate in sorted({row["rate"] for row in rows}):
-        values = list(differences(rows, arm, "plain", rate, final_fit).values())
+        paired = differences(rows, arm, "plain", rate, final_fit)
+        values, both = list(paired.values()), [row for row in rows if row["seed"] in paired]
         if not values:
             continue
         enough = len(values) >= FIT_SEEDS_ASKED
         if rate <= 0.2:
-            gap = best_epoch(rows, arm, rate)[1] - best_epoch(rows, "plain", rate)[1]
+            gap = best_epoch(both, arm, rate)[1] - best_epoch(both, "plain", rate)[1]
             met = gap >= -FIT_MARGIN
             said = f"best-epoch R2 {gap:+.3f}, asked for at least -{FIT_MARGIN}"
         else:

@@ -228,6 +228,8 @@ def test_critics_are_judged_at_their_best_and_at_the_end() -> None:
     assert noisy.endswith("**met**")
     assert fit_verdicts(fits(10, -0.1), "vrpo")[1].endswith("**not met**")
     assert "no verdict: 4 of 10" in fit_verdicts(fits(4, 0.1), "vrpo")[0]
+    lonely = {**rows[0], "arm": "plain", "seed": 99, "r2": [9.0, 9.0, 9.0]}  # a seed that only one of them has
+    assert fit_verdicts([*rows, lonely], "vrpo") == fit_verdicts(rows, "vrpo")
 
 
 def test_the_page_says_what_is_missing_and_shows_what_is_there() -> None:
