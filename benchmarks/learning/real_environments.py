@@ -117,7 +117,7 @@ TEXTCRAFT = Experiment(
         "Equal numbers of episodes are not equal work: PPO and VRPO train a critic beside the policy, and take more CPU "
         "seconds than the other two.",
         "Sizes were set for a machine that others used too. They were halved once, after four tuning runs on the tuning seed "
-        "had shown how long they take (64 episodes of 6 turns per step; lines not kept), and before any reported seed was run. "
+        "had shown how long they take (64 episodes of 6 turns per step; lines not kept), before any reported seed was run. "
         "So was the decision to go on without the rest of the grid.",
     ),
 )
