@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from palaestra.algorithms.trackers import Tracker
 from palaestra.types import Json, Trajectory
 
 
@@ -32,10 +33,17 @@ class MetricsLog:
         store: Run store, which gets them as `<phase>/<name>`.
         run_id: The run in the store.
         tensorboard: Write TensorBoard files too, if the package is installed.
+        trackers: Further places.
     """
 
     def __init__(
-        self, folder: str | Path, *, store: MetricsStore | None = None, run_id: str = "", tensorboard: bool = True
+        self,
+        folder: str | Path,
+        *,
+        store: MetricsStore | None = None,
+        run_id: str = "",
+        tensorboard: bool = True,
+        trackers: Sequence[Tracker] = (),
     ) -> None:
         """Make the folder."""
         self.folder = Path(folder)
@@ -43,6 +51,7 @@ class MetricsLog:
         self.path = self.folder / "metrics.jsonl"
         self.store = store
         self.run_id = run_id
+        self.trackers = tuple(trackers)
         self._tensorboard = tensorboard and importlib.util.find_spec("tensorboard") is not None
         self._writers: dict[str, Any] = {}
         self._purge: dict[str, int] = {}
@@ -59,6 +68,8 @@ class MetricsLog:
             writer = self._writer(phase)
             for name, value in finite.items():
                 writer.add_scalar(f"{phase}/{name}", value, step)
+        for tracker in self.trackers:
+            tracker.log(phase, step, finite)
 
     def rewind(self, phase: str, step: int) -> None:
         """Forget what was logged of `phase` after `step`; called when a run resumes from a checkpoint."""
@@ -81,7 +92,9 @@ class MetricsLog:
         return [row for row in read_metrics(self.path) if row.get("phase") == phase]
 
     def close(self) -> None:
-        """Flush the TensorBoard files."""
+        """Flush the TensorBoard files and close the trackers."""
+        for tracker in self.trackers:
+            tracker.close()
         for writer in self._writers.values():
             writer.close()
         self._writers.clear()

@@ -21,6 +21,7 @@ from palaestra.algorithms.asynchronous import AsynchronousTable
 from palaestra.algorithms.reward_noise import NoiseConfig
 from palaestra.algorithms.scaling_inter import HorizonConfig
 from palaestra.algorithms.table import algorithm_names, get_algorithm
+from palaestra.algorithms.trackers import MetricsTable
 from palaestra.errors import ConfigError
 from palaestra.types import Json
 
@@ -143,6 +144,8 @@ class Recipe(BaseModel):
     """Steps do not wait for their slowest episodes; None lets every step play exactly its own."""
     evaluation: EvaluationTable = EvaluationTable()
     checkpoint: CheckpointTable = CheckpointTable()
+    metrics: MetricsTable | None = None
+    """Where metrics are written beside the run's own log; None writes TensorBoard files."""
 
     def phase_config(self, name: str) -> BaseModel:
         """Return the checked settings of a phase.

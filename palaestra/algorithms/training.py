@@ -30,6 +30,7 @@ from palaestra.algorithms.policy import Policy
 from palaestra.algorithms.recipe import Recipe, load_recipe
 from palaestra.algorithms.seeds import stable_seed
 from palaestra.algorithms.table import get_algorithm
+from palaestra.algorithms.trackers import MetricsTable, WandbTracker
 from palaestra.envs.tool_calls import format_message
 from palaestra.errors import ConfigError, PalaestraError
 from palaestra.types import Json, Trajectory
@@ -170,7 +171,7 @@ class _Training:
         self.run_id = run_id
         self.progress = progress
         self.folder = store.run_folder(run_id)
-        self.metrics = MetricsLog(self.folder, store=store, run_id=run_id)
+        self.metrics = _metrics_log(recipe, self.folder, store, run_id)
         self.engine = RolloutEngine(recipe.agent.concurrency)
         self.feed = TaskFeed(recipe.env.id, recipe.env.kwargs, split=recipe.env.train_split, seed=recipe.seed)
         self.arms: dict[str, Evaluation] = {}
@@ -305,6 +306,13 @@ def _open_run(store: RunStore, run_id: str | None, recipe: Recipe) -> str:
             f"or train under another run id."
         )
     return run_id
+
+
+def _metrics_log(recipe: Recipe, folder: Path, store: RunStore, run_id: str) -> MetricsLog:
+    """Return where the run logs; a package that is missing is an error before anything is played."""
+    table = recipe.metrics or MetricsTable()
+    trackers = [WandbTracker(table, folder, run_id=run_id, config=recipe.to_json())] if table.wandb and ranks().is_main else []
+    return MetricsLog(folder, store=store, run_id=run_id, tensorboard=table.tensorboard, trackers=trackers)
 
 
 def _differences(old: Json, new: Json, prefix: str = "") -> Iterator[str]:
