@@ -18,9 +18,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -31,6 +31,8 @@ from palaestra.agents.plans import EpisodePlan
 from palaestra.agents.rollout import RolloutEngine
 from palaestra.errors import UsageError
 from palaestra.types import Trajectory
+
+Result = TypeVar("Result")
 
 LENGTHS = (4, 16, 64)
 """Turns up to which episodes are counted together when their tokens were too old."""
@@ -138,6 +140,21 @@ class AsyncCollector:
             asyncio.get_running_loop()
             raise UsageError("collect() was called inside a running event loop; call it from a thread of its own.")
         return self._loop.run_until_complete(self._collect())
+
+    def until(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Let episodes play on until something else is done, where the policy is sampled by a server.
+
+        `until(asyncio.to_thread(learner.update, batch, step))` updates beside them, and `until(backend.refresh(folder,
+        version=...))` lets their turns end before the server's weights change. A policy that is sampled in this process must
+        not be updated this way: it would be read while it is written.
+
+        Args:
+            work: A coroutine.
+
+        Returns:
+            What it returns.
+        """
+        return self._loop.run_until_complete(work)
 
     def state(self) -> dict[str, Any]:
         """Return what a resumed run needs: the groups that were begun and not trained on, and the number of the next one."""

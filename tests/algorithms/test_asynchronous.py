@@ -11,11 +11,15 @@ import gymnasium
 import pytest
 import torch
 
-from palaestra.agents.core import Agent
+from palaestra.agents.backends.vllm import VLLMBackend
+from palaestra.agents.core import Agent, Sampling
+from palaestra.agents.llm import LLMAgent
 from palaestra.agents.plans import EpisodePlan
 from palaestra.agents.rollout import RolloutEngine
 from palaestra.algorithms.asynchronous import AsyncCollector, staleness_metrics
+from palaestra.algorithms.batch import collate
 from palaestra.algorithms.checkpoint import Checkpoints
+from palaestra.algorithms.grpo import GRPOConfig, Learner
 from palaestra.algorithms.phase import policy_agent
 from palaestra.algorithms.training import TrainingResult, train
 from palaestra.errors import ConfigError
@@ -117,6 +121,46 @@ def test_an_update_may_land_inside_an_episode() -> None:
     assert any(min(v) != max(v) for v in versions)
     assert all(v == sorted(v) for v in versions)
     assert len(played) == 24
+
+
+def test_a_server_samples_while_the_policy_is_updated(tmp_path: Path) -> None:
+    from tests.agents.backends.vllm_server import vllm_server
+
+    policy = toy_policy()
+    learner = Learner(policy, GRPOConfig(correction="token", warmup_updates=0))
+
+    def update(trajectories: list[Trajectory], step: int) -> dict[str, float]:
+        batch = collate(trajectories)
+        batch.return_[:] = torch.arange(len(trajectories)) % 2  # an untrained policy earns nothing
+        return learner.learn(batch, step)
+
+    def few(number: int) -> list[EpisodePlan] | None:
+        return plans(number) if number < 8 else None
+
+    toy_env.register()
+    with vllm_server(policy.save(tmp_path / "served")) as server:
+        backend = VLLMBackend(server.base_url, policy.tokenizer, model="policy", max_tokens=4)
+        agent = LLMAgent(backend, format="text", sampling=Sampling(max_tokens=4), instructions_as="none")
+        collector = AsyncCollector(RolloutEngine(6), agent, few, batch_groups=2, max_staleness=1)
+        collector.until(backend.probe(policy.model))
+        played: list[Trajectory] = []
+        during = 0
+        while batch := collector.collect():
+            played += batch
+            before = len(server.bodies)
+            metrics = collector.until(asyncio.to_thread(update, batch, len(played)))
+            during += len(server.bodies) - before
+            assert metrics["no_signal"] == 0
+            policy.save(server.path)
+            collector.until(backend.refresh(server.path, version=policy.version))
+        collector.until(backend.probe(policy.model))  # the server has the last weights
+        collector.until(backend.aclose())
+        collector.close()
+    assert during > 0
+    assert sorted(t.episode_id for t in played) == sorted(p.episode_id for n in range(8) for p in plans(n) or ())
+    versions = {v for t in played for s in t.segments for v, a in zip(s.version, s.action, strict=True) if a}
+    assert len(versions) > 1
+    assert policy.version == 4
 
 
 def test_old_tokens_are_counted_by_the_length_of_their_episode() -> None:
