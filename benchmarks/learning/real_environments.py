@@ -186,7 +186,8 @@ class Runs:
                 for arm in experiment.arms:
                     self.tune(arm, lr)
         for seed in seeds:
-            self.clone(seed)
+            if self._find(kind="clone", seed=seed) is None:
+                self.clone(seed)  # else only if an arm still needs it
             for arm in experiment.arms:
                 self.arm(arm, seed, chosen_rate(experiment, self.rows, arm))
 
