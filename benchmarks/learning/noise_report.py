@@ -231,6 +231,9 @@ def control_section(rows: Sequence[Row]) -> list[str]:
     pairs = zip(rates, raw, holm(raw), strict=True)
     told = "; ".join(f"{rate:g}: p = {p:.3f}, Holm {adjusted:.3f}" for rate, p, adjusted in pairs)
     lines += ["", f"VRPO above PPO, one-sided signed ranks by level: {told}.", "", *control_verdicts(rows, rates)]
+    costs = {arm: [row["cpu_s"] for row in rows if row["arm"] == arm] for arm in ARMS}
+    means = ", ".join(f"{arm} {math.fsum(spent) / len(spent):.0f}" for arm, spent in costs.items() if spent)
+    lines += ["", f"CPU-seconds per run (one thread, on cores that others were using too): {means}."]
     return lines
 
 

@@ -294,7 +294,8 @@ def run_all(
         for job in todo:
             if is_over():
                 return
-            yield keep(job.run(size))
+            if job not in {Job.of(row) for row in read_rows(out)}:  # another process may write to the same file
+                yield keep(job.run(size))
         return
     with ProcessPoolExecutor(workers) as pool:
         waiting = iter(todo)
