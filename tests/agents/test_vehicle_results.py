@@ -110,7 +110,8 @@ def test_the_expert_is_perfect_and_doing_nothing_is_at_zero(store: RunStore) -> 
         assert total.num_tasks == 6
         assert total.num_unplayed == found.num_errors == 0
         if found.model == "expert":
-            assert (total.accuracy.mean, total.turn_success.mean, total.normalised_success.mean) == (1, 1, 1)
+            perfect = (total.accuracy.mean, total.turn_success.mean, total.normalised_success.mean)
+            assert perfect == pytest.approx((1, 1, 1))
         else:
             assert total.accuracy.mean == pytest.approx(total.idle["accuracy"])
             assert (total.normalised_accuracy.mean, total.normalised_success.mean) == pytest.approx((0, 0))
