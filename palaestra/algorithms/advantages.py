@@ -177,8 +177,8 @@ class _Tally:
         scored: bool [E], the episode has a return.
         count: float64 [N], scored episodes.
         centred: float64 [E], return less the mean of its group; 0 without a return.
-        is_mixed: bool [N], scored episodes whose returns differ. Equal ones are known as such rather than by a spread near 0, so
-            that rounding leaves no tiny signal behind.
+        is_mixed: bool [N], scored episodes whose returns differ. Equal ones are known as such rather than by a spread near
+            0, so that rounding leaves no tiny signal behind.
     """
 
     group: Tensor
