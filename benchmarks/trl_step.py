@@ -90,8 +90,8 @@ def _policy(folder: Path) -> str:
     policy = Policy(model, tokenizer)
     found, _ = tokenize(episodes, _agent(policy), policy.template, max_context=2048)
     batch = collate(found)
-    cloner = Cloner(policy, SFTConfig(lr=4e-3, warmup_updates=5), total=60)
-    for step in range(60):
+    cloner = Cloner(policy, SFTConfig(lr=1e-2, warmup_updates=5), total=120)
+    for step in range(120):
         cloner.update(batch.rows([(step * 4 + i) % batch.num_rows for i in range(4)]))
     return str(save(model, tokenizer, folder / "policy"))
 
