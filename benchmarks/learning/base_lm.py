@@ -141,6 +141,7 @@ def pretrain(policy: Policy, random_play: RandomPlay, config: BaseConfig) -> lis
         optimiser.step()
         schedule.step()
         losses.append(float(loss.detach()))
+    optimiser.zero_grad(set_to_none=True)  # or the first update of whoever trains on would add the last gradient to its own
     policy.version += 1
     return losses
 
