@@ -147,9 +147,7 @@ class VehicleResults:
                     _percent(total.normalised_success),
                 )
             )
-        notes = [
-            "Whole car, exact values, nothing else touched; side effects per request; '- idle': doing nothing has 0."
-        ]
+        notes = ["Whole car, exact values, nothing else touched; side effects per request; '- idle': doing nothing has 0."]
         for arm in self.arms:
             if arm.total.num_unplayed:
                 notes.append(f"{arm.name}: {arm.total.num_unplayed:,} requests were never played and count as nothing done.")
