@@ -117,10 +117,12 @@ def is_success(episode: Trajectory, config: RFTConfig) -> bool:
 
 
 def distinct(episodes: Iterable[Trajectory]) -> list[Trajectory]:
-    """Drop episodes in which an earlier one of the same task did, word for word, the same."""
+    """Keep one of the episodes of a task in which the agent did, word for word, the same: the best, then the earliest."""
     seen: dict[tuple[str, ...], Trajectory] = {}
     for episode in episodes:
-        seen.setdefault((*_task(episode), *actions_of(episode)), episode)
+        deeds = (*_task(episode), *actions_of(episode))
+        if deeds not in seen or score_of(episode) > score_of(seen[deeds]):
+            seen[deeds] = episode
     return list(seen.values())
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
@@ -70,6 +70,12 @@ def test_the_shortest_of_the_best_are_kept_of_each_task() -> None:
     assert names(capped(plays, 1)) == ["short", "other"]
 
 
+def test_of_equal_deeds_the_best_score_is_kept() -> None:
+    plays = [play("first", "x", 0.5), play("better", "x", 1.0), play("as good", "x", 1.0), play("worse", "x", 0.0)]
+    assert names(distinct(plays)) == ["better"]
+
+
+@settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.text("xy", min_size=1, max_size=3), st.sampled_from([0.0, 0.5, 1.0]))))
 def test_keeping_the_episodes_of_a_round_again_changes_nothing(found: list[tuple[str, str, float]]) -> None:
     plays = [play(str(index), actions, score, task) for index, (task, actions, score) in enumerate(found)]

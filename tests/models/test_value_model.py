@@ -46,5 +46,5 @@ def test_a_wide_open_bottleneck_is_the_plain_head() -> None:
 def test_heads_start_small_but_never_at_zero() -> None:
     torch.manual_seed(0)
     for width in (48, 768):
-        std = float(ValueHead(width).layers[-1].weight.std())
+        std = float(ValueHead(width).layers[-1].weight.detach().std())
         assert std == pytest.approx(0.1 / math.sqrt(width / 48), rel=0.35)
