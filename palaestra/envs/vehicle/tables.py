@@ -173,7 +173,7 @@ class Module:
         functions: Its functions by name.
         records: Records of the presets by record type and name; a field {"from": path} takes the value of that leaf.
         preset_effects: Shared properties that building a preset writes, by preset.
-        preset_arguments: Property written by each argument of a preset, by preset.
+        preset_arguments: Properties written by each argument of a preset, by preset.
         presets: Values by preset, of the environment only; they set only some of its properties.
         settings: All other keys of the file, for operations (e.g. axes).
     """
@@ -185,7 +185,7 @@ class Module:
     functions: Mapping[str, Function]
     records: Mapping[str, Mapping[str, Mapping[str, Any]]]
     preset_effects: Mapping[str, Mapping[str, Any]]
-    preset_arguments: Mapping[str, Mapping[str, str]]
+    preset_arguments: Mapping[str, Mapping[str, tuple[str, ...]]]
     presets: Mapping[str, Mapping[str, Any]]
     settings: Mapping[str, Any]
 
@@ -253,7 +253,10 @@ def _module(data: dict[str, Any]) -> Module:
         functions={function.name: function for function in functions},
         records=data.pop("records", {}),
         preset_effects=data.pop("preset_effects", {}),
-        preset_arguments=data.pop("preset_arguments", {}),
+        preset_arguments={
+            preset: {argument: tuple(paths) for argument, paths in rows.items()}
+            for preset, rows in data.pop("preset_arguments", {}).items()
+        },
         presets=data.pop("presets", {}),
         settings=data,
     )

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from palaestra.envs.vehicle.binding import bind, check, check_amount
 from palaestra.envs.vehicle.derived import sync
 from palaestra.envs.vehicle.operations import compile_function
+from palaestra.envs.vehicle.paths import place_paths
 from palaestra.envs.vehicle.results import CallResult, Change, Refusal
 from palaestra.envs.vehicle.state import CarState, changes_of
 from palaestra.envs.vehicle.tables import ENVIRONMENT, MODULES, Module, car_tables
@@ -81,7 +82,7 @@ class VehicleWorld:
             case "module_preset":
                 self.apply_preset(step["module"], step["preset"], step.get("kwargs") or {})
             case "preset_side_effects_only":
-                self._preset_effects(self.tables.module(step["module"]), step["preset"], {})
+                self._preset_effects(self.tables.module(step["module"]), step["preset"])
             case "call":
                 result = self.call_with(step["module"], step["function"], step.get("args", ()), step.get("kwargs") or {})
                 if not result.ok:
@@ -103,21 +104,20 @@ class VehicleWorld:
         """
         row = self.tables.module(module)
         _write_preset(self.state, row, preset, self.paper)
+        self._preset_effects(row, preset)
+        known = row.preset_arguments.get(preset, {})
         for name, value in (arguments or {}).items():
-            targets = row.preset_arguments.get(preset, {})
-            if name not in targets:
-                raise unknown_name(f"argument of preset {module}.{preset}", name, targets)
-            wanted = targets[name]
-            for path in next(prop for prop in row.properties if prop.path == wanted).paths():
-                self.state.set(path, value)
-        self._preset_effects(row, preset, arguments or {})
+            if name not in known:
+                raise unknown_name(f"argument of preset {module}.{preset}", name, known)
+            for pattern in known[name]:
+                for path in place_paths(self.tables, module, pattern).values():
+                    self.state.set(path, value)
         for shared in self.tables.modules[ENVIRONMENT].properties:  # what mirrors a shared property shows the shared one
             sync(self.state, f"{ENVIRONMENT}.{shared.path}", tables=self.tables, paper=self.paper)
 
-    def _preset_effects(self, module: Module, preset: str, arguments: Mapping[str, Any]) -> None:
-        """Write what building a preset does to the environment; an effect may be an argument's name."""
-        effects = module.preset_effects.get(preset, {})
-        self._set_environment({name: arguments.get(f"default_{name[:4]}", value) for name, value in effects.items()})
+    def _preset_effects(self, module: Module, preset: str) -> None:
+        """Write what building a preset does to the environment."""
+        self._set_environment(module.preset_effects.get(preset, {}))
 
     def _environment_preset(self, preset: str) -> Mapping[str, Any]:
         """Return the shared properties that a preset of the environment sets."""
