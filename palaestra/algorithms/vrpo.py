@@ -35,6 +35,7 @@ from palaestra.models.value_model import BottleneckValueHead, Valuation, ValueMo
 COLLAPSED_DIVERGENCE = 1e-3  # nats
 COLLAPSED_EXPLAINED = 0.05
 COLLAPSED_UPDATES = 20
+SAMPLED_TOKENS = 1024  # of a batch, to count active dimensions: a look at the latent should cost little
 ACTIVE_VARIANCE = 0.01
 
 
@@ -201,8 +202,9 @@ class VRPOCritic(Critic):
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def active_dimensions(self, batch: Batch) -> int:
-        """Number of latent dimensions whose mean varies over the decisions of the longest rows that fit one micro-batch."""
-        part = planned(batch, batch.action_mask.any(dim=1), self.table.max_tokens_per_microbatch)[0]
+        """Number of latent dimensions whose mean varies over the decisions of some of the longest rows."""
+        tokens = min(SAMPLED_TOKENS, self.table.max_tokens_per_microbatch)
+        part = planned(batch, batch.action_mask.any(dim=1), tokens)[0]
         rows = batch.rows(part)
         found, _ = self.valuation(rows)
         if found.mean is None:

@@ -129,6 +129,16 @@ def test_horizons_follow_the_schedule_and_evaluation_does_not(tmp_path: Path) ->
     assert result.arms["trained"].summary.total.mean_turns == 4.0
 
 
+def test_training_ends_with_the_turns_it_may_play(tmp_path: Path, whole: TrainingResult) -> None:
+    played = [int(row["total_env_steps"]) for row in curve(whole.folder) if row["phase"] == "grpo"]
+    recipe = toy_recipe(grpo={"max_env_steps": played[1]}, evaluation={"n": 2, "baselines": []})
+    result = train(recipe, store=tmp_path, run_id="short")
+    assert [row["total_env_steps"] for row in curve(result.folder) if row["phase"] == "grpo"] == played[:2]
+    phases = set()
+    train(recipe, store=tmp_path, run_id="short", progress=lambda event: phases.add(event.phase))
+    assert phases.isdisjoint({"sft", "grpo"})  # what is over stays over
+
+
 def test_short_evaluations_give_the_learning_curve_points(tmp_path: Path) -> None:
     recipe = toy_recipe(phases=["sft"], evaluation={"n": 2, "baselines": [], "every": 2, "curve_n": 3})
     rows = curve(train(recipe, store=tmp_path).folder)
