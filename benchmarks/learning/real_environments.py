@@ -1,13 +1,15 @@
 """Algorithms on real environments, all from the same cloned policy: does success rise on tasks never trained on?
 
     python -m benchmarks.learning.real_environments textcraft --work FOLDER
+    python -m benchmarks.learning.real_environments horizons --work FOLDER --seeds 0 1 2 3 4
     python -m benchmarks.learning.real_environments desk --work FOLDER --minutes 30
 
 For every seed a tiny policy is cloned from the expert (the recipe's own `[sft]`), and every arm starts from that clone, with
-as many episodes per step, as many steps and as many passes over them. Learning rates are chosen first, on one seed that is
-not reported, from a grid that is the same for every arm, by success on training tasks. One JSON line per finished run goes
-to `docs/results/raw/`, training runs go to FOLDER; a run that was cut off is taken up at its last checkpoint, and lines that
-are there are not made again. The page in `docs/results/` is written from the lines alone (`--only-page`: nothing else).
+as many episodes per step, as many steps (or turns, where horizons differ) and as many passes over them. Learning rates are
+chosen first, on one seed that is not reported, from a grid that is the same for every arm, by success on training tasks. One
+JSON line per finished run goes to `docs/results/raw/`, training runs go to FOLDER; a run that was cut off is taken up at its
+last checkpoint, and lines that are there are not made again. The page in `docs/results/` is written from the lines alone
+(`--only-page`: nothing else).
 """
 
 from __future__ import annotations
@@ -19,137 +21,15 @@ import sys
 import time
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.learning.real_environments_arms import EXPERIMENTS, Experiment
 from palaestra.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
 RAW = ROOT / "docs" / "results" / "raw"
 LAST_STEPS = 6  # training steps at the end of a tuning run whose success is compared
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One way to train on from the clone.
-
-    Attributes:
-        algorithm: Its name.
-        settings: Of its table, beside those of the experiment.
-        env: Arguments of the environment that this arm is trained with.
-    """
-
-    algorithm: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    env: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """What is compared.
-
-    Attributes:
-        name: Of the raw file and of the page.
-        recipe: File whose environment, model and cloning are used.
-        tables: Tables that replace or extend those of the recipe.
-        settings: Of every arm's table.
-        arms: By name.
-        steps: Training steps of a reported run.
-        tuning_steps: Training steps of a tuning run.
-        rates: Grid of learning rates; the first is taken where nothing was tuned: the default for tiny models.
-        tuning_seed: Seed of the tuning runs.
-        bar: Gain over the clone that is asked for.
-        title: Of the page.
-        about: Its first paragraphs.
-        remarks: What it shows, and what not.
-    """
-
-    name: str
-    recipe: str
-    tables: Mapping[str, Mapping[str, Any]]
-    settings: Mapping[str, Any]
-    arms: Mapping[str, Arm]
-    steps: int
-    tuning_steps: int
-    rates: tuple[float, ...]
-    tuning_seed: int = 100
-    bar: float | None = None
-    title: str = ""
-    about: tuple[str, ...] = ()
-    remarks: tuple[str, ...] = ()
-
-
-GROUPS = {"tasks_per_step": 4, "group_size": 8}
-SINGLES = {"tasks_per_step": 32, "group_size": 1}
-CRITIC = {"lr": 2e-3, "epochs": 3, "warmup_updates": 10, "beta2": 0.95}
-
-TURN_LEVEL = {"level": "turn", "gamma": 0.99, "lam_policy": 0.9, "critic": CRITIC}
-
-TEXTCRAFT = Experiment(
-    name="textcraft_algorithms",
-    recipe="textcraft_tiny.toml",
-    tables={"horizon": {"rounds": [4], "interval": 1}},
-    settings={"epochs": 2, "warmup_updates": 10, "beta2": 0.95},
-    arms={
-        "grpo": Arm("grpo", GROUPS),
-        "reinforce_pp": Arm("reinforce_pp", SINGLES),
-        "ppo": Arm("ppo", {**SINGLES, "critic": CRITIC}),
-        "vrpo": Arm("vrpo", {**SINGLES, "critic": {**CRITIC, "beta": 1e-3}}),
-    },
-    steps=40,
-    tuning_steps=12,
-    rates=(1e-3, 3e-3),
-    bar=0.10,
-    title="Four algorithms from the same clone on TextCraft",
-    about=(
-        "For each seed one policy of about 0.1 M parameters is cloned from expert play (`recipes/textcraft_tiny.toml`), and "
-        "every algorithm trains on from that clone: equally many episodes per step, steps and passes. Success is on the "
-        "same 400 test tasks of procedural recipe worlds (no test goal is ever a goal in training), temperature 1, at most 8 "
-        "turns.",
-    ),
-    remarks=(
-        "40 steps of 32 episodes are a short training: 1,280 episodes per run. The demo's recipe plays 9,600 and gains 21.6 "
-        "points on average over five seeds (`textcraft_tiny.md`).",
-        "Whatever is gained is gained on tasks of depth 1; half of the test tasks have depth 2, which a policy of this size "
-        "hardly finds.",
-        "The interval of one run is about 10 points wide, so two algorithms that differ by less on one seed do not differ.",
-        "Equal numbers of episodes are not equal work: PPO and VRPO train a critic beside the policy, and take more CPU "
-        "seconds than the other two.",
-        "Sizes were set for a machine that others used too. They were halved once, after four tuning runs on the tuning seed "
-        "had shown how long they take (64 episodes of 6 turns per step; lines not kept), before any reported seed was run. "
-        "So was the decision to go on without the rest of the grid.",
-    ),
-)
-
-DESK = Experiment(
-    name="desk_rewards",
-    recipe="desk_tiny.toml",
-    tables={"env": {"max_turns": 8}},
-    settings={"epochs": 2, "warmup_updates": 10, "beta2": 0.95},
-    arms={
-        "grpo_outcome": Arm("grpo", GROUPS),
-        "turn_ppo_outcome": Arm("ppo", {**SINGLES, **TURN_LEVEL}),
-        "turn_ppo_shaped": Arm("ppo", {**SINGLES, **TURN_LEVEL}, env={"shaping": 0.5}),
-        "turn_rloo_shaped": Arm("turn_rloo", GROUPS, env={"shaping": 0.5}),
-    },
-    steps=40,
-    tuning_steps=12,
-    rates=(1e-3, 3e-3),
-    title="Rewards per turn against the outcome alone, on the desk",
-    about=(
-        "For each seed one policy is cloned from expert play (`recipes/desk_tiny.toml`) and trained on, either with a reward "
-        "at the end alone (`outcome`) or with `shaping = 0.5` (`shaped`): half of every share of mended differences is paid "
-        "in the turn that mends them and taken back at the end, so that returns, and what is best, are the same. The second "
-        "arm tells the reward from the algorithm. Success is the outcome's, on 200 test requests, temperature 1, at most 8 "
-        "turns.",
-        "What to expect: without discount, a shaped reward changes an advantage against a leave-one-out baseline only by "
-        "something that depends on the state before the turn, so `turn_rloo_shaped` has the same gradient on average and "
-        "another variance; with traces below 1 and a critic that has still to learn, PPO is told of progress at once.",
-    ),
-)
-
-EXPERIMENTS = {"textcraft": TEXTCRAFT, "desk": DESK}
 
 
 class OutOfTime(KeyboardInterrupt):
@@ -181,7 +61,7 @@ class Runs:
     def all(self, seeds: list[int], *, tuned: bool) -> None:
         """Tune if asked for, then run every arm of every seed."""
         experiment = self.experiment
-        if tuned:
+        if tuned and len(experiment.rates) > 1:
             for lr in experiment.rates:
                 for arm in experiment.arms:
                     self.tune(arm, lr)
@@ -243,22 +123,23 @@ class Runs:
         row = {"kind": "run", "arm": arm, "seed": seed, "lr": lr, "steps": steps}
         row |= _measured(result, "trained")
         row |= {name: int(curve[-1][f"total_{name}"]) for name in ("env_steps", "sampled_tokens", "no_signal_steps")}
-        row["train_success"] = [round(point["success"], 3) for point in curve]
+        row |= {"updates": len(curve), "train_success": [round(point["success"], 3) for point in curve]}
+        if self.experiment.env_steps is not None:
+            points = [(int(point["total_env_steps"]), point.get("test_success")) for point in curve]
+            row["test_curve"] = [[turns, round(success, 4)] for turns, success in points if success is not None]
         self._add({**row, "cpu_s": self._cpu(run_id)})
 
     def _arm_data(self, arm: str, seed: int, lr: float, steps: int) -> dict[str, Any]:
         """Return the recipe of an arm from the clone of a seed."""
         spec = self.experiment.arms[arm]
-        changes = {
-            "phases": [spec.algorithm],
-            "model": {"path": str(self.clone(seed))},
-            "env": spec.env,
-            "evaluation": {"baselines": [], "every": 0},
-            spec.algorithm: {**self.experiment.settings, **spec.settings, "lr": lr, "steps": steps},
-        }
+        settings = {**self.experiment.settings, **spec.settings, "lr": lr, "steps": steps}
+        if self.experiment.env_steps is not None:
+            settings["max_env_steps"] = self.experiment.env_steps
+        changes = {**spec.tables, "phases": [spec.algorithm]}
+        changes["evaluation"] = {"baselines": [], "every": 0, **spec.tables.get("evaluation", {})}
         data = self._data(seed, changes)
-        data["model"] = changes["model"]
-        data[spec.algorithm] = changes[spec.algorithm]
+        data["model"] = {"path": str(self.clone(seed))}
+        data[spec.algorithm] = settings
         return data
 
     def _data(self, seed: int, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -327,29 +208,8 @@ def written_page(experiment: Experiment, rows: list[dict[str, Any]], seeds: list
 
     rates = {arm: chosen_rate(experiment, rows, arm) for arm in experiment.arms}
     short = next(name for name, value in EXPERIMENTS.items() if value.name == experiment.name)
-    shared = ", ".join(f"{name} {value}" for name, value in experiment.settings.items())
-    tables = "; ".join(f"[{name}] {dict(table)}" for name, table in experiment.tables.items())
-    settings = [
-        f"{experiment.steps} steps unless the table says otherwise; every arm: {shared}; changes of the recipe: {tables}",
-        *(
-            f"`{arm}`: algorithm `{spec.algorithm}`, lr {rates[arm]:g}, {dict(spec.settings)}"
-            + (f", environment {dict(spec.env)}" if spec.env else "")
-            for arm, spec in experiment.arms.items()
-        ),
-        "one CPU thread; CPU seconds count training and evaluation of a run, start-up aside",
-    ]
-    return page(
-        title=experiment.title,
-        about=experiment.about,
-        command=f"python -m benchmarks.learning.real_environments {short} --seeds {' '.join(map(str, seeds))}",
-        rows=rows,
-        rates=rates,
-        settings=settings,
-        seeds=seeds,
-        steps=experiment.steps,
-        bar=experiment.bar,
-        remarks=experiment.remarks,
-    )
+    command = f"python -m benchmarks.learning.real_environments {short} --seeds {' '.join(map(str, seeds))}"
+    return page(experiment, command=command, rows=rows, rates=rates, seeds=seeds)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

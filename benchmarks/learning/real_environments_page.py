@@ -2,42 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from palaestra.agents.statistics import mean_interval
+from benchmarks.learning.real_environments_arms import Experiment
+from palaestra.agents.statistics import mean_interval, paired_difference
 
 Row = Mapping[str, Any]
 Run = tuple[str, int, int]  # arm, steps, seed
 
 
 def page(
-    *,
-    title: str,
-    about: Sequence[str],
-    command: str,
-    rows: Sequence[Row],
-    rates: Mapping[str, float],
-    settings: Sequence[str],
-    seeds: Sequence[int],
-    steps: int,
-    bar: float | None,
-    remarks: Sequence[str] = (),
+    experiment: Experiment, *, command: str, rows: Sequence[Row], rates: Mapping[str, float], seeds: Sequence[int]
 ) -> str:
     """Return the page as Markdown.
 
     Args:
-        title: Headline.
-        about: What was done; one paragraph each.
+        experiment: What was compared.
         command: What makes and continues the lines.
         rows: All lines.
         rates: Arms, with the learning rate whose runs are shown.
-        settings: One line each.
         seeds: Seeds that were planned.
-        steps: Training steps that were planned.
-        bar: Gain over the clone that is asked for.
-        remarks: What it shows and what not, in the words of whoever looked at it.
     """
     clones = {row["seed"]: row for row in rows if row["kind"] == "clone"}
     runs = {
@@ -46,31 +34,89 @@ def page(
         if row["kind"] == "run" and rates.get(row["arm"]) == row["lr"] and row["seed"] in clones
     }
     parts = [
-        f"# {title}",
-        *(textwrap.fill(paragraph, width=125) for paragraph in about),
-        "\n".join(f"- {line}" for line in settings),
+        f"# {experiment.title}",
+        *(textwrap.fill(paragraph, width=125) for paragraph in experiment.about),
+        "\n".join(f"- {line}" for line in _settings(experiment, rates)),
     ]
     if clones:
         parts += ["## By seed", _by_seed(clones, runs, list(rates))]
     if runs:
-        parts += ["## Gain over the clone", _gains(clones, runs, rates, bar)]
+        parts += ["## Gain over the clone", _gains(clones, runs, rates, experiment.bar)]
     else:
         parts += ["**No run has been made yet**; nothing is known of the question."]
+    if experiment.pairs and runs:
+        parts += ["## Seed by seed", _pairs(experiment, clones, runs)]
     tuning = [row for row in rows if row["kind"] == "tuning"]
     if tuning:
         parts += ["## Learning rates", _tuning(tuning, rates)]
-    missing = [f"{arm} of seed {seed}" for seed in seeds for arm in rates if (arm, steps, seed) not in runs]
+    missing = [f"{arm} of seed {seed}" for seed in seeds for arm in rates if (arm, experiment.steps, seed) not in runs]
     if missing:
         parts += ["## Not there yet", f"{len(missing)} of {len(seeds) * len(rates)} runs: {', '.join(missing)}."]
-    if remarks and runs:
-        parts += ["## What it shows, and what not", "\n".join(f"- {remark}" for remark in remarks)]
+    if experiment.remarks and runs:
+        parts += ["## What it shows, and what not", "\n".join(f"- {remark}" for remark in experiment.remarks)]
     parts += [f"Made, continued and written by:\n\n```\n{command}\n```"]
     return "\n\n".join(parts) + "\n"
+
+
+def area(run: Row, clone: Row, env_steps: int) -> float:
+    """Mean test success over the turns of a run, by trapezoids, from the clone to the last evaluation; cut at `env_steps`."""
+    points = [(0.0, clone["success"][0]), *((float(turns), success) for turns, success in run["test_curve"])]
+    points = [point for point in points if point[0] < run["env_steps"]] + [(float(run["env_steps"]), run["success"][0])]
+    total = 0.0
+    for (left, low), (right, high) in itertools.pairwise(points):
+        end = min(right, float(env_steps))
+        if end > left:
+            at_end = low + (high - low) * (end - left) / (right - left)
+            total += (end - left) * (low + at_end) / 2
+    return total / min(env_steps, run["env_steps"])
 
 
 def gains_of(clones: Mapping[int, Row], runs: Mapping[Run, Row], arm: str, steps: int) -> list[float]:
     """Return success less that of the same seed's clone, for each seed."""
     return [row["success"][0] - clones[key[2]]["success"][0] for key, row in runs.items() if key[:2] == (arm, steps)]
+
+
+def _settings(experiment: Experiment, rates: Mapping[str, float]) -> Iterator[str]:
+    """One line on what all arms share, and one on each."""
+    shared = ", ".join(f"{name} {value}" for name, value in experiment.settings.items())
+    tables = "; ".join(f"[{name}] {dict(table)}" for name, table in experiment.tables.items())
+    length = f"{experiment.steps} steps unless the table says otherwise"
+    if experiment.env_steps is not None:
+        length = f"{experiment.env_steps:,} turns"
+    yield f"{length}; every arm: {shared}; changes of the recipe: {tables}"
+    for arm, spec in experiment.arms.items():
+        own = "".join(f", [{name}] {dict(table)}" for name, table in spec.tables.items())
+        yield f"`{arm}`: algorithm `{spec.algorithm}`, lr {rates[arm]:g}, {dict(spec.settings)}{own}"
+    yield "one CPU thread; CPU seconds count training and evaluation of a run, start-up aside"
+
+
+def _pairs(experiment: Experiment, clones: Mapping[int, Row], runs: Mapping[Run, Row]) -> str:
+    """Differences between two arms from the same clones, with intervals over seeds."""
+    budget = experiment.env_steps
+    measures: dict[str, Callable[[Row, Row], float]] = {"success at the end": lambda run, _: float(run["success"][0])}
+    types = sorted({name for row in runs.values() for name in row["by_type"]})
+    for name in types if len(types) > 1 else ():
+        measures[f"the same on {name}"] = lambda run, _, name=name: float(run["by_type"][name][0])  # type: ignore[misc]
+    if budget is not None:
+        measures["mean success over the turns"] = lambda run, clone: area(run, clone, budget)
+    table = [
+        "| what | first | second | seeds | means, points | difference | 95 % interval (Student's t) | p, two-sided |",
+        "|---|---|---|---:|---:|---:|---|---:|",
+    ]
+    for first, second in experiment.pairs:
+        found = [{key[2]: row for key, row in runs.items() if key[:2] == (arm, experiment.steps)} for arm in (first, second)]
+        seeds = sorted(found[0].keys() & found[1].keys())
+        if not seeds:
+            continue
+        for what, measure in measures.items():
+            one, other = ([measure(rows[seed], clones[seed]) for seed in seeds] for rows in found)
+            difference = paired_difference(one, other)
+            means = f"{100 * sum(one) / len(seeds):.1f}, {100 * sum(other) / len(seeds):.1f}"
+            interval = f"[{100 * difference.low:.1f}, {100 * difference.high:.1f}]" if len(seeds) > 1 else "none from one seed"
+            p = f"{difference.p_value:.3f}" if math.isfinite(difference.p_value) else ""
+            cells = (what, first, second, str(len(seeds)), means, f"{100 * difference.mean:+.1f}", interval, p)
+            table.append(f"| {' | '.join(cells)} |")
+    return "\n".join(table)
 
 
 def _by_seed(clones: Mapping[int, Row], runs: Mapping[Run, Row], arms: Sequence[str]) -> str:
@@ -84,8 +130,9 @@ def _by_seed(clones: Mapping[int, Row], runs: Mapping[Run, Row], arms: Sequence[
         for arm in arms:
             for (_, steps, _), row in sorted((key, row) for key, row in runs.items() if (key[0], key[2]) == (arm, seed)):
                 gain = 100 * (row["success"][0] - clone["success"][0])
+                updates = row.get("updates", steps)
                 table.append(
-                    f"| {seed} | {arm} | {steps} | {_rate(row)} | {gain:+.1f} | {_types(row)} | {row['env_steps']:,} | "
+                    f"| {seed} | {arm} | {updates} | {_rate(row)} | {gain:+.1f} | {_types(row)} | {row['env_steps']:,} | "
                     f"{row['sampled_tokens']:,} | {row['cpu_s']} |"
                 )
     return "\n".join(table)

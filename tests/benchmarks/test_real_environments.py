@@ -7,19 +7,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.learning.real_environments import (
-    DESK,
-    EXPERIMENTS,
-    TEXTCRAFT,
-    Arm,
-    Experiment,
-    OutOfTime,
-    Runs,
-    chosen_rate,
-    main,
-    read_rows,
-    written_page,
-)
+from benchmarks.learning.real_environments import OutOfTime, Runs, chosen_rate, main, read_rows, written_page
+from benchmarks.learning.real_environments_arms import DESK, EXPERIMENTS, HORIZONS, TEXTCRAFT, Arm, Experiment
+from benchmarks.learning.real_environments_page import area
 from palaestra.algorithms.recipe import parse_recipe
 from palaestra.errors import UsageError
 
@@ -91,13 +81,44 @@ def test_every_arm_is_a_recipe_that_can_be_read_and_plays_equally_many_episodes(
         recipe = parse_recipe(runs._arm_data(name, 3, 2e-3, 5))
         table = recipe.phase_config(arm.algorithm).model_dump()
         assert (table["lr"], table["steps"], recipe.seed, recipe.model.path) == (2e-3, 5, 3, str(tmp_path))
-        episodes.add((table["tasks_per_step"] * table["group_size"], table["epochs"], str(recipe.horizon)))
-        assert recipe.env.kwargs.items() >= arm.env.items()
+        horizon = None if experiment is HORIZONS else str(recipe.horizon)
+        episodes.add((table["tasks_per_step"] * table["group_size"], table["epochs"], table["max_env_steps"], horizon))
+        assert recipe.env.kwargs.items() >= arm.tables.get("env", {}).items()
     assert len(episodes) == 1
 
 
 def test_only_the_shaped_arms_of_the_desk_are_paid_by_turn() -> None:
-    assert {name for name, arm in DESK.arms.items() if arm.env.get("shaping")} == {"turn_ppo_shaped", "turn_rloo_shaped"}
+    shaped = {name for name, arm in DESK.arms.items() if "env" in arm.tables}
+    assert shaped == {"turn_ppo_shaped", "turn_rloo_shaped"}
+    assert all(DESK.arms[name].tables["env"] == {"shaping": 0.5} for name in shaped)
+
+
+def test_arms_with_other_horizons_play_equally_many_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Runs, "clone", lambda self, seed: tmp_path)
+    runs = Runs(HORIZONS, tmp_path, tmp_path / "rows.jsonl", math.inf)
+    recipes = {name: parse_recipe(runs._arm_data(name, 0, 1e-3, HORIZONS.steps)) for name in HORIZONS.arms}
+    assert {recipe.phase_config("grpo").max_env_steps for recipe in recipes.values()} == {HORIZONS.env_steps}  # type: ignore[attr-defined]
+    rounds = {name: recipe.horizon.rounds for name, recipe in recipes.items() if recipe.horizon is not None}
+    assert rounds == {"fixed_4": (4,), "fixed_8": (8,), "growing": (4, 6, 8)}
+    assert len({recipe.evaluation.max_turns for recipe in recipes.values()}) == 1
+
+
+def test_the_area_begins_at_the_clone_and_ends_with_the_turns_that_were_given() -> None:
+    clone = measured("clone", "clone", 0, 0.2)
+    row = {**run("growing", 0, 0.6, 1e-3), "env_steps": 120, "test_curve": [[60, 0.4], [120, 0.9]]}
+    assert area(row, clone, 120) == pytest.approx((0.3 * 60 + 0.5 * 60) / 120)  # the last point is the larger evaluation's
+    assert area(row, clone, 90) == pytest.approx((0.3 * 60 + 0.45 * 30) / 90)
+    assert area({**row, "test_curve": []}, clone, 120) == pytest.approx(0.4)
+
+
+def test_arms_are_compared_seed_by_seed() -> None:
+    more = {"steps": HORIZONS.steps, "env_steps": HORIZONS.env_steps, "test_curve": []}
+    rows = [measured("clone", "clone", seed, 0.2) for seed in (0, 1)]
+    rows += [{**run("growing", seed, end, 1e-3), **more} for seed, end in ((0, 0.5), (1, 0.6))]
+    rows += [{**run("fixed_8", seed, end, 1e-3), **more} for seed, end in ((0, 0.4), (1, 0.3))]
+    text = written_page(HORIZONS, rows, [0, 1])
+    assert "| success at the end | growing | fixed_8 | 2 | 55.0, 35.0 | +20.0 | [-107.1, 147.1] |" in text
+    assert "| mean success over the turns | growing | fixed_8 | 2 | 37.5, 27.5 | +10.0 |" in text
 
 
 def test_lines_that_are_there_are_not_made_again(tmp_path: Path) -> None:
@@ -124,7 +145,7 @@ def test_lines_that_are_there_are_not_made_again(tmp_path: Path) -> None:
 def test_a_page_without_runs_says_so() -> None:
     text = written_page(DESK, [], [0, 1, 2])
     assert "**No run has been made yet**" in text
-    assert "12 of 12 runs" in text
+    assert "21 of 21 runs" in text
     assert "## Gain" not in text
 
 
