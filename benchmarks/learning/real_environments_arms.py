@@ -124,8 +124,8 @@ HORIZONS = Experiment(
     about=(
         "For each seed one policy of about 0.1 M parameters is cloned from expert play (`recipes/textcraft_tiny.toml`) and "
         "trained on with GRPO: with at most 4 turns per episode, with at most 8, and with 4, then 6, then 8 (30 training "
-        "steps per stage). Every run ends with the step in which its episodes have had 16,000 turns together; short episodes cost "
-        "less, so arms with short horizons make more updates. All are evaluated with 8 turns on the same 400 test tasks.",
+        "steps per stage). Every run ends with the step in which its episodes have had 16,000 turns together; short episodes "
+        "cost less, so arms with short horizons make more updates. All are evaluated with 8 turns on the same 400 test tasks.",
     ),
 )
 
