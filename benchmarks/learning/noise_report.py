@@ -17,7 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.learning.noise_run import ARMS, CRITICS, RAW, SWEEP, ControlSize, FitSize, read_rows
+from benchmarks.learning.noise_run import ARMS, CRITICS, SWEEP, ControlSize, FitSize
+from benchmarks.learning.result_rows import RAW, read_rows
 from palaestra.agents.statistics import Estimate, bca_interval, holm, mean_interval, wilcoxon_greater
 
 Row = Mapping[str, Any]

@@ -11,7 +11,6 @@ stopped goes on where it was. `benchmarks.learning.noise_report` makes the repor
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -21,10 +20,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.learning.result_rows import RAW, append_row, read_rows
+
 for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")  # before torch is loaded
 
-RAW = Path(__file__).parents[2] / "docs" / "results" / "raw"
 LEVELS = (0.0, 0.1, 0.2, 0.3, 0.4)
 
 # -- what is run -----------------------------------------------------------------------------------------------------
@@ -253,17 +253,6 @@ def plan(part: str, seeds: Sequence[int], levels: Sequence[float], arms: Sequenc
     return [job for job in jobs if not (job.arm == "ppo_debiased" and job.rate == 0)]
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Read the rows of a file; a last line that was cut off is left out."""
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            continue
-    return rows
-
-
 def run_all(
     jobs: Sequence[Job], out: Path, *, workers: int = 1, seconds: float | None = None, size: Any = None
 ) -> Iterator[dict[str, Any]]:
@@ -279,15 +268,12 @@ def run_all(
     begun = time.monotonic()
     done = {Job.of(row) for row in read_rows(out)}
     todo = [job for job in jobs if job not in done]
-    out.parent.mkdir(parents=True, exist_ok=True)
 
     def is_over() -> bool:
         return seconds is not None and time.monotonic() - begun > seconds
 
     def keep(row: dict[str, Any]) -> dict[str, Any]:
-        text = out.read_bytes() if out.exists() else b""
-        with out.open("ab") as file:  # a line that a kill cut off must not swallow the next one
-            file.write((b"\n" if text and not text.endswith(b"\n") else b"") + json.dumps(row).encode() + b"\n")
+        append_row(out, row)
         return row
 
     if workers == 1:

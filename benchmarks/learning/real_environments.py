@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.learning.real_environments_arms import EXPERIMENTS, Experiment
+from benchmarks.learning.result_rows import RAW, append_row, find_row, read_rows
 from palaestra.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
-RAW = ROOT / "docs" / "results" / "raw"
 LAST_STEPS = 6  # training steps at the end of a tuning run whose success is compared
 
 
@@ -176,14 +176,12 @@ class Runs:
         return round(self._spent.get(run_id, 0.0))
 
     def _find(self, **wanted: object) -> dict[str, Any] | None:
-        return next((row for row in self.rows if all(row.get(key) == value for key, value in wanted.items())), None)
+        return find_row(self.rows, **wanted)
 
     def _add(self, row: dict[str, Any]) -> None:
         """Keep a line."""
         self.rows.append(row)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        append_row(self.path, row)
         print(
             json.dumps({key: value for key, value in row.items() if key != "train_success" or row["kind"] == "tuning"}),
             flush=True,
@@ -210,11 +208,6 @@ def written_page(experiment: Experiment, rows: list[dict[str, Any]], seeds: list
     short = next(name for name, value in EXPERIMENTS.items() if value.name == experiment.name)
     command = f"python -m benchmarks.learning.real_environments {short} --seeds {' '.join(map(str, seeds))}"
     return page(experiment, command=command, rows=rows, rates=rates, seeds=seeds)
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Read the lines of an experiment; none if there is no file."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
 def _measured(result: Any, arm: str) -> dict[str, Any]:

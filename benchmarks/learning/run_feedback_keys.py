@@ -17,6 +17,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.learning.result_rows import RAW, append_row, find_row, read_rows
+from palaestra.agents.statistics import mean_interval
+
 WANTED_SHARE = 0.9
 
 
@@ -25,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Every algorithm on FeedbackKeys.")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--arms", nargs="+", help="names of algorithms; all by default")
-    parser.add_argument("--out", type=Path, default=Path("docs/results/raw/feedback_keys.jsonl"))
+    parser.add_argument("--out", type=Path, default=RAW / "feedback_keys.jsonl")
     parser.add_argument("--cache", type=Path, help="folder of trained base models")
     parser.add_argument("--table-only", action="store_true", help="print what is there and run nothing")
     options = parser.parse_args(arguments)
@@ -42,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     for seed in [] if options.table_only else options.seeds:
         for name in names:
             arm = ARMS[name]
-            if any((row["arm"], row["seed"], row["digest"]) == (name, seed, arm.digest) for row in rows):
+            if find_row(rows, arm=name, seed=seed, digest=arm.digest):
                 continue
             found = run_arm(arm, seed, cache=options.cache)
             row = {"arm": name, "seed": seed, "digest": arm.digest, "passed": found.passed(arm.bars)}
@@ -56,35 +59,10 @@ def main(arguments: list[str] | None = None) -> int:
     return 0 if all(share_passed(current, name) >= WANTED_SHARE for name in names) else 1
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Return the finished runs; none if the file is not there."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
-
-
-def append_row(path: Path, row: Mapping[str, Any]) -> None:
-    """Add a finished run."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
-
-
 def share_passed(rows: Sequence[Mapping[str, Any]], name: str) -> float:
     """Share of the seeds of an arm that reached all its bars; 0 without any."""
     passed = [bool(row["passed"]) for row in rows if row["arm"] == name]
     return sum(passed) / len(passed) if passed else 0.0
-
-
-def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Mean and its 95 % interval by Student's t; the interval of a single value is empty."""
-    from scipy import stats
-
-    count = len(values)
-    mean = sum(values) / count
-    if count < 2:
-        return mean, mean, mean
-    variance = sum((value - mean) ** 2 for value in values) / (count - 1)
-    half = float(stats.t.ppf(0.975, count - 1)) * (variance / count) ** 0.5
-    return mean, mean - half, mean + half
 
 
 def table(rows: Sequence[Mapping[str, Any]], bars: Mapping[str, Mapping[int, float]]) -> str:
@@ -99,13 +77,14 @@ def table(rows: Sequence[Mapping[str, Any]], bars: Mapping[str, Mapping[int, flo
             continue
         for place, (iteration, bar) in enumerate(sorted(asked.items())):
             scores = [row["curve"][str(iteration)] for row in mine]
-            mean, low, high = mean_interval(scores)
+            found = mean_interval([[score] for score in scores])
+            shown = f"{found.mean:.3f} [{found.low:.3f}, {min(1.0, found.high):.3f}]"
             over = f"{sum(score >= bar for score in scores)}/{len(scores)}"
             seconds = sum(row["cpu_s"] for row in mine) / len(mine)
             first = place == 0
             whole = f"{sum(row['passed'] for row in mine)}/{len(mine)}"
             lines.append(
-                f"| {name if first else ''} | >= {bar:g} at {iteration} | {mean:.3f} [{low:.3f}, {min(1.0, high):.3f}] | "
+                f"| {name if first else ''} | >= {bar:g} at {iteration} | {shown} | "
                 f"{min(scores):.3f} | {over} | {whole if first else ''} | {f'{seconds:.1f}' if first else ''} |"
             )
     return "\n".join(lines)

@@ -19,7 +19,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.learning.run_feedback_keys import append_row, mean_interval, read_rows
+from benchmarks.learning.result_rows import RAW, append_row, find_row, read_rows
+from palaestra.agents.statistics import mean_interval
 
 STRETCHES = ((2, 4), (5, 8), (9, 12))
 LEVEL = 0.05
@@ -40,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run what is missing, seed by seed, and print the tables."""
     parser = argparse.ArgumentParser(description="Fixed and growing horizons on KeyDoors.")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)))
-    parser.add_argument("--out", type=Path, default=Path("docs/results/raw/key_doors.jsonl"))
+    parser.add_argument("--out", type=Path, default=RAW / "key_doors.jsonl")
     parser.add_argument("--cache", type=Path, help="folder of trained base models")
     parser.add_argument("--table-only", action="store_true", help="print what is there and run nothing")
     options = parser.parse_args(arguments)
@@ -55,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     rows = read_rows(options.out)
     for seed in [] if options.table_only else options.seeds:
         for name, arm in ARMS.items():
-            if any((row["arm"], row["seed"], row["digest"]) == (name, seed, arm.digest) for row in rows):
+            if find_row(rows, arm=name, seed=seed, digest=arm.digest):
                 continue
             found = run_arm(arm, seed, cache=options.cache)
             row = {"arm": name, "seed": seed, "digest": arm.digest, **dataclasses.asdict(found)}
@@ -90,11 +91,12 @@ def compare(rows: Sequence[Mapping[str, Any]], one: str, other: str, measure: Ca
     if len(seeds) < 2:
         raise ValueError(f"{one} and {other} share {len(seeds)} seeds; expected at least 2 to compare them.")
     differences = [by_arm[one][seed] - by_arm[other][seed] for seed in seeds]
-    mean, low, high = mean_interval(differences)
+    found = mean_interval([[difference] for difference in differences])
+    interval = (found.mean, found.low, found.high)
     if not any(differences):
-        return Paired(mean, low, high, 1.0, 1.0, len(seeds))
-    p_t = 0.0 if low == high else float(stats.ttest_1samp(differences, 0.0, alternative="greater").pvalue)
-    return Paired(mean, low, high, p_t, float(stats.wilcoxon(differences, alternative="greater").pvalue), len(seeds))
+        return Paired(*interval, 1.0, 1.0, len(seeds))
+    p_t = 0.0 if found.low == found.high else float(stats.ttest_1samp(differences, 0.0, alternative="greater").pvalue)
+    return Paired(*interval, p_t, float(stats.wilcoxon(differences, alternative="greater").pvalue), len(seeds))
 
 
 def describe(found: Paired) -> str:
@@ -124,8 +126,8 @@ def table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
 
 
 def _interval(values: Sequence[float]) -> str:
-    mean, low, high = mean_interval(values)
-    return f"{mean:.3f} [{max(0.0, low):.3f}, {min(1.0, high):.3f}]"
+    found = mean_interval([[value] for value in values])
+    return f"{found.mean:.3f} [{max(0.0, found.low):.3f}, {min(1.0, found.high):.3f}]"
 
 
 if __name__ == "__main__":

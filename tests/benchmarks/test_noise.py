@@ -22,7 +22,8 @@ from benchmarks.learning.noise_report import (
     pooled,
     report,
 )
-from benchmarks.learning.noise_run import ARMS, ControlSize, FitSize, Job, fit_run, plan, read_rows, run_all
+from benchmarks.learning.noise_run import ARMS, ControlSize, FitSize, Job, fit_run, plan, run_all
+from benchmarks.learning.result_rows import read_rows
 
 TINY = ControlSize(
     steps=2,

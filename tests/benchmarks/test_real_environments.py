@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks.learning.real_environments import OutOfTime, Runs, chosen_rate, main, read_rows, written_page
+from benchmarks.learning.real_environments import OutOfTime, Runs, chosen_rate, main, written_page
 from benchmarks.learning.real_environments_arms import DESK, EXPERIMENTS, HORIZONS, TEXTCRAFT, Arm, Experiment
 from benchmarks.learning.real_environments_page import area
+from benchmarks.learning.result_rows import read_rows
 from palaestra.algorithms.recipe import parse_recipe
 from palaestra.errors import UsageError
 
