@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from benchmarks.learning.token_world import Episodes, PolicyActor, expert_actor, random_actor, roll_out
+from benchmarks.learning.token_world import Episodes, HiddenMap, PolicyActor, expert_actor, random_actor, roll_out
 from palaestra.algorithms.policy import Policy
 
 # places of an observation
@@ -36,7 +36,7 @@ class Tasks(NamedTuple):
 
 
 @dataclass(frozen=True)
-class FeedbackKeys:
+class FeedbackKeys(HiddenMap):
     """The world: its size and its map.
 
     Attributes:
@@ -55,11 +55,6 @@ class FeedbackKeys:
     dense: bool = False
     map_seed: int = 0
 
-    def __post_init__(self) -> None:
-        """Check that the map can be balanced."""
-        if self.num_keys % self.num_actions:
-            raise ValueError(f"num_keys is {self.num_keys}; expected a multiple of num_actions, {self.num_actions}.")
-
     @cached_property
     def vocabulary(self) -> tuple[str, ...]:
         """Texts of the tokens, in the order of their ids; the padding comes first."""
@@ -67,22 +62,6 @@ class FeedbackKeys:
         words += [f"key{i}" for i in range(self.num_keys)]
         words += [f"id{i}" for i in range(self.num_ids)]
         return (*words, *(f"action{i}" for i in range(self.num_actions)))
-
-    def token(self, word: str) -> int:
-        """Return the id of a word of the vocabulary."""
-        return self.vocabulary.index(word)
-
-    @cached_property
-    def action_tokens(self) -> tuple[int, ...]:
-        """Ids of the action tokens."""
-        first = self.token("action0")
-        return tuple(range(first, first + self.num_actions))
-
-    @cached_property
-    def right_action(self) -> Tensor:
-        """The hidden map: token of the right action by key, int64 [num_keys]."""
-        order = torch.randperm(self.num_keys, generator=torch.Generator().manual_seed(self.map_seed))
-        return order % self.num_actions + self.action_tokens[0]
 
     @property
     def num_tokens(self) -> int:

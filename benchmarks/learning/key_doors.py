@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from benchmarks.learning.token_world import PAD, Episodes, PolicyActor, random_actor, roll_out
+from benchmarks.learning.token_world import PAD, Episodes, HiddenMap, PolicyActor, random_actor, roll_out
 from palaestra.algorithms.policy import Policy
 
 FEEDBACK_PLACE, KEY_PLACE = range(2)
@@ -39,7 +39,7 @@ class Corridors(NamedTuple):
 
 
 @dataclass(frozen=True)
-class KeyDoors:
+class KeyDoors(HiddenMap):
     """The world: its size and its map.
 
     Attributes:
@@ -59,9 +59,8 @@ class KeyDoors:
     map_seed: int = 0
 
     def __post_init__(self) -> None:
-        """Check that the map can be balanced."""
-        if self.num_keys % self.num_actions:
-            raise ValueError(f"num_keys is {self.num_keys}; expected a multiple of num_actions, {self.num_actions}.")
+        """Check that the map can be balanced and the zones are equal."""
+        super().__post_init__()
         if self.max_rooms % self.num_zones or self.num_keys % self.num_zones:
             raise ValueError(
                 f"num_zones is {self.num_zones}; expected a divisor of max_rooms, {self.max_rooms}, and of num_keys, "
@@ -73,22 +72,6 @@ class KeyDoors:
         """Texts of the tokens, in the order of their ids; the padding comes first."""
         keys = (f"key{i}" for i in range(self.num_keys))
         return ("PAD", "START", "OK", "BAD", *keys, *(f"action{i}" for i in range(self.num_actions)))
-
-    def token(self, word: str) -> int:
-        """Return the id of a word of the vocabulary."""
-        return self.vocabulary.index(word)
-
-    @cached_property
-    def action_tokens(self) -> tuple[int, ...]:
-        """Ids of the action tokens."""
-        first = self.token("action0")
-        return tuple(range(first, first + self.num_actions))
-
-    @cached_property
-    def right_action(self) -> Tensor:
-        """The hidden map: token of the right action by key, int64 [num_keys]."""
-        order = torch.randperm(self.num_keys, generator=torch.Generator().manual_seed(self.map_seed))
-        return order % self.num_actions + self.action_tokens[0]
 
     def draw(self, num_corridors: int, generator: torch.Generator) -> Corridors:
         """Draw corridors of every length alike."""

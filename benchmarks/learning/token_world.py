@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -18,6 +19,43 @@ from palaestra.algorithms.batch import Batch
 from palaestra.algorithms.policy import Policy
 
 PAD = 0
+
+
+class HiddenMap:
+    """A world of keys and actions with a hidden, balanced map between them; its sizes are its subclasses' fields.
+
+    Attributes:
+        num_keys: Keys; a multiple of `num_actions`.
+        num_actions: Actions.
+        map_seed: Seed of the map.
+        vocabulary: Texts of the tokens, in the order of their ids; actions come last.
+    """
+
+    num_keys: int
+    num_actions: int
+    map_seed: int
+    vocabulary: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Check that the map can be balanced."""
+        if self.num_keys % self.num_actions:
+            raise ValueError(f"num_keys is {self.num_keys}; expected a multiple of num_actions, {self.num_actions}.")
+
+    def token(self, word: str) -> int:
+        """Return the id of a word of the vocabulary."""
+        return self.vocabulary.index(word)
+
+    @cached_property
+    def action_tokens(self) -> tuple[int, ...]:
+        """Ids of the action tokens."""
+        first = self.token("action0")
+        return tuple(range(first, first + self.num_actions))
+
+    @cached_property
+    def right_action(self) -> Tensor:
+        """The hidden map: token of the right action by key, int64 [num_keys]."""
+        order = torch.randperm(self.num_keys, generator=torch.Generator().manual_seed(self.map_seed))
+        return order % self.num_actions + self.action_tokens[0]
 
 
 class Game(Protocol):
