@@ -1,249 +1,247 @@
-"""Rollout and update of a tiny policy: our GRPO step against TRL's `GRPOTrainer` step, same model, tasks and episodes.
+"""Rollout and update of a tiny policy: our GRPO step against TRL's `GRPOTrainer` step at equal work, on one thread.
 
-Both play the same number of episodes of the same tasks with the same weights at temperature 1, and make one update with
-the same loss (token mean, clip .2, group advantages, no KL). TRL plays in its own tool loop, with `environment_factory`;
-ours with the rollout engine and kept caches, in TRL's prompt format for calls. A policy that has learned to call tools
-plays, so that episodes have several turns. Figures are tokens that the policy read and wrote (prompt once, per episode, up
-to its end) per CPU second, in turns within one process; the median of the rounds counts.
+Both sides begin with the same weights and play, step by step, the same tasks with the same seeds, prompts token for token
+alike, as many turns at the same temperature (`trl_policy`), and get the same rewards; then both make one update with the
+same loss (token mean, clip .2, advantages in units of the group's spread, no KL) and the same optimiser. TRL plays in its
+tool loop (`environment_factory`); nothing is logged, saved or computed twice. Each round measures TRL's step, then ours; the
+ratio is the median of the rounds. There is none if the turns, the sampled tokens or all tokens of the sides differ by more
+than a twentieth. Tokens are those of the episodes: prompt (once), calls and results.
 """
 
 from __future__ import annotations
 
-import itertools
+import dataclasses
 import os
 import statistics
+import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.rows import Row
+from benchmarks.trl_policy import CONTEXT, ENV, TEMPERATURE, TURN_TOKENS, WORLD, clone, make_env, plans, player
 
-ENV = "palaestra/TextCraft-v0"
-WORLD: dict[str, Any] = {"recipes": "procedural", "name_words": 1, "num_names": 12, "depth": [1, 1], "distractors": 0}
-TASKS, GROUP, TURNS, ROUNDS, TOKENS = 4, 8, 5, 3, 32
 TARGET = 2.0
+LARGEST_DIFFERENCE = 0.05
+LR = 1e-5
 
 
-def run() -> list[Row]:
-    """Measure both steps, and TRL's update on our rollouts."""
-    import torch
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a step is.
 
-    torch.set_num_threads(1)
-    os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
-    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
-        warnings.simplefilter("ignore", FutureWarning)
-        path = _policy(Path(folder))
-        ours = _ours(path)
-        mine: list[Measured] = []
+    Attributes:
+        tasks: Groups.
+        group: Episodes of a group.
+        turns: Horizon of an episode.
+        rounds: Steps of each side that are measured, after one that is not.
+    """
 
-        def between() -> None:  # in turns, so that a busy machine slows all alike
-            mine.append(ours())
+    tasks: int
+    group: int
+    turns: int
+    rounds: int
 
-        found = {
-            "tools": _trl(path, folder, between, by_rollouts=False),
-            "rollouts": _trl(path, folder, None, by_rollouts=True),
-        }
-    found["ours"] = mine
-    rate = {name: statistics.median(m.tokens / m.cpu_s for m in steps[1:]) for name, steps in found.items()}
-    turns = {name: statistics.mean(m.turns for m in steps[1:]) for name, steps in found.items()}
-    title = f"GRPO step, {TASKS * GROUP} episodes of TextCraft"
-    return [
-        Row(
-            f"{title} ({turns['ours']:.1f} turns, TRL's {turns['tools']:.1f})",
-            rate["ours"],
-            "tokens/CPU s",
-            "TRL GRPOTrainer, environment_factory",
-            rate["tools"],
-            f">= {TARGET:g}x",
-            rate["ours"] >= TARGET * rate["tools"],
-        ),
-        Row(f"{title}, ours against TRL's update", rate["ours"], "tokens/CPU s", "TRL on our rollouts", rate["rollouts"]),
-    ]
+    @property
+    def episodes(self) -> int:
+        """Episodes of a step."""
+        return self.tasks * self.group
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One step: tokens of its episodes (prompt, calls, results), CPU seconds, turns per episode."""
+    """One step of one side: turns, sampled tokens and all tokens of its episodes, and CPU seconds."""
 
+    turns: int
+    sampled: int
     tokens: int
     cpu_s: float
-    turns: float
 
 
-def _policy(folder: Path) -> str:
-    """Clone a tiny policy from experts that call tools, in the prompts that TRL will show."""
-    from palaestra.algorithms.batch import collate
-    from palaestra.algorithms.demonstrations import tokenize
-    from palaestra.algorithms.policy import Policy
-    from palaestra.algorithms.sft import Cloner, SFTConfig
-    from palaestra.algorithms.trl import response_template
-    from palaestra.models.tiny_lm import build_tiny_lm, save
-
-    episodes = _demonstrations()
-    texts = [message.content for episode in episodes for message in episode.messages()] + [str(episodes[0].tools)] * 8
-    model, tokenizer = build_tiny_lm(texts, hidden_size=64, num_layers=2, num_heads=2, vocab_size=600, max_positions=2048)
-    tokenizer.response_template = response_template(tokenizer)
-    policy = Policy(model, tokenizer)
-    found, _ = tokenize(episodes, _agent(policy), policy.template, max_context=2048)
-    batch = collate(found)
-    cloner = Cloner(policy, SFTConfig(lr=1e-2, warmup_updates=5), total=120)
-    for step in range(120):
-        cloner.update(batch.rows([(step * 4 + i) % batch.num_rows for i in range(4)]))
-    return str(save(model, tokenizer, folder / "policy"))
+def run() -> list[Row]:
+    """Measure short episodes."""
+    return [compare(Setting(tasks=4, group=8, turns=5, rounds=6))]
 
 
-def _demonstrations() -> list[Any]:
-    """Episodes in which the inventory is looked at until the horizon: every episode has the same shape."""
-    import dataclasses
+def compare(setting: Setting) -> Row:
+    """Measure both sides in turns."""
+    import torch
 
-    from palaestra.agents.core import Agent
-    from palaestra.agents.rollout import EpisodePlan, RolloutEngine
-    from palaestra.algorithms.trl import environment_class, task_rows
-    from palaestra.algorithms.trl.tool_environment import shown_tools
-    from palaestra.types import Message, ToolCall
+    torch.set_num_threads(1)
+    os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
+    from palaestra.algorithms.trl import task_rows
 
-    class Looker(Agent):
-        name = "looker"
-
-        def reset(self, info: Any, *, env: Any = None, session: str = "") -> None:
-            pass
-
-        async def aact(self, observation: str, info: Any) -> Message:
-            return Message("assistant", tool_calls=(ToolCall("inventory", {}, "call_1"),))
-
-    rows = task_rows(ENV, WORLD, num_tasks=24, instructions="")
-    plans = [EpisodePlan(str(i), ENV, WORLD, row["task"], row["seed"], max_turns=TURNS) for i, row in enumerate(rows)]
-    tools = tuple(shown_tools(environment_class(ENV, WORLD)))
-    played = RolloutEngine(24).collect(plans, Looker())
-    # half with the tools as TRL shows them, half as the environment does
-    return [
-        dataclasses.replace(trajectory, instructions="", tools=tools if index % 2 else trajectory.tools)
-        for index, trajectory in enumerate(played)
-    ]
+    rows = task_rows(ENV, WORLD, num_tasks=setting.tasks * (setting.rounds + 1), instructions="")
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
+        warnings.simplefilter("ignore", FutureWarning)
+        path = clone(Path(folder), list(rows), turns=setting.turns)
+        step = our_step(path, setting)
+        pairs = [(ours, trl) for trl, ours in trl_steps(path, folder, rows, setting, then=step)]
+    return _row(setting, pairs[1:])
 
 
-def _agent(policy: Any) -> Any:
-    """Return the player: native calls, no instructions."""
-    from palaestra.agents.core import Sampling
-    from palaestra.agents.llm import LLMAgent
-
-    sampling = Sampling(temperature=1.0, max_tokens=TOKENS, seed=0)
-    return LLMAgent(policy.sampler(max_batch=TASKS * GROUP), format="tools", sampling=sampling, instructions_as="none")
-
-
-def _ours(path: str) -> Callable[[], Measured]:
-    """Return our step: collect, advantages, one update."""
+def our_step(path: str, setting: Setting) -> Callable[[int, Sequence[Any]], Measured]:
+    """Return our step: play the tasks of some rows, estimate advantages, update."""
     from palaestra.agents.rollout import RolloutEngine
     from palaestra.algorithms.grpo import GRPOConfig, Learner
-    from palaestra.algorithms.phase import TaskFeed
     from palaestra.algorithms.policy import Policy
 
     policy = Policy.from_path(path)
-    agent = _agent(policy)
-    engine = RolloutEngine(TASKS * GROUP)
-    feed = TaskFeed(ENV, WORLD, split="train", seed=0)
-    learner = Learner(policy, GRPOConfig(lr=1e-5, epochs=1, aggregation="token_mean", group_size=GROUP))
-    numbers = itertools.count(1)
+    agent = player(policy, max_batch=setting.episodes)
+    engine = RolloutEngine(setting.episodes)
+    config = GRPOConfig(lr=LR, warmup_updates=0, epochs=1, aggregation="token_mean", group_size=setting.group)
+    learner = Learner(policy, config, temperature=TEMPERATURE)
 
-    def step() -> Measured:
-        number = next(numbers)
+    def step(number: int, rows: Sequence[Any]) -> Measured:
         begin = time.process_time()
-        plans = feed.plans("bench", number, num_tasks=TASKS, group_size=GROUP, max_turns=TURNS)
-        played = [_scored(trajectory, index) for index, trajectory in enumerate(engine.collect(plans, agent))]
-        learner.update(played, number)
+        planned = plans(rows, name=f"step/{number}", group=setting.group, turns=setting.turns)
+        played = engine.collect(planned, agent, make_env=make_env)
+        learner.update([_scored(trajectory, index) for index, trajectory in enumerate(played)], number)
         cpu_s = time.process_time() - begin
-        return Measured(_tokens(played), cpu_s, statistics.mean(trajectory.num_turns for trajectory in played))
+        segments = [segment for trajectory in played for segment in trajectory.segments]
+        return Measured(
+            turns=sum(trajectory.num_turns for trajectory in played),
+            sampled=sum(sum(segment.action) for segment in segments),
+            tokens=sum(len(segment.ids) for segment in segments),
+            cpu_s=cpu_s,
+        )
 
     return step
 
 
-def _tokens(played: list[Any]) -> int:
-    """Return the tokens of all episodes."""
-    return sum(len(segment.ids) for trajectory in played for segment in trajectory.segments)
+def trl_steps(
+    path: str, folder: str, rows: Any, setting: Setting, *, then: Callable[[int, Sequence[Any]], Measured]
+) -> list[tuple[Measured, Measured]]:
+    """Let TRL train, measure each step from its beginning to the update, and give `then` its tasks after it."""
+    from transformers import PrinterCallback, TrainerCallback
+    from trl import GRPOTrainer
 
+    from palaestra.algorithms.trl import environment_class
 
-def _scored(trajectory: Any, index: int) -> Any:
-    """Give every second episode a reward: looking around earns none, and without a difference there is no update."""
-    import dataclasses
-
-    from palaestra.types import Outcome
-
-    reward = float(index % 2)
-    steps = (*trajectory.steps[:-1], dataclasses.replace(trajectory.steps[-1], reward=reward))
-    return dataclasses.replace(trajectory, steps=steps, outcome=Outcome(score=reward, success=bool(reward)))
-
-
-def _trl(path: str, folder: str, between: Callable[[], None] | None, *, by_rollouts: bool) -> list[Measured]:
-    """Let TRL train for a few steps, and measure each from its beginning to the update."""
-    from transformers import TrainerCallback
-    from trl import GRPOConfig, GRPOTrainer
-
-    from palaestra.agents.rollout import RolloutEngine
-    from palaestra.algorithms.trl import EnvironmentRollouts, environment_class, task_rows
-
-    settings: dict[str, Any] = {"use_cpu": True, "bf16": False, "activation_checkpointing": False, "save_strategy": "no"}
-    settings |= {"logging_strategy": "no", "report_to": "none", "disable_tqdm": True, "log_level": "error"}
-    args = GRPOConfig(
-        output_dir=folder,
-        **settings,
-        dataloader_pin_memory=False,
-        beta=0.0,
-        max_steps=ROUNDS + 1,  # the first one warms up
-        per_device_train_batch_size=TASKS * GROUP,
-        num_generations=GROUP,
-        learning_rate=1e-5,
-        max_completion_length=TURNS * 2 * TOKENS,
-        max_tool_calling_iterations=TURNS - 1,
-    )
-    engine = RolloutEngine(TASKS * GROUP)
-    rollouts = EnvironmentRollouts(
-        ENV, WORLD, format="tools", instructions=False, max_tokens_per_turn=TOKENS, max_turns=TURNS, engine=engine
-    )
-    if by_rollouts:
-        options = {"rollout_func": rollouts, "train_dataset": rollouts.dataset(TASKS * ROUNDS * 2)}
-    else:
-        made = environment_class(ENV, WORLD, answer=False)
-        rows = task_rows(ENV, WORLD, num_tasks=TASKS * ROUNDS * 2, instructions="")
-        options = {"environment_factory": made, "train_dataset": rows}
     seen: dict[str, Any] = {}
-    steps: list[Measured] = []
+    measured: list[tuple[Measured, Measured]] = []
 
     def reward(**columns: Any) -> list[float]:
         seen.update(columns)
-        return [float(index % 2) for index in range(len(columns["completions"]))]
+        return [_reward(index) for index in range(len(columns["completions"]))]
 
-    class Clock(TrainerCallback):  # type: ignore[misc]
+    class Clock(TrainerCallback):  # type: ignore[misc]  # transformers comes without types
+        num_input_tokens = 0
+
         def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             self.begin = time.process_time()
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             cpu_s = time.process_time() - self.begin
-            if by_rollouts:
-                played = rollouts.trajectories
-                steps.append(Measured(_tokens(played), cpu_s, statistics.mean(t.num_turns for t in played)))
-            else:
-                turns = statistics.mean(environment.num_turns for environment in seen["environments"])
-                steps.append(Measured(_shown_tokens(trainer, seen), cpu_s, turns))
-            if between is not None:
-                between()
+            prompts = _prompt_tokens(trainer, seen["prompts"])
+            counted = state.num_input_tokens_seen - self.num_input_tokens  # TRL counts prompts and what was sampled
+            self.num_input_tokens = state.num_input_tokens_seen
+            turns = sum(message["role"] == "assistant" for episode in seen["completions"] for message in episode)
+            tokens = prompts + sum(map(len, seen["completion_ids"]))
+            played = [{"task": seen["task"][i], "seed": seen["seed"][i]} for i in range(0, setting.episodes, setting.group)]
+            ours = then(state.global_step, played)
+            measured.append((Measured(turns, counted - prompts, tokens, cpu_s), ours))
 
-    trainer = GRPOTrainer(path, reward_funcs=reward, args=args, callbacks=[Clock()], **options)
+    trainer = GRPOTrainer(
+        path,
+        reward_funcs=reward,
+        args=_trl_config(folder, setting),
+        train_dataset=rows,
+        environment_factory=environment_class(ENV, WORLD, answer=False),
+        callbacks=[Clock()],
+    )
+    trainer.remove_callback(PrinterCallback)
     trainer.train()
-    return steps
+    return measured
 
 
-def _shown_tokens(trainer: Any, seen: dict[str, Any]) -> int:
-    """Return the tokens of TRL's episodes: rendered prompts, and completions with results of tools."""
+def _trl_config(folder: str, setting: Setting) -> Any:
+    """Return TRL's settings: the same step, and nothing beside it."""
+    from trl import GRPOConfig
+
+    return GRPOConfig(
+        output_dir=folder,
+        use_cpu=True,
+        bf16=False,
+        activation_checkpointing=False,
+        dataloader_pin_memory=False,
+        save_strategy="no",
+        logging_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        log_level="error",
+        shuffle_dataset=False,
+        max_steps=setting.rounds + 1,  # the first one warms up
+        per_device_train_batch_size=setting.episodes,
+        num_generations=setting.group,
+        temperature=TEMPERATURE,
+        learning_rate=LR,
+        lr_scheduler_type="constant",
+        beta=0.0,
+        max_completion_length=min(setting.turns * 3 * TURN_TOKENS, CONTEXT),
+        max_tool_calling_iterations=setting.turns - 1,  # TRL counts the calls it answers; the last turn's needs no answer
+    )
+
+
+def _prompt_tokens(trainer: Any, prompts: Sequence[Any]) -> int:
+    """Return the tokens of TRL's prompts."""
     lengths: dict[str, int] = {}
-    for prompt in seen["prompts"]:
+    for prompt in prompts:
         text = prompt[-1]["content"]
         if text not in lengths:
             ids = trainer.processing_class.apply_chat_template(
                 prompt, tools=trainer.tools, add_generation_prompt=True, return_dict=False
             )
             lengths[text] = len(ids)
-    return sum(lengths[prompt[-1]["content"]] for prompt in seen["prompts"]) + sum(map(len, seen["completion_ids"]))
+    return sum(lengths[prompt[-1]["content"]] for prompt in prompts)
+
+
+def _reward(index: int) -> float:
+    """Return the reward of an episode: every second one has one, because without a difference there is no update."""
+    return float(index % 2)
+
+
+def _scored(trajectory: Any, index: int) -> Any:
+    """Give an episode the reward that it has on the other side."""
+    from palaestra.types import Outcome
+
+    reward = _reward(index)
+    steps = (*trajectory.steps[:-1], dataclasses.replace(trajectory.steps[-1], reward=reward))
+    return dataclasses.replace(trajectory, steps=steps, outcome=Outcome(score=reward, success=bool(reward)))
+
+
+def _row(setting: Setting, pairs: Sequence[tuple[Measured, Measured]]) -> Row:
+    """Check that both sides did the same work, and compare what it took."""
+    work = []
+    for name in ("turns", "sampled", "tokens"):
+        ours, trl = (sum(getattr(pair[side], name) for pair in pairs) for side in (0, 1))
+        if abs(ours - trl) > LARGEST_DIFFERENCE * max(ours, trl):
+            raise RuntimeError(
+                f"Ours has {ours} {name} in {len(pairs)} steps and TRL {trl}; expected a difference of at most "
+                f"{LARGEST_DIFFERENCE:.0%}, or the steps cannot be compared. Clone the policy longer (benchmarks.trl_policy)."
+            )
+        count = len(pairs) * setting.episodes
+        work.append(f"{name} {ours / count:.1f} (TRL {trl / count:.1f})")
+    ratios = sorted(trl.cpu_s / trl.tokens * ours.tokens / ours.cpu_s for ours, trl in pairs)
+    middle = statistics.median(ratios)
+    seconds = [statistics.median(pair[side].cpu_s for pair in pairs) for side in (0, 1)]
+    print(
+        f"an episode: {', '.join(work)}; a step: {seconds[0]:.2f} CPU s (TRL {seconds[1]:.2f}); "
+        f"ratios: {' '.join(f'{ratio:.2f}' for ratio in ratios)}",
+        file=sys.stderr,
+    )
+    # the peer's figure is ours over the median ratio, so that the table shows the ratio of the pairs
+    rate = statistics.median(ours.tokens / ours.cpu_s for ours, _ in pairs)
+    return Row(
+        f"GRPO step, {setting.episodes} episodes of {setting.turns} turns (rounds {ratios[0]:.2f}x to {ratios[-1]:.2f}x)",
+        rate,
+        "tokens/CPU s",
+        "TRL GRPOTrainer, environment_factory",
+        rate / middle,
+        f">= {TARGET:g}x",
+        middle >= TARGET,
+    )
