@@ -29,7 +29,7 @@ from palaestra.agents.env_pool import EnvPool
 from palaestra.agents.episode import play_episode
 from palaestra.agents.plans import EpisodePlan
 from palaestra.agents.rollout import RolloutEngine
-from palaestra.errors import UsageError
+from palaestra.errors import ConfigError, UsageError
 from palaestra.types import Trajectory
 
 Result = TypeVar("Result")
@@ -45,6 +45,28 @@ class AsynchronousTable(BaseModel):
 
     max_staleness: int = Field(default=2, ge=0, le=64)
     """Updates that a token may be old and still count; 0 is synchronous, 2 to 8 need correction."""
+
+    def refuse(self, name: str, settings: BaseModel) -> None:
+        """Refuse what cannot go with it in the table of an algorithm.
+
+        Args:
+            name: The algorithm.
+            settings: Its table; one without corrections or refills has nothing to contradict.
+
+        Raises:
+            ConfigError: If the update does not correct for older weights, or the algorithm wants to refill its batches.
+        """
+        if self.max_staleness and getattr(settings, "correction", None) == "off":
+            raise ConfigError(
+                f"asynchronous.max_staleness is {self.max_staleness}, so older weights sample some tokens, and "
+                f"{name}.correction is 'off'. Set {name}.correction = 'token' (or 'sequence')."
+            )
+        refills = getattr(settings, "max_refills", 0)
+        if refills:
+            raise ConfigError(
+                f"{name}.max_refills is {refills}; asynchronous batches are not refilled. Set it to 0, or take out "
+                f"[asynchronous]."
+            )
 
 
 @dataclass(slots=True)

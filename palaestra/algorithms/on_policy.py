@@ -169,16 +169,7 @@ def asynchronous_collection(phase: Phase, table: PolicyTable, learner: Learner) 
     if wanted is None:
         yield None
         return
-    if wanted.max_staleness and table.correction == "off":
-        raise ConfigError(
-            f"asynchronous.max_staleness is {wanted.max_staleness}, so older weights sample some tokens, and "
-            f"{phase.name}.correction is 'off'. Set {phase.name}.correction = 'token' (or 'sequence')."
-        )
-    if table.max_refills:
-        raise ConfigError(
-            f"{phase.name}.max_refills is {table.max_refills}; asynchronous batches are not refilled. Set it to 0, or "
-            f"take out [asynchronous]."
-        )
+    wanted.refuse(phase.name, table)  # recipes are checked when they are read; settings may come from elsewhere
     learner.policy_update.max_staleness = wanted.max_staleness
     team = ranks()
     mine = len(team.share(range(table.tasks_per_step)))

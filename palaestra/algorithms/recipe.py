@@ -200,7 +200,9 @@ def parse_recipe(data: Mapping[str, Json]) -> Recipe:
     if len(set(recipe.phases)) < len(recipe.phases):
         raise ConfigError(f"phases is {list(recipe.phases)}; expected each algorithm at most once.")
     for phase in recipe.phases:
-        recipe.phase_config(phase)
+        config = recipe.phase_config(phase)
+        if recipe.asynchronous is not None:
+            recipe.asynchronous.refuse(phase, config)
     algorithms = algorithm_names()
     for key in recipe.model_extra or {}:
         if key not in algorithms:

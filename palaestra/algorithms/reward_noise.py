@@ -22,6 +22,9 @@ from palaestra.envs.noise import NoiseMode, NoiseModel
 from palaestra.errors import ConfigError
 from palaestra.types import Trajectory
 
+SOLVED_SCORE = 1.0
+"""Score of a solved episode, where an environment keeps to the contract."""
+
 
 class NoiseConfig(BaseModel):
     """Table `[noise]` of a recipe: how the reward of training episodes lies."""
@@ -72,6 +75,34 @@ def with_noise(trajectories: Sequence[Trajectory], config: NoiseConfig, *, seed:
     """
     seed = seed if config.seed is None else config.seed
     return [_noisy(trajectory, config, seed) for trajectory in trajectories]
+
+
+def observed_score(trajectory: Trajectory) -> float:
+    """Return the score of an episode as training may see it: that of its outcome, and the noise that was put on its rewards.
+
+    Without noise that is the score itself. 0 where there is no score.
+
+    Args:
+        trajectory: A finished episode, from `with_noise` or from an environment inside `RewardNoise`, or a clean one.
+    """
+    if not any("clean_reward" in step.info for step in trajectory.steps):
+        return float(trajectory.outcome.score or 0.0)
+    if "score" not in trajectory.steps[-1].info:  # the environment's score is its return, so what was paid is what is seen
+        return trajectory.return_
+    return float(trajectory.outcome.score or 0.0) + sum(
+        step.reward - float(step.info.get("clean_reward", step.reward)) for step in trajectory.steps
+    )
+
+
+def observed_success(trajectory: Trajectory) -> bool:
+    """Whether training may take an episode for a success.
+
+    Without noise the environment's word is taken. With it that word would be a truth that rewards do not tell: an episode is
+    then a success if its noisy score is that of a solved episode, 1 (`SOLVED_SCORE`), or more.
+    """
+    if any("clean_reward" in step.info for step in trajectory.steps):
+        return observed_score(trajectory) >= SOLVED_SCORE - 1e-6
+    return bool(trajectory.outcome.success)
 
 
 def debiased(return_: float, model: NoiseModel) -> float:
@@ -130,4 +161,4 @@ def _check_debias(model: NoiseModel) -> None:
         raise ConfigError(f"The error rates add up to {total:g}; debias needs less than 1, or nothing is left to recover.")
 
 
-__all__ = ["NoiseConfig", "debiased", "with_noise"]
+__all__ = ["SOLVED_SCORE", "NoiseConfig", "debiased", "observed_score", "observed_success", "with_noise"]

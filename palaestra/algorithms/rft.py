@@ -6,6 +6,8 @@ beginning from the weights that the phase began with, not from those that played
 model forgets nothing that the base model knew. Before the first round the experts alone are cloned, unless `clone_first` is
 off.
 
+Where rewards lie (`[noise]`), scores and successes are those that training may see, not the true ones.
+
 With fewer successes than `min_keep` a round keeps the tenth of its episodes with the highest scores, and says so.
 
 A round is a pure function of seed, round and weights, and keeping the same episodes twice changes nothing: a round that is
@@ -31,6 +33,7 @@ from palaestra.algorithms.demonstrations import without_turns
 from palaestra.algorithms.metrics import episode_metrics
 from palaestra.algorithms.phase import Phase, policy_agent
 from palaestra.algorithms.recipe import Table
+from palaestra.algorithms.reward_noise import observed_score, observed_success
 from palaestra.algorithms.sft import Cloner, Passes, SFTConfig, imitation_batch, load_demonstrations
 from palaestra.algorithms.table import Algorithm
 from palaestra.errors import ConfigError, UsageError
@@ -55,7 +58,7 @@ class RFTConfig(Table):
     experts: bool = True
     """Imitate the episodes of `[rft.sft]` beside those that were kept."""
     threshold: float | None = None
-    """Score from which an episode is a success; None takes the environment's word."""
+    """Score from which an episode is a success; None takes the environment's word, or with `[noise]` a noisy score of 1."""
     thresholds: dict[str, float] = Field(default_factory=dict)
     """The same by type of task, where sets of tasks are scored differently."""
     max_per_task: int = Field(default=2, ge=1)
@@ -113,7 +116,7 @@ def select(episodes: Sequence[Trajectory], config: RFTConfig) -> Selection:
 def is_success(episode: Trajectory, config: RFTConfig) -> bool:
     """Whether an episode is good enough to be imitated, by the threshold of its type of task."""
     threshold = config.thresholds.get(str(episode.task.get("type", "")), config.threshold)
-    return bool(episode.outcome.success) if threshold is None else score_of(episode) >= threshold
+    return observed_success(episode) if threshold is None else score_of(episode) >= threshold
 
 
 def distinct(episodes: Iterable[Trajectory]) -> list[Trajectory]:
@@ -148,8 +151,8 @@ def actions_of(episode: Trajectory) -> tuple[str, ...]:
 
 
 def score_of(episode: Trajectory) -> float:
-    """Return the score of an episode that has one."""
-    return float(episode.outcome.score or 0.0)
+    """Return the score of an episode that has one, as training sees it: with the noise of `[noise]`."""
+    return observed_score(episode)
 
 
 class Rounds:

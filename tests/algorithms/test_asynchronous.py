@@ -16,11 +16,13 @@ from palaestra.agents.core import Agent, Sampling
 from palaestra.agents.llm import LLMAgent
 from palaestra.agents.plans import EpisodePlan
 from palaestra.agents.rollout import RolloutEngine
-from palaestra.algorithms.asynchronous import AsyncCollector, staleness_metrics
+from palaestra.algorithms.asynchronous import AsyncCollector, AsynchronousTable, staleness_metrics
 from palaestra.algorithms.batch import collate
 from palaestra.algorithms.checkpoint import Checkpoints
 from palaestra.algorithms.grpo import GRPOConfig, Learner
-from palaestra.algorithms.phase import policy_agent
+from palaestra.algorithms.metrics import MetricsLog
+from palaestra.algorithms.on_policy import train_on_policy
+from palaestra.algorithms.phase import Phase, TaskFeed, policy_agent
 from palaestra.algorithms.training import TrainingResult, train
 from palaestra.errors import ConfigError
 from palaestra.types import Message, Trajectory
@@ -215,8 +217,28 @@ def test_a_stale_run_trains_on_every_episode_once_and_resumes(tmp_path: Path) ->
     assert state.state()["rollouts"] == [{"open": [], "next": 8}]
 
 
-def test_stale_tokens_need_correction(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"grpo.correction = 'token'"):
-        run(tmp_path, asynchronous={"max_staleness": 2})
-    with pytest.raises(ConfigError, match="max_refills"):
-        run(tmp_path / "b", asynchronous={}, grpo={"correction": "token", "max_refills": 2, "drop_equal_groups": True})
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        (GRPOConfig(), r"grpo.correction = 'token'"),
+        (GRPOConfig(correction="token", max_refills=2, drop_equal_groups=True), "max_refills"),
+    ],
+)
+def test_settings_that_no_recipe_was_read_for_are_refused_when_the_phase_starts(
+    tmp_path: Path, settings: GRPOConfig, match: str
+) -> None:
+    recipe = toy_recipe(asynchronous={}, grpo={"correction": "token"})
+    policy = toy_policy()
+    phase = Phase(
+        "grpo",
+        recipe=recipe,
+        policy=policy,
+        feed=TaskFeed(toy_env.ENV_ID, {}, split="train", seed=0),
+        engine=RolloutEngine(4),
+        checkpoints=Checkpoints(tmp_path / "checkpoints"),
+        metrics=MetricsLog(tmp_path),
+    )
+    with pytest.raises(ConfigError, match=match):
+        train_on_policy(phase, settings, Learner(policy, settings))
+    with pytest.raises(ConfigError, match=match):
+        AsynchronousTable().refuse("grpo", settings)

@@ -85,6 +85,8 @@ def test_a_recipe_survives_json(file: Path) -> None:
         ("horizon.interval=0", r"horizon.interval is 0"),
         ("phases=[]", r"phases is empty"),
         ("phases=['sft', 'sft']", r"at most once"),
+        ("asynchronous.max_staleness=2", r"max_staleness is 2.*grpo.correction is 'off'. Set grpo.correction = 'token'"),
+        ("grpo.kl_target=0.1", r"grpo: kl_target is 0.1 and kl_coefficient is 0"),
         ("grpo", r"--set 'grpo' is no assignment; expected KEY=VALUE"),
         ("seed.deep=1", r"'seed' is a value, not a table"),
     ],
@@ -92,6 +94,16 @@ def test_a_recipe_survives_json(file: Path) -> None:
 def test_mistakes_are_one_clear_error(file: Path, override: str, match: str) -> None:
     with pytest.raises(ConfigError, match=match):
         load_recipe(file, [override])
+
+
+def test_what_asynchronous_steps_cannot_do_is_refused_where_it_is_written(file: Path) -> None:
+    corrected = ["asynchronous.max_staleness=2", "grpo.correction=token"]
+    assert load_recipe(file, corrected).asynchronous is not None
+    assert load_recipe(file, ["asynchronous.max_staleness=0"]).asynchronous is not None
+    with pytest.raises(ConfigError, match=r"grpo.max_refills is 2; asynchronous batches are not refilled"):
+        load_recipe(file, [*corrected, "grpo.max_refills=2", "grpo.drop_equal_groups=true"])
+    # a phase that is switched off contradicts nothing
+    assert load_recipe(file, ["asynchronous.max_staleness=2", "phases=['sft']"]).asynchronous is not None
 
 
 def test_an_unknown_algorithm_names_the_nearest(file: Path) -> None:

@@ -6,18 +6,24 @@ import random
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 
+from palaestra.agents.plans import EpisodePlan
+from palaestra.agents.reference import ExpertAgent
+from palaestra.agents.rollout import RolloutEngine
 from palaestra.agents.store import RunStore
 from palaestra.algorithms.batch import collate
 from palaestra.algorithms.metrics import episode_metrics, read_metrics
 from palaestra.algorithms.recipe import parse_recipe
-from palaestra.algorithms.reward_noise import NoiseConfig, debiased, with_noise
+from palaestra.algorithms.reward_noise import NoiseConfig, debiased, observed_score, observed_success, with_noise
 from palaestra.algorithms.training import train
 from palaestra.envs.noise import NoiseModel
+from palaestra.envs.wrappers import RewardNoise
 from palaestra.errors import ConfigError
 from palaestra.types import Outcome, Trajectory
+from tests.algorithms import toy_env
 from tests.algorithms.build import episode, segment, simple
 from tests.algorithms.toy_recipe import toy_recipe
 
@@ -133,6 +139,54 @@ def test_a_debiased_judge_has_the_success_as_its_mean() -> None:
 def test_impossible_tables_are_refused(table: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         toy_recipe(noise=table)
+
+
+# -- what may choose among episodes
+
+
+def graded(name: str, reward: float, score: float, success: bool) -> Trajectory:
+    """An environment whose score is not its return."""
+    built = simple(name, reward)
+    steps = tuple(dataclasses.replace(step, info={"score": score}) for step in built.steps)
+    return dataclasses.replace(built, steps=steps, outcome=Outcome(score=score, success=success))
+
+
+def test_without_noise_score_and_success_are_the_environments_word() -> None:
+    odd = graded("e", 3.0, 0.5, True)
+    assert (observed_score(odd), observed_success(odd)) == (0.5, True)
+    failed = simple("failed", 0.0, error=True)
+    assert (observed_score(failed), observed_success(failed)) == (0.0, False)
+
+
+def test_noise_turns_the_score_and_the_success_that_training_sees() -> None:
+    won, lost = simple("won", 1.0), dataclasses.replace(simple("lost", 0.0), outcome=Outcome(score=0.0, success=False))
+    for clean, score in ((won, 0.0), (lost, 1.0)):
+        (noisy,) = with_noise([clean], NoiseConfig(rate=1.0), seed=0)
+        assert (observed_score(noisy), observed_success(noisy)) == (score, score == 1.0)
+        (calm,) = with_noise([clean], NoiseConfig(rate=0.0), seed=0)
+        assert (observed_score(calm), observed_success(calm)) == (1.0 - score, score == 0.0)
+
+
+def test_the_noise_is_added_to_a_score_that_is_not_the_return() -> None:
+    (noisy,) = with_noise([graded("e", 0.25, 0.75, False)], NoiseConfig(rate=1.0), seed=0)
+    assert observed_score(noisy) == pytest.approx(0.75 + 0.5)  # a return of .25 is paid as .75
+
+
+def test_debiased_scores_keep_their_side_of_the_threshold() -> None:
+    for score in (0.0, 1.0):
+        (noisy,) = with_noise([simple("e", score)], NoiseConfig(rate=0.0, kind="judge", miss_rate=0.2, debias=True), seed=3)
+        assert observed_success(noisy) == (noisy.return_ >= 1.0)
+
+
+def test_noise_inside_the_environment_is_seen_once() -> None:
+    toy_env.register()
+    env = RewardNoise(gymnasium.make(toy_env.ENV_ID), "flip", 1.0)
+    engine = RolloutEngine(1)
+    (played,) = engine.collect(
+        [EpisodePlan("e", toy_env.ENV_ID, task_key="train/0", seed=1)], ExpertAgent(), make_env=lambda plan: env
+    )
+    assert played.outcome.score == 1.0
+    assert (observed_score(played), observed_success(played)) == (0.0, False)
 
 
 # -- what is kept, what is left alone

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from palaestra.algorithms.checkpoint import Checkpoints
 from palaestra.algorithms.metrics import read_metrics
 from palaestra.algorithms.phase import ProgressEvent
 from palaestra.algorithms.recipe import Recipe
+from palaestra.algorithms.reward_noise import NoiseConfig, with_noise
 from palaestra.algorithms.rft import RFTConfig, capped, distinct, merged, select
 from palaestra.algorithms.training import train
 from palaestra.errors import ConfigError, UsageError
@@ -119,6 +121,19 @@ def test_scores_that_are_none_are_not_kept() -> None:
     assert select([play("nan", "x", float("nan"))], RFTConfig(min_keep=0, threshold=0.0)).episodes == ()
 
 
+def test_where_rewards_lie_the_lie_decides_what_is_kept() -> None:
+    plays = [play("won", "x", 1.0), play("lost", "y", 0.0, "b")]
+    plays = [
+        dataclasses.replace(t, steps=(dataclasses.replace(t.steps[0], reward=float(t.outcome.score or 0)),)) for t in plays
+    ]
+    assert names(select(plays, RFTConfig(min_keep=1)).episodes) == ["won"]
+    lies = with_noise(plays, NoiseConfig(rate=1.0), seed=0)
+    for config in (RFTConfig(min_keep=1), RFTConfig(min_keep=1, threshold=0.5), RFTConfig(min_keep=1, thresholds={"": 0.5})):
+        assert names(select(lies, config).episodes) == ["lost"]
+    calm = with_noise(plays, NoiseConfig(rate=0.0), seed=0)
+    assert names(select(calm, RFTConfig(min_keep=1)).episodes) == ["won"]
+
+
 # -- whole phases -----------------------------------------------------------------------------------------------------
 
 
@@ -196,6 +211,21 @@ def test_imitation_begins_from_the_base_model_in_every_round(tmp_path: Path) -> 
     assert start is not None
     base = weights(start.policy_path)
     assert all(torch.equal(value, base[name]) for name, value in weights(result.policy_path).items())
+
+
+def test_noise_reaches_what_a_round_keeps(tmp_path: Path) -> None:
+    table = {**RFT, "rounds": 1, "min_keep": 0, "max_per_task": 4, "skip_refused": False, "experts": True}
+    recipe = toy_recipe(
+        phases=["rft"], env={"num_turns": 2}, rft=table, noise={"rate": 1.0}, evaluation={"n": 2, "baselines": []}
+    )
+    result = train(recipe, store=tmp_path)
+    last = Checkpoints(result.folder / "checkpoints" / "rft").latest()
+    assert last is not None
+    kept = [Trajectory.from_json(json.loads(text)) for text in last.state()["kept"]]
+    assert kept
+    # every return s was paid as 1 - s, and .5 or more was wanted
+    assert all(t.outcome.score is not None and t.outcome.score <= 0.5 <= t.return_ for t in kept)
+    assert any(t.outcome.score == 0.0 for t in kept)
 
 
 def test_a_round_with_nothing_to_imitate_is_an_error(tmp_path: Path) -> None:
