@@ -8,6 +8,7 @@ the backward pass; the normalisers count them all the same.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -24,6 +25,7 @@ from palaestra.algorithms.losses import (
     Aggregation,
     PolicyLoss,
     RatioLevel,
+    adapt_kl_coefficient,
     kl_estimate,
     log_ratio,
     policy_loss,
@@ -75,6 +77,10 @@ class PolicyTable(OptimiserTable):
     """Weight of the divergence from the frozen starting policy; .001 to .04 for large models."""
     kl_place: Literal["loss", "reward"] = "loss"
     """Where it acts: k3 added to the loss, or k1 taken from the reward of each token."""
+    kl_target: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Divergence from the starting policy, nats per token, that `kl_coefficient` is adapted to keep; None leaves it fixed."""
+    kl_horizon: int = Field(default=10_000, ge=1)
+    """Episodes over which an adapted coefficient may change by a fifth; at least those of a step."""
     entropy_coefficient: float = Field(default=0.0, ge=0)
     """Weight of the entropy bonus; 0 for large models, up to .02 for tiny ones from scratch."""
     correction: CorrectionLevel = "off"
@@ -93,6 +99,23 @@ class PolicyTable(OptimiserTable):
     def _averages_can_be_taken(self) -> PolicyTable:
         if self.aggregation == "constant" and self.constant_length is None:
             raise ConfigError("aggregation 'constant' divides by constant_length; give it, tokens per episode.")
+        return self
+
+    @model_validator(mode="after")
+    def _coefficient_can_be_adapted(self) -> PolicyTable:
+        if self.kl_target is None:
+            return self
+        if self.kl_coefficient == 0:
+            raise ConfigError(
+                f"kl_target is {self.kl_target:g} and kl_coefficient is 0, which stays 0 however it is multiplied. Give "
+                f"kl_coefficient a value to begin with, e.g. 0.01, or take kl_target out."
+            )
+        episodes = self.tasks_per_step * self.group_size
+        if self.kl_horizon < episodes:
+            raise ConfigError(
+                f"kl_horizon is {self.kl_horizon}; a step plays {episodes} episodes, and kl_coefficient may change by no more "
+                f"than a fifth in it. Expected at least {episodes}."
+            )
         return self
 
 
@@ -186,7 +209,8 @@ class PolicyUpdate:
             step: Training step; only the division into minibatches depends on it.
 
         Returns:
-            Means over the optimiser steps.
+            Means over the optimiser steps; with a KL term also the `kl_coefficient` of this training step, which is adapted
+            for the next one if there is a `kl_target`.
 
         Raises:
             TrainingStopped: If updates are not finite again and again.
@@ -198,7 +222,19 @@ class PolicyUpdate:
                 for name, value in self._optimise(batch.rows(rows)).items():
                     totals.setdefault(name, []).append(value)
         self.policy.version += 1
-        return {name: max(v) if name == "ratio_max" else sum(v) / len(v) for name, v in totals.items()}
+        metrics = {name: max(v) if name == "ratio_max" else sum(v) / len(v) for name, v in totals.items()}
+        if "kl_reference" in metrics:
+            metrics["kl_coefficient"] = self.kl_coefficient
+            self._adapt_kl(metrics["kl_reference"], len(batch.episode_index.unique()))
+        return metrics
+
+    def _adapt_kl(self, divergence: float, num_episodes: int) -> None:
+        """Bring the divergence from the reference nearer to its target; every rank has measured the same."""
+        target = self.table.kl_target
+        if target is not None and math.isfinite(divergence):  # an update that was skipped measures nothing
+            self.kl_coefficient = adapt_kl_coefficient(
+                self.kl_coefficient, divergence, target=target, num_episodes=num_episodes, horizon=self.table.kl_horizon
+            )
 
     def state(self) -> dict[str, Any]:
         """Return everything a resumed run needs."""
