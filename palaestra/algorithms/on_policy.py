@@ -9,6 +9,7 @@ phase (ScalingInter), so that any learner trains under any schedule.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import time
@@ -121,12 +122,13 @@ def _run_steps(
         if collector is None:
             trajectories = collect_step(phase, table, step, max_turns)
         else:
+            _refresh(phase, collector)
             trajectories = phase.observed(_collected(collector))
         collected = time.perf_counter()
         metrics = episode_metrics(trajectories)
         if collector is not None:
             metrics |= staleness_metrics(trajectories, version=phase.policy.version, max_staleness=collector.max_staleness)
-        metrics |= learner.update(trajectories, step)
+        metrics |= _updated(phase, learner, collector, trajectories, step)
         updated = time.perf_counter()
 
         counts["no_signal_steps"] += int(metrics["no_signal"])
@@ -172,6 +174,11 @@ def asynchronous_collection(phase: Phase, table: PolicyTable, learner: Learner) 
     wanted.refuse(phase.name, table)  # recipes are checked when they are read; settings may come from elsewhere
     learner.policy_update.max_staleness = wanted.max_staleness
     team = ranks()
+    if phase.sampler is not None and team.size > 1:
+        raise ConfigError(
+            f"[asynchronous] and [sampler] were asked for on {team.size} processes: turns in flight on one of them would meet "
+            f"new weights from another. Take out [asynchronous], or train in one process."
+        )
     mine = len(team.share(range(table.tasks_per_step)))
     if mine * team.size != table.tasks_per_step:
         raise ConfigError(
@@ -200,6 +207,23 @@ def asynchronous_collection(phase: Phase, table: PolicyTable, learner: Learner) 
         yield collector
     finally:
         collector.close()
+
+
+def _updated(
+    phase: Phase, learner: Learner, collector: AsyncCollector | None, trajectories: list[Trajectory], step: int
+) -> dict[str, float]:
+    """Update the policy; where a server samples asynchronous episodes, these play on meanwhile, then get the new weights."""
+    if collector is None or phase.sampler is None:
+        return learner.update(trajectories, step)
+    metrics: dict[str, float] = collector.until(asyncio.to_thread(learner.update, trajectories, step))
+    _refresh(phase, collector)
+    return metrics
+
+
+def _refresh(phase: Phase, collector: AsyncCollector) -> None:
+    """Give a server that samples the present weights, between turns of the episodes in flight."""
+    if phase.sampler is not None:
+        phase.sampler.refresh(collector.until)
 
 
 def _collected(collector: AsyncCollector) -> list[Trajectory]:

@@ -33,6 +33,7 @@ from palaestra.types import Trajectory
 
 if TYPE_CHECKING:
     from palaestra.algorithms.policy import Policy
+    from palaestra.algorithms.sampler import ServerSampler
 
 log = logging.getLogger(__name__)
 
@@ -141,6 +142,7 @@ class Phase:
         evaluate: Plays a short evaluation on test tasks and returns its metrics.
         store: Where other runs can be read, e.g. as demonstrations.
         alarms: Judge what is logged.
+        sampler: The server that samples the episodes; None samples them in this process.
     """
 
     def __init__(
@@ -157,6 +159,7 @@ class Phase:
         evaluate: Callable[[], Mapping[str, float]] | None = None,
         store: RunStore | None = None,
         progress: Progress | None = None,
+        sampler: ServerSampler | None = None,
     ) -> None:
         """Put the parts together; nothing is played yet."""
         self.name = name
@@ -170,6 +173,7 @@ class Phase:
         self.evaluate = evaluate
         self.store = store
         self.alarms = Alarms()
+        self.sampler = sampler
         self._progress = progress
         self._agent: LLMAgent | None = None
 
@@ -177,8 +181,21 @@ class Phase:
     def agent(self) -> LLMAgent:
         """The agent that plays with the policy; it keeps its caches from step to step."""
         if self._agent is None:
-            self._agent = policy_agent(self.policy, self.recipe)
+            self._agent = self.player()
         return self._agent
+
+    def player(self, temperature: float | None = None) -> LLMAgent:
+        """Return another agent that plays with the policy, here or through the server that samples.
+
+        Args:
+            temperature: Of sampling; the recipe's if None.
+        """
+        recipe = self.recipe
+        if temperature is not None:
+            recipe = recipe.model_copy(update={"agent": recipe.agent.model_copy(update={"temperature": temperature})})
+        if self.sampler is None:
+            return policy_agent(self.policy, recipe)
+        return make_agent(self.sampler.backend, recipe.agent, seed=recipe.seed, name="policy")
 
     def record_states(self) -> None:
         """Keep the digest of the world before each action from now on (`Step.state_hash`), where the environment gives one."""
@@ -193,12 +210,23 @@ class Phase:
     def collect(self, plans: Sequence[EpisodePlan], agent: Agent | None = None) -> list[Trajectory]:
         """Play episodes with the present policy (or another agent), in the order of the plans; `[noise]` is put on them.
 
-        Several ranks divide the groups, and each gets all episodes.
+        Several ranks divide the groups, and each gets all episodes. A server that samples gets the present weights first.
+
+        Raises:
+            TrainingStopped: If the server that samples failed altogether.
         """
+        if self.sampler is not None:
+            self.sampler.refresh()
         return self.observed(played_together(plans, lambda mine: self.engine.collect(mine, agent or self.agent)))
 
     def observed(self, trajectories: list[Trajectory]) -> list[Trajectory]:
-        """Return episodes with the rewards that training sees: `[noise]` is put on them."""
+        """Return episodes with the rewards that training sees: `[noise]` is put on them.
+
+        Raises:
+            TrainingStopped: If all of them failed at the server that samples.
+        """
+        if self.sampler is not None:
+            self.sampler.check_step(trajectories)
         noise = self.recipe.noise
         return trajectories if noise is None else with_noise(trajectories, noise, seed=self.recipe.seed)
 

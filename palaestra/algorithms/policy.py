@@ -11,7 +11,7 @@ import copy
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -34,6 +34,14 @@ class TokenScores(NamedTuple):
 
     log_prob: Tensor
     entropy: Tensor | None
+
+
+class Follower(Protocol):
+    """What wants to know when a policy's weights have changed."""
+
+    def update_weights(self, *, version: int) -> None:
+        """Take note of weights with this version; loading a checkpoint may change them and leave the version."""
+        ...
 
 
 class Policy:
@@ -60,7 +68,7 @@ class Policy:
         self._append_only = append_only
         self._max_logits = max_logits
         self._version = version
-        self._samplers: weakref.WeakSet[LocalBackend] = weakref.WeakSet()
+        self._samplers: weakref.WeakSet[Follower] = weakref.WeakSet()
         self._has_plain_head = _has_plain_head(model)
         self._shards: Forward | None = None
         self._trained: dict[str, Tensor] = {}
@@ -169,6 +177,10 @@ class Policy:
         backend = LocalBackend(self.model, self.tokenizer, **{"name": "policy", **options, **fixed})
         self._samplers.add(backend)
         return backend
+
+    def attach(self, follower: Follower) -> None:
+        """Tell something whenever these weights have changed, as long as it lives; samplers of `sampler()` are told anyway."""
+        self._samplers.add(follower)
 
     def frozen_copy(self, path: str | Path | None = None) -> Policy:
         """Return a policy of its own that is not trained, e.g. as a reference.

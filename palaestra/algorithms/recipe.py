@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from palaestra.algorithms.asynchronous import AsynchronousTable
 from palaestra.algorithms.reward_noise import NoiseConfig
+from palaestra.algorithms.sampler import SamplerTable
 from palaestra.algorithms.scaling_inter import HorizonConfig
 from palaestra.algorithms.table import algorithm_names, get_algorithm
 from palaestra.algorithms.trackers import MetricsTable
@@ -142,6 +143,8 @@ class Recipe(BaseModel):
     """How the reward of training episodes lies; None leaves it true. Evaluation is always clean."""
     asynchronous: AsynchronousTable | None = None
     """Steps do not wait for their slowest episodes; None lets every step play exactly its own."""
+    sampler: SamplerTable | None = None
+    """A vLLM server that samples the training episodes; None samples them in the process that trains."""
     evaluation: EvaluationTable = EvaluationTable()
     checkpoint: CheckpointTable = CheckpointTable()
     metrics: MetricsTable | None = None
@@ -150,10 +153,16 @@ class Recipe(BaseModel):
     def phase_config(self, name: str) -> BaseModel:
         """Return the checked settings of a phase.
 
+        Where a server samples, `correction` is "token" unless the table says otherwise: another engine is another policy, and
+        "off" has to be written.
+
         Raises:
             ConfigError: If its table has unknown keys or wrong values.
         """
-        return check(get_algorithm(name).config, (self.model_extra or {}).get(name, {}), name)
+        model, data = get_algorithm(name).config, (self.model_extra or {}).get(name, {})
+        if self.sampler is not None and "correction" in model.model_fields and isinstance(data, dict):
+            data = {"correction": "token", **data}
+        return check(model, data, name)
 
     def to_json(self) -> dict[str, Json]:
         """Return the recipe as plain JSON, defaults filled in; `parse_recipe` reads it back."""
@@ -199,6 +208,8 @@ def parse_recipe(data: Mapping[str, Json]) -> Recipe:
         raise ConfigError("phases is empty; expected the algorithms to run, e.g. phases = ['sft', 'grpo'].")
     if len(set(recipe.phases)) < len(recipe.phases):
         raise ConfigError(f"phases is {list(recipe.phases)}; expected each algorithm at most once.")
+    if recipe.sampler is not None:
+        recipe.sampler.refuse(recipe.model.path)
     for phase in recipe.phases:
         config = recipe.phase_config(phase)
         if recipe.asynchronous is not None:

@@ -28,10 +28,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from palaestra.agents.llm import LLMAgent
 from palaestra.algorithms.demonstrations import without_turns
 from palaestra.algorithms.metrics import episode_metrics
-from palaestra.algorithms.phase import Phase, policy_agent
+from palaestra.algorithms.phase import Phase
 from palaestra.algorithms.recipe import Table
 from palaestra.algorithms.reward_noise import observed_score, observed_success
 from palaestra.algorithms.sft import Cloner, Passes, SFTConfig, imitation_batch, load_demonstrations
@@ -203,7 +202,7 @@ class Rounds:
                     group_size=config.samples,
                     max_turns=self.phase.max_turns(self.round),
                 ),
-                _player(self.phase, config.temperature),
+                self.phase.player(config.temperature),
             )
             found = select(played, config)
             if found.is_top_decile:
@@ -307,12 +306,6 @@ def run(phase: Phase, config: RFTConfig) -> None:
 
 
 ALGORITHM = Algorithm("rft", RFTConfig, run)
-
-
-def _player(phase: Phase, temperature: float) -> LLMAgent:
-    """Return the agent that plays a round, at its own temperature."""
-    agent = phase.recipe.agent.model_copy(update={"temperature": temperature})
-    return policy_agent(phase.policy, phase.recipe.model_copy(update={"agent": agent}))
 
 
 def _trimmed(episode: Trajectory) -> Trajectory:

@@ -25,14 +25,15 @@ from palaestra.algorithms.checkpoint import Checkpoints
 from palaestra.algorithms.demonstrations import expert_episodes
 from palaestra.algorithms.distributed import join_ranks, ranks
 from palaestra.algorithms.metrics import MetricsLog, episode_metrics
-from palaestra.algorithms.phase import Phase, Progress, ProgressEvent, TaskFeed, policy_agent
+from palaestra.algorithms.phase import Phase, Progress, ProgressEvent, TaskFeed, make_agent, policy_agent
 from palaestra.algorithms.policy import Policy
-from palaestra.algorithms.recipe import Recipe, load_recipe
+from palaestra.algorithms.recipe import Recipe, load_recipe, parse_recipe
+from palaestra.algorithms.sampler import PLACES, ServerSampler
 from palaestra.algorithms.seeds import stable_seed
 from palaestra.algorithms.table import get_algorithm
 from palaestra.algorithms.trackers import MetricsTable, WandbTracker
 from palaestra.envs.tool_calls import format_message
-from palaestra.errors import ConfigError, PalaestraError
+from palaestra.errors import ConfigError, PalaestraError, UsageError
 from palaestra.types import Json, Trajectory
 
 START = "start"
@@ -91,7 +92,7 @@ def train(
 
     Raises:
         UsageError: If the recipe cannot work (unknown environment, split, key; nothing to clone).
-        TrainingStopped: If a guard stopped training; the last checkpoint is good.
+        TrainingStopped: If a guard stopped training, or the server that samples failed; the last checkpoint is good.
         StoreError: If the store cannot be used, or another process runs this run.
     """
     import torch
@@ -99,6 +100,8 @@ def train(
     started, cpu_started = time.perf_counter(), time.process_time()
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe)
+    if recipe.sampler is not None:
+        recipe.sampler.check()
     threads = torch.get_num_threads()
     torch.set_num_threads(recipe.threads)
     try:
@@ -175,6 +178,7 @@ class _Training:
         self.engine = RolloutEngine(recipe.agent.concurrency)
         self.feed = TaskFeed(recipe.env.id, recipe.env.kwargs, split=recipe.env.train_split, seed=recipe.seed)
         self.arms: dict[str, Evaluation] = {}
+        self.sampler: ServerSampler | None = None
         self._curve_agent: Agent | None = None
 
     def run(self) -> Path:
@@ -185,11 +189,15 @@ class _Training:
         if "expert" in baselines:
             self.evaluate("expert", ExpertAgent())
         policy, path = self.start()
+        if self.recipe.sampler is not None:
+            self.sampler = ServerSampler(policy, self.recipe.sampler, temperature=self.recipe.agent.temperature)
+            if not ranks().on_main(self.has_begun):  # a server that cannot be used is found out before anything is trained
+                self.sampler.refresh()
         if "untrained" in baselines:
-            self.evaluate("untrained", policy_agent(policy, self.recipe, name="untrained"))
+            self.evaluate_policy("untrained", policy)
         for name, arm in phase_arms(self.recipe).items():
             path = self.run_phase(name, policy, path)
-            self.evaluate(arm, policy_agent(policy, self.recipe, name=arm))
+            self.evaluate_policy(arm, policy)
         return path
 
     def start(self) -> tuple[Policy, Path]:
@@ -210,6 +218,8 @@ class _Training:
         checkpoints = Checkpoints(self.folder / "checkpoints" / name, keep=self.recipe.checkpoint.keep)
         found = checkpoints.latest()
         if found is None or not found.finished:
+            if self.sampler is not None:
+                self.sampler.begin_phase()
             phase = Phase(
                 name,
                 recipe=self.recipe,
@@ -222,6 +232,7 @@ class _Training:
                 evaluate=partial(self.short_evaluation, policy),
                 store=self.store,
                 progress=self.progress,
+                sampler=self.sampler,
             )
             get_algorithm(name).run(phase, self.recipe.phase_config(name))
             found = checkpoints.latest()
@@ -232,7 +243,37 @@ class _Training:
             policy.version = int(found.state()["policy_version"])
         return found.policy_path
 
-    def evaluate(self, arm: str, agent: Agent) -> None:
+    def has_begun(self) -> bool:
+        """Whether a phase of the run has a checkpoint."""
+        return any((self.folder / "checkpoints" / name).exists() for name in self.recipe.phases)
+
+    def evaluate_policy(self, arm: str, policy: Policy) -> None:
+        """Play the test episodes of an arm with the policy as it is now, here or through the server that samples."""
+        if not ranks().is_main:
+            return
+        server = self.evaluating_server()
+        if server is not None and not self.is_played(arm):
+            server.refresh_here()
+        self.evaluate(arm, self.player(policy, name=arm), retry_errors=server is not None)
+
+    def evaluating_server(self) -> ServerSampler | None:
+        """Return the server that samples when the policy is evaluated, if it does."""
+        table = self.recipe.sampler
+        return self.sampler if table is not None and table.evaluation == "server" else None
+
+    def player(self, policy: Policy, *, name: str, seed: int | None = None) -> Agent:
+        """Return the agent that plays evaluations with the policy."""
+        server = self.evaluating_server()
+        if server is None:
+            return policy_agent(policy, self.recipe, seed=seed, name=name)
+        return make_agent(server.backend, self.recipe.agent, seed=self.recipe.seed if seed is None else seed, name=name)
+
+    def is_played(self, arm: str) -> bool:
+        """Whether an arm has been played to its end, without errors."""
+        run_id = f"{self.run_id}-{arm}"
+        return any(run.run_id == run_id and run.status == "finished" and not run.num_errors for run in self.store.runs())
+
+    def evaluate(self, arm: str, agent: Agent, *, retry_errors: bool = False) -> None:
         """Play the test episodes of an arm that are not in the store yet."""
         if not ranks().is_main:
             return
@@ -249,6 +290,7 @@ class _Training:
             max_turns=table.max_turns,
             store=self.store,
             run_id=f"{self.run_id}-{arm}",
+            retry_errors=retry_errors,
             extra_config=settings,
             engine=self.engine,
             progress=lambda done, total: self.report(arm, done, total),
@@ -268,8 +310,14 @@ class _Training:
             }
         )
         if self._curve_agent is None:
-            self._curve_agent = policy_agent(policy, self.recipe, seed=stable_seed(table.seed, "curve"))
-        found = episode_metrics(self.engine.collect(plans, self._curve_agent))
+            self._curve_agent = self.player(policy, name="policy", seed=stable_seed(table.seed, "curve"))
+        server = self.evaluating_server()
+        if server is not None:
+            server.refresh_here()
+        played = self.engine.collect(plans, self._curve_agent)
+        if server is not None:
+            server.check_step(played)
+        found = episode_metrics(played)
         return {name: found[name] for name in ("success", "score_mean", "turns_mean")}
 
     def report(self, phase: str, done: int, total: int) -> None:
@@ -298,14 +346,23 @@ def _open_run(store: RunStore, run_id: str | None, recipe: Recipe) -> str:
     config = {"kind": "train", "name": recipe.name, "arms": arms, "recipe": recipe.to_json()}
     if run_id is None or run_id not in {run.run_id for run in store.runs()}:
         return store.create_run(config, run_id)
-    stored = store.config(run_id).get("recipe")
-    if stored != config["recipe"]:
-        changed = sorted(_differences(stored, config["recipe"]))
+    stored, wanted = _comparable(store.config(run_id).get("recipe")), _comparable(config["recipe"])
+    if stored != wanted:
+        changed = sorted(_differences(stored, wanted))
         raise ConfigError(
             f"Run {run_id!r} was started with another recipe (different: {', '.join(changed)}). Resume it with the same one, "
             f"or train under another run id."
         )
     return run_id
+
+
+def _comparable(recipe: Json) -> Json:
+    """Return what of a stored recipe has to be the same when its run goes on: not where a server is."""
+    with contextlib.suppress(UsageError):
+        recipe = parse_recipe(recipe).to_json()  # keys that are younger than the run get their defaults
+    if isinstance(recipe, dict) and isinstance(recipe.get("sampler"), dict):
+        recipe = {**recipe, "sampler": {key: value for key, value in recipe["sampler"].items() if key not in PLACES}}
+    return recipe
 
 
 def _metrics_log(recipe: Recipe, folder: Path, store: RunStore, run_id: str) -> MetricsLog:

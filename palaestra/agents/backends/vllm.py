@@ -209,6 +209,15 @@ class VLLMBackend:
                 tokens += len(ids)
         return ProbeResult(context, gaps["greedy"], gaps["sampled"], tokens)
 
+    async def ask_context(self) -> int:
+        """Return the longest sequence of the server in tokens; the first call finds out whether it is there.
+
+        Raises:
+            UsageError: If the server does not serve the model, or does not tell its context length.
+            ModelError: If the server cannot be asked.
+        """
+        return await self._context()
+
     async def refresh(self, path: str | Path, *, version: int) -> None:
         """Let the server take over weights from files; turns in flight end first, so that each has one version.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +42,8 @@ class VLLMServer:
         bodies: Completion requests.
         sessions: Their session headers.
         calls: Other paths that were posted to.
+        refuses: Which completions are answered with an error, by body and session.
+        keys: Authorisations that came with completions.
     """
 
     path: Path
@@ -51,10 +53,12 @@ class VLLMServer:
     raw: bool = False
     delay_s: float = 0.0
     other_tokenizer: bool = False
+    refuses: Callable[[dict[str, Any], str | None], bool] = lambda body, session: False
     bodies: list[dict[str, Any]] = field(default_factory=list)
     sessions: list[str | None] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     served: list[tuple[list[int], list[int]]] = field(default_factory=list)
+    keys: set[str | None] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.model, self.tokenizer = load_checkpoint(self.path)
@@ -79,6 +83,9 @@ class VLLMServer:
         body = await request.json()
         self.bodies.append(body)
         self.sessions.append(request.headers.get("X-Session-Id"))
+        self.keys.add(request.headers.get("Authorization"))
+        if self.refuses(body, self.sessions[-1]):
+            return web.json_response({"error": {"message": "the engine died"}}, status=500)
         sampling = Sampling(body["temperature"], body["top_p"], body["max_tokens"], tuple(body.get("stop", ())), body["seed"])
         await asyncio.sleep(self.delay_s)
         prompt = " ".join(map(str, body["prompt"]))
