@@ -13,7 +13,9 @@ rank, unless `join_ranks` found itself under `accelerate launch` or `torchrun`.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -23,13 +25,24 @@ import torch
 from torch import Tensor, nn
 
 from palaestra.algorithms.batch import microbatches
+from palaestra.algorithms.presence import (
+    LostRankError,
+    Presence,
+    connect,
+    is_launch_alone,
+    lost_is_an_error,
+    num_launched,
+    wants_cpu,
+)
 from palaestra.errors import ConfigError, MissingExtraError
 
 Item = TypeVar("Item")
 Sharing = Literal["replicated", "sharded"]
 
+log = logging.getLogger(__name__)
+
 _BUCKET = 2**25  # numbers that travel in one reduction
-_TIMEOUT = timedelta(hours=12)  # the others wait while the first rank evaluates
+_TIMEOUT = timedelta(minutes=30)  # of one exchange; who may be hours late is waited for at a meeting before it
 
 
 class Part(list[int]):
@@ -89,8 +102,18 @@ class Ranks:
     def sum_gradients(self, parameters: Iterable[Tensor]) -> None:
         """Add up the gradients over the ranks, in place; sharded ones have been added up already."""
 
+    def meet(self, name: str) -> None:
+        """Wait until all ranks are here, however slow, as long as they are alive.
+
+        Args:
+            name: What for; the same on every rank.
+
+        Raises:
+            LostRankError: If one is lost, or came for something else.
+        """
+
     def gather(self, items: Sequence[Item]) -> list[Item]:
-        """Return the items of all ranks, those of rank 0 first."""
+        """Return the items of all ranks, those of rank 0 first; the slow are waited for."""
         return list(items)
 
     def on_main(self, function: Callable[[], Item]) -> Item:
@@ -112,9 +135,10 @@ class ProcessRanks(Ranks):
     Args:
         sharing: How weights are held.
         device: Where this rank's tensors travel from.
+        presence: Knows who is still there; None waits for the dead until the exchange times out.
     """
 
-    def __init__(self, *, sharing: Sharing = "replicated", device: str = "cpu") -> None:
+    def __init__(self, *, sharing: Sharing = "replicated", device: str = "cpu", presence: Presence | None = None) -> None:
         """Look at the group, which is there already."""
         import torch.distributed as dist
 
@@ -123,6 +147,7 @@ class ProcessRanks(Ranks):
         self.size = dist.get_world_size()
         self.sharing = sharing
         self.device = torch.device(device)
+        self._presence = presence
 
     def plan(self, rows: Sequence[int], lengths: Sequence[int], max_tokens: int) -> list[Part]:
         """Deal the rows, longest first, and plan the micro-batches of this rank."""
@@ -175,8 +200,14 @@ class ProcessRanks(Ranks):
         if bucket:
             self._sum_bucket(bucket)
 
+    def meet(self, name: str) -> None:
+        """Wait until all ranks are here."""
+        if self._presence is not None:
+            self._presence.meet(name)
+
     def gather(self, items: Sequence[Item]) -> list[Item]:
         """Return the items of all ranks, those of rank 0 first."""
+        self.meet("gather")
         hands: list[list[Item]] = [[] for _ in range(self.size)]
         self._dist.all_gather_object(hands, list(items))
         return [item for hand in hands for item in hand]
@@ -189,6 +220,7 @@ class ProcessRanks(Ranks):
                 outcome = [function(), None]
             except Exception as error:
                 outcome = [None, error]
+        self.meet("on_main")
         self._dist.broadcast_object_list(outcome, src=0)
         result, failure = outcome
         if failure is not None:
@@ -208,6 +240,18 @@ class ProcessRanks(Ranks):
             fully_shard(block, mesh=mesh)
         fully_shard(module, mesh=mesh, reshard_after_forward=True)
 
+    @contextlib.contextmanager
+    def farewell(self) -> Iterator[None]:
+        """Leave together with the others after the block; tell them if it fails, as they would wait."""
+        try:
+            yield
+            if self._presence is not None:
+                self._presence.part()
+        except BaseException as error:
+            if self._presence is not None and not isinstance(error, LostRankError):
+                self._presence.give_up(f"Rank {self.rank} stopped with {type(error).__name__}: {str(error).rstrip('.')}")
+            raise
+
     @property
     def _scale(self) -> float:
         """What makes up for FSDP's dividing gradients by the number of ranks."""
@@ -223,6 +267,7 @@ class ProcessRanks(Ranks):
 
 _alone = Ranks()
 _present: list[Ranks] = []
+_presences: list[Presence] = []
 
 
 def ranks() -> Ranks:
@@ -249,23 +294,51 @@ def join_ranks(sharing: Sharing | None = None) -> Iterator[Ranks]:
 
     Raises:
         MissingExtraError: If several processes were started and accelerate is not installed.
+        LostRankError: If another process is lost on the way.
     """
-    if _present or int(os.environ.get("WORLD_SIZE", "1")) < 2:
+    if _present:
+        with lost_is_an_error(ranks().rank):
+            yield ranks()
+        return
+    if num_launched() < 2:
+        if is_launch_alone():
+            log.warning(
+                "accelerate launch was asked for several processes and started one: it starts several with --multi_gpu or "
+                "--use_fsdp, on a CPU too. See docs/scaling.md."
+            )
         yield ranks()
         return
+    joined = _joined(sharing)
+    with training_ranks(joined), joined.farewell(), lost_is_an_error(joined.rank):
+        yield joined
+    # only where all got this far: after a failure, tearing down could wait for the dead
+    atexit.register(_leave)
+
+
+def _joined(sharing: Sharing | None) -> ProcessRanks:
+    """Join the process group and return this rank of it."""
     try:
         from accelerate.state import PartialState
     except ImportError:
         raise MissingExtraError("Training on several processes", "scale") from None
-    import torch.distributed as dist
-
-    wants_cpu = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true") or not torch.cuda.is_available()
-    state = PartialState(cpu=wants_cpu, timeout=_TIMEOUT)
+    on_cpu = wants_cpu() or not torch.cuda.is_available()
+    backend = {"backend": "gloo"} if on_cpu else {}
+    state = PartialState(cpu=on_cpu, timeout=_TIMEOUT, **backend)
     if sharing is None:
         sharing = "sharded" if os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true" else "replicated"
-    with training_ranks(ProcessRanks(sharing=sharing, device=str(state.device))) as joined:
-        yield joined
-        dist.barrier()
+    if not _presences:  # one for as long as the process lives
+        _presences.append(Presence(state.process_index, state.num_processes, connect))
+        atexit.register(_presences[0].close)
+    _presences[0].begin()
+    return ProcessRanks(sharing=sharing, device=str(state.device), presence=_presences[0])
+
+
+def _leave() -> None:
+    """Take the process group down, so that no rank ends while another one still talks to it."""
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 class Forward(nn.Module):  # type: ignore[misc]

@@ -272,7 +272,7 @@ def _answer_collapse(phase: Phase, learner: Learner, table: PolicyTable, counts:
     message = f"Step {step}: the spread of returns and the entropy (or the return) are below a quarter of what they were"
     if table.on_collapse == "stop":
         raise TrainingStopped(f"{message}. Resume with a lower {phase.name}.lr or a higher {phase.name}.entropy_coefficient.")
-    found = phase.checkpoints.latest() if table.on_collapse == "rollback" and not counts["rollbacks"] else None
+    found = ranks().on_main(phase.checkpoints.latest) if table.on_collapse == "rollback" and not counts["rollbacks"] else None
     if found is None:
         if not counts["warnings"]:
             log.warning("%s; the policy may have collapsed.", message)

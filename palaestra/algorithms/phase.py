@@ -231,7 +231,11 @@ class Phase:
         return trajectories if noise is None else with_noise(trajectories, noise, seed=self.recipe.seed)
 
     def log(self, step: int, metrics: Mapping[str, float], *, total: int) -> None:
-        """Log the metrics of a step with the alarms they set off, and report progress; an alarm is told in words once."""
+        """Log the metrics of a step with the alarms they set off, and report progress; an alarm is told in words once.
+
+        All ranks call it, and wait here while the first one evaluates.
+        """
+        ranks().meet("log")
         if not ranks().is_main:
             return
         told = set(self.alarms.rung)
@@ -269,7 +273,7 @@ class Phase:
         Returns:
             The step it was written after and its state, or `(0, None)`.
         """
-        found = self.checkpoints.latest()
+        found = ranks().on_main(self.checkpoints.latest)  # for all: a late rank would find what the first one wrote since
         if ranks().is_main:
             self.metrics.rewind(self.name, 0 if found is None else found.step)
             self.alarms = Alarms()

@@ -23,6 +23,7 @@ from torch import Tensor
 from palaestra.algorithms.advantages import group_statistics
 from palaestra.algorithms.batch import Batch, collate
 from palaestra.algorithms.critic import Critic, CriticTable, make_value_model
+from palaestra.algorithms.distributed import ranks
 from palaestra.algorithms.grpo import batch_metrics
 from palaestra.algorithms.losses import explained_variance
 from palaestra.algorithms.on_policy import reference_policy, train_on_policy
@@ -277,7 +278,7 @@ def train_with_critic(phase: Phase, config: PPOConfig, critic: Critic) -> None:
         temperature=phase.recipe.agent.temperature,
         seed=phase.recipe.seed,
     )
-    if not learner.pretrained and phase.checkpoints.latest() is None:
+    if not learner.pretrained and ranks().on_main(phase.checkpoints.latest) is None:
         plans = phase.feed.plans(f"{phase.name}-pretrain", 1, num_tasks=config.pretrain_episodes, max_turns=phase.max_turns(1))
         found = learner.pretrain(collate(phase.collect(plans)))
         log.info("The critic was pre-trained: %s", found)

@@ -235,7 +235,7 @@ class _Training:
                 sampler=self.sampler,
             )
             get_algorithm(name).run(phase, self.recipe.phase_config(name))
-            found = checkpoints.latest()
+            found = ranks().on_main(checkpoints.latest)
             if found is None or not found.finished:
                 raise ConfigError(f"Algorithm {name!r} returned without a final checkpoint; save with finished=True.")
         else:

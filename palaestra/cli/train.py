@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import secrets
 import shlex
@@ -133,7 +132,10 @@ def show(result: TrainingResult, report: Path, *, as_json: bool) -> None:
 @contextlib.contextmanager
 def _launched() -> Iterator[bool]:
     """Join the processes that a launcher started with this one; yield whether this is the first."""
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:  # without torch there is nothing to join, and a clear error comes later
+    from palaestra.algorithms.presence import is_launch_alone, num_launched
+
+    # without torch there is nothing to join, and a clear error comes later
+    if num_launched() < 2 and not is_launch_alone():
         yield True
         return
     from palaestra.algorithms.distributed import join_ranks
