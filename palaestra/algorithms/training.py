@@ -216,7 +216,7 @@ class _Training:
     def run_phase(self, name: str, policy: Policy, start: Path) -> Path:
         """Run or resume one phase, or load its result if it is over; return the folder of the policy."""
         checkpoints = Checkpoints(self.folder / "checkpoints" / name, keep=self.recipe.checkpoint.keep)
-        found = checkpoints.latest()
+        found = ranks().on_main(checkpoints.latest)
         if found is None or not found.finished:
             if self.sampler is not None:
                 self.sampler.begin_phase()
