@@ -101,11 +101,11 @@ class Runs:
         """Make a tuning run, unless its line is there."""
         experiment = self.experiment
         seed = experiment.tuning_seed
-        if self._find(kind="tuning", arm=arm, lr=lr):
+        if self._find(kind="tuning", arm=arm, lr=lr, steps=experiment.tuning_steps):
             return
         data = self._arm_data(arm, seed, lr, experiment.tuning_steps)
         data["evaluation"]["n"] = 1
-        run_id = f"tune-{arm}-{lr:g}"
+        run_id = f"tune-{arm}-{lr:g}-{experiment.tuning_steps}"
         curve = _curve(self._train(data, run_id).folder)
         success = sum(row["success"] for row in curve[-LAST_STEPS:]) / LAST_STEPS
         row = {"kind": "tuning", "arm": arm, "seed": seed, "lr": lr, "steps": experiment.tuning_steps}
@@ -117,7 +117,7 @@ class Runs:
         if self._find(kind="run", arm=arm, seed=seed, lr=lr, steps=steps):
             return
         data = self._arm_data(arm, seed, lr, steps)
-        run_id = f"{arm}-{seed}-{lr:g}" + ("" if steps == self.experiment.steps else f"-{steps}")
+        run_id = f"{arm}-{seed}-{lr:g}-{steps}"
         result = self._train(data, run_id)
         curve = _curve(result.folder)
         row = {"kind": "run", "arm": arm, "seed": seed, "lr": lr, "steps": steps}
@@ -193,7 +193,7 @@ def chosen_rate(experiment: Experiment, rows: list[dict[str, Any]], arm: str) ->
 
     Of rates with equal success the lower one is taken.
     """
-    tuning = [row for row in rows if row["kind"] == "tuning"]
+    tuning = [row for row in rows if row["kind"] == "tuning" and row["steps"] == experiment.tuning_steps]
     if len({(row["arm"], row["lr"]) for row in tuning}) < len(experiment.arms) * len(experiment.rates):
         return experiment.rates[0]
     mine = [row for row in tuning if row["arm"] == arm]

@@ -12,7 +12,7 @@ from benchmarks.learning.real_environments_arms import Experiment
 from palaestra.agents.statistics import mean_interval, paired_difference
 
 Row = Mapping[str, Any]
-Run = tuple[str, int, int]  # arm, steps, seed
+Run = tuple[str, float, int, int]  # arm, learning rate, steps, seed
 
 
 def page(
@@ -24,14 +24,14 @@ def page(
         experiment: What was compared.
         command: What makes and continues the lines.
         rows: All lines.
-        rates: Arms, with the learning rate whose runs are shown.
+        rates: Arms, with the learning rate that was chosen; other runs are shown too.
         seeds: Seeds that were planned.
     """
     clones = {row["seed"]: row for row in rows if row["kind"] == "clone"}
     runs = {
-        (row["arm"], row["steps"], row["seed"]): row
+        (row["arm"], row["lr"], row["steps"], row["seed"]): row
         for row in rows
-        if row["kind"] == "run" and rates.get(row["arm"]) == row["lr"] and row["seed"] in clones
+        if row["kind"] == "run" and row["arm"] in rates and row["seed"] in clones
     }
     parts = [
         f"# {experiment.title}",
@@ -41,15 +41,17 @@ def page(
     if clones:
         parts += ["## By seed", _by_seed(clones, runs, list(rates))]
     if runs:
-        parts += ["## Gain over the clone", _gains(clones, runs, rates, experiment.bar)]
+        parts += ["## Gain over the clone", _gains(clones, runs, list(rates), experiment.bar)]
     else:
         parts += ["**No run has been made yet**; nothing is known of the question."]
     if experiment.pairs and runs:
-        parts += ["## Seed by seed", _pairs(experiment, clones, runs)]
+        parts += ["## Seed by seed", _pairs(experiment, clones, runs, rates)]
     tuning = [row for row in rows if row["kind"] == "tuning"]
     if tuning:
-        parts += ["## Learning rates", _tuning(tuning, rates)]
-    missing = [f"{arm} of seed {seed}" for seed in seeds for arm in rates if (arm, experiment.steps, seed) not in runs]
+        tables = [_tuning(tuning, rates, steps, experiment.tuning_steps) for steps in sorted({row["steps"] for row in tuning})]
+        parts += ["## Learning rates", *tables]
+    wanted = [(arm, lr, experiment.steps, seed) for seed in seeds for arm, lr in rates.items()]
+    missing = [f"{run[0]} of seed {run[-1]}" for run in wanted if run not in runs]
     if missing:
         parts += ["## Not there yet", f"{len(missing)} of {len(seeds) * len(rates)} runs: {', '.join(missing)}."]
     if experiment.remarks and runs:
@@ -71,9 +73,9 @@ def area(run: Row, clone: Row, env_steps: int) -> float:
     return total / min(env_steps, run["env_steps"])
 
 
-def gains_of(clones: Mapping[int, Row], runs: Mapping[Run, Row], arm: str, steps: int) -> list[float]:
+def gains_of(clones: Mapping[int, Row], runs: Mapping[Run, Row], arm: str, lr: float, steps: int) -> list[float]:
     """Return success less that of the same seed's clone, for each seed."""
-    return [row["success"][0] - clones[key[2]]["success"][0] for key, row in runs.items() if key[:2] == (arm, steps)]
+    return [row["success"][0] - clones[key[-1]]["success"][0] for key, row in runs.items() if key[:-1] == (arm, lr, steps)]
 
 
 def _settings(experiment: Experiment, rates: Mapping[str, float]) -> Iterator[str]:
@@ -90,7 +92,7 @@ def _settings(experiment: Experiment, rates: Mapping[str, float]) -> Iterator[st
     yield "one CPU thread; CPU seconds count training and evaluation of a run, start-up aside"
 
 
-def _pairs(experiment: Experiment, clones: Mapping[int, Row], runs: Mapping[Run, Row]) -> str:
+def _pairs(experiment: Experiment, clones: Mapping[int, Row], runs: Mapping[Run, Row], rates: Mapping[str, float]) -> str:
     """Differences between two arms from the same clones, with intervals over seeds."""
     budget = experiment.env_steps
     measures: dict[str, Callable[[Row, Row], float]] = {"success at the end": lambda run, _: float(run["success"][0])}
@@ -104,7 +106,8 @@ def _pairs(experiment: Experiment, clones: Mapping[int, Row], runs: Mapping[Run,
         "|---|---|---|---:|---:|---:|---|---:|",
     ]
     for first, second in experiment.pairs:
-        found = [{key[2]: row for key, row in runs.items() if key[:2] == (arm, experiment.steps)} for arm in (first, second)]
+        keys = [(arm, rates[arm], experiment.steps) for arm in (first, second)]
+        found = [{key[-1]: row for key, row in runs.items() if key[:-1] == wanted} for wanted in keys]
         seeds = sorted(found[0].keys() & found[1].keys())
         if not seeds:
             continue
@@ -122,53 +125,55 @@ def _pairs(experiment: Experiment, clones: Mapping[int, Row], runs: Mapping[Run,
 def _by_seed(clones: Mapping[int, Row], runs: Mapping[Run, Row], arms: Sequence[str]) -> str:
     """Success on test tasks by seed and arm."""
     table = [
-        "| seed | arm | steps | success, Wilson 95 % | gain | by type of task | env steps | sampled tokens | CPU s |",
-        "|---:|---|---:|---|---:|---|---:|---:|---:|",
+        "| seed | arm | lr | steps | success, Wilson 95 % | gain | by type of task | env steps | sampled tokens | CPU s |",
+        "|---:|---|---:|---:|---|---:|---|---:|---:|---:|",
     ]
     for seed, clone in sorted(clones.items()):
-        table.append(f"| {seed} | clone | | {_rate(clone)} | | {_types(clone)} | | | {clone['cpu_s']} |")
+        table.append(f"| {seed} | clone | | | {_rate(clone)} | | {_types(clone)} | | | {clone['cpu_s']} |")
         for arm in arms:
-            for (_, steps, _), row in sorted((key, row) for key, row in runs.items() if (key[0], key[2]) == (arm, seed)):
+            for (_, lr, steps, _), row in sorted((key, row) for key, row in runs.items() if (key[0], key[-1]) == (arm, seed)):
                 gain = 100 * (row["success"][0] - clone["success"][0])
                 updates = row.get("updates", steps)
                 table.append(
-                    f"| {seed} | {arm} | {updates} | {_rate(row)} | {gain:+.1f} | {_types(row)} | {row['env_steps']:,} | "
-                    f"{row['sampled_tokens']:,} | {row['cpu_s']} |"
+                    f"| {seed} | {arm} | {lr:g} | {updates} | {_rate(row)} | {gain:+.1f} | {_types(row)} | "
+                    f"{row['env_steps']:,} | {row['sampled_tokens']:,} | {row['cpu_s']} |"
                 )
     return "\n".join(table)
 
 
-def _gains(clones: Mapping[int, Row], runs: Mapping[Run, Row], rates: Mapping[str, float], bar: float | None) -> str:
+def _gains(clones: Mapping[int, Row], runs: Mapping[Run, Row], arms: Sequence[str], bar: float | None) -> str:
     """Mean gain of each arm with its interval over seeds, and whether it reaches the bar."""
     head = "" if bar is None else f" seeds with a gain of {100 * bar:.0f} points or more |"
-    table = [f"| arm | steps | seeds | mean gain, points | 95 % interval over seeds (Student's t) |{head}"]
-    table.append("|---|---:|---:|---:|---|" + ("" if bar is None else "---:|"))
-    order = list(rates)
-    for arm, steps in sorted({key[:2] for key in runs}, key=lambda key: (key[1], order.index(key[0]))):
-        gains = gains_of(clones, runs, arm, steps)
+    table = [f"| arm | lr | steps | seeds | mean gain, points | 95 % interval over seeds (Student's t) |{head}"]
+    table.append("|---|---:|---:|---:|---:|---|" + ("" if bar is None else "---:|"))
+    for arm, lr, steps in sorted({key[:-1] for key in runs}, key=lambda key: (key[2], arms.index(key[0]), key[1])):
+        gains = gains_of(clones, runs, arm, lr, steps)
         found = mean_interval([[gain] for gain in gains])
         interval = f"[{100 * found.low:.1f}, {100 * found.high:.1f}]" if len(gains) > 1 else "none from one seed"
         reached = "" if bar is None else f" {sum(gain >= bar for gain in gains)} of {len(gains)} |"
-        table.append(f"| {arm} | {steps} | {len(gains)} | {100 * found.mean:+.1f} | {interval} |{reached}")
+        table.append(f"| {arm} | {lr:g} | {steps} | {len(gains)} | {100 * found.mean:+.1f} | {interval} |{reached}")
     return "\n".join(table)
 
 
-def _tuning(rows: Sequence[Row], rates: Mapping[str, float]) -> str:
-    """Success on training tasks by learning rate."""
+def _tuning(rows: Sequence[Row], rates: Mapping[str, float], steps: int, wanted_steps: int) -> str:
+    """Success on training tasks by learning rate, in tuning runs of some length."""
+    rows = [row for row in rows if row["steps"] == steps]
     grid = sorted({row["lr"] for row in rows})
     found = {(row["arm"], row["lr"]): row["train_success"] for row in rows}
-    is_complete = all((arm, lr) in found for arm in rates for lr in grid)
-    seed, steps = rows[0]["seed"], rows[0]["steps"]
-    table = [f"| arm | {' | '.join(f'{lr:g}' for lr in grid)} | taken |", "|---|" + "---:|" * (len(grid) + 1)]
+    is_taken = steps == wanted_steps
+    head = " | taken |" if is_taken else " |"
+    table = [f"| arm | {' | '.join(f'{lr:g}' for lr in grid)}{head}", "|---|" + "---:|" * (len(grid) + is_taken)]
     for arm, lr in rates.items():
         cells = (f"{100 * found[arm, rate]:.1f} %" if (arm, rate) in found else "" for rate in grid)
-        table.append(f"| {arm} | {' | '.join(cells)} | {lr:g} |")
-    why = (
-        "the best one of each arm is taken"
-        if is_complete
-        else "the grid is not complete, so nothing was tuned: the default for tiny models is taken for all"
-    )
-    return f"Seed {seed}, {steps} steps, success on the training tasks of the last steps; {why}.\n\n" + "\n".join(table)
+        table.append(f"| {arm} | {' | '.join(cells)} |" + (f" {lr:g} |" if is_taken else ""))
+    why = "an earlier tuning"
+    if is_taken:
+        is_complete = all((arm, lr) in found for arm in rates for lr in grid)
+        why = "the best one of each arm is taken"
+        if not is_complete:
+            why = "the grid is not complete, so nothing was tuned: the default for tiny models is taken for all"
+    title = f"Seed {rows[0]['seed']}, {steps} steps, success on the training tasks of the last steps; {why}."
+    return f"{title}\n\n" + "\n".join(table)
 
 
 def _rate(row: Row) -> str:

@@ -32,7 +32,15 @@ TINY = Experiment(
 
 
 def tuning(arm: str, lr: float, success: float) -> dict[str, Any]:
-    return {"kind": "tuning", "arm": arm, "seed": 100, "lr": lr, "steps": 12, "train_success": success, "cpu_s": 1}
+    return {
+        "kind": "tuning",
+        "arm": arm,
+        "seed": 100,
+        "lr": lr,
+        "steps": TEXTCRAFT.tuning_steps,
+        "train_success": success,
+        "cpu_s": 1,
+    }
 
 
 def measured(kind: str, arm: str, seed: int, success: float, **more: Any) -> dict[str, Any]:
@@ -58,16 +66,17 @@ def test_the_page_shows_gains_over_the_clone_of_the_same_seed() -> None:
     rows = [measured("clone", "clone", seed, base) for seed, base in ((0, 0.2), (1, 0.3))]
     rows += [run("grpo", 0, 0.35, lr), run("grpo", 1, 0.35, lr), run("ppo", 0, 0.1, lr), run("vrpo", 0, 0.9, 7.0)]
     text = written_page(TEXTCRAFT, rows, [0, 1])
-    assert "| 0 | grpo | 40 | 35.0 % [30.0, 40.0] | +15.0 |" in text
-    assert "| 1 | grpo | 40 | 35.0 % [30.0, 40.0] | +5.0 |" in text
+    assert "| 0 | grpo | 0.001 | 40 | 35.0 % [30.0, 40.0] | +15.0 |" in text
+    assert "| 1 | grpo | 0.001 | 40 | 35.0 % [30.0, 40.0] | +5.0 |" in text
     # gains 15 and 5: mean 10, half-width t(.975, 1) times 5 = 63.5
-    assert f"| grpo | 40 | 2 | +10.0 | [{10 - 63.53:.1f}, {10 + 63.53:.1f}] | 1 of 2 |" in text
-    assert "| ppo | 40 | 1 | -10.0 | none from one seed | 0 of 1 |" in text
+    assert f"| grpo | 0.001 | 40 | 2 | +10.0 | [{10 - 63.53:.1f}, {10 + 63.53:.1f}] | 1 of 2 |" in text
+    assert "| ppo | 0.001 | 40 | 1 | -10.0 | none from one seed | 0 of 1 |" in text
     longer = written_page(TEXTCRAFT, [*rows, {**run("grpo", 0, 0.5, lr), "steps": 120}], [0, 1])
-    assert "| grpo | 120 | 1 | +30.0 |" in longer
-    assert "| grpo | 40 | 2 | +10.0 |" in longer
-    assert "90.0 %" not in text  # of another learning rate than the one that is shown
-    assert "5 of 8 runs: reinforce_pp of seed 0, vrpo of seed 0, reinforce_pp of seed 1" in text
+    assert "| grpo | 0.001 | 120 | 1 | +30.0 |" in longer
+    assert "| grpo | 0.001 | 40 | 2 | +10.0 |" in longer
+    assert "| 0 | vrpo | 7 | 40 | 90.0 %" in text  # not of the rate that was chosen, and shown all the same
+    assert "8 of 8 runs: grpo of seed 0, reinforce_pp of seed 0" in text  # the planned ones are longer
+    assert "7 of 8 runs: reinforce_pp of seed 0" in longer
     assert math.isclose(12.706 * 5, 63.53)
 
 
