@@ -162,7 +162,7 @@ class Learner:
         if not bool((batch.extra["advantage"] != 0).any()):
             return {**metrics, "no_signal": 1.0}
         if not needs_scores:
-            batch, scores = update.score(batch, update.reached(batch))
+            batch, scores = update.prepare(batch)
         advantage = batch.extra["advantage"][batch.action_mask]
         metrics |= scores | {"no_signal": 0.0, "advantage_std": float(advantage.std(correction=0))}
         return metrics | update.improve(batch, step)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
+from torch.nn.functional import pad
 
 from palaestra.algorithms.batch import Batch, padding_waste
 from palaestra.algorithms.correction import CorrectionLevel, importance_weights, staleness_weights
@@ -163,11 +164,35 @@ class PolicyUpdate:
         """
         wanted = torch.ones(batch.num_rows, dtype=torch.bool) if wanted is None else wanted
         old = self._log_probs(self.policy, batch, wanted)
-        extra = {"old_log_prob": old}
-        if self.reference is not None and self.kl_coefficient > 0:
-            extra["ref_log_prob"] = self._log_probs(self.reference, batch, wanted)
+        batch = self._with_reference(batch, wanted).with_tensors(old_log_prob=old)
+        weight, metrics = self._weigh(batch, wanted)
+        return batch.with_tensors(correction=weight), metrics
+
+    def prepare(self, batch: Batch) -> tuple[Batch, dict[str, float]]:
+        """As `score`, of the rows that the update reaches; what its first pass finds anyway is left to `improve`.
+
+        The first pass over the whole batch computes the log-probs at the start of the update itself, so a forward pass is
+        saved wherever nothing needs them before: neither weights nor a division into minibatches.
+
+        Args:
+            batch: With `advantage`.
+        """
+        wanted = self.reached(batch)
+        if self.table.correction != "off" or self.table.minibatches > 1:
+            return self.score(batch, wanted)
         mask = batch.action_mask & wanted.unsqueeze(1)
-        table = self.table
+        return self._with_reference(batch, wanted).with_tensors(correction=mask.float()), {}
+
+    def _with_reference(self, batch: Batch, wanted: Tensor) -> Batch:
+        """Add `ref_log_prob` where a KL term is on."""
+        if self.reference is None or self.kl_coefficient <= 0:
+            return batch
+        return batch.with_tensors(ref_log_prob=self._log_probs(self.reference, batch, wanted))
+
+    def _weigh(self, batch: Batch, wanted: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """Return the weights of tokens against the sampler's log-probs, [B, T], and metrics; see `score`."""
+        mask = batch.action_mask & wanted.unsqueeze(1)
+        table, old = self.table, batch.extra["old_log_prob"]
         found = importance_weights(old, batch.rollout_log_prob, mask, level=table.correction, cap=table.correction_cap)
         weight, metrics = found.weight, found.metrics
         if table.correction == "off":
@@ -183,7 +208,7 @@ class PolicyUpdate:
             metrics["stale_tokens"] = float((mask & (fresh == 0)).sum()) / max(1, int(mask.sum()))
             weight = weight * fresh
         renamed = {"drift_mean": metrics.pop("off_policy_mean", 0.0), "drift_max": metrics.pop("off_policy_max", 0.0)}
-        return batch.with_tensors(**extra, correction=weight), renamed | metrics
+        return weight, renamed | metrics
 
     def reached(self, batch: Batch) -> Tensor:
         """Mark the rows that any term of the loss reaches: bool [B]."""
@@ -205,7 +230,7 @@ class PolicyUpdate:
         """Make all optimiser steps of a training step.
 
         Args:
-            batch: With `advantage` and what `score` adds.
+            batch: With `advantage` and what `score` or `prepare` adds.
             step: Training step; only the division into minibatches depends on it.
 
         Returns:
@@ -213,13 +238,16 @@ class PolicyUpdate:
             for the next one if there is a `kl_target`.
 
         Raises:
-            TrainingStopped: If updates are not finite again and again.
+            TrainingStopped: If updates are not finite again and again; what `prepare` left out is checked as by `score`.
         """
         table = self.table
         totals: dict[str, list[float]] = {}
         for epoch in range(table.epochs):
             for rows in divide(batch, table.minibatches, seed=stable_seed(self.seed, f"{step}/{epoch}")):
-                for name, value in self._optimise(batch.rows(rows)).items():
+                found, old = self._optimise(batch.rows(rows))
+                if old is not None:  # from now on these are the log-probs at the start
+                    batch = batch.with_tensors(old_log_prob=pad(old, (0, batch.ids.shape[1] - old.shape[1])))
+                for name, value in found.items():
                     totals.setdefault(name, []).append(value)
         self.policy.version += 1
         metrics = {name: max(v) if name == "ratio_max" else sum(v) / len(v) for name, v in totals.items()}
@@ -245,8 +273,12 @@ class PolicyUpdate:
         self.optimiser.load(state["optimiser"])
         self.kl_coefficient = float(state["kl_coefficient"])
 
-    def _optimise(self, batch: Batch) -> dict[str, float]:
-        """Make one optimiser step on a minibatch, micro-batch by micro-batch."""
+    def _optimise(self, batch: Batch) -> tuple[dict[str, float], Tensor | None]:
+        """Make one optimiser step on a minibatch, micro-batch by micro-batch.
+
+        Returns:
+            Measurements, and the log-probs before the step where `prepare` left them out: [B, T], then measured as by `score`.
+        """
         # weights of the whole minibatch first: however it is cut, every token counts the same
         weights = token_weights(
             batch.action_mask,
@@ -257,30 +289,42 @@ class PolicyUpdate:
         )
         wanted = self.reached(batch)
         if not bool(wanted.any()):
-            return {}
+            return {}, None
         reached = (batch.action_mask & wanted.unsqueeze(1)).float()
         batch = batch.with_tensors(weight=weights, token_share=reached / reached.sum())
         sums: dict[str, float] = {}
         ratio_max = 0.0
+        old = None if "old_log_prob" in batch.extra else torch.zeros(batch.ids.shape)
         lengths = batch.lengths.tolist()
         plan = planned(batch, wanted, self.table.max_tokens_per_microbatch)
         for part in plan:
-            loss, values, highest = self._loss(batch.rows(part))
+            rows = batch.rows(part)
+            loss, values, highest, log_prob = self._loss(rows)
             (loss * part.weight).backward()
+            if old is not None and part.weight:
+                old[torch.tensor(part), : rows.ids.shape[1]] = log_prob.to(old)
             ratio_max = max(ratio_max, highest)
             for name, value in values.items():
                 sums[name] = sums.get(name, 0.0) + (value if part.weight else 0.0)
         sums = ranks().sum_values(sums)
         ranks().sum_gradients(self.optimiser.parameters)
         sums |= {"padding_waste": padding_waste([[lengths[row] for row in part] for part in plan])}
-        return sums | self.optimiser.step(sums["loss"]) | {"ratio_max": ranks().max(ratio_max)}
+        if old is not None:
+            old = ranks().sum(old)
+            try:
+                sums |= self._weigh(batch.with_tensors(old_log_prob=old), wanted)[1]
+            except TrainingStopped:
+                self.optimiser.zero()  # as if nothing had been computed
+                raise
+        return sums | self.optimiser.step(sums["loss"]) | {"ratio_max": ranks().max(ratio_max)}, old
 
-    def _loss(self, rows: Batch) -> tuple[Tensor, dict[str, float], float]:
-        """Return the loss of a micro-batch, its measurements (shares of the minibatch's sums), and the largest ratio."""
+    def _loss(self, rows: Batch) -> tuple[Tensor, dict[str, float], float, Tensor]:
+        """Return the loss of a micro-batch, measurements (shares of the minibatch's sums), the largest ratio, log-probs."""
         table, mask = self.table, rows.action_mask
         scored = self.policy.token_log_probs(rows.ids, rows.attention_mask, mask, temperature=self.temperature, entropy=True)
         entropies = torch.zeros_like(scored.log_prob) if scored.entropy is None else scored.entropy
-        old, weight, share = rows.extra["old_log_prob"], rows.extra["weight"], rows.extra["token_share"]
+        log_prob = scored.log_prob.detach()
+        old, weight, share = rows.extra.get("old_log_prob", log_prob), rows.extra["weight"], rows.extra["token_share"]
         per_token = policy_loss(
             scored.log_prob,
             old,
@@ -314,7 +358,7 @@ class PolicyUpdate:
                 "clipped_high": float((share * (ratio > 1 + table.clip_high)).sum()),
             }
             highest = float(torch.where(mask, ratio, 0.0).max())
-        return loss, values, highest
+        return loss, values, highest, log_prob
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def _log_probs(self, policy: Policy, batch: Batch, wanted: Tensor) -> Tensor:

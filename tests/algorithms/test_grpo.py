@@ -189,12 +189,57 @@ def test_weights_that_are_not_finite_stop_training_without_touching_more() -> No
     assert torch.equal(weights(policy), before)
 
 
-def _broken(loss: Callable[..., tuple[torch.Tensor, dict[str, float], float]]) -> Callable[..., object]:
+def _broken(loss: Callable[..., tuple[torch.Tensor, dict[str, float], float, torch.Tensor]]) -> Callable[..., object]:
     def broken(rows: object) -> object:
-        value, measured, highest = loss(rows)
-        return value * math.nan, {**measured, "loss": math.nan}, highest
+        value, measured, *rest = loss(rows)
+        return value * math.nan, {**measured, "loss": math.nan}, *rest
 
     return broken
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"ratio": "sequence"}, {"kl_coefficient": 0.1}, {"max_tokens_per_microbatch": 64}], ids=str
+)
+def test_the_first_pass_finds_the_log_probs_that_scoring_before_it_finds(options: dict[str, float | str]) -> None:
+    played = play(toy_policy())
+    found = []
+    for scores_first in (False, True):
+        policy = toy_policy()
+        reference = policy.frozen_copy()
+        config = GRPOConfig(lr=1e-2, warmup_updates=0, epochs=3, **options)  # type: ignore[arg-type]
+        learner = Learner(policy, config, reference=reference)
+        update = learner.policy_update
+        passes = _counted(policy)
+        if scores_first:
+            update.prepare = lambda batch, update=update: update.score(batch, update.reached(batch))  # type: ignore[misc]
+        metrics = learner.update(played, 1)
+        found.append((metrics, weights(policy), len(passes)))
+    (metrics, trained, passed), (expected, wanted, more) = found
+    assert metrics == expected
+    assert torch.equal(trained, wanted)
+    assert passed * 4 == more * 3
+
+
+def _counted(policy: Policy) -> list[None]:
+    passes: list[None] = []
+    score = policy.token_log_probs
+
+    def counting(*args: object, **options: object) -> object:
+        passes.append(None)
+        return score(*args, **options)  # type: ignore[arg-type]
+
+    policy.token_log_probs = counting  # type: ignore[method-assign, assignment]
+    return passes
+
+
+def test_a_drifting_sampler_leaves_weights_and_gradients_alone() -> None:
+    policy = toy_policy()
+    learner = Learner(policy, GRPOConfig(drift_limit=1e-12))
+    before = weights(policy)
+    with pytest.raises(TrainingStopped, match="sampler's log-probs differ"):
+        learner.update(play(policy), 1)
+    assert torch.equal(weights(policy), before)
+    assert all(parameter.grad is None for parameter in policy.parameters())
 
 
 def test_the_kl_term_pulls_back_to_the_reference() -> None:

@@ -11,13 +11,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 from palaestra.errors import ModelError, UsageError
 from palaestra.types import Json, Message
 
 MessageKind = Literal["user", "tool"]
+
+_MAX_ENCODED = 64  # whole prompts whose tokens are kept
 
 # Private-use characters: no template writes them, and in contents they are marked like special tokens.
 _OPEN, _CLOSE = "\ue0f0", "\ue0f1"
@@ -73,6 +75,8 @@ class ChatTemplate:
         marked = [_OPEN, _CLOSE, _PROBE_TEXT[0], *sorted(special, key=lambda text: (-len(text), text))]
         self._marked = re.compile("|".join(map(re.escape, marked)))
         self._continues: dict[tuple[MessageKind, bool], bool] = {}
+        # the members of a group begin with one and the same prompt, and long texts take long
+        self._encoded = lru_cache(maxsize=_MAX_ENCODED)(lambda text, literals: tuple(self.encode(text, literals)))
 
     @cached_property
     def end_ids(self) -> frozenset[int]:
@@ -95,7 +99,7 @@ class ChatTemplate:
         """
         literals: list[str] = []
         text = self._text(self._neutralise(messages, literals), self._neutralise_json(tools, literals), generate=True)
-        return tuple(self.encode(text, literals))
+        return self._encoded(text, tuple(literals))
 
     def continuation(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Json]] = ()) -> Continuation | None:
         """Tokenise what `messages` add behind an assistant turn, up to the next point where the assistant is to write.
