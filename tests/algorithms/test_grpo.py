@@ -183,7 +183,7 @@ def test_weights_that_are_not_finite_stop_training_without_touching_more() -> No
     played = play(policy)
     learner = Learner(policy, GRPOConfig(epochs=4))
     before = weights(policy)
-    learner.policy_update._loss = _broken(learner.policy_update._loss)  # type: ignore[method-assign]
+    learner.policy_update._loss = _broken(learner.policy_update._loss)  # type: ignore[method-assign, assignment]
     with pytest.raises(TrainingStopped, match="3 updates in a row"):
         learner.update(played, 1)
     assert torch.equal(weights(policy), before)
@@ -211,7 +211,7 @@ def test_the_first_pass_finds_the_log_probs_that_scoring_before_it_finds(options
         update = learner.policy_update
         passes = _counted(policy)
         if scores_first:
-            update.prepare = lambda batch, update=update: update.score(batch, update.reached(batch))  # type: ignore[misc]
+            update.prepare = lambda batch, update=update: update.score(batch, update.reached(batch))  # type: ignore[method-assign, misc]
         metrics = learner.update(played, 1)
         found.append((metrics, weights(policy), len(passes)))
     (metrics, trained, passed), (expected, wanted, more) = found
