@@ -22,7 +22,7 @@ WORLD: dict[str, Any] = {"recipes": "procedural", "name_words": 1, "num_names": 
 TEMPERATURE = 0.3
 TURN_TOKENS = 32  # most tokens of a turn; a call takes about twenty
 CONTEXT = 2048
-_UPDATES, _ROWS = 60, 4  # of cloning
+_UPDATES, _ROWS = 120, 4  # of cloning
 
 
 class Looker(Agent):

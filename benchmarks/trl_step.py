@@ -64,7 +64,7 @@ class Measured:
 
 def run() -> list[Row]:
     """Measure short episodes."""
-    return [compare(Setting(tasks=4, group=8, turns=5, rounds=6))]
+    return [compare(Setting(tasks=4, group=8, turns=5, rounds=7))]
 
 
 def compare(setting: Setting) -> Row:
