@@ -51,8 +51,8 @@ def train(
     """
     with _launched() as is_main:
         result, report = run_recipe(recipe, overrides or [], runs=runs, run_id=run, plain=plain, is_main=is_main)
-        if is_main:
-            show(result, report, as_json=as_json)
+    if is_main:  # after all have left: an exit code of the first one is no loss to the others
+        show(result, report, as_json=as_json)
 
 
 def run_recipe(
