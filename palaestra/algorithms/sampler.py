@@ -123,8 +123,11 @@ class SamplerTable(BaseModel):
                 f"update. Start the server from a copy, and name the copy as sampler.weights."
             )
 
-    def check(self) -> None:
+    def check(self, dtype: str = "float32") -> None:
         """Look for what has to be there before a run is begun.
+
+        Args:
+            dtype: Number format that the trainer keeps weights in.
 
         Raises:
             ConfigError: If the folder holds no model, or the variable with the token is not set.
@@ -132,17 +135,16 @@ class SamplerTable(BaseModel):
         if not (Path(self.weights) / "config.json").is_file():
             raise ConfigError(
                 f"sampler.weights is {self.weights!r}, which holds no model (config.json). Copy the policy there and start "
-                f"the server from it: {self.command}"
+                f"the server from it: {self.command(dtype)}"
             )
         if self.api_key_env is not None and not os.environ.get(self.api_key_env, "").strip():
             raise ConfigError("The environment variable that sampler.api_key_env names is not set; export it, or take it out.")
 
-    @property
-    def command(self) -> str:
-        """How a vLLM server for this table is started."""
+    def command(self, dtype: str) -> str:
+        """Return how a vLLM server for this table is started; by itself it would make less of float32."""
         return (
             f"VLLM_SERVER_DEV_MODE=1 vllm serve {self.weights} --served-model-name {self.model} "
-            f"--logprobs-mode processed_logprobs"
+            f"--logprobs-mode processed_logprobs --dtype {dtype}"
         )
 
 
@@ -171,7 +173,8 @@ class ServerSampler:
         from palaestra.agents.backends.reliable import Reliable, RetryPolicy
         from palaestra.agents.backends.vllm import RELOAD, VLLMBackend
 
-        table.check()
+        self._dtype = str(policy.model.dtype).removeprefix("torch.")
+        table.check(self._dtype)
         _check_shape(table, policy)
         self.table = table
         self.policy = policy
@@ -276,9 +279,14 @@ class ServerSampler:
         try:
             shutil.rmtree(draft, ignore_errors=True)
             self.policy.save(draft)
-            for file in sorted(draft.iterdir()):
-                file.replace(folder / file.name)
+            written = sorted(file.name for file in draft.iterdir())
+            for name in written:
+                (draft / name).replace(folder / name)
             draft.rmdir()
+            # where the folder was divided into other files, their index would have the server read the old ones
+            for file in folder.glob("*.safetensors*"):
+                if file.name not in written:
+                    file.unlink()
         except OSError as error:
             raise StoreError(
                 f"The weights could not be written to sampler.weights, {str(folder)!r}: {error}. Free space, or mend its "
@@ -287,8 +295,8 @@ class ServerSampler:
 
     def _next_move(self) -> str:
         return (
-            f"Start the server, e.g. with: {self.table.command} -- then go on with the same run, which gives it the weights "
-            f"of the last checkpoint. A server elsewhere is named with --set sampler.url=URL."
+            f"Start the server, e.g. with: {self.table.command(self._dtype)} -- then go on with the same run, which gives it "
+            f"the weights of the last checkpoint. A server elsewhere is named with --set sampler.url=URL."
         )
 
 

@@ -101,7 +101,7 @@ def train(
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe)
     if recipe.sampler is not None:
-        recipe.sampler.check()
+        recipe.sampler.check(recipe.model.dtype)
     threads = torch.get_num_threads()
     torch.set_num_threads(recipe.threads)
     try:

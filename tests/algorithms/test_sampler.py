@@ -5,21 +5,26 @@ import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from palaestra.agents.backends import local
+from palaestra.agents.backends.token_sampling import random_stream
 from palaestra.agents.store import RunStore
+from palaestra.algorithms.distributed import Ranks, training_ranks
+from palaestra.algorithms.grpo import GRPOConfig, Learner
 from palaestra.algorithms.guards import TrainingStopped
 from palaestra.algorithms.metrics import read_metrics
+from palaestra.algorithms.on_policy import asynchronous_collection
 from palaestra.algorithms.phase import ProgressEvent
+from palaestra.algorithms.policy import Policy
 from palaestra.algorithms.recipe import Recipe, parse_recipe
 from palaestra.algorithms.sampler import ServerSampler
 from palaestra.algorithms.training import TrainingResult, train
-from palaestra.errors import ConfigError, UsageError
+from palaestra.errors import ConfigError, StoreError, UsageError
 from tests.agents.backends.vllm_server import VLLMServer, vllm_server
 from tests.algorithms.toy_recipe import toy_policy, toy_recipe
 
@@ -35,9 +40,8 @@ def same_chance_on_both_sides() -> Iterator[None]:
     def stream(kind: str, seed: int, *more: Any) -> Any:
         return random_stream(kind, seed) if kind == "request" else random_stream(kind, seed, *more)
 
-    random_stream = local.random_stream
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(local, "random_stream", stream)
+        patch.setattr("palaestra.agents.backends.local.random_stream", stream)
         yield
 
 
@@ -299,6 +303,51 @@ def test_a_folder_with_another_model_is_not_written_over(server: VLLMServer, clo
     assert (other / "model.safetensors").read_bytes() == before
 
 
+# -- several processes
+
+
+class Seat(Ranks):
+    """One of two processes, without the other one."""
+
+    size = 2
+
+    def __init__(self, rank: int) -> None:
+        self.rank = rank
+
+    def on_main(self, function: Any) -> Any:
+        return function() if self.is_main else None
+
+
+def test_the_first_process_gives_the_server_its_weights_and_all_know_the_version(
+    server: VLLMServer, clone: Path, tmp_path: Path
+) -> None:
+    policy = Policy.from_path(clone)
+    table = recipe_for(clone, server).sampler
+    assert table is not None
+    for rank, calls in ((1, 0), (0, 1)):
+        sampler = ServerSampler(policy, table)
+        policy.version = 7
+        with training_ranks(Seat(rank)):
+            sampler.refresh()
+        assert (sampler.version, sampler.is_stale) == (7, False)
+        assert server.calls.count("/collective_rpc") == calls
+
+
+def test_asynchronous_steps_of_several_processes_are_not_sampled_by_a_server(server: VLLMServer, clone: Path) -> None:
+    recipe = recipe_for(clone, server, asynchronous={"max_staleness": 1})
+    assert recipe.sampler is not None
+    policy = Policy.from_path(clone)
+    config = GRPOConfig(correction="token")
+    learner = Learner(policy, config)
+    phase = SimpleNamespace(recipe=recipe, name="grpo", sampler=ServerSampler(policy, recipe.sampler))
+    with (
+        training_ranks(Seat(0)),
+        pytest.raises(ConfigError, match="asked for on 2 processes"),
+        asynchronous_collection(phase, config, learner),  # type: ignore[arg-type]
+    ):
+        pass
+
+
 # -- the table
 
 
@@ -330,7 +379,7 @@ def test_tables_that_cannot_work_are_refused(table: dict[str, Any], match: str) 
 
 def test_a_missing_folder_is_one_clear_error(tmp_path: Path) -> None:
     recipe = toy_recipe(sampler={**TABLE, "weights": str(tmp_path / "nowhere")})
-    with pytest.raises(ConfigError, match=r"nowhere', which holds no model.*vllm serve .*nowhere"):
+    with pytest.raises(ConfigError, match=r"nowhere', which holds no model.*vllm serve .*nowhere .*--dtype float32"):
         train(recipe, store=tmp_path / "runs", run_id="toy")
     assert not (tmp_path / "runs").exists()
 
@@ -361,6 +410,31 @@ def test_recipes_without_a_server_say_nothing_of_one() -> None:
     reload = [["/update", {"path": "{path}", "deep": {"version": "{version}"}}]]
     recipe = toy_recipe(sampler={**TABLE, "reload": reload})
     assert parse_recipe(json.loads(json.dumps(recipe.to_json()))).sampler == recipe.sampler
+
+
+def test_weights_that_were_divided_into_other_files_do_not_outlive_a_refresh(
+    server: VLLMServer, clone: Path, tmp_path: Path
+) -> None:
+    policy = Policy.from_path(clone)
+    old = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors.index.json"]
+    for name in old:
+        (server.path / name).write_text("old")
+    (server.path / "notes.txt").write_text("mine")
+    table = recipe_for(clone, server).sampler
+    assert table is not None
+    ServerSampler(policy, table).refresh()
+    assert not any((server.path / name).exists() for name in old)
+    assert (server.path / "notes.txt").read_text() == "mine"
+    assert same(weights(server.path), weights(clone))
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_error(server: VLLMServer, clone: Path) -> None:
+    policy = Policy.from_path(clone)
+    table = recipe_for(clone, server).sampler
+    assert table is not None
+    (server.path / ".palaestra-draft").write_text("in the way")  # a file where a folder has to be made
+    with pytest.raises(StoreError, match=r"could not be written to sampler.weights.*Free space"):
+        ServerSampler(policy, table).refresh()
 
 
 def test_loading_a_checkpoint_makes_the_server_stale(server: VLLMServer, clone: Path, tmp_path: Path) -> None:

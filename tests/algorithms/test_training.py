@@ -119,6 +119,17 @@ def test_another_recipe_cannot_resume_a_run(whole: TrainingResult) -> None:
         train(toy_recipe(seed=1, grpo={"lr": 0.5}), store=whole.folder.parent, run_id="toy")
 
 
+def test_a_run_that_is_older_than_a_setting_goes_on(whole: TrainingResult, tmp_path: Path) -> None:
+    shutil.copytree(whole.folder.parent, tmp_path / "copy")
+    with RunStore(tmp_path / "copy") as store:
+        config = store.config("toy")
+        del config["recipe"]["grpo"]["kl_horizon"]
+        store.set_config("toy", config)
+        assert train(toy_recipe(), store=store, run_id="toy").policy_path.is_dir()
+        with pytest.raises(ConfigError, match=r"different: grpo.kl_horizon"):
+            train(toy_recipe(grpo={"kl_horizon": 500}), store=store, run_id="toy")
+
+
 def test_horizons_follow_the_schedule_and_evaluation_does_not(tmp_path: Path) -> None:
     recipe = toy_recipe(horizon={"rounds": [1, 3], "interval": 2}, evaluation={"n": 4, "baselines": []}, sft={"epochs": 1})
     result = train(recipe, store=tmp_path)
