@@ -41,7 +41,7 @@ def page(
     if clones:
         parts += ["## By seed", _by_seed(clones, runs, list(rates))]
     if runs:
-        parts += ["## Gain over the clone", _gains(clones, runs, list(rates), experiment.bar)]
+        parts += ["## Gain over the clone", _gains(experiment, clones, runs)]
     else:
         parts += ["**No run has been made yet**; nothing is known of the question."]
     if experiment.pairs and runs:
@@ -141,8 +141,9 @@ def _by_seed(clones: Mapping[int, Row], runs: Mapping[Run, Row], arms: Sequence[
     return "\n".join(table)
 
 
-def _gains(clones: Mapping[int, Row], runs: Mapping[Run, Row], arms: Sequence[str], bar: float | None) -> str:
+def _gains(experiment: Experiment, clones: Mapping[int, Row], runs: Mapping[Run, Row]) -> str:
     """Mean gain of each arm with its interval over seeds, and whether it reaches the bar."""
+    arms, bar = list(experiment.arms), experiment.bar
     head = "" if bar is None else f" seeds with a gain of {100 * bar:.0f} points or more |"
     table = [f"| arm | lr | steps | seeds | mean gain, points | 95 % interval over seeds (Student's t) |{head}"]
     table.append("|---|---:|---:|---:|---:|---|" + ("" if bar is None else "---:|"))
@@ -151,7 +152,8 @@ def _gains(clones: Mapping[int, Row], runs: Mapping[Run, Row], arms: Sequence[st
         found = mean_interval([[gain] for gain in gains])
         interval = f"[{100 * found.low:.1f}, {100 * found.high:.1f}]" if len(gains) > 1 else "none from one seed"
         reached = "" if bar is None else f" {sum(gain >= bar for gain in gains)} of {len(gains)} |"
-        table.append(f"| {arm} | {lr:g} | {steps} | {len(gains)} | {100 * found.mean:+.1f} | {interval} |{reached}")
+        length = str(steps) if experiment.env_steps is None else f"{experiment.env_steps:,} turns"
+        table.append(f"| {arm} | {lr:g} | {length} | {len(gains)} | {100 * found.mean:+.1f} | {interval} |{reached}")
     return "\n".join(table)
 
 

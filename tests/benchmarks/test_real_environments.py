@@ -91,7 +91,7 @@ def test_every_arm_is_a_recipe_that_can_be_read_and_plays_equally_many_episodes(
         recipe = parse_recipe(runs._arm_data(name, 3, 2e-3, 5))
         table = recipe.phase_config(arm.algorithm).model_dump()
         assert (table["lr"], table["steps"], recipe.seed, recipe.model.path) == (2e-3, 5, 3, str(tmp_path))
-        horizon = None if experiment is HORIZONS else str(recipe.horizon)
+        horizon = None if experiment.env_steps is not None else str(recipe.horizon)
         episodes.add((table["tasks_per_step"] * table["group_size"], table["epochs"], table["max_env_steps"], horizon))
         assert recipe.env.kwargs.items() >= arm.tables.get("env", {}).items()
     assert len(episodes) == 1
