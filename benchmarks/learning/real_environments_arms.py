@@ -182,8 +182,8 @@ DESK = Experiment(
         "another variance; with traces below 1 and a critic that has still to learn, PPO is told of progress at once.",
     ),
     remarks=(
-        "Three runs at 1e-3, the rate that suits policies of this size on TextCraft, came first: with it GRPO and PPO made the "
-        "clone of seed 0 worse. So rates are tuned here, from a lower one on, before anything else is run.",
+        "Three runs at 1e-3, the rate that suits policies of this size on TextCraft, came first: with it GRPO and PPO made "
+        "the clone of seed 0 worse. So rates are tuned here, from a lower one on, before anything else is run.",
     ),
 )
 

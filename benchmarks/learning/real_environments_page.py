@@ -12,6 +12,11 @@ from benchmarks.learning.real_environments_arms import Experiment
 from palaestra.agents.statistics import mean_interval, paired_difference
 
 Row = Mapping[str, Any]
+PAIRS_HEAD = (
+    "| what | first | second | seeds | means, points | difference | 95 % interval (Student's t) | p, two-sided |",
+    "|---|---|---|---:|---:|---:|---|---:|",
+)
+ROUNDING = 1e-9  # of a difference of two rates
 Run = tuple[str, float, int, int]  # arm, learning rate, steps, seed
 
 
@@ -44,8 +49,8 @@ def page(
         parts += ["## Gain over the clone", _gains(experiment, clones, runs)]
     else:
         parts += ["**No run has been made yet**; nothing is known of the question."]
-    if experiment.pairs and runs:
-        parts += ["## Seed by seed", _pairs(experiment, clones, runs, rates)]
+    if pairs := list(_pairs(experiment, clones, runs, rates)):
+        parts += ["## Seed by seed", "\n".join([*PAIRS_HEAD, *pairs])]
     tuning = [row for row in rows if row["kind"] == "tuning"]
     if tuning:
         tables = [_tuning(tuning, rates, steps, experiment.tuning_steps) for steps in sorted({row["steps"] for row in tuning})]
@@ -92,7 +97,9 @@ def _settings(experiment: Experiment, rates: Mapping[str, float]) -> Iterator[st
     yield "one CPU thread; CPU seconds count training and evaluation of a run, start-up aside"
 
 
-def _pairs(experiment: Experiment, clones: Mapping[int, Row], runs: Mapping[Run, Row], rates: Mapping[str, float]) -> str:
+def _pairs(
+    experiment: Experiment, clones: Mapping[int, Row], runs: Mapping[Run, Row], rates: Mapping[str, float]
+) -> Iterator[str]:
     """Differences between two arms from the same clones, with intervals over seeds."""
     budget = experiment.env_steps
     measures: dict[str, Callable[[Row, Row], float]] = {"success at the end": lambda run, _: float(run["success"][0])}
@@ -101,10 +108,6 @@ def _pairs(experiment: Experiment, clones: Mapping[int, Row], runs: Mapping[Run,
         measures[f"the same on {name}"] = lambda run, _, name=name: float(run["by_type"][name][0])  # type: ignore[misc]
     if budget is not None:
         measures["mean success over the turns"] = lambda run, clone: area(run, clone, budget)
-    table = [
-        "| what | first | second | seeds | means, points | difference | 95 % interval (Student's t) | p, two-sided |",
-        "|---|---|---|---:|---:|---:|---|---:|",
-    ]
     for first, second in experiment.pairs:
         keys = [(arm, rates[arm], experiment.steps) for arm in (first, second)]
         found = [{key[-1]: row for key, row in runs.items() if key[:-1] == wanted} for wanted in keys]
@@ -118,8 +121,7 @@ def _pairs(experiment: Experiment, clones: Mapping[int, Row], runs: Mapping[Run,
             interval = f"[{100 * difference.low:.1f}, {100 * difference.high:.1f}]" if len(seeds) > 1 else "none from one seed"
             p = f"{difference.p_value:.3f}" if math.isfinite(difference.p_value) else ""
             cells = (what, first, second, str(len(seeds)), means, f"{100 * difference.mean:+.1f}", interval, p)
-            table.append(f"| {' | '.join(cells)} |")
-    return "\n".join(table)
+            yield f"| {' | '.join(cells)} |"
 
 
 def _by_seed(clones: Mapping[int, Row], runs: Mapping[Run, Row], arms: Sequence[str]) -> str:
@@ -151,7 +153,7 @@ def _gains(experiment: Experiment, clones: Mapping[int, Row], runs: Mapping[Run,
         gains = gains_of(clones, runs, arm, lr, steps)
         found = mean_interval([[gain] for gain in gains])
         interval = f"[{100 * found.low:.1f}, {100 * found.high:.1f}]" if len(gains) > 1 else "none from one seed"
-        reached = "" if bar is None else f" {sum(gain >= bar for gain in gains)} of {len(gains)} |"
+        reached = "" if bar is None else f" {sum(gain >= bar - ROUNDING for gain in gains)} of {len(gains)} |"
         length = str(steps) if experiment.env_steps is None else f"{experiment.env_steps:,} turns"
         table.append(f"| {arm} | {lr:g} | {length} | {len(gains)} | {100 * found.mean:+.1f} | {interval} |{reached}")
     return "\n".join(table)
