@@ -181,7 +181,7 @@ def test_differences_are_paired_by_seed_and_pooled_within_seeds() -> None:
     five = compare([0.1, 0.2, 0.3, 0.4, 0.5])
     assert five.p_value == pytest.approx(1 / 32)
     assert five.estimate.low < 0.3 < five.estimate.high
-    assert complete_seeds(rows) == []
+    assert complete_seeds(rows, tuple(ARMS)) == []
 
 
 def spread(mean: float, count: int = 24) -> list[float]:
