@@ -235,7 +235,8 @@ def test_critics_are_judged_at_their_best_and_at_the_end() -> None:
 
 def test_the_page_says_what_is_missing_and_shows_what_is_there() -> None:
     page = report(fits(3, 0.1), rows_of({0.0: [0.1], 0.2: [0.2]}), [])
-    assert "0 of the 24 seeds" in page
+    assert "for PPO and VRPO with 1 seeds, for all arms with 0" in page
+    assert "## What it shows" not in page  # said of the whole experiment only
     assert "noise_run control --seeds 0-23" in page
     assert "+0.200 (one seed)" in page
     assert "0.300 ± 0.000 (3)" in page
