@@ -385,7 +385,7 @@ class RunStore:
         connection.execute("PRAGMA foreign_keys = ON")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0 and not self._read_only:
-            connection.execute("PRAGMA journal_mode = WAL")
+            self._write_ahead()
             # a killed process loses nothing; after a power cut the last few episodes may be played again
             connection.execute("PRAGMA synchronous = NORMAL")
             with self._writing("create the store"):
@@ -408,6 +408,21 @@ class RunStore:
         if not self._read_only:
             connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("SELECT count(*) FROM runs").fetchone()
+
+    def _write_ahead(self) -> None:
+        """Let readers and a writer share the file.
+
+        Where two processes open a new file at once, SQLite refuses one of them without waiting, lest both wait for ever.
+        """
+        until = time.monotonic() + BUSY_TIMEOUT_S
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > until:
+                    raise
+            time.sleep(0.01)
 
     @contextlib.contextmanager
     def _guard(self, doing: str) -> Iterator[None]:

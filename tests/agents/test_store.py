@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -217,6 +218,20 @@ def one_line(error: pytest.ExceptionInfo[StoreError]) -> str:
     text = str(error.value)
     assert "\n" not in text
     return text
+
+
+def test_a_new_store_can_be_opened_by_several_at_once(tmp_path: Path) -> None:
+    count = 4
+    for trial in range(25):
+        start = threading.Barrier(count)
+
+        def opened(folder: Path, start: threading.Barrier = start) -> list[str]:
+            start.wait()
+            with RunStore(folder) as store:
+                return [run.run_id for run in store.runs()]
+
+        with ThreadPoolExecutor(count) as pool:
+            assert list(pool.map(opened, [tmp_path / str(trial)] * count)) == [[]] * count
 
 
 def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:

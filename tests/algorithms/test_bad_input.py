@@ -230,11 +230,10 @@ def test_a_divergence_without_a_reference_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ON_POLICY)
-def test_older_weights_without_a_correction_are_refused(name: str, tmp_path: Path) -> None:
+def test_older_weights_without_a_correction_are_refused_before_anything_runs(name: str) -> None:
     tables: dict[str, Any] = {name: {"steps": 1, "max_refills": 0}, "asynchronous": {"max_staleness": 2}}
-    recipe = toy_recipe(phases=[name], evaluation={"n": 1, "baselines": []}, **tables)
     with pytest.raises(ConfigError, match=rf"{name}\.correction is 'off'. Set {name}\.correction = 'token'"):
-        train(recipe, store=tmp_path)
+        toy_recipe(phases=[name], **tables)
 
 
 def test_a_run_whose_checkpoints_are_all_cut_begins_its_phase_anew_and_says_so(
