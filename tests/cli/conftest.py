@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 from typing import NamedTuple
 
 import pytest
@@ -11,6 +12,11 @@ class Ran(NamedTuple):
     code: int
     out: str
     err: str
+
+
+def listen() -> None:
+    """Let a child hear Ctrl-C, also where the tests run in the background of a shell, which has it ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture

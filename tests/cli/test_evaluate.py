@@ -14,6 +14,7 @@ import pytest
 
 from palaestra.agents.store import RunStore
 from palaestra.errors import StoreError
+from tests.cli.conftest import listen
 
 TEXTCRAFT = "palaestra/TextCraft-v0"
 
@@ -222,7 +223,9 @@ def test_ctrl_c_ends_with_130_and_a_command_that_finishes_the_run(evaluate, tmp_
     runs = tmp_path / "runs"
     words = ["evaluate", "--env", TEXTCRAFT, "--model", "random", "-n", "40", "--samples", "25", "--runs", str(runs)]
     command = [sys.executable, "-m", "palaestra.cli.main", *words]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ})
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ}, preexec_fn=listen
+    )
     try:
         _wait_for_episodes(runs, process)
         process.send_signal(signal.SIGINT)
@@ -261,7 +264,7 @@ def test_ctrl_c_among_several_arms_goes_on_with_all_of_them(evaluate, tmp_path):
         str(runs),
     ]
     command = [sys.executable, "-m", "palaestra.cli.main", *words]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=listen)
     try:
         _wait_for_episodes(runs, process)
         process.send_signal(signal.SIGINT)

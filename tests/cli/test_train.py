@@ -15,6 +15,7 @@ import pytest
 from palaestra.agents.store import RunStore
 from palaestra.cli.recipes import find_recipe, packaged_recipes
 from palaestra.errors import StoreError, UnknownNameError
+from tests.cli.conftest import listen
 
 RECIPE = """
 name = "tiny"
@@ -153,7 +154,12 @@ def test_ctrl_c_ends_with_130_and_a_command_that_goes_on(recipe, tmp_path):
     words = ["train", str(recipe), "--set", "grpo.steps=400", "--runs", str(runs), "--run", "t"]
     command = [sys.executable, "-m", "palaestra.cli.main", *words]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        preexec_fn=listen,
     )
     try:
         _wait_for_steps(runs, process)
