@@ -182,19 +182,18 @@ def build_critic(policy: Policy, world: FeedbackKeys, kind: str, options: Mappin
         options: Settings of its table.
         seed: Of head, minibatches and latents.
     """
+    reads_all = False
     if kind == "ppo":
         table = CriticTable(**options)
         critic = Critic(make_value_model(policy, table, seed=seed), table, seed=seed)
     else:
         config = VRPOConfig(critic=VRPOCriticTable(**options))
-        needs_head = config.critic.entropy_weight > 0 or config.critic.perplexity_weight > 0
-        frozen = policy.frozen_copy() if needs_head else None
+        reads_all = config.critic.entropy_weight > 0 or config.critic.perplexity_weight > 0  # the auxiliary losses
+        frozen = policy.frozen_copy() if reads_all else None
         if frozen is not None:
             at_decisions(frozen.model.transformer, world, everywhere=True)
         critic = make_critic(policy, config, language_model=frozen, temperature=1.0, seed=seed)
-        at_decisions(critic.model.backbone, world, everywhere=needs_head)  # auxiliary losses read every token
-        return critic
-    at_decisions(critic.model.backbone, world)
+    at_decisions(critic.model.backbone, world, everywhere=reads_all)
     return critic
 
 
