@@ -24,7 +24,7 @@ from palaestra.algorithms.checkpoint import Checkpoint, Checkpoints
 from palaestra.algorithms.distributed import ranks
 from palaestra.algorithms.guards import ALARM_TEXTS, Alarms
 from palaestra.algorithms.metrics import MetricsLog
-from palaestra.algorithms.recipe import AgentTable, Recipe
+from palaestra.algorithms.recipe import Recipe
 from palaestra.algorithms.reward_noise import with_noise
 from palaestra.algorithms.seeds import stable_seed
 from palaestra.envs.tasks import TaskSet
@@ -193,9 +193,7 @@ class Phase:
         recipe = self.recipe
         if temperature is not None:
             recipe = recipe.model_copy(update={"agent": recipe.agent.model_copy(update={"temperature": temperature})})
-        if self.sampler is None:
-            return policy_agent(self.policy, recipe)
-        return make_agent(self.sampler.backend, recipe.agent, seed=recipe.seed, name="policy")
+        return policy_agent(self.policy, recipe, server=self.sampler)
 
     def record_states(self) -> None:
         """Keep the digest of the world before each action from now on (`Step.state_hash`), where the environment gives one."""
@@ -316,24 +314,24 @@ def _make_env(env_id: str, env_kwargs: Mapping[str, Any]) -> gymnasium.Env[Any, 
         raise ConfigError(f"Environment {env_id!r} refuses the arguments {dict(env_kwargs)} of [env]: {error}") from error
 
 
-def policy_agent(policy: Policy, recipe: Recipe, *, seed: int | None = None, name: str = "policy") -> LLMAgent:
+def policy_agent(
+    policy: Policy, recipe: Recipe, *, server: ServerSampler | None = None, seed: int | None = None, name: str = "policy"
+) -> LLMAgent:
     """Return the agent that plays with a policy the way the recipe says.
 
     Args:
         policy: Its weights are shared, not copied: the agent always plays the present policy.
         recipe: Format, temperature, limits.
+        server: Samples with the weights that it was given last; None samples in this process.
         seed: Seed of sampling; the recipe's by default.
         name: Shown in reports.
     """
-    sampler = policy.sampler(max_batch=recipe.agent.concurrency)
-    return make_agent(sampler, recipe.agent, seed=recipe.seed if seed is None else seed, name=name)
-
-
-def make_agent(backend: Any, table: AgentTable, *, seed: int, name: str) -> LLMAgent:
-    """Return a language-model agent with the settings of the table `[agent]`."""
+    table = recipe.agent
+    backend = policy.sampler(max_batch=table.concurrency) if server is None else server.backend
+    seed = recipe.seed if seed is None else seed
     sampling = Sampling(temperature=table.temperature, max_tokens=table.max_tokens_per_turn, seed=seed)
     shown: Literal["system", "none"] = "system" if table.instructions else "none"
     return LLMAgent(backend, format=table.format, sampling=sampling, instructions_as=shown, name=name)
 
 
-__all__ = ["Phase", "Progress", "ProgressEvent", "TaskFeed", "make_agent", "policy_agent"]
+__all__ = ["Phase", "Progress", "ProgressEvent", "TaskFeed", "policy_agent"]

@@ -25,7 +25,7 @@ from palaestra.algorithms.checkpoint import Checkpoints
 from palaestra.algorithms.demonstrations import expert_episodes
 from palaestra.algorithms.distributed import join_ranks, ranks
 from palaestra.algorithms.metrics import MetricsLog, episode_metrics
-from palaestra.algorithms.phase import Phase, Progress, ProgressEvent, TaskFeed, make_agent, policy_agent
+from palaestra.algorithms.phase import Phase, Progress, ProgressEvent, TaskFeed, policy_agent
 from palaestra.algorithms.policy import Policy
 from palaestra.algorithms.recipe import Recipe, load_recipe, parse_recipe
 from palaestra.algorithms.sampler import PLACES, ServerSampler
@@ -254,19 +254,12 @@ class _Training:
         server = self.evaluating_server()
         if server is not None and not self.is_played(arm):
             server.refresh_here()
-        self.evaluate(arm, self.player(policy, name=arm), retry_errors=server is not None)
+        self.evaluate(arm, policy_agent(policy, self.recipe, server=server, name=arm), retry_errors=server is not None)
 
     def evaluating_server(self) -> ServerSampler | None:
         """Return the server that samples when the policy is evaluated, if it does."""
         table = self.recipe.sampler
         return self.sampler if table is not None and table.evaluation == "server" else None
-
-    def player(self, policy: Policy, *, name: str, seed: int | None = None) -> Agent:
-        """Return the agent that plays evaluations with the policy."""
-        server = self.evaluating_server()
-        if server is None:
-            return policy_agent(policy, self.recipe, seed=seed, name=name)
-        return make_agent(server.backend, self.recipe.agent, seed=self.recipe.seed if seed is None else seed, name=name)
 
     def is_played(self, arm: str) -> bool:
         """Whether an arm has been played to its end, without errors."""
@@ -309,9 +302,9 @@ class _Training:
                 "max_turns": table.max_turns,
             }
         )
-        if self._curve_agent is None:
-            self._curve_agent = self.player(policy, name="policy", seed=stable_seed(table.seed, "curve"))
         server = self.evaluating_server()
+        if self._curve_agent is None:
+            self._curve_agent = policy_agent(policy, self.recipe, server=server, seed=stable_seed(table.seed, "curve"))
         if server is not None:
             server.refresh_here()
         played = self.engine.collect(plans, self._curve_agent)
