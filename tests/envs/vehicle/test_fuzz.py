@@ -3,7 +3,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from palaestra.envs.vehicle.language import extract_code, run_call, run_code
@@ -207,8 +207,8 @@ def check_code(text: str, profile: Profile = "fixed") -> None:
     world = VehicleWorld(profile)
     done = run_code(world, text)
     done.feedback.encode("utf-8")
-    assert "Traceback" not in done.feedback
-    assert "palaestra" not in done.feedback.replace(text, "")
+    for internal in ("Traceback", "palaestra"):  # unless the text itself says it: feedback quotes names
+        assert internal not in done.feedback or internal in text
     if done.error is not None:
         assert done.error.code in ERROR_CODES
         assert done.error.message
@@ -260,6 +260,7 @@ def test_nasty_texts_do_no_harm_in_any_language(text: str) -> None:
 
 @many(1_500)
 @given(ANY_TEXT)
+@example("palaestra;")
 def test_any_text_as_code(text: str) -> None:
     check_code(text)
     extract_code(text)
