@@ -154,14 +154,13 @@ class Learner:
         if not has_signal or batch.num_rows == 0:
             return {**metrics, "no_signal": 1.0}
         update = self.policy_update
-        needs_scores = config.kl_place == "reward" and config.kl_coefficient > 0
-        scores: dict[str, float] = {}
-        if needs_scores:  # the divergence is part of the reward, so log-probs come first, and of all rows
+        penalises, scores = update.penalises_reward, dict[str, float]()
+        if penalises:  # log-probs come first, and of all rows
             batch, scores = update.score(batch)
         batch = batch.with_tensors(advantage=self.advantages(batch))
         if not bool((batch.extra["advantage"] != 0).any()):
             return {**metrics, "no_signal": 1.0}
-        if not needs_scores:
+        if not penalises:
             batch, scores = update.prepare(batch)
         advantage = batch.extra["advantage"][batch.action_mask]
         metrics |= scores | {"no_signal": 0.0, "advantage_std": float(advantage.std(correction=0))}

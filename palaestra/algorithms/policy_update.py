@@ -217,6 +217,11 @@ class PolicyUpdate:
             return torch.ones(batch.num_rows, dtype=torch.bool)
         return (batch.extra["advantage"] != 0).any(dim=1)
 
+    @property
+    def penalises_reward(self) -> bool:
+        """Whether rewards depend on log-probs, so that `score` has to come before advantages."""
+        return self.table.kl_place == "reward" and self.kl_coefficient > 0
+
     def penalised_reward(self, batch: Batch) -> Tensor:
         """Reward of each token, less the weighted k1 divergence from the reference where `kl_place` is "reward": [B, T]."""
         if self.table.kl_place != "reward" or "ref_log_prob" not in batch.extra:

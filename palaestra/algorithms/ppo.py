@@ -124,11 +124,16 @@ class Learner:
             metrics["within_group_std"] = float(scored.std(correction=0)) if scored.numel() else 0.0
         if batch.num_rows == 0:
             return {**metrics, "no_signal": 1.0}
-        batch, scores = self.policy_update.score(batch)
+        update = self.policy_update
+        penalises, scores = update.penalises_reward, dict[str, float]()
+        if penalises:  # log-probs come first
+            batch, scores = update.score(batch)
         batch = self.judged(batch)
-        metrics |= scores
         if not bool((batch.extra["advantage"] != 0).any()):
-            return {**metrics, "no_signal": 1.0}
+            return {**metrics, **scores, "no_signal": 1.0}
+        if not penalises:
+            batch, scores = update.prepare(batch)
+        metrics |= scores
         advantage = batch.extra["raw_advantage"][batch.action_mask]
         metrics |= {
             "no_signal": 0.0,
@@ -136,7 +141,7 @@ class Learner:
             "advantage_std": float(advantage.std(correction=0)),
             "value_mean": float(batch.extra["value"][batch.action_mask].mean()),
         }
-        metrics |= self.policy_update.improve(batch, step)
+        metrics |= update.improve(batch, step)
         metrics |= self.critic.fit(batch, step)
         if self.config.critic.share_backbone:  # the critic moved the policy too
             self.policy_update.policy.version = self.policy_update.policy.version

@@ -99,7 +99,7 @@ def test_the_gradient_is_that_of_the_formula_written_out() -> None:
     torch.testing.assert_close(gradient(policy, played), expected, atol=1e-6, rtol=1e-4)
 
 
-def test_rows_without_advantage_add_nothing_and_are_still_counted() -> None:
+def test_rows_without_advantage_add_nothing_and_are_stillcounted_passes() -> None:
     policy = toy_policy()
     played = play(policy)
     played = [*played[:4], *(with_return(t, 1.0) for t in played[4:])]  # the second group has no signal
@@ -149,7 +149,7 @@ def test_a_batch_without_signal_moves_nothing_even_with_momentum(case: str) -> N
     assert learner.policy_update.optimiser.updates == updates
 
 
-def test_failed_groups_are_counted() -> None:
+def test_failed_groups_arecounted_passes() -> None:
     policy = toy_policy()
     played = play(policy)
     metrics = Learner(policy, GRPOConfig()).update([*played[:4], *(failed(t) for t in played[4:])], 1)
@@ -209,7 +209,7 @@ def test_the_first_pass_finds_the_log_probs_that_scoring_before_it_finds(options
         config = GRPOConfig(lr=1e-2, warmup_updates=0, epochs=3, **options)  # type: ignore[arg-type]
         learner = Learner(policy, config, reference=reference)
         update = learner.policy_update
-        passes = _counted(policy)
+        passes = counted_passes(policy)
         if scores_first:
             update.prepare = lambda batch, update=update: update.score(batch, update.reached(batch))  # type: ignore[method-assign, misc]
         metrics = learner.update(played, 1)
@@ -220,7 +220,7 @@ def test_the_first_pass_finds_the_log_probs_that_scoring_before_it_finds(options
     assert passed * 4 == more * 3
 
 
-def _counted(policy: Policy) -> list[None]:
+def counted_passes(policy: Policy) -> list[None]:
     passes: list[None] = []
     score = policy.token_log_probs
 

@@ -13,7 +13,7 @@ from palaestra.algorithms.policy import Policy
 from palaestra.algorithms.ppo import Learner, PPOConfig
 from palaestra.algorithms.training import train
 from palaestra.types import Trajectory
-from tests.algorithms.test_grpo import failed, play, weights, with_return
+from tests.algorithms.test_grpo import counted_passes, failed, play, weights, with_return
 from tests.algorithms.toy_recipe import toy_policy, toy_recipe
 
 
@@ -75,6 +75,27 @@ def test_a_shared_backbone_is_moved_by_the_critic_but_not_by_its_pretraining() -
     batch, _ = made.policy_update.score(collate(played))
     made.critic.fit(made.judged(batch), 1)
     assert not torch.equal(weights(policy), start)
+
+
+@pytest.mark.parametrize("options", [{}, {"kl_coefficient": 0.1}, {"entropy_coefficient": 0.1}], ids=str)
+def test_the_first_pass_finds_the_log_probs_that_scoring_before_it_finds(options: dict[str, float]) -> None:
+    played = play(toy_policy())
+    found = []
+    for scores_first in (False, True):
+        policy = toy_policy()
+        config = PPOConfig(lr=1e-2, warmup_updates=0, epochs=3, **options)  # type: ignore[arg-type]
+        critic = Critic(make_value_model(policy, config.critic, seed=0), config.critic)
+        made = Learner(policy, config, critic, reference=policy.frozen_copy())
+        update, passes = made.policy_update, counted_passes(policy)
+        if scores_first:
+            update.prepare = update.score  # type: ignore[method-assign]
+        metrics = made.update(played, 1)
+        found.append((metrics, weights(policy), weights(critic.model), len(passes)))
+    (metrics, trained, judging, passed), (expected, wanted, valued, more) = found
+    assert metrics == expected
+    assert torch.equal(trained, wanted)
+    assert torch.equal(judging, valued)
+    assert passed == more - 1
 
 
 def test_the_critic_learns_its_targets() -> None:
