@@ -186,12 +186,13 @@ DESK = Experiment(
         "Then three runs of 40 steps at the tuned rate, on seed 0: none gained 10 points, and the success on training tasks "
         "had hardly moved. So all runs were made three times longer, as on TextCraft; nothing else was changed.",
         "The ten points are not reached: five of seven arms gain them on seed 0, none on seeds 1 and 2, and every interval "
-        "over seeds holds 0. Cloning three times with the same settings gives three policies that differ by more than any training "
-        "moves them. That of seed 0 does four types of task half of the time, and these rise; that of seed 1 has two types "
-        "in hand and hardly ever does two others, so there is little success to learn from; that of seed 2 does nearly "
+        "over seeds holds 0. Cloning three times with the same settings gives three policies that differ by more than any "
+        "training moves them. That of seed 0 does four types of task half of the time, and these rise; that of seed 1 has two "
+        "types in hand and hardly ever does two others, so there is little success to learn from; that of seed 2 does nearly "
         "everything that any of them can do. Copying an address into an answer (ask_email) none can, before or after.",
         "Rewards per turn: no difference that three seeds could show. `turn_ppo_shaped` has the highest mean, 2.8 points "
-        "above `turn_ppo` [-7.1, 12.8] and 5.2 above `ppo` [-11.7, 22.0]; `turn_rloo_shaped` is no better than `grpo`, as expected. "
+        "above `turn_ppo` [-7.1, 12.8] and 5.2 above `ppo` [-11.7, 22.0]; `turn_rloo_shaped` is no better than `grpo`, as "
+        "expected. "
         "Whether dense rewards help here would take more seeds, and clones that are neither stuck nor done.",
         "On seed 0 GRPO's entropy rose tenfold and its messages grew (twice the tokens of other arms; an alarm said so); it "
         "stayed that way, and success rose all the same.",
