@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from palaestra.cli.options import DEFAULT_RUNS, AsJson, RunsFolder
+from palaestra.errors import UsageError
 
 ALIASES = {"messages": "chat", "trajectories": "jsonl", "hf": "dataset"}
 
@@ -28,13 +29,18 @@ def export(
     from palaestra.cli.output import print_json, progress
 
     with RunStore(runs, read_only=True) as store, progress() as lines:
+        num_episodes = store.run(run_id).num_episodes
+        if not num_episodes:  # a training run keeps its evaluations in runs of their own
+            near = [run.run_id for run in store.runs() if run.run_id.startswith(f"{run_id}-") and run.num_episodes]
+            hint = f"its evaluations are {', '.join(sorted(near))}" if near else "palaestra runs lists those that do"
+            raise UsageError(f"Run {run_id!r} holds no episodes; {hint}.")
         line = lines.line(f"exporting {run_id}")
         written = export_trajectories(
             store.trajectories(run_id),
             out,
             ALIASES.get(format, format),
             select="success" if only_success else None,
-            total=store.run(run_id).num_episodes,
+            total=num_episodes,
             progress=line.update,
         )
     if as_json:

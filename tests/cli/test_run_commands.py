@@ -56,6 +56,15 @@ def test_only_solved_episodes_are_exported(palaestra_run, runs, tmp_path):
     assert all(row["outcome"]["success"] for row in rows)
 
 
+def test_exporting_a_run_without_episodes_names_its_evaluations(refused, runs, tmp_path):
+    with RunStore(runs) as store:
+        for run_id in ("eval", "bare"):
+            store.create_run({"env": "palaestra/TextCraft-v0"}, run_id=run_id)
+    for run_id, hint in (("eval", "its evaluations are eval-1"), ("bare", "palaestra runs lists those that do")):
+        refused("export", run_id, "--runs", runs, "--out", tmp_path / "o", match=hint)
+        assert not (tmp_path / "o").exists()
+
+
 def test_a_report_is_written_where_it_is_wanted(palaestra_run, runs, tmp_path):
     assert palaestra_run("report", "eval-1", "--runs", runs).out == f"{(runs / 'eval-1' / 'report.html').resolve()}\n"
     out = tmp_path / "deep" / "page.html"
