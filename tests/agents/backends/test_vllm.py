@@ -152,23 +152,24 @@ async def test_text_alone_never_becomes_an_episode(server: VLLMServer, policy: P
 
 async def test_a_refresh_lets_turns_end_and_gives_each_one_version(server: VLLMServer, policy: Policy, tmp_path: Path) -> None:
     backend = backend_of(server, policy, version=3)
-    server.delay_s = 0.2
-    under_way = [asyncio.create_task(backend.generate(Request((Message("user", f"start {i}"),)))) for i in range(3)]
-    await asyncio.sleep(0.05)
     with torch.no_grad():
         for parameter in policy.parameters():
             parameter.mul_(1.5)
     policy.save(server.path)
+    server.delay_s = 0.2
+    under_way = [asyncio.create_task(backend.generate(Request((Message("user", f"start {i}"),)))) for i in range(3)]
+    while server.under_way < 3:
+        await asyncio.sleep(0.01)
     refreshing = asyncio.create_task(backend.refresh(server.path, version=4))
     await asyncio.sleep(0)
     late = asyncio.create_task(backend.generate(Request((Message("user", "start"),))))
     before: list[Generation] = await asyncio.gather(*under_way)
-    assert server.calls == []  # nothing is loaded while a turn is being sampled
     await refreshing
     after = await late
     assert {g.tokens.version for g in before if g.tokens} == {3}
     assert after.tokens is not None
     assert after.tokens.version == 4
     assert server.calls == ["/collective_rpc", "/reset_prefix_cache"]
+    assert server.under_way_at_calls == [0, 0]  # nothing is loaded while a turn is being sampled
     assert (await backend.probe(policy.model)).greedy_gap < 1e-4  # and they are the new weights
     await backend.aclose()

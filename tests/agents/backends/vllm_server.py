@@ -42,6 +42,8 @@ class VLLMServer:
         bodies: Completion requests.
         sessions: Their session headers.
         calls: Other paths that were posted to.
+        under_way: Completions that are being answered.
+        under_way_at_calls: How many there were at each of the calls.
         refuses: Which completions are answered with an error, by body and session.
         keys: Authorisations that came with completions.
     """
@@ -57,6 +59,8 @@ class VLLMServer:
     bodies: list[dict[str, Any]] = field(default_factory=list)
     sessions: list[str | None] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
+    under_way: int = 0
+    under_way_at_calls: list[int] = field(default_factory=list)
     served: list[tuple[list[int], list[int]]] = field(default_factory=list)
     keys: set[str | None] = field(default_factory=set)
 
@@ -74,6 +78,7 @@ class VLLMServer:
 
     async def reload(self, request: web.Request) -> web.Response:
         self.calls.append(request.path)
+        self.under_way_at_calls.append(self.under_way)
         if request.path == "/collective_rpc":
             assert (await request.json())["method"] == "reload_weights"
             self.backend.update_weights(load_checkpoint(self.path)[0])
@@ -87,9 +92,13 @@ class VLLMServer:
         if self.refuses(body, self.sessions[-1]):
             return web.json_response({"error": {"message": "the engine died"}}, status=500)
         sampling = Sampling(body["temperature"], body["top_p"], body["max_tokens"], tuple(body.get("stop", ())), body["seed"])
-        await asyncio.sleep(self.delay_s)
         prompt = " ".join(map(str, body["prompt"]))
-        found = await self.backend.generate(Request((Message("user", prompt),), sampling=sampling))
+        self.under_way += 1
+        try:
+            await asyncio.sleep(self.delay_s)
+            found = await self.backend.generate(Request((Message("user", prompt),), sampling=sampling))
+        finally:
+            self.under_way -= 1
         tokens = found.tokens
         assert tokens is not None
         self.served.append((body["prompt"], list(tokens.completion_ids)))
