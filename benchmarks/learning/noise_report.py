@@ -318,7 +318,13 @@ Said of 24 seeds of PPO and VRPO, 10 of each critic and 4 of each setting of the
   than chance can give. So "never worse" does not hold here.
 - The sweep, four seeds at .3, had the settings used above as the best of seven on both sides, VRPO's ahead of PPO's (.765,
   .728). On 24 other seeds the order is the other way round: four seeds say little where a seed moves the area by .1.
-- What a better critic could give at .3 and .4 is what `ppo_exact` has over `ppo`.
+- At .3 it is the auxiliary losses that cost: alone (`aux_only`) they are behind by as much as both together, the bottleneck
+  alone is not. No half of VRPO is ahead of PPO anywhere. Weight decay in PPO's critic, which costs nothing, does no worse.
+- There is little room for any critic here: with the exact value in its place (`ppo_exact`) PPO gains .04 at .4, nothing that
+  24 seeds could show elsewhere, and nothing pooled. Whether a better critic pays where values are harder to learn (longer
+  episodes, larger models, fewer episodes to learn from) this experiment cannot say.
+- Groups without a critic (`grpo`) learn more slowly here at every level. `ppo_debiased` is `ppo` but for rounding, and its
+  differences show how far rounding alone leads.
 """
 
 READING = """
