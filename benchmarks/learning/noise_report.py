@@ -309,7 +309,7 @@ Seven settings of each side, on seeds that the tables above never use; no arm ab
 REMARKS = """
 ## What it shows, and what not
 
-Said of 24 seeds of PPO and VRPO, 10 of each critic and 4 of each setting of the sweep:
+Said of 24 seeds of every arm, 10 of each critic and 4 of each setting of the sweep:
 
 - VRPO's critic believes lies less: fitted to 2,048 noisy episodes it is better at .3 and .4 and no worse below, with every
   verdict met; with 512 episodes at .4 only.
