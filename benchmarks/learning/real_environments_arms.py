@@ -192,8 +192,7 @@ DESK = Experiment(
         "everything that any of them can do. Copying an address into an answer (ask_email) none can, before or after.",
         "Rewards per turn: no difference that three seeds could show. `turn_ppo_shaped` has the highest mean, 2.8 points "
         "above `turn_ppo` [-7.1, 12.8] and 5.2 above `ppo` [-11.7, 22.0]; `turn_rloo_shaped` is no better than `grpo`, as "
-        "expected. "
-        "Whether dense rewards help here would take more seeds, and clones that are neither stuck nor done.",
+        "expected. Whether dense rewards help here would take more seeds, and clones that are neither stuck nor done.",
         "On seed 0 GRPO's entropy rose tenfold and its messages grew (twice the tokens of other arms; an alarm said so); it "
         "stayed that way, and success rose all the same.",
     ),

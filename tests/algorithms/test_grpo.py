@@ -99,7 +99,7 @@ def test_the_gradient_is_that_of_the_formula_written_out() -> None:
     torch.testing.assert_close(gradient(policy, played), expected, atol=1e-6, rtol=1e-4)
 
 
-def test_rows_without_advantage_add_nothing_and_are_stillcounted_passes() -> None:
+def test_rows_without_advantage_add_nothing_and_are_still_counted() -> None:
     policy = toy_policy()
     played = play(policy)
     played = [*played[:4], *(with_return(t, 1.0) for t in played[4:])]  # the second group has no signal
@@ -149,7 +149,7 @@ def test_a_batch_without_signal_moves_nothing_even_with_momentum(case: str) -> N
     assert learner.policy_update.optimiser.updates == updates
 
 
-def test_failed_groups_arecounted_passes() -> None:
+def test_failed_groups_are_counted() -> None:
     policy = toy_policy()
     played = play(policy)
     metrics = Learner(policy, GRPOConfig()).update([*played[:4], *(failed(t) for t in played[4:])], 1)
