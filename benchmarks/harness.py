@@ -20,11 +20,11 @@ import gymnasium
 from benchmarks.rows import Row
 from palaestra.agents.backends.scripted import ScriptedBackend
 from palaestra.agents.llm import LLMAgent
-from palaestra.agents.plans import EpisodePlan
-from palaestra.agents.rollout import RolloutEngine
-from palaestra.agents.store import RunStore
-from palaestra.envs.core import TextEnv, Turn
-from palaestra.envs.tasks import GeneratedTasks, Task
+from palaestra.agents.rollout.engine import RolloutEngine
+from palaestra.agents.rollout.plans import EpisodePlan
+from palaestra.agents.store.store import RunStore
+from palaestra.envs.core.tasks import GeneratedTasks, Task
+from palaestra.envs.core.text_env import TextEnv, Turn
 from palaestra.types import Json, Message, Trajectory
 
 NUM_EPISODES = 2000

@@ -115,8 +115,8 @@ async def measure(base_url: str) -> dict[str, float]:
     import aiohttp
     import openai
 
+    from palaestra.agents.backends.registry import make_bare_backend
     from palaestra.agents.backends.reliable import Reliable
-    from palaestra.agents.backends.table import make_bare_backend
     from palaestra.agents.core import Request, Sampling
     from palaestra.types import Message
 

@@ -239,9 +239,9 @@ def simulate(
 
 def measure(episodes: int = 400, ids: int = 5000) -> tuple[float, float]:
     """Measure processor seconds per turn: the engine with a procedural TextCraft world, and a prompt as JSON and back."""
-    from palaestra.agents.plans import EpisodePlan
     from palaestra.agents.reference import RandomAgent
-    from palaestra.agents.rollout import RolloutEngine
+    from palaestra.agents.rollout.engine import RolloutEngine
+    from palaestra.agents.rollout.plans import EpisodePlan
 
     plans = [EpisodePlan(f"{i}", "palaestra/TextCraft-v0", {"recipes": "procedural"}, seed=i) for i in range(episodes)]
     engine, agent = RolloutEngine(64), RandomAgent(seed=0)

@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.rows import Row
-from palaestra.agents.store import RunStore
-from palaestra.agents.summary import summarize
+from palaestra.agents.evaluation.summary import summarize
+from palaestra.agents.store.store import RunStore
 from palaestra.types import Message, Outcome, Step, Trajectory, Usage
 
 NUM_EPISODES = 10_000

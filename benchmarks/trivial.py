@@ -85,6 +85,6 @@ def register() -> None:
     """Register the three with Gymnasium, ours as all environments of the package are."""
     if OURS in gymnasium.registry:
         return
-    gymnasium.register(OURS, TrivialEnv, order_enforce=False, vector_entry_point=f"palaestra.envs.vector:{OURS}")
+    gymnasium.register(OURS, TrivialEnv, order_enforce=False, vector_entry_point=f"palaestra.envs.core.vector:{OURS}")
     gymnasium.register(BY_HAND, ByHandEnv, max_episode_steps=MAX_TURNS)
     gymnasium.register(BARE, BareEnv, max_episode_steps=MAX_TURNS)

@@ -14,7 +14,7 @@ from typing import Any
 import gymnasium
 
 from palaestra.agents.core import Agent
-from palaestra.agents.plans import EpisodePlan
+from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.types import Message, ToolCall
 
 ENV = "palaestra/TextCraft-v0"
@@ -97,10 +97,10 @@ def clone(folder: Path, rows: Sequence[Any], *, turns: int) -> str:
     """
     import dataclasses
 
-    from palaestra.agents.rollout import RolloutEngine
-    from palaestra.algorithms.batch import collate
-    from palaestra.algorithms.demonstrations import tokenize
-    from palaestra.algorithms.policy import Policy
+    from palaestra.agents.rollout.engine import RolloutEngine
+    from palaestra.algorithms.data.demonstrations import tokenize
+    from palaestra.algorithms.learner.policy import Policy
+    from palaestra.algorithms.math.batch import collate
     from palaestra.algorithms.sft import Cloner, SFTConfig
     from palaestra.algorithms.trl import response_template
     from palaestra.models.tiny_lm import build_tiny_lm, save

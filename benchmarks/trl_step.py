@@ -86,9 +86,9 @@ def compare(setting: Setting) -> Row:
 
 def our_step(path: str, setting: Setting) -> Callable[[int, Sequence[Any]], Measured]:
     """Return our step: play the tasks of some rows, estimate advantages, update."""
-    from palaestra.agents.rollout import RolloutEngine
+    from palaestra.agents.rollout.engine import RolloutEngine
     from palaestra.algorithms.grpo import GRPOConfig, Learner
-    from palaestra.algorithms.policy import Policy
+    from palaestra.algorithms.learner.policy import Policy
 
     policy = Policy.from_path(path)
     agent = player(policy, max_batch=setting.episodes)

@@ -56,9 +56,9 @@ def run() -> list[Row]:
 
 def _policy(path: Path) -> int:
     """Save an untrained policy whose tokenizer knows the world; return the number of its weights."""
-    from palaestra.agents.rollout import RolloutEngine
-    from palaestra.algorithms.demonstrations import expert_episodes
-    from palaestra.algorithms.phase import TaskFeed
+    from palaestra.agents.rollout.engine import RolloutEngine
+    from palaestra.algorithms.data.demonstrations import expert_episodes
+    from palaestra.algorithms.run.phase import TaskFeed
     from palaestra.models.tiny_lm import build_tiny_lm, save
 
     feed = TaskFeed(ENV, WORLD, split="train", seed=0)
@@ -73,7 +73,7 @@ def work(folder: Path) -> None:
     """What each of the two processes does; the first one writes what was measured."""
     import torch
 
-    from palaestra.algorithms.distributed import Ranks, join_ranks, training_ranks
+    from palaestra.algorithms.scale.ranks import Ranks, join_ranks, training_ranks
 
     torch.set_num_threads(1)
     found: dict[str, list[dict[str, float]]] = {"one": [], "two": [], "both": []}
@@ -104,11 +104,11 @@ def _step(path: Path) -> Callable[[int, int], dict[str, float]]:
     """Return a training step: play, update, with the ranks that are in force when it is called."""
     from palaestra.agents.core import Sampling
     from palaestra.agents.llm import LLMAgent
-    from palaestra.agents.rollout import RolloutEngine
-    from palaestra.algorithms.distributed import ranks
+    from palaestra.agents.rollout.engine import RolloutEngine
     from palaestra.algorithms.grpo import GRPOConfig, Learner
-    from palaestra.algorithms.phase import TaskFeed, played_together
-    from palaestra.algorithms.policy import Policy
+    from palaestra.algorithms.learner.policy import Policy
+    from palaestra.algorithms.run.phase import TaskFeed, played_together
+    from palaestra.algorithms.scale.ranks import ranks
 
     policy = Policy.from_path(path)
     sampling = Sampling(temperature=1.0, max_tokens=TOKENS, seed=0)

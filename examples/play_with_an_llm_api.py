@@ -10,7 +10,7 @@ import gymnasium as gym
 import palaestra  # noqa: F401  (registers palaestra/*)
 from palaestra.agents.backends.scripted import ScriptedBackend
 from palaestra.agents.llm import LLMAgent
-from palaestra.agents.table import make_agent
+from palaestra.agents.registry import make_agent
 
 env = gym.make("palaestra/TextCraft-v0", max_turns=12)
 observation, info = env.reset(seed=0, options={"split": "test"})

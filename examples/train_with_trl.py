@@ -11,9 +11,9 @@ import torch  # noqa: E402
 from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer  # noqa: E402
 
 from palaestra.agents.llm import LLMAgent  # noqa: E402
-from palaestra.algorithms.demonstrations import expert_episodes, tokenize  # noqa: E402
-from palaestra.algorithms.phase import TaskFeed  # noqa: E402
-from palaestra.algorithms.policy import Policy  # noqa: E402
+from palaestra.algorithms.data.demonstrations import expert_episodes, tokenize  # noqa: E402
+from palaestra.algorithms.learner.policy import Policy  # noqa: E402
+from palaestra.algorithms.run.phase import TaskFeed  # noqa: E402
 from palaestra.algorithms.trl import EnvironmentRollouts, environment_class, response_template, task_rows, token_dataset  # noqa: E402
 from palaestra.models.tiny_lm import build_tiny_lm, save  # noqa: E402
 

@@ -9,7 +9,7 @@ import gymnasium as gym
 import palaestra  # noqa: F401  (registers the environments)
 from palaestra.agents.backends.scripted import ScriptedBackend
 from palaestra.agents.llm import LLMAgent
-from palaestra.agents.table import make_agent
+from palaestra.agents.registry import make_agent
 
 TASK = {"task": "test/0"}
 

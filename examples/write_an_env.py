@@ -68,7 +68,7 @@ class GuessEnv(TextEnv):
 gym.register(
     "example/Guess-v0",
     entry_point=GuessEnv,
-    vector_entry_point="palaestra.envs.vector:example/Guess-v0",
+    vector_entry_point="palaestra.envs.core.vector:example/Guess-v0",
     kwargs={"max_turns": 20},
     order_enforce=False,  # the environment checks the order itself, with better messages
 )

@@ -16,11 +16,12 @@ MAY_IMPORT = {
     "errors": set(),
     "types": {"errors"},
     "spaces": {"errors", "types"},
-    "envs": {"errors", "types", "spaces"},
-    "agents": {"errors", "types", "spaces", "envs"},
+    "results": {"errors", "types"},
+    "envs": {"errors", "types", "spaces", "results"},
+    "agents": {"errors", "types", "spaces", "results", "envs"},
     "models": {"errors"},
-    "algorithms": {"errors", "types", "spaces", "envs", "agents", "models"},
-    "cli": {"errors", "types", "spaces", "envs", "agents", "models", "algorithms"},
+    "algorithms": {"errors", "types", "spaces", "results", "envs", "agents", "models"},
+    "cli": {"errors", "types", "spaces", "results", "envs", "agents", "models", "algorithms"},
 }
 HEAVY = (
     *("torch", "transformers", "tokenizers", "accelerate", "datasets", "trl", "tensorboard", "matplotlib"),
@@ -99,7 +100,7 @@ def loaded_after(statement: str) -> set[str]:
     "statement",
     [
         "import palaestra",
-        "import palaestra.envs.core, palaestra.envs.wrappers, palaestra.envs.vector, palaestra.envs.check",
+        "import palaestra.envs.core.text_env, palaestra.envs.wrappers, palaestra.envs.core.vector, palaestra.envs.check",
         "import palaestra, gymnasium; gymnasium.make('palaestra/TextCraft-v0').reset(seed=0)",
         "import palaestra.agents.core",
     ],

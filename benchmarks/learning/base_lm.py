@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from benchmarks.learning.token_world import PAD, Episodes
-from palaestra.algorithms.policy import Policy
+from palaestra.algorithms.learner.policy import Policy
 
 RandomPlay = Callable[[int, torch.Generator], Episodes]
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.learning.token_world import Episodes, HiddenMap, PolicyActor, expert_actor, random_actor, roll_out
-from palaestra.algorithms.policy import Policy
+from palaestra.algorithms.learner.policy import Policy
 
 # places of an observation
 TURN_PLACE, FEEDBACK_PLACE, KEY_PLACE, ID_PLACE, ASK_PLACE = range(5)

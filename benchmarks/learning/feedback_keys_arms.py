@@ -25,14 +25,14 @@ from benchmarks.learning.base_lm import BaseConfig, trained_base
 from benchmarks.learning.feedback_keys import FeedbackKeys, expert_play, feedback_probability, play, random_play, success
 from benchmarks.learning.token_world import Episodes
 from palaestra.algorithms import grpo, ppo, vrpo
-from palaestra.algorithms.advantages import mixed_groups
-from palaestra.algorithms.batch import Batch
-from palaestra.algorithms.critic import Critic, make_value_model
-from palaestra.algorithms.policy import Policy
-from palaestra.algorithms.policy_update import PolicyTable
-from palaestra.algorithms.seeds import stable_seed
+from palaestra.algorithms.learner.critic import Critic, make_value_model
+from palaestra.algorithms.learner.policy import Policy
+from palaestra.algorithms.learner.policy_update import PolicyTable
+from palaestra.algorithms.math.advantages import mixed_groups
+from palaestra.algorithms.math.batch import Batch
+from palaestra.algorithms.math.seeds import stable_seed
+from palaestra.algorithms.run.registry import get_algorithm
 from palaestra.algorithms.sft import Cloner, SFTConfig
-from palaestra.algorithms.table import get_algorithm
 
 TINY: dict[str, Any] = {"lr": 1e-3, "epochs": 2, "entropy_coefficient": 0.02}
 GROUPS: dict[str, Any] = {**TINY, "tasks_per_step": 6, "group_size": 8}

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.learning.token_world import PAD, Episodes, HiddenMap, PolicyActor, random_actor, roll_out
-from palaestra.algorithms.policy import Policy
+from palaestra.algorithms.learner.policy import Policy
 
 FEEDBACK_PLACE, KEY_PLACE = range(2)
 TURN_LENGTH = 3

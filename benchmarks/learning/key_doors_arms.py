@@ -21,9 +21,9 @@ import torch
 from benchmarks.learning.base_lm import BaseConfig, trained_base
 from benchmarks.learning.key_doors import TURN_LENGTH, KeyDoors, feedback_probability, random_walk, success_by_length, walk
 from palaestra.algorithms.grpo import GRPOConfig, Learner
-from palaestra.algorithms.policy import Policy
-from palaestra.algorithms.scaling_inter import horizon
-from palaestra.algorithms.seeds import stable_seed
+from palaestra.algorithms.learner.policy import Policy
+from palaestra.algorithms.math.seeds import stable_seed
+from palaestra.algorithms.run.scaling_inter import horizon
 
 EVALUATION_CAP = 24
 BASE = BaseConfig(updates=250, batch_size=32)

@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.learning.noise_run import ARMS, CRITICS, SWEEP, ControlSize, FitSize
 from benchmarks.learning.result_rows import RAW, read_rows
-from palaestra.agents.statistics import Estimate, bca_interval, holm, mean_interval, wilcoxon_greater
+from palaestra.results.statistics import Estimate, bca_interval, holm, mean_interval, wilcoxon_greater
 
 Row = Mapping[str, Any]
 Measure = Callable[[Row], float]

@@ -34,13 +34,13 @@ from benchmarks.learning.feedback_keys import (
     right_by_turn,
 )
 from benchmarks.learning.token_world import Episodes
-from palaestra.algorithms.batch import Batch
-from palaestra.algorithms.critic import Critic, CriticTable, make_value_model
-from palaestra.algorithms.policy import Policy
-from palaestra.algorithms.reward_noise import debiased
-from palaestra.algorithms.seeds import stable_seed
+from palaestra.algorithms.data.reward_noise import debiased
+from palaestra.algorithms.learner.critic import Critic, CriticTable, make_value_model
+from palaestra.algorithms.learner.policy import Policy
+from palaestra.algorithms.math.batch import Batch
+from palaestra.algorithms.math.seeds import stable_seed
 from palaestra.algorithms.vrpo import VRPOConfig, VRPOCriticTable, make_critic
-from palaestra.envs.noise import NoiseModel
+from palaestra.envs.wrappers.noise import NoiseModel
 
 
 def world_of(seed: int) -> FeedbackKeys:

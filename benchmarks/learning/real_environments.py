@@ -73,7 +73,7 @@ class Runs:
 
     def clone(self, seed: int) -> Path:
         """Clone the policy of a seed; return its folder."""
-        from palaestra.algorithms.checkpoint import Checkpoints
+        from palaestra.algorithms.run.checkpoint import Checkpoints
 
         run_id = f"clone-{seed}"
         is_reported = seed != self.experiment.tuning_seed
@@ -151,8 +151,8 @@ class Runs:
 
     def _train(self, data: Mapping[str, Any], run_id: str) -> Any:
         """Run or take up a training run; count its CPU seconds over all calls."""
-        from palaestra.algorithms.recipe import parse_recipe
-        from palaestra.algorithms.training import train
+        from palaestra.algorithms.run.recipe import parse_recipe
+        from palaestra.algorithms.run.training import train
 
         if time.monotonic() > self.deadline:
             raise OutOfTime
@@ -220,7 +220,7 @@ def _measured(result: Any, arm: str) -> dict[str, Any]:
 
 def _curve(folder: Path) -> list[dict[str, Any]]:
     """Return the training steps that a run logged."""
-    from palaestra.algorithms.metrics import read_metrics
+    from palaestra.algorithms.run.metrics import read_metrics
 
     return [row for row in read_metrics(folder / "metrics.jsonl") if row["step"] > 0]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmarks.learning.real_environments_arms import Experiment
-from palaestra.agents.statistics import mean_interval, paired_difference
+from palaestra.results.statistics import mean_interval, paired_difference
 
 Row = Mapping[str, Any]
 PAIRS_HEAD = (

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.learning.result_rows import RAW, append_row, find_row, read_rows
-from palaestra.agents.statistics import mean_interval
+from palaestra.results.statistics import mean_interval
 
 WANTED_SHARE = 0.9
 

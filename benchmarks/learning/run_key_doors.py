@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.learning.result_rows import RAW, append_row, find_row, read_rows
-from palaestra.agents.statistics import mean_interval
+from palaestra.results.statistics import mean_interval
 
 STRETCHES = ((2, 4), (5, 8), (9, 12))
 LEVEL = 0.05

@@ -28,8 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
         os.environ.setdefault(variable, "1")  # before torch is loaded
 
     import palaestra  # noqa: F401  # registers the environments
-    from palaestra.algorithms.recipe import load_recipe
-    from palaestra.algorithms.training import train
+    from palaestra.algorithms.run.recipe import load_recipe
+    from palaestra.algorithms.run.training import train
 
     clear = True
     for seed in options.seeds:

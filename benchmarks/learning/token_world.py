@@ -15,8 +15,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from palaestra.algorithms.batch import Batch
-from palaestra.algorithms.policy import Policy
+from palaestra.algorithms.learner.policy import Policy
+from palaestra.algorithms.math.batch import Batch
 
 PAD = 0
 

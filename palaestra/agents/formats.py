@@ -14,7 +14,8 @@ from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
-from palaestra.envs.action_formats import (
+from palaestra.envs.formats.hermes import ensure_call_ids
+from palaestra.envs.formats.published import (
     ActionFormatError,
     parameter_names,
     parse_code_call,
@@ -22,7 +23,6 @@ from palaestra.envs.action_formats import (
     parse_react,
     signature,
 )
-from palaestra.envs.tool_calls import ensure_call_ids
 from palaestra.errors import UsageError, unknown_name
 from palaestra.types import Json, Message, ToolCall, ToolResult, result_messages
 

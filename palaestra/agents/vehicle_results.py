@@ -12,10 +12,10 @@ from functools import cached_property
 from importlib.resources import files
 from math import isfinite
 
-from palaestra.agents.env_results import PlayedArm, ResultTable, arm_name
-from palaestra.agents.statistics import Estimate, mean_interval
 from palaestra.agents.vehicle_scores import CarScores, car_scores
 from palaestra.agents.vehicle_turns import EpisodeTurns, TaskFinder, episode_turns
+from palaestra.results.statistics import Estimate, mean_interval
+from palaestra.results.tables import PlayedArm, ResultTable, arm_name
 from palaestra.types import Json
 
 MODE_NAMES = {"fc": "FC", "sfc": "SFC", "hybrid": "Hybrid"}

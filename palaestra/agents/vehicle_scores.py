@@ -11,8 +11,8 @@ from dataclasses import dataclass, fields
 from math import fsum, isfinite, nan
 from typing import Any
 
-from palaestra.agents.statistics import Estimate, mean_interval, rate_estimate
 from palaestra.agents.vehicle_turns import TurnRow
+from palaestra.results.statistics import Estimate, mean_interval, rate_estimate
 from palaestra.types import Json
 
 _Part = tuple[str, Sequence[TurnRow]]

@@ -1,6 +1,6 @@
 """Learning: batches, advantages, losses, algorithms, recipes. Names are imported when they are used.
 
-`train(recipe, store=...)` runs a whole recipe; `table.get_algorithm(name)` gives one algorithm; everything below that is
+`train(recipe, store=...)` runs a whole recipe; `get_algorithm(name)` gives one algorithm; everything below that is
 pure functions over `batch.Batch`.
 """
 
@@ -12,29 +12,29 @@ from typing import TYPE_CHECKING, Any
 from palaestra.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from palaestra.algorithms.batch import Batch, collate
-    from palaestra.algorithms.phase import Phase, ProgressEvent
-    from palaestra.algorithms.policy import Policy
-    from palaestra.algorithms.recipe import Recipe, load_recipe, parse_recipe
-    from palaestra.algorithms.scaling_inter import horizon
-    from palaestra.algorithms.table import Algorithm, algorithm_names, get_algorithm
-    from palaestra.algorithms.training import TrainingResult, train
+    from palaestra.algorithms.learner.policy import Policy
+    from palaestra.algorithms.math.batch import Batch, collate
+    from palaestra.algorithms.run.phase import Phase, ProgressEvent
+    from palaestra.algorithms.run.recipe import Recipe, load_recipe, parse_recipe
+    from palaestra.algorithms.run.registry import Algorithm, algorithm_names, get_algorithm
+    from palaestra.algorithms.run.scaling_inter import horizon
+    from palaestra.algorithms.run.training import TrainingResult, train
 
 _HOME = {
-    "Algorithm": "table",
-    "Batch": "batch",
-    "Phase": "phase",
-    "Policy": "policy",
-    "ProgressEvent": "phase",
-    "Recipe": "recipe",
-    "TrainingResult": "training",
-    "algorithm_names": "table",
-    "collate": "batch",
-    "get_algorithm": "table",
-    "horizon": "scaling_inter",
-    "load_recipe": "recipe",
-    "parse_recipe": "recipe",
-    "train": "training",
+    "Algorithm": "run.registry",
+    "Batch": "math.batch",
+    "Phase": "run.phase",
+    "Policy": "learner.policy",
+    "ProgressEvent": "run.phase",
+    "Recipe": "run.recipe",
+    "TrainingResult": "run.training",
+    "algorithm_names": "run.registry",
+    "collate": "math.batch",
+    "get_algorithm": "run.registry",
+    "horizon": "run.scaling_inter",
+    "load_recipe": "run.recipe",
+    "parse_recipe": "run.recipe",
+    "train": "run.training",
 }
 
 __all__ = [

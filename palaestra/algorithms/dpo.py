@@ -15,11 +15,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from palaestra.algorithms.metrics import episode_metrics
-from palaestra.algorithms.phase import Phase
-from palaestra.algorithms.recipe import Table
-from palaestra.algorithms.seeds import stable_seed
-from palaestra.algorithms.table import Algorithm
+from palaestra.algorithms.math.seeds import stable_seed
+from palaestra.algorithms.run.metrics import episode_metrics
+from palaestra.algorithms.run.phase import Phase
+from palaestra.algorithms.run.recipe import Table
+from palaestra.algorithms.run.registry import Algorithm
 from palaestra.algorithms.trl.preferences import PairCounts, Pairing, PreferencePair, preference_pairs
 from palaestra.algorithms.trl.trainers import DPOLoss, DPOSettings, train_dpo
 

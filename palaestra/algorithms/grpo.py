@@ -28,7 +28,9 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from palaestra.algorithms.advantages import (
+from palaestra.algorithms.learner.policy import Policy
+from palaestra.algorithms.learner.policy_update import PolicyTable, PolicyUpdate
+from palaestra.algorithms.math.advantages import (
     GroupStatistics,
     Spread,
     group_statistics,
@@ -38,15 +40,13 @@ from palaestra.algorithms.advantages import (
     overlong_penalty,
     rloo_advantages,
 )
-from palaestra.algorithms.batch import Batch, collate
-from palaestra.algorithms.losses import Aggregation
-from palaestra.algorithms.on_policy import reference_policy, train_on_policy
-from palaestra.algorithms.phase import Phase
-from palaestra.algorithms.policy import Policy
-from palaestra.algorithms.policy_update import PolicyTable, PolicyUpdate
-from palaestra.algorithms.returns import discounted_returns, step_group_advantages, turn_baseline_advantages, whiten
-from palaestra.algorithms.sequences import Sequences, token_sequences, turn_sequences
-from palaestra.algorithms.table import Algorithm
+from palaestra.algorithms.math.batch import Batch, collate
+from palaestra.algorithms.math.losses import Aggregation
+from palaestra.algorithms.math.returns import discounted_returns, step_group_advantages, turn_baseline_advantages, whiten
+from palaestra.algorithms.math.sequences import Sequences, token_sequences, turn_sequences
+from palaestra.algorithms.run.on_policy import reference_policy, train_on_policy
+from palaestra.algorithms.run.phase import Phase
+from palaestra.algorithms.run.registry import Algorithm
 from palaestra.errors import ConfigError
 from palaestra.types import Trajectory
 

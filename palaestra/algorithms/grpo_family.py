@@ -9,10 +9,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from palaestra.algorithms.advantages import Spread
 from palaestra.algorithms.grpo import Estimator, GRPOConfig, run
-from palaestra.algorithms.losses import Aggregation, PolicyLoss, RatioLevel
-from palaestra.algorithms.table import Algorithm
+from palaestra.algorithms.math.advantages import Spread
+from palaestra.algorithms.math.losses import Aggregation, PolicyLoss, RatioLevel
+from palaestra.algorithms.run.registry import Algorithm
 
 
 class DrGRPOConfig(GRPOConfig):

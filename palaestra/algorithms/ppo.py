@@ -20,19 +20,19 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from palaestra.algorithms.advantages import group_statistics
-from palaestra.algorithms.batch import Batch, collate
-from palaestra.algorithms.critic import Critic, CriticTable, make_value_model
-from palaestra.algorithms.distributed import ranks
 from palaestra.algorithms.grpo import batch_metrics
-from palaestra.algorithms.losses import explained_variance
-from palaestra.algorithms.on_policy import reference_policy, train_on_policy
-from palaestra.algorithms.phase import Phase
-from palaestra.algorithms.policy import Policy
-from palaestra.algorithms.policy_update import PolicyTable, PolicyUpdate
-from palaestra.algorithms.returns import Advantages, adaptive_lambda, generalised_advantages, whiten
-from palaestra.algorithms.sequences import Sequences, token_sequences, turn_sequences
-from palaestra.algorithms.table import Algorithm
+from palaestra.algorithms.learner.critic import Critic, CriticTable, make_value_model
+from palaestra.algorithms.learner.policy import Policy
+from palaestra.algorithms.learner.policy_update import PolicyTable, PolicyUpdate
+from palaestra.algorithms.math.advantages import group_statistics
+from palaestra.algorithms.math.batch import Batch, collate
+from palaestra.algorithms.math.losses import explained_variance
+from palaestra.algorithms.math.returns import Advantages, adaptive_lambda, generalised_advantages, whiten
+from palaestra.algorithms.math.sequences import Sequences, token_sequences, turn_sequences
+from palaestra.algorithms.run.on_policy import reference_policy, train_on_policy
+from palaestra.algorithms.run.phase import Phase
+from palaestra.algorithms.run.registry import Algorithm
+from palaestra.algorithms.scale.ranks import ranks
 from palaestra.types import Trajectory
 
 log = logging.getLogger(__name__)

@@ -28,13 +28,13 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from palaestra.algorithms.demonstrations import without_turns
-from palaestra.algorithms.metrics import episode_metrics
-from palaestra.algorithms.phase import Phase
-from palaestra.algorithms.recipe import Table
-from palaestra.algorithms.reward_noise import observed_score, observed_success
+from palaestra.algorithms.data.demonstrations import without_turns
+from palaestra.algorithms.data.reward_noise import observed_score, observed_success
+from palaestra.algorithms.run.metrics import episode_metrics
+from palaestra.algorithms.run.phase import Phase
+from palaestra.algorithms.run.recipe import Table
+from palaestra.algorithms.run.registry import Algorithm
 from palaestra.algorithms.sft import Cloner, Passes, SFTConfig, imitation_batch, load_demonstrations
-from palaestra.algorithms.table import Algorithm
 from palaestra.errors import ConfigError, UsageError
 from palaestra.types import Trajectory
 

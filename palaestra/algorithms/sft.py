@@ -20,16 +20,22 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from palaestra.algorithms.batch import Batch, collate, padding_waste
-from palaestra.algorithms.demonstrations import expert_episodes, read_agent_traj, tokenize
-from palaestra.algorithms.distributed import ranks
-from palaestra.algorithms.episode_weights import Baseline, given_weights, regression_weights, scaled_to_mean_one, task_index
-from palaestra.algorithms.losses import Aggregation, token_weights
-from palaestra.algorithms.phase import Phase, policy_agent
-from palaestra.algorithms.policy import Policy
-from palaestra.algorithms.seeds import stable_seed
-from palaestra.algorithms.table import Algorithm
-from palaestra.algorithms.updates import Decay, Optimiser, OptimiserTable
+from palaestra.algorithms.data.demonstrations import expert_episodes, read_agent_traj, tokenize
+from palaestra.algorithms.learner.optimiser import Decay, Optimiser, OptimiserTable
+from palaestra.algorithms.learner.policy import Policy
+from palaestra.algorithms.math.batch import Batch, collate, padding_waste
+from palaestra.algorithms.math.episode_weights import (
+    Baseline,
+    given_weights,
+    regression_weights,
+    scaled_to_mean_one,
+    task_index,
+)
+from palaestra.algorithms.math.losses import Aggregation, token_weights
+from palaestra.algorithms.math.seeds import stable_seed
+from palaestra.algorithms.run.phase import Phase, policy_agent
+from palaestra.algorithms.run.registry import Algorithm
+from palaestra.algorithms.scale.ranks import ranks
 from palaestra.errors import ConfigError, UsageError
 from palaestra.types import Trajectory
 

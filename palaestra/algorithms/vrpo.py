@@ -21,14 +21,14 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from palaestra.algorithms.batch import Batch
-from palaestra.algorithms.critic import Critic, CriticTable, before, make_value_model
-from palaestra.algorithms.phase import Phase
-from palaestra.algorithms.policy import Policy
-from palaestra.algorithms.policy_update import computed, planned
+from palaestra.algorithms.learner.critic import Critic, CriticTable, before, make_value_model
+from palaestra.algorithms.learner.policy import Policy
+from palaestra.algorithms.learner.policy_update import computed, planned
+from palaestra.algorithms.math.batch import Batch
+from palaestra.algorithms.math.sequences import turn_sequences
 from palaestra.algorithms.ppo import PPOConfig, train_with_critic
-from palaestra.algorithms.sequences import turn_sequences
-from palaestra.algorithms.table import Algorithm
+from palaestra.algorithms.run.phase import Phase
+from palaestra.algorithms.run.registry import Algorithm
 from palaestra.errors import ConfigError
 from palaestra.models.value_model import BottleneckValueHead, Valuation, ValueModel
 

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from palaestra.algorithms.phase import Progress, ProgressEvent
-    from palaestra.algorithms.recipe import Recipe
+    from palaestra.algorithms.run.phase import Progress, ProgressEvent
+    from palaestra.algorithms.run.recipe import Recipe
 
 BARS = "▁▂▃▄▅▆▇█"
 PLAIN_BARS = "_.-=+*#@"
@@ -179,7 +179,7 @@ class Dashboard:
         """Return one alarm in words."""
         from rich.text import Text
 
-        from palaestra.algorithms.guards import ALARM_TEXTS
+        from palaestra.algorithms.run.alarms import ALARM_TEXTS
 
         count, first, last = part.alarms[name]
         when = f"step {first}" if count == 1 else f"{count} steps, {first} to {last}"
@@ -242,7 +242,7 @@ def watching(recipe: Recipe, run_id: str, *, plain: bool = False) -> Iterator[Pr
 
 def parts_of(recipe: Recipe) -> list[str]:
     """Return the names of baselines, phases and arms in the order in which a run of the recipe comes to them."""
-    from palaestra.algorithms.training import phase_arms
+    from palaestra.algorithms.run.training import phase_arms
 
     order = [name for name in ("random", "expert", "untrained") if name in recipe.evaluation.baselines]
     return order + [name for pair in phase_arms(recipe).items() for name in pair]

@@ -29,7 +29,7 @@ def demo(
 
 def _is_stored(runs: Path, run_id: str | None) -> bool:
     """Whether a run of this name is there to go on with."""
-    from palaestra.agents.store import FILE_NAME, RunStore
+    from palaestra.agents.store.store import FILE_NAME, RunStore
 
     if run_id is None or not (runs / FILE_NAME).is_file():
         return False

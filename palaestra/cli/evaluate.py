@@ -19,9 +19,9 @@ from palaestra.types import Json
 
 if TYPE_CHECKING:
     from palaestra.agents.core import Agent
-    from palaestra.agents.env_results import EnvResults
-    from palaestra.agents.evaluation import Evaluation
-    from palaestra.agents.store import RunStore
+    from palaestra.agents.evaluation.evaluation import Evaluation
+    from palaestra.agents.store.store import RunStore
+    from palaestra.results.tables import EnvResults
 
 EPISODE_ERRORS = 3
 _SECRET_OPTIONS = ("api_key",)
@@ -98,7 +98,7 @@ def evaluate(
 
     Every finished episode is kept at once: after a crash or Ctrl-C, `--run ID` goes on where the run stopped.
     """
-    from palaestra.agents.store import RunStore
+    from palaestra.agents.store.store import RunStore
 
     agent_options = _given(
         format=format, base_url=base_url, temperature=temperature, max_tokens=max_tokens, **parse_settings(option)
@@ -248,7 +248,7 @@ def _distinct_settings(arms: Sequence[Arm]) -> list[Mapping[str, Any]]:
 
 def _make_agent(arm: Arm, service: Mapping[str, Any]) -> Agent:
     """Build the agent of an arm."""
-    from palaestra.agents.table import make_agent
+    from palaestra.agents.registry import make_agent
 
     if arm.model == "human":
         raise UsageError("A person plays with: palaestra play ENV_ID.")
@@ -293,9 +293,9 @@ def _play(
     store: RunStore, arms: Sequence[Arm], agents: _Agents, resume: str, *, concurrency: int, retry_errors: bool
 ) -> list[Evaluation]:
     """Play the arms one after the other."""
-    from palaestra.agents import evaluation
-    from palaestra.agents.env_results import arm_name, differing
+    from palaestra.agents.evaluation import evaluation
     from palaestra.cli.output import Interrupted, progress
+    from palaestra.results.tables import arm_name, differing
 
     finished = []
     values = differing([arm.settings["env_kwargs"] for arm in arms])
@@ -345,7 +345,7 @@ def _write_reports(store: RunStore, run_ids: Sequence[str]) -> Path:
 
 def _env_results(store: RunStore, evaluations: Sequence[Evaluation]) -> dict[str, EnvResults]:
     """Return what the environments report of their own, by id."""
-    from palaestra.agents.env_results import PlayedArm, differing, env_results
+    from palaestra.results.tables import PlayedArm, differing, env_results
 
     specs = [evaluation.config["envs"][0] for evaluation in evaluations]
     values = differing([spec["env_kwargs"] for spec in specs])
@@ -377,9 +377,9 @@ def _print_json(evaluations: Sequence[Evaluation], results: Mapping[str, EnvResu
 
 def _print(evaluations: Sequence[Evaluation], results: Mapping[str, EnvResults], report: Path, runs: Path) -> None:
     """Print the tables, what went wrong, and where to look."""
-    from palaestra.agents.env_results import arm_name, differing
     from palaestra.cli.output import console
     from palaestra.cli.results import env_tables, results_table
+    from palaestra.results.tables import arm_name, differing
 
     out = console()
     values = differing([evaluation.config["envs"][0]["env_kwargs"] for evaluation in evaluations])

@@ -24,8 +24,8 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Export the episodes of a run: AgentTraj, ShareGPT, chat messages, whole trajectories or a Hugging Face dataset."""
-    from palaestra.agents.export import export_trajectories
-    from palaestra.agents.store import RunStore
+    from palaestra.agents.export.export import export_trajectories
+    from palaestra.agents.store.store import RunStore
     from palaestra.cli.output import print_json, progress
 
     with RunStore(runs, read_only=True) as store, progress() as lines:

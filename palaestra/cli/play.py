@@ -217,6 +217,6 @@ def _arguments(text: str) -> dict[str, Any]:
 
 def _shown(action: str | Message) -> str:
     """Return an action as text."""
-    from palaestra.envs.tool_calls import format_message
+    from palaestra.envs.formats.hermes import format_message
 
     return format_message(action) if isinstance(action, Message) else action

@@ -34,7 +34,7 @@ def report(
 ) -> None:
     """Write a self-contained HTML report of stored runs; several training runs are compared across seeds."""
     from palaestra.agents.report import TranscriptLimits, write_report
-    from palaestra.agents.store import RunStore
+    from palaestra.agents.store.store import RunStore
     from palaestra.cli.output import print_json
 
     by_run = _by_run(labels or [])

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from palaestra.agents.env_results import ResultTable
-    from palaestra.agents.statistics import Estimate
-    from palaestra.agents.summary import GroupSummary, Summary
+    from palaestra.agents.evaluation.summary import GroupSummary, Summary
+    from palaestra.results.statistics import Estimate
+    from palaestra.results.tables import ResultTable
 
 WIDE = 110
 

@@ -26,7 +26,7 @@ def runs_of_folder(context: typer.Context, runs: RunsFolder = DEFAULT_RUNS, as_j
 @app.command("list")
 def list_runs(runs: RunsFolder = DEFAULT_RUNS, as_json: AsJson = False) -> None:
     """List all runs, newest first."""
-    from palaestra.agents.store import RunStore
+    from palaestra.agents.store.store import RunStore
     from palaestra.cli.output import console, print_json, table
     from palaestra.cli.results import WIDE
 
@@ -63,7 +63,7 @@ def list_runs(runs: RunsFolder = DEFAULT_RUNS, as_json: AsJson = False) -> None:
 def show_run(run_id: RunId, runs: RunsFolder = DEFAULT_RUNS, as_json: AsJson = False) -> None:
     """Show one run: settings, results by arm, the last episodes."""
     from palaestra.agents.report.arms import arms_of
-    from palaestra.agents.store import RunStore
+    from palaestra.agents.store.store import RunStore
     from palaestra.cli.output import console, print_json, table
     from palaestra.cli.results import results_table
 
@@ -111,7 +111,7 @@ def delete_run(
     import shutil
     import sys
 
-    from palaestra.agents.store import RunStore
+    from palaestra.agents.store.store import RunStore
     from palaestra.cli.output import print_json
     from palaestra.errors import StoreError, UsageError
 

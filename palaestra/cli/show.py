@@ -63,7 +63,7 @@ def _task_types(env: Any) -> dict[str, dict[str, int]]:
 
 def _text(action: object) -> str | None:
     """Return an action as the text it stands for."""
-    from palaestra.envs.tool_calls import format_message
+    from palaestra.envs.formats.hermes import format_message
 
     return format_message(action) if isinstance(action, Message) else action if isinstance(action, str) else None
 

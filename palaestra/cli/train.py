@@ -18,9 +18,9 @@ from palaestra.errors import ConfigError, PalaestraError, UsageError
 from palaestra.types import Json
 
 if TYPE_CHECKING:
-    from palaestra.agents.store import RunStore
-    from palaestra.algorithms.recipe import Recipe
-    from palaestra.algorithms.training import TrainingResult
+    from palaestra.agents.store.store import RunStore
+    from palaestra.algorithms.run.recipe import Recipe
+    from palaestra.algorithms.run.training import TrainingResult
 
 EPISODE_ERRORS = 3
 
@@ -72,7 +72,7 @@ def run_recipe(
         The result, and the path of the report.
     """
     from palaestra.agents.report import write_report
-    from palaestra.agents.store import RunStore
+    from palaestra.agents.store.store import RunStore
     from palaestra.cli.dashboard import watching
     from palaestra.cli.output import Interrupted
 
@@ -82,7 +82,7 @@ def run_recipe(
         if run_id is None:
             slug = re.sub(r"[^A-Za-z0-9.]+", "-", loaded.name).strip("-.")[:40] or "train"
             run_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}-{slug}"
-        from palaestra.algorithms.training import train as run_training
+        from palaestra.algorithms.run.training import train as run_training
 
         try:
             with watching(loaded, run_id, plain=plain) if is_main else contextlib.nullcontext() as told:
@@ -132,13 +132,13 @@ def show(result: TrainingResult, report: Path, *, as_json: bool) -> None:
 @contextlib.contextmanager
 def _launched() -> Iterator[bool]:
     """Join the processes that a launcher started with this one; yield whether this is the first."""
-    from palaestra.algorithms.presence import is_launch_alone, num_launched
+    from palaestra.algorithms.scale.heartbeat import is_launch_alone, num_launched
 
     # without torch there is nothing to join, and a clear error comes later
     if num_launched() < 2 and not is_launch_alone():
         yield True
         return
-    from palaestra.algorithms.distributed import join_ranks
+    from palaestra.algorithms.scale.ranks import join_ranks
 
     with join_ranks() as team:
         yield team.is_main
@@ -146,7 +146,7 @@ def _launched() -> Iterator[bool]:
 
 def _load(store: RunStore, recipe: str | None, overrides: Sequence[str], run_id: str | None) -> Recipe:
     """Return the recipe given, or the one that a stored run was started with."""
-    from palaestra.algorithms.recipe import load_recipe, parse_recipe
+    from palaestra.algorithms.run.recipe import load_recipe, parse_recipe
     from palaestra.cli.recipes import find_recipe
 
     if recipe is not None:

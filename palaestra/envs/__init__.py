@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from palaestra.envs.check import check_environment
-    from palaestra.envs.core import TextEnv, Turn, World
+    from palaestra.envs.core.tasks import FixedTasks, GeneratedTasks, Task, TaskSet
+    from palaestra.envs.core.text_env import TextEnv, Turn, World
+    from palaestra.envs.core.tool_env import ToolEnv
+    from palaestra.envs.core.vector import TextVectorEnv
     from palaestra.envs.registration import list_envs
-    from palaestra.envs.tasks import FixedTasks, GeneratedTasks, Task, TaskSet
-    from palaestra.envs.tool_env import ToolEnv
     from palaestra.envs.tools import Toolkit, tool
-    from palaestra.envs.vector import TextVectorEnv
-    from palaestra.envs.wrappers import (
+    from palaestra.envs.wrappers.wrappers import (
         MoveInstructions,
         RecordTrajectory,
         RewardNoise,
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "check": ("check_environment",),
-    "core": ("TextEnv", "Turn", "World"),
+    "core.text_env": ("TextEnv", "Turn", "World"),
     "registration": ("list_envs",),
-    "tasks": ("FixedTasks", "GeneratedTasks", "Task", "TaskSet"),
-    "tool_env": ("ToolEnv",),
+    "core.tasks": ("FixedTasks", "GeneratedTasks", "Task", "TaskSet"),
+    "core.tool_env": ("ToolEnv",),
     "tools": ("Toolkit", "tool"),
-    "vector": ("TextVectorEnv",),
-    "wrappers": (
+    "core.vector": ("TextVectorEnv",),
+    "wrappers.wrappers": (
         "MoveInstructions",
         "RecordTrajectory",
         "RewardNoise",

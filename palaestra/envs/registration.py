@@ -68,7 +68,7 @@ def _register(env_id: str, entry_point: str, **kwargs: Any) -> None:
         gymnasium.register(
             env_id,
             entry_point=entry_point,
-            vector_entry_point=f"palaestra.envs.vector:{env_id}",
+            vector_entry_point=f"palaestra.envs.core.vector:{env_id}",
             order_enforce=False,  # TextEnv checks the order itself, with better messages and one call less per step
             kwargs=kwargs,
         )

@@ -12,9 +12,9 @@ from typing import Any
 import gymnasium
 
 from palaestra.agents.core import Agent, AgentRecord
-from palaestra.agents.plans import EpisodePlan
-from palaestra.envs.core import TextEnv, Turn
-from palaestra.envs.tasks import GeneratedTasks, Task
+from palaestra.agents.rollout.plans import EpisodePlan
+from palaestra.envs.core.tasks import GeneratedTasks, Task
+from palaestra.envs.core.text_env import TextEnv, Turn
 from palaestra.errors import ScoringError, ToolError
 from palaestra.types import Json, Message, Segment, TurnSpan, Usage
 

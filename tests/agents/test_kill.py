@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from palaestra.agents.evaluation import evaluate
-from palaestra.agents.store import FILE_NAME, RunStore
+from palaestra.agents.evaluation.evaluation import evaluate
+from palaestra.agents.store.store import FILE_NAME, RunStore
 from palaestra.types import Trajectory
 from tests.agents.countdown import ENV_ID, Wavering
 

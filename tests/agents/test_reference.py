@@ -3,7 +3,7 @@ import pytest
 
 import palaestra  # noqa: F401  (registers the environments)
 from palaestra.agents.reference import ExpertAgent, HumanAgent, NothingAgent, RandomAgent
-from palaestra.agents.table import make_agent
+from palaestra.agents.registry import make_agent
 from palaestra.errors import ConfigError, UnknownNameError, UsageError
 
 

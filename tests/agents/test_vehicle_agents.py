@@ -7,10 +7,10 @@ from palaestra.agents.context import ContextPolicy
 from palaestra.agents.core import Request
 from palaestra.agents.llm import LLMAgent
 from palaestra.agents.reference import ExpertAgent, NothingAgent, RandomAgent
-from palaestra.agents.rollout import EpisodePlan, RolloutEngine
-from palaestra.agents.table import make_agent
+from palaestra.agents.registry import make_agent
+from palaestra.agents.rollout.engine import EpisodePlan, RolloutEngine
 from palaestra.envs.vehicle.env import VehicleWorldEnv
-from palaestra.envs.wrappers import RecordTrajectory
+from palaestra.envs.wrappers.wrappers import RecordTrajectory
 from palaestra.types import Message, Trajectory
 from tests.envs.vehicle.dialogues import dialogues
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from palaestra.agents.env_results import PlayedArm, env_results
-from palaestra.agents.evaluation import evaluate
-from palaestra.agents.store import RunStore
-from palaestra.agents.table import make_agent
+from palaestra.agents.evaluation.evaluation import evaluate
+from palaestra.agents.registry import make_agent
+from palaestra.agents.store.store import RunStore
 from palaestra.agents.vehicle_results import VehicleResults, vehicle_results
 from palaestra.agents.vehicle_scores import car_scores
 from palaestra.agents.vehicle_turns import TaskFinder, TurnRow, episode_turns
 from palaestra.envs.vehicle.strict import normalised
+from palaestra.results.tables import PlayedArm, env_results
 from palaestra.types import EpisodeError, Outcome, Trajectory
 
 VEHICLE = "palaestra/VehicleWorld-v0"

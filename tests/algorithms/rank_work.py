@@ -12,17 +12,17 @@ from typing import Any
 
 import torch
 
-from palaestra.algorithms import distributed
-from palaestra.algorithms.batch import collate
-from palaestra.algorithms.checkpoint import Checkpoint, Checkpoints
-from palaestra.algorithms.critic import Critic, make_value_model
-from palaestra.algorithms.distributed import ProcessRanks, join_ranks
-from palaestra.algorithms.phase import Phase
-from palaestra.algorithms.policy import Policy
+from palaestra.algorithms.learner.critic import Critic, make_value_model
+from palaestra.algorithms.learner.policy import Policy
+from palaestra.algorithms.math.batch import collate
 from palaestra.algorithms.ppo import Learner, PPOConfig
-from palaestra.algorithms.presence import LostRankError, Presence
+from palaestra.algorithms.run.checkpoint import Checkpoint, Checkpoints
+from palaestra.algorithms.run.phase import Phase
+from palaestra.algorithms.run.training import train
+from palaestra.algorithms.scale import ranks as distributed
+from palaestra.algorithms.scale.heartbeat import LostRankError, Presence
+from palaestra.algorithms.scale.ranks import ProcessRanks, join_ranks
 from palaestra.algorithms.sft import Cloner, SFTConfig
-from palaestra.algorithms.training import train
 from palaestra.types import Trajectory
 from tests.algorithms.toy_recipe import toy_recipe
 

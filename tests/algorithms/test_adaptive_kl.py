@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from palaestra.algorithms.grpo import GRPOConfig, Learner
-from palaestra.algorithms.losses import adapt_kl_coefficient
-from palaestra.algorithms.metrics import read_metrics
-from palaestra.algorithms.phase import ProgressEvent
-from palaestra.algorithms.training import train
+from palaestra.algorithms.math.losses import adapt_kl_coefficient
+from palaestra.algorithms.run.metrics import read_metrics
+from palaestra.algorithms.run.phase import ProgressEvent
+from palaestra.algorithms.run.training import train
 from palaestra.errors import ConfigError
 from tests.algorithms.test_grpo import play
 from tests.algorithms.toy_recipe import toy_policy, toy_recipe

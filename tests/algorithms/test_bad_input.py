@@ -12,20 +12,20 @@ import gymnasium
 import pytest
 import torch
 
-from palaestra.agents.rollout import RolloutEngine
-from palaestra.algorithms.batch import collate
-from palaestra.algorithms.critic import Critic, make_value_model
+from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.algorithms.grpo import Learner
-from palaestra.algorithms.metrics import read_metrics
-from palaestra.algorithms.phase import TaskFeed, policy_agent
-from palaestra.algorithms.policy import Policy
+from palaestra.algorithms.learner.critic import Critic, make_value_model
+from palaestra.algorithms.learner.policy import Policy
+from palaestra.algorithms.math.batch import collate
 from palaestra.algorithms.ppo import Learner as PPOLearner
 from palaestra.algorithms.ppo import PPOConfig
-from palaestra.algorithms.recipe import parse_recipe
-from palaestra.algorithms.table import algorithm_names, get_algorithm
-from palaestra.algorithms.training import train
+from palaestra.algorithms.run.metrics import read_metrics
+from palaestra.algorithms.run.phase import TaskFeed, policy_agent
+from palaestra.algorithms.run.recipe import parse_recipe
+from palaestra.algorithms.run.registry import algorithm_names, get_algorithm
+from palaestra.algorithms.run.training import train
 from palaestra.algorithms.vrpo import VRPOConfig, make_critic
-from palaestra.envs.core import Turn
+from palaestra.envs.core.text_env import Turn
 from palaestra.errors import ConfigError, UsageError
 from palaestra.types import Message, Trajectory
 from tests.algorithms import toy_env

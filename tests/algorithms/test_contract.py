@@ -18,16 +18,16 @@ from palaestra.agents.backends.scripted import ScriptedBackend
 from palaestra.agents.context import ContextPolicy
 from palaestra.agents.core import Generation, Request, Sampling, Tokens
 from palaestra.agents.llm import LLMAgent
-from palaestra.agents.plans import EpisodePlan
-from palaestra.agents.rollout import RolloutEngine
+from palaestra.agents.rollout.engine import RolloutEngine
+from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.agents.segments import SegmentBuilder
-from palaestra.algorithms.batch import collate
 from palaestra.algorithms.grpo import Estimator, GRPOConfig, Learner
-from palaestra.algorithms.phase import TaskFeed
-from palaestra.algorithms.policy import Policy
-from palaestra.algorithms.training import build_policy
-from palaestra.envs.core import TextEnv, Turn
-from palaestra.envs.tasks import GeneratedTasks, Task
+from palaestra.algorithms.learner.policy import Policy
+from palaestra.algorithms.math.batch import collate
+from palaestra.algorithms.run.phase import TaskFeed
+from palaestra.algorithms.run.training import build_policy
+from palaestra.envs.core.tasks import GeneratedTasks, Task
+from palaestra.envs.core.text_env import TextEnv, Turn
 from palaestra.errors import UsageError
 from palaestra.types import Json, Message, Trajectory
 from tests.algorithms import toy_env

@@ -8,11 +8,11 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from palaestra.algorithms.dpo import ALGORITHM, DPOConfig
-from palaestra.algorithms.metrics import read_metrics
-from palaestra.algorithms.phase import ProgressEvent
-from palaestra.algorithms.recipe import Recipe
-from palaestra.algorithms.table import get_algorithm
-from palaestra.algorithms.training import train
+from palaestra.algorithms.run.metrics import read_metrics
+from palaestra.algorithms.run.phase import ProgressEvent
+from palaestra.algorithms.run.recipe import Recipe
+from palaestra.algorithms.run.registry import get_algorithm
+from palaestra.algorithms.run.training import train
 from palaestra.errors import ConfigError
 from tests.algorithms.toy_recipe import toy_recipe
 

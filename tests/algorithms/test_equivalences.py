@@ -13,13 +13,13 @@ from torch import Tensor
 
 from benchmarks.learning.base_lm import BaseConfig, build_policy
 from benchmarks.learning.feedback_keys_arms import make_learner
-from palaestra.algorithms.advantages import grpo_advantages, rloo_advantages
-from palaestra.algorithms.batch import Batch, collate
-from palaestra.algorithms.policy import Policy, TokenScores
-from palaestra.algorithms.policy_update import PolicyTable
-from palaestra.algorithms.returns import generalised_advantages
+from palaestra.algorithms.learner.policy import Policy, TokenScores
+from palaestra.algorithms.learner.policy_update import PolicyTable
+from palaestra.algorithms.math.advantages import grpo_advantages, rloo_advantages
+from palaestra.algorithms.math.batch import Batch, collate
+from palaestra.algorithms.math.returns import generalised_advantages
+from palaestra.algorithms.run.registry import algorithm_names, get_algorithm
 from palaestra.algorithms.sft import Cloner, SFTConfig
-from palaestra.algorithms.table import algorithm_names, get_algorithm
 from palaestra.types import Trajectory
 from tests.algorithms.build import episode, segment
 

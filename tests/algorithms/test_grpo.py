@@ -7,14 +7,14 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from palaestra.agents.rollout import RolloutEngine
-from palaestra.algorithms.advantages import grpo_advantages, rloo_advantages
-from palaestra.algorithms.batch import collate
+from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.algorithms.grpo import GRPOConfig, Learner
-from palaestra.algorithms.guards import TrainingStopped
-from palaestra.algorithms.losses import clipped_policy_loss, kl_estimate, token_weights
-from palaestra.algorithms.phase import TaskFeed, policy_agent
-from palaestra.algorithms.policy import Policy
+from palaestra.algorithms.learner.policy import Policy
+from palaestra.algorithms.math.advantages import grpo_advantages, rloo_advantages
+from palaestra.algorithms.math.batch import collate
+from palaestra.algorithms.math.losses import clipped_policy_loss, kl_estimate, token_weights
+from palaestra.algorithms.run.alarms import TrainingStopped
+from palaestra.algorithms.run.phase import TaskFeed, policy_agent
 from palaestra.errors import ConfigError
 from palaestra.types import EpisodeError, Outcome, Trajectory
 from tests.algorithms import toy_env

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from palaestra.algorithms.losses import (
+from palaestra.algorithms.math.losses import (
     adapt_kl_coefficient,
     explained_variance,
     policy_loss,

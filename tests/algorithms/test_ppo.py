@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from palaestra.algorithms.batch import collate
-from palaestra.algorithms.critic import Critic, CriticTable, RunningMoments, before, make_value_model
-from palaestra.algorithms.policy import Policy
+from palaestra.algorithms.learner.critic import Critic, CriticTable, RunningMoments, before, make_value_model
+from palaestra.algorithms.learner.policy import Policy
+from palaestra.algorithms.math.batch import collate
 from palaestra.algorithms.ppo import Learner, PPOConfig
-from palaestra.algorithms.training import train
+from palaestra.algorithms.run.training import train
 from palaestra.types import Trajectory
 from tests.algorithms.test_grpo import counted_passes, failed, play, weights, with_return
 from tests.algorithms.toy_recipe import toy_policy, toy_recipe

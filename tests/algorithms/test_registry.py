@@ -17,12 +17,12 @@ import torch
 from pydantic import BaseModel
 from transformers import AutoModelForCausalLM
 
-from palaestra.algorithms.checkpoint import Checkpoints
-from palaestra.algorithms.metrics import read_metrics
-from palaestra.algorithms.recipe import Recipe
-from palaestra.algorithms.table import algorithm_names, get_algorithm
-from palaestra.algorithms.training import train
-from palaestra.envs.core import Turn
+from palaestra.algorithms.run.checkpoint import Checkpoints
+from palaestra.algorithms.run.metrics import read_metrics
+from palaestra.algorithms.run.recipe import Recipe
+from palaestra.algorithms.run.registry import algorithm_names, get_algorithm
+from palaestra.algorithms.run.training import train
+from palaestra.envs.core.text_env import Turn
 from palaestra.errors import UsageError
 from palaestra.types import Message
 from tests.algorithms.toy_env import FeedbackKeysEnv

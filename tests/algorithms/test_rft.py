@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
-from palaestra.algorithms.checkpoint import Checkpoints
-from palaestra.algorithms.metrics import read_metrics
-from palaestra.algorithms.phase import ProgressEvent
-from palaestra.algorithms.recipe import Recipe
-from palaestra.algorithms.reward_noise import NoiseConfig, with_noise
+from palaestra.algorithms.data.reward_noise import NoiseConfig, with_noise
 from palaestra.algorithms.rft import RFTConfig, capped, distinct, merged, select
-from palaestra.algorithms.training import train
+from palaestra.algorithms.run.checkpoint import Checkpoints
+from palaestra.algorithms.run.metrics import read_metrics
+from palaestra.algorithms.run.phase import ProgressEvent
+from palaestra.algorithms.run.recipe import Recipe
+from palaestra.algorithms.run.training import train
 from palaestra.errors import ConfigError, UsageError
 from palaestra.types import Message, Outcome, ToolCall, Trajectory
 from tests.algorithms.build import simple

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from palaestra.agents.rollout import RolloutEngine
-from palaestra.algorithms.batch import collate
-from palaestra.algorithms.demonstrations import expert_episodes, read_agent_traj, tokenize
-from palaestra.algorithms.episode_weights import given_weights, regression_weights, scaled_to_mean_one, task_index
-from palaestra.algorithms.losses import token_weights
-from palaestra.algorithms.phase import TaskFeed, policy_agent
-from palaestra.algorithms.policy import Policy
+from palaestra.agents.rollout.engine import RolloutEngine
+from palaestra.algorithms.data.demonstrations import expert_episodes, read_agent_traj, tokenize
+from palaestra.algorithms.learner.policy import Policy
+from palaestra.algorithms.math.batch import collate
+from palaestra.algorithms.math.episode_weights import given_weights, regression_weights, scaled_to_mean_one, task_index
+from palaestra.algorithms.math.losses import token_weights
+from palaestra.algorithms.run.phase import TaskFeed, policy_agent
 from palaestra.algorithms.sft import Cloner, Passes, SFTConfig, clone_loss, imitation_batch
 from palaestra.errors import MissingDataError, UsageError
 from palaestra.types import Message, Outcome, Trajectory

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from palaestra.algorithms.advantages import grpo_advantages, rloo_advantages
-from palaestra.algorithms.losses import policy_loss, token_weights
-from palaestra.algorithms.returns import discounted_returns, generalised_advantages, turn_baseline_advantages
-from palaestra.algorithms.sequences import token_sequences, turn_sequences
+from palaestra.algorithms.math.advantages import grpo_advantages, rloo_advantages
+from palaestra.algorithms.math.losses import policy_loss, token_weights
+from palaestra.algorithms.math.returns import discounted_returns, generalised_advantages, turn_baseline_advantages
+from palaestra.algorithms.math.sequences import token_sequences, turn_sequences
 
 TURNS, GROUP = 3, 4
 EPISODES = 50_000

@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from palaestra.algorithms.batch import collate
-from palaestra.algorithms.critic import Critic, CriticTable, make_value_model
-from palaestra.algorithms.losses import entropy
-from palaestra.algorithms.policy import Policy
+from palaestra.algorithms.learner.critic import Critic, CriticTable, make_value_model
+from palaestra.algorithms.learner.policy import Policy
+from palaestra.algorithms.math.batch import collate
+from palaestra.algorithms.math.losses import entropy
 from palaestra.algorithms.ppo import Learner, PPOConfig
-from palaestra.algorithms.training import train
+from palaestra.algorithms.run.training import train
 from palaestra.algorithms.vrpo import (
     VRPOConfig,
     VRPOCriticTable,

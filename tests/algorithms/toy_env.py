@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import gymnasium
 
-from palaestra.envs.core import TextEnv, Turn
-from palaestra.envs.tasks import GeneratedTasks, Task
+from palaestra.envs.core.tasks import GeneratedTasks, Task
+from palaestra.envs.core.text_env import TextEnv, Turn
 from palaestra.types import Json, Message
 
 KEYS = ("red", "green", "blue", "pink", "gold", "gray")

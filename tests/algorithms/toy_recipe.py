@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from palaestra.agents.rollout import RolloutEngine
-from palaestra.algorithms.phase import TaskFeed
-from palaestra.algorithms.policy import Policy
-from palaestra.algorithms.recipe import Recipe, parse_recipe
-from palaestra.algorithms.training import build_policy
+from palaestra.agents.rollout.engine import RolloutEngine
+from palaestra.algorithms.learner.policy import Policy
+from palaestra.algorithms.run.phase import TaskFeed
+from palaestra.algorithms.run.recipe import Recipe, parse_recipe
+from palaestra.algorithms.run.training import build_policy
 from tests.algorithms import toy_env
 
 

@@ -19,7 +19,7 @@ from benchmarks.learning.feedback_keys import (
 from benchmarks.learning.feedback_keys_arms import ARMS, collect, run_arm
 from benchmarks.learning.result_rows import append_row, find_row, read_rows
 from benchmarks.learning.run_feedback_keys import share_passed, table
-from palaestra.algorithms.table import algorithm_names, get_algorithm
+from palaestra.algorithms.run.registry import algorithm_names, get_algorithm
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -11,7 +11,7 @@ from benchmarks.learning.real_environments import OutOfTime, Runs, chosen_rate, 
 from benchmarks.learning.real_environments_arms import DESK, EXPERIMENTS, HORIZONS, TEXTCRAFT, Arm, Experiment
 from benchmarks.learning.real_environments_page import area
 from benchmarks.learning.result_rows import read_rows
-from palaestra.algorithms.recipe import parse_recipe
+from palaestra.algorithms.run.recipe import parse_recipe
 from palaestra.errors import UsageError
 
 TINY = Experiment(

@@ -23,7 +23,7 @@ def test_the_demo_trains_its_recipe_and_goes_on_when_asked(palaestra_run, recipe
 
 
 def test_the_recipe_of_the_demo_and_all_others_can_be_read():
-    from palaestra.algorithms.recipe import load_recipe
+    from palaestra.algorithms.run.recipe import load_recipe
 
     if not packaged_recipes():
         pytest.skip("there are no recipes beside this package")

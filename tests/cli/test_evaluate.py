@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from palaestra.agents.store import RunStore
+from palaestra.agents.store.store import RunStore
 from palaestra.errors import StoreError
 from tests.cli.conftest import listen
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from palaestra.agents.store import RunStore
+from palaestra.agents.store.store import RunStore
 from tests.agents.backends.fault_server import FAULTS, FINAL, chat_completion, fault_server
 from tests.servers import transformers_server  # noqa: F401  (a fixture)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from palaestra.agents.store import RunStore
+from palaestra.agents.store.store import RunStore
 from tests.agents.report import build
 
 

@@ -82,7 +82,7 @@ def register_miniatures() -> None:
         gymnasium.register(
             COUNTER_ID,
             entry_point="tests.envs.miniature:CounterEnv",
-            vector_entry_point=f"palaestra.envs.vector:{COUNTER_ID}",
+            vector_entry_point=f"palaestra.envs.core.vector:{COUNTER_ID}",
             order_enforce=False,
         )
         gymnasium.register("tests/Foreign-v0", entry_point="tests.envs.miniature:ForeignEnv")

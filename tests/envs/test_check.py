@@ -14,7 +14,7 @@ register_miniatures()
 
 
 def spec_of(entry_point: type, name: str = "tests/Broken-v0") -> EnvSpec:
-    return EnvSpec(name, entry_point=entry_point, vector_entry_point=f"palaestra.envs.vector:{name}", order_enforce=False)
+    return EnvSpec(name, entry_point=entry_point, vector_entry_point=f"palaestra.envs.core.vector:{name}", order_enforce=False)
 
 
 @pytest.fixture(autouse=True)

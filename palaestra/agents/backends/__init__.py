@@ -1,1 +1,1 @@
-"""LLM backends: one file each, one line in the table of `palaestra.agents.backends.table`."""
+"""LLM backends: one file each, one line in the table of `palaestra.agents.backends.registry`."""

@@ -12,7 +12,7 @@ from typing import Literal
 
 from palaestra.agents.backends.chat_template import ChatTemplate
 from palaestra.agents.core import Request
-from palaestra.envs.tool_calls import parse_message
+from palaestra.envs.formats.hermes import parse_message
 from palaestra.types import Json, Message
 
 Stop = Literal["eos", "length", "stop_string"]

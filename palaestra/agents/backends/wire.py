@@ -241,14 +241,14 @@ def _refuse_constant(name: str) -> Json:
 
 def _calls_as_text(message: Message) -> str:
     """Return a message whose calls have no ids in the canonical text form."""
-    from palaestra.envs.tool_calls import format_message
+    from palaestra.envs.formats.hermes import format_message
 
     return format_message(replace(message, reasoning=""))
 
 
 def _with_tagged_calls(message: Message, prefix: str) -> Message:
     """Read Hermes tags that a server without tool support left in the content."""
-    from palaestra.envs.tool_calls import ensure_call_ids, parse_message
+    from palaestra.envs.formats.hermes import ensure_call_ids, parse_message
 
     parsed = parse_message(message.content, lenient=True)
     if not parsed.tool_calls:

@@ -10,10 +10,10 @@ from functools import cached_property
 from itertools import takewhile
 from typing import Any
 
+from palaestra.agents.evaluation.summary import Summary, summarize
 from palaestra.agents.report.transcripts import Candidate, outcome_of
-from palaestra.agents.statistics import Estimate
-from palaestra.agents.store import EpisodeSummary, RunSummary
-from palaestra.agents.summary import Summary, summarize
+from palaestra.agents.store.store import EpisodeSummary, RunSummary
+from palaestra.results.statistics import Estimate
 from palaestra.types import Usage
 
 

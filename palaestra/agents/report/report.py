@@ -27,9 +27,9 @@ from palaestra.agents.report.arms import Arm, arms_of, by_type, error_rows
 from palaestra.agents.report.charts import HORIZON_NAMES, LINE_STYLES, Curve, draw_curves, horizon_changes, read_curves
 from palaestra.agents.report.seeds import MEASURES, Trained, alarm_notices, compare_runs, curve_names
 from palaestra.agents.report.transcripts import TranscriptBook, TranscriptLimits
-from palaestra.agents.statistics import Estimate
-from palaestra.agents.store import RunStore, RunSummary
+from palaestra.agents.store.store import RunStore, RunSummary
 from palaestra.errors import MissingExtraError, StoreError, UsageError
+from palaestra.results.statistics import Estimate
 from palaestra.types import Json
 
 _HERE = Path(__file__).parent

@@ -15,11 +15,11 @@ from functools import cached_property
 from itertools import combinations, pairwise
 from typing import Any
 
+from palaestra.agents.evaluation.summary import summarize
 from palaestra.agents.report.charts import Curve
-from palaestra.agents.run_records import EpisodeSummary, RunSummary
-from palaestra.agents.statistics import Estimate, PairedDifference, holm, mean_interval, paired_difference
-from palaestra.agents.summary import summarize
+from palaestra.agents.store.records import EpisodeSummary, RunSummary
 from palaestra.errors import UsageError
+from palaestra.results.statistics import Estimate, PairedDifference, holm, mean_interval, paired_difference
 from palaestra.types import Json
 
 MEASURES: Mapping[str, str] = {

@@ -14,9 +14,9 @@ from typing import Any
 
 import gymnasium
 
-from palaestra.agents.conversations import Conversation, chat_record
-from palaestra.algorithms.phase import TaskFeed
-from palaestra.algorithms.seeds import stable_seed
+from palaestra.agents.export.conversations import Conversation, chat_record
+from palaestra.algorithms.math.seeds import stable_seed
+from palaestra.algorithms.run.phase import TaskFeed
 from palaestra.errors import MissingExtraError, UsageError
 from palaestra.spaces import is_unicode
 from palaestra.types import Json, Outcome, Step, Trajectory

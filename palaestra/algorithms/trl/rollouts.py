@@ -18,10 +18,10 @@ from palaestra.agents.backends.local import LocalBackend
 from palaestra.agents.core import Sampling
 from palaestra.agents.formats import Format
 from palaestra.agents.llm import LLMAgent
-from palaestra.agents.plans import EpisodePlan
-from palaestra.agents.rollout import RolloutEngine
-from palaestra.algorithms.phase import TaskFeed
-from palaestra.algorithms.seeds import stable_seed
+from palaestra.agents.rollout.engine import RolloutEngine
+from palaestra.agents.rollout.plans import EpisodePlan
+from palaestra.algorithms.math.seeds import stable_seed
+from palaestra.algorithms.run.phase import TaskFeed
 from palaestra.errors import ConfigError, EnvironmentFault, ModelError, UsageError
 from palaestra.types import Json, Segment, Trajectory
 

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import gymnasium
 
 from palaestra.algorithms.trl.tool_methods import make_method
-from palaestra.envs.tool_env import ToolEnv
+from palaestra.envs.core.tool_env import ToolEnv
 from palaestra.errors import BoundaryError, ConfigError, EnvironmentFault, EpisodeStateError, UsageError, unknown_name
 from palaestra.types import EpisodeError, Json, Message, ToolCall
 

@@ -15,9 +15,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from palaestra.algorithms.policy import Policy
+from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.trl.preferences import PreferencePair, TokenPairCollator, preference_dataset
-from palaestra.envs.tool_calls import CALL_CLOSE, CALL_OPEN
+from palaestra.envs.formats.hermes import CALL_CLOSE, CALL_OPEN
 from palaestra.errors import ConfigError, MissingExtraError
 
 DPOLoss = Literal["sigmoid", "ipo", "hinge", "robust"]
@@ -77,7 +77,7 @@ def train_dpo(
         TrainingStopped: If the trained weights are not finite; the policy is left as it was.
         MissingExtraError: If TRL is not installed.
     """
-    from palaestra.algorithms.guards import TrainingStopped
+    from palaestra.algorithms.run.alarms import TrainingStopped
 
     with _missing_is_an_extra():
         from transformers import PrinterCallback

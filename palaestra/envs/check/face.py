@@ -12,7 +12,7 @@ from gymnasium.utils.env_checker import check_env
 
 from palaestra.envs.check.report import CheckFailed, expect
 from palaestra.envs.check.subject import Subject, difference, shown, told
-from palaestra.envs.core import TextEnv
+from palaestra.envs.core.text_env import TextEnv
 from palaestra.errors import EpisodeStateError
 from palaestra.spaces import TextSpace
 
@@ -132,7 +132,7 @@ def check_turn_limit(subject: Subject) -> str:
         expect(
             hasattr(probe.unwrapped, "max_turns"),
             "The environment takes no max_turns.",
-            "Take max_turns and pass it to TextEnv, or let players wrap it in palaestra.envs.wrappers.TurnLimit.",
+            "Take max_turns and pass it to TextEnv, or let players wrap it in palaestra.envs.wrappers.wrappers.TurnLimit.",
         )
     with subject.open(max_turns=2) as env:
         env.reset(seed=subject.seed)
@@ -196,7 +196,7 @@ def check_vector(subject: Subject) -> str:
     expect(
         spec.vector_entry_point is not None or not is_text,
         "There is no vector_entry_point.",
-        f"Register with vector_entry_point='palaestra.envs.vector:{spec.id}'; stepping text through SyncVectorEnv is slow.",
+        f"Register with vector_entry_point='palaestra.envs.core.vector:{spec.id}'; SyncVectorEnv is slow for text.",
     )
     modes = ["sync", "vector_entry_point"] if spec.vector_entry_point is not None else ["sync"]
     transcripts = []

@@ -19,7 +19,7 @@ Action = str | Message
 Env = gymnasium.Env[Any, Any]
 
 SCRIPT_TURNS = 8
-TEXT_ENV_ADVICE = "Derive the environment from palaestra.envs.core.TextEnv, which does this for you, or add it by hand."
+TEXT_ENV_ADVICE = "Derive the environment from palaestra.envs.TextEnv, which does this for you, or add it by hand."
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from palaestra.envs.core import Turn
+from palaestra.envs.core.tasks import Task
+from palaestra.envs.core.text_env import Turn
+from palaestra.envs.core.tool_env import ToolEnv
 from palaestra.envs.desk.goal import distance, is_right_answer, mending_plan
 from palaestra.envs.desk.scene import day_text
 from palaestra.envs.desk.tasks import desk_tasks
 from palaestra.envs.desk.tools import EASY_TOOLS, DeskTools
 from palaestra.envs.desk.world import TODAY, DeskWorld
-from palaestra.envs.tasks import Task
-from palaestra.envs.tool_calls import format_call
-from palaestra.envs.tool_env import ToolEnv
+from palaestra.envs.formats.hermes import format_call
 from palaestra.envs.tools import Toolkit
 from palaestra.errors import ConfigError
 from palaestra.types import Json, Message, ToolCall

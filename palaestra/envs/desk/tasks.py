@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from palaestra.envs.core import digest
+from palaestra.envs.core.tasks import GeneratedTasks, Task
+from palaestra.envs.core.text_env import digest
 from palaestra.envs.desk.intents import EASY_INTENTS, INTENTS, Intent
 from palaestra.envs.desk.scene import Clash, Desk, Pick, Scene, Slots, request_data
 from palaestra.envs.desk.world import DeskWorld
-from palaestra.envs.tasks import GeneratedTasks, Task
 from palaestra.errors import EnvironmentFault, unknown_name
 from palaestra.types import Json
 

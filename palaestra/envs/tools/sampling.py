@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from palaestra.envs.tool_calls import format_message
+from palaestra.envs.formats.hermes import format_message
 from palaestra.envs.tools.schema import FORMAT_EXAMPLES, Schema, resolve
 from palaestra.types import Json, Message, ToolCall
 

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from palaestra.envs.tool_calls import explain_malformed
+from palaestra.envs.formats.hermes import explain_malformed
 from palaestra.envs.tools.declaration import ToolDeclaration, declaration_of
 from palaestra.envs.tools.sampling import ToolSampler, sample_call
 from palaestra.envs.tools.schema import describe

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from palaestra.envs.vehicle.results import Refusal
+from palaestra.envs.vehicle.call_results import Refusal
 
 
 class Amount(NamedTuple):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from palaestra.envs.vehicle.results import Refusal
+from palaestra.envs.vehicle.call_results import Refusal
 from palaestra.envs.vehicle.tables import Function, Param
 
 _HUGE = 1e9

@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from palaestra.envs.vehicle import native
+from palaestra.envs.vehicle.call_results import Refusal
 from palaestra.envs.vehicle.language import run_call, run_code
-from palaestra.envs.vehicle.results import Refusal
 from palaestra.envs.vehicle.tables import ENVIRONMENT, MODULES
 from palaestra.envs.vehicle.task import Call
 from palaestra.envs.vehicle.world import VehicleWorld

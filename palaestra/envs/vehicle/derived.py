@@ -23,8 +23,8 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any, Protocol
 
+from palaestra.envs.vehicle.call_results import Scalar
 from palaestra.envs.vehicle.paths import place_paths
-from palaestra.envs.vehicle.results import Scalar
 from palaestra.envs.vehicle.state import CarState
 from palaestra.envs.vehicle.tables import CarTables, Property
 from palaestra.errors import ConfigError

@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from palaestra.envs.core import TextEnv, Turn, digest
-from palaestra.envs.tasks import Task, TaskSet
-from palaestra.envs.tool_calls import format_results, parse_message
+from palaestra.envs.core.tasks import Task, TaskSet
+from palaestra.envs.core.text_env import TextEnv, Turn, digest
+from palaestra.envs.formats.hermes import format_results, parse_message
 from palaestra.envs.vehicle import native, prompts
+from palaestra.envs.vehicle.call_results import Change
 from palaestra.envs.vehicle.cockpit import cockpit_text
 from palaestra.envs.vehicle.code_blocks import PYTHON, WRITABLE, extract_code
 from palaestra.envs.vehicle.deeds import Deed, do_calls, do_code, do_writes
@@ -28,7 +29,6 @@ from palaestra.envs.vehicle.protocol import (
     read_selection,
 )
 from palaestra.envs.vehicle.reference import gold_turn
-from palaestra.envs.vehicle.results import Change
 from palaestra.envs.vehicle.sampling import CarSampler
 from palaestra.envs.vehicle.scoring import Scope
 from palaestra.envs.vehicle.sources import car_task, find_tasks, modules_of

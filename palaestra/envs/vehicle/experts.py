@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from palaestra.envs.tool_calls import ensure_call_ids
+from palaestra.envs.formats.hermes import ensure_call_ids
 from palaestra.envs.vehicle import native
 from palaestra.envs.vehicle.protocol import MAX_SELECTED
 from palaestra.envs.vehicle.reference import carry_out

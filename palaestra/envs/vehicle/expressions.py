@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from palaestra.envs.vehicle.results import Refusal
+from palaestra.envs.vehicle.call_results import Refusal
 
 CONSTRUCTS = {
     "Import": "import",

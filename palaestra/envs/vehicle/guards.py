@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from palaestra.envs.vehicle.call_results import Refusal
 from palaestra.envs.vehicle.paths import full_path, place_paths
-from palaestra.envs.vehicle.results import Refusal
 from palaestra.envs.vehicle.tables import CarTables, Function
 from palaestra.errors import ConfigError
 

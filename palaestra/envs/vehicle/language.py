@@ -26,9 +26,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from palaestra.envs.vehicle.call_results import CallResult, Refusal
 from palaestra.envs.vehicle.code_blocks import extract_code
 from palaestra.envs.vehicle.expressions import CONSTRUCTS, Evaluator, Limits, forbidden, parse, plain
-from palaestra.envs.vehicle.results import CallResult, Refusal
 from palaestra.envs.vehicle.tables import ENVIRONMENT, MODULES
 from palaestra.envs.vehicle.task import Call
 from palaestra.envs.vehicle.views import api_text, module_list, plain_state

@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any
 
+from palaestra.envs.vehicle.call_results import Refusal
 from palaestra.envs.vehicle.protocol import MAX_SELECTED, Progress, Rules
-from palaestra.envs.vehicle.results import Refusal
 from palaestra.envs.vehicle.tables import ENVIRONMENT, MODULES, car_tables
 from palaestra.envs.vehicle.task import Call
 from palaestra.envs.vehicle.views import call_of_tool, module_list, plain_state, tool_name, tool_schemas

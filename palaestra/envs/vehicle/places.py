@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, TypeAlias
 
+from palaestra.envs.vehicle.call_results import Refusal
 from palaestra.envs.vehicle.layout import Node, car_layout
-from palaestra.envs.vehicle.results import Refusal
 from palaestra.envs.vehicle.tables import CarTables, Property, RecordType
 
 Step: TypeAlias = str | int

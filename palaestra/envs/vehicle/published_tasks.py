@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from palaestra.envs.tasks import Task
+from palaestra.envs.core.tasks import Task
+from palaestra.envs.vehicle.call_results import Change
 from palaestra.envs.vehicle.reference import LOOK, gold_turn
-from palaestra.envs.vehicle.results import Change
 from palaestra.envs.vehicle.scenario_text import Scenario, ScenarioError, parse_gold, parse_scenario, split_scenarios
 from palaestra.envs.vehicle.scoring import ABSENT, Scope
 from palaestra.envs.vehicle.tables import ENVIRONMENT, MODULES, PRESETS, car_tables

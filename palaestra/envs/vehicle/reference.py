@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from palaestra.envs.vehicle.results import CallResult, Change, Refusal
+from palaestra.envs.vehicle.call_results import CallResult, Change, Refusal
 from palaestra.envs.vehicle.scoring import Scope
 from palaestra.envs.vehicle.strict import TurnVerdict, judge_turn
 from palaestra.envs.vehicle.tables import ENVIRONMENT, MODULES, PRESETS, SEATS, car_tables

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from palaestra.envs.tool_calls import format_message
+from palaestra.envs.formats.hermes import format_message
 from palaestra.envs.vehicle import native
 from palaestra.envs.vehicle.protocol import Rules
 from palaestra.envs.vehicle.tables import ENVIRONMENT, MODULES, SEATS, Param, Property, car_tables

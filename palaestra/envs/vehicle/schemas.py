@@ -10,8 +10,8 @@ from collections.abc import Collection, Mapping
 from functools import cache
 
 from palaestra.envs.vehicle import derived
+from palaestra.envs.vehicle.call_results import Refusal
 from palaestra.envs.vehicle.expressions import Limits, plain
-from palaestra.envs.vehicle.results import Refusal
 from palaestra.envs.vehicle.tables import ENVIRONMENT, SEATS, CarTables, Function, Module, Param, Property, car_tables
 from palaestra.envs.vehicle.targets import Targets
 from palaestra.envs.vehicle.task import Call

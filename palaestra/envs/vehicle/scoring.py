@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from math import fsum
 from typing import Any, Final
 
-from palaestra.envs.vehicle.results import Change, Scalar
+from palaestra.envs.vehicle.call_results import Change, Scalar
 from palaestra.envs.vehicle.state import CarState
 from palaestra.envs.vehicle.visibility import ABSENT, Scope, visible
 from palaestra.types import Json

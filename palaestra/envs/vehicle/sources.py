@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from palaestra.envs.core import digest
-from palaestra.envs.tasks import FixedTasks, Task, TaskSet
+from palaestra.envs.core.tasks import FixedTasks, Task, TaskSet
+from palaestra.envs.core.text_env import digest
 from palaestra.envs.vehicle.protocol import Rules
 from palaestra.envs.vehicle.tables import MODULES
 from palaestra.envs.vehicle.task import CarTask

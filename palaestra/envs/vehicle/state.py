@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from palaestra.envs.vehicle.results import Change, Scalar
+from palaestra.envs.vehicle.call_results import Change, Scalar
 
 Record = Mapping[str, Scalar]
 

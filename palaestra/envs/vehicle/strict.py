@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields
 from typing import Any
 
-from palaestra.envs.vehicle.results import Change
+from palaestra.envs.vehicle.call_results import Change
 from palaestra.envs.vehicle.scoring import Scope, TurnScore, idle_score, score_scope
 from palaestra.envs.vehicle.state import CarState
 from palaestra.types import Json

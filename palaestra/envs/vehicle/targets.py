@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from palaestra.envs.vehicle.results import Refusal
+from palaestra.envs.vehicle.call_results import Refusal
 from palaestra.envs.vehicle.tables import SEATS, Function
 
 if TYPE_CHECKING:

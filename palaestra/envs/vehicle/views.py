@@ -13,8 +13,8 @@ from math import isfinite
 from operator import itemgetter
 from typing import Any
 
+from palaestra.envs.vehicle.call_results import Scalar
 from palaestra.envs.vehicle.layout import Node, car_layout, map_keys, num_texts
-from palaestra.envs.vehicle.results import Scalar
 from palaestra.envs.vehicle.schemas import (
     api_text,
     call_of_tool,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, lru_cache
 from typing import Any, Final
 
-from palaestra.envs.vehicle.results import Change, Scalar
+from palaestra.envs.vehicle.call_results import Change, Scalar
 from palaestra.envs.vehicle.state import CarState
 from palaestra.envs.vehicle.tables import ENVIRONMENT, CarTables, car_tables
 from palaestra.envs.vehicle.world import VehicleWorld

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from palaestra.envs.vehicle.call_results import Refusal, Scalar
 from palaestra.envs.vehicle.layout import car_layout
-from palaestra.envs.vehicle.results import Refusal, Scalar
 from palaestra.envs.vehicle.tables import CarTables, Property, RecordType
 
 _MAX_TEXT = 10_000

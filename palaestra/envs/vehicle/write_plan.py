@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from palaestra.envs.vehicle import derived
+from palaestra.envs.vehicle.call_results import Scalar
 from palaestra.envs.vehicle.layout import Node, car_layout
-from palaestra.envs.vehicle.results import Scalar
 from palaestra.envs.vehicle.state import MISSING, CarState, Record
 from palaestra.envs.vehicle.tables import RecordType
 from palaestra.envs.vehicle.world import VehicleWorld

@@ -32,10 +32,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from palaestra.envs.vehicle.call_results import Refusal
 from palaestra.envs.vehicle.code_blocks import WRITABLE, extract_code, fenced_blocks
 from palaestra.envs.vehicle.expressions import CONSTRUCTS, Limits, parse, plain
 from palaestra.envs.vehicle.places import Step, find_place, join_path, split_path, wrapped_steps
-from palaestra.envs.vehicle.results import Refusal
 from palaestra.envs.vehicle.tables import car_tables
 from palaestra.errors import unknown_name
 from palaestra.types import Json

@@ -23,10 +23,10 @@ from functools import lru_cache
 from typing import Any
 
 from palaestra.envs.vehicle import derived
+from palaestra.envs.vehicle.call_results import Change, Refusal, Scalar
 from palaestra.envs.vehicle.expressions import Limits, plain
 from palaestra.envs.vehicle.layout import Node, car_layout
 from palaestra.envs.vehicle.places import Place, find_place, join_path, place_at, split_path
-from palaestra.envs.vehicle.results import Change, Refusal, Scalar
 from palaestra.envs.vehicle.state import CarState, Record
 from palaestra.envs.vehicle.tables import CarTables
 from palaestra.envs.vehicle.views import plain_state

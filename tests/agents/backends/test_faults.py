@@ -5,8 +5,8 @@ import time
 
 import pytest
 
+from palaestra.agents.backends.registry import make_bare_backend
 from palaestra.agents.backends.reliable import Reliable, RetryPolicy
-from palaestra.agents.backends.table import make_bare_backend
 from palaestra.agents.core import Backend, Request
 from palaestra.errors import ModelError
 from palaestra.types import Message

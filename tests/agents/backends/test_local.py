@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, MistralConfig
 
 from palaestra.agents.backends.checkpoints import save_checkpoint
 from palaestra.agents.backends.local import LocalBackend
-from palaestra.agents.backends.table import make_bare_backend
+from palaestra.agents.backends.registry import make_bare_backend
 from palaestra.agents.context import ContextPolicy
 from palaestra.agents.core import Backend, Generation, Request, Sampling
 from palaestra.agents.llm import LLMAgent

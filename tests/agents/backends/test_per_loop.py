@@ -9,8 +9,8 @@ from multiprocessing.connection import Connection
 
 import pytest
 
+from palaestra.agents.backends.registry import make_bare_backend
 from palaestra.agents.backends.reliable import Reliable
-from palaestra.agents.backends.table import make_bare_backend
 from palaestra.agents.core import Backend, Request
 from palaestra.agents.sync import run_sync
 from palaestra.types import Message

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
+from palaestra.agents.backends.registry import make_backend
 from palaestra.agents.backends.reliable import Reliable
-from palaestra.agents.backends.table import make_backend
 from palaestra.agents.core import Request, Sampling
 from palaestra.errors import ModelError
 from palaestra.types import Message, ToolCall

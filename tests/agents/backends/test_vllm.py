@@ -10,11 +10,11 @@ import torch
 from palaestra.agents.backends.vllm import VLLMBackend
 from palaestra.agents.core import Generation, Request, Sampling
 from palaestra.agents.llm import LLMAgent
-from palaestra.agents.plans import EpisodePlan
-from palaestra.agents.rollout import RolloutEngine
-from palaestra.algorithms.batch import collate
+from palaestra.agents.rollout.engine import RolloutEngine
+from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.algorithms.grpo import GRPOConfig, Learner
-from palaestra.algorithms.policy import Policy
+from palaestra.algorithms.learner.policy import Policy
+from palaestra.algorithms.math.batch import collate
 from palaestra.errors import ContextWindowError, ModelError, UsageError
 from palaestra.types import Message
 from tests.agents.backends.vllm_server import VLLMServer, vllm_server

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from palaestra.agents.store import RunStore
+from palaestra.agents.store.store import RunStore
 from palaestra.types import EpisodeError, Message, Outcome, Segment, Step, ToolCall, Trajectory, TurnSpan, Usage
 
 HOSTILE = (

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from palaestra.agents.report import write_report
-from palaestra.agents.store import RunStore
+from palaestra.agents.store.store import RunStore
 from tests.agents.report import build
 from tests.agents.report.page import chromium, in_browser
 

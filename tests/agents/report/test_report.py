@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from palaestra.agents.report import TranscriptLimits, render_report, write_report
-from palaestra.agents.store import RunStore
+from palaestra.agents.store.store import RunStore
 from palaestra.errors import StoreError, UnknownNameError, UsageError
 from palaestra.types import Message, Outcome, Step, ToolCall, Trajectory
 from tests.agents.report import build

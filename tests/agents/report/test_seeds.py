@@ -8,9 +8,9 @@ import pytest
 
 from palaestra.agents.report import render_report
 from palaestra.agents.report.seeds import Trained, compare_runs
-from palaestra.agents.statistics import mean_interval
-from palaestra.agents.store import RunStore
+from palaestra.agents.store.store import RunStore
 from palaestra.errors import UsageError
+from palaestra.results.statistics import mean_interval
 from tests.agents.report import build
 from tests.agents.report.page import parse
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from palaestra.agents.report import render_report
 from palaestra.agents.report.turn_results import MAX_ROWS, acts_of, request_block
-from palaestra.agents.store import RunStore
+from palaestra.agents.store.store import RunStore
 from palaestra.types import Message, Step, ToolCall
 from tests.agents.report import build
 from tests.agents.report.page import parse

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from palaestra.agents.rollout import RolloutEngine
-from palaestra.algorithms.policy import Policy
+from palaestra.agents.rollout.engine import RolloutEngine
+from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.trl.rollouts import EnvironmentRollouts, rollout_rows
 from palaestra.errors import ConfigError, ModelError, UsageError
 from palaestra.types import EpisodeError, Outcome, Trajectory

@@ -8,8 +8,8 @@ import pytest
 
 import palaestra  # noqa: F401  (registers the environments)
 from palaestra.algorithms.trl.tool_environment import FAILED, OVER, EnvironmentEpisode, environment_class
-from palaestra.envs.core import TextEnv, Turn
-from palaestra.envs.tasks import GeneratedTasks, Task
+from palaestra.envs.core.tasks import GeneratedTasks, Task
+from palaestra.envs.core.text_env import TextEnv, Turn
 from palaestra.errors import ConfigError, EnvironmentFault, UnknownNameError, UsageError
 from palaestra.types import Json, Message
 from tests.algorithms import toy_env

@@ -12,12 +12,12 @@ from trl import SFTConfig as TRLConfig
 from trl import SFTTrainer
 from trl.chat_template_utils import parse_response
 
-from palaestra.algorithms.batch import collate
-from palaestra.algorithms.demonstrations import expert_episodes, tokenize
-from palaestra.algorithms.guards import TrainingStopped
-from palaestra.algorithms.losses import token_weights
-from palaestra.algorithms.phase import TaskFeed, policy_agent
-from palaestra.algorithms.policy import Policy
+from palaestra.algorithms.data.demonstrations import expert_episodes, tokenize
+from palaestra.algorithms.learner.policy import Policy
+from palaestra.algorithms.math.batch import collate
+from palaestra.algorithms.math.losses import token_weights
+from palaestra.algorithms.run.alarms import TrainingStopped
+from palaestra.algorithms.run.phase import TaskFeed, policy_agent
 from palaestra.algorithms.sft import clone_loss
 from palaestra.algorithms.trl.datasets import token_dataset
 from palaestra.algorithms.trl.preferences import PreferencePair

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from palaestra.envs.desk.env import DeskEnv
 from palaestra.envs.desk.tasks import LEVELS
-from palaestra.envs.tool_calls import format_message, parse_message
+from palaestra.envs.formats.hermes import format_message, parse_message
 from palaestra.errors import ConfigError, UnknownNameError
 from palaestra.types import Message, ToolCall
 

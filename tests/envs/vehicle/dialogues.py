@@ -1,6 +1,6 @@
 """A few dialogues in a car, small enough to be followed by hand."""
 
-from palaestra.envs.tasks import FixedTasks, Task
+from palaestra.envs.core.tasks import FixedTasks, Task
 from palaestra.envs.vehicle.task import Call, CarRequest, CarTask
 
 DRIVER, PASSENGER = "driver's seat", "passenger seat"

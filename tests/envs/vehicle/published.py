@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from palaestra.envs.vehicle.results import CallResult
+from palaestra.envs.vehicle.call_results import CallResult
 from palaestra.envs.vehicle.world import Profile, VehicleWorld
 from tests.fixtures import fixture_files
 

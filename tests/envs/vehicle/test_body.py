@@ -3,10 +3,10 @@ from typing import Any
 import pytest
 
 from palaestra.envs.vehicle.amounts import NOTHING, VOID, Amount, AmountRules
+from palaestra.envs.vehicle.call_results import Refusal
 from palaestra.envs.vehicle.operations import Operation, compile_function
 from palaestra.envs.vehicle.operations.axes import axis
 from palaestra.envs.vehicle.operations.lids import lid_axis
-from palaestra.envs.vehicle.results import Refusal
 from palaestra.envs.vehicle.tables import Function, car_tables
 from palaestra.envs.vehicle.world import Profile, VehicleWorld
 from palaestra.errors import ConfigError

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from palaestra.envs.vehicle.call_results import CallResult
 from palaestra.envs.vehicle.derived import contradictions
-from palaestra.envs.vehicle.results import CallResult
 from palaestra.envs.vehicle.tables import SEATS, Function, Param, car_tables
 from palaestra.envs.vehicle.world import PROFILES, Profile, VehicleWorld
 

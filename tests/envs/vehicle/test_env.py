@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import palaestra  # noqa: F401  (registers the environments)
-from palaestra.envs.tasks import FixedTasks, Task
+from palaestra.envs.core.tasks import FixedTasks, Task
 from palaestra.envs.vehicle.env import VehicleWorldEnv
 from palaestra.envs.vehicle.tables import MODULES
 from palaestra.envs.vehicle.world import VehicleWorld

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from palaestra.envs.vehicle.results import CallResult
+from palaestra.envs.vehicle.call_results import CallResult
 from palaestra.envs.vehicle.tables import MODULES, Function, car_tables
 from palaestra.envs.vehicle.targets import Targets
 from palaestra.envs.vehicle.world import VehicleWorld

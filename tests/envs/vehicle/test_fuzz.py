@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from palaestra.envs.vehicle.call_results import ERROR_CODES, Refusal
 from palaestra.envs.vehicle.language import extract_code, run_call, run_code
-from palaestra.envs.vehicle.results import ERROR_CODES, Refusal
 from palaestra.envs.vehicle.tables import MODULES, SEATS, car_tables
 from palaestra.envs.vehicle.task import Call
 from palaestra.envs.vehicle.views import call_of_tool

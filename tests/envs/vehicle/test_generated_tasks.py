@@ -8,10 +8,10 @@ from itertools import pairwise
 
 import pytest
 
+from palaestra.envs.vehicle.call_results import Change
 from palaestra.envs.vehicle.requests import vehicle_tasks
 from palaestra.envs.vehicle.requests.phrases import phrasebooks
 from palaestra.envs.vehicle.requests.tasks import LEVELS, NUM_TEST_TASKS, Options, draw_task
-from palaestra.envs.vehicle.results import Change
 from palaestra.envs.vehicle.tables import MODULES, car_tables
 from palaestra.envs.vehicle.task import CarTask
 from palaestra.envs.vehicle.world import VehicleWorld

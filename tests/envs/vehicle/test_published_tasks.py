@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from palaestra.envs.tasks import Task
+from palaestra.envs.core.tasks import Task
 from palaestra.envs.vehicle.published_tasks import FLAGS, KINDS, load_published
 from palaestra.envs.vehicle.scenario_text import ScenarioError, parse_gold, parse_scenario
 from palaestra.envs.vehicle.task import Call, CarTask

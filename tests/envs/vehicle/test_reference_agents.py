@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from palaestra.envs.tasks import Task
+from palaestra.envs.core.tasks import Task
 from palaestra.envs.vehicle.published_tasks import load_published
 from palaestra.envs.vehicle.reference import (
     Policy,

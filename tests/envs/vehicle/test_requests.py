@@ -4,12 +4,12 @@ from random import Random
 
 import pytest
 
+from palaestra.envs.vehicle.call_results import Change
 from palaestra.envs.vehicle.requests.dialogue import Dialogue, Wish
 from palaestra.envs.vehicle.requests.goals import Chooser, Clash, Goal, split_of
 from palaestra.envs.vehicle.requests.kinds import change_kinds, goal_kinds, refusal_kinds
 from palaestra.envs.vehicle.requests.phrases import Intent, Phrase, phrasebooks
 from palaestra.envs.vehicle.requests.spoken import Place, Quantity, fill, place_words, quantity_words, sentence, uncapital
-from palaestra.envs.vehicle.results import Change
 from palaestra.envs.vehicle.tables import MODULES, SEATS, car_tables
 from palaestra.envs.vehicle.world import VehicleWorld
 

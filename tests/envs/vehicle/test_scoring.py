@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from palaestra.envs.vehicle.results import Change
+from palaestra.envs.vehicle.call_results import Change
 from palaestra.envs.vehicle.scoring import (
     MeanScore,
     Scope,

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from palaestra.envs.vehicle.results import Refusal
+from palaestra.envs.vehicle.call_results import Refusal
 from palaestra.envs.vehicle.tables import SEATS, Function, Param
 from palaestra.envs.vehicle.targets import FRONT_SEATS, Targets
 from palaestra.envs.vehicle.world import PROFILES, Profile, VehicleWorld

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from palaestra.envs.vehicle import derived
+from palaestra.envs.vehicle.call_results import Refusal
 from palaestra.envs.vehicle.layout import car_layout
-from palaestra.envs.vehicle.results import Refusal
 from palaestra.envs.vehicle.tables import ENVIRONMENT, MODULES, PRESETS, SEATS, car_tables
 from palaestra.envs.vehicle.task import Call
 from palaestra.envs.vehicle.views import (

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from palaestra.envs.vehicle import derived
+from palaestra.envs.vehicle.call_results import Refusal
 from palaestra.envs.vehicle.language import run_code
-from palaestra.envs.vehicle.results import Refusal
 from palaestra.envs.vehicle.tables import ENVIRONMENT, MODULES, PRESETS, SEATS, Function, car_tables
 from palaestra.envs.vehicle.views import plain_state, wrapped_state
 from palaestra.envs.vehicle.world import Profile, VehicleWorld

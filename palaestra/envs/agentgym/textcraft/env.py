@@ -19,9 +19,9 @@ from palaestra.envs.agentgym.textcraft.procedural import ProceduralWorlds, Vocab
 from palaestra.envs.agentgym.textcraft.recipes import RecipeBook
 from palaestra.envs.agentgym.textcraft.tasks import ListedTasks, book_tasks, draw_commands, variant_generator
 from palaestra.envs.agentgym.textcraft.world import TextCraftWorld
-from palaestra.envs.core import TextEnv, Turn
-from palaestra.envs.tasks import Task, TaskSet
-from palaestra.envs.tool_calls import explain_malformed, parse_message
+from palaestra.envs.core.tasks import Task, TaskSet
+from palaestra.envs.core.text_env import TextEnv, Turn
+from palaestra.envs.formats.hermes import explain_malformed, parse_message
 from palaestra.errors import ConfigError, EpisodeStateError, UsageError, unknown_name
 from palaestra.types import Json, Message, ToolCall, ToolResult
 

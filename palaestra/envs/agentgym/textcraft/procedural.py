@@ -18,7 +18,7 @@ import numpy as np
 from palaestra.envs.agentgym.textcraft.recipes import RecipeBook
 from palaestra.envs.agentgym.textcraft.tasks import split_of
 from palaestra.envs.agentgym.textcraft.text_book import parse_book
-from palaestra.envs.tasks import GeneratedTasks, Task
+from palaestra.envs.core.tasks import GeneratedTasks, Task
 from palaestra.errors import ConfigError, unknown_name
 
 MAX_CRAFTS_PER_ITEM = 4  # bounds the length of a plan

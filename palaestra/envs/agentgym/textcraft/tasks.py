@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from palaestra.envs.agentgym.textcraft.recipes import RecipeBook
-from palaestra.envs.tasks import FixedTasks, Task
+from palaestra.envs.core.tasks import FixedTasks, Task
 from palaestra.errors import UsageError, unknown_name
 
 TEST_SHARE = 5  # one goal in so many belongs to the test split

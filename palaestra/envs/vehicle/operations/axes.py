@@ -19,11 +19,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from palaestra.envs.vehicle.amounts import Amount, AmountRules
+from palaestra.envs.vehicle.call_results import Refusal
 from palaestra.envs.vehicle.derived import scale_of, sync
 from palaestra.envs.vehicle.guards import guard_of
 from palaestra.envs.vehicle.operations import Run, operation
 from palaestra.envs.vehicle.paths import full_path, place_paths
-from palaestra.envs.vehicle.results import Refusal
 from palaestra.envs.vehicle.targets import Targets
 from palaestra.errors import ConfigError
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from palaestra.envs.vehicle.call_results import Refusal
 from palaestra.envs.vehicle.guards import guard_of
 from palaestra.envs.vehicle.operations import Run, operation
 from palaestra.envs.vehicle.operations.levels import Scale, axis_of, targets_of
 from palaestra.envs.vehicle.paths import full_path, place_paths
-from palaestra.envs.vehicle.results import Refusal
 from palaestra.envs.vehicle.tables import CarTables, Function
 from palaestra.envs.vehicle.targets import Targets
 

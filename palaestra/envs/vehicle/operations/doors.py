@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from palaestra.envs.vehicle.call_results import Refusal
 from palaestra.envs.vehicle.operations import Run, operation
 from palaestra.envs.vehicle.operations.levels import (
     DIGITS,
@@ -15,7 +16,6 @@ from palaestra.envs.vehicle.operations.levels import (
     unknown_word,
 )
 from palaestra.envs.vehicle.paths import place_paths
-from palaestra.envs.vehicle.results import Refusal
 from palaestra.envs.vehicle.tables import CarTables, Function
 
 if TYPE_CHECKING:

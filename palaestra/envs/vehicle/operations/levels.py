@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from palaestra.envs.vehicle.amounts import AmountRules
+from palaestra.envs.vehicle.call_results import Refusal
 from palaestra.envs.vehicle.operations import Run, operation
 from palaestra.envs.vehicle.paths import place_paths
-from palaestra.envs.vehicle.results import Refusal
 from palaestra.envs.vehicle.tables import CarTables, Function
 from palaestra.envs.vehicle.targets import Targets
 from palaestra.errors import ConfigError

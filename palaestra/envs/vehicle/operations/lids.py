@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from palaestra.envs.vehicle.amounts import Amount
+from palaestra.envs.vehicle.call_results import Refusal
 from palaestra.envs.vehicle.guards import guard_of
 from palaestra.envs.vehicle.operations import Run, operation
 from palaestra.envs.vehicle.operations.axes import (
@@ -18,7 +19,6 @@ from palaestra.envs.vehicle.operations.axes import (
     rules_of,
 )
 from palaestra.envs.vehicle.paths import place_paths
-from palaestra.envs.vehicle.results import Refusal
 from palaestra.envs.vehicle.targets import Targets
 from palaestra.errors import ConfigError
 

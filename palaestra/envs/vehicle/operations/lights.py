@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from palaestra.envs.vehicle.call_results import Refusal
 from palaestra.envs.vehicle.operations import Run, operation
 from palaestra.envs.vehicle.operations.levels import (
     axis_of,
@@ -14,7 +15,6 @@ from palaestra.envs.vehicle.operations.levels import (
     unknown_word,
 )
 from palaestra.envs.vehicle.paths import place_paths
-from palaestra.envs.vehicle.results import Refusal
 from palaestra.envs.vehicle.tables import CarTables, Function
 
 if TYPE_CHECKING:

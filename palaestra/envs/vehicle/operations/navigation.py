@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from palaestra.envs.vehicle.call_results import Refusal
 from palaestra.envs.vehicle.operations import Run, operation
 from palaestra.envs.vehicle.operations.media import SOUND_CHANNEL
 from palaestra.envs.vehicle.paths import full_path
-from palaestra.envs.vehicle.results import Refusal
 from palaestra.envs.vehicle.tables import CarTables, Function
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from palaestra.envs.vehicle.call_results import Refusal
 from palaestra.envs.vehicle.operations import Run, operation
 from palaestra.envs.vehicle.operations.media import SOUND_CHANNEL
 from palaestra.envs.vehicle.operations.queries import TIME, names_of, project
 from palaestra.envs.vehicle.paths import full_path
-from palaestra.envs.vehicle.results import Refusal
 from palaestra.envs.vehicle.tables import CarTables, Function
 
 if TYPE_CHECKING:

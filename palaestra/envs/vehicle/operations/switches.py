@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from palaestra.envs.vehicle.call_results import Refusal
 from palaestra.envs.vehicle.derived import siblings, sync
 from palaestra.envs.vehicle.guards import guard_of
 from palaestra.envs.vehicle.operations import Run, operation
 from palaestra.envs.vehicle.paths import full_path, place_paths, property_at
-from palaestra.envs.vehicle.results import Refusal
 from palaestra.envs.vehicle.tables import CarTables, Function
 from palaestra.envs.vehicle.targets import Targets
 

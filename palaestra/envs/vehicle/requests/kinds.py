@@ -22,9 +22,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cache
 
+from palaestra.envs.vehicle.call_results import Change
 from palaestra.envs.vehicle.requests.goals import Goal
 from palaestra.envs.vehicle.requests.spoken import Quantity
-from palaestra.envs.vehicle.results import Change
 from palaestra.envs.vehicle.state import CarState
 from palaestra.envs.vehicle.tables import car_tables
 

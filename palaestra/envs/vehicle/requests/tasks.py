@@ -14,7 +14,7 @@ from itertools import pairwise
 from random import Random
 from typing import NamedTuple
 
-from palaestra.envs.tasks import GeneratedTasks, Task
+from palaestra.envs.core.tasks import GeneratedTasks, Task
 from palaestra.envs.vehicle.requests.dialogue import Dialogue, Wish, suited
 from palaestra.envs.vehicle.requests.goals import Clash
 from palaestra.envs.vehicle.requests.kinds import COUPLED_MODULES, KIND_WISHES

@@ -11,8 +11,8 @@ from gymnasium.utils.env_checker import check_env
 
 from palaestra.envs.agentgym.textcraft.env import CommandSampler, TextCraftEnv
 from palaestra.envs.agentgym.textcraft.tasks import explicit_task
-from palaestra.envs.tasks import Task
-from palaestra.envs.tool_calls import format_message
+from palaestra.envs.core.tasks import Task
+from palaestra.envs.formats.hermes import format_message
 from palaestra.errors import ConfigError, EpisodeStateError, MissingDataError, UnknownNameError, UsageError
 from palaestra.types import Message, ToolCall
 from tests.envs.agentgym.textcraft.books import SMALL

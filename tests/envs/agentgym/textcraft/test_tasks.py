@@ -12,7 +12,7 @@ from palaestra.envs.agentgym.textcraft.tasks import (
     variant_generator,
 )
 from palaestra.envs.agentgym.textcraft.world import TextCraftWorld
-from palaestra.envs.tasks import Task
+from palaestra.envs.core.tasks import Task
 from palaestra.errors import UnknownNameError, UsageError
 from tests.envs.agentgym.textcraft.books import small_book
 

@@ -1,0 +1,6 @@
+"""Evaluation: which episodes to play, and summaries of them."""
+
+from palaestra.agents.evaluation.evaluation import EnvSpec, Evaluation, evaluate, evaluate_async
+from palaestra.agents.evaluation.summary import Summary, summarize
+
+__all__ = ["EnvSpec", "Evaluation", "Summary", "evaluate", "evaluate_async", "summarize"]

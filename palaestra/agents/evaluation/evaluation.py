@@ -1,0 +1,382 @@
+"""Evaluation: play n tasks of a split, k samples each, and say how well it went. Resumable at any instant.
+
+Which episodes there are follows from the run's configuration alone: the same configuration plans the same episodes
+with the same ids and seeds. A resumed run plays those that are not in the store yet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from palaestra.agents.core import Agent
+from palaestra.agents.evaluation.summary import Summary, summarize
+from palaestra.agents.rollout.engine import RolloutEngine, run_blocking
+from palaestra.agents.rollout.env_pool import make_planned_env
+from palaestra.agents.rollout.env_slots import MakeEnv
+from palaestra.agents.rollout.plans import EpisodePlan
+from palaestra.agents.store.records import EpisodeSummary, RunStatus
+from palaestra.agents.store.store import RunStore
+from palaestra.errors import BudgetError, ConfigError, UnknownNameError, UsageError
+from palaestra.types import Json, Trajectory, plain
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class EnvSpec:
+    """One environment of an evaluation.
+
+    Attributes:
+        env_id: Registered id.
+        env_kwargs: Arguments of `gymnasium.make`; plain JSON.
+    """
+
+    env_id: str
+    env_kwargs: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What an evaluation gave.
+
+    Attributes:
+        run_id: Its run in the store; empty if nothing was stored.
+        status: "finished", or "stopped" if the budget was spent before every episode was played.
+        note: Why it stopped.
+        summary: The results, of all episodes played so far.
+        config: What was evaluated.
+        num_planned: Episodes that make the evaluation complete.
+    """
+
+    run_id: str
+    status: RunStatus
+    note: str
+    summary: Summary
+    config: Mapping[str, Json]
+    num_planned: int
+
+    def to_json(self) -> dict[str, Json]:
+        """Return a plain dict."""
+        return {
+            "run_id": self.run_id,
+            "status": self.status,
+            "note": self.note,
+            "num_planned": self.num_planned,
+            "config": dict(self.config),
+            "summary": self.summary.to_json(),
+        }
+
+
+def evaluate(
+    env_id: str | EnvSpec | Sequence[str | EnvSpec],
+    agent: Agent,
+    *,
+    env_kwargs: Mapping[str, Json] | None = None,
+    split: str = "test",
+    n: int | None = 100,
+    samples: int = 1,
+    seed: int = 0,
+    max_turns: int | None = None,
+    store: RunStore | str | os.PathLike[str] | None = None,
+    run_id: str | None = None,
+    retry_errors: bool = False,
+    extra_config: Mapping[str, Json] | None = None,
+    concurrency: int = 64,
+    engine: RolloutEngine | None = None,
+    make_env: MakeEnv | None = None,
+    progress: Progress | None = None,
+    close_agent: bool = False,
+) -> Evaluation:
+    """Evaluate an agent.
+
+    Args:
+        env_id: One environment, or several (then each contributes `n` tasks).
+        agent: Plays all episodes through forks.
+        env_kwargs: Arguments of `gymnasium.make`, for every environment that is given by its id alone.
+        split: Split of the tasks.
+        n: Tasks per environment, the first ones of the split; None takes all of a finite split. A split with fewer tasks
+            is played whole. Environments without a task set are seeded n times instead.
+        samples: Episodes per task.
+        seed: Seed of the evaluation; the seed of task i follows from it and i, and is the same for all its samples.
+        max_turns: Horizon in messages of the agent; None leaves it to the environment.
+        store: Where to keep the run (a store or its folder); None keeps only the summary.
+        run_id: Name of the run. If the store has it, it is resumed: finished episodes are not played again.
+        retry_errors: Play episodes again that ended with an error; the new record replaces the old one.
+        extra_config: More settings that belong to the run (model, temperature ...); stored, and compared on resuming.
+        concurrency: Episodes at once.
+        engine: How to play, instead of `concurrency`.
+        make_env: As in `RolloutEngine.run`.
+        progress: Called with (episodes done, episodes planned), also once at the start.
+        close_agent: Close the agent at the end, inside the event loop that its connections belong to.
+
+    Raises:
+        UsageError: If an argument cannot work.
+        ConfigError: If the run to resume was created with other settings; the message names them.
+        StoreError: If the store cannot be used, or another process plays this run. Everything finished is kept.
+    """
+
+    async def main() -> Evaluation:
+        try:
+            return await evaluate_async(
+                env_id,
+                agent,
+                env_kwargs=env_kwargs,
+                split=split,
+                n=n,
+                samples=samples,
+                seed=seed,
+                max_turns=max_turns,
+                store=store,
+                run_id=run_id,
+                retry_errors=retry_errors,
+                extra_config=extra_config,
+                concurrency=concurrency,
+                engine=engine,
+                make_env=make_env,
+                progress=progress,
+            )
+        finally:
+            if close_agent:
+                await agent.aclose()
+
+    evaluation: Evaluation = run_blocking(main, "evaluate()", "evaluate_async()")
+    return evaluation
+
+
+async def evaluate_async(
+    env_id: str | EnvSpec | Sequence[str | EnvSpec],
+    agent: Agent,
+    *,
+    env_kwargs: Mapping[str, Json] | None = None,
+    split: str = "test",
+    n: int | None = 100,
+    samples: int = 1,
+    seed: int = 0,
+    max_turns: int | None = None,
+    store: RunStore | str | os.PathLike[str] | None = None,
+    run_id: str | None = None,
+    retry_errors: bool = False,
+    extra_config: Mapping[str, Json] | None = None,
+    concurrency: int = 64,
+    engine: RolloutEngine | None = None,
+    make_env: MakeEnv | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Evaluate an agent; the asynchronous form of `evaluate`, with the same arguments."""
+    specs = _specs(env_id, env_kwargs or {})
+    for name, value in (("n", n), ("samples", samples), ("max_turns", max_turns)):
+        if value is not None and value < 1:
+            raise ConfigError(f"{name} is {value}; expected at least 1.")
+    config: dict[str, Json] = {
+        "kind": "evaluate",
+        "envs": [{"env_id": spec.env_id, "env_kwargs": plain(spec.env_kwargs)} for spec in specs],
+        "agent": agent.name,
+        "split": split,
+        "n": n,
+        "samples": samples,
+        "seed": seed,
+        "max_turns": max_turns,
+        **(plain(extra_config) if extra_config else {}),
+    }
+    engine = engine or RolloutEngine(concurrency)
+    plans = plan_evaluation(config, make_env=make_env)
+    if store is None:
+        if run_id is not None:
+            raise UsageError(f"run_id is {run_id!r} but there is no store to keep it in; pass store=.")
+        return await _play(plans, agent, engine, config, progress, make_env, _Memory())
+    with contextlib.ExitStack() as stack:
+        kept = store if isinstance(store, RunStore) else stack.enter_context(RunStore(store))
+        run_id = _open_run(kept, run_id, config)
+        stack.enter_context(kept.lock(run_id))
+        return await _play(plans, agent, engine, config, progress, make_env, _Stored(kept, run_id, retry_errors))
+
+
+def plan_evaluation(config: Mapping[str, Json], *, make_env: MakeEnv | None = None) -> list[EpisodePlan]:
+    """Return the episodes that the configuration of an evaluation stands for, the samples of a task side by side.
+
+    Args:
+        config: `envs` (each with `env_id` and `env_kwargs`), `split`, `n`, `samples`, `seed`, `max_turns`.
+        make_env: Makes an environment, to ask for its tasks.
+
+    Raises:
+        UsageError: If an environment or the split is unknown, or the split has no tasks.
+    """
+    plans: list[EpisodePlan] = []
+    labels: dict[str, int] = {}
+    for spec in config["envs"]:
+        env_id, env_kwargs = spec["env_id"], spec["env_kwargs"]
+        labels[env_id] = labels.get(env_id, 0) + 1
+        # one environment with two sets of arguments is two sets of tasks
+        label = env_id if labels[env_id] == 1 else f"{env_id}@{labels[env_id]}"
+        for index, key in enumerate(_task_keys(env_id, env_kwargs, config["split"], config["n"], make_env)):
+            group = f"{label}/{key if key is not None else f'seed-{index}'}"
+            for sample in range(config["samples"]):
+                plans.append(
+                    EpisodePlan(
+                        episode_id=f"{group}#{sample}",
+                        env_id=env_id,
+                        env_kwargs=env_kwargs,
+                        task_key=key,
+                        seed=task_seed(config["seed"], index),
+                        sample=sample,
+                        group_id=group,
+                        max_turns=config["max_turns"],
+                    )
+                )
+    return plans
+
+
+def task_seed(seed: int, index: int) -> int:
+    """Return the seed of task number `index`: below 2**31, the same on every platform, unrelated to its neighbours'."""
+    return int(np.random.SeedSequence([seed, index]).generate_state(1)[0] >> 1)
+
+
+class _Memory:
+    """Keeps summaries only."""
+
+    run_id = ""
+
+    def __init__(self) -> None:
+        self._episodes: list[EpisodeSummary] = []
+
+    def done(self) -> set[str]:
+        return set()
+
+    def add(self, trajectory: Trajectory) -> None:
+        self._episodes.append(EpisodeSummary.of(trajectory))
+
+    def set_status(self, status: RunStatus, note: str) -> None:
+        del status, note
+
+    def episodes(self) -> list[EpisodeSummary]:
+        return self._episodes
+
+
+class _Stored:
+    """Keeps everything in a run of a store."""
+
+    def __init__(self, store: RunStore, run_id: str, retry_errors: bool) -> None:
+        self.run_id = run_id
+        self._store = store
+        self._retry_errors = retry_errors
+
+    def done(self) -> set[str]:
+        return self._store.finished(self.run_id, errors=not self._retry_errors)
+
+    def add(self, trajectory: Trajectory) -> None:
+        self._store.add(self.run_id, trajectory, replace=self._retry_errors)
+
+    def set_status(self, status: RunStatus, note: str) -> None:
+        self._store.set_status(self.run_id, status, note)
+
+    def episodes(self) -> list[EpisodeSummary]:
+        return self._store.episodes(self.run_id)
+
+
+async def _play(
+    plans: Sequence[EpisodePlan],
+    agent: Agent,
+    engine: RolloutEngine,
+    config: Mapping[str, Json],
+    progress: Progress | None,
+    make_env: MakeEnv | None,
+    keeper: _Memory | _Stored,
+) -> Evaluation:
+    """Play what is missing and summarise everything."""
+    done = keeper.done()
+    missing = [plan for plan in plans if plan.episode_id not in done]
+    num_done = len(plans) - len(missing)
+    report = progress or (lambda done, total: None)
+    report(num_done, len(plans))
+    status: RunStatus = "finished"
+    note = ""
+    keeper.set_status("running", "")
+    try:
+        async with contextlib.aclosing(engine.run(missing, agent, make_env=make_env)) as trajectories:
+            async for trajectory in trajectories:
+                keeper.add(trajectory)
+                num_done += 1
+                report(num_done, len(plans))
+    except BudgetError as error:
+        status, note = "stopped", f"{error} Played {num_done} of {len(plans)} episodes; raise the budget and resume the run."
+    except BaseException as error:
+        # whatever happens here must not hide why the run ended
+        with contextlib.suppress(Exception):
+            stopped = not isinstance(error, Exception)
+            keeper.set_status("stopped" if stopped else "failed", "" if stopped else str(error) or type(error).__name__)
+        raise
+    keeper.set_status(status, note)
+    return Evaluation(keeper.run_id, status, note, summarize(keeper.episodes()), config, len(plans))
+
+
+def _specs(env_id: str | EnvSpec | Sequence[str | EnvSpec], env_kwargs: Mapping[str, Json]) -> list[EnvSpec]:
+    """Return the environments of an evaluation."""
+    given = [env_id] if isinstance(env_id, (str, EnvSpec)) else list(env_id)
+    if not given:
+        raise UsageError("There is no environment to evaluate in; name at least one id, e.g. 'palaestra/TextCraft-v0'.")
+    return [EnvSpec(item, env_kwargs) if isinstance(item, str) else item for item in given]
+
+
+def _task_keys(
+    env_id: str, env_kwargs: Mapping[str, Json], split: str, n: int | None, make_env: MakeEnv | None
+) -> Iterator[str | None]:
+    """Yield the keys of the tasks to play; None for each seed where the environment has no task set."""
+    try:
+        env = (make_env or make_planned_env)(EpisodePlan("planning", env_id, env_kwargs))
+    except TypeError as error:
+        raise ConfigError(f"Environment {env_id!r} refuses its arguments {dict(env_kwargs)}: {error}") from error
+    try:
+        tasks: Any = getattr(env.unwrapped, "tasks", None)
+        if tasks is None:
+            if n is None:
+                raise UsageError(f"Environment {env_id!r} has no task set to play whole; say how many episodes with n=.")
+            yield from (None for _ in range(n))
+            return
+        tasks.split(split)
+        size = tasks.size(split)
+        if size is None and n is None:
+            raise UsageError(f"Split {split!r} of {env_id!r} has no end; say how many tasks to play with n=.")
+        if size == 0:
+            raise UsageError(f"Split {split!r} of {env_id!r} holds no tasks; choose one of {', '.join(tasks.splits)}.")
+        num = size if n is None else n if size is None else min(n, size)
+        for index in count():
+            if index == num:
+                return
+            yield tasks.at(split, index).key
+    finally:
+        env.close()
+
+
+def _open_run(store: RunStore, run_id: str | None, config: Mapping[str, Json]) -> str:
+    """Create the run, or check that the one to resume was created with the same settings."""
+    if run_id is None:
+        return store.create_run(config)
+    try:
+        stored, given = store.config(run_id), plain(config)
+    except UnknownNameError:
+        return store.create_run(config, run_id)
+    different = sorted(key for key in stored.keys() | given.keys() if stored.get(key) != given.get(key))
+    if different:
+        changes = "; ".join(f"{key} was {stored.get(key)!r}, now {given.get(key)!r}" for key in different)
+        raise ConfigError(f"Run {run_id!r} was created with other settings: {changes}. Use the same, or another run id.")
+    return run_id
+
+
+__all__ = [
+    "EnvSpec",
+    "Evaluation",
+    "Progress",
+    "Summary",
+    "evaluate",
+    "evaluate_async",
+    "plan_evaluation",
+    "summarize",
+    "task_seed",
+]

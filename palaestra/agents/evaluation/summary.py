@@ -1,0 +1,197 @@
+"""What a set of played episodes says: rates and means with 95 % intervals, by task type, with stop reasons and errors.
+
+Episodes that an error ended are counted and left out of every rate and mean. The order of the episodes never matters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from palaestra.agents.store.records import EpisodeSummary
+from palaestra.results.statistics import Estimate, PairedDifference, mean_interval, paired_difference, rate_estimate
+from palaestra.types import Json, Trajectory, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSummary:
+    """Results of one group of episodes: everything, one environment, or one task type.
+
+    Attributes:
+        num_episodes: Episodes, those with errors included.
+        num_errors: Episodes that an error ended; not part of the figures below.
+        num_tasks: Different tasks with at least one episode without an error.
+        success: Share of solved episodes; Wilson interval, widened for several samples of a task.
+        score: Mean score in the native scale; t interval over tasks.
+        return_: Mean sum of the rewards (1.0 is a solved episode); t interval over tasks.
+        avg_at_k: Mean over tasks of the mean return of their samples.
+        pass_at_k: Share of tasks with at least one solved sample.
+        truncated: Share of episodes stopped by a limit.
+        mean_turns: Mean number of messages of the agent.
+    """
+
+    num_episodes: int
+    num_errors: int
+    num_tasks: int
+    success: Estimate
+    score: Estimate
+    return_: Estimate
+    avg_at_k: Estimate
+    pass_at_k: Estimate
+    truncated: float
+    mean_turns: float
+
+    def to_json(self) -> dict[str, Json]:
+        """Return a plain dict; None where there is no number."""
+        data: dict[str, Json] = {}
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if isinstance(value, Estimate):
+                value = value.to_json()
+            data[name] = None if isinstance(value, float) and not math.isfinite(value) else value
+        return data
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Results of a run.
+
+    Attributes:
+        total: All episodes together.
+        by_env: By environment id.
+        by_type: By task type; with several environments the names read "ENV_ID: TYPE".
+        samples: Most samples of one task: the k of `avg_at_k` and `pass_at_k`.
+        stop_reasons: Episodes by stop reason, errors left out.
+        errors: Episodes with an error by boundary (model, tool, environment, scoring).
+        error_types: Episodes with an error by "boundary: class of the error".
+        usage: Tokens, calls, cost and seconds of all episodes, those with errors included.
+    """
+
+    total: GroupSummary
+    by_env: Mapping[str, GroupSummary]
+    by_type: Mapping[str, GroupSummary]
+    samples: int
+    stop_reasons: Mapping[str, int]
+    errors: Mapping[str, int]
+    error_types: Mapping[str, int]
+    usage: Usage
+
+    @property
+    def success(self) -> Estimate:
+        """Share of solved episodes."""
+        return self.total.success
+
+    @property
+    def score(self) -> Estimate:
+        """Mean score in the native scale."""
+        return self.total.score
+
+    def to_json(self) -> dict[str, Json]:
+        """Return a plain dict; None where there is no number."""
+        return {
+            "total": self.total.to_json(),
+            "by_env": {name: group.to_json() for name, group in self.by_env.items()},
+            "by_type": {name: group.to_json() for name, group in self.by_type.items()},
+            "samples": self.samples,
+            "stop_reasons": dict(self.stop_reasons),
+            "errors": dict(self.errors),
+            "error_types": dict(self.error_types),
+            "usage": self.usage.to_json(),
+        }
+
+
+def summarize(episodes: Iterable[Trajectory | EpisodeSummary]) -> Summary:
+    """Summarise episodes, given as trajectories or as the store's summaries, in any order."""
+    found = [episode if isinstance(episode, EpisodeSummary) else EpisodeSummary.of(episode) for episode in episodes]
+    found.sort(key=lambda episode: (episode.env_id, episode.episode_id))
+    several = len({episode.env_id for episode in found}) > 1
+    by_env: dict[str, list[EpisodeSummary]] = defaultdict(list)
+    by_type: dict[str, list[EpisodeSummary]] = defaultdict(list)
+    for episode in found:
+        by_env[episode.env_id].append(episode)
+        by_type[f"{episode.env_id}: {episode.task_type}" if several else episode.task_type].append(episode)
+    failed = [episode for episode in found if episode.error_boundary]
+    planned = Counter(_task(episode) for episode in found)
+    return Summary(
+        total=_summarize_group(found),
+        by_env={name: _summarize_group(group) for name, group in sorted(by_env.items())},
+        by_type={name: _summarize_group(group) for name, group in sorted(by_type.items())},
+        samples=max(planned.values(), default=0),
+        stop_reasons=_counts(episode.stop_reason for episode in found if not episode.error_boundary),
+        errors=_counts(episode.error_boundary for episode in failed),
+        error_types=_counts(f"{episode.error_boundary}: {episode.error_type}" for episode in failed),
+        usage=Usage(
+            calls=sum(episode.calls for episode in found),
+            prompt_tokens=sum(episode.prompt_tokens for episode in found),
+            completion_tokens=sum(episode.completion_tokens for episode in found),
+            cost=math.fsum(episode.cost for episode in found),
+            model_s=math.fsum(episode.model_s for episode in found),
+            env_s=math.fsum(episode.env_s for episode in found),
+        ),
+    )
+
+
+def compare(
+    first: Iterable[Trajectory | EpisodeSummary], second: Iterable[Trajectory | EpisodeSummary], *, by: str = "success"
+) -> PairedDifference:
+    """Compare two runs on the tasks that both played without an error; samples of a task are averaged.
+
+    Args:
+        first: Episodes of one run.
+        second: Episodes of the other.
+        by: "success", "score" or "return_".
+
+    Returns:
+        The difference, first minus second.
+    """
+    means = [_task_means(episodes, by) for episodes in (first, second)]
+    shared = sorted(set(means[0]) & set(means[1]))
+    return paired_difference([means[0][task] for task in shared], [means[1][task] for task in shared])
+
+
+def _task_means(episodes: Iterable[Trajectory | EpisodeSummary], by: str) -> dict[tuple[str, str], float]:
+    """Return the mean of one figure by task."""
+    values: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for episode in episodes:
+        summary = episode if isinstance(episode, EpisodeSummary) else EpisodeSummary.of(episode)
+        if not summary.error_boundary:
+            values[summary.env_id, summary.task_key].append(float(getattr(summary, by)))
+    return {task: math.fsum(found) / len(found) for task, found in values.items()}
+
+
+def _summarize_group(episodes: Sequence[EpisodeSummary]) -> GroupSummary:
+    """Summarise one group."""
+    tasks: dict[tuple[str, str], list[EpisodeSummary]] = defaultdict(list)
+    scored = [episode for episode in episodes if not episode.error_boundary]
+    for episode in scored:
+        tasks[_task(episode)].append(episode)
+    groups = list(tasks.values())
+    num = len(scored)
+    returns = [[episode.return_ for episode in group] for group in groups]
+    return GroupSummary(
+        num_episodes=len(episodes),
+        num_errors=len(episodes) - num,
+        num_tasks=len(groups),
+        success=rate_estimate([[float(bool(episode.success)) for episode in group] for group in groups]),
+        score=mean_interval([[episode.score or 0.0 for episode in group] for group in groups]),
+        return_=mean_interval(returns),
+        avg_at_k=mean_interval([[math.fsum(values) / len(values)] for values in returns]),
+        pass_at_k=rate_estimate([[float(any(episode.success for episode in group))] for group in groups]),
+        truncated=sum(episode.truncated for episode in scored) / num if num else math.nan,
+        mean_turns=sum(episode.num_turns for episode in scored) / num if num else math.nan,
+    )
+
+
+def _task(episode: EpisodeSummary) -> tuple[str, str]:
+    """Return what makes episodes samples of one task: the planned group, else the task, else nothing but the episode."""
+    return episode.env_id, episode.group_id or episode.task_key or episode.episode_id
+
+
+def _counts(names: Iterable[str]) -> dict[str, int]:
+    """Count names, the most frequent first, equals by name."""
+    return dict(sorted(Counter(names).items(), key=lambda item: (-item[1], item[0])))
+
+
+__all__ = ["GroupSummary", "Summary", "compare", "summarize"]

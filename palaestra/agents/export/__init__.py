@@ -1,0 +1,1 @@
+"""What was played, in the forms that others read."""

@@ -1,0 +1,331 @@
+"""Trajectories out of the store and into files, and back.
+
+Formats: "agenttraj" (JSON array), "sharegpt" (JSON array), "chat" (JSONL, OpenAI messages), "experience" (JSONL), "jsonl"
+(whole trajectories), "dataset" (a Hugging Face dataset on disk). All are written record by record: memory does not grow
+with the number of episodes, and a file appears under its name only when it is complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sized
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal, get_args
+
+from palaestra.agents.export.conversations import Conversation, chat_record
+from palaestra.errors import MissingExtraError, StoreError, UsageError, unknown_name
+from palaestra.spaces import is_unicode
+from palaestra.types import Json, Trajectory
+
+Selection = Literal["all", "scored", "success"]
+Progress = Callable[[int, int], None]
+
+_READ_CHARS = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ExportFormat:
+    """One way to write trajectories.
+
+    Attributes:
+        description: One line for people.
+        suffix: Usual end of the file name; empty for a folder.
+        record: Makes the record of an episode.
+        is_array: Whether the file is one JSON array rather than one record a line.
+    """
+
+    description: str
+    suffix: str
+    record: Callable[[Trajectory], dict[str, Json]]
+    is_array: bool = False
+
+
+EXPORT_FORMATS: dict[str, ExportFormat] = {
+    "agenttraj": ExportFormat(
+        "AgentTraj: item_id and conversations with loss marks", ".json", lambda t: Conversation.of(t).to_agenttraj(), True
+    ),
+    "sharegpt": ExportFormat(
+        "ShareGPT: conversations of human and gpt", ".json", lambda t: Conversation.of(t).to_sharegpt(), True
+    ),
+    "chat": ExportFormat("OpenAI chat messages with native tool calls", ".jsonl", chat_record),
+    "experience": ExportFormat("AgentTraj with reward and success", ".jsonl", lambda t: Conversation.of(t).to_experience()),
+    "jsonl": ExportFormat("whole trajectories, token ids included", ".jsonl", lambda t: t.to_json()),
+    "dataset": ExportFormat("Hugging Face dataset on disk (extra 'train')", "", lambda t: _dataset_row(t)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What was written.
+
+    Attributes:
+        path: The file or folder.
+        num_written: Episodes in it.
+        num_skipped: Episodes that the selection left out.
+    """
+
+    path: Path
+    num_written: int
+    num_skipped: int
+
+
+def export_trajectories(
+    trajectories: Iterable[Trajectory],
+    path: str | os.PathLike[str],
+    format: str = "agenttraj",
+    *,
+    select: Selection | None = None,
+    total: int | None = None,
+    progress: Progress | None = None,
+) -> Export:
+    """Write trajectories to a file.
+
+    Args:
+        trajectories: What to write, e.g. `store.trajectories(run_id)`.
+        path: File (for "dataset": folder) to write; an existing file is replaced when the new one is complete.
+        format: Name in `EXPORT_FORMATS`.
+        select: "all"; "scored" leaves out episodes that an error ended; "success" keeps solved ones only. By default all
+            for "jsonl" and scored ones elsewhere, since an error says nothing worth learning.
+        total: Number of trajectories, for `progress`; by default `len(trajectories)` where it has one, else 0.
+        progress: Called with (episodes seen, total), also once at the start.
+
+    Raises:
+        UnknownNameError: If the format or the selection does not exist.
+        MissingExtraError: If the format needs a package that is not installed.
+        StoreError: If the file cannot be written.
+    """
+    if format not in EXPORT_FORMATS:
+        raise unknown_name("export format", format, EXPORT_FORMATS)
+    select = select or ("all" if format == "jsonl" else "scored")
+    if select not in get_args(Selection):
+        raise unknown_name("selection", select, get_args(Selection))
+    path = Path(path)
+    if total is None:
+        total = len(trajectories) if isinstance(trajectories, Sized) else 0
+    selected = _Selected(trajectories, select, total, progress)
+    form = EXPORT_FORMATS[format]
+    records = (form.record(trajectory) for trajectory in selected)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if format == "dataset":
+            _write_dataset(records, path)
+        else:
+            with _completed(path) as file:
+                _write_records(records, file, form.is_array)
+    except OSError as error:
+        raise StoreError(
+            f"{path} could not be written ({error.strerror or error}); free space or choose another path, then export again."
+        ) from error
+    return Export(path, selected.num_written, selected.num_skipped)
+
+
+def load_conversations(path: str | os.PathLike[str]) -> Iterator[Conversation]:
+    """Read AgentTraj, experience, ShareGPT or role/content records from a JSON array or JSONL file, one by one.
+
+    Raises:
+        UsageError: If the file is missing, no JSON, or a record has none of these forms; the message names the record.
+    """
+    for number, record in _read_records(Path(path)):
+        try:
+            conversation = Conversation.from_record(record)
+        except (UsageError, ValueError) as error:
+            raise UsageError(f"{path}, record {number}: {error}") from error
+        yield conversation
+
+
+def load_trajectories(path: str | os.PathLike[str]) -> Iterator[Trajectory]:
+    """Read whole trajectories as "jsonl" wrote them, one by one.
+
+    Raises:
+        UsageError: If the file is missing, no JSON, or a record is no trajectory; the message names the record.
+    """
+    for number, record in _read_records(Path(path)):
+        try:
+            trajectory = Trajectory.from_json(record)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(
+                f"{path}, record {number} is no trajectory ({error!r}); write it with the format 'jsonl', or read it with"
+                " load_conversations()."
+            ) from error
+        yield trajectory
+
+
+class _Selected:
+    """Iterates over the trajectories to write, counting and reporting."""
+
+    def __init__(self, trajectories: Iterable[Trajectory], select: Selection, total: int, progress: Progress | None) -> None:
+        self.num_written = 0
+        self.num_skipped = 0
+        self._trajectories = trajectories
+        self._select = select
+        self._total = total
+        self._report = progress or (lambda done, total: None)
+
+    def __iter__(self) -> Iterator[Trajectory]:
+        self._report(0, self._total)
+        for trajectory in self._trajectories:
+            outcome = trajectory.outcome
+            if (self._select == "success" and not outcome.success) or (self._select != "all" and outcome.error is not None):
+                self.num_skipped += 1
+            else:
+                yield trajectory
+                self.num_written += 1
+            self._report(self.num_written + self.num_skipped, self._total)
+
+
+@contextlib.contextmanager
+def _completed(path: Path) -> Iterator[IO[str]]:
+    """Write beside `path`, and take its name when everything is written."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
+            yield file
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
+
+
+def _umask() -> int:
+    """Return the mask of the process; the system only tells it by setting it."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _write_records(records: Iterable[dict[str, Json]], file: IO[str], is_array: bool) -> None:
+    """Write records as one array, or one a line."""
+    separator = "[\n" if is_array else ""
+    for record in records:
+        text = json.dumps(record, ensure_ascii=False)
+        if not is_unicode(text):  # lone surrogates that a model wrote cannot be encoded; their escapes can
+            text = json.dumps(record)
+        file.write(separator + text)
+        separator = ",\n" if is_array else "\n"
+    if is_array:
+        file.write("[]\n" if separator == "[\n" else "\n]\n")
+    elif separator:
+        file.write("\n")
+
+
+def _read_records(path: Path) -> Iterator[tuple[int, dict[str, Json]]]:
+    """Yield (number from 1, record) of a JSON array or of JSON records one after the other, reading piece by piece."""
+    decoder = json.JSONDecoder()
+    number = 0
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            text, position, wanted = "", 0, _READ_CHARS
+            while True:
+                while position < len(text) and text[position] in " \t\r\n,[]":
+                    position += 1
+                try:
+                    record, end = decoder.raw_decode(text, position)
+                except json.JSONDecodeError as error:
+                    piece = file.read(wanted)
+                    if not piece:
+                        if not text[position:].strip(" \t\r\n,[]"):
+                            return
+                        raise UsageError(
+                            f"{path}, record {number + 1} is no JSON ({error.msg}); is the file cut off?"
+                        ) from None
+                    text, position = text[position:] + piece, 0
+                    wanted = max(_READ_CHARS, len(text))  # doubling keeps huge records from being read again and again
+                    continue
+                number, position = number + 1, end
+                if not isinstance(record, dict):
+                    raise UsageError(f"{path}, record {number} is a {type(record).__name__}; expected an object.")
+                yield number, record
+    except FileNotFoundError:
+        raise UsageError(f"There is no file {path}; check the path.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read ({error}); expected a UTF-8 text file of JSON records.") from error
+
+
+def _dataset_row(trajectory: Trajectory) -> dict[str, Json]:
+    """Return the row of an episode; every row has the same columns."""
+    chat = chat_record(trajectory)
+    empty: dict[str, Json] = {
+        "role": "",
+        "content": "",
+        "reasoning_content": None,
+        "tool_calls": [],
+        "tool_call_id": None,
+        "name": None,
+    }
+    return {
+        "episode_id": trajectory.episode_id,
+        "env_id": trajectory.env_id,
+        "task_key": str(trajectory.task.get("key", "")),
+        "task_type": str(trajectory.task.get("type", "")),
+        "agent": trajectory.agent,
+        "messages": [{**empty, **message} for message in chat["messages"]],
+        "tools": json.dumps(chat.get("tools", []), ensure_ascii=False),
+        "num_turns": trajectory.num_turns,
+        "reward": trajectory.return_,
+        "score": trajectory.outcome.score,
+        "success": trajectory.outcome.success,
+        "stop_reason": trajectory.outcome.stop_reason,
+    }
+
+
+def _write_dataset(rows: Iterable[dict[str, Json]], path: Path) -> None:
+    """Write rows as a Hugging Face dataset folder."""
+    try:
+        import datasets
+        from datasets.arrow_writer import ArrowWriter
+    except ImportError:
+        raise MissingExtraError("Exporting a Hugging Face dataset", "train") from None
+
+    text, whole, number, truth = (datasets.Value(kind) for kind in ("string", "int64", "float64", "bool"))
+    call = {"id": text, "type": text, "function": {"name": text, "arguments": text}}
+    message: dict[str, Any] = {
+        "role": text,
+        "content": text,
+        "reasoning_content": text,
+        "tool_calls": [call],
+        "tool_call_id": text,
+        "name": text,
+    }
+    features = datasets.Features(
+        {
+            **dict.fromkeys(("episode_id", "env_id", "task_key", "task_type", "agent"), text),
+            "messages": [message],
+            "tools": text,
+            "num_turns": whole,
+            "reward": number,
+            "score": number,
+            "success": truth,
+            "stop_reason": text,
+        }
+    )
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        arrow = os.path.join(folder, "rows.arrow")
+        with ArrowWriter(features=features, path=arrow) as writer:
+            for row in rows:
+                writer.write(json.loads(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace")))
+            writer.finalize()
+        # whoever called reports the progress
+        bars = not datasets.are_progress_bars_disabled()
+        datasets.disable_progress_bars()
+        try:
+            datasets.Dataset.from_file(arrow).save_to_disk(str(path))
+        finally:
+            if bars:
+                datasets.enable_progress_bars()
+
+
+__all__ = [
+    "EXPORT_FORMATS",
+    "Export",
+    "ExportFormat",
+    "Selection",
+    "export_trajectories",
+    "load_conversations",
+    "load_trajectories",
+]

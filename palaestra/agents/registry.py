@@ -1,0 +1,65 @@
+"""Agents by name: "random", "nothing", "expert", "human", or a model string (see `backends/table.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+from palaestra.agents.context import ContextPolicy
+from palaestra.agents.core import Agent, Sampling
+from palaestra.agents.llm import LLMAgent
+from palaestra.agents.reference import ExpertAgent, HumanAgent, NothingAgent, RandomAgent
+from palaestra.errors import ConfigError, unknown_name
+
+REFERENCE_AGENTS: dict[str, Callable[..., Agent]] = {
+    "random": RandomAgent,
+    "nothing": NothingAgent,
+    "expert": ExpertAgent,
+    "human": HumanAgent,
+}
+
+_AGENT_OPTIONS = ("format", "system_prompt", "instructions_as", "name")
+_SAMPLING_OPTIONS = tuple(field.name for field in fields(Sampling))
+_CONTEXT_OPTIONS = {
+    "max_context": "max_tokens",
+    "context_strategy": "strategy",
+    "keep_turns": "keep_turns",
+    "transient": "transient",
+}
+
+
+def make_agent(spec: str, **options: Any) -> Agent:
+    """Build an agent from one string.
+
+    Args:
+        spec: "random", "nothing", "expert", "human", or a model string such as "openai:NAME", "http://host:port/v1#NAME",
+            "hf:PATH", "scripted:FILE".
+        **options: For reference agents their own arguments. For models: `format`, `system_prompt`, `instructions_as`,
+            `name`; the fields of `Sampling`; `max_context`, `context_strategy`, `keep_turns`, `transient`; all else goes to
+            `make_backend`.
+
+    Raises:
+        UsageError: If the string or an option means nothing.
+    """
+    if spec in REFERENCE_AGENTS:
+        try:
+            return REFERENCE_AGENTS[spec](**options)
+        except TypeError as error:
+            raise ConfigError(f"Agent {spec!r} does not take these options ({error}); leave them out.") from None
+    if ":" not in spec:
+        names = ", ".join(REFERENCE_AGENTS)
+        raise unknown_name(
+            "agent",
+            spec,
+            REFERENCE_AGENTS,
+            hint=f"Give {names}, or a model: openai:NAME, http://HOST:PORT/v1#NAME, hf:PATH, scripted:FILE.",
+        )
+    from palaestra.agents.backends.registry import make_backend
+
+    own = {key: options.pop(key) for key in _AGENT_OPTIONS if key in options}
+    sampling = {key: options.pop(key) for key in _SAMPLING_OPTIONS if key in options}
+    context = {field: options.pop(key) for key, field in _CONTEXT_OPTIONS.items() if key in options}
+    if "stop" in sampling:
+        sampling["stop"] = tuple(sampling["stop"])
+    return LLMAgent(make_backend(spec, **options), sampling=Sampling(**sampling), context=ContextPolicy(**context), **own)

@@ -1,0 +1,272 @@
+"""One episode, from plan to trajectory.
+
+`play_episode` takes an environment from a pool, plays it with one agent, and returns what happened. Whatever fails is
+attributed to the boundary it crossed and recorded; the steps played before are kept, and nothing failed is ever scored.
+Three things are not data about an episode and are raised instead: cancellation, a spent budget, and a mistake of the
+caller (`UsageError`) while an episode is being set up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+from palaestra.agents.core import Agent, AgentRecord
+from palaestra.agents.rollout.env_pool import EnvPool
+from palaestra.agents.rollout.env_slots import EnvSlot, RemoteFailure
+from palaestra.agents.rollout.plans import EpisodePlan
+from palaestra.errors import (
+    Boundary,
+    BoundaryError,
+    BudgetError,
+    ContextWindowError,
+    EnvironmentFault,
+    MissingExtraError,
+    ModelError,
+    UsageError,
+)
+from palaestra.types import OPENING_HINTS, EpisodeError, Json, Message, Outcome, Step, StopReason, Trajectory, plain
+
+MAX_DETAIL_CHARS = 20_000
+
+_Phase = Literal["make", "reset", "prepare", "act", "step", "done"]
+_BOUNDARIES: dict[_Phase, Boundary] = {
+    "make": "environment",
+    "reset": "environment",
+    "prepare": "model",
+    "act": "model",
+    "step": "environment",
+    "done": "model",
+}
+_SETTING_UP: tuple[_Phase, ...] = ("make", "reset", "prepare")
+
+
+async def play_episode(
+    plan: EpisodePlan, agent: Agent, pool: EnvPool, *, timeout_s: float | None = None, record_state_hash: bool = False
+) -> Trajectory:
+    """Play one episode.
+
+    Args:
+        plan: What to play.
+        agent: A fork of it plays; the agent itself is left alone.
+        pool: Where the environment comes from and goes back to.
+        timeout_s: Wall-clock limit of the episode in seconds, waiting for a free environment not included. Code that
+            blocks the event loop is only stopped at the end of the call.
+        record_state_hash: Keep the digest of the world before each action, where the environment gives one.
+
+    Raises:
+        BudgetError: If the budget is spent; the episode is not recorded.
+        UsageError: If the environment or the agent refuses what it was given at the start.
+    """
+    episode = _Episode(plan, record_state_hash)
+    slot: EnvSlot | None = None
+    async with pool.seat():
+        try:
+            async with asyncio.timeout(timeout_s) as clock:
+                slot = await pool.take(plan)
+                await episode.play(slot, agent)
+        except BudgetError:
+            raise
+        except Exception as error:
+            if (episode.phase in _SETTING_UP and isinstance(error, UsageError)) or isinstance(error, MissingExtraError):
+                raise
+            if clock.expired():
+                waited = "model" if _BOUNDARIES[episode.phase] == "model" else "environment"
+                message = f"The episode took longer than {timeout_s} s (episode_timeout_s); it was waiting for the {waited}."
+                error = ModelError(message) if waited == "model" else EnvironmentFault(message)
+            episode.fail(error)
+        finally:
+            if slot is not None:
+                # an environment that failed, or was left in the middle of a call, is never used again
+                await pool.give_back(slot, reusable=episode.env_is_sound)
+    return episode.trajectory()
+
+
+class _Episode:
+    """What is known of an episode while it is played."""
+
+    def __init__(self, plan: EpisodePlan, record_state_hash: bool) -> None:
+        self.plan = plan
+        self.phase: _Phase = "make"
+        self.env_is_sound = False
+        self._record_state_hash = record_state_hash
+        self._agent: Agent | None = None
+        self._agent_name = ""
+        self._reset_info: Mapping[str, Any] = {}
+        self._steps: list[Step] = []
+        self._observation = ""
+        self._return = 0.0
+        self._max_turns = plan.max_turns
+        self._unfinished: Message | None = None
+        self._outcome = Outcome()
+        self._env_s = 0.0
+        self._model_s = 0.0
+
+    async def play(self, slot: EnvSlot, agent: Agent) -> None:
+        """Reset the environment and the agent, then act until the end."""
+        plan, clock = self.plan, time.perf_counter
+        self._agent_name = agent.name
+        env_limit = getattr(slot.env.unwrapped, "max_turns", None)
+        if isinstance(env_limit, int):
+            self._max_turns = env_limit if plan.max_turns is None else min(env_limit, plan.max_turns)
+        self.phase = "reset"
+        started = clock()
+        options = None if plan.task_key is None else {"task": plan.task_key}
+        observation, info = await slot.call(slot.reset, plan.seed, options)
+        self._env_s += clock() - started
+        self._observation = _checked_text(observation)
+        self._reset_info = info
+        self.phase = "prepare"
+        player = agent.fork()
+        self._agent = player
+        self._agent_name = player.name
+        player.reset(info, env=slot.env, session=plan.episode_id)
+        state_hash = slot.state_hash if self._record_state_hash else None
+        while True:
+            digest = None
+            if state_hash is not None:
+                self.phase = "step"
+                digest = await slot.call(state_hash)
+            self.phase = "act"
+            started = clock()
+            try:
+                action = _checked_action(await player.aact(self._observation, info))
+            except ContextWindowError:
+                if not self._steps:  # not even the opening fits: that is a setting to mend, not a way to play
+                    raise
+                self._model_s += clock() - started
+                self._cut_short("max_tokens")
+                break
+            ended = clock()
+            self._model_s += ended - started
+            self._unfinished = action
+            self.phase = "step"
+            observation, reward, terminated, truncated, info = await slot.call(slot.step, action)
+            self._env_s += clock() - ended
+            if self._take(action, _checked_text(observation), float(reward), bool(terminated), bool(truncated), info, digest):
+                break
+            await asyncio.sleep(0)  # agents and worlds that never wait must not starve the other episodes
+        self.phase = "done"
+        self.env_is_sound = True
+
+    def _take(
+        self,
+        action: Message,
+        observation: str,
+        reward: float,
+        terminated: bool,
+        truncated: bool,
+        info: Mapping[str, Any],
+        digest: str | None,
+    ) -> bool:
+        """Keep one finished step; return whether the episode is over."""
+        if not math.isfinite(reward):
+            raise EnvironmentFault(f"The reward of step {len(self._steps)} is {reward}; expected a finite number.")
+        self._return += reward
+        score = info.get("score", self._return)
+        if not isinstance(score, (int, float)) or not math.isfinite(score):
+            raise EnvironmentFault(f"info['score'] of step {len(self._steps)} is {score!r}; expected a finite number.")
+        at_limit = self.plan.max_turns is not None and len(self._steps) + 1 >= self.plan.max_turns
+        truncated = truncated or (at_limit and not terminated)
+        self._steps.append(Step(self._observation, action, reward, terminated, truncated, _kept(info), digest))
+        self._unfinished = None
+        self._observation = observation
+        if not terminated and not truncated:
+            return False
+        # an environment without `success` in its info follows the contract's reward: 1.0 for a solved episode
+        success = bool(info.get("success", terminated and self._return >= 1.0))
+        reason: StopReason = info.get("stop_reason") or (
+            "max_rounds" if truncated and not terminated else "success" if success else "failure"
+        )
+        self._outcome = Outcome(float(score), success, reason)
+        return True
+
+    def _cut_short(self, reason: StopReason) -> None:
+        """End the episode after its last step, with the score it has."""
+        last = self._steps[-1]
+        self._steps[-1] = replace(last, truncated=True)
+        self._outcome = Outcome(float(last.info.get("score", self._return)), bool(last.info.get("success", False)), reason)
+
+    def fail(self, error: Exception) -> None:
+        """Record what ended the episode."""
+        boundary = error.boundary if isinstance(error, (BoundaryError, RemoteFailure)) else _BOUNDARIES[self.phase]
+        # a model's failure leaves the environment between two steps, ready for the next reset
+        self.env_is_sound = self.phase in ("prepare", "act", "done") and boundary == "model"
+        name = error.type_name if isinstance(error, RemoteFailure) else type(error).__name__
+        detail = error.detail if isinstance(error, RemoteFailure) else "".join(traceback.format_exception(error))
+        message = str(error) or f"{name} without a message"
+        self._outcome = Outcome(
+            stop_reason="" if boundary == "model" else "env_error",
+            error=EpisodeError(boundary, name, message, detail[-MAX_DETAIL_CHARS:]),
+        )
+
+    def trajectory(self) -> Trajectory:
+        """Return what was played."""
+        record = AgentRecord()
+        if self._agent is not None:
+            try:
+                record = self._agent.record()
+            except Exception as error:
+                if self._outcome.error is None:
+                    self.phase = "done"
+                    self.fail(error)
+        plan, info = self.plan, self._reset_info
+        task = plain(info.get("task")) or {"key": plan.task_key or "", "split": "", "type": ""}
+        meta: dict[str, Json] = {"env_kwargs": plain(plan.env_kwargs)} if plan.env_kwargs else {}
+        meta |= {key: plain(info[key]) for key in OPENING_HINTS if key in info}
+        if self._unfinished is not None:
+            meta["unfinished_action"] = self._unfinished.to_json()
+        return Trajectory(
+            episode_id=plan.episode_id,
+            env_id=plan.env_id,
+            task=task,
+            seed=plan.seed,
+            agent=self._agent_name,
+            instructions=str(info.get("instructions", "")),
+            tools=tuple(plain(tool) for tool in info.get("tools", ())),
+            steps=tuple(self._steps),
+            final_observation=self._observation,
+            outcome=self._outcome,
+            usage=replace(record.usage, model_s=self._model_s, env_s=self._env_s),
+            segments=record.segments,
+            group_id=plan.group_id,
+            sample=plan.sample,
+            max_turns=self._max_turns,
+            meta=meta,
+        )
+
+
+def _checked_text(observation: object) -> str:
+    """Return an observation if it is text."""
+    if not isinstance(observation, str):
+        raise EnvironmentFault(f"The observation is a {type(observation).__name__}; expected a str.")
+    return observation
+
+
+def _checked_action(action: object) -> Message:
+    """Return an agent's answer as the assistant message it has to be."""
+    if isinstance(action, str):
+        return Message("assistant", action)
+    if not isinstance(action, Message) or action.role != "assistant":
+        given = f"a message with role {action.role!r}" if isinstance(action, Message) else f"a {type(action).__name__}"
+        raise ModelError(f"The agent returned {given}; expected an assistant Message.")
+    return action
+
+
+def _kept(info: Mapping[str, Any]) -> dict[str, Json]:
+    """Return the part of a step's info that can be stored: everything with a plain JSON form."""
+    kept: dict[str, Json] = {}
+    for key, value in info.items():
+        try:
+            kept[key] = plain(value)
+        except TypeError:  # arrays of objects, engines ... of foreign environments
+            continue
+    return kept
+
+
+__all__ = ["play_episode"]

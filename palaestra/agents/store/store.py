@@ -1,0 +1,527 @@
+"""All runs on disk: one SQLite file per folder of runs, safe against being killed at any instant.
+
+Each finished episode is one transaction: an indexed row to list and count by, and the whole trajectory as compressed
+JSON beside it. Several processes may read while one writes; a run is played by one process at a time (`lock`).
+Artifacts of a run (reports, checkpoints) lie in a folder named after it beside the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import sqlite3
+import threading
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Self, get_args
+
+from palaestra.agents.store.lock import LockOwner, this_process
+from palaestra.agents.store.records import COLUMNS, EpisodeSummary, RunStatus, RunSummary, from_row, to_row
+from palaestra.errors import StoreError, UsageError, unknown_name
+from palaestra.types import Json, Trajectory
+
+FILE_NAME = "palaestra.db"
+SCHEMA_VERSION = 1
+APPLICATION_ID = 0x50414C41  # "PALA"; written into the file, so that it is never taken for another program's
+BUSY_TIMEOUT_S = 30.0
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+_SCHEMA = """
+CREATE TABLE runs (
+    run_id TEXT PRIMARY KEY, created_s REAL NOT NULL, updated_s REAL NOT NULL,
+    status TEXT NOT NULL, note TEXT NOT NULL, config TEXT NOT NULL
+);
+CREATE TABLE episodes (
+    number INTEGER PRIMARY KEY,
+    run_id TEXT NOT NULL REFERENCES runs(run_id) ON DELETE CASCADE,
+    episode_id TEXT NOT NULL, env_id TEXT NOT NULL, task_key TEXT NOT NULL, task_type TEXT NOT NULL, split TEXT NOT NULL,
+    group_id TEXT NOT NULL, sample INTEGER NOT NULL, seed TEXT, agent TEXT NOT NULL,
+    score REAL, success INTEGER, return_ REAL NOT NULL, stop_reason TEXT NOT NULL,
+    error_boundary TEXT NOT NULL, error_type TEXT NOT NULL, error_message TEXT NOT NULL,
+    num_turns INTEGER NOT NULL, truncated INTEGER NOT NULL,
+    calls INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
+    cost REAL NOT NULL, model_s REAL NOT NULL, env_s REAL NOT NULL, finished_s REAL NOT NULL,
+    UNIQUE (run_id, episode_id)
+);
+CREATE INDEX episodes_by_run ON episodes (run_id, number);
+CREATE INDEX episodes_by_type ON episodes (run_id, task_type, success);
+CREATE TABLE trajectories (
+    number INTEGER PRIMARY KEY REFERENCES episodes(number) ON DELETE CASCADE, data BLOB NOT NULL
+);
+CREATE TABLE metrics (
+    run_id TEXT NOT NULL REFERENCES runs(run_id) ON DELETE CASCADE, step INTEGER NOT NULL, data TEXT NOT NULL,
+    PRIMARY KEY (run_id, step)
+);
+CREATE TABLE locks (run_id TEXT PRIMARY KEY REFERENCES runs(run_id) ON DELETE CASCADE, owner TEXT NOT NULL);
+"""
+
+
+_COLUMNS = ", ".join(COLUMNS)
+_INSERT = f"INSERT INTO episodes (run_id, {_COLUMNS}) VALUES ({', '.join('?' * (len(COLUMNS) + 1))})"
+
+
+class RunStore:
+    """The runs of one folder.
+
+    Args:
+        path: The folder (or the SQLite file itself, named `*.db`). Made if it does not exist.
+        read_only: Open an existing store without the right to write, also from a folder that cannot be written.
+
+    Raises:
+        StoreError: If the folder cannot be used, or the file is not a store, is damaged, or is of a newer version.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] = "runs", *, read_only: bool = False) -> None:
+        """Open or create the file."""
+        path = Path(path)
+        self.file = path if path.suffix == ".db" else path / FILE_NAME
+        self.folder = self.file.parent
+        self._mutex = threading.RLock()
+        self._read_only = read_only
+        if read_only:
+            if not self.file.is_file():
+                raise StoreError(f"There is no run store at {self.file}. Name the folder that holds {FILE_NAME}.")
+        else:
+            self._make_folder()
+        self._connection = self._connect()
+        try:
+            with self._guard("open"):
+                self._prepare()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    # -- runs -----------------------------------------------------------------------------------------------------
+
+    def create_run(self, config: Mapping[str, Json], run_id: str | None = None) -> str:
+        """Begin a run.
+
+        Args:
+            config: Everything needed to go on with it; plain JSON.
+            run_id: Its name (letters, digits, dot, dash, underscore); by default date, time and four random digits.
+
+        Returns:
+            The name.
+
+        Raises:
+            UsageError: If the name is taken or is no file name.
+        """
+        if run_id is not None and not _RUN_ID.fullmatch(run_id):
+            raise UsageError(f"Run id {run_id!r} is no plain name; use up to 100 letters, digits, '.', '-', '_'.")
+        text = json.dumps(dict(config), sort_keys=True)
+        with self._writing("create a run") as connection:
+            while True:
+                now = time.time()
+                name = run_id or f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{secrets.token_hex(2)}"
+                try:
+                    connection.execute("INSERT INTO runs VALUES (?, ?, ?, 'created', '', ?)", (name, now, now, text))
+                    return name
+                except sqlite3.IntegrityError:
+                    if run_id is not None:
+                        raise UsageError(f"There is a run {run_id!r} already; resume it, or choose another name.") from None
+
+    def runs(self) -> list[RunSummary]:
+        """Return all runs, newest first."""
+        return self._runs("", ())
+
+    def run(self, run_id: str) -> RunSummary:
+        """Return one run.
+
+        Raises:
+            UnknownNameError: If there is none of that name.
+        """
+        found = self._runs("WHERE runs.run_id = ?", (run_id,))
+        if not found:
+            raise self._unknown_run(run_id)
+        return found[0]
+
+    def config(self, run_id: str) -> dict[str, Json]:
+        """Return the configuration a run was created with."""
+        config: dict[str, Json] = json.loads(self._run_row(run_id, "config"))
+        return config
+
+    def set_config(self, run_id: str, config: Mapping[str, Json]) -> None:
+        """Replace the configuration of a run, e.g. when it is extended to more episodes."""
+        self._run_row(run_id, "config")
+        text = json.dumps(dict(config), sort_keys=True)
+        with self._writing("change a run's configuration") as connection:
+            connection.execute("UPDATE runs SET config = ?, updated_s = ? WHERE run_id = ?", (text, time.time(), run_id))
+
+    def status(self, run_id: str) -> RunStatus:
+        """Return how far a run is."""
+        return self.run(run_id).status
+
+    def set_status(self, run_id: str, status: RunStatus, note: str = "") -> None:
+        """Say how far a run is, and why it stopped there."""
+        if status not in get_args(RunStatus):
+            raise unknown_name("run status", status, get_args(RunStatus))
+        self._run_row(run_id, "status")
+        with self._writing("set a run's status") as connection:
+            connection.execute(
+                "UPDATE runs SET status = ?, note = ?, updated_s = ? WHERE run_id = ?", (status, note, time.time(), run_id)
+            )
+
+    def run_folder(self, run_id: str) -> Path:
+        """Return the folder for the artifacts of a run, made if need be."""
+        self._run_row(run_id, "run_id")
+        folder = self.folder / run_id
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"The folder {folder} cannot be made ({error.strerror}); free its name or its rights.") from error
+        return folder
+
+    def delete_run(self, run_id: str) -> None:
+        """Delete a run with its episodes and metrics; its folder is left alone.
+
+        Raises:
+            UnknownNameError: If there is none of that name.
+            StoreError: If another process plays it.
+        """
+        with self.lock(run_id), self._writing("delete a run") as connection:
+            connection.execute("DELETE FROM runs WHERE run_id = ?", (run_id,))
+
+    # -- episodes -------------------------------------------------------------------------------------------------
+
+    def add(self, run_id: str, trajectory: Trajectory, *, replace: bool = False) -> bool:
+        """Store a finished episode, in one transaction.
+
+        Args:
+            run_id: The run.
+            trajectory: The episode.
+            replace: Put it in the place of a stored one of the same id; otherwise the stored one stays.
+
+        Returns:
+            Whether it was stored.
+
+        Raises:
+            UnknownNameError: If there is no such run.
+            StoreError: If it could not be written; everything stored before is safe.
+        """
+        data = _pack(trajectory.to_json())
+        summary = EpisodeSummary.of(trajectory, time.time())
+        values = to_row(summary)
+        with self._writing("store an episode") as connection:
+            if replace:
+                self._delete_episode(connection, run_id, trajectory.episode_id)
+            try:
+                number = connection.execute(_INSERT, (run_id, *values)).lastrowid
+            except sqlite3.IntegrityError as error:
+                if "UNIQUE" in str(error):
+                    return False
+                if "FOREIGN KEY" in str(error):
+                    raise self._unknown_run(run_id) from None
+                raise
+            connection.execute("INSERT INTO trajectories VALUES (?, ?)", (number, data))
+        return True
+
+    def finished(self, run_id: str, *, errors: bool = True) -> set[str]:
+        """Return the ids of the stored episodes.
+
+        Args:
+            run_id: The run.
+            errors: Count episodes that an error ended.
+        """
+        self._run_row(run_id, "run_id")
+        condition = "" if errors else " AND error_boundary = ''"
+        rows = self._read(f"SELECT episode_id FROM episodes WHERE run_id = ?{condition}", (run_id,))
+        return {row[0] for row in rows}
+
+    def episodes(
+        self,
+        run_id: str,
+        *,
+        task_type: str | None = None,
+        success: bool | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[EpisodeSummary]:
+        """List episodes in the order they finished.
+
+        Args:
+            run_id: The run.
+            task_type: Only tasks of this type.
+            success: Only solved (True) or unsolved (False) ones; those with errors are neither.
+            limit: Most episodes to return.
+            offset: Episodes to skip first.
+        """
+        self._run_row(run_id, "run_id")
+        query, values = f"SELECT {_COLUMNS} FROM episodes WHERE run_id = ?", [run_id]  # type: tuple[str, list[Any]]
+        if task_type is not None:
+            query, values = f"{query} AND task_type = ?", [*values, task_type]
+        if success is not None:
+            query, values = f"{query} AND success = ?", [*values, success]
+        values += [-1 if limit is None else limit, offset]
+        return [from_row(row) for row in self._read(f"{query} ORDER BY number LIMIT ? OFFSET ?", values)]
+
+    def get(self, run_id: str, episode_id: str) -> Trajectory:
+        """Return one trajectory.
+
+        Raises:
+            UnknownNameError: If there is no such run or episode.
+            StoreError: If it is damaged.
+        """
+        query = "SELECT data FROM trajectories JOIN episodes USING (number) WHERE run_id = ? AND episode_id = ?"
+        rows = self._read(query, (run_id, episode_id))
+        if not rows:
+            self._run_row(run_id, "run_id")
+            raise unknown_name("episode", episode_id, sorted(self.finished(run_id)))
+        return self._unpack(rows[0][0], run_id, episode_id)
+
+    def trajectories(self, run_id: str) -> Iterator[Trajectory]:
+        """Iterate over the trajectories in the order they finished; memory does not grow with their number."""
+        self._run_row(run_id, "run_id")
+        query = (
+            "SELECT number, episode_id, data FROM episodes JOIN trajectories USING (number)"
+            " WHERE run_id = ? AND number > ? ORDER BY number LIMIT 64"
+        )
+        last = -1
+        while rows := self._read(query, (run_id, last)):
+            for _, episode_id, data in rows:
+                yield self._unpack(data, run_id, episode_id)
+            last = rows[-1][0]
+
+    # -- metrics --------------------------------------------------------------------------------------------------
+
+    def log_metrics(self, run_id: str, step: int, metrics: Mapping[str, Json]) -> None:
+        """Store measurements of a step; names logged for the same step before are kept or overwritten."""
+        with self._writing("store metrics") as connection:
+            row = connection.execute("SELECT data FROM metrics WHERE run_id = ? AND step = ?", (run_id, step)).fetchone()
+            merged = {**(json.loads(row[0]) if row else {}), **metrics}
+            try:
+                connection.execute("INSERT OR REPLACE INTO metrics VALUES (?, ?, ?)", (run_id, step, json.dumps(merged)))
+            except sqlite3.IntegrityError:
+                raise self._unknown_run(run_id) from None
+
+    def metrics(self, run_id: str) -> list[dict[str, Json]]:
+        """Return the measurements by step, each with its `step`."""
+        self._run_row(run_id, "run_id")
+        rows = self._read("SELECT step, data FROM metrics WHERE run_id = ? ORDER BY step", (run_id,))
+        return [{"step": step, **json.loads(data)} for step, data in rows]
+
+    # -- locks ----------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def lock(self, run_id: str) -> Iterator[None]:
+        """Hold a run while it is played; the lock of a dead process on this machine is taken over.
+
+        Raises:
+            StoreError: If another process holds it.
+        """
+        self._run_row(run_id, "run_id")
+        me = this_process()
+        with self._writing("lock a run") as connection:
+            row = connection.execute("SELECT owner FROM locks WHERE run_id = ?", (run_id,)).fetchone()
+            if row and (owner := LockOwner.from_json(json.loads(row[0]))).may_be_alive():
+                raise StoreError(
+                    f"Run {run_id!r} is being played by {owner}. Wait for it, or end it and resume the run"
+                    f"{'' if owner.can_be_checked() else '; if that process is dead, free the run with unlock()'}."
+                )
+            connection.execute("INSERT OR REPLACE INTO locks VALUES (?, ?)", (run_id, json.dumps(me.to_json())))
+        try:
+            yield
+        finally:
+            self.unlock(run_id)
+
+    def unlock(self, run_id: str) -> None:
+        """Free a run, whoever holds it."""
+        with self._writing("unlock a run") as connection:
+            connection.execute("DELETE FROM locks WHERE run_id = ?", (run_id,))
+
+    # -- life -----------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the file; harmless when called twice."""
+        with self._mutex:
+            self._connection.close()
+
+    def __enter__(self) -> Self:
+        """Return the store."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file."""
+        self.close()
+
+    # -- private --------------------------------------------------------------------------------------------------
+
+    def _make_folder(self) -> None:
+        """Make the folder, or say why it cannot be."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"The runs folder {self.folder} cannot be made ({error.strerror or error}); choose another one."
+            ) from error
+        if not _may_write(self.folder):
+            raise StoreError(f"The runs folder {self.folder} cannot be written; choose another one, or mend its rights.")
+
+    def _connect(self) -> sqlite3.Connection:
+        """Open the file."""
+        uri = self.file.absolute().as_uri()
+        if self._read_only:
+            # SQLite cannot coordinate with a writer where it may not write; if nothing is pending there is none
+            pending = Path(f"{self.file}-wal")
+            is_shared = _may_write(self.folder) or (pending.exists() and pending.stat().st_size > 0)
+            uri += "?mode=ro" if is_shared else "?mode=ro&immutable=1"
+        try:
+            # every transaction is opened by `_writing`; threads take turns through the mutex
+            return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"The run store {self.file} cannot be opened ({error}); check the path and its rights."
+            ) from error
+
+    def _prepare(self) -> None:
+        """Check that the file is ours and readable; fill it if it is new."""
+        connection = self._connection
+        connection.execute("PRAGMA foreign_keys = ON")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0 and not self._read_only:
+            self._write_ahead()
+            # a killed process loses nothing; after a power cut the last few episodes may be played again
+            connection.execute("PRAGMA synchronous = NORMAL")
+            with self._writing("create the store"):
+                version = connection.execute("PRAGMA user_version").fetchone()[0]  # another process may have been first
+                if version == 0:
+                    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                        raise StoreError(f"{self.file} is a database of another program; choose another runs folder.")
+                    for statement in _SCHEMA.split(";"):
+                        connection.execute(statement)
+                    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                    version = SCHEMA_VERSION
+        if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+            raise StoreError(f"{self.file} is a database of another program; choose another runs folder.")
+        if version > SCHEMA_VERSION:
+            raise StoreError(
+                f"{self.file} was written by a newer Palaestra (store version {version}, this one reads"
+                f" {SCHEMA_VERSION}); upgrade with: pip install -U palaestra"
+            )
+        if not self._read_only:
+            connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("SELECT count(*) FROM runs").fetchone()
+
+    def _write_ahead(self) -> None:
+        """Let readers and a writer share the file.
+
+        Where two processes open a new file at once, SQLite refuses one of them without waiting, lest both wait for ever.
+        """
+        until = time.monotonic() + BUSY_TIMEOUT_S
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > until:
+                    raise
+            time.sleep(0.01)
+
+    @contextlib.contextmanager
+    def _guard(self, doing: str) -> Iterator[None]:
+        """Turn what SQLite raises into one line that says what to do."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StoreError(f"Could not {doing}: {_explain(error, self.file)}") from error
+
+    @contextlib.contextmanager
+    def _writing(self, doing: str) -> Iterator[sqlite3.Connection]:
+        """Hold a write transaction: all of it is stored, or nothing."""
+        with self._mutex, self._guard(doing):
+            connection = self._connection
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself
+                    connection.execute("ROLLBACK")
+                raise
+
+    def _read(self, query: str, values: tuple[Any, ...] | list[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return all rows of a query."""
+        with self._mutex, self._guard("read"):
+            return self._connection.execute(query, values).fetchall()
+
+    def _runs(self, condition: str, values: tuple[Any, ...]) -> list[RunSummary]:
+        """Return runs with their counts."""
+        rows = self._read(
+            "SELECT runs.run_id, created_s, updated_s, status, note, config, count(number),"
+            " coalesce(sum(error_boundary != ''), 0), coalesce(sum(success), 0), avg(score), owner"
+            " FROM runs LEFT JOIN episodes ON episodes.run_id = runs.run_id"
+            f" LEFT JOIN locks ON locks.run_id = runs.run_id {condition}"
+            " GROUP BY runs.run_id ORDER BY created_s DESC, runs.rowid DESC",
+            values,
+        )
+        names = [field.name for field in fields(RunSummary)]
+        found = []
+        for *values_of_row, owner in rows:
+            row = dict(zip(names, values_of_row, strict=True))
+            row["config"] = json.loads(row["config"])
+            if row["status"] == "running" and owner and not LockOwner.from_json(json.loads(owner)).may_be_alive():
+                row["status"] = "interrupted"
+            found.append(RunSummary(**row))
+        return found
+
+    def _run_row(self, run_id: str, column: str) -> Any:
+        """Return one column of a run."""
+        rows = self._read(f"SELECT {column} FROM runs WHERE run_id = ?", (run_id,))
+        if not rows:
+            raise self._unknown_run(run_id)
+        return rows[0][0]
+
+    def _unknown_run(self, run_id: str) -> UsageError:
+        """Build the error for a run that does not exist."""
+        return unknown_name("run", run_id, [row[0] for row in self._read("SELECT run_id FROM runs")])
+
+    def _delete_episode(self, connection: sqlite3.Connection, run_id: str, episode_id: str) -> None:
+        """Remove an episode and its trajectory."""
+        connection.execute("DELETE FROM episodes WHERE run_id = ? AND episode_id = ?", (run_id, episode_id))
+
+    def _unpack(self, data: bytes, run_id: str, episode_id: str) -> Trajectory:
+        """Rebuild a trajectory from its blob."""
+        try:
+            return Trajectory.from_json(json.loads(zlib.decompress(data).decode("utf-8", "surrogatepass")))
+        except (zlib.error, ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"Episode {episode_id!r} of run {run_id!r} in {self.file} is damaged ({error}); the others can be read."
+                " Play it again under another run id, or restore the file from a copy."
+            ) from error
+
+
+def _may_write(folder: Path) -> bool:
+    """Whether this process may make files in a folder."""
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _pack(data: Json) -> bytes:
+    """Return plain JSON data as compressed bytes; lone surrogates that a model may write survive."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return zlib.compress(text.encode("utf-8", "surrogatepass"), 1)
+
+
+def _explain(error: sqlite3.Error, file: Path) -> str:
+    """Say in one line what a failure of SQLite means, and what to do."""
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith("SQLITE_FULL"):
+        return f"the disk of {file} is full. Nothing finished is lost: free space, then resume the run."
+    if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
+        return f"{file} is damaged or no run store ({error}). Move it away to start afresh, or restore it from a copy."
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return f"{file} has been in use by another process for {BUSY_TIMEOUT_S:g} s. End that one, then try again."
+    if name.startswith(("SQLITE_READONLY", "SQLITE_PERM", "SQLITE_CANTOPEN")):
+        return f"{file} cannot be written or opened ({error}). Mend its rights, or choose another runs folder."
+    if name.startswith("SQLITE_IOERR"):
+        return f"reading or writing {file} failed ({error}). Check the disk and its free space, then resume the run."
+    return f"{file}: {error}. If it keeps happening, move the file away and start afresh."
+
+
+__all__ = ["EpisodeSummary", "RunStatus", "RunStore", "RunSummary"]

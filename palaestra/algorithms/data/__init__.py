@@ -1,0 +1,1 @@
+"""What is trained on: demonstrations, and rewards with noise."""

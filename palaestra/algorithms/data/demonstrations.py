@@ -1,0 +1,364 @@
+"""Demonstrations as token segments: what the policy would have seen and written, had it played them.
+
+`tokenize` replays recorded episodes through the same agent and chat template that the policy plays with, dictating the
+recorded answers. So observations, instructions and prompt format cost no second implementation, the segments are those
+of a real episode token by token, and only the assistant's tokens and its end token are actions. Their
+log-probs are 0: nobody sampled them, and imitation needs none.
+
+Sources: the environment's expert (`expert_episodes`), a run in the store, and AgentTraj files (`read_agent_traj`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from palaestra.agents.backends.chat_template import ChatTemplate
+from palaestra.agents.core import Agent, Generation, Request, Tokens
+from palaestra.agents.formats import AutoFormat, CodeFormat, Format, JsonFormat, ReActFormat, ToolFormat, choose
+from palaestra.agents.llm import LLMAgent
+from palaestra.agents.reference import ExpertAgent, RandomAgent
+from palaestra.agents.rollout.engine import EpisodePlan, RolloutEngine
+from palaestra.algorithms.math.seeds import stable_seed
+from palaestra.envs.formats.hermes import format_message
+from palaestra.envs.formats.published import format_code_call, format_json_call, format_react
+from palaestra.errors import MissingDataError, UsageError
+from palaestra.types import OPENING_HINTS, Json, Message, Outcome, Segment, Step, ToolCall, Trajectory, TurnSpan, Usage
+
+EXPERT_VERSION = -1  # no version of the policy wrote these tokens
+
+
+class Dictation:
+    """A backend that answers with texts it was told before, in the tokens that the policy would use.
+
+    Args:
+        template: Template of the policy's tokenizer.
+        max_context: Longest dialogue in tokens.
+    """
+
+    name = "dictation"
+
+    def __init__(self, template: ChatTemplate, *, max_context: int) -> None:
+        """Begin without anything to say."""
+        self.template = template
+        self.max_context = max_context
+        self._texts: dict[str, str] = {}
+        self._turns: dict[str, tuple[tuple[Message, ...], tuple[int, ...]]] = {}
+        ends = sorted(template.end_ids)
+        own = template.tokenizer.eos_token_id
+        self._end = own if own in template.end_ids or not ends else ends[0]
+
+    def dictate(self, session: str, text: str) -> None:
+        """Set the next answer of a session."""
+        self._texts[session] = text
+
+    def forget(self, session: str) -> None:
+        """Drop what is known of a session."""
+        self._texts.pop(session, None)
+        self._turns.pop(session, None)
+
+    async def generate(self, request: Request) -> Generation:
+        """Answer with the dictated text."""
+        text = self._texts.pop(request.session)
+        prompt = self._prompt(request)
+        completion = (*self._encode(text), self._end)
+        if len(prompt) + len(completion) > self.max_context:
+            raise _TooLongError(len(prompt) + len(completion))
+        answer = Message("assistant", text)
+        self._turns[request.session] = ((*request.messages, answer), prompt + completion)
+        tokens = Tokens(prompt, completion, (0.0,) * len(completion), EXPERT_VERSION, "eos")
+        return Generation(answer, tokens=tokens)
+
+    async def aclose(self) -> None:
+        """Nothing to free."""
+        return None
+
+    def _encode(self, text: str) -> tuple[int, ...]:
+        """Encode an answer as the plain text it is: control tokens inside it are split up."""
+        return tuple(self.template.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
+
+    def _prompt(self, request: Request) -> tuple[int, ...]:
+        """Extend the ids of the last turn where the dialogue goes on from it, else render it anew."""
+        messages, ids = self._turns.get(request.session, ((), ()))
+        if messages and request.messages[: len(messages)] == messages:
+            added = self.template.continuation(request.messages[len(messages) :], request.tools)
+            if added is not None:
+                return ids + added.ids[1 if added.starts_with_end else 0 :]
+        return self.template.render(request.messages, request.tools)
+
+
+class _TooLongError(Exception):
+    """A demonstration does not fit the model."""
+
+    def __init__(self, num_tokens: int) -> None:
+        super().__init__(num_tokens)
+        self.num_tokens = num_tokens
+
+
+def tokenize(
+    trajectories: Iterable[Trajectory], agent: LLMAgent, template: ChatTemplate, *, max_context: int
+) -> tuple[list[Trajectory], int]:
+    """Give recorded episodes the token segments that the policy would have produced by playing them.
+
+    Args:
+        trajectories: Episodes without an error; segments they carry already are replaced.
+        agent: How the policy plays (format, instructions, context policy); its backend is not asked.
+        template: Template of the policy's tokenizer.
+        max_context: Longest dialogue in tokens; longer episodes are left out.
+
+    Returns:
+        The episodes with segments, and how many were left out because they are too long.
+    """
+    dictation = Dictation(template, max_context=max_context)
+
+    async def replay() -> list[Trajectory | None]:
+        return [await _replay(trajectory, agent, dictation) for trajectory in trajectories]
+
+    replayed = asyncio.run(replay())
+    kept = [trajectory for trajectory in replayed if trajectory is not None]
+    return kept, len(replayed) - len(kept)
+
+
+async def _replay(trajectory: Trajectory, agent: LLMAgent, dictation: Dictation) -> Trajectory | None:
+    """Play one recorded episode again, with dictated answers; None if it is too long."""
+    player = agent.fork()
+    player.backend = dictation
+    session = trajectory.episode_id
+    opening = {"task": trajectory.task, "instructions": trajectory.instructions, "tools": list(trajectory.tools)}
+    opening |= {key: trajectory.meta[key] for key in OPENING_HINTS if key in trajectory.meta}
+    player.reset(opening, session=session)
+    info: Mapping[str, Json] = opening
+    form = choose(agent.format, trajectory.tools, trajectory.meta.get("format", ""))
+    try:
+        for step in trajectory.steps:
+            dictation.dictate(session, written(step.action, form, trajectory.tools))
+            await player.aact(step.observation, info)
+            info = step.info
+    except _TooLongError:
+        return None
+    finally:
+        dictation.forget(session)
+    untrained = {index for index, step in enumerate(trajectory.steps) if step.info.get("trained") is False}
+    segments = tuple(without_turns(segment, untrained) for segment in player.record().segments)
+    return replace(trajectory, segments=segments)
+
+
+def written(action: Message, form: Format, tools: Sequence[Mapping[str, Json]] = ()) -> str:
+    """Return the text a model writes to play an action in a prompt format.
+
+    Args:
+        action: The action as it was played; if it holds what a model wrote (`raw`), that is returned.
+        form: The prompt format.
+        tools: The environment's tools.
+
+    Raises:
+        UsageError: If the format cannot express the action.
+    """
+    if action.raw:
+        return action.raw
+    if isinstance(form, AutoFormat):
+        form = choose(form, tools)
+    if isinstance(form, ReActFormat):
+        if not action.tool_calls:
+            return action.content if "Action:" in action.content else format_react(action.reasoning, action.content)
+        call = json.loads(format_json_call("", _only_call(action, form)))
+        call.pop("thought")
+        return format_react(action.reasoning or action.content, json.dumps(call, ensure_ascii=False))
+    if isinstance(form, JsonFormat | CodeFormat) and action.tool_calls:
+        write = format_json_call if isinstance(form, JsonFormat) else format_code_call
+        return write(action.reasoning or action.content, _only_call(action, form))
+    if isinstance(form, ToolFormat):
+        # ids are filled in when the message is read, and a model has no use for writing them
+        return format_message(replace(action, tool_calls=tuple(replace(call, id="") for call in action.tool_calls)))
+    return format_message(action) if action.tool_calls else action.content
+
+
+class SlippingExpert(Agent):
+    """An expert that now and then plays a random well-formed action instead, and goes on from where that led.
+
+    Episodes of a flawless expert never show what to do after a mistake, so a policy cloned from them is lost after its
+    first one. The random actions are noted and never imitated; what is imitated is the way back.
+
+    Args:
+        rate: Share of random actions, from 0 to below 1.
+        seed: Seed of the slips.
+
+    Source: Laskey et al. 2017, DART (arXiv:1703.09327): noise injection into the demonstrator.
+    """
+
+    name = "expert"
+
+    def __init__(self, rate: float, seed: int = 0) -> None:
+        """Begin without slips."""
+        self.rate = rate
+        self.seed = seed
+        self.slips: dict[str, set[int]] = {}  # by episode; shared by all forks
+        self._random = RandomAgent(seed)
+        self._rng = np.random.default_rng(seed)
+        self._env: gymnasium.Env[Any, Any] | None = None
+        self._session = ""
+        self._turn = 0
+
+    def reset(self, info: Mapping[str, Any], *, env: gymnasium.Env[Any, Any] | None = None, session: str = "") -> None:
+        """Begin an episode."""
+        self._random = RandomAgent(self.seed)
+        self._random.reset(info, env=env, session=session)
+        self._rng = np.random.default_rng(stable_seed(self.seed, f"slips/{session}"))
+        self._env, self._session, self._turn = env, session, 0
+
+    async def aact(self, observation: str, info: Mapping[str, Any]) -> Message:
+        """Play the expert's next action from the present state, or slip."""
+        turn = self._turn
+        self._turn += 1
+        if self._rng.random() < self.rate:
+            self.slips.setdefault(self._session, set()).add(turn)
+            return await self._random.aact(observation, info)
+        expert = ExpertAgent()  # asked anew: its plan may have been upset
+        expert.reset(info, env=self._env, session=self._session)
+        return await expert.aact(observation, info)
+
+
+def expert_episodes(
+    plans: Sequence[EpisodePlan], *, engine: RolloutEngine | None = None, slip_rate: float = 0.0, seed: int = 0
+) -> list[Trajectory]:
+    """Let the environment's own expert play, and keep the episodes it solved.
+
+    Args:
+        plans: What to play.
+        engine: How to play.
+        slip_rate: Share of turns in which a random action is played, which imitation leaves out.
+        seed: Seed of the slips.
+
+    Raises:
+        UsageError: If the expert solved none of them.
+    """
+    agent = SlippingExpert(slip_rate, seed) if slip_rate > 0 else ExpertAgent()
+    played = (engine or RolloutEngine()).collect(plans, agent)
+    solved = [trajectory for trajectory in played if trajectory.outcome.success]
+    if not solved:
+        reasons = sorted({t.outcome.error.message if t.outcome.error else t.outcome.stop_reason for t in played})
+        raise UsageError(
+            f"The expert solved none of {len(played)} episodes ({'; '.join(reasons)[:300]}); there is nothing to clone."
+        )
+    slips = agent.slips if isinstance(agent, SlippingExpert) else {}
+    return [_mark_untrained(trajectory, slips.get(trajectory.episode_id, set())) for trajectory in solved]
+
+
+def read_agent_traj(path: str | Path, *, env_id: str = "") -> list[Trajectory]:
+    """Read an AgentTraj file: a JSON array (or JSON lines) of `{item_id, conversations: [{from, loss, value}]}`.
+
+    A record may have a `weight`, if it is to count more or less than others. The first human message holds
+    the instructions; the acknowledgement after it is not trained on (`loss: false`), nor is any other turn marked so.
+    Role/content records with `reasoning_content` are read too.
+
+    Args:
+        path: The file.
+        env_id: Written into the episodes.
+
+    Raises:
+        MissingDataError: If there is no such file.
+        UsageError: If it is no AgentTraj file.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise MissingDataError(f"There is no file {str(file)!r}; expected trajectories in the AgentTraj form.")
+    text = file.read_text(encoding="utf-8")
+    try:
+        rows = json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in text.splitlines() if line]
+        return [_from_agent_traj(row, index, env_id) for index, row in enumerate(rows)]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"{str(file)!r} is no AgentTraj file ({type(error).__name__}: {error}); expected a JSON array of "
+            f"{{item_id, conversations: [{{from, loss, value}}]}}."
+        ) from None
+
+
+def _mark_untrained(trajectory: Trajectory, turns: set[int]) -> Trajectory:
+    """Note which turns are not to be imitated."""
+    if not turns:
+        return trajectory
+    steps = tuple(
+        replace(step, info={**step.info, "trained": False}) if index in turns else step
+        for index, step in enumerate(trajectory.steps)
+    )
+    return replace(trajectory, steps=steps)
+
+
+def _from_agent_traj(row: Mapping[str, Json], index: int, env_id: str) -> Trajectory:
+    """Return one record as an episode."""
+    turns = [_agent_traj_turn(turn) for turn in row["conversations"] or ()]
+    instructions = ""
+    if len(turns) > 2 and turns[0][0].role == "user" and turns[1][0].role == "assistant" and turns[1][1] is not True:
+        # instruction and acknowledgement: the pair that opens every published trajectory
+        instructions, turns = turns[0][0].content, turns[2:]
+    steps: list[Step] = []
+    observation: list[str] = []
+    for message, loss in turns:
+        if message.role == "assistant":
+            info = {"trained": False} if loss is False else {}
+            steps.append(Step("\n".join(observation), message, info=info))
+            observation = []
+        elif message.role == "system":
+            instructions = f"{message.content}\n\n{instructions}".strip()
+        else:
+            observation.append(message.content)
+    reward = float(row.get("reward", 1.0))
+    if steps:
+        steps[-1] = replace(steps[-1], reward=reward, terminated=True)
+    item = str(row.get("item_id", index))
+    return Trajectory(
+        episode_id=f"{item}#{index}",
+        env_id=env_id,
+        task={"key": item, "split": "train", "type": ""},
+        agent="agent_traj",
+        instructions=instructions,
+        steps=tuple(steps),
+        final_observation="\n".join(observation),
+        outcome=Outcome(score=reward, success=bool(row.get("success", reward > 0.99)), stop_reason="env_done"),
+        usage=Usage(),
+        meta={"weight": row["weight"]} if "weight" in row else {},
+    )
+
+
+def _agent_traj_turn(turn: Mapping[str, Json]) -> tuple[Message, bool | None]:
+    """Return message and loss flag of one turn, in either published form."""
+    role = turn.get("from") or turn["role"]
+    text = turn["value"] if "value" in turn else turn["content"]
+    names = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system", "tool": "user"}
+    if role not in names or not isinstance(text, str):
+        raise ValueError(f"a turn of {role!r} with {type(text).__name__} content")
+    message = Message.from_json({"role": names[role], "content": text, "reasoning": turn.get("reasoning_content") or ""})
+    return message, turn.get("loss")
+
+
+def _only_call(action: Message, form: Format) -> ToolCall:
+    """Return the one call of an action; formats with one call per message cannot say more."""
+    if len(action.tool_calls) != 1:
+        raise UsageError(
+            f"An action has {len(action.tool_calls)} tool calls and format {form.name!r} writes one per message; use 'tools'."
+        )
+    return action.tool_calls[0]
+
+
+def without_turns(segment: Segment, turns: set[int]) -> Segment:
+    """Make context of the tokens of some turns."""
+    if not turns:
+        return segment
+    spans = tuple(TurnSpan(s.start, s.start, s.turn, s.stop) if s.turn in turns else s for s in segment.turns)
+    action = [False] * len(segment.ids)
+    for span in spans:
+        action[span.start : span.end] = [True] * (span.end - span.start)
+    return replace(
+        segment,
+        action=tuple(action),
+        log_prob=tuple(p if a else 0.0 for p, a in zip(segment.log_prob, action, strict=True)),
+        version=tuple(v if a else -1 for v, a in zip(segment.version, action, strict=True)),
+        turns=spans,
+    )

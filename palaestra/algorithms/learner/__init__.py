@@ -1,0 +1,1 @@
+"""What an update needs: policy, critic, optimiser, the update itself."""

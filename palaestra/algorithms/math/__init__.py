@@ -1,0 +1,1 @@
+"""Pure functions: batches, sequences, advantages, returns, losses, corrections."""

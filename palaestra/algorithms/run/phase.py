@@ -1,0 +1,337 @@
+"""What an algorithm works with: one phase of a training run.
+
+A `Phase` gives an algorithm its policy, plans of episodes to play, the rollouts of those plans, a place to log and a place
+to save. Plans are a pure function of seed and step, so a resumed run plays exactly what the killed one would have.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import gymnasium
+import numpy as np
+
+from palaestra.agents.core import Agent, Sampling
+from palaestra.agents.llm import LLMAgent
+from palaestra.agents.rollout.engine import EpisodePlan, RolloutEngine
+from palaestra.agents.store.store import RunStore
+from palaestra.algorithms.data.reward_noise import with_noise
+from palaestra.algorithms.math.seeds import stable_seed
+from palaestra.algorithms.run.alarms import ALARM_TEXTS, Alarms
+from palaestra.algorithms.run.checkpoint import Checkpoint, Checkpoints
+from palaestra.algorithms.run.metrics import MetricsLog
+from palaestra.algorithms.run.recipe import Recipe
+from palaestra.algorithms.scale.ranks import ranks
+from palaestra.envs.core.tasks import TaskSet
+from palaestra.errors import ConfigError, UsageError, unknown_name
+from palaestra.types import Trajectory
+
+if TYPE_CHECKING:
+    from palaestra.algorithms.learner.policy import Policy
+    from palaestra.algorithms.scale.server_sampler import ServerSampler
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressEvent:
+    """How far a part of a run is.
+
+    Attributes:
+        phase: What is running: "random", "sft", "cloned", ...
+        done: Units done (steps, episodes).
+        total: Units in all.
+        metrics: Latest measurements, for display.
+    """
+
+    phase: str
+    done: int
+    total: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+Progress = Callable[[ProgressEvent], None]
+
+
+class TaskFeed:
+    """Deals out the training tasks of an environment, shuffled anew every epoch.
+
+    Args:
+        env_id: Registered id.
+        env_kwargs: Arguments of the environment.
+        split: Split the tasks come from.
+        seed: Seed of the shuffling and of the episodes.
+    """
+
+    def __init__(self, env_id: str, env_kwargs: Mapping[str, Any], *, split: str, seed: int) -> None:
+        """Look at the task set once."""
+        self.env_id = env_id
+        self.env_kwargs = dict(env_kwargs)
+        self.split = split
+        self.seed = seed
+        env = _make_env(env_id, self.env_kwargs)
+        try:
+            tasks = getattr(env.unwrapped, "tasks", None)
+        finally:
+            env.close()
+        self._tasks: TaskSet | None = tasks
+        self._size = None if tasks is None else tasks.size(tasks.split(split).name)
+        if self._size == 0:
+            raise UsageError(f"Split {split!r} of {env_id!r} holds no tasks; choose another with --set env.train_split=NAME.")
+
+    def key(self, position: int) -> str | None:
+        """Return the key of the task at a position of the endless stream; None if the environment has no task set."""
+        if self._tasks is None:
+            return None
+        if self._size is None:
+            return self._tasks.at(self.split, position).key
+        epoch, place = divmod(position, self._size)
+        order = np.random.default_rng([self.seed, epoch]).permutation(self._size)
+        return self._tasks.at(self.split, int(order[place])).key
+
+    def plans(
+        self, phase: str, step: int, *, num_tasks: int, group_size: int = 1, max_turns: int | None = None
+    ) -> list[EpisodePlan]:
+        """Plan the episodes of one training step.
+
+        Args:
+            phase: Name of the phase; part of the episode ids.
+            step: Training step, from 1.
+            num_tasks: Tasks of the step.
+            group_size: Episodes per task; they share task and seed and differ in what the policy samples.
+            max_turns: Horizon of these episodes.
+        """
+        plans = []
+        for index in range(num_tasks):
+            group = f"{phase}/{step:05d}/{index:03d}"
+            key = self.key((step - 1) * num_tasks + index)
+            seed = stable_seed(self.seed, group)
+            plans += [
+                EpisodePlan(
+                    episode_id=f"{group}/{sample:02d}",
+                    env_id=self.env_id,
+                    env_kwargs=self.env_kwargs,
+                    task_key=key,
+                    seed=seed,
+                    sample=sample,
+                    group_id=group,
+                    max_turns=max_turns,
+                )
+                for sample in range(group_size)
+            ]
+        return plans
+
+
+class Phase:
+    """One phase of a training run, as the algorithm sees it.
+
+    Attributes:
+        name: Name of the algorithm.
+        recipe: The whole recipe.
+        policy: What is trained, in place.
+        feed: Training tasks.
+        engine: Plays episodes.
+        checkpoints: Where the phase saves and resumes.
+        metrics: Where it logs.
+        reference_path: Model folder with the weights the phase began with.
+        evaluate: Plays a short evaluation on test tasks and returns its metrics.
+        store: Where other runs can be read, e.g. as demonstrations.
+        alarms: Judge what is logged.
+        sampler: The server that samples the episodes; None samples them in this process.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        recipe: Recipe,
+        policy: Policy,
+        feed: TaskFeed,
+        engine: RolloutEngine,
+        checkpoints: Checkpoints,
+        metrics: MetricsLog,
+        reference_path: Path | None = None,
+        evaluate: Callable[[], Mapping[str, float]] | None = None,
+        store: RunStore | None = None,
+        progress: Progress | None = None,
+        sampler: ServerSampler | None = None,
+    ) -> None:
+        """Put the parts together; nothing is played yet."""
+        self.name = name
+        self.recipe = recipe
+        self.policy = policy
+        self.feed = feed
+        self.engine = engine
+        self.checkpoints = checkpoints
+        self.metrics = metrics
+        self.reference_path = reference_path
+        self.evaluate = evaluate
+        self.store = store
+        self.alarms = Alarms()
+        self.sampler = sampler
+        self._progress = progress
+        self._agent: LLMAgent | None = None
+
+    @property
+    def agent(self) -> LLMAgent:
+        """The agent that plays with the policy; it keeps its caches from step to step."""
+        if self._agent is None:
+            self._agent = self.player()
+        return self._agent
+
+    def player(self, temperature: float | None = None) -> LLMAgent:
+        """Return another agent that plays with the policy, here or through the server that samples.
+
+        Args:
+            temperature: Of sampling; the recipe's if None.
+        """
+        recipe = self.recipe
+        if temperature is not None:
+            recipe = recipe.model_copy(update={"agent": recipe.agent.model_copy(update={"temperature": temperature})})
+        return policy_agent(self.policy, recipe, server=self.sampler)
+
+    def record_states(self) -> None:
+        """Keep the digest of the world before each action from now on (`Step.state_hash`), where the environment gives one."""
+        # a twin: other phases and evaluations go on without paying for digests
+        self.engine = copy.copy(self.engine)
+        self.engine.record_state_hash = True
+
+    def max_turns(self, step: int) -> int | None:
+        """Return the horizon of a training step; None leaves it to the environment."""
+        return None if self.recipe.horizon is None else self.recipe.horizon.at(step)
+
+    def collect(self, plans: Sequence[EpisodePlan], agent: Agent | None = None) -> list[Trajectory]:
+        """Play episodes with the present policy (or another agent), in the order of the plans; `[noise]` is put on them.
+
+        Several ranks divide the groups, and each gets all episodes. A server that samples gets the present weights first.
+
+        Raises:
+            TrainingStopped: If the server that samples failed altogether.
+        """
+        if self.sampler is not None:
+            self.sampler.refresh()
+        return self.observed(played_together(plans, lambda mine: self.engine.collect(mine, agent or self.agent)))
+
+    def observed(self, trajectories: list[Trajectory]) -> list[Trajectory]:
+        """Return episodes with the rewards that training sees: `[noise]` is put on them.
+
+        Raises:
+            TrainingStopped: If all of them failed at the server that samples.
+        """
+        if self.sampler is not None:
+            self.sampler.check_step(trajectories)
+        noise = self.recipe.noise
+        return trajectories if noise is None else with_noise(trajectories, noise, seed=self.recipe.seed)
+
+    def log(self, step: int, metrics: Mapping[str, float], *, total: int) -> None:
+        """Log the metrics of a step with the alarms they set off, and report progress; an alarm is told in words once.
+
+        All ranks call it, and wait here while the first one evaluates.
+        """
+        ranks().meet("log")
+        if not ranks().is_main:
+            return
+        told = set(self.alarms.rung)
+        metrics = {**metrics, **self.alarms.observe(step, metrics)}
+        for alarm in sorted(self.alarms.rung.keys() - told):
+            log.warning("%s, step %d: %s. %s", self.name, step, alarm, ALARM_TEXTS[alarm])
+        self.metrics.log(self.name, step, metrics)
+        if self._progress is not None:
+            self._progress(ProgressEvent(self.name, step, total, metrics))
+
+    def is_evaluation_due(self, step: int) -> bool:
+        """Whether the learning curve wants a point after this step."""
+        every = self.recipe.evaluation.every
+        return ranks().is_main and self.evaluate is not None and every > 0 and step % every == 0
+
+    def is_save_due(self, step: int, *, last: int) -> bool:
+        """Whether to save after this step."""
+        return step == last or step % self.recipe.checkpoint.every == 0
+
+    def save(self, step: int, state: Mapping[str, Any], *, finished: bool = False) -> Checkpoint:
+        """Save policy and state, so that a killed run goes on after this step."""
+        return ranks().on_main(
+            lambda: self.checkpoints.save(
+                step,
+                save_policy=self.policy.save,
+                state={**state, "policy_version": self.policy.version},
+                config=self.recipe.to_json(),
+                finished=finished,
+            )
+        )
+
+    def resume(self) -> tuple[int, dict[str, Any] | None]:
+        """Load the newest good checkpoint into the policy, if there is one.
+
+        Returns:
+            The step it was written after and its state, or `(0, None)`.
+        """
+        found = ranks().on_main(self.checkpoints.latest)  # for all: a late rank would find what the first one wrote since
+        if ranks().is_main:
+            self.metrics.rewind(self.name, 0 if found is None else found.step)
+            self.alarms = Alarms()
+            for row in self.metrics.rows(self.name):  # what it has seen is what is logged
+                self.alarms.observe(row["step"], {k: v for k, v in row.items() if k not in ("phase", "step")})
+        if found is None:
+            return 0, None
+        state = found.state()
+        self.policy.load_weights(found.policy_path)
+        self.policy.version = int(state["policy_version"])
+        return found.step, state
+
+
+def played_together(
+    plans: Sequence[EpisodePlan], play: Callable[[Sequence[EpisodePlan]], list[Trajectory]]
+) -> list[Trajectory]:
+    """Divide plans among the ranks, group by group, and return the episodes of all in the order of the plans.
+
+    Args:
+        plans: The same on every rank.
+        play: Plays this rank's share, in order.
+    """
+    if ranks().size == 1:
+        return play(plans)
+    groups: dict[str, list[EpisodePlan]] = {}
+    for plan in plans:
+        groups.setdefault(plan.group_id or plan.episode_id, []).append(plan)
+    mine = [plan for group in ranks().share(list(groups.values())) for plan in group]
+    found = {trajectory.episode_id: trajectory for trajectory in ranks().gather(play(mine))}
+    return [found[plan.episode_id] for plan in plans]
+
+
+def _make_env(env_id: str, env_kwargs: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:
+    """Make an environment; what the user got wrong is one clear error."""
+    try:
+        return gymnasium.make(env_id, **env_kwargs)
+    except (gymnasium.error.UnregisteredEnv, gymnasium.error.VersionNotFound) as error:
+        raise unknown_name("environment", env_id, gymnasium.registry, hint="List all with palaestra list.") from error
+    except TypeError as error:
+        raise ConfigError(f"Environment {env_id!r} refuses the arguments {dict(env_kwargs)} of [env]: {error}") from error
+
+
+def policy_agent(
+    policy: Policy, recipe: Recipe, *, server: ServerSampler | None = None, seed: int | None = None, name: str = "policy"
+) -> LLMAgent:
+    """Return the agent that plays with a policy the way the recipe says.
+
+    Args:
+        policy: Its weights are shared, not copied: the agent always plays the present policy.
+        recipe: Format, temperature, limits.
+        server: Samples with the weights that it was given last; None samples in this process.
+        seed: Seed of sampling; the recipe's by default.
+        name: Shown in reports.
+    """
+    table = recipe.agent
+    backend = policy.sampler(max_batch=table.concurrency) if server is None else server.backend
+    seed = recipe.seed if seed is None else seed
+    sampling = Sampling(temperature=table.temperature, max_tokens=table.max_tokens_per_turn, seed=seed)
+    shown: Literal["system", "none"] = "system" if table.instructions else "none"
+    return LLMAgent(backend, format=table.format, sampling=sampling, instructions_as=shown, name=name)
+
+
+__all__ = ["Phase", "Progress", "ProgressEvent", "TaskFeed", "policy_agent"]

@@ -1,0 +1,1 @@
+"""More than one process: ranks, heartbeats, asynchronous collection, a server that samples."""

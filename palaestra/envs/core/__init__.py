@@ -1,0 +1,1 @@
+"""The contract: what every environment of the package is built on."""

@@ -1,0 +1,1 @@
+"""Wrappers that change how an environment is played, not what it is."""

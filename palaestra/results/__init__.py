@@ -1,0 +1,1 @@
+"""How figures look: statistics with intervals, and tables. On the ground floor, so that environments may use it."""

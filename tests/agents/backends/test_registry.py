@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from palaestra.agents.backends import registry as table
+from palaestra.agents.backends.fast_http import FastHTTPBackend
+from palaestra.agents.backends.limits import Budget, RateLimit
+from palaestra.agents.backends.openai_sdk import OpenAIBackend
+from palaestra.agents.backends.registry import list_backends, make_backend, make_bare_backend
+from palaestra.agents.backends.scripted import ScriptedBackend
+from palaestra.agents.core import Backend
+from palaestra.errors import UsageError
+
+URL = "http://127.0.0.1:8000/v1#tiny"
+
+
+@pytest.fixture(autouse=True)
+def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "PALAESTRA_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("", "expected openai:NAME"),
+        ("gpt-5-mini", "Did you mean 'openai:gpt-5-mini'"),
+        ("/", "Did you mean 'hf:/'"),
+        ("opnai:gpt-5-mini", "Did you mean 'openai'"),
+        ("OpenAI:gpt-5-mini", "write it in small letters: 'openai:gpt-5-mini'"),
+        ("openai:", "names no model"),
+        ("openai:gpt-5-mini", "Set the environment variable OPENAI_API_KEY"),
+        ("http://127.0.0.1:8000/v1", "Add its name after '#': http://127.0.0.1:8000/v1#NAME"),
+        ("http://127.0.0.1:99999/v1#m", "is no base URL"),
+        ("http://#m", "is no base URL"),
+        ("https://a b/v1#m", "is no base URL"),
+        ("scripted:nowhere.jsonl", "No script at 'nowhere.jsonl'"),
+        ("ftp://host/v1#m", "Unknown backend 'ftp'"),
+    ],
+)
+def test_a_wrong_model_string_says_what_would_be_right(model: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        make_backend(model)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"clint": "openai"}, "Did you mean 'client'"),
+        ({"client": "curl"}, "expected one of auto, openai, aiohttp"),
+        ({"base_url": "http://other/v1"}, "holds a URL already"),
+        ({"timeout_s": 0}, "timeout_s is 0; expected a number above 0"),
+        ({"max_retries": -1}, "retries is -1"),
+        ({"rate_limit": {"requests": 3}}, "Unknown key of rate_limit 'requests'"),
+        ({"rate_limit": 3}, "expected a mapping with requests_per_minute"),
+        ({"budget": {"tokens": 0}}, "Budget.tokens is 0"),
+        ({"budget": {"cost": 1.0}}, "has no price"),
+        ({"prices": "nowhere.toml"}, "No price table at 'nowhere.toml'"),
+        ({"concurrency": 0}, "concurrency is 0"),
+    ],
+)
+def test_a_wrong_option_says_what_would_be_right(options: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        make_backend(URL, **options)
+    assert message in str(caught.value)
+
+
+def test_servers_get_the_client_that_suits_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(make_backend(URL).backend, FastHTTPBackend)
+    assert isinstance(make_backend(URL, client="openai").backend, OpenAIBackend)
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    backend = make_backend("openai:gpt-5-mini", base_url=None).backend
+    assert isinstance(backend, OpenAIBackend)
+    assert backend.endpoint.base_url == "https://api.openai.com/v1"
+    assert backend.endpoint.api_key == "k"
+    assert "'k'" not in repr(backend.endpoint), "a key is never shown"
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:8000/v1/")
+    assert make_backend("openai:m").backend.endpoint.url == "http://127.0.0.1:8000/v1/chat/completions"  # type: ignore[attr-defined]
+    assert make_backend(URL).backend.endpoint.api_key is None, "OpenAI's key goes to no other server unasked"  # type: ignore[attr-defined]
+
+
+def test_limits_may_be_objects_or_mappings() -> None:
+    backend = make_backend(
+        URL,
+        rate_limit={"requests_per_minute": 60},
+        budget={"calls": 3},
+        prices={"models": {"tiny": {"prompt": 1, "completion": 2}}},
+    )
+    assert backend.budget == Budget(calls=3)
+    assert backend.has_price
+    assert make_backend(URL, rate_limit=RateLimit(tokens_per_minute=5)).name == URL
+
+
+def test_scripts_and_options_that_they_do_not_take(tmp_path: Path) -> None:
+    path = tmp_path / "s.jsonl"
+    path.write_text('{"content": "hi"}')
+    assert isinstance(make_backend(f"scripted:{path}", client="auto").backend, ScriptedBackend)
+    with pytest.raises(UsageError, match="takes no option 'base_url'"):
+        make_backend(f"scripted:{path}", base_url="http://x/v1")
+    with pytest.raises(UsageError, match="cache is for models behind a server"):
+        make_backend(f"scripted:{path}", cache=tmp_path / "c.db")
+
+
+class AcmeBackend(ScriptedBackend):
+    def __init__(self, model: str, *, temperature_scale: float = 1.0) -> None:
+        super().__init__(["hi"], name=f"acme:{model}")
+
+
+def test_packages_add_backends_by_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = [
+        EntryPoint("acme", f"{__name__}:AcmeBackend", table.ENTRY_POINT_GROUP),
+        EntryPoint("gone", "no_such_module:Backend", table.ENTRY_POINT_GROUP),
+        EntryPoint("openai", f"{__name__}:AcmeBackend", table.ENTRY_POINT_GROUP),
+    ]
+    monkeypatch.setattr(table, "entry_points", lambda group: points)
+    monkeypatch.setattr(EntryPoint, "load", lambda self: AcmeBackend if self.name == "acme" else __import__("no_such_module"))
+    assert "acme" in list_backends()
+    backend = make_bare_backend("acme:small", temperature_scale=2.0)
+    assert isinstance(backend, Backend)
+    assert backend.name == "acme:small"
+    with pytest.raises(UsageError, match=r"takes no option 'temprature_scale'.*temperature_scale"):
+        make_bare_backend("acme:small", temprature_scale=2.0)
+    with pytest.raises(UsageError, match=r"'gone' could not be loaded \(ModuleNotFoundError"):
+        make_bare_backend("gone:x")

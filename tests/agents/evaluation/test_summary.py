@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import math
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from palaestra.agents.evaluation.summary import compare, summarize
+from palaestra.agents.store.records import EpisodeSummary
+from palaestra.results.statistics import mean_interval, wilson_interval
+
+
+def episode(
+    task: int, sample: int = 0, *, success: bool = True, score: float | None = None, error: str = "", **more: Any
+) -> EpisodeSummary:
+    fields: dict[str, Any] = {
+        "episode_id": f"{task}#{sample}",
+        "env_id": "x/Y-v0",
+        "task_key": f"test/{task}",
+        "task_type": "even" if task % 2 == 0 else "odd",
+        "split": "test",
+        "group_id": f"test/{task}",
+        "sample": sample,
+        "seed": task,
+        "agent": "a",
+        "score": None if error else (score if score is not None else float(success)),
+        "success": None if error else success,
+        "return_": 0.0 if error else (score if score is not None else float(success)),
+        "stop_reason": "env_error" if error else ("success" if success else "failure"),
+        "error_boundary": error,
+        "error_type": "Boom" if error else "",
+        "error_message": error,
+        "num_turns": 2,
+        "truncated": False,
+        "calls": 2,
+        "prompt_tokens": 10,
+        "completion_tokens": 5,
+        "cost": 0.1,
+        "model_s": 0.5,
+        "env_s": 0.25,
+    }
+    return EpisodeSummary(**{**fields, **more})
+
+
+def test_one_sample_per_task_gives_the_textbook_intervals() -> None:
+    episodes = [episode(i, success=i < 7) for i in range(10)]
+    summary = summarize(episodes)
+    assert summary.success.mean == 0.7
+    assert (summary.success.low, summary.success.high) == pytest.approx(wilson_interval(7, 10))
+    assert summary.score == mean_interval([[float(i < 7)] for i in range(10)])
+    assert summary.total.pass_at_k == summary.success
+    assert summary.total.avg_at_k.mean == pytest.approx(0.7)
+    assert summary.samples == 1
+
+
+def test_pass_at_k_asks_for_a_success_not_for_a_score() -> None:
+    episodes = [episode(0, s, success=False, score=0.9) for s in range(4)]
+    episodes += [episode(1, s, success=s == 3) for s in range(4)]
+    summary = summarize(episodes)
+    assert summary.total.pass_at_k.mean == 0.5
+    assert summary.total.avg_at_k.mean == pytest.approx((0.9 + 0.25) / 2)
+    assert summary.success.mean == 1 / 8
+    assert summary.samples == 4
+
+
+def test_types_and_environments_are_told_apart() -> None:
+    summary = summarize([episode(i, success=i % 2 == 0) for i in range(8)])
+    assert {name: group.success.mean for name, group in summary.by_type.items()} == {"even": 1.0, "odd": 0.0}
+    both = summarize([episode(0), episode(0, env_id="x/Z-v0", success=False), episode(1)])
+    assert list(both.by_type) == ["x/Y-v0: even", "x/Y-v0: odd", "x/Z-v0: even"]
+    assert both.by_env["x/Z-v0"].success.mean == 0
+    assert both.total.num_tasks == 3
+
+
+def test_errors_count_but_never_score() -> None:
+    episodes = [episode(i) for i in range(4)] + [
+        episode(4, error="model"),
+        episode(5, error="tool"),
+        episode(6, error="model"),
+    ]
+    summary = summarize(episodes)
+    assert (summary.total.num_episodes, summary.total.num_errors, summary.success.mean, summary.success.n) == (7, 3, 1.0, 4)
+    assert summary.errors == {"model": 2, "tool": 1}
+    assert summary.error_types == {"model: Boom": 2, "tool: Boom": 1}
+    assert summary.stop_reasons == {"success": 4}
+    assert summary.usage.completion_tokens == 35
+
+
+def test_only_errors_and_nothing_at_all_have_no_rates() -> None:
+    for episodes in ([], [episode(0, error="environment")]):
+        summary = summarize(episodes)
+        assert math.isnan(summary.success.mean)
+        data = summary.to_json()["total"]
+        assert data["success"] == {"mean": None, "low": None, "high": None, "n": 0}
+        assert data["truncated"] is None
+
+
+def test_episodes_without_group_and_task_are_tasks_of_their_own() -> None:
+    episodes = [episode(i, group_id="", task_key="") for i in range(5)]
+    assert summarize(episodes).total.num_tasks == 5
+
+
+def test_two_runs_are_compared_on_the_tasks_both_played() -> None:
+    first = [episode(i, success=True) for i in range(10)] + [episode(99, success=False)]
+    second = [episode(i, success=i % 2 == 0) for i in range(9)] + [episode(9, error="model")]
+    found = compare(first, second)
+    assert (found.n, found.mean) == (9, pytest.approx(4 / 9))
+    assert found.low > 0 > -found.high
+    assert compare(first, first).mean == 0
+    assert compare(first, second, by="score").mean == pytest.approx(4 / 9)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    outcomes=st.lists(
+        st.tuples(
+            st.integers(0, 6), st.booleans(), st.floats(0, 1, allow_nan=False), st.sampled_from(["", "", "", "model", "tool"])
+        ),
+        max_size=40,
+    ),
+    seed=st.integers(0, 1000),
+)
+def test_the_order_of_the_episodes_never_matters(outcomes: list[tuple[int, bool, float, str]], seed: int) -> None:
+    episodes = [
+        episode(task, sample, success=success, score=score, error=error)
+        for sample, (task, success, score, error) in enumerate(outcomes)
+    ]
+    summary = summarize(episodes).to_json()
+    random.Random(seed).shuffle(episodes)
+    assert summarize(episodes).to_json() == summary
+    total = summary["total"]
+    assert sum(summary["stop_reasons"].values()) + sum(summary["errors"].values()) == len(episodes)
+    if total["success"]["n"]:
+        assert 0 <= total["success"]["low"] <= total["success"]["mean"] <= total["success"]["high"] <= 1
+        assert total["num_tasks"] <= total["success"]["n"]
+        if summary["samples"] == 1:
+            assert total["pass_at_k"] == total["success"]
