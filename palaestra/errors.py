@@ -14,7 +14,8 @@
     │   ├── ToolError              a tool's own service failed (a wrong call by the agent is an observation instead)
     │   ├── EnvironmentFault       the environment's code or engine failed
     │   └── ScoringError           the episode was played but could not be scored
-    └── StoreError                 the run store could not be read or written
+    ├── StoreError                 the run store could not be read or written
+    └── TrainingStopped            an alarm stopped training; the last checkpoint is good
 
 Every message holds the value received, what was expected, and the next move.
 """
@@ -119,6 +120,10 @@ class ScoringError(BoundaryError):
     """An episode was played to its end but could not be scored."""
 
     boundary = "scoring"
+
+
+class TrainingStopped(PalaestraError):
+    """An alarm stopped training; the last checkpoint is good."""
 
 
 class StoreError(PalaestraError):

@@ -27,7 +27,7 @@ from benchmarks.learning.token_world import Episodes
 from palaestra.algorithms import grpo, ppo, vrpo
 from palaestra.algorithms.learner.critic import Critic, make_value_model
 from palaestra.algorithms.learner.policy import Policy
-from palaestra.algorithms.learner.policy_update import PolicyTable
+from palaestra.algorithms.learner.policy_update import PolicyConfig
 from palaestra.algorithms.math.advantages import mixed_groups
 from palaestra.algorithms.math.batch import Batch
 from palaestra.algorithms.math.seeds import stable_seed
@@ -179,7 +179,7 @@ def make_learner(name: str, policy: Policy, config: Any, *, seed: int) -> grpo.L
 
 
 def collect(
-    world: FeedbackKeys, policy: Policy, config: PolicyTable, generator: torch.Generator, *, with_digests: bool = False
+    world: FeedbackKeys, policy: Policy, config: PolicyConfig, generator: torch.Generator, *, with_digests: bool = False
 ) -> Batch:
     """Play the episodes of a step; with dynamic sampling, further groups in place of those that cannot teach."""
 
@@ -197,7 +197,7 @@ def collect(
     return episodes.batch(_groups(episodes, config), version=policy.version)
 
 
-def _groups(episodes: Episodes, config: PolicyTable) -> Tensor:
+def _groups(episodes: Episodes, config: PolicyConfig) -> Tensor:
     """Number the groups: rows of a group stand side by side."""
     return torch.arange(len(episodes.ids)) // config.group_size
 
@@ -205,7 +205,7 @@ def _groups(episodes: Episodes, config: PolicyTable) -> Tensor:
 def _reinforce(arm: Arm, world: FeedbackKeys, policy: Policy, seed: int, evaluate: Callable[[int], None]) -> int:
     """Play and learn, step by step."""
     config = get_algorithm(arm.name).config(**{**arm.settings, "steps": arm.iterations})
-    assert isinstance(config, PolicyTable)
+    assert isinstance(config, PolicyConfig)
     learner = make_learner(arm.name, policy, config, seed=seed)
     episodes = 0
     for step in range(1, arm.iterations + 1):

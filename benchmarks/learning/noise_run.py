@@ -188,7 +188,7 @@ def _learner(arm: Arm, policy: Any, world: Any, rate: float, seed: int, size: Co
     """Return the learner of an arm; the policy becomes a trimmed one."""
     from benchmarks.learning import noise_world as nw
     from palaestra.algorithms import grpo, ppo
-    from palaestra.algorithms.vrpo import VRPOCriticTable
+    from palaestra.algorithms.vrpo import VRPOCriticConfig
 
     common = {"steps": size.steps, "lr": 1e-3, "entropy_coefficient": 0.02}
     if arm.algorithm == "grpo":
@@ -199,7 +199,7 @@ def _learner(arm: Arm, policy: Any, world: Any, rate: float, seed: int, size: Co
         critic: Any = nw.ExactCritic(world, policy, rate)
     else:
         critic = nw.build_critic(policy, world, arm.algorithm, options, seed=seed)
-    table = VRPOCriticTable(**options) if arm.algorithm == "vrpo" else ppo.CriticTable(**options)
+    table = VRPOCriticConfig(**options) if arm.algorithm == "vrpo" else ppo.CriticConfig(**options)
     config = ppo.PPOConfig(
         **common,
         tasks_per_step=size.episodes,

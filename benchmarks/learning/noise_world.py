@@ -35,11 +35,11 @@ from benchmarks.learning.feedback_keys import (
 )
 from benchmarks.learning.token_world import Episodes
 from palaestra.algorithms.data.reward_noise import debiased
-from palaestra.algorithms.learner.critic import Critic, CriticTable, make_value_model
+from palaestra.algorithms.learner.critic import Critic, CriticConfig, make_value_model
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.batch import Batch
 from palaestra.algorithms.math.seeds import stable_seed
-from palaestra.algorithms.vrpo import VRPOConfig, VRPOCriticTable, make_critic
+from palaestra.algorithms.vrpo import VRPOConfig, VRPOCriticConfig, make_critic
 from palaestra.envs.wrappers.noise import NoiseModel
 
 
@@ -184,10 +184,10 @@ def build_critic(policy: Policy, world: FeedbackKeys, kind: str, options: Mappin
     """
     reads_all = False
     if kind == "ppo":
-        table = CriticTable(**options)
+        table = CriticConfig(**options)
         critic = Critic(make_value_model(policy, table, seed=seed), table, seed=seed)
     else:
-        config = VRPOConfig(critic=VRPOCriticTable(**options))
+        config = VRPOConfig(critic=VRPOCriticConfig(**options))
         reads_all = config.critic.entropy_weight > 0 or config.critic.perplexity_weight > 0  # the auxiliary losses
         frozen = policy.frozen_copy() if reads_all else None
         if frozen is not None:

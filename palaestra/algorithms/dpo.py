@@ -15,16 +15,16 @@ from typing import Literal
 
 from pydantic import Field
 
+from palaestra.algorithms.config import Config
 from palaestra.algorithms.math.seeds import stable_seed
 from palaestra.algorithms.run.metrics import episode_metrics
 from palaestra.algorithms.run.phase import Phase
-from palaestra.algorithms.run.recipe import Table
 from palaestra.algorithms.run.registry import Algorithm
 from palaestra.algorithms.trl.preferences import PairCounts, Pairing, PreferencePair, preference_pairs
 from palaestra.algorithms.trl.trainers import DPOLoss, DPOSettings, train_dpo
 
 
-class DPOConfig(Table):
+class DPOConfig(Config):
     """Table `[dpo]` of a recipe."""
 
     steps: int = Field(default=20, ge=1)

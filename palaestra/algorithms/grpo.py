@@ -29,7 +29,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from palaestra.algorithms.learner.policy import Policy
-from palaestra.algorithms.learner.policy_update import PolicyTable, PolicyUpdate
+from palaestra.algorithms.learner.policy_update import PolicyConfig, PolicyUpdate
 from palaestra.algorithms.math.advantages import (
     GroupStatistics,
     Spread,
@@ -57,7 +57,7 @@ _EPISODE_LEVEL = ("grpo", "rloo")
 _WITHOUT_GROUPS = ("reinforce_pp", "rebn")
 
 
-class GRPOConfig(PolicyTable):
+class GRPOConfig(PolicyConfig):
     """Table `[grpo]` of a recipe, and of the rest of the family."""
 
     group_size: int = Field(default=8, ge=1)

@@ -21,9 +21,9 @@ from pydantic import Field
 from torch import Tensor
 
 from palaestra.algorithms.grpo import batch_metrics
-from palaestra.algorithms.learner.critic import Critic, CriticTable, make_value_model
+from palaestra.algorithms.learner.critic import Critic, CriticConfig, make_value_model
 from palaestra.algorithms.learner.policy import Policy
-from palaestra.algorithms.learner.policy_update import PolicyTable, PolicyUpdate
+from palaestra.algorithms.learner.policy_update import PolicyConfig, PolicyUpdate
 from palaestra.algorithms.math.advantages import group_statistics
 from palaestra.algorithms.math.batch import Batch, collate
 from palaestra.algorithms.math.losses import explained_variance
@@ -38,7 +38,7 @@ from palaestra.types import Trajectory
 log = logging.getLogger(__name__)
 
 
-class PPOConfig(PolicyTable):
+class PPOConfig(PolicyConfig):
     """Table `[ppo]` of a recipe."""
 
     tasks_per_step: int = Field(default=48, ge=1)
@@ -69,7 +69,7 @@ class PPOConfig(PolicyTable):
     """Optimiser steps per such pass; the critic's `minibatches` by default."""
     pretrain_patience: int | None = Field(default=2, ge=1)
     """Passes without a better explained variance on a held-out fifth after which pre-training ends; None makes all passes."""
-    critic: CriticTable = CriticTable()
+    critic: CriticConfig = CriticConfig()
     """Settings of the critic."""
 
 

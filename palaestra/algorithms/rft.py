@@ -28,11 +28,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from palaestra.algorithms.config import Config
 from palaestra.algorithms.data.demonstrations import without_turns
 from palaestra.algorithms.data.reward_noise import observed_score, observed_success
 from palaestra.algorithms.run.metrics import episode_metrics
 from palaestra.algorithms.run.phase import Phase
-from palaestra.algorithms.run.recipe import Table
 from palaestra.algorithms.run.registry import Algorithm
 from palaestra.algorithms.sft import Cloner, Passes, SFTConfig, imitation_batch, load_demonstrations
 from palaestra.errors import ConfigError, UsageError
@@ -41,7 +41,7 @@ from palaestra.types import Trajectory
 log = logging.getLogger(__name__)
 
 
-class RFTConfig(Table):
+class RFTConfig(Config):
     """Table `[rft]` of a recipe."""
 
     rounds: int = Field(default=3, ge=1)

@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from palaestra.algorithms.data.demonstrations import expert_episodes, read_agent_traj, tokenize
-from palaestra.algorithms.learner.optimiser import Decay, Optimiser, OptimiserTable
+from palaestra.algorithms.learner.optimiser import Decay, Optimiser, OptimiserConfig
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.batch import Batch, collate, padding_waste
 from palaestra.algorithms.math.episode_weights import (
@@ -40,7 +40,7 @@ from palaestra.errors import ConfigError, UsageError
 from palaestra.types import Trajectory
 
 
-class SFTConfig(OptimiserTable):
+class SFTConfig(OptimiserConfig):
     """Table `[sft]` of a recipe."""
 
     source: str = "expert"

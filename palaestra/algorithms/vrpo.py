@@ -21,7 +21,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from palaestra.algorithms.learner.critic import Critic, CriticTable, before, make_value_model
+from palaestra.algorithms.learner.critic import Critic, CriticConfig, before, make_value_model
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.learner.policy_update import computed, planned
 from palaestra.algorithms.math.batch import Batch
@@ -39,7 +39,7 @@ SAMPLED_TOKENS = 1024  # of a batch, to count active dimensions: a look at the l
 ACTIVE_VARIANCE = 0.01
 
 
-class VRPOCriticTable(CriticTable):
+class VRPOCriticConfig(CriticConfig):
     """Settings of VRPO's critic: table `[vrpo.critic]` of a recipe."""
 
     bottleneck: bool = True
@@ -75,7 +75,7 @@ class VRPOCriticTable(CriticTable):
 class VRPOConfig(PPOConfig):
     """Table `[vrpo]` of a recipe: PPO's settings, and those of its critic."""
 
-    critic: VRPOCriticTable = VRPOCriticTable()
+    critic: VRPOCriticConfig = VRPOCriticConfig()
     """Settings of the critic."""
 
     @model_validator(mode="after")
@@ -101,12 +101,12 @@ class VRPOCritic(Critic):
         seed: Seed of minibatches and latents.
     """
 
-    table: VRPOCriticTable
+    table: VRPOCriticConfig
 
     def __init__(
         self,
         model: ValueModel,
-        table: VRPOCriticTable,
+        table: VRPOCriticConfig,
         *,
         language_model: Policy | None = None,
         temperature: float = 1.0,

@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmarks.learning.base_lm import BaseConfig, build_policy
 from benchmarks.learning.feedback_keys_arms import make_learner
 from palaestra.algorithms.learner.policy import Policy, TokenScores
-from palaestra.algorithms.learner.policy_update import PolicyTable
+from palaestra.algorithms.learner.policy_update import PolicyConfig
 from palaestra.algorithms.math.advantages import grpo_advantages, rloo_advantages
 from palaestra.algorithms.math.batch import Batch, collate
 from palaestra.algorithms.math.returns import generalised_advantages
@@ -24,7 +24,7 @@ from palaestra.types import Trajectory
 from tests.algorithms.build import episode, segment
 
 NAMES = algorithm_names()
-REINFORCING = [name for name in NAMES if issubclass(get_algorithm(name).config, PolicyTable)]
+REINFORCING = [name for name in NAMES if issubclass(get_algorithm(name).config, PolicyConfig)]
 IMITATING = [name for name in NAMES if get_algorithm(name).config is SFTConfig]
 LEARNERS = REINFORCING + IMITATING  # rft imitates through sft's update, dpo through the trainer of another library
 
@@ -85,7 +85,7 @@ def episodes() -> list[Trajectory]:
 def settings(name: str, **options: Any) -> Any:
     kind = get_algorithm(name).config
     common: dict[str, Any] = {"epochs": 1, "lr": 1e-3}
-    if issubclass(kind, PolicyTable):
+    if issubclass(kind, PolicyConfig):
         common |= {"group_size": 4, "drift_limit": 1e6}  # the log-probs of hand-made episodes are made up
     if "critic" in options:  # keep the class of the critic's table that the algorithm wants
         options["critic"] = type(kind().critic)(**options["critic"])

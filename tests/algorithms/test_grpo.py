@@ -13,9 +13,8 @@ from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.advantages import grpo_advantages, rloo_advantages
 from palaestra.algorithms.math.batch import collate
 from palaestra.algorithms.math.losses import clipped_policy_loss, kl_estimate, token_weights
-from palaestra.algorithms.run.alarms import TrainingStopped
 from palaestra.algorithms.run.phase import TaskFeed, policy_agent
-from palaestra.errors import ConfigError
+from palaestra.errors import ConfigError, TrainingStopped
 from palaestra.types import EpisodeError, Outcome, Trajectory
 from tests.algorithms import toy_env
 from tests.algorithms.toy_recipe import toy_policy, toy_recipe

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from palaestra.algorithms.run.alarms import TrainingStopped
 from palaestra.algorithms.run.metrics import read_metrics
 from palaestra.algorithms.run.training import train
+from palaestra.errors import TrainingStopped
 from tests.algorithms.toy_recipe import toy_recipe
 
 CLONE = {"episodes": 256, "epochs": 4, "batch_size": 16, "lr": 3e-3, "warmup_updates": 5, "max_updates": 36}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from palaestra.algorithms.learner.critic import Critic, CriticTable, RunningMoments, before, make_value_model
+from palaestra.algorithms.learner.critic import Critic, CriticConfig, RunningMoments, before, make_value_model
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.batch import collate
 from palaestra.algorithms.ppo import Learner, PPOConfig
@@ -18,7 +18,7 @@ from tests.algorithms.toy_recipe import toy_policy, toy_recipe
 
 
 def learner(policy: Policy, *, critic: dict | None = None, **options: object) -> Learner:
-    config = PPOConfig(critic=CriticTable(**(critic or {})), **options)  # type: ignore[arg-type]
+    config = PPOConfig(critic=CriticConfig(**(critic or {})), **options)  # type: ignore[arg-type]
     return Learner(policy, config, Critic(make_value_model(policy, config.critic, seed=0), config.critic))
 
 

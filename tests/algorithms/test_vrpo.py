@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from palaestra.algorithms.learner.critic import Critic, CriticTable, make_value_model
+from palaestra.algorithms.learner.critic import Critic, CriticConfig, make_value_model
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.batch import collate
 from palaestra.algorithms.math.losses import entropy
@@ -15,7 +15,7 @@ from palaestra.algorithms.ppo import Learner, PPOConfig
 from palaestra.algorithms.run.training import train
 from palaestra.algorithms.vrpo import (
     VRPOConfig,
-    VRPOCriticTable,
+    VRPOCriticConfig,
     candidate_tokens,
     make_critic,
     pooled_over_turns,
@@ -27,7 +27,7 @@ from tests.algorithms.toy_recipe import toy_policy, toy_recipe
 
 
 def vrpo(policy: Policy, **options: object) -> Learner:
-    config = VRPOConfig(critic=VRPOCriticTable(**options))  # type: ignore[arg-type]
+    config = VRPOConfig(critic=VRPOCriticConfig(**options))  # type: ignore[arg-type]
     critic = make_critic(policy, config, language_model=policy.frozen_copy(), temperature=1.0, seed=0)
     return Learner(policy, config, critic)
 
@@ -43,7 +43,7 @@ def test_with_everything_switched_off_it_is_ppo_bit_for_bit() -> None:
     for made in ("ppo", "vrpo"):
         policy = toy_policy()
         if made == "ppo":
-            table = CriticTable()
+            table = CriticConfig()
             learner = Learner(policy, PPOConfig(), Critic(make_value_model(policy, table, seed=0), table))
         else:
             learner = vrpo(policy, bottleneck=False, entropy_weight=0.0, perplexity_weight=0.0)

@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from palaestra.algorithms.learner.optimiser import Optimiser, OptimiserTable
+from palaestra.algorithms.learner.optimiser import Optimiser, OptimiserConfig
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.learner.policy_update import computed, divide, planned
 from palaestra.algorithms.math.batch import Batch
@@ -26,7 +26,7 @@ from palaestra.errors import ConfigError
 from palaestra.models.value_model import Valuation, ValueHead, ValueModel
 
 
-class CriticTable(OptimiserTable):
+class CriticConfig(OptimiserConfig):
     """Settings of a critic: table `[ppo.critic]` of a recipe."""
 
     epochs: int = Field(default=4, ge=1)
@@ -91,7 +91,7 @@ class Critic:
         seed: Seed of the division into minibatches (and of drawn latents).
     """
 
-    def __init__(self, model: ValueModel, table: CriticTable, *, total: int = 0, seed: int = 0) -> None:
+    def __init__(self, model: ValueModel, table: CriticConfig, *, total: int = 0, seed: int = 0) -> None:
         """Set up the optimiser."""
         self.model = model.eval()
         if table.share_backbone and ranks().sharing == "sharded":
@@ -225,7 +225,7 @@ class Critic:
         return found
 
 
-def make_value_model(policy: Policy, table: CriticTable, *, seed: int, head: Any = None) -> ValueModel:
+def make_value_model(policy: Policy, table: CriticConfig, *, seed: int, head: Any = None) -> ValueModel:
     """Return a value model that begins with the policy's transformer.
 
     Args:

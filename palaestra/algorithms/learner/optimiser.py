@@ -13,14 +13,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from palaestra.algorithms.config import Config
 from palaestra.algorithms.run.alarms import FiniteGuard
-from palaestra.algorithms.run.recipe import Table
 from palaestra.algorithms.scale.ranks import gradient_norm, is_sharded, like, whole
 
 Decay = Literal["constant", "cosine", "linear"]
 
 
-class OptimiserTable(Table):
+class OptimiserConfig(Config):
     """Settings that every algorithm shares."""
 
     lr: float = Field(default=1e-3, gt=0)
@@ -66,7 +66,7 @@ class Optimiser:
         total: Planned number of updates, for the decay.
     """
 
-    def __init__(self, parameters: Iterable[Tensor], config: OptimiserTable, *, total: int = 0) -> None:
+    def __init__(self, parameters: Iterable[Tensor], config: OptimiserConfig, *, total: int = 0) -> None:
         """Set up AdamW."""
         self.parameters = [p for p in parameters if p.requires_grad]
         self.config = config

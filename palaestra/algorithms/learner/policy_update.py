@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn.functional import pad
 
-from palaestra.algorithms.learner.optimiser import Optimiser, OptimiserTable
+from palaestra.algorithms.learner.optimiser import Optimiser, OptimiserConfig
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.batch import Batch, padding_waste
 from palaestra.algorithms.math.correction import CorrectionLevel, importance_weights, staleness_weights
@@ -34,12 +34,11 @@ from palaestra.algorithms.math.losses import (
     token_weights,
 )
 from palaestra.algorithms.math.seeds import stable_seed
-from palaestra.algorithms.run.alarms import TrainingStopped
 from palaestra.algorithms.scale.ranks import Part, ranks
-from palaestra.errors import ConfigError
+from palaestra.errors import ConfigError, TrainingStopped
 
 
-class PolicyTable(OptimiserTable):
+class PolicyConfig(OptimiserConfig):
     """Settings of the policy's update, part of every policy-gradient table of a recipe."""
 
     steps: int = Field(default=100, ge=1)
@@ -97,13 +96,13 @@ class PolicyTable(OptimiserTable):
     """What to do when spread and entropy are gone: report, stop, or go back once with half the rate."""
 
     @model_validator(mode="after")
-    def _averages_can_be_taken(self) -> PolicyTable:
+    def _averages_can_be_taken(self) -> PolicyConfig:
         if self.aggregation == "constant" and self.constant_length is None:
             raise ConfigError("aggregation 'constant' divides by constant_length; give it, tokens per episode.")
         return self
 
     @model_validator(mode="after")
-    def _coefficient_can_be_adapted(self) -> PolicyTable:
+    def _coefficient_can_be_adapted(self) -> PolicyConfig:
         if self.kl_target is None:
             return self
         if self.kl_coefficient == 0:
@@ -132,7 +131,7 @@ class PolicyUpdate:
     """
 
     def __init__(
-        self, policy: Policy, table: PolicyTable, *, reference: Policy | None = None, temperature: float = 1.0, seed: int = 0
+        self, policy: Policy, table: PolicyConfig, *, reference: Policy | None = None, temperature: float = 1.0, seed: int = 0
     ) -> None:
         """Set up the optimiser."""
         if table.kl_coefficient > 0 and reference is None:

@@ -11,12 +11,8 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from statistics import median
 
-from palaestra.errors import PalaestraError
+from palaestra.errors import TrainingStopped
 from palaestra.types import Json
-
-
-class TrainingStopped(PalaestraError):
-    """Training was stopped by a guard; the last checkpoint is good."""
 
 
 class FiniteGuard:

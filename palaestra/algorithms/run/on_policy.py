@@ -18,13 +18,13 @@ from typing import Any, Protocol
 
 from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.algorithms.learner.policy import Policy
-from palaestra.algorithms.learner.policy_update import PolicyTable, PolicyUpdate
-from palaestra.algorithms.run.alarms import CollapseWatch, TrainingStopped
+from palaestra.algorithms.learner.policy_update import PolicyConfig, PolicyUpdate
+from palaestra.algorithms.run.alarms import CollapseWatch
 from palaestra.algorithms.run.metrics import episode_metrics
 from palaestra.algorithms.run.phase import Phase
 from palaestra.algorithms.scale.asynchronous import AsyncCollector, staleness_metrics
 from palaestra.algorithms.scale.ranks import ranks
-from palaestra.errors import ConfigError
+from palaestra.errors import ConfigError, TrainingStopped
 from palaestra.types import Trajectory
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Learner(Protocol):
         ...
 
 
-def reference_policy(phase: Phase, table: PolicyTable) -> Policy | None:
+def reference_policy(phase: Phase, table: PolicyConfig) -> Policy | None:
     """Return a frozen copy of the policy that the phase began with, if the KL term needs one.
 
     Raises:
@@ -67,7 +67,7 @@ def reference_policy(phase: Phase, table: PolicyTable) -> Policy | None:
     return phase.policy.frozen_copy(phase.reference_path)
 
 
-def train_on_policy(phase: Phase, table: PolicyTable, learner: Learner) -> None:
+def train_on_policy(phase: Phase, table: PolicyConfig, learner: Learner) -> None:
     """Run all steps of a phase, from its last checkpoint on.
 
     Args:
@@ -94,7 +94,7 @@ def train_on_policy(phase: Phase, table: PolicyTable, learner: Learner) -> None:
 
 def _run_steps(
     phase: Phase,
-    table: PolicyTable,
+    table: PolicyConfig,
     learner: Learner,
     collector: AsyncCollector | None,
     watch: CollapseWatch,
@@ -161,7 +161,7 @@ def _run_steps(
 
 
 @contextlib.contextmanager
-def asynchronous_collection(phase: Phase, table: PolicyTable, learner: Learner) -> Iterator[AsyncCollector | None]:
+def asynchronous_collection(phase: Phase, table: PolicyConfig, learner: Learner) -> Iterator[AsyncCollector | None]:
     """Collect as the table `[asynchronous]` of the recipe says; None where it has none.
 
     Raises:
@@ -232,7 +232,7 @@ def _collected(collector: AsyncCollector) -> list[Trajectory]:
     return [trajectory for _, members in groups for trajectory in members]
 
 
-def collect_step(phase: Phase, table: PolicyTable, step: int, max_turns: int | None) -> list[Trajectory]:
+def collect_step(phase: Phase, table: PolicyConfig, step: int, max_turns: int | None) -> list[Trajectory]:
     """Play the episodes of a step; with dynamic sampling, further tasks in place of groups that cannot teach.
 
     Args:
@@ -267,7 +267,7 @@ def _groups(trajectories: Sequence[Trajectory]) -> list[list[Trajectory]]:
     return list(groups.values())
 
 
-def _answer_collapse(phase: Phase, learner: Learner, table: PolicyTable, counts: dict[str, int], step: int) -> None:
+def _answer_collapse(phase: Phase, learner: Learner, table: PolicyConfig, counts: dict[str, int], step: int) -> None:
     """Warn, stop, or go back to the last checkpoint once with half the rate and twice the KL weight."""
     message = f"Step {step}: the spread of returns and the entropy (or the return) are below a quarter of what they were"
     if table.on_collapse == "stop":

@@ -7,35 +7,25 @@ TOML, bare words as text) and returns a frozen `Recipe`. Unknown keys, wrong typ
 
 from __future__ import annotations
 
-import difflib
 import tomllib
-import types
-import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from palaestra.algorithms.config import Config, check, nearest
 from palaestra.algorithms.data.reward_noise import NoiseConfig
 from palaestra.algorithms.run.registry import algorithm_names, get_algorithm
 from palaestra.algorithms.run.scaling_inter import HorizonConfig
-from palaestra.algorithms.run.trackers import MetricsTable
-from palaestra.algorithms.scale.asynchronous import AsynchronousTable
-from palaestra.algorithms.scale.server_sampler import SamplerTable
+from palaestra.algorithms.run.trackers import MetricsConfig
+from palaestra.algorithms.scale.asynchronous import AsynchronousConfig
+from palaestra.algorithms.scale.server_sampler import SamplerConfig
 from palaestra.errors import ConfigError
 from palaestra.types import Json
 
-Model = TypeVar("Model", bound=BaseModel)
 
-
-class Table(BaseModel):
-    """A table of a recipe: frozen, and strict about its keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class EnvTable(BaseModel):
+class EnvConfig(BaseModel):
     """`[env]`: the environment; every further key is an argument of the environment (e.g. `recipes = "procedural"`)."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -53,7 +43,7 @@ class EnvTable(BaseModel):
         return dict(self.model_extra or {})
 
 
-class ModelTable(Table):
+class ModelConfig(Config):
     """`[model]`: a checkpoint on disk, or a tiny model built on the spot."""
 
     path: str | None = None
@@ -76,7 +66,7 @@ class ModelTable(Table):
     """Number format of the weights."""
 
 
-class AgentTable(Table):
+class AgentConfig(Config):
     """`[agent]`: how the policy plays, in training and in evaluation."""
 
     format: str = "text"
@@ -91,7 +81,7 @@ class AgentTable(Table):
     """Episodes in play at once."""
 
 
-class EvaluationTable(Table):
+class EvaluationConfig(Config):
     """`[evaluation]`: what is measured on the test split."""
 
     n: int = Field(default=400, ge=1)
@@ -110,7 +100,7 @@ class EvaluationTable(Table):
     """Seed of evaluation: the same test episodes for every arm."""
 
 
-class CheckpointTable(Table):
+class CheckpointConfig(Config):
     """`[checkpoint]`: how often, how many."""
 
     every: int = Field(default=10, ge=1)
@@ -134,20 +124,20 @@ class Recipe(BaseModel):
     """Torch threads; more than one slows tiny models down."""
     phases: tuple[str, ...] = ("sft", "grpo")
     """Names of algorithms, run in this order; each has a table of its name."""
-    env: EnvTable
-    model: ModelTable = ModelTable()
-    agent: AgentTable = AgentTable()
+    env: EnvConfig
+    model: ModelConfig = ModelConfig()
+    agent: AgentConfig = AgentConfig()
     horizon: HorizonConfig | None = None
     """ScalingInter schedule of the turns a training episode may take; None leaves the horizon to the environment."""
     noise: NoiseConfig | None = None
     """How the reward of training episodes lies; None leaves it true. Evaluation is always clean."""
-    asynchronous: AsynchronousTable | None = None
+    asynchronous: AsynchronousConfig | None = None
     """Steps do not wait for their slowest episodes; None lets every step play exactly its own."""
-    sampler: SamplerTable | None = None
+    sampler: SamplerConfig | None = None
     """A vLLM server that samples the training episodes; None samples them in the process that trains."""
-    evaluation: EvaluationTable = EvaluationTable()
-    checkpoint: CheckpointTable = CheckpointTable()
-    metrics: MetricsTable | None = None
+    evaluation: EvaluationConfig = EvaluationConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    metrics: MetricsConfig | None = None
     """Where metrics are written beside the run's own log; None writes TensorBoard files."""
 
     def phase_config(self, name: str) -> BaseModel:
@@ -217,39 +207,9 @@ def parse_recipe(data: Mapping[str, Json]) -> Recipe:
     algorithms = algorithm_names()
     for key in recipe.model_extra or {}:
         if key not in algorithms:
-            raise ConfigError(f"Unknown key {key!r} in the recipe.{_nearest(key, [*Recipe.model_fields, *algorithms])}")
+            raise ConfigError(f"Unknown key {key!r} in the recipe.{nearest(key, [*Recipe.model_fields, *algorithms])}")
         recipe.phase_config(key)  # a phase that is switched off is checked all the same
     return recipe
-
-
-def check(model: type[Model], data: object, where: str) -> Model:
-    """Validate data against a model; the first problem becomes one readable error.
-
-    Args:
-        model: What is expected.
-        data: What was given.
-        where: Dotted key of the data in the recipe; empty at the top.
-
-    Raises:
-        ConfigError: With key, value and next move.
-    """
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        cause = problem.get("ctx", {}).get("error")
-        path = [str(part) for part in problem["loc"]]
-        key = ".".join([where, *path] if where else path) or "the recipe"
-        if isinstance(cause, ConfigError):
-            raise ConfigError(f"{key}: {cause}") from None
-        if problem["type"] == "extra_forbidden":
-            raise ConfigError(f"Unknown key {key!r}.{_nearest(path[-1], _fields(model, path[:-1]))}") from None
-        if problem["type"] == "missing":
-            raise ConfigError(f"The key {key!r} is missing; the recipe has to give it.") from None
-        message = problem["msg"][0].lower() + problem["msg"][1:]
-        raise ConfigError(
-            f"{key} is {problem['input']!r}: {message}. Mend it in the recipe or with --set {key}=VALUE."
-        ) from None
 
 
 def _apply(data: dict[str, Any], override: str) -> None:
@@ -272,24 +232,3 @@ def _value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
-
-
-def _nearest(key: str, known: Sequence[str]) -> str:
-    """Say which key was probably meant."""
-    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    if close:
-        return f" Did you mean {close[0]!r}?"
-    return f" Known here: {', '.join(sorted(known))}." if known else ""
-
-
-def _fields(model: type[BaseModel], path: Sequence[str]) -> list[str]:
-    """Return the keys that are known at a place below a model."""
-    for part in path:
-        field = model.model_fields.get(part)
-        annotation = None if field is None else field.annotation
-        options = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
-        models = [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
-        if not models:
-            return []
-        model = models[0]
-    return list(model.model_fields)

@@ -16,7 +16,7 @@ from palaestra.errors import MissingExtraError
 from palaestra.types import Json
 
 
-class MetricsTable(BaseModel):
+class MetricsConfig(BaseModel):
     """`[metrics]`: where metrics are written beside `metrics.jsonl` and the run store."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -60,7 +60,7 @@ class WandbTracker:
         MissingExtraError: If the package is not installed.
     """
 
-    def __init__(self, table: MetricsTable, folder: Path, *, run_id: str, config: Mapping[str, Json]) -> None:
+    def __init__(self, table: MetricsConfig, folder: Path, *, run_id: str, config: Mapping[str, Json]) -> None:
         """Look for the package; nothing is sent before the first step."""
         try:
             import wandb

@@ -29,7 +29,7 @@ from palaestra.algorithms.run.metrics import MetricsLog, episode_metrics
 from palaestra.algorithms.run.phase import Phase, Progress, ProgressEvent, TaskFeed, policy_agent
 from palaestra.algorithms.run.recipe import Recipe, load_recipe, parse_recipe
 from palaestra.algorithms.run.registry import get_algorithm
-from palaestra.algorithms.run.trackers import MetricsTable, WandbTracker
+from palaestra.algorithms.run.trackers import MetricsConfig, WandbTracker
 from palaestra.algorithms.scale.ranks import join_ranks, ranks
 from palaestra.algorithms.scale.server_sampler import PLACES, ServerSampler
 from palaestra.envs.formats.hermes import format_message
@@ -360,7 +360,7 @@ def _comparable(recipe: Json) -> Json:
 
 def _metrics_log(recipe: Recipe, folder: Path, store: RunStore, run_id: str) -> MetricsLog:
     """Return where the run logs; a package that is missing is an error before anything is played."""
-    table = recipe.metrics or MetricsTable()
+    table = recipe.metrics or MetricsConfig()
     trackers = [WandbTracker(table, folder, run_id=run_id, config=recipe.to_json())] if table.wandb and ranks().is_main else []
     return MetricsLog(folder, store=store, run_id=run_id, tensorboard=table.tensorboard, trackers=trackers)
 

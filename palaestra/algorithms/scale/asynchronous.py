@@ -38,7 +38,7 @@ LENGTHS = (4, 16, 64)
 """Turns up to which episodes are counted together when their tokens were too old."""
 
 
-class AsynchronousTable(BaseModel):
+class AsynchronousConfig(BaseModel):
     """`[asynchronous]`: how far episodes may be older than the policy they train."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -28,8 +28,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from palaestra.agents.backends.endpoint import check_url
-from palaestra.algorithms.run.alarms import TrainingStopped
-from palaestra.errors import ConfigError, ModelError, StoreError, UsageError
+from palaestra.errors import ConfigError, ModelError, StoreError, TrainingStopped, UsageError
 from palaestra.types import Json, Trajectory
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ PLACES = frozenset(
 """Keys that say where the server is: a resumed run may find it elsewhere."""
 
 
-class SamplerTable(BaseModel):
+class SamplerConfig(BaseModel):
     """`[sampler]`: a vLLM server samples the training episodes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -103,7 +102,7 @@ class SamplerTable(BaseModel):
         return name
 
     @model_validator(mode="after")
-    def _server_can_reload(self) -> SamplerTable:
+    def _server_can_reload(self) -> SamplerConfig:
         if self.reload is not None and not self.reload:
             raise ConfigError("reload is empty, so the server would never see new weights; leave it out or list its requests.")
         for path, _ in self.reload or ():
@@ -162,7 +161,7 @@ class ServerSampler:
         MissingExtraError: If aiohttp is not installed.
     """
 
-    def __init__(self, policy: Policy, table: SamplerTable, *, temperature: float = 1.0) -> None:
+    def __init__(self, policy: Policy, table: SamplerConfig, *, temperature: float = 1.0) -> None:
         """Nothing is asked or written yet.
 
         Args:
@@ -300,7 +299,7 @@ class ServerSampler:
         )
 
 
-def _check_shape(table: SamplerTable, policy: Policy) -> None:
+def _check_shape(table: SamplerConfig, policy: Policy) -> None:
     """Refuse to write a policy over a model of another shape."""
     file = Path(table.weights) / "config.json"
     try:
@@ -316,4 +315,4 @@ def _check_shape(table: SamplerTable, policy: Policy) -> None:
             )
 
 
-__all__ = ["PLACES", "SamplerTable", "ServerSampler"]
+__all__ = ["PLACES", "SamplerConfig", "ServerSampler"]

@@ -77,7 +77,7 @@ def train_dpo(
         TrainingStopped: If the trained weights are not finite; the policy is left as it was.
         MissingExtraError: If TRL is not installed.
     """
-    from palaestra.algorithms.run.alarms import TrainingStopped
+    from palaestra.errors import TrainingStopped
 
     with _missing_is_an_extra():
         from transformers import PrinterCallback

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from palaestra.algorithms.learner.optimiser import Optimiser, OptimiserTable, lr_scale
+from palaestra.algorithms.learner.optimiser import Optimiser, OptimiserConfig, lr_scale
 from palaestra.algorithms.learner.policy import Policy
-from palaestra.algorithms.run.alarms import ALARM_TEXTS, Alarms, CollapseWatch, FiniteGuard, TrainingStopped
+from palaestra.algorithms.run.alarms import ALARM_TEXTS, Alarms, CollapseWatch, FiniteGuard
 from palaestra.algorithms.run.checkpoint import Checkpoints
 from palaestra.algorithms.run.metrics import read_metrics
 from palaestra.algorithms.run.training import train
+from palaestra.errors import TrainingStopped
 from tests.algorithms.toy_recipe import toy_recipe
 
 
@@ -30,7 +31,7 @@ def test_three_bad_updates_in_a_row_stop_training() -> None:
 
 def test_a_bad_update_moves_nothing_and_the_next_good_one_does() -> None:
     weight = torch.nn.Parameter(torch.ones(2))
-    optimiser = Optimiser([weight], OptimiserTable(lr=0.1, warmup_updates=0))
+    optimiser = Optimiser([weight], OptimiserConfig(lr=0.1, warmup_updates=0))
     weight.grad = torch.tensor([math.nan, 1.0])
     assert optimiser.step(0.0)["skipped"] == 1.0
     assert weight.tolist() == [1.0, 1.0]
@@ -42,7 +43,7 @@ def test_a_bad_update_moves_nothing_and_the_next_good_one_does() -> None:
 
 def test_gradients_are_clipped() -> None:
     weight = torch.nn.Parameter(torch.zeros(1))
-    optimiser = Optimiser([weight], OptimiserTable(lr=1.0, warmup_updates=0, grad_clip=1.0))
+    optimiser = Optimiser([weight], OptimiserConfig(lr=1.0, warmup_updates=0, grad_clip=1.0))
     weight.grad = torch.tensor([1000.0])
     assert optimiser.step(0.0)["grad_norm"] == pytest.approx(1000.0)
 
@@ -59,7 +60,7 @@ def test_the_learning_rate_is_a_function_of_the_update(update: int, decay: str, 
 def test_optimiser_state_survives() -> None:
     def fresh() -> tuple[torch.nn.Parameter, Optimiser]:
         weight = torch.nn.Parameter(torch.ones(3))
-        return weight, Optimiser([weight], OptimiserTable(lr=0.01, warmup_updates=3))
+        return weight, Optimiser([weight], OptimiserConfig(lr=0.01, warmup_updates=3))
 
     def push(weight: torch.nn.Parameter, optimiser: Optimiser, times: int) -> None:
         for _ in range(times):

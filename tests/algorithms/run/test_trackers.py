@@ -10,7 +10,7 @@ import pytest
 
 from palaestra.algorithms.run.metrics import MetricsLog
 from palaestra.algorithms.run.recipe import parse_recipe
-from palaestra.algorithms.run.trackers import MetricsTable, WandbTracker
+from palaestra.algorithms.run.trackers import MetricsConfig, WandbTracker
 from palaestra.algorithms.run.training import train
 from palaestra.errors import ConfigError, MissingExtraError
 from tests.algorithms.toy_recipe import toy_recipe
@@ -62,7 +62,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[FakeRun]:
 
 
 def test_each_phase_is_drawn_over_its_own_steps(runs: list[FakeRun], tmp_path: Path) -> None:
-    tracker = WandbTracker(MetricsTable(wandb=True, wandb_offline=True), tmp_path, run_id="r", config={"seed": 1})
+    tracker = WandbTracker(MetricsConfig(wandb=True, wandb_offline=True), tmp_path, run_id="r", config={"seed": 1})
     assert runs == []  # nothing is opened before there is something to send
     with_tracker = MetricsLog(tmp_path, tensorboard=False, trackers=[tracker])
     with_tracker.log("sft", 1, {"loss": 0.5})

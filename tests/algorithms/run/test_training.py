@@ -9,11 +9,10 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from palaestra.agents.store.store import RunStore
-from palaestra.algorithms.run.alarms import TrainingStopped
 from palaestra.algorithms.run.metrics import read_metrics
 from palaestra.algorithms.run.phase import ProgressEvent
 from palaestra.algorithms.run.training import TrainingResult, train
-from palaestra.errors import ConfigError, UsageError
+from palaestra.errors import ConfigError, TrainingStopped, UsageError
 from tests.algorithms.toy_recipe import toy_recipe
 
 ARMS = ["random", "expert", "untrained", "cloned", "trained"]

@@ -23,7 +23,7 @@ from palaestra.algorithms.run.metrics import MetricsLog
 from palaestra.algorithms.run.on_policy import train_on_policy
 from palaestra.algorithms.run.phase import Phase, TaskFeed, policy_agent
 from palaestra.algorithms.run.training import TrainingResult, train
-from palaestra.algorithms.scale.asynchronous import AsyncCollector, AsynchronousTable, staleness_metrics
+from palaestra.algorithms.scale.asynchronous import AsyncCollector, AsynchronousConfig, staleness_metrics
 from palaestra.errors import ConfigError
 from palaestra.types import Message, Trajectory
 from tests.algorithms import toy_env
@@ -241,4 +241,4 @@ def test_settings_that_no_recipe_was_read_for_are_refused_when_the_phase_starts(
     with pytest.raises(ConfigError, match=match):
         train_on_policy(phase, settings, Learner(policy, settings))
     with pytest.raises(ConfigError, match=match):
-        AsynchronousTable().refuse("grpo", settings)
+        AsynchronousConfig().refuse("grpo", settings)

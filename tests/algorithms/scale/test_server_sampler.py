@@ -16,7 +16,6 @@ from palaestra.agents.backends.token_sampling import random_stream
 from palaestra.agents.store.store import RunStore
 from palaestra.algorithms.grpo import GRPOConfig, Learner
 from palaestra.algorithms.learner.policy import Policy
-from palaestra.algorithms.run.alarms import TrainingStopped
 from palaestra.algorithms.run.metrics import read_metrics
 from palaestra.algorithms.run.on_policy import asynchronous_collection
 from palaestra.algorithms.run.phase import ProgressEvent
@@ -24,7 +23,7 @@ from palaestra.algorithms.run.recipe import Recipe, parse_recipe
 from palaestra.algorithms.run.training import TrainingResult, train
 from palaestra.algorithms.scale.ranks import Ranks, training_ranks
 from palaestra.algorithms.scale.server_sampler import ServerSampler
-from palaestra.errors import ConfigError, StoreError, UsageError
+from palaestra.errors import ConfigError, StoreError, TrainingStopped, UsageError
 from tests.agents.backends.vllm_server import VLLMServer, vllm_server
 from tests.algorithms.toy_recipe import toy_policy, toy_recipe
 

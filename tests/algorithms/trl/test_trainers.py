@@ -16,13 +16,12 @@ from palaestra.algorithms.data.demonstrations import expert_episodes, tokenize
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.batch import collate
 from palaestra.algorithms.math.losses import token_weights
-from palaestra.algorithms.run.alarms import TrainingStopped
 from palaestra.algorithms.run.phase import TaskFeed, policy_agent
 from palaestra.algorithms.sft import clone_loss
 from palaestra.algorithms.trl.datasets import token_dataset
 from palaestra.algorithms.trl.preferences import PreferencePair
 from palaestra.algorithms.trl.trainers import DPOSettings, isolated_random_state, response_template, train_dpo
-from palaestra.errors import ConfigError
+from palaestra.errors import ConfigError, TrainingStopped
 from tests.algorithms import toy_env
 from tests.algorithms.toy_recipe import toy_policy, toy_recipe
 
