@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.learning.base_lm import BaseConfig, build_policy
-from benchmarks.learning.feedback_keys_arms import make_learner
+from experiments.common.base_model import BaseConfig, build_policy
+from experiments.feedback_keys.arms import make_learner
 from palaestra.algorithms.learner.policy import Policy, TokenScores
 from palaestra.algorithms.learner.policy_update import PolicyConfig
 from palaestra.algorithms.math.advantages import grpo_advantages, rloo_advantages

@@ -1,1 +1,0 @@
-"""Learning experiments: recipes over several seeds."""

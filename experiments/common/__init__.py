@@ -1,0 +1,1 @@
+"""What several experiments share: worlds of tokens, a base model, rows, comparisons from one clone."""

@@ -1,0 +1,1 @@
+"""Algorithms, and rewards per turn, on the desk."""

@@ -1,0 +1,1 @@
+"""Does every algorithm learn the toy world it has to?"""

@@ -1,0 +1,1 @@
+"""Does a growing horizon help where depth has to be reached?"""

@@ -1,0 +1,1 @@
+"""Four algorithms from the same clone on TextCraft."""

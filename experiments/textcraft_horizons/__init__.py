@@ -1,0 +1,1 @@
+"""A growing horizon against fixed ones, on TextCraft."""
