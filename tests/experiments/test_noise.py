@@ -238,7 +238,7 @@ def test_the_page_says_what_is_missing_and_shows_what_is_there() -> None:
     page = report(fits(3, 0.1), rows_of({0.0: [0.1], 0.2: [0.2]}), [])
     assert "for PPO and VRPO with 1 seeds, for all arms with 0" in page
     assert "## What it shows" not in page  # said of the whole experiment only
-    assert "noise_run control --seeds 0-23" in page
+    assert "experiments.noise.run control --seeds 0-23" in page
     assert "+0.200 (one seed)" in page
     assert "0.300 ± 0.000 (3)" in page
     assert "Not run yet." in page
