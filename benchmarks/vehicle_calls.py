@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from palaestra.envs.vehicle.tables import ENVIRONMENT, Function, Param, car_tables
+from palaestra.envs.vehicle.car.tables import ENVIRONMENT, Function, Param, car_tables
 from palaestra.envs.vehicle.world import VehicleWorld
 
 SEAT = "driver's seat"

@@ -80,7 +80,7 @@ class VehicleResults:
     @cached_property
     def published(self) -> dict[str, Json]:
         """Numbers of the paper."""
-        text = (files("palaestra.envs.vehicle") / "published_numbers.json").read_text(encoding="utf-8")
+        text = (files("palaestra.envs.vehicle.published") / "numbers.json").read_text(encoding="utf-8")
         numbers: dict[str, Json] = json.loads(text)
         return numbers
 

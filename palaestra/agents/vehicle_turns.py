@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from palaestra.envs.vehicle.car.tables import ENVIRONMENT, car_tables
 from palaestra.envs.vehicle.reference import do_nothing, replay
+from palaestra.envs.vehicle.requests.task import CarTask
 from palaestra.envs.vehicle.strict import Efficiency
-from palaestra.envs.vehicle.tables import ENVIRONMENT, car_tables
-from palaestra.envs.vehicle.task import CarTask
 from palaestra.errors import PalaestraError
 from palaestra.types import Json, Trajectory
 

@@ -11,11 +11,13 @@ from typing import Any, ClassVar
 from palaestra.envs.core.tasks import Task, TaskSet
 from palaestra.envs.core.text_env import TextEnv, Turn, digest
 from palaestra.envs.formats.hermes import format_results, parse_message
-from palaestra.envs.vehicle import native, prompts
-from palaestra.envs.vehicle.call_results import Change
-from palaestra.envs.vehicle.cockpit import cockpit_text
-from palaestra.envs.vehicle.code_blocks import PYTHON, WRITABLE, extract_code
-from palaestra.envs.vehicle.deeds import Deed, do_calls, do_code, do_writes
+from palaestra.envs.vehicle import prompts
+from palaestra.envs.vehicle import tools as native
+from palaestra.envs.vehicle.calls.code_blocks import PYTHON, WRITABLE, extract_code
+from palaestra.envs.vehicle.car.call_result import Change
+from palaestra.envs.vehicle.car.tables import MODULES
+from palaestra.envs.vehicle.car.views import api_text
+from palaestra.envs.vehicle.effects import Deed, do_calls, do_code, do_writes
 from palaestra.envs.vehicle.experts import expert_action
 from palaestra.envs.vehicle.observation import STATE_TAG, observation, shown_modules, state_data
 from palaestra.envs.vehicle.protocol import (
@@ -28,14 +30,13 @@ from palaestra.envs.vehicle.protocol import (
     is_writing,
     read_selection,
 )
+from palaestra.envs.vehicle.published.scoring import Scope
 from palaestra.envs.vehicle.reference import gold_turn
+from palaestra.envs.vehicle.render.cockpit import cockpit_text
+from palaestra.envs.vehicle.requests.task import CarRequest, CarTask
 from palaestra.envs.vehicle.sampling import CarSampler
-from palaestra.envs.vehicle.scoring import Scope
-from palaestra.envs.vehicle.sources import car_task, find_tasks, modules_of
 from palaestra.envs.vehicle.strict import TurnVerdict, judge_turn
-from palaestra.envs.vehicle.tables import MODULES
-from palaestra.envs.vehicle.task import CarRequest, CarTask
-from palaestra.envs.vehicle.views import api_text
+from palaestra.envs.vehicle.tasks import car_task, find_tasks, modules_of
 from palaestra.envs.vehicle.world import Profile, VehicleWorld
 from palaestra.errors import EpisodeStateError
 from palaestra.types import Json, Message, ToolCall, ToolResult
@@ -241,7 +242,7 @@ class VehicleWorldEnv(TextEnv):
     def render(self) -> Any:
         """Return dialogue and cockpit as text ("ansi"), or the car from above, uint8 of shape (H, W, 3) ("rgb_array")."""
         if self.render_mode == "rgb_array":
-            from palaestra.envs.vehicle.drawing import car_picture
+            from palaestra.envs.vehicle.render.picture import car_picture
 
             changed = frozenset(change.path for change in self.world.state.changes_since(0))
             return car_picture(self.world.state, changed=changed)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from palaestra.envs.formats.hermes import ensure_call_ids
-from palaestra.envs.vehicle import native
+from palaestra.envs.vehicle import tools as native
+from palaestra.envs.vehicle.calls.call import Call
+from palaestra.envs.vehicle.car.tables import ENVIRONMENT, MODULES, PRESETS
 from palaestra.envs.vehicle.protocol import MAX_SELECTED
 from palaestra.envs.vehicle.reference import carry_out
-from palaestra.envs.vehicle.tables import ENVIRONMENT, MODULES, PRESETS
-from palaestra.envs.vehicle.task import Call
 from palaestra.envs.vehicle.world import VehicleWorld
 from palaestra.envs.vehicle.writes import Write, format_writes, writes_between
 from palaestra.types import Message, ToolCall

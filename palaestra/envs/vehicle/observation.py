@@ -6,12 +6,12 @@ import json
 from collections.abc import Sequence
 
 from palaestra.envs.vehicle import prompts
-from palaestra.envs.vehicle.amount_words import amounts_text
+from palaestra.envs.vehicle.car.tables import ENVIRONMENT, MODULES
+from palaestra.envs.vehicle.car.views import api_text, module_list, plain_state, schema_text, state_text, wrapped_state
 from palaestra.envs.vehicle.protocol import Progress, Rules
-from palaestra.envs.vehicle.tables import ENVIRONMENT, MODULES
-from palaestra.envs.vehicle.task import CarRequest
-from palaestra.envs.vehicle.views import api_text, module_list, plain_state, schema_text, state_text, wrapped_state
+from palaestra.envs.vehicle.requests.task import CarRequest
 from palaestra.envs.vehicle.world import VehicleWorld
+from palaestra.envs.vehicle.writes.amount_words import amounts_text
 from palaestra.types import Json
 
 STATE_TAG, SCHEMA_TAG, FUNCTIONS_TAG = "state", "schema", "functions"

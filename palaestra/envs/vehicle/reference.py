@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from palaestra.envs.vehicle.call_results import CallResult, Change, Refusal
-from palaestra.envs.vehicle.scoring import Scope
+from palaestra.envs.vehicle.calls.call import Call
+from palaestra.envs.vehicle.car.call_result import CallResult, Change, Refusal
+from palaestra.envs.vehicle.car.tables import ENVIRONMENT, MODULES, PRESETS, SEATS, car_tables
+from palaestra.envs.vehicle.published.scoring import Scope
+from palaestra.envs.vehicle.requests.task import CarRequest, CarTask
 from palaestra.envs.vehicle.strict import TurnVerdict, judge_turn
-from palaestra.envs.vehicle.tables import ENVIRONMENT, MODULES, PRESETS, SEATS, car_tables
-from palaestra.envs.vehicle.task import Call, CarRequest, CarTask
 from palaestra.envs.vehicle.world import Profile, VehicleWorld
 from palaestra.errors import UsageError
 

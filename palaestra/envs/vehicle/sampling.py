@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from palaestra.envs.formats.hermes import format_message
-from palaestra.envs.vehicle import native
+from palaestra.envs.vehicle import tools as native
+from palaestra.envs.vehicle.calls.call import Call
+from palaestra.envs.vehicle.car.tables import ENVIRONMENT, MODULES, SEATS, Param, Property, car_tables
 from palaestra.envs.vehicle.protocol import Rules
-from palaestra.envs.vehicle.tables import ENVIRONMENT, MODULES, SEATS, Param, Property, car_tables
-from palaestra.envs.vehicle.task import Call
 from palaestra.envs.vehicle.writes import Write, format_writes
 from palaestra.types import Message, ToolCall
 

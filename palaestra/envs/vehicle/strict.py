@@ -12,9 +12,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields
 from typing import Any
 
-from palaestra.envs.vehicle.call_results import Change
-from palaestra.envs.vehicle.scoring import Scope, TurnScore, idle_score, score_scope
-from palaestra.envs.vehicle.state import CarState
+from palaestra.envs.vehicle.car.call_result import Change
+from palaestra.envs.vehicle.car.state import CarState
+from palaestra.envs.vehicle.published.scoring import Scope, TurnScore, idle_score, score_scope
 from palaestra.types import Json
 
 TOLERANCE = 1e-6

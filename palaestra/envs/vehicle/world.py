@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal
 
-from palaestra.envs.vehicle.binding import bind, check, check_amount
-from palaestra.envs.vehicle.call_results import CallResult, Change, Refusal
-from palaestra.envs.vehicle.derived import sync
-from palaestra.envs.vehicle.operations import compile_function
-from palaestra.envs.vehicle.paths import place_paths
-from palaestra.envs.vehicle.state import CarState, changes_of
-from palaestra.envs.vehicle.tables import ENVIRONMENT, MODULES, Module, car_tables
+from palaestra.envs.vehicle.calls.binding import bind, check, check_amount
+from palaestra.envs.vehicle.calls.operations import compile_function
+from palaestra.envs.vehicle.car.call_result import CallResult, Change, Refusal
+from palaestra.envs.vehicle.car.derived import sync
+from palaestra.envs.vehicle.car.paths import place_paths
+from palaestra.envs.vehicle.car.state import CarState, changes_of
+from palaestra.envs.vehicle.car.tables import ENVIRONMENT, MODULES, Module, car_tables
 from palaestra.errors import ConfigError, UnknownNameError, UsageError, unknown_name
 from palaestra.types import Json
 

@@ -1,7 +1,8 @@
 """A few dialogues in a car, small enough to be followed by hand."""
 
 from palaestra.envs.core.tasks import FixedTasks, Task
-from palaestra.envs.vehicle.task import Call, CarRequest, CarTask
+from palaestra.envs.vehicle.calls.call import Call
+from palaestra.envs.vehicle.requests.task import CarRequest, CarTask
 
 DRIVER, PASSENGER = "driver's seat", "passenger seat"
 

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 import palaestra  # noqa: F401  (registers the environments)
 from palaestra.envs.core.tasks import FixedTasks, Task
+from palaestra.envs.vehicle.car.tables import MODULES
 from palaestra.envs.vehicle.env import VehicleWorldEnv
-from palaestra.envs.vehicle.tables import MODULES
 from palaestra.envs.vehicle.world import VehicleWorld
 from palaestra.errors import ConfigError, UsageError
 from palaestra.types import Message, ToolCall
 from tests.envs.vehicle.dialogues import DIALOGUES, DRIVER, LOUDER, UNLOCK, dialogues
-from tests.envs.vehicle.published import files
+from tests.envs.vehicle.published_data import files
 
 LOUD = "vw.music.music_soundVolume_increase(degree='little')"
 OPEN = "\n".join(call.code() for call in UNLOCK.calls)

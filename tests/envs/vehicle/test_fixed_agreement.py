@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from palaestra.envs.vehicle.call_results import CallResult
-from palaestra.envs.vehicle.tables import MODULES, Function, car_tables
-from palaestra.envs.vehicle.targets import Targets
+from palaestra.envs.vehicle.calls.targets import Targets
+from palaestra.envs.vehicle.car.call_result import CallResult
+from palaestra.envs.vehicle.car.tables import MODULES, Function, car_tables
 from palaestra.envs.vehicle.world import VehicleWorld
-from tests.envs.vehicle.published import build, differences, rows, trace_states
+from tests.envs.vehicle.published_data import build, differences, rows, trace_states
 
 pytestmark = pytest.mark.parity
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from palaestra.envs.vehicle.car.tables import MODULES
 from palaestra.envs.vehicle.protocol import MAX_SELECTED, Progress, Rules, choose_modules, is_writing, read_selection
-from palaestra.envs.vehicle.tables import MODULES
 from palaestra.errors import ConfigError, UnknownNameError
 
 

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from palaestra.envs.vehicle.tables import ENVIRONMENT
-from tests.envs.vehicle.published import answer_problems, build, differences, rows
+from palaestra.envs.vehicle.car.tables import ENVIRONMENT
+from tests.envs.vehicle.published_data import answer_problems, build, differences, rows
 
 pytestmark = pytest.mark.parity
 

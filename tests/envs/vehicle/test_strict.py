@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palaestra.envs.vehicle.call_results import Change
-from palaestra.envs.vehicle.scoring import Scope
+from palaestra.envs.vehicle.car.call_result import Change
+from palaestra.envs.vehicle.published.scoring import Scope
 from palaestra.envs.vehicle.strict import Efficiency, judge_turn, normalised, strict_turn
 from palaestra.envs.vehicle.world import VehicleWorld
 

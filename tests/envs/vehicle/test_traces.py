@@ -2,8 +2,8 @@ from collections import Counter
 
 import pytest
 
-from palaestra.envs.vehicle.tables import MODULES
-from tests.envs.vehicle.published import build, by_module, differences, trace_states
+from palaestra.envs.vehicle.car.tables import MODULES
+from tests.envs.vehicle.published_data import build, by_module, differences, trace_states
 
 pytestmark = pytest.mark.parity
 

@@ -3,10 +3,10 @@ import pickle
 
 import pytest
 
-from palaestra.envs.vehicle.tables import MODULES, SEATS, car_tables
+from palaestra.envs.vehicle.car.tables import MODULES, SEATS, car_tables
 from palaestra.envs.vehicle.world import PROFILES, Profile, VehicleWorld
 from palaestra.errors import UsageError
-from tests.envs.vehicle.published import files, rows
+from tests.envs.vehicle.published_data import files, rows
 
 
 def test_the_car_has_30_modules_and_248_functions() -> None:

@@ -9,7 +9,8 @@ from functools import cache
 from itertools import product
 from typing import Any
 
-from palaestra.envs.vehicle.paths import full_path, place_paths
+from palaestra.envs.vehicle.car.paths import full_path, place_paths
+from palaestra.envs.vehicle.car.tables import MODULES, car_tables
 from palaestra.envs.vehicle.requests.phrases import (
     AMOUNT_SLOTS,
     CHOICE,
@@ -22,7 +23,6 @@ from palaestra.envs.vehicle.requests.phrases import (
     phrasebooks,
     strings,
 )
-from palaestra.envs.vehicle.tables import MODULES, car_tables
 from palaestra.errors import ConfigError, PalaestraError
 
 MIN_PHRASINGS = 6

@@ -8,14 +8,15 @@ from functools import cache
 from random import Random
 from typing import Any
 
-from palaestra.envs.vehicle.call_results import CallResult
-from palaestra.envs.vehicle.paths import full_path
+from palaestra.envs.vehicle.calls.call import Call
+from palaestra.envs.vehicle.car.call_result import CallResult
+from palaestra.envs.vehicle.car.paths import full_path
+from palaestra.envs.vehicle.car.tables import PRESETS, SEATS, car_tables
 from palaestra.envs.vehicle.requests.goals import Chooser, Clash, Goal, split_of
 from palaestra.envs.vehicle.requests.kinds import change_kinds, goal_kinds, refusal_kinds
 from palaestra.envs.vehicle.requests.phrases import Condition, Intent, Phrase, phrasebooks
 from palaestra.envs.vehicle.requests.spoken import Place, Quantity, fill, place_words, sentence, uncapital, words
-from palaestra.envs.vehicle.tables import PRESETS, SEATS, car_tables
-from palaestra.envs.vehicle.task import Call, CarRequest
+from palaestra.envs.vehicle.requests.task import CarRequest
 from palaestra.envs.vehicle.world import VehicleWorld
 
 REFUSALS = ("precondition_failed", "not_found")

@@ -10,10 +10,10 @@ from functools import lru_cache
 from random import Random
 from typing import Any
 
+from palaestra.envs.vehicle.calls.call import Call
+from palaestra.envs.vehicle.car.tables import SEATS, car_tables
 from palaestra.envs.vehicle.requests.phrases import Intent, Phrase, phrasebooks
 from palaestra.envs.vehicle.requests.spoken import Place, Quantity, all_word, fill, place_words, quantity_words
-from palaestra.envs.vehicle.tables import SEATS, car_tables
-from palaestra.envs.vehicle.task import Call
 from palaestra.envs.vehicle.world import VehicleWorld
 
 TEST_SHARE = 5  # one goal in five is kept for the test split

@@ -22,11 +22,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cache
 
-from palaestra.envs.vehicle.call_results import Change
+from palaestra.envs.vehicle.car.call_result import Change
+from palaestra.envs.vehicle.car.state import CarState
+from palaestra.envs.vehicle.car.tables import car_tables
 from palaestra.envs.vehicle.requests.goals import Goal
 from palaestra.envs.vehicle.requests.spoken import Quantity
-from palaestra.envs.vehicle.state import CarState
-from palaestra.envs.vehicle.tables import car_tables
 
 _BY_PATH = {
     "environment.sound_channel": "C1",

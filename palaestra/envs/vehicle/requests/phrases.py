@@ -13,8 +13,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from palaestra.envs.vehicle.tables import MODULES, SEATS, Function, car_tables
-from palaestra.envs.vehicle.targets import Targets
+from palaestra.envs.vehicle.calls.targets import Targets
+from palaestra.envs.vehicle.car.tables import MODULES, SEATS, Function, car_tables
 from palaestra.errors import ConfigError, UnknownNameError
 
 SLOT = re.compile(r"\{([^{}]*)\}")
@@ -186,7 +186,7 @@ class Phrasebook:
 @cache
 def phrasebooks() -> Mapping[str, Phrasebook]:
     """Return the requests of every module that has a file, in the order of the modules."""
-    folder = files("palaestra.envs.vehicle") / "requests" / "phrases"
+    folder = files("palaestra.envs.vehicle.requests") / "phrases"
     books = {}
     for module in MODULES:
         file = folder / f"{module}.json"

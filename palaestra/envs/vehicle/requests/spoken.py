@@ -10,8 +10,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from palaestra.envs.vehicle.car.tables import SEATS
 from palaestra.envs.vehicle.requests.phrases import CHOICE, SLOT
-from palaestra.envs.vehicle.tables import SEATS
 
 _SPACES = re.compile(r"\s+([,;:?!.])")
 _PRONOUN = re.compile(r"I\b")
@@ -54,7 +54,7 @@ class Quantity:
 @cache
 def words() -> Mapping[str, Any]:
     """Return the tables of `words.json`."""
-    file = files("palaestra.envs.vehicle") / "requests" / "words.json"
+    file = files("palaestra.envs.vehicle.requests") / "words.json"
     data: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return data
 

@@ -1,0 +1,113 @@
+"""Operations that set one thing: a flag, or one of several words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from palaestra.envs.vehicle.calls.operations import Run, operation
+from palaestra.envs.vehicle.calls.preconditions import guard_of
+from palaestra.envs.vehicle.calls.targets import Targets
+from palaestra.envs.vehicle.car.call_result import Refusal
+from palaestra.envs.vehicle.car.derived import siblings, sync
+from palaestra.envs.vehicle.car.paths import full_path, place_paths, property_at
+from palaestra.envs.vehicle.car.tables import CarTables, Function
+
+if TYPE_CHECKING:
+    from palaestra.envs.vehicle.car.state import CarState
+    from palaestra.envs.vehicle.world import VehicleWorld
+
+
+@operation("flag")
+def flag(function: Function, tables: CarTables) -> Run:
+    """Set one boolean, of every place named.
+
+    Row: `sets` (the property), `needs` (see `guards`), `needs_on` (needs for switching on), `also` (words that follow the
+    flag: property -> value when false, when true), `remembers` (property that keeps the position as it was said), `stamps`
+    (property that takes the car's time, in seconds), `coerce` (`paper` only, quirk Q24; what becomes of a value that is no
+    boolean: "keep" stores it, "bool" takes its truth value, "refuse" refuses).
+    """
+    name = next(param.name for param in function.params if param.name != "position")
+    coerce = function.arguments.get("coerce", "refuse")
+    targets = Targets.of(function, tables.modules[function.module].settings)
+    paths = place_paths(tables, function.module, function["sets"])
+    guard = guard_of(function, tables)
+    guard_on = guard_of(function, tables, function.arguments.get("needs_on", ()))
+    also = {full_path(function.module, path): words for path, words in function.arguments.get("also", {}).items()}
+    remembers, stamps = (
+        full_path(function.module, function.arguments[key]) if key in function.arguments else ""
+        for key in ("remembers", "stamps")
+    )
+    leads = any(siblings(tables, path) for path in paths.values())
+
+    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
+        value = bound[name]
+        if type(value) is not bool and coerce != "keep":
+            if coerce == "refuse":
+                raise Refusal("invalid_type", f"{name} is {value!r}; expected true or false.", name)
+            value = bool(value)
+        guard(world)
+        if value:
+            guard_on(world)
+        state = world.state
+        if targets is None:
+            for path in paths.values():
+                state.set(path, value)
+                if leads:
+                    sync(state, path, tables=tables, paper=world.paper)
+            if stamps:
+                _stamp(state, stamps)
+            for path, words in also.items():
+                state.set(path, words[1] if value else words[0])
+            return {name: value}
+        places = []
+        for place in targets.each(world, bound[targets.param]):
+            state.set(paths[place], value)
+            places.append(place)
+        if remembers:
+            state.set(remembers, bound[targets.param])
+        return {name: value, "position": places}
+
+    return run
+
+
+@operation("enum")
+def enum(function: Function, tables: CarTables) -> Run:
+    """Set one property to a word.
+
+    Row: `sets` (the property), `needs` (see `guards`), `stores` (word said -> value stored, where they differ), `unchecked`
+    (`paper` only, quirk Q10: any word is stored; true, or the value stored for unknown words).
+    """
+    param = next(param for param in function.params if param.name != "position")
+    (path,) = place_paths(tables, function.module, function["sets"]).values()
+    row = property_at(tables, function.module, function["sets"])
+    stores = {**{word: word for word in param.enum or row.enum}, **function.arguments.get("stores", {})}
+    unchecked = function.arguments.get("unchecked", False)
+    guard = guard_of(function, tables)
+    name = param.name
+    leads = bool(siblings(tables, path))
+
+    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
+        guard(world)
+        word = bound[name]
+        if isinstance(word, str) and word in stores:
+            value = stores[word]
+        elif unchecked is False or not world.paper:
+            raise Refusal("invalid_value", f"{name} is {word!r}; expected one of {', '.join(stores)}.", name)
+        else:
+            value = word if unchecked is True else unchecked
+        state = world.state
+        if state.set(path, world.normal(path, value)) and leads:
+            sync(state, path, tables=tables, paper=world.paper)
+        return {name: word}
+
+    return run
+
+
+def _stamp(state: CarState, path: str) -> None:
+    """Write the car's time as seconds since 1970; a clock that shows no time leaves the last stamp."""
+    try:
+        now = datetime.fromisoformat(str(state.values["environment.timestamp"]))
+    except ValueError:
+        return
+    state.set(path, now.replace(tzinfo=UTC).timestamp())

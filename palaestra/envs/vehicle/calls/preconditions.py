@@ -1,0 +1,72 @@
+"""What must hold before a function acts: conditions written in its row under "needs"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from palaestra.envs.vehicle.car.call_result import Refusal
+from palaestra.envs.vehicle.car.paths import full_path, place_paths
+from palaestra.envs.vehicle.car.tables import CarTables, Function
+from palaestra.errors import ConfigError
+
+if TYPE_CHECKING:
+    from palaestra.envs.vehicle.world import VehicleWorld
+
+Guard = Callable[["VehicleWorld"], None]
+
+
+def guard_of(function: Function, tables: CarTables, needs: Iterable[dict[str, Any]] | None = None) -> Guard:
+    """Return what checks the row's "needs", or the needs given; it refuses with precondition_failed.
+
+    Each need is one of `{"path", "is"}`, `{"path", "not"}`, `{"any", "is"}` (at least one place), `{"list"}` (not empty) or
+    `{"ref"}` (not null), with an optional `"else"`: what to tell.
+    """
+    checks = [_check(function, tables, need) for need in (function.arguments.get("needs", ()) if needs is None else needs)]
+
+    def guard(world: VehicleWorld) -> None:
+        for check in checks:
+            check(world)
+
+    return guard
+
+
+def _check(function: Function, tables: CarTables, need: dict[str, Any]) -> Guard:
+    """Return what checks one need."""
+    module = function.module
+    if "any" in need:
+        paths, wanted = list(place_paths(tables, module, need["any"]).values()), need["is"]
+        reason = need.get("else", f"No {need['any']} is {wanted!r}.")
+
+        def holds(world: VehicleWorld) -> bool:
+            values = world.state.values
+            if wanted is True:  # `paper` stores switches that are no booleans as they are (quirk Q24); what is not empty is on
+                return any(values[path] for path in paths)
+            return any(values[path] == wanted for path in paths)
+    elif "list" in need:
+        path = full_path(module, need["list"])
+        reason = need.get("else", f"{path} is empty.")
+
+        def holds(world: VehicleWorld) -> bool:
+            return bool(world.state.lists[path])
+    elif "ref" in need:
+        path = full_path(module, need["ref"])
+        reason = need.get("else", f"{path} is null.")
+
+        def holds(world: VehicleWorld) -> bool:
+            return world.state.refs[path] is not None
+    elif "path" in need and ("is" in need or "not" in need):
+        path = next(iter(place_paths(tables, module, need["path"]).values()))
+        wanted, positive = (need["is"], True) if "is" in need else (need["not"], False)
+        reason = need.get("else", f"{path} must {'' if positive else 'not '}be {wanted!r}.")
+
+        def holds(world: VehicleWorld) -> bool:
+            return (world.state.values[path] == wanted) is positive
+    else:
+        raise ConfigError(f"{module}.{function.name} has the need {need!r}; expected the keys any, list, ref or path.")
+
+    def check(world: VehicleWorld) -> None:
+        if not holds(world):
+            raise Refusal("precondition_failed", reason)
+
+    return check
