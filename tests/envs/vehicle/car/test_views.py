@@ -4,7 +4,6 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.envs.vehicle.writes.test_writes import some_turn
 
 from palaestra.envs.vehicle.calls.call import Call
 from palaestra.envs.vehicle.car import derived
@@ -27,6 +26,7 @@ from palaestra.envs.vehicle.world import Profile, VehicleWorld
 from palaestra.errors import UsageError
 from palaestra.types import ToolCall
 from tests.envs.vehicle.published_data import files
+from tests.envs.vehicle.writes.test_writes import some_turn
 
 TABLES = car_tables()
 
