@@ -12,8 +12,8 @@ from unittest import mock
 
 from palaestra.envs.check.report import CheckFailed, expect
 from palaestra.envs.check.subject import TEXT_ENV_ADVICE, Env, Subject, next_expert_action, shown, state_hash
+from palaestra.envs.core.snapshots import digest
 from palaestra.envs.core.tasks import TaskSet
-from palaestra.envs.core.text_env import digest
 from palaestra.errors import UsageError
 from palaestra.spaces import MAX_ACTION_CHARS
 from palaestra.types import Message, StopReason, ToolCall, ToolResult, plain

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 import numpy as np
 
@@ -210,3 +211,36 @@ class GeneratedTasks(TaskSet):
             if size is None or int(number) < size:
                 return self._make(split, int(number))
         raise unknown_name("task", key, [f"{name}/0" for name in self.splits], hint="Keys read 'SPLIT/NUMBER'.")
+
+
+def wanted_task(tasks: TaskSet, options: Mapping[str, Any], default_split: str) -> Task | str:
+    """Return the task that `reset(options=...)` names, else the split to draw one from.
+
+    Args:
+        tasks: Where keys are looked up.
+        options: `task` (a `Task`, its key, or its public form) and `split`, both optional.
+        default_split: The split, if the options name none.
+
+    Raises:
+        UsageError: For unknown options and tasks, and for a task of another split.
+    """
+    if unknown := set(options) - {"task", "split"}:
+        raise unknown_name("reset option", sorted(unknown)[0], ["task", "split"])
+    wanted, split = options.get("task"), options.get("split")
+    if wanted is None:
+        if split is not None and not isinstance(split, str):
+            raise UsageError(f"options['split'] is {split!r}; expected one of {', '.join(tasks.splits)}.")
+        return split or default_split
+    if isinstance(wanted, Task):
+        return wanted
+    if isinstance(wanted, Mapping) and isinstance(wanted.get("key"), str):
+        wanted = wanted["key"]
+    if not isinstance(wanted, str):
+        raise UsageError(
+            f"options['task'] is {wanted!r}; expected a task key. "
+            f"The key of a position is env.unwrapped.tasks.split('test')[0].key."
+        )
+    task = tasks.find(wanted)
+    if split is not None and task.split != split:
+        raise UsageError(f"Task {wanted!r} belongs to split {task.split!r}, not {split!r}; drop one of the options.")
+    return task

@@ -2,27 +2,25 @@
 
 An author writes a world, a `TaskSet`, and a `TextEnv` with four hooks: `_begin`, `_act`, `_save`, `_load`. Everything
 that the contract promises (seeding, options, info, turn limit, refusal of unusable actions, snapshots, rendering) is
-done here, once.
+done once: the episode here, the choice of a task in `tasks`, the refusal of unusable actions in `actions`, the bytes of a
+snapshot in `snapshots`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, SupportsFloat
 
 import gymnasium
-import numpy as np
 
-from palaestra.envs.core.tasks import Task, TaskSet
-from palaestra.errors import ConfigError, EpisodeStateError, UsageError, unknown_name
-from palaestra.spaces import MAX_ACTION_CHARS, ActionSpace, Sampler, TextSpace, is_unicode
+from palaestra.envs.core.actions import show_turn, unusable
+from palaestra.envs.core.snapshots import digest, read_snapshot, write_snapshot
+from palaestra.envs.core.tasks import Task, TaskSet, wanted_task
+from palaestra.errors import ConfigError, EpisodeStateError, unknown_name
+from palaestra.spaces import MAX_ACTION_CHARS, ActionSpace, Sampler, TextSpace
 from palaestra.types import Json, Message, StopReason, ToolResult
-
-SNAPSHOT_VERSION = 1
 
 _QUIET_INFO: dict[str, Any] = {
     "score": 0.0,
@@ -89,10 +87,14 @@ class TextEnv(gymnasium.Env[str, "str | Message"]):
         sampler: Draws well-formed actions for `action_space.sample()`.
         render_mode: None or one of `metadata["render_modes"]`.
 
-    Subclasses write `_begin`, `_act`, `_save`, `_load`, and where they apply `instructions`, `tools`, `expert`.
+    Subclasses write `_begin`, `_act`, `_save`, `_load`, and where they apply `instructions`, `tools`, `expert`. State of
+    theirs that is not the world's (turns used, refusals) is named in `snapshot_fields`: it is part of a snapshot, and not of
+    `state_hash()`.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 1}  # type: ignore[misc]
+    snapshot_fields: ClassVar[tuple[str, ...]] = ("_playing", "_num_turns", "_score", "_success", "_observation")
+    """Plain attributes that a snapshot keeps in addition to the world: JSON values, so lists rather than tuples."""
 
     def __init__(
         self,
@@ -104,25 +106,13 @@ class TextEnv(gymnasium.Env[str, "str | Message"]):
         render_mode: str | None = None,
     ) -> None:
         """Check the arguments that every environment shares."""
-        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
-            raise unknown_name("render mode", render_mode, self.metadata["render_modes"])
-        if max_turns is not None and (not isinstance(max_turns, int) or isinstance(max_turns, bool) or max_turns < 1):
-            raise ConfigError(f"max_turns is {max_turns!r}; expected an integer of at least 1, or None for no limit.")
-        tasks.split(split)
-        self.tasks = tasks
-        self.default_split = split
-        self.max_turns = max_turns
-        self.render_mode = render_mode
-        self.observation_space = TextSpace()
-        self.action_space = ActionSpace(sampler=sampler)
-        self.task: Task | None = None
-        self._limit = max_turns if max_turns is not None else 2**62
-        self._playing = False
-        self._num_turns = 0
-        self._score = 0.0
-        self._success = False
-        self._observation = ""
+        _check(tasks, split, max_turns, render_mode, self.metadata["render_modes"])
+        self.tasks, self.default_split, self.max_turns, self.render_mode = tasks, split, max_turns, render_mode
+        self.observation_space, self.action_space = TextSpace(), ActionSpace(sampler=sampler)
+        self._limit = max_turns or 2**62
+        self._playing, self._num_turns, self._score, self._success, self._observation = False, 0, 0.0, False, ""
         self._last_action: str | Message | None = None
+        self.task: Task | None = None
 
     # -- hooks ----------------------------------------------------------------------------------------------------
 
@@ -151,7 +141,7 @@ class TextEnv(gymnasium.Env[str, "str | Message"]):
         return []
 
     def expert(self) -> Iterator[str | Message]:
-        """Yield actions that solve the current task from its present state.
+        """Yield actions that solve the current task from its current state.
 
         Each action must be played before the next one is asked for. Environments without an expert yield nothing.
         """
@@ -163,7 +153,7 @@ class TextEnv(gymnasium.Env[str, "str | Message"]):
         """Start an episode.
 
         Args:
-            seed: Seeds `np_random`; None goes on with the present stream.
+            seed: Seeds `np_random`; None continues the current stream.
             options: `task` (a `Task`, or its key) or `split` (draw a task of it).
 
         Returns:
@@ -173,15 +163,12 @@ class TextEnv(gymnasium.Env[str, "str | Message"]):
             UsageError: For unknown options, tasks and splits.
         """
         super().reset(seed=seed)
-        task = self._choose_task(options or {})
-        self._playing = False  # should the task be refused, there is no episode to go on with
+        wanted = wanted_task(self.tasks, options or {}, self.default_split)
+        task = wanted if isinstance(wanted, Task) else self.tasks.sample(self.np_random, wanted)
+        self._playing = False  # should the world refuse the task, there is no episode to continue
         self._observation = self._begin(task)
-        self.task = task
-        self._num_turns = 0
-        self._score = 0.0
-        self._success = False
-        self._last_action = None
-        self._playing = True
+        self._num_turns, self._score, self._success, self._last_action = 0, 0.0, False, None
+        self.task, self._playing = task, True
         return self._observation, {"task": task.public(), "instructions": self.instructions(), "tools": self.tools()}
 
     def step(self, action: str | Message) -> tuple[str, SupportsFloat, bool, bool, dict[str, Any]]:
@@ -192,165 +179,96 @@ class TextEnv(gymnasium.Env[str, "str | Message"]):
             UsageError: If `action` is neither a text nor an assistant message.
         """
         if not self._playing:
-            raise EpisodeStateError(
-                "step() was called before reset()." if self.task is None else "This episode is over; call reset()."
-            )
+            raise _no_episode(self.task)
         if type(action) is str and len(action) <= MAX_ACTION_CHARS and action.isascii():  # nearly always: the short way
             turn = self._act(action)
         else:
-            problem = self._unusable(action)
-            turn = self._act(action) if problem is None else Turn(problem, action_error=problem)
-        self._last_action = action
-        self._observation = observation = turn.observation
-        self._success = success = turn.success
-        reward = turn.reward
-        score = turn.score
-        if score is None:
-            score = self._score + reward
-        self._score = score
+            turn = self._act(action) if (problem := unusable(action)) is None else self._refuse(problem)
+        self._last_action, self._observation, self._success = action, turn.observation, turn.success
+        self._score = score = self._score + turn.reward if turn.score is None else turn.score
         self._num_turns = num_turns = self._num_turns + 1
-        terminated = turn.terminated
-        truncated = num_turns >= self._limit and not terminated
-
+        terminated, truncated = turn.terminated, num_turns >= self._limit and not turn.terminated
         info = _QUIET_INFO.copy()  # copying a dict and setting what differs takes half the time of building one
-        info["score"] = score
-        info["reward_parts"] = turn.reward_parts or {"task": reward}
-        if success:
-            info["success"] = True
-        if turn.tool_results:
-            info["tool_results"] = turn.tool_results
-        if turn.action_error:
-            info["action_error"] = turn.action_error
-        if turn.info is not None:
-            info.update(turn.info)
+        info["score"], info["reward_parts"] = score, turn.reward_parts or {"task": turn.reward}
+        if turn.success or turn.tool_results or turn.action_error or turn.info is not None:
+            _report(turn, info)
         if terminated or truncated:
             self._playing = False
-            info["stop_reason"] = turn.stop_reason or ("max_rounds" if truncated else "success" if success else "failure")
-        return observation, reward, terminated, truncated, info
+            info["stop_reason"] = turn.stop_reason or ("max_rounds" if truncated else "success" if turn.success else "failure")
+        return turn.observation, turn.reward, terminated, truncated, info
 
     def render(self) -> str | None:
-        """Return the present turn as a readable text if `render_mode` is "ansi"."""
+        """Return the current turn as a readable text if `render_mode` is "ansi"."""
         return self._render_ansi() if self.render_mode == "ansi" else None
 
     # -- state ----------------------------------------------------------------------------------------------------
 
     def snapshot(self) -> bytes:
-        """Return the whole state of the episode, to go on from in any process with `restore`.
+        """Return the whole state of the episode; `restore` continues from it in any process.
 
         Raises:
             EpisodeStateError: Before the first `reset`.
         """
-        if self.task is None:
-            raise EpisodeStateError("snapshot() was called before reset(); there is no state yet.")
-        task = self.task
-        state = {
-            "version": SNAPSHOT_VERSION,
-            "env": type(self).__name__,
-            "task": {"key": task.key, "split": task.split, "type": task.type, "data": task.data},
-            "playing": self._playing,
-            "num_turns": self._num_turns,
-            "score": self._score,
-            "success": self._success,
-            "observation": self._observation,
-            "np_random": None if self._np_random is None else self._np_random.bit_generator.state,
-            "world": self._save(),
-        }
-        return json.dumps(state, ensure_ascii=False, separators=(",", ":")).encode()
+        fields = {name: getattr(self, name) for name in self.snapshot_fields}
+        return write_snapshot(type(self).__name__, _begun(self.task, "snapshot"), fields, self._np_random, self._save())
 
     def restore(self, snapshot: bytes) -> None:
         """Continue from a state that `snapshot` returned, in this or any other process.
 
         Raises:
-            EpisodeStateError: If the bytes are no snapshot of this environment.
+            EpisodeStateError: If the bytes are not a snapshot of this environment.
         """
-        try:
-            state = json.loads(snapshot)
-            version, name = state["version"], state["env"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise EpisodeStateError(f"These bytes are no snapshot ({error!r}); pass what snapshot() returned.") from None
-        if (version, name) != (SNAPSHOT_VERSION, type(self).__name__):
-            raise EpisodeStateError(
-                f"This snapshot is of {name} version {version}; expected {type(self).__name__} version {SNAPSHOT_VERSION}."
-            )
-        task = Task(**state["task"])
-        self._load(task, state["world"])
-        self.task = task
-        self._playing = state["playing"]
-        self._num_turns = state["num_turns"]
-        self._score = state["score"]
-        self._success = state["success"]
-        self._observation = state["observation"]
-        self._last_action = None
-        if state["np_random"] is not None:
-            generator = np.random.PCG64()
-            generator.state = state["np_random"]
-            self._np_random = np.random.Generator(generator)
+        saved = read_snapshot(snapshot, type(self).__name__, self.snapshot_fields)
+        self._load(saved.task, saved.world)
+        vars(self).update(saved.fields)
+        self.task, self._np_random, self._last_action = saved.task, saved.generator() or self._np_random, None
 
     def state_hash(self) -> str:
         """Return a digest of the task and the world's state: equal states, equal digests, on every machine."""
-        if self.task is None:
-            raise EpisodeStateError("state_hash() was called before reset(); there is no state yet.")
-        return digest([self.task.key, self._save()])
+        return digest([_begun(self.task, "state_hash").key, self._save()])
 
     # -- private --------------------------------------------------------------------------------------------------
 
-    def _choose_task(self, options: Mapping[str, Any]) -> Task:
-        """Resolve `reset(options=...)` to a task."""
-        if unknown := set(options) - {"task", "split"}:
-            raise unknown_name("reset option", sorted(unknown)[0], ["task", "split"])
-        wanted, split = options.get("task"), options.get("split")
-        if wanted is None:
-            if split is not None and not isinstance(split, str):
-                raise UsageError(f"options['split'] is {split!r}; expected one of {', '.join(self.tasks.splits)}.")
-            return self.tasks.sample(self.np_random, split or self.default_split)
-        if isinstance(wanted, Task):
-            return wanted
-        if isinstance(wanted, Mapping) and isinstance(wanted.get("key"), str):
-            wanted = wanted["key"]
-        if not isinstance(wanted, str):
-            raise UsageError(
-                f"options['task'] is {wanted!r}; expected a task key. "
-                f"The key of a position is env.unwrapped.tasks.split('test')[0].key."
-            )
-        task = self.tasks.find(wanted)
-        if split is not None and task.split != split:
-            raise UsageError(f"Task {wanted!r} belongs to split {task.split!r}, not {split!r}; drop one of the options.")
-        return task
-
-    def _unusable(self, action: object) -> str | None:
-        """Say why an action cannot even be read; raise if the caller passed something else than an action."""
-        if isinstance(action, str):
-            text = action
-        elif isinstance(action, Message):
-            if action.role != "assistant":
-                raise UsageError(f"The action is a message with role {action.role!r}; expected 'assistant'.")
-            if action.error:
-                return action.error
-            text = action.content
-        else:
-            raise UsageError(f"The action is a {type(action).__name__}; expected a str or an assistant Message.")
-        if len(text) > MAX_ACTION_CHARS:
-            return f"Your message has {len(text)} characters; at most {MAX_ACTION_CHARS} are read. Send a shorter one."
-        if not text.isascii() and not is_unicode(text):
-            return "Your message is not valid Unicode (it holds lone surrogates). Send it again as plain text."
-        return None
+    def _refuse(self, problem: str) -> Turn:
+        """Answer an action that cannot even be read; `_act` is not asked then."""
+        return Turn(problem, action_error=problem)
 
     def _render_ansi(self) -> str:
-        """Return the last action and the present observation."""
-        if self.task is None:
-            return "(not started)"
-        head = f"[{self.task.key}] turn {self._num_turns}, score {self._score:g}"
-        if self._last_action is None:
-            return f"{head}\n{self._observation}"
-        action = self._last_action
-        text = action if isinstance(action, str) else action.content or ", ".join(c.name for c in action.tool_calls)
-        return f"{head}\n> {text}\n{self._observation}"
+        """Return the last action and the current observation."""
+        return show_turn(self.task, self._num_turns, self._score, self._last_action, self._observation)
 
 
-def digest(value: Json) -> str:
-    """Return a 128-bit hex digest of plain JSON data, the same on every platform."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+def _report(turn: Turn, info: dict[str, Any]) -> None:
+    """Write into a quiet info what a turn has to say."""
+    if turn.success:
+        info["success"] = True
+    if turn.tool_results:
+        info["tool_results"] = turn.tool_results
+    if turn.action_error:
+        info["action_error"] = turn.action_error
+    if turn.info is not None:
+        info.update(turn.info)
 
 
-__all__ = ["TextEnv", "Turn", "World", "digest"]
+def _no_episode(task: Task | None) -> EpisodeStateError:
+    """Return the error of a step that has no episode to belong to."""
+    return EpisodeStateError("step() was called before reset()." if task is None else "This episode is over; call reset().")
+
+
+def _begun(task: Task | None, what: str) -> Task:
+    """Return the current task, or refuse what needs one."""
+    if task is None:
+        raise EpisodeStateError(f"{what}() was called before reset(); there is no state yet.")
+    return task
+
+
+def _check(tasks: TaskSet, split: str, max_turns: object, render_mode: str | None, render_modes: Collection[str]) -> None:
+    """Check the arguments that every environment shares."""
+    if render_mode is not None and render_mode not in render_modes:
+        raise unknown_name("render mode", render_mode, render_modes)
+    if max_turns is not None and (not isinstance(max_turns, int) or isinstance(max_turns, bool) or max_turns < 1):
+        raise ConfigError(f"max_turns is {max_turns!r}; expected an integer of at least 1, or None for no limit.")
+    tasks.split(split)
+
+
+__all__ = ["TextEnv", "Turn", "World"]

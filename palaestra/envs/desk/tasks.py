@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from palaestra.envs.core.snapshots import digest
 from palaestra.envs.core.tasks import GeneratedTasks, Task
-from palaestra.envs.core.text_env import digest
 from palaestra.envs.desk.intents import EASY_INTENTS, INTENTS, Intent
 from palaestra.envs.desk.scene import Clash, Desk, Pick, Scene, Slots, request_data
 from palaestra.envs.desk.world import DeskWorld

@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from palaestra.envs.core.snapshots import digest
 from palaestra.envs.core.tasks import Task, TaskSet
-from palaestra.envs.core.text_env import TextEnv, Turn, digest
+from palaestra.envs.core.text_env import TextEnv, Turn
 from palaestra.envs.formats.hermes import format_results, parse_message
 from palaestra.envs.vehicle import prompts
 from palaestra.envs.vehicle import tools as native

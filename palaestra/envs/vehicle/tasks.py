@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from palaestra.envs.core.snapshots import digest
 from palaestra.envs.core.tasks import FixedTasks, Task, TaskSet
-from palaestra.envs.core.text_env import digest
 from palaestra.envs.vehicle.car.tables import MODULES
 from palaestra.envs.vehicle.protocol import Rules
 from palaestra.envs.vehicle.requests.task import CarTask

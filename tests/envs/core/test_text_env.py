@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from palaestra.envs import FixedTasks, Task, Turn
-from palaestra.envs.core.text_env import digest
 from palaestra.errors import ConfigError, EpisodeStateError, UnknownNameError, UsageError
 from palaestra.types import Message
 from tests.envs.miniature import CounterEnv, make_task
@@ -210,6 +209,77 @@ def test_foreign_snapshots_are_refused(foreign):
     assert env.snapshot() == before
 
 
+class Patient(CounterEnv):
+    """Counts refusals, its own and those that `_act` never sees, outside the world."""
+
+    snapshot_fields = (*CounterEnv.snapshot_fields, "_refusals")
+
+    def _begin(self, task):
+        self._refusals = []
+        return super()._begin(task)
+
+    def _act(self, action):
+        turn = super()._act(action)
+        if turn.action_error:
+            self._refusals.append(str(action))
+        return turn
+
+    def _refuse(self, problem):
+        self._refusals.append("unreadable")
+        turn = super()._refuse(problem)
+        turn.terminated = len(self._refusals) > 2
+        return turn
+
+
+def test_state_outside_the_world_is_kept_by_snapshots_and_not_hashed():
+    env = Patient()
+    env.reset(seed=0)
+    before = env.state_hash(), env.snapshot()
+    env.step("sideways")
+    env.step("x" * 100_001)
+    assert env.state_hash() == before[0]
+    assert env.snapshot() != before[1]
+    twin = Patient()
+    twin.restore(env.snapshot())
+    assert twin._refusals == ["sideways", "unreadable"]
+    assert twin.snapshot() == env.snapshot()
+    twin.restore(before[1])
+    assert twin._refusals == []
+
+
+def test_a_subclass_sees_and_changes_the_refusal_of_unusable_actions():
+    env = Patient()
+    env.reset(seed=0)
+    ends = [env.step(Message("assistant", error="cut off"))[2] for _ in range(3)]
+    assert ends == [False, False, True]
+
+
+def test_the_snapshot_of_another_version_of_a_subclass_is_refused_before_anything_changes():
+    env, plain_env = Patient(), CounterEnv()
+    plain_env.reset(seed=0)
+    incomplete = plain_env.snapshot().replace(b"CounterEnv", b"Patient")
+    env.reset(seed=1)
+    before = env.snapshot()
+    with pytest.raises(EpisodeStateError, match=r"incomplete.*refusals"):
+        env.restore(incomplete)
+    assert env.snapshot() == before
+
+
+def test_a_world_that_refuses_its_task_leaves_no_episode():
+    class Picky(CounterEnv):
+        def _begin(self, task):
+            if task.key == "train/1":
+                raise UsageError("not this one")
+            return super()._begin(task)
+
+    env = Picky()
+    env.reset(options={"task": "train/0"})
+    with pytest.raises(UsageError, match="not this one"):
+        env.reset(options={"task": "train/1"})
+    with pytest.raises(EpisodeStateError, match="is over"):
+        env.step("up")
+
+
 def test_an_env_pickles_and_goes_on_alike():
     env = started()
     env.step("down")
@@ -237,10 +307,6 @@ def test_a_score_of_its_own_scale_replaces_the_sum_of_rewards():
     *_, info = env.step("x")
     assert info["score"] == 40.0
     assert info["reward_parts"] == {"a": 0.5, "b": -0.25}
-
-
-def test_digest_does_not_depend_on_the_order_of_keys():
-    assert digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1}) != digest({"a": 1, "b": [3]})
 
 
 def test_an_env_without_tasks_in_its_split_says_so_on_reset():

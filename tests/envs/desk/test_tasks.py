@@ -90,7 +90,7 @@ def test_questions_change_nothing_and_all_else_does():
 
 def test_a_task_is_made_alone_and_the_same_in_every_process():
     code = (
-        "from palaestra.envs.desk.tasks import make_task; from palaestra.envs.core.text_env import digest; "
+        "from palaestra.envs.desk.tasks import make_task; from palaestra.envs.core.snapshots import digest; "
         "levels = ('easy', 'normal', 'hard'); splits = ('train', 'test'); "
         "print(digest([make_task(d, s, i).data for d in levels for s in splits for i in (7, 3)]))"
     )
