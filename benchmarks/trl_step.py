@@ -87,14 +87,14 @@ def compare(setting: Setting) -> Row:
 def our_step(path: str, setting: Setting) -> Callable[[int, Sequence[Any]], Measured]:
     """Return our step: play the tasks of some rows, estimate advantages, update."""
     from palaestra.agents.rollout.engine import RolloutEngine
-    from palaestra.algorithms.grpo import GRPOConfig, Learner
+    from palaestra.algorithms.grpo import GRPOConfig, GRPOLearner
     from palaestra.algorithms.learner.policy import Policy
 
     policy = Policy.from_path(path)
     agent = player(policy, max_batch=setting.episodes)
     engine = RolloutEngine(setting.episodes)
     config = GRPOConfig(lr=LR, warmup_updates=0, epochs=1, aggregation="token_mean", group_size=setting.group)
-    learner = Learner(policy, config, temperature=TEMPERATURE)
+    learner = GRPOLearner(policy, config, temperature=TEMPERATURE)
 
     def step(number: int, rows: Sequence[Any]) -> Measured:
         begin = time.process_time()

@@ -83,7 +83,7 @@ def work(folder: Path) -> None:
             alone = _step(folder / "policy")
         for number in range(ROUNDS + 1):  # the first one, a small one, warms up
             tasks = TASKS if number else 2
-            team.meet("together")
+            team.barrier("together")
             step = together(number, tasks)
             # the slowest process is what counts
             step |= {name: team.max(step[name]) for name in ("wall_s", "cpu_s", "collect_s", "exchange_s")}
@@ -91,7 +91,7 @@ def work(folder: Path) -> None:
             if team.is_main:
                 with training_ranks(Ranks()):
                     found["one"].append(alone(number, tasks))
-            team.meet("alone")
+            team.barrier("alone")
             with training_ranks(Ranks()):
                 step = alone(number, tasks)  # on both at once: what the machine gives to two processes that share nothing
             found["both"].append(step | {"wall_s": team.max(step["wall_s"]), "cpu_s": team.max(step["cpu_s"])})
@@ -105,7 +105,7 @@ def _step(path: Path) -> Callable[[int, int], dict[str, float]]:
     from palaestra.agents.core import Sampling
     from palaestra.agents.llm import LLMAgent
     from palaestra.agents.rollout.engine import RolloutEngine
-    from palaestra.algorithms.grpo import GRPOConfig, Learner
+    from palaestra.algorithms.grpo import GRPOConfig, GRPOLearner
     from palaestra.algorithms.learner.policy import Policy
     from palaestra.algorithms.run.phase import TaskFeed, played_together
     from palaestra.algorithms.scale.ranks import ranks
@@ -117,7 +117,7 @@ def _step(path: Path) -> Callable[[int, int], dict[str, float]]:
     feed = TaskFeed(ENV, WORLD, split="train", seed=0)
     # larger micro-batches are no faster, and two processes that both miss the caches wait for the same memory
     config = GRPOConfig(lr=1e-5, epochs=1, group_size=GROUP, max_tokens_per_microbatch=3072)
-    learner = Learner(policy, config)
+    learner = GRPOLearner(policy, config)
 
     def step(number: int, tasks: int) -> dict[str, float]:
         plans = feed.plans("bench", number + 1, num_tasks=tasks, group_size=GROUP, max_turns=TURNS)

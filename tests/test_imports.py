@@ -23,6 +23,20 @@ MAY_IMPORT = {
     "algorithms": {"errors", "types", "spaces", "results", "envs", "agents", "models"},
     "cli": {"errors", "types", "spaces", "results", "envs", "agents", "models", "algorithms"},
 }
+INSIDE = {
+    "algorithms": {
+        "config": set(),
+        "math": {"config"},
+        "data": {"config", "math"},
+        "scale": {"config", "math"},
+        "learner": {"config", "math", "scale"},
+        "run": {"config", "math", "data", "scale", "learner"},
+        "trl": {"config", "math", "data", "learner", "run"},
+        "": {"config", "math", "data", "scale", "learner", "run", "trl", ""},
+    },
+}
+"""Rooms of a part, and what each may import of the others; "" is every module that stands beside them."""
+
 HEAVY = (
     *("torch", "transformers", "tokenizers", "accelerate", "datasets", "trl", "tensorboard", "matplotlib"),
     *("pydantic", "openai", "aiohttp", "httpx", "tenacity", "rich", "typer", "jinja2", "pettingzoo", "sqlite3"),
@@ -83,6 +97,45 @@ def test_no_import_runs_back(path):
 )
 def test_an_arrow_that_runs_back_is_noticed(source, part):
     assert len(arrows_back(source, part)) == 1
+
+
+def arrows_back_inside(source: str, part: str, room: str) -> list[str]:
+    """Return the imports that a room of a part may not make of another room of it."""
+    wrong = []
+    for line, name in imported(source):
+        if name.startswith(f"palaestra.{part}."):
+            target = name.split(".")[2]
+            target = target if target in INSIDE[part] else ""
+            if target != room and target not in INSIDE[part][room]:
+                wrong.append(f"line {line}: {part}/{room or '*'} imports {name}")
+    return wrong
+
+
+def room_of(path: Path) -> str:
+    """Return the room of its part that a file belongs to."""
+    name = path.relative_to(PACKAGE).parts[1].removesuffix(".py")
+    return name if name in INSIDE[part_of(path)] else ""
+
+
+ROOMS = [path for path in MODULES if part_of(path) in INSIDE and path.relative_to(PACKAGE).parts[1] != "__init__.py"]
+
+
+@pytest.mark.parametrize("path", ROOMS, ids=[str(path.relative_to(PACKAGE)) for path in ROOMS])
+def test_no_import_between_rooms_runs_back(path):
+    assert arrows_back_inside(path.read_text(encoding="utf-8"), part_of(path), room_of(path)) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "room"),
+    [
+        ("from palaestra.algorithms.run.phase import Phase", "learner"),
+        ("def f():\n    from palaestra.algorithms.learner.policy import Policy", "scale"),
+        ("from palaestra.algorithms.grpo import GRPOConfig", "run"),
+        ("from palaestra.algorithms import train", "math"),
+    ],
+)
+def test_an_arrow_that_runs_back_between_rooms_is_noticed(source, room):
+    assert len(arrows_back_inside(source, "algorithms", room)) == 1
 
 
 def test_every_part_of_the_package_has_its_place():

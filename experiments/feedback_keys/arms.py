@@ -155,7 +155,7 @@ def run_arm(arm: Arm, seed: int, *, base: BaseConfig = BASE, cache: Path | None 
     return RunResult(curve, round(time.process_time() - started - spent, 2), episodes, round(knows, 4))
 
 
-def make_learner(name: str, policy: Policy, config: Any, *, seed: int) -> grpo.Learner | ppo.Learner:
+def make_learner(name: str, policy: Policy, config: Any, *, seed: int) -> grpo.GRPOLearner | ppo.PPOLearner:
     """Return the learner of a policy-gradient algorithm.
 
     Args:
@@ -166,15 +166,15 @@ def make_learner(name: str, policy: Policy, config: Any, *, seed: int) -> grpo.L
     """
     if isinstance(config, vrpo.VRPOConfig):
         frozen = policy.frozen_copy()
-        return ppo.Learner(
+        return ppo.PPOLearner(
             policy, config, vrpo.make_critic(policy, config, language_model=frozen, temperature=1.0, seed=seed), seed=seed
         )
     if isinstance(config, ppo.PPOConfig):
         table = config.critic
         model = make_value_model(policy, table, seed=seed)
-        return ppo.Learner(policy, config, Critic(model, table, seed=seed), seed=seed)
+        return ppo.PPOLearner(policy, config, Critic(model, table, seed=seed), seed=seed)
     if isinstance(config, grpo.GRPOConfig):
-        return grpo.Learner(policy, config, seed=seed)
+        return grpo.GRPOLearner(policy, config, seed=seed)
     raise TypeError(f"The algorithm {name!r} has a {type(config).__name__}; expected one of a policy gradient.")
 
 

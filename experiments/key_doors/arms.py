@@ -20,7 +20,7 @@ import torch
 
 from experiments.common.base_model import BaseConfig, trained_base
 from experiments.key_doors.world import TURN_LENGTH, KeyDoors, feedback_probability, random_walk, success_by_length, walk
-from palaestra.algorithms.grpo import GRPOConfig, Learner
+from palaestra.algorithms.grpo import GRPOConfig, GRPOLearner
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.seeds import stable_seed
 from palaestra.algorithms.run.scaling_inter import horizon
@@ -112,7 +112,7 @@ def run_arm(arm: HorizonArm, seed: int, *, cache: Path | None = None) -> Horizon
     """Train one arm with one seed; the seed decides the map, the base model and the corridors of each training step."""
     world, policy = base_policy(seed, num_zones=arm.num_zones, cache=cache)
     base = feedback_probability(world, policy, cap=EVALUATION_CAP)
-    learner = Learner(policy, _config(arm), seed=seed)
+    learner = GRPOLearner(policy, _config(arm), seed=seed)
     test_seed = stable_seed(seed, "test")
 
     def evaluate(per_length: int) -> dict[int, float]:
@@ -135,7 +135,7 @@ def run_arm(arm: HorizonArm, seed: int, *, cache: Path | None = None) -> Horizon
     return HorizonResult(points, rounded, round(area_under(points), 5), step, round(cpu_s, 2), round(base, 4))
 
 
-def train_step(arm: HorizonArm, world: KeyDoors, policy: Policy, learner: Learner, step: int, *, seed: int) -> int:
+def train_step(arm: HorizonArm, world: KeyDoors, policy: Policy, learner: GRPOLearner, step: int, *, seed: int) -> int:
     """Walk and learn once; returns the environment steps it took."""
     generator = torch.Generator().manual_seed(stable_seed(seed, f"train/{step}"))
     corridors = world.draw(arm.tasks_per_step, generator).repeated(arm.group_size)

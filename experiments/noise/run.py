@@ -193,7 +193,7 @@ def _learner(arm: Arm, policy: Any, world: Any, rate: float, seed: int, size: Co
     common = {"steps": size.steps, "lr": 1e-3, "entropy_coefficient": 0.02}
     if arm.algorithm == "grpo":
         config = grpo.GRPOConfig(**common, tasks_per_step=size.episodes // 8, group_size=8, epochs=2)
-        return grpo.Learner(nw.trimmed(policy, world), config, seed=seed)
+        return grpo.GRPOLearner(nw.trimmed(policy, world), config, seed=seed)
     options = {"lr": 1e-3, "epochs": 4, **arm.critic}
     if arm.exact:
         critic: Any = nw.ExactCritic(world, policy, rate)
@@ -213,7 +213,7 @@ def _learner(arm: Arm, policy: Any, world: Any, rate: float, seed: int, size: Co
         pretrain_patience=arm.patience,
         critic=table,
     )
-    return ppo.Learner(nw.trimmed(policy, world), config, critic, seed=seed)
+    return ppo.PPOLearner(nw.trimmed(policy, world), config, critic, seed=seed)
 
 
 # -- many runs -------------------------------------------------------------------------------------------------------

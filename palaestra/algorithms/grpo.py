@@ -98,7 +98,7 @@ class GRPOConfig(PolicyConfig):
         return self
 
 
-class Learner:
+class GRPOLearner:
     """The update half of the family: trajectories in, better policy out.
 
     Args:
@@ -247,11 +247,11 @@ def run(phase: Phase, config: GRPOConfig) -> None:
     """Train a policy (see the module's docstring); resumes from the phase's last checkpoint.
 
     Raises:
-        TrainingStopped: If a guard stops it.
+        TrainingStopped: If a watchdog stops it.
     """
     if config.advantage == "gigpo":
         phase.record_states()
-    learner = Learner(
+    learner = GRPOLearner(
         phase.policy,
         config,
         reference=reference_policy(phase, config),

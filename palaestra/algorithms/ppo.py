@@ -73,7 +73,7 @@ class PPOConfig(PolicyConfig):
     """Settings of the critic."""
 
 
-class Learner:
+class PPOLearner:
     """The update half of PPO: trajectories in, better policy and critic out.
 
     Args:
@@ -260,7 +260,7 @@ def run(phase: Phase, config: PPOConfig) -> None:
     """Train a policy with PPO (see the module's docstring); resumes from the phase's last checkpoint.
 
     Raises:
-        TrainingStopped: If a guard stops it.
+        TrainingStopped: If a watchdog stops it.
     """
     seed = phase.recipe.seed
     table = config.critic
@@ -275,7 +275,7 @@ def run(phase: Phase, config: PPOConfig) -> None:
 
 def train_with_critic(phase: Phase, config: PPOConfig, critic: Critic) -> None:
     """Pre-train the critic if asked for, then run all steps."""
-    learner = Learner(
+    learner = PPOLearner(
         phase.policy,
         config,
         critic,

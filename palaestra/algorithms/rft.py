@@ -298,7 +298,7 @@ def run(phase: Phase, config: RFTConfig) -> None:
     """Improve a policy by its own successes (see the module's docstring); resumes from the phase's last checkpoint.
 
     Raises:
-        TrainingStopped: If a guard stops it.
+        TrainingStopped: If a watchdog stops it.
         UsageError: If a round leaves nothing to imitate.
         ConfigError: If the phase does not know the weights it began with.
     """

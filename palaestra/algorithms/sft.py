@@ -220,7 +220,7 @@ def run(phase: Phase, config: SFTConfig) -> None:
     """Clone demonstrations (see the module's docstring); resumes from the phase's last checkpoint.
 
     Raises:
-        TrainingStopped: If a guard stops it.
+        TrainingStopped: If a watchdog stops it.
         UsageError: If there is nothing to clone.
     """
     done, state = phase.resume()

@@ -352,7 +352,7 @@ def run(phase: Phase, config: VRPOConfig) -> None:
     """Train a policy with VRPO; resumes from the phase's last checkpoint.
 
     Raises:
-        TrainingStopped: If a guard stops it.
+        TrainingStopped: If a watchdog stops it.
     """
     table = config.critic
     language_model = None

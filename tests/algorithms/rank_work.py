@@ -15,12 +15,12 @@ import torch
 from palaestra.algorithms.learner.critic import Critic, make_value_model
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.batch import collate
-from palaestra.algorithms.ppo import Learner, PPOConfig
+from palaestra.algorithms.ppo import PPOConfig, PPOLearner
 from palaestra.algorithms.run.checkpoint import Checkpoint, Checkpoints
 from palaestra.algorithms.run.phase import Phase
 from palaestra.algorithms.run.training import train
 from palaestra.algorithms.scale import ranks as distributed
-from palaestra.algorithms.scale.heartbeat import LostRankError, Presence
+from palaestra.algorithms.scale.heartbeat import Heartbeat, LostRankError
 from palaestra.algorithms.scale.ranks import ProcessRanks, join_ranks
 from palaestra.algorithms.sft import Cloner, SFTConfig
 from palaestra.types import Trajectory
@@ -48,7 +48,7 @@ def updated(folder: Path, played: list[Trajectory]) -> dict[str, Any]:
     shape = {"epochs": 2, "minibatches": 2, "kl_coefficient": 0.1, "entropy_coefficient": 0.01, "correction": "token"}
     config = PPOConfig.model_validate({**shape, **limits, "critic": {"epochs": 2, **limits}})
     critic = Critic(make_value_model(policy, config.critic, seed=0), config.critic)
-    learner = Learner(policy, config, critic, reference=policy.frozen_copy())
+    learner = PPOLearner(policy, config, critic, reference=policy.frozen_copy())
     batch = collate(played)
     metrics = learner.learn(batch, 1)
     metrics |= {f"second_{name}": value for name, value in learner.learn(batch, 2).items()}
@@ -87,7 +87,7 @@ def train_with_fault(rank: int, port: int, fault: str, folder: Path) -> None:
         MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), WORLD_SIZE="2", RANK=str(rank), LOCAL_RANK=str(rank),
         LOCAL_WORLD_SIZE="2", ACCELERATE_USE_CPU="true",
     )  # fmt: skip
-    distributed.Presence = functools.partial(Presence, beat_s=0.2, patience_s=3.0)  # type: ignore[misc, assignment]
+    distributed.Heartbeat = functools.partial(Heartbeat, beat_s=0.2, patience_s=3.0)  # type: ignore[misc, assignment]
     if rank == 1:
         _prepare(fault)
     try:

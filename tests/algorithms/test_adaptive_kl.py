@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from palaestra.algorithms.grpo import GRPOConfig, Learner
+from palaestra.algorithms.grpo import GRPOConfig, GRPOLearner
 from palaestra.algorithms.math.losses import adapt_kl_coefficient
 from palaestra.algorithms.run.metrics import read_metrics
 from palaestra.algorithms.run.phase import ProgressEvent
@@ -19,10 +19,10 @@ CLONE = {"episodes": 64, "epochs": 6, "batch_size": 16, "lr": 6e-3, "warmup_upda
 ADAPTED = {"kl_coefficient": 0.1, "kl_target": 0.01, "kl_horizon": 64, "tasks_per_step": 8, "steps": 4, "lr": 3e-3}
 
 
-def updated(**settings: Any) -> tuple[Learner, list[dict[str, float]]]:
+def updated(**settings: Any) -> tuple[GRPOLearner, list[dict[str, float]]]:
     policy = toy_policy()
     config = GRPOConfig(lr=1e-2, warmup_updates=0, epochs=2, kl_coefficient=0.1, **settings)
-    learner = Learner(policy, config, reference=policy.frozen_copy())
+    learner = GRPOLearner(policy, config, reference=policy.frozen_copy())
     return learner, [learner.update(play(policy), step) for step in (1, 2, 3)]
 
 

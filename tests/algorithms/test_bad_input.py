@@ -13,12 +13,11 @@ import pytest
 import torch
 
 from palaestra.agents.rollout.engine import RolloutEngine
-from palaestra.algorithms.grpo import Learner
+from palaestra.algorithms.grpo import GRPOLearner
 from palaestra.algorithms.learner.critic import Critic, make_value_model
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.batch import collate
-from palaestra.algorithms.ppo import Learner as PPOLearner
-from palaestra.algorithms.ppo import PPOConfig
+from palaestra.algorithms.ppo import PPOConfig, PPOLearner
 from palaestra.algorithms.run.metrics import read_metrics
 from palaestra.algorithms.run.phase import TaskFeed, policy_agent
 from palaestra.algorithms.run.recipe import parse_recipe
@@ -65,7 +64,7 @@ def make_learner(name: str, policy: Policy, **table: Any) -> Any:
         return PPOLearner(policy, config, make_critic(policy, config, language_model=frozen, temperature=1.0, seed=0))
     if isinstance(config, PPOConfig):
         return PPOLearner(policy, config, Critic(make_value_model(policy, config.critic, seed=0), config.critic, total=9))
-    return Learner(policy, config)  # type: ignore[arg-type]
+    return GRPOLearner(policy, config)  # type: ignore[arg-type]
 
 
 def episodes(policy: Policy) -> list[Trajectory]:

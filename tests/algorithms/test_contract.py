@@ -21,7 +21,7 @@ from palaestra.agents.llm import LLMAgent
 from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.agents.segments import SegmentBuilder
-from palaestra.algorithms.grpo import Estimator, GRPOConfig, Learner
+from palaestra.algorithms.grpo import Estimator, GRPOConfig, GRPOLearner
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.batch import collate
 from palaestra.algorithms.run.phase import TaskFeed
@@ -332,7 +332,7 @@ def test_a_batch_holds_each_rule_of_the_contract(made: list[Trajectory]) -> None
 @given(made=trajectories(), data=st.data())
 def test_the_order_of_episodes_changes_no_advantage(estimator: Estimator, made: list[Trajectory], data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(len(made))))
-    learner = Learner(_built(), GRPOConfig(advantage=estimator, gamma=0.9))
+    learner = GRPOLearner(_built(), GRPOConfig(advantage=estimator, gamma=0.9))
 
     def found(arranged: Sequence[Trajectory]) -> dict[tuple[str, tuple[int, ...]], list[float]]:
         batch = collate(arranged)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from palaestra.agents.rollout.engine import RolloutEngine
-from palaestra.algorithms.grpo import GRPOConfig, Learner
+from palaestra.algorithms.grpo import GRPOConfig, GRPOLearner
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.advantages import grpo_advantages, rloo_advantages
 from palaestra.algorithms.math.batch import collate
@@ -41,7 +41,7 @@ def failed(trajectory: Trajectory) -> Trajectory:
 def gradient(policy: Policy, played: list[Trajectory], **options: object) -> torch.Tensor:
     """The gradient of one epoch, caught before the optimiser uses it."""
     caught: list[torch.Tensor] = []
-    learner = Learner(policy, GRPOConfig(epochs=1, **options))  # type: ignore[arg-type]
+    learner = GRPOLearner(policy, GRPOConfig(epochs=1, **options))  # type: ignore[arg-type]
 
     def catch(loss: float) -> dict[str, float]:
         caught.append(torch.cat([p.grad.flatten().clone() for p in learner.policy_update.optimiser.parameters]))
@@ -59,7 +59,7 @@ def weights(policy: Policy) -> torch.Tensor:
 
 def test_sampler_and_learner_agree_on_log_probs() -> None:
     policy = toy_policy()
-    metrics = Learner(policy, GRPOConfig()).update(play(policy), 1)
+    metrics = GRPOLearner(policy, GRPOConfig()).update(play(policy), 1)
     assert metrics["drift_max"] < 1e-4
 
 
@@ -133,7 +133,7 @@ def test_a_reward_in_the_second_turn_reaches_all_assistant_tokens_and_no_other(
 def test_a_batch_without_signal_moves_nothing_even_with_momentum(case: str) -> None:
     policy = toy_policy()
     played = play(policy)
-    learner = Learner(policy, GRPOConfig(lr=1e-2, warmup_updates=0))
+    learner = GRPOLearner(policy, GRPOConfig(lr=1e-2, warmup_updates=0))
     learner.update(played, 1)  # fills Adam's momentum
     before, updates = weights(policy), learner.policy_update.optimiser.updates
     if case == "equal":
@@ -151,7 +151,7 @@ def test_a_batch_without_signal_moves_nothing_even_with_momentum(case: str) -> N
 def test_failed_groups_are_counted() -> None:
     policy = toy_policy()
     played = play(policy)
-    metrics = Learner(policy, GRPOConfig()).update([*played[:4], *(failed(t) for t in played[4:])], 1)
+    metrics = GRPOLearner(policy, GRPOConfig()).update([*played[:4], *(failed(t) for t in played[4:])], 1)
     assert metrics["groups_dropped"] == 1
     assert metrics["excluded_errors"] == 4
     assert metrics["no_signal"] == 0.0
@@ -163,8 +163,8 @@ def test_rewards_in_several_turns_need_a_word() -> None:
     steps = tuple(dataclasses.replace(step, reward=0.5) for step in played[0].steps)
     played[0] = dataclasses.replace(played[0], steps=steps)
     with pytest.raises(ConfigError, match=r"has rewards in turns \[0, 1, 2, 3\].*sum_turn_rewards = true"):
-        Learner(policy, GRPOConfig()).update(played, 1)
-    assert Learner(policy, GRPOConfig(sum_turn_rewards=True)).update(played, 1)["no_signal"] == 0.0
+        GRPOLearner(policy, GRPOConfig()).update(played, 1)
+    assert GRPOLearner(policy, GRPOConfig(sum_turn_rewards=True)).update(played, 1)["no_signal"] == 0.0
 
 
 def test_log_probs_of_another_policy_are_refused() -> None:
@@ -174,13 +174,13 @@ def test_log_probs_of_another_policy_are_refused() -> None:
         for parameter in policy.parameters():
             parameter.mul_(1.5)
     with pytest.raises(TrainingStopped, match="sampler's log-probs differ"):
-        Learner(policy, GRPOConfig()).update(played, 1)
+        GRPOLearner(policy, GRPOConfig()).update(played, 1)
 
 
 def test_weights_that_are_not_finite_stop_training_without_touching_more() -> None:
     policy = toy_policy()
     played = play(policy)
-    learner = Learner(policy, GRPOConfig(epochs=4))
+    learner = GRPOLearner(policy, GRPOConfig(epochs=4))
     before = weights(policy)
     learner.policy_update._loss = _broken(learner.policy_update._loss)  # type: ignore[method-assign, assignment]
     with pytest.raises(TrainingStopped, match="3 updates in a row"):
@@ -206,7 +206,7 @@ def test_the_first_pass_finds_the_log_probs_that_scoring_before_it_finds(options
         policy = toy_policy()
         reference = policy.frozen_copy()
         config = GRPOConfig(lr=1e-2, warmup_updates=0, epochs=3, **options)  # type: ignore[arg-type]
-        learner = Learner(policy, config, reference=reference)
+        learner = GRPOLearner(policy, config, reference=reference)
         update = learner.policy_update
         passes = counted_passes(policy)
         if scores_first:
@@ -233,7 +233,7 @@ def counted_passes(policy: Policy) -> list[None]:
 
 def test_a_drifting_sampler_leaves_weights_and_gradients_alone() -> None:
     policy = toy_policy()
-    learner = Learner(policy, GRPOConfig(drift_limit=1e-12))
+    learner = GRPOLearner(policy, GRPOConfig(drift_limit=1e-12))
     before = weights(policy)
     with pytest.raises(TrainingStopped, match="sampler's log-probs differ"):
         learner.update(play(policy), 1)
@@ -245,7 +245,7 @@ def test_the_kl_term_pulls_back_to_the_reference() -> None:
     policy = toy_policy()
     reference = policy.frozen_copy()
     played = play(policy)
-    learner = Learner(policy, GRPOConfig(lr=1e-2, warmup_updates=0, epochs=8, kl_coefficient=0.0))
+    learner = GRPOLearner(policy, GRPOConfig(lr=1e-2, warmup_updates=0, epochs=8, kl_coefficient=0.0))
     free = learner.update(played, 1)
     assert "kl_reference" not in free
     batch = collate(played)
@@ -257,9 +257,9 @@ def test_the_kl_term_pulls_back_to_the_reference() -> None:
         return float(kl_estimate(now, ref, "k3")[batch.action_mask].mean())
 
     held = toy_policy()
-    metrics = Learner(held, GRPOConfig(lr=1e-2, warmup_updates=0, epochs=8, kl_coefficient=5.0), reference=reference).update(
-        played, 1
-    )
+    metrics = GRPOLearner(
+        held, GRPOConfig(lr=1e-2, warmup_updates=0, epochs=8, kl_coefficient=5.0), reference=reference
+    ).update(played, 1)
     assert metrics["kl_reference"] > 0
     assert distance(held) < 0.5 * distance(policy)
     assert all(not p.requires_grad and p.grad is None for p in reference.model.parameters())
@@ -267,11 +267,11 @@ def test_the_kl_term_pulls_back_to_the_reference() -> None:
 
 def test_a_kl_term_without_reference_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"kl_coefficient is 0\.1; it needs a reference"):
-        Learner(toy_policy(), GRPOConfig(kl_coefficient=0.1))
+        GRPOLearner(toy_policy(), GRPOConfig(kl_coefficient=0.1))
 
 
 def test_minibatches_keep_the_segments_of_an_episode_together_and_train_all() -> None:
     policy = toy_policy()
-    learner = Learner(policy, GRPOConfig(epochs=2, minibatches=2, warmup_updates=0))
+    learner = GRPOLearner(policy, GRPOConfig(epochs=2, minibatches=2, warmup_updates=0))
     learner.update(play(policy), 1)
     assert learner.policy_update.optimiser.updates == 4

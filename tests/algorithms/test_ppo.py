@@ -10,16 +10,16 @@ import torch
 from palaestra.algorithms.learner.critic import Critic, CriticConfig, RunningMoments, before, make_value_model
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.batch import collate
-from palaestra.algorithms.ppo import Learner, PPOConfig
+from palaestra.algorithms.ppo import PPOConfig, PPOLearner
 from palaestra.algorithms.run.training import train
 from palaestra.types import Trajectory
 from tests.algorithms.test_grpo import counted_passes, failed, play, weights, with_return
 from tests.algorithms.toy_recipe import toy_policy, toy_recipe
 
 
-def learner(policy: Policy, *, critic: dict | None = None, **options: object) -> Learner:
+def learner(policy: Policy, *, critic: dict | None = None, **options: object) -> PPOLearner:
     config = PPOConfig(critic=CriticConfig(**(critic or {})), **options)  # type: ignore[arg-type]
-    return Learner(policy, config, Critic(make_value_model(policy, config.critic, seed=0), config.critic))
+    return PPOLearner(policy, config, Critic(make_value_model(policy, config.critic, seed=0), config.critic))
 
 
 def judged(policy: Policy, played: list[Trajectory], **options: object):
@@ -85,7 +85,7 @@ def test_the_first_pass_finds_the_log_probs_that_scoring_before_it_finds(options
         policy = toy_policy()
         config = PPOConfig(lr=1e-2, warmup_updates=0, epochs=3, **options)  # type: ignore[arg-type]
         critic = Critic(make_value_model(policy, config.critic, seed=0), config.critic)
-        made = Learner(policy, config, critic, reference=policy.frozen_copy())
+        made = PPOLearner(policy, config, critic, reference=policy.frozen_copy())
         update, passes = made.policy_update, counted_passes(policy)
         if scores_first:
             update.prepare = update.score  # type: ignore[method-assign]

@@ -11,7 +11,7 @@ from palaestra.algorithms.learner.critic import Critic, CriticConfig, make_value
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.batch import collate
 from palaestra.algorithms.math.losses import entropy
-from palaestra.algorithms.ppo import Learner, PPOConfig
+from palaestra.algorithms.ppo import PPOConfig, PPOLearner
 from palaestra.algorithms.run.training import train
 from palaestra.algorithms.vrpo import (
     VRPOConfig,
@@ -26,13 +26,13 @@ from tests.algorithms.test_grpo import play, weights
 from tests.algorithms.toy_recipe import toy_policy, toy_recipe
 
 
-def vrpo(policy: Policy, **options: object) -> Learner:
+def vrpo(policy: Policy, **options: object) -> PPOLearner:
     config = VRPOConfig(critic=VRPOCriticConfig(**options))  # type: ignore[arg-type]
     critic = make_critic(policy, config, language_model=policy.frozen_copy(), temperature=1.0, seed=0)
-    return Learner(policy, config, critic)
+    return PPOLearner(policy, config, critic)
 
 
-def ready(learner: Learner, played: list):
+def ready(learner: PPOLearner, played: list):
     batch, _ = learner.policy_update.score(collate(played))
     batch = learner.judged(batch)
     return learner.critic.prepared(learner.critic.with_uncertainty(batch))
@@ -44,7 +44,7 @@ def test_with_everything_switched_off_it_is_ppo_bit_for_bit() -> None:
         policy = toy_policy()
         if made == "ppo":
             table = CriticConfig()
-            learner = Learner(policy, PPOConfig(), Critic(make_value_model(policy, table, seed=0), table))
+            learner = PPOLearner(policy, PPOConfig(), Critic(make_value_model(policy, table, seed=0), table))
         else:
             learner = vrpo(policy, bottleneck=False, entropy_weight=0.0, perplexity_weight=0.0)
         for step in (1, 2):

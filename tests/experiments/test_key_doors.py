@@ -8,7 +8,7 @@ from experiments.common.token_world import PAD, expert_actor, roll_out
 from experiments.key_doors.arms import ARMS, area_under, train_step
 from experiments.key_doors.run import compare, final_success
 from experiments.key_doors.world import FEEDBACK_PLACE, KEY_PLACE, Corridors, KeyDoors, KeyDoorsGame, random_walk, walk
-from palaestra.algorithms.grpo import GRPOConfig, Learner
+from palaestra.algorithms.grpo import GRPOConfig, GRPOLearner
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -83,7 +83,7 @@ def test_training_steps_keep_to_the_cap_of_their_stage(name):
     arm = dataclasses.replace(ARMS[name], interval=2, tasks_per_step=2, group_size=2)
     world = KeyDoors()
     policy = build_policy(world.vocabulary, 24 * 3, BaseConfig(width=16, layers=1))
-    learner = Learner(policy, GRPOConfig(group_size=2))
+    learner = GRPOLearner(policy, GRPOConfig(group_size=2))
     seen = []
     learner.learn = lambda batch, step: seen.append(int(batch.num_turns.max())) or {}
     for step in range(1, 8):

@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from palaestra.algorithms.config import Config
-from palaestra.algorithms.run.alarms import FiniteGuard
+from palaestra.algorithms.learner.watchdog import FiniteWatchdog
 from palaestra.algorithms.scale.ranks import gradient_norm, is_sharded, like, whole
 
 Decay = Literal["constant", "cosine", "linear"]
@@ -58,7 +58,7 @@ def lr_scale(update: int, *, warmup: int, total: int, decay: Decay) -> float:
 
 
 class Optimiser:
-    """AdamW with warm-up, gradient clipping and a guard against numbers that are none.
+    """AdamW with warm-up, gradient clipping and a watchdog for numbers that are not finite.
 
     Args:
         parameters: What is trained.
@@ -73,7 +73,7 @@ class Optimiser:
         self.total = total
         self.updates = 0
         self.lr_factor = 1.0
-        self.guard = FiniteGuard()
+        self.watchdog = FiniteWatchdog()
         self._sharded = any(map(is_sharded, self.parameters))
         # one loop over all tensors takes two thirds of the time, to the same bits; shards and whole tensors cannot share one
         self._adam = torch.optim.AdamW(
@@ -109,7 +109,7 @@ class Optimiser:
         """
         norm = self._clip()
         lr = self.lr
-        accepted = self.guard.accepts(loss, norm)
+        accepted = self.watchdog.accepts(loss, norm)
         if accepted:
             for group in self._adam.param_groups:
                 group["lr"] = lr
@@ -135,7 +135,7 @@ class Optimiser:
             "adam": whole(self._adam.state_dict()),
             "updates": self.updates,
             "lr_factor": self.lr_factor,
-            "guard": self.guard.state(),
+            "watchdog": self.watchdog.state(),
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -149,4 +149,4 @@ class Optimiser:
         self._adam.load_state_dict(adam)
         self.updates = int(state["updates"])
         self.lr_factor = float(state["lr_factor"])
-        self.guard.load(state["guard"])
+        self.watchdog.load(state["watchdog"] if "watchdog" in state else state["guard"])  # its name in runs of 0.1

@@ -1,7 +1,7 @@
-"""Guards of a training loop: numbers that are no numbers, the signs of collapse, and alarms over what is logged.
+"""Watchdog and alarms of a training loop: the signs of a collapse, and what the logged metrics say.
 
-The first two keep a little state, saved with the checkpoint, so that a resumed run watches on as if nothing had happened.
-Alarms are a function of the metrics logged so far, which a resumed run reads back.
+`CollapseWatchdog` keeps a little state, saved with the checkpoint, so that a resumed run continues as if it had not been
+killed. Alarms are a function of the metrics logged so far, which a resumed run reads back.
 """
 
 from __future__ import annotations
@@ -11,51 +11,10 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from statistics import median
 
-from palaestra.errors import TrainingStopped
 from palaestra.types import Json
 
 
-class FiniteGuard:
-    """Skips updates whose loss or gradient is not finite, and stops training after several in a row.
-
-    Args:
-        limit: Bad updates in a row that stop training.
-    """
-
-    def __init__(self, limit: int = 3) -> None:
-        """Start with a clean record."""
-        self.limit = limit
-        self.in_a_row = 0
-        self.total = 0
-
-    def accepts(self, loss: float, grad_norm: float) -> bool:
-        """Return whether the update may be applied.
-
-        Raises:
-            TrainingStopped: If this is the last bad update in a row that is allowed.
-        """
-        if math.isfinite(loss) and math.isfinite(grad_norm):
-            self.in_a_row = 0
-            return True
-        self.in_a_row += 1
-        self.total += 1
-        if self.in_a_row >= self.limit:
-            raise TrainingStopped(
-                f"{self.in_a_row} updates in a row had a loss or gradient that is not finite (loss {loss}, gradient norm "
-                f"{grad_norm}). Resume from the last checkpoint with a lower learning rate or a smaller grad_clip."
-            )
-        return False
-
-    def state(self) -> dict[str, Json]:
-        """Return the counters."""
-        return {"in_a_row": self.in_a_row, "total": self.total}
-
-    def load(self, state: Mapping[str, Json]) -> None:
-        """Continue from `state()`."""
-        self.in_a_row, self.total = int(state["in_a_row"]), int(state["total"])
-
-
-class CollapseWatch:
+class CollapseWatchdog:
     """Notices when a policy collapses: the spread within groups goes first, then the entropy.
 
     It fires when, over the last steps, the mean spread is below a quarter of its running maximum AND either the mean
@@ -155,7 +114,7 @@ class Alarms:
     | `alarm_not_finite` | a loss or gradient was not finite, or rewards or log-probs were left out for it |
     | `alarm_errors` | more than a quarter of the episodes ended in an error |
     | `alarm_no_signal` | nothing could be learned in 5 steps on end |
-    | `alarm_collapse` | `CollapseWatch` saw a collapse, or a value model's latent says nothing any more |
+    | `alarm_collapse` | `CollapseWatchdog` saw a collapse, or a value model's latent says nothing any more |
 
     Only alarms whose metrics are logged are returned.
     """

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.learner.policy_update import PolicyConfig, PolicyUpdate
-from palaestra.algorithms.run.alarms import CollapseWatch
+from palaestra.algorithms.run.alarms import CollapseWatchdog
 from palaestra.algorithms.run.metrics import episode_metrics
 from palaestra.algorithms.run.phase import Phase
 from palaestra.algorithms.scale.asynchronous import AsyncCollector, staleness_metrics
@@ -76,9 +76,9 @@ def train_on_policy(phase: Phase, table: PolicyConfig, learner: Learner) -> None
         learner: Turns episodes into a better policy.
 
     Raises:
-        TrainingStopped: If a guard stops it; the last checkpoint is good.
+        TrainingStopped: If a watchdog stops it; the last checkpoint is good.
     """
-    watch = CollapseWatch()
+    watch = CollapseWatchdog()
     counts = {"no_signal_steps": 0, "rollbacks": 0, "warnings": 0, "env_steps": 0, "sampled_tokens": 0}
     done, state = phase.resume()
     if state is not None:
@@ -97,7 +97,7 @@ def _run_steps(
     table: PolicyConfig,
     learner: Learner,
     collector: AsyncCollector | None,
-    watch: CollapseWatch,
+    watch: CollapseWatchdog,
     counts: dict[str, int],
     done: int | None,
 ) -> None:
@@ -142,7 +142,7 @@ def _run_steps(
             "total_no_signal_steps": float(counts["no_signal_steps"]),
             "total_env_steps": float(counts["env_steps"]),
             "total_sampled_tokens": float(counts["sampled_tokens"]),
-            "total_skipped_updates": float(learner.policy_update.optimiser.guard.total),
+            "total_skipped_updates": float(learner.policy_update.optimiser.watchdog.total),
         }
         # the sampled entropy is there even when a collapsed policy leaves nothing to learn from
         collapsed = watch.observe(

@@ -233,7 +233,7 @@ class Phase:
 
         All ranks call it, and wait here while the first one evaluates.
         """
-        ranks().meet("log")
+        ranks().barrier("log")
         if not ranks().is_main:
             return
         told = set(self.alarms.rung)

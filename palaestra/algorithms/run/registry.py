@@ -12,14 +12,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel
 
 from palaestra.errors import ConfigError, MissingExtraError, unknown_name
-
-if TYPE_CHECKING:
-    from palaestra.algorithms.run.phase import Phase
 
 ENTRY_POINTS = "palaestra.algorithms"
 
@@ -54,7 +51,7 @@ class Algorithm:
 
     name: str
     config: type[BaseModel]
-    run: Callable[[Phase, Any], None]
+    run: Callable[[Any, Any], None]  # (Phase, config): naming Phase here would close a circle, as recipes look algorithms up
     arm: str = "trained"
 
 

@@ -92,7 +92,7 @@ def train(
 
     Raises:
         UsageError: If the recipe cannot work (unknown environment, split, key; nothing to clone).
-        TrainingStopped: If a guard stopped training, or the server that samples failed; the last checkpoint is good.
+        TrainingStopped: If a watchdog stopped training, or the server that samples failed; the last checkpoint is good.
         StoreError: If the store cannot be used, or another process runs this run.
     """
     import torch

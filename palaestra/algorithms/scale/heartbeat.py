@@ -1,8 +1,8 @@
-"""Who is still there: heartbeats of the processes that train together, and meetings at which the slow are waited for.
+"""Heartbeats of the processes that train together, and barriers at which slow ones are waited for and dead ones are not.
 
-A collective operation that waits for a process that died, or for one that went another way, waits until its timeout. A
-timeout that is long enough for an evaluation on the first process is far too long to notice that. So whoever may have to
-wait long waits at a meeting first: as long as the missing ones are alive, however slow, and no longer. Heartbeats go
+A collective operation that waits for a process that died, or for one that took another branch, waits until its timeout. A
+timeout that is long enough for an evaluation on the first process is far too long to notice that. So a process that may have
+to wait long waits at a barrier first: as long as the missing ones are alive, however slow, and no longer. Heartbeats go
 through the key-value store that every launcher of torch starts; each process watches the next one, so that the load of the
 store grows with the number of processes, not with its square.
 """
@@ -20,10 +20,10 @@ from palaestra.errors import PalaestraError
 
 BEAT_S = 2.0
 PATIENCE_S = 180.0
-_POLL_S, _POLL_MOST_S, _POLL_SHARE = 0.0005, 0.25, 0.02  # who waits long may learn late
+_POLL_S, _POLL_MOST_S, _POLL_SHARE = 0.0005, 0.25, 0.02  # the longer the wait, the rarer the polls
 
 _MPI_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
-_GO_ON = "Look at its output for the reason, then start the run again with the same id: it goes on from its last checkpoint."
+_GO_ON = "Look at its output for the reason, then start the run again with the same id: it resumes from its last checkpoint."
 
 
 class LostRankError(PalaestraError):
@@ -47,8 +47,8 @@ def is_launch_alone() -> bool:
     return num_launched() < 2 and "ACCELERATE_USE_CPU" in os.environ and "MASTER_PORT" in os.environ
 
 
-class Presence:
-    """Heartbeats and meetings of one process.
+class Heartbeat:
+    """Heartbeat of one process, and the barriers it waits at.
 
     Args:
         rank: Number of this process.
@@ -67,7 +67,7 @@ class Presence:
         beat_s: float = BEAT_S,
         patience_s: float = PATIENCE_S,
     ) -> None:
-        """Connect; `begin` begins to beat."""
+        """Connect; `start` starts to beat."""
         self.rank = rank
         self.size = size
         self._store = open_store()
@@ -75,22 +75,22 @@ class Presence:
         self._beat_s = beat_s
         self._patience_s = patience_s
         self._session = 0
-        self._meetings = 0
+        self._barriers = 0
         self._seen = (-1, time.monotonic())  # heartbeats of the next process, and when their number last grew
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def begin(self) -> None:
-        """Begin anew, all together: meetings are counted from here, and who was lost before is forgotten."""
+    def start(self) -> None:
+        """Start a session, all together: barriers are counted from here, and processes lost before are forgotten."""
         self._session += 1
-        self._meetings = 0
+        self._barriers = 0
         if self._thread is None:
             self._over.clear()
             self._thread = threading.Thread(target=self._beat, name="palaestra-heartbeat", daemon=True)
             self._thread.start()
 
-    def give_up(self, reason: str) -> None:
-        """Tell the others, who may wait for this process, that it will not come.
+    def fail(self, reason: str) -> None:
+        """Tell the others, which may wait for this process, that it has failed.
 
         Args:
             reason: A sentence without its full stop.
@@ -98,35 +98,35 @@ class Presence:
         with contextlib.suppress(RuntimeError):  # the store may be what was lost
             self._store.set(self._key("lost"), reason)
 
-    def meet(self, name: str) -> None:
+    def barrier(self, name: str) -> None:
         """Wait until all processes are here.
 
         Args:
             name: What for; the same on every process.
 
         Raises:
-            LostRankError: If a process is lost, or came for something else.
+            LostRankError: If a process is lost, or waits at another barrier.
         """
-        self._meetings += 1
-        number = self._meetings
+        self._barriers += 1
+        number = self._barriers
         with lost_is_an_error(self.rank):
             expected = self._store.compare_set(self._key("name", number), "", name).decode()
             if expected != name:
-                self._tell(f"Rank {self.rank} came to {name!r} while another one came to {expected!r}")
+                self._abort(f"Rank {self.rank} came to {name!r} while another one came to {expected!r}")
             if self._store.add(self._key("here", number), 1) < self.size:
                 self._wait(self._key("open", number))
                 return
             self._store.set(self._key("open", number), "1")
-            for kind in ("name", "here", "open"):  # who is here has left the last one
+            for kind in ("name", "here", "open"):  # all are here, so all have left the last barrier
                 self._store.delete_key(self._key(kind, number - 1))
 
-    def part(self) -> None:
-        """Meet for the last time and stop beating; rank 0, in whose process the store may live, goes last.
+    def leave(self) -> None:
+        """Wait at the last barrier and stop beating; rank 0, in whose process the store may live, leaves last.
 
         Raises:
             LostRankError: If a process is lost before that.
         """
-        self.meet("end")
+        self.barrier("end")
         self.close()
         with lost_is_an_error(self.rank):
             left = self._store.add(self._key("left"), 1)
@@ -144,16 +144,16 @@ class Presence:
 
     def _wait(self, key: str) -> None:
         # asked for again and again: the store's own waiting writes to stderr whenever it times out
-        began = looked = time.monotonic()
+        began = checked = time.monotonic()
         while not self._store.check([key]):
             now = time.monotonic()
-            if now - looked > self._beat_s:
-                self._look()
-                looked = now
+            if now - checked > self._beat_s:
+                self._check()
+                checked = now
             time.sleep(min(max(_POLL_SHARE * (now - began), _POLL_S), _POLL_MOST_S))
 
-    def _look(self) -> None:
-        """Look after the next process, and whether another one was found lost."""
+    def _check(self) -> None:
+        """Check the heartbeat of the next process, and whether another process was found lost."""
         lost = self._key("lost")
         if self._store.check([lost]):
             raise LostRankError(f"{self._store.get(lost).decode()}. {_GO_ON}")
@@ -163,13 +163,13 @@ class Presence:
         if beats != last:
             self._seen = (beats, time.monotonic())
         elif time.monotonic() - since > self._patience_s:
-            self._tell(
-                f"Nothing was heard of rank {watched} for {self._patience_s:g} s; expected it at a meeting of all ranks"
+            self._abort(
+                f"Nothing was heard of rank {watched} for {self._patience_s:g} s; expected it at a barrier of all ranks"
             )
 
-    def _tell(self, reason: str) -> None:
-        """Stop, and let all others stop."""
-        self.give_up(reason)
+    def _abort(self, reason: str) -> None:
+        """Stop, and make all others stop."""
+        self.fail(reason)
         raise LostRankError(f"{reason}. {_GO_ON}")
 
     def _key(self, kind: str, number: int | None = None) -> str:

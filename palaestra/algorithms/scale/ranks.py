@@ -26,8 +26,8 @@ from torch import Tensor, nn
 
 from palaestra.algorithms.math.batch import microbatches
 from palaestra.algorithms.scale.heartbeat import (
+    Heartbeat,
     LostRankError,
-    Presence,
     connect,
     is_launch_alone,
     lost_is_an_error,
@@ -42,7 +42,7 @@ Sharing = Literal["replicated", "sharded"]
 log = logging.getLogger(__name__)
 
 _BUCKET = 2**25  # numbers that travel in one reduction
-_TIMEOUT = timedelta(minutes=30)  # of one exchange; who may be hours late is waited for at a meeting before it
+_TIMEOUT = timedelta(minutes=30)  # of one exchange; a rank that may be hours late is waited for at a barrier before it
 
 
 class Part(list[int]):
@@ -102,14 +102,14 @@ class Ranks:
     def sum_gradients(self, parameters: Iterable[Tensor]) -> None:
         """Add up the gradients over the ranks, in place; sharded ones have been added up already."""
 
-    def meet(self, name: str) -> None:
+    def barrier(self, name: str) -> None:
         """Wait until all ranks are here, however slow, as long as they are alive.
 
         Args:
             name: What for; the same on every rank.
 
         Raises:
-            LostRankError: If one is lost, or came for something else.
+            LostRankError: If one is lost, or waits at another barrier.
         """
 
     def gather(self, items: Sequence[Item]) -> list[Item]:
@@ -135,10 +135,10 @@ class ProcessRanks(Ranks):
     Args:
         sharing: How weights are held.
         device: Where this rank's tensors travel from.
-        presence: Knows who is still there; None waits for the dead until the exchange times out.
+        heartbeat: Notices lost ranks; without it an exchange waits for them until it times out.
     """
 
-    def __init__(self, *, sharing: Sharing = "replicated", device: str = "cpu", presence: Presence | None = None) -> None:
+    def __init__(self, *, sharing: Sharing = "replicated", device: str = "cpu", heartbeat: Heartbeat | None = None) -> None:
         """Look at the group, which is there already."""
         import torch.distributed as dist
 
@@ -147,19 +147,19 @@ class ProcessRanks(Ranks):
         self.size = dist.get_world_size()
         self.sharing = sharing
         self.device = torch.device(device)
-        self._presence = presence
+        self._heartbeat = heartbeat
 
     def plan(self, rows: Sequence[int], lengths: Sequence[int], max_tokens: int) -> list[Part]:
-        """Deal the rows, longest first, and plan the micro-batches of this rank."""
+        """Distribute the rows, longest first, and plan the micro-batches of this rank."""
         if not rows:
             return []
         order = sorted(range(len(rows)), key=lambda i: (-lengths[i], rows[i]))
-        # back and forth, so that no rank gets the longest of every deal
-        hands: list[list[int]] = [[] for _ in range(self.size)]
+        # back and forth, so that no rank gets the longest row of every round
+        shares: list[list[int]] = [[] for _ in range(self.size)]
         for place, index in enumerate(order):
-            lap, seat = divmod(place, self.size)
-            hands[seat if lap % 2 == 0 else self.size - 1 - seat].append(index)
-        plans = [[[hand[i] for i in part] for part in microbatches([lengths[i] for i in hand], max_tokens)] for hand in hands]
+            lap, rank = divmod(place, self.size)
+            shares[rank if lap % 2 == 0 else self.size - 1 - rank].append(index)
+        plans = [[[own[i] for i in part] for part in microbatches([lengths[i] for i in own], max_tokens)] for own in shares]
         mine = [Part(rows[i] for i in part) for part in plans[self.rank]]
         shortest = order[-1]
         while len(mine) < max(len(plan) for plan in plans):
@@ -200,17 +200,17 @@ class ProcessRanks(Ranks):
         if bucket:
             self._sum_bucket(bucket)
 
-    def meet(self, name: str) -> None:
+    def barrier(self, name: str) -> None:
         """Wait until all ranks are here."""
-        if self._presence is not None:
-            self._presence.meet(name)
+        if self._heartbeat is not None:
+            self._heartbeat.barrier(name)
 
     def gather(self, items: Sequence[Item]) -> list[Item]:
         """Return the items of all ranks, those of rank 0 first."""
-        self.meet("gather")
-        hands: list[list[Item]] = [[] for _ in range(self.size)]
-        self._dist.all_gather_object(hands, list(items))
-        return [item for hand in hands for item in hand]
+        self.barrier("gather")
+        shares: list[list[Item]] = [[] for _ in range(self.size)]
+        self._dist.all_gather_object(shares, list(items))
+        return [item for share in shares for item in share]
 
     def on_main(self, function: Callable[[], Item]) -> Item:
         """Call a function on rank 0 and return its result on every rank."""
@@ -220,7 +220,7 @@ class ProcessRanks(Ranks):
                 outcome = [function(), None]
             except Exception as error:
                 outcome = [None, error]
-        self.meet("on_main")
+        self.barrier("on_main")
         self._dist.broadcast_object_list(outcome, src=0)
         result, failure = outcome
         if failure is not None:
@@ -241,15 +241,15 @@ class ProcessRanks(Ranks):
         fully_shard(module, mesh=mesh, reshard_after_forward=True)
 
     @contextlib.contextmanager
-    def farewell(self) -> Iterator[None]:
+    def graceful_exit(self) -> Iterator[None]:
         """Leave together with the others after the block; tell them if it fails, as they would wait."""
         try:
             yield
-            if self._presence is not None:
-                self._presence.part()
+            if self._heartbeat is not None:
+                self._heartbeat.leave()
         except BaseException as error:
-            if self._presence is not None and not isinstance(error, LostRankError):
-                self._presence.give_up(f"Rank {self.rank} stopped with {type(error).__name__}: {str(error).rstrip('.')}")
+            if self._heartbeat is not None and not isinstance(error, LostRankError):
+                self._heartbeat.fail(f"Rank {self.rank} stopped with {type(error).__name__}: {str(error).rstrip('.')}")
             raise
 
     @property
@@ -267,7 +267,7 @@ class ProcessRanks(Ranks):
 
 _alone = Ranks()
 _present: list[Ranks] = []
-_presences: list[Presence] = []
+_heartbeats: list[Heartbeat] = []
 
 
 def ranks() -> Ranks:
@@ -309,7 +309,7 @@ def join_ranks(sharing: Sharing | None = None) -> Iterator[Ranks]:
         yield ranks()
         return
     joined = _joined(sharing)
-    with training_ranks(joined), joined.farewell(), lost_is_an_error(joined.rank):
+    with training_ranks(joined), joined.graceful_exit(), lost_is_an_error(joined.rank):
         yield joined
     # only where all got this far: after a failure, tearing down could wait for the dead
     atexit.register(_leave)
@@ -326,11 +326,11 @@ def _joined(sharing: Sharing | None) -> ProcessRanks:
     state = PartialState(cpu=on_cpu, timeout=_TIMEOUT, **backend)
     if sharing is None:
         sharing = "sharded" if os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true" else "replicated"
-    if not _presences:  # one for as long as the process lives
-        _presences.append(Presence(state.process_index, state.num_processes, connect))
-        atexit.register(_presences[0].close)
-    _presences[0].begin()
-    return ProcessRanks(sharing=sharing, device=str(state.device), presence=_presences[0])
+    if not _heartbeats:  # one for as long as the process lives
+        _heartbeats.append(Heartbeat(state.process_index, state.num_processes, connect))
+        atexit.register(_heartbeats[0].close)
+    _heartbeats[0].start()
+    return ProcessRanks(sharing=sharing, device=str(state.device), heartbeat=_heartbeats[0])
 
 
 def _leave() -> None:

@@ -22,7 +22,7 @@ import re
 import shutil
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -30,9 +30,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from palaestra.agents.backends.endpoint import check_url
 from palaestra.errors import ConfigError, ModelError, StoreError, TrainingStopped, UsageError
 from palaestra.types import Json, Trajectory
-
-if TYPE_CHECKING:
-    from palaestra.algorithms.learner.policy import Policy
 
 _SHAPE = ("model_type", "hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
 _DRAFT = ".palaestra-draft"
@@ -147,6 +144,26 @@ class SamplerConfig(BaseModel):
         )
 
 
+class SampledPolicy(Protocol):
+    """The part of a policy that a server needs: its weights, and word of when they change."""
+
+    model: Any
+    tokenizer: Any
+
+    @property
+    def version(self) -> int:
+        """Version of the weights."""
+        ...
+
+    def attach(self, follower: Any) -> None:
+        """Call `follower.update_weights(version=...)` whenever the weights have changed."""
+        ...
+
+    def save(self, path: str | Path) -> Path:
+        """Write model and tokenizer to a folder."""
+        ...
+
+
 class ServerSampler:
     """A server that samples with the weights of a policy, as they are at each refresh.
 
@@ -161,7 +178,7 @@ class ServerSampler:
         MissingExtraError: If aiohttp is not installed.
     """
 
-    def __init__(self, policy: Policy, table: SamplerConfig, *, temperature: float = 1.0) -> None:
+    def __init__(self, policy: SampledPolicy, table: SamplerConfig, *, temperature: float = 1.0) -> None:
         """Nothing is asked or written yet.
 
         Args:
@@ -299,7 +316,7 @@ class ServerSampler:
         )
 
 
-def _check_shape(table: SamplerConfig, policy: Policy) -> None:
+def _check_shape(table: SamplerConfig, policy: SampledPolicy) -> None:
     """Refuse to write a policy over a model of another shape."""
     file = Path(table.weights) / "config.json"
     try:

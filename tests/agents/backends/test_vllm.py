@@ -12,7 +12,7 @@ from palaestra.agents.core import Generation, Request, Sampling
 from palaestra.agents.llm import LLMAgent
 from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.agents.rollout.plans import EpisodePlan
-from palaestra.algorithms.grpo import GRPOConfig, Learner
+from palaestra.algorithms.grpo import GRPOConfig, GRPOLearner
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.batch import collate
 from palaestra.errors import ContextWindowError, ModelError, UsageError
@@ -73,7 +73,7 @@ def test_sampled_episodes_train_as_if_they_had_been_sampled_here(server: VLLMSer
             assert (segment.ids[: span.start], segment.ids[span.start : span.end]) in sent
     batch = collate(played)
     batch.return_[:] = torch.tensor([0.0, 1.0, 0.0, 1.0, 0.0, 0.0])
-    metrics = Learner(policy, GRPOConfig()).learn(batch, 1)
+    metrics = GRPOLearner(policy, GRPOConfig()).learn(batch, 1)
     assert metrics["no_signal"] == 0
     assert metrics["drift_max"] < 1e-4
 

@@ -8,7 +8,8 @@ import torch
 
 from palaestra.algorithms.learner.optimiser import Optimiser, OptimiserConfig, lr_scale
 from palaestra.algorithms.learner.policy import Policy
-from palaestra.algorithms.run.alarms import ALARM_TEXTS, Alarms, CollapseWatch, FiniteGuard
+from palaestra.algorithms.learner.watchdog import FiniteWatchdog
+from palaestra.algorithms.run.alarms import ALARM_TEXTS, Alarms, CollapseWatchdog
 from palaestra.algorithms.run.checkpoint import Checkpoints
 from palaestra.algorithms.run.metrics import read_metrics
 from palaestra.algorithms.run.training import train
@@ -17,16 +18,16 @@ from tests.algorithms.toy_recipe import toy_recipe
 
 
 def test_three_bad_updates_in_a_row_stop_training() -> None:
-    guard = FiniteGuard(limit=3)
-    assert guard.accepts(0.5, 1.0)
-    assert not guard.accepts(math.nan, 1.0)
-    assert not guard.accepts(0.5, math.inf)
-    assert guard.accepts(0.5, 1.0)  # the row is broken
-    assert not guard.accepts(math.nan, 1.0)
-    assert not guard.accepts(math.nan, 1.0)
+    watchdog = FiniteWatchdog(limit=3)
+    assert watchdog.accepts(0.5, 1.0)
+    assert not watchdog.accepts(math.nan, 1.0)
+    assert not watchdog.accepts(0.5, math.inf)
+    assert watchdog.accepts(0.5, 1.0)  # the row is broken
+    assert not watchdog.accepts(math.nan, 1.0)
+    assert not watchdog.accepts(math.nan, 1.0)
     with pytest.raises(TrainingStopped, match="3 updates in a row"):
-        guard.accepts(math.nan, 1.0)
-    assert guard.total == 5
+        watchdog.accepts(math.nan, 1.0)
+    assert watchdog.total == 5
 
 
 def test_a_bad_update_moves_nothing_and_the_next_good_one_does() -> None:
@@ -78,8 +79,18 @@ def test_optimiser_state_survives() -> None:
     assert torch.equal(one, three)
 
 
+def test_the_watchdog_of_an_older_checkpoint_is_read() -> None:
+    optimiser = Optimiser([torch.nn.Parameter(torch.ones(1))], OptimiserConfig())
+    state = optimiser.state()
+    state["guard"] = {**state.pop("watchdog"), "in_a_row": 2, "total": 5}
+    optimiser.load(state)
+    with pytest.raises(TrainingStopped, match="3 updates in a row"):
+        optimiser.step(math.nan)
+    assert optimiser.watchdog.total == 6
+
+
 def test_collapse_needs_both_signs() -> None:
-    watch = CollapseWatch(baseline_step=2, window=1)
+    watch = CollapseWatchdog(baseline_step=2, window=1)
     assert not watch.observe(1, spread=0.4, entropy=1.0)
     assert not watch.observe(2, spread=0.4, entropy=1.0)
     assert not watch.observe(3, spread=0.05, entropy=0.9)
@@ -88,7 +99,7 @@ def test_collapse_needs_both_signs() -> None:
 
 
 def test_a_policy_turned_into_noise_is_a_collapse_too() -> None:
-    watch = CollapseWatch(baseline_step=1, window=1)
+    watch = CollapseWatchdog(baseline_step=1, window=1)
     assert not watch.observe(1, spread=0.4, entropy=1.0, return_=0.5)
     assert not watch.observe(2, spread=0.4, entropy=5.0, return_=0.0)  # still telling better from worse
     assert not watch.observe(3, spread=0.0, entropy=5.0, return_=0.5)  # certain and right
@@ -96,14 +107,14 @@ def test_a_policy_turned_into_noise_is_a_collapse_too() -> None:
 
 
 def test_one_unlucky_batch_is_no_alarm() -> None:
-    watch = CollapseWatch(baseline_step=1)
+    watch = CollapseWatchdog(baseline_step=1)
     for step in range(1, 6):
         watch.observe(step, spread=0.4, entropy=1.0)
     assert not watch.observe(6, spread=0.0, entropy=0.0)
 
 
 def test_a_resumed_watch_goes_on() -> None:
-    one, two = CollapseWatch(baseline_step=2), CollapseWatch(baseline_step=2)
+    one, two = CollapseWatchdog(baseline_step=2), CollapseWatchdog(baseline_step=2)
     for step in range(1, 5):
         one.observe(step, spread=0.4, entropy=1.0)
     two.load(one.state())
@@ -179,7 +190,7 @@ ROLLBACK = {"tasks_per_step": 6, "epochs": 1, "warmup_updates": 0, "on_collapse"
 
 
 def test_a_collapse_is_rolled_back_once_with_half_the_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(CollapseWatch, "observe", lambda self, step, **signs: step in (3, 5))
+    monkeypatch.setattr(CollapseWatchdog, "observe", lambda self, step, **signs: step in (3, 5))
     table = {"steps": 5, "kl_coefficient": 0.1}
     quiet = {"n": 1, "baselines": []}
     recipe = toy_recipe(phases=["ppo"], ppo={**ROLLBACK, **table}, evaluation=quiet, checkpoint={"every": 2, "keep": 9})
@@ -197,7 +208,7 @@ def test_a_collapse_is_rolled_back_once_with_half_the_rate(tmp_path: Path, monke
 
 
 def test_a_rolled_back_policy_is_that_of_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(CollapseWatch, "observe", lambda self, step, **signs: step == 3)
+    monkeypatch.setattr(CollapseWatchdog, "observe", lambda self, step, **signs: step == 3)
     table = {"steps": 3}
     recipe = toy_recipe(
         phases=["ppo"], ppo={**ROLLBACK, **table}, evaluation={"n": 1, "baselines": []}, checkpoint={"every": 2, "keep": 9}

@@ -179,7 +179,7 @@ def test_a_model_folder_can_be_the_start(tmp_path: Path, whole: TrainingResult) 
     assert len(curve(result.folder)) == 4
 
 
-def test_a_run_that_a_guard_stops_is_failed_with_the_reason(tmp_path: Path) -> None:
+def test_a_run_that_a_watchdog_stops_is_failed_with_the_reason(tmp_path: Path) -> None:
     recipe = toy_recipe(phases=["grpo"], grpo={"drift_limit": 1e-12}, evaluation={"n": 2, "baselines": []})
     trained = toy_recipe(sft={"epochs": 20}, phases=["sft"], evaluation={"n": 2, "baselines": []})
     start = train(trained, store=tmp_path, run_id="start").policy_path

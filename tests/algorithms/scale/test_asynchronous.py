@@ -16,7 +16,7 @@ from palaestra.agents.core import Agent, Sampling
 from palaestra.agents.llm import LLMAgent
 from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.agents.rollout.plans import EpisodePlan
-from palaestra.algorithms.grpo import GRPOConfig, Learner
+from palaestra.algorithms.grpo import GRPOConfig, GRPOLearner
 from palaestra.algorithms.math.batch import collate
 from palaestra.algorithms.run.checkpoint import Checkpoints
 from palaestra.algorithms.run.metrics import MetricsLog
@@ -129,7 +129,7 @@ def test_a_server_samples_while_the_policy_is_updated(tmp_path: Path) -> None:
     from tests.agents.backends.vllm_server import vllm_server
 
     policy = toy_policy()
-    learner = Learner(policy, GRPOConfig(correction="token", warmup_updates=0))
+    learner = GRPOLearner(policy, GRPOConfig(correction="token", warmup_updates=0))
 
     def update(trajectories: list[Trajectory], step: int) -> dict[str, float]:
         batch = collate(trajectories)
@@ -239,6 +239,6 @@ def test_settings_that_no_recipe_was_read_for_are_refused_when_the_phase_starts(
         metrics=MetricsLog(tmp_path),
     )
     with pytest.raises(ConfigError, match=match):
-        train_on_policy(phase, settings, Learner(policy, settings))
+        train_on_policy(phase, settings, GRPOLearner(policy, settings))
     with pytest.raises(ConfigError, match=match):
         AsynchronousConfig().refuse("grpo", settings)

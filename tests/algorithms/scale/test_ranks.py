@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributed import TCPStore
 
-from palaestra.algorithms.scale.heartbeat import LostRankError, Presence, num_launched
+from palaestra.algorithms.scale.heartbeat import Heartbeat, LostRankError, num_launched
 from palaestra.algorithms.scale.ranks import ProcessRanks, join_ranks
 from tests.algorithms.rank_work import train_with_fault, trained, updated
 from tests.algorithms.test_grpo import play
@@ -133,21 +133,21 @@ def test_a_lost_process_is_a_clear_error_and_no_hang(tmp_path: Path, fault: str,
 
 
 @pytest.fixture
-def present() -> Iterator[Callable[[int], Presence]]:
+def connected() -> Iterator[Callable[[int], Heartbeat]]:
     server = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-    made: list[Presence] = []
+    made: list[Heartbeat] = []
 
-    def make(rank: int, size: int = 2) -> Presence:
+    def make(rank: int, size: int = 2) -> Heartbeat:
         def connect() -> TCPStore:
             return TCPStore("127.0.0.1", server.port, is_master=False, wait_for_workers=False)
 
-        made.append(Presence(rank, size, connect, beat_s=0.05, patience_s=0.5))
-        made[-1].begin()
+        made.append(Heartbeat(rank, size, connect, beat_s=0.05, patience_s=0.5))
+        made[-1].start()
         return made[-1]
 
     yield make
-    for presence in made:
-        presence.close()
+    for heartbeat in made:
+        heartbeat.close()
 
 
 def outcomes(*calls: Callable[[], object]) -> list[str]:
@@ -168,42 +168,42 @@ def outcomes(*calls: Callable[[], object]) -> list[str]:
     return said
 
 
-def test_meetings_wait_beyond_all_patience_for_those_that_are_alive(present: Callable[[int], Presence]) -> None:
-    first, second = present(0), present(1)
+def test_barriers_wait_beyond_all_patience_for_those_that_are_alive(connected: Callable[[int], Heartbeat]) -> None:
+    first, second = connected(0), connected(1)
     arrived: list[float] = []
 
-    def go(presence: Presence, naps: list[float]) -> None:
+    def go(heartbeat: Heartbeat, naps: list[float]) -> None:
         for nap in naps:
             time.sleep(nap)
             arrived.append(time.monotonic())
-            presence.meet("step")
+            heartbeat.barrier("step")
             assert len(arrived) % 2 == 0 or arrived[-1] > arrived[-2]
 
     assert outcomes(lambda: go(first, [0.0, 0.9, 0.0]), lambda: go(second, [0.9, 0.0, 0.0])) == ["", ""]
     assert len(arrived) == 6
 
 
-def test_at_a_meeting_all_learn_of_a_loss_that_one_has_seen(present: Callable[..., Presence]) -> None:
-    first, second, third = (present(rank, 3) for rank in range(3))
+def test_at_a_barrier_all_learn_of_a_loss_that_one_has_seen(connected: Callable[..., Heartbeat]) -> None:
+    first, second, third = (connected(rank, 3) for rank in range(3))
     third.close()
-    said = outcomes(lambda: first.meet("step"), lambda: second.meet("step"))
+    said = outcomes(lambda: first.barrier("step"), lambda: second.barrier("step"))
     assert all(text.startswith("Nothing was heard of rank 2 for 0.5 s") for text in said)
     assert len(said) == 2
 
 
-def test_processes_that_went_different_ways_do_not_wait_for_each_other(present: Callable[[int], Presence]) -> None:
-    first, second = present(0), present(1)
-    said = outcomes(lambda: first.meet("save"), lambda: second.meet("gather"))
+def test_processes_that_went_different_ways_do_not_wait_for_each_other(connected: Callable[[int], Heartbeat]) -> None:
+    first, second = connected(0), connected(1)
+    said = outcomes(lambda: first.barrier("save"), lambda: second.barrier("gather"))
     assert all("'save'" in text and "'gather'" in text for text in said)
 
 
-def test_a_new_run_in_the_same_processes_forgets_who_was_lost(present: Callable[[int], Presence]) -> None:
-    first, second = present(0), present(1)
-    second.give_up("Rank 1 stopped with KeyError: 'x'")
-    assert outcomes(lambda: first.meet("step"))[0].startswith("Rank 1 stopped with KeyError: 'x'. Look at its output")
-    first.begin()
-    second.begin()
-    assert outcomes(lambda: first.meet("step"), lambda: second.meet("step")) == ["", ""]
+def test_a_new_run_in_the_same_processes_forgets_who_was_lost(connected: Callable[[int], Heartbeat]) -> None:
+    first, second = connected(0), connected(1)
+    second.fail("Rank 1 stopped with KeyError: 'x'")
+    assert outcomes(lambda: first.barrier("step"))[0].startswith("Rank 1 stopped with KeyError: 'x'. Look at its output")
+    first.start()
+    second.start()
+    assert outcomes(lambda: first.barrier("step"), lambda: second.barrier("step")) == ["", ""]
 
 
 def test_a_launch_that_starts_one_process_in_place_of_several_is_told(

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from palaestra.agents.backends.token_sampling import random_stream
 from palaestra.agents.store.store import RunStore
-from palaestra.algorithms.grpo import GRPOConfig, Learner
+from palaestra.algorithms.grpo import GRPOConfig, GRPOLearner
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.run.metrics import read_metrics
 from palaestra.algorithms.run.on_policy import asynchronous_collection
@@ -337,7 +337,7 @@ def test_asynchronous_steps_of_several_processes_are_not_sampled_by_a_server(ser
     assert recipe.sampler is not None
     policy = Policy.from_path(clone)
     config = GRPOConfig(correction="token")
-    learner = Learner(policy, config)
+    learner = GRPOLearner(policy, config)
     phase = SimpleNamespace(recipe=recipe, name="grpo", sampler=ServerSampler(policy, recipe.sampler))
     with (
         training_ranks(Seat(0)),
