@@ -2,13 +2,14 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+WORKERS ?= 2
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test check bench clean help
 
 help:
 	@echo "make demo    train and evaluate an agent on the CPU, with a report to look at (about 6 minutes)"
-	@echo "make test    run the tests"
+	@echo "make test    run the tests, WORKERS=2 at once"
 	@echo "make check   lint, format and types"
 	@echo "make bench   measure what the project promises, peers beside it"
 
@@ -16,7 +17,7 @@ demo: $(VENV)/.run
 	$(BIN)/palaestra demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
