@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from palaestra.envs.tools import Toolkit, ToolRefusal, tool
+from palaestra.envs import Toolkit, tool
+from palaestra.envs.tools import ToolRefusal
 from palaestra.types import ToolCall
 
 

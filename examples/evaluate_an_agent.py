@@ -4,11 +4,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from palaestra.agents.evaluation.evaluation import evaluate
-from palaestra.agents.evaluation.summary import compare
-from palaestra.agents.registry import make_agent
-from palaestra.agents.report import write_report
-from palaestra.agents.store.store import RunStore
+from palaestra import RunStore, evaluate, make_agent, write_report
+from palaestra.agents import compare
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())
 with RunStore(folder) as store:

@@ -8,9 +8,8 @@ import sys
 import gymnasium as gym
 
 import palaestra  # noqa: F401  (registers palaestra/*)
-from palaestra.agents.backends.scripted import ScriptedBackend
-from palaestra.agents.llm import LLMAgent
-from palaestra.agents.registry import make_agent
+from palaestra import make_agent
+from palaestra.agents import LLMAgent, ScriptedBackend
 
 env = gym.make("palaestra/TextCraft-v0", max_turns=12)
 observation, info = env.reset(seed=0, options={"split": "test"})

@@ -8,7 +8,7 @@ from pathlib import Path
 import gymnasium as gym
 
 import palaestra  # noqa: F401  (registers palaestra/*)
-from palaestra.agents.export.export import EXPORT_FORMATS, export_trajectories
+from palaestra.agents import EXPORT_FORMATS, export_trajectories
 from palaestra.envs import RecordTrajectory
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())

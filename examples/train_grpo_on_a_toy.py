@@ -5,8 +5,8 @@ import tempfile
 
 import gymnasium as gym
 
-from palaestra.algorithms.run.recipe import parse_recipe
-from palaestra.algorithms.run.training import train
+from palaestra import train
+from palaestra.algorithms import parse_recipe
 from palaestra.envs import GeneratedTasks, Task, TextEnv, Turn
 
 RIGHT = {"red": "stop", "amber": "slow", "green": "go", "flashing": "slow", "dark": "stop", "blue": "go"}

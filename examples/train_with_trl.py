@@ -10,12 +10,11 @@ warnings.filterwarnings("ignore", message=".*deprecated and will be removed in v
 import torch  # noqa: E402
 from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer  # noqa: E402
 
-from palaestra.agents.llm import LLMAgent  # noqa: E402
-from palaestra.algorithms.data.demonstrations import expert_episodes, tokenize  # noqa: E402
-from palaestra.algorithms.learner.policy import Policy  # noqa: E402
-from palaestra.algorithms.run.phase import TaskFeed  # noqa: E402
+from palaestra.agents import LLMAgent  # noqa: E402
+from palaestra.algorithms import Policy, TaskFeed, expert_episodes, tokenize  # noqa: E402
 from palaestra.algorithms.trl import EnvironmentRollouts, environment_class, response_template, task_rows, token_dataset  # noqa: E402
-from palaestra.models.tiny_lm import build_tiny_lm, save  # noqa: E402
+from palaestra.models import build_tiny_lm  # noqa: E402
+from palaestra.models.tiny_lm import save  # noqa: E402
 
 torch.set_num_threads(1)
 ENV = "palaestra/TextCraft-v0"

@@ -7,9 +7,8 @@ Everything runs offline: the "model" below is a script that says what the expert
 import gymnasium as gym
 
 import palaestra  # noqa: F401  (registers the environments)
-from palaestra.agents.backends.scripted import ScriptedBackend
-from palaestra.agents.llm import LLMAgent
-from palaestra.agents.registry import make_agent
+from palaestra import make_agent
+from palaestra.agents import LLMAgent, ScriptedBackend
 
 TASK = {"task": "test/0"}
 

@@ -36,16 +36,40 @@ def test_all_names_what_is_visible(name):
         assert getattr(package, item) is not None
 
 
-def test_lazy_names_come_from_the_modules_named_beside_them():
-    import palaestra.envs as envs
+LAZY = [name for name in PACKAGES if hasattr(importlib.import_module(name), "_HOMES")]
 
-    for home, names in envs._HOMES.items():
-        module = importlib.import_module(f"palaestra.envs.{home}")
-        for name in names:
-            assert getattr(envs, name) is getattr(module, name)
-    assert sorted(name for names in envs._HOMES.values() for name in names) == sorted(envs.__all__)
+
+def test_the_four_parts_and_the_front_door_are_lazy():
+    assert {"palaestra", *(f"palaestra.{part}" for part in ("envs", "agents", "algorithms", "models"))} <= set(LAZY)
+
+
+@pytest.mark.parametrize("name", LAZY)
+def test_lazy_names_come_from_the_modules_named_next_to_them(name):
+    package = importlib.import_module(name)
+    listed = []
+    for home, entries in package._HOMES.items():
+        module = importlib.import_module(f"{name}.{home}")
+        for entry in entries:
+            original, _, alias = entry.partition(" as ")
+            listed.append(alias or original)
+            assert getattr(package, listed[-1]) is getattr(module, original)
+    assert sorted([*listed, *{"__version__", "list_envs"} & set(vars(package))]) == sorted(package.__all__)
     with pytest.raises(AttributeError, match="no attribute 'NoSuchName'"):
-        _ = envs.NoSuchName
+        _ = package.NoSuchName
+
+
+@pytest.mark.parametrize("name", LAZY)
+def test_type_checkers_see_the_same_lazy_names(name):
+    package = importlib.import_module(name)
+    tree = ast.parse(Path(package.__file__).read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING")
+    seen = {
+        (node.module.removeprefix(f"{name}."), alias.name, alias.asname or alias.name)
+        for node in block.body
+        for alias in node.names
+    }
+    entries = [(home, *entry.partition(" as ")[::2]) for home, names in package._HOMES.items() for entry in names]
+    assert seen == {(home, original, alias or original) for home, original, alias in entries}
 
 
 @pytest.mark.parametrize("path", sorted(Path(palaestra.__file__).parent.rglob("*.py")), ids=lambda path: path.stem)
@@ -54,4 +78,5 @@ def test_every_module_says_what_it_is_for(path):
 
 
 def test_few_names_at_the_top():
-    assert palaestra.__all__ == ["__version__", "list_envs"]
+    assert len(palaestra.__all__) <= 12
+    assert {"evaluate", "make_agent", "train", "write_report", "RunStore", "list_envs", "check"} <= set(palaestra.__all__)

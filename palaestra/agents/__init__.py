@@ -1,1 +1,110 @@
-"""Agents, LLM backends, rollout engine, run store, evaluation and report."""
+"""Agents, LLM backends, rollout engine, run store, evaluation and report.
+
+The names below are imported when they are first used.
+"""
+
+from typing import TYPE_CHECKING
+
+from palaestra.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from palaestra.agents.backends.registry import list_backends, make_backend
+    from palaestra.agents.backends.scripted import ScriptedBackend
+    from palaestra.agents.context import ContextPolicy
+    from palaestra.agents.core import Agent, AgentRecord, Backend, Generation, Request, Sampling
+    from palaestra.agents.evaluation import EnvSpec, Evaluation, Summary, evaluate, evaluate_async, summarize
+    from palaestra.agents.evaluation.summary import compare
+    from palaestra.agents.export.export import EXPORT_FORMATS, export_trajectories, load_conversations
+    from palaestra.agents.llm import LLMAgent
+    from palaestra.agents.reference import ExpertAgent, HumanAgent, NothingAgent, RandomAgent
+    from palaestra.agents.registry import make_agent
+    from palaestra.agents.report import TranscriptLimits, write_report
+    from palaestra.agents.rollout import EpisodePlan, RolloutEngine
+    from palaestra.agents.store import RunStore
+    from palaestra.agents.sync import run_sync
+
+_HOMES = {
+    "backends.registry": (
+        "list_backends",
+        "make_backend",
+    ),
+    "backends.scripted": ("ScriptedBackend",),
+    "context": ("ContextPolicy",),
+    "core": (
+        "Agent",
+        "AgentRecord",
+        "Backend",
+        "Generation",
+        "Request",
+        "Sampling",
+    ),
+    "evaluation": (
+        "EnvSpec",
+        "Evaluation",
+        "Summary",
+        "evaluate",
+        "evaluate_async",
+        "summarize",
+    ),
+    "evaluation.summary": ("compare",),
+    "export.export": (
+        "EXPORT_FORMATS",
+        "export_trajectories",
+        "load_conversations",
+    ),
+    "llm": ("LLMAgent",),
+    "reference": (
+        "ExpertAgent",
+        "HumanAgent",
+        "NothingAgent",
+        "RandomAgent",
+    ),
+    "registry": ("make_agent",),
+    "report": (
+        "TranscriptLimits",
+        "write_report",
+    ),
+    "rollout": (
+        "EpisodePlan",
+        "RolloutEngine",
+    ),
+    "store": ("RunStore",),
+    "sync": ("run_sync",),
+}
+
+__all__ = [
+    "EXPORT_FORMATS",
+    "Agent",
+    "AgentRecord",
+    "Backend",
+    "ContextPolicy",
+    "EnvSpec",
+    "EpisodePlan",
+    "Evaluation",
+    "ExpertAgent",
+    "Generation",
+    "HumanAgent",
+    "LLMAgent",
+    "NothingAgent",
+    "RandomAgent",
+    "Request",
+    "RolloutEngine",
+    "RunStore",
+    "Sampling",
+    "ScriptedBackend",
+    "Summary",
+    "TranscriptLimits",
+    "compare",
+    "evaluate",
+    "evaluate_async",
+    "export_trajectories",
+    "list_backends",
+    "load_conversations",
+    "make_agent",
+    "make_backend",
+    "run_sync",
+    "summarize",
+    "write_report",
+]
+
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

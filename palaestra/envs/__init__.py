@@ -3,8 +3,9 @@
 The names below are imported when they are first used: `import palaestra` has to be quick, and needs only the registry.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from palaestra.lazy import lazy_names
 
 if TYPE_CHECKING:
     from palaestra.envs.check import check_environment
@@ -25,12 +26,24 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "check": ("check_environment",),
-    "core.text_env": ("TextEnv", "Turn", "World"),
-    "registration": ("list_envs",),
-    "core.tasks": ("FixedTasks", "GeneratedTasks", "Task", "TaskSet"),
+    "core.tasks": (
+        "FixedTasks",
+        "GeneratedTasks",
+        "Task",
+        "TaskSet",
+    ),
+    "core.text_env": (
+        "TextEnv",
+        "Turn",
+        "World",
+    ),
     "core.tool_env": ("ToolEnv",),
-    "tools": ("Toolkit", "tool"),
     "core.vector": ("TextVectorEnv",),
+    "registration": ("list_envs",),
+    "tools": (
+        "Toolkit",
+        "tool",
+    ),
     "wrappers.wrappers": (
         "MoveInstructions",
         "RecordTrajectory",
@@ -63,15 +76,4 @@ __all__ = [
     "tool",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name from the module that holds it."""
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f"palaestra.envs.{home}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    """List what is public."""
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)
