@@ -13,6 +13,7 @@
     │   │   └── BudgetError        the budget for tokens, calls or money is spent
     │   ├── ToolError              a tool's own service failed (a wrong call by the agent is an observation instead)
     │   ├── EnvironmentFault       the environment's code or engine failed
+    │   ├── SeatFault              a seat other than the policy's (a user simulator, a judge) failed
     │   └── ScoringError           the episode was played but could not be scored
     ├── StoreError                 the run store could not be read or written
     └── TrainingStopped            an alarm stopped training; the last checkpoint is good
@@ -24,9 +25,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import ClassVar, Literal
+from typing import Literal
 
-Boundary = Literal["model", "tool", "environment", "scoring"]
+Boundary = Literal["model", "user", "judge", "tool", "environment", "scoring"]
 
 
 class PalaestraError(Exception):
@@ -68,7 +69,7 @@ class EpisodeStateError(UsageError):
 class BoundaryError(PalaestraError):
     """A failure inside one episode, with the boundary it crossed."""
 
-    boundary: ClassVar[Boundary] = "environment"
+    boundary: Boundary = "environment"
 
 
 class ModelError(BoundaryError):
@@ -114,6 +115,23 @@ class EnvironmentFault(BoundaryError):
     """The environment's code or engine failed."""
 
     boundary = "environment"
+
+
+class SeatFault(BoundaryError):
+    """A seat that is not the policy's failed: a user simulator, a partner or a judge made no move that can be played.
+
+    Attributes:
+        boundary: "judge" for judges, "user" for every other seat.
+    """
+
+    def __init__(self, boundary: Boundary, message: str) -> None:
+        """Keep whose failure it is."""
+        super().__init__(message)
+        self.boundary = boundary
+
+    def __reduce__(self) -> tuple[type[SeatFault], tuple[Boundary, str]]:
+        """Pickle with both arguments; exceptions travel between processes."""
+        return type(self), (self.boundary, str(self))
 
 
 class ScoringError(BoundaryError):

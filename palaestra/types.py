@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from palaestra.errors import Boundary
+from palaestra.errors import Boundary, unknown_name
 
 Role = Literal["system", "user", "assistant", "tool"]
 ToolStatus = Literal["ok", "unknown_tool", "invalid_arguments", "error"]
@@ -261,6 +261,7 @@ class Step:
         truncated: The episode was stopped after this step.
         info: Kept part of the step's info: `score`, `success`, `reward_parts`, `tool_results`, `action_error`, ...
         state_hash: Digest of the world before the action, where the environment gives one.
+        seat: Who acted, in an episode with several seats; empty in an episode with one.
     """
 
     observation: str
@@ -270,6 +271,7 @@ class Step:
     truncated: bool = False
     info: Mapping[str, Json] = field(default_factory=dict)
     state_hash: str | None = None
+    seat: str = ""
 
     def to_json(self) -> dict[str, Json]:
         """Return a plain dict."""
@@ -283,6 +285,8 @@ class Step:
         }
         if self.state_hash is not None:
             data["state_hash"] = self.state_hash
+        if self.seat:
+            data["seat"] = self.seat
         return data
 
     @classmethod
@@ -296,6 +300,7 @@ class Step:
             truncated=data.get("truncated", False),
             info=data.get("info", {}),
             state_hash=data.get("state_hash"),
+            seat=data.get("seat", ""),
         )
 
 
@@ -364,8 +369,55 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class SeatRecord:
+    """What belongs to one seat of an episode that is not the policy's.
+
+    Attributes:
+        agent: Name of the agent that played it.
+        instructions: What it was told once.
+        tools: OpenAI function schemas it was given.
+        usage: What it cost.
+        segments: Tokens seen and sampled, where the agent reports them; spans index the steps of the whole episode.
+        final_observation: What it was told after its last action.
+    """
+
+    agent: str = ""
+    instructions: str = ""
+    tools: tuple[Mapping[str, Json], ...] = ()
+    usage: Usage = field(default_factory=Usage)
+    segments: tuple[Segment, ...] = ()
+    final_observation: str = ""
+
+    def to_json(self) -> dict[str, Json]:
+        """Return a plain dict."""
+        return {
+            "agent": self.agent,
+            "instructions": self.instructions,
+            "tools": [plain(tool) for tool in self.tools],
+            "usage": self.usage.to_json(),
+            "segments": [segment.to_json() for segment in self.segments],
+            "final_observation": self.final_observation,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> SeatRecord:
+        """Rebuild from `to_json()`."""
+        return cls(
+            agent=data.get("agent", ""),
+            instructions=data.get("instructions", ""),
+            tools=tuple(data.get("tools", ())),
+            usage=Usage.from_json(data.get("usage", {})),
+            segments=tuple(Segment.from_json(segment) for segment in data.get("segments", ())),
+            final_observation=data.get("final_observation", ""),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Trajectory:
     """One played episode.
+
+    In an episode with several seats the top-level fields are those of the policy's seat, `steps` are everybody's in the
+    order they were played, and `seats` holds what belongs to the others.
 
     Attributes:
         episode_id: Unique within its run and the same whenever this episode is planned again.
@@ -384,6 +436,8 @@ class Trajectory:
         sample: Index of this episode within its group.
         max_turns: Horizon that was in force for this episode; None if unlimited.
         meta: Anything else worth keeping (environment arguments, run id, ...).
+        seat: The policy's seat, in an episode with several; empty in an episode with one.
+        seats: What belongs to the other seats that agents played, by name.
     """
 
     episode_id: str
@@ -402,22 +456,50 @@ class Trajectory:
     sample: int = 0
     max_turns: int | None = None
     meta: Mapping[str, Json] = field(default_factory=dict)
+    seat: str = ""
+    seats: Mapping[str, SeatRecord] = field(default_factory=dict)
 
     @property
     def return_(self) -> float:
-        """Sum of the rewards."""
+        """Sum of the rewards of the policy."""
         return sum(step.reward for step in self.steps)
 
     @property
     def num_turns(self) -> int:
-        """Number of messages the agent sent."""
-        return len(self.steps)
+        """Number of messages the policy sent."""
+        return len(self.steps) if not self.seats else sum(step.seat == self.seat for step in self.steps)
+
+    @property
+    def total_usage(self) -> Usage:
+        """What the episode cost, all seats together."""
+        return sum((record.usage for record in self.seats.values()), self.usage)
+
+    def of_seat(self, name: str = "") -> Trajectory:
+        """Return the episode of one seat, in the form of an episode with one seat.
+
+        Rewards that came between two of its actions count for the first of them, rewards before its first action for
+        that one; token spans index its own steps; ids end in "#name" unless it is the policy's seat.
+
+        Args:
+            name: A seat; the policy's by default. An episode with one seat is its own episode.
+
+        Raises:
+            UnknownNameError: If nobody played a seat of this name.
+        """
+        if not self.seats and name in ("", self.seat):
+            return self
+        name = name or self.seat
+        if name != self.seat and name not in self.seats:
+            raise unknown_name("seat", name, [seat for seat in (self.seat, *self.seats) if seat])
+        return _seat_episode(self, name)
 
     def messages(self) -> list[Message]:
-        """Return the episode as a dialogue: instructions, then observations and actions in turn.
+        """Return the policy's dialogue: instructions, then observations and actions in turn.
 
         Observations that answer native tool calls become "tool" messages, one per call.
         """
+        if self.seats:
+            return self.of_seat().messages()
         messages = [Message("system", self.instructions)] if self.instructions else []
         previous: Step | None = None
         for step in self.steps:
@@ -429,8 +511,8 @@ class Trajectory:
         return messages
 
     def to_json(self) -> dict[str, Json]:
-        """Return a plain dict."""
-        return {
+        """Return a plain dict; `seat` and `seats` are left out where there is one seat."""
+        data: dict[str, Json] = {
             "episode_id": self.episode_id,
             "env_id": self.env_id,
             "task": plain(self.task),
@@ -448,6 +530,11 @@ class Trajectory:
             "max_turns": self.max_turns,
             "meta": plain(self.meta),
         }
+        if self.seat:
+            data["seat"] = self.seat
+        if self.seats:
+            data["seats"] = {name: record.to_json() for name, record in self.seats.items()}
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Json]) -> Trajectory:
@@ -469,11 +556,92 @@ class Trajectory:
             sample=data.get("sample", 0),
             max_turns=data.get("max_turns"),
             meta=data.get("meta", {}),
+            seat=data.get("seat", ""),
+            seats={name: SeatRecord.from_json(record) for name, record in data.get("seats", {}).items()},
         )
 
     def with_outcome(self, outcome: Outcome) -> Trajectory:
         """Return a copy that ended differently."""
         return replace(self, outcome=outcome)
+
+
+_TABLE_INFO = ("rewards", "scores", "won", "exchange")
+"""What the info of a step holds only where several seats are played; never part of the episode of one seat."""
+
+
+def _seat_episode(whole: Trajectory, name: str) -> Trajectory:
+    """Return the episode of one of several seats."""
+    is_policy = name == whole.seat
+    mine = [index for index, step in enumerate(whole.steps) if step.seat == name]
+    ends = [*mine[1:], len(whole.steps)]
+    starts = [0, *mine[1:]]  # what came before its first action counts for that one
+    steps: list[Step] = []
+    score = 0.0
+    for own, start, end in zip(mine, starts, ends, strict=False):  # no action, no span
+        span = whole.steps[start:end]
+        score = next((step.info["scores"][name] for step in reversed(span) if name in step.info.get("scores", ())), score)
+        steps.append(_own_step(whole.steps[own], span, name, is_policy, score))
+    outcome = whole.outcome
+    if not is_policy and outcome.error is None:
+        last = steps[-1].info if steps else {}
+        success = bool(last.get("success"))
+        outcome = replace(outcome, score=score, success=success, stop_reason=_own_reason(outcome.stop_reason, success))
+    record = SeatRecord(whole.agent, whole.instructions, whole.tools, whole.usage, whole.segments, whole.final_observation)
+    record = record if is_policy else whole.seats[name]
+    number = {index: position for position, index in enumerate(mine)}
+    suffix = "" if is_policy else f"#{name}"
+    hidden = () if whole.meta.get("unfinished_seat", name) == name else ("unfinished_action",)
+    return replace(
+        whole,
+        episode_id=whole.episode_id + suffix,
+        group_id=whole.group_id and whole.group_id + suffix,
+        agent=record.agent,
+        instructions=record.instructions,
+        tools=record.tools,
+        usage=record.usage,
+        segments=tuple(_renumbered(segment, number) for segment in record.segments),
+        final_observation=record.final_observation,
+        steps=tuple(steps),
+        outcome=outcome,
+        meta={key: value for key, value in whole.meta.items() if key not in ("unfinished_seat", *hidden)},
+        seat=name,
+        seats={},
+    )
+
+
+def _own_step(step: Step, span: Sequence[Step], name: str, is_policy: bool, score: float) -> Step:
+    """Return a step of one seat with everything that came of it until the seat acted again."""
+    last = span[-1]
+    reward = sum(one.reward if is_policy else one.info.get("rewards", {}).get(name, 0.0) for one in span)
+    info = {key: value for key, value in step.info.items() if key not in _TABLE_INFO}
+    info["reward_parts"] = _sums(one.info.get("reward_parts", {}) for one in span) if is_policy else {"task": reward}
+    if metrics := {key: value for one in span for key, value in (one.info.get("metrics") or {}).items()}:
+        info["metrics"] = metrics
+    if is_policy:
+        info |= {key: last.info[key] for key in ("score", "success", "stop_reason") if key in last.info}
+    else:
+        reason, won = last.info.get("stop_reason", ""), name in last.info.get("won", ())
+        info |= {"score": score, "success": won, "stop_reason": _own_reason(reason, won)}
+    return replace(step, reward=reward, terminated=last.terminated, truncated=last.truncated, info=info)
+
+
+def _own_reason(reason: StopReason, success: bool) -> StopReason:
+    """Return why an episode ended, as a seat with this success sees it."""
+    return ("success" if success else "failure") if reason in ("success", "failure") else reason
+
+
+def _sums(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Add up numbers by name."""
+    sums: dict[str, float] = {}
+    for one in parts:
+        for name, value in one.items():
+            sums[name] = sums.get(name, 0.0) + value
+    return sums
+
+
+def _renumbered(segment: Segment, number: Mapping[int, int]) -> Segment:
+    """Return a segment whose spans index the steps of its seat; a span whose action was not played comes after them."""
+    return replace(segment, turns=tuple(replace(span, turn=number.get(span.turn, len(number))) for span in segment.turns))
 
 
 def observation_messages(previous: Step | None, observation: str) -> list[Message]:

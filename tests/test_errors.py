@@ -13,6 +13,7 @@ from palaestra.errors import (
     ModelError,
     PalaestraError,
     ScoringError,
+    SeatFault,
     ToolError,
     UnknownNameError,
     UsageError,
@@ -83,7 +84,15 @@ def test_model_errors_keep_what_a_retry_needs():
     assert (error.status, error.retryable, error.retry_after_s) == (429, True, 2.5)
 
 
-@pytest.mark.parametrize("kind", [c for c in CLASSES if c is not MissingExtraError])
+def test_a_seats_failure_is_of_its_boundary_here_and_elsewhere():
+    for boundary in ("user", "judge"):
+        fault = SeatFault(boundary, "said nothing")
+        again = pickle.loads(pickle.dumps(fault))
+        assert (again.boundary, str(again), type(again)) == (boundary, "said nothing", SeatFault)
+    assert SeatFault("judge", "x").boundary == "judge" != BoundaryError("x").boundary
+
+
+@pytest.mark.parametrize("kind", [c for c in CLASSES if c not in (MissingExtraError, SeatFault)])
 def test_errors_travel_between_processes(kind):
     error = pickle.loads(pickle.dumps(kind("what happened")))
     assert (type(error), str(error)) == (kind, "what happened")

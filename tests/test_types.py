@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from palaestra.errors import UnknownNameError
 from palaestra.types import (
     EpisodeError,
     Message,
     Outcome,
+    SeatRecord,
     Segment,
     Step,
     ToolCall,
@@ -43,8 +45,10 @@ messages = st.builds(
     error=texts,
 )
 usages = st.builds(Usage, *[st.integers(0, 9)] * 5, *[numbers.map(abs)] * 3)
-steps = st.builds(Step, texts, messages, numbers, st.booleans(), st.booleans(), objects, st.none() | texts)
-errors = st.builds(EpisodeError, st.sampled_from(["model", "tool", "environment", "scoring"]), texts, texts, texts)
+steps = st.builds(Step, texts, messages, numbers, st.booleans(), st.booleans(), objects, st.none() | texts, texts)
+errors = st.builds(
+    EpisodeError, st.sampled_from(["model", "user", "judge", "tool", "environment", "scoring"]), texts, texts, texts
+)
 outcomes = st.builds(Outcome, numbers, st.booleans(), st.sampled_from(["success", "failure", "max_rounds", ""])) | st.builds(
     Outcome, error=errors
 )
@@ -66,6 +70,15 @@ def segments(draw) -> Segment:
     return Segment(tuple(ids), tuple(action), tuple(log_prob), tuple(version), tuple(turns))
 
 
+seat_records = st.builds(
+    SeatRecord,
+    agent=texts,
+    instructions=texts,
+    tools=st.lists(objects, max_size=2).map(tuple),
+    usage=usages,
+    segments=st.lists(segments(), max_size=2).map(tuple),
+    final_observation=texts,
+)
 trajectories = st.builds(
     Trajectory,
     episode_id=texts,
@@ -84,20 +97,23 @@ trajectories = st.builds(
     sample=st.integers(0, 9),
     max_turns=st.none() | st.integers(1, 99),
     meta=objects,
+    seat=texts,
+    seats=st.dictionaries(texts, seat_records, max_size=2),
 )
 
 
-@given(st.one_of(calls, results, messages, usages, steps, errors, outcomes, segments(), trajectories))
+@given(st.one_of(calls, results, messages, usages, steps, errors, outcomes, segments(), seat_records, trajectories))
 def test_everything_goes_through_json_and_back(value):
     data = json.loads(json.dumps(value.to_json()))
     assert type(value).from_json(data) == value
 
 
-@pytest.mark.parametrize("kind", [Message, Outcome, Step, ToolCall, ToolResult, Trajectory, Usage])
+@pytest.mark.parametrize("kind", [Message, Outcome, SeatRecord, Step, ToolCall, ToolResult, Trajectory, Usage])
 def test_unknown_keys_of_newer_files_are_ignored(kind):
     examples = {
         Message: Message("user", "x"),
         Outcome: Outcome(1.0, True, "success"),
+        SeatRecord: SeatRecord("a", usage=Usage(calls=1)),
         Step: Step("o", Message("assistant", "a")),
         ToolCall: ToolCall("f", {"a": 1}),
         ToolResult: ToolResult("f", "x"),
@@ -196,3 +212,111 @@ def test_plain_takes_numpy_sets_and_our_own_types():
     }
     with pytest.raises(TypeError, match="object has no plain JSON form"):
         plain([object()])
+
+
+def said(text: str) -> Message:
+    return Message("assistant", text)
+
+
+def span_of(turn: int) -> Segment:
+    """A segment of one prompt token and one sampled token that caused step `turn`."""
+    return Segment((1, 2), (False, True), (0.0, -0.5), (-1, 0), (TurnSpan(1, 2, turn),))
+
+
+def table() -> Trajectory:
+    """A user opens, the policy answers, the user pays, the policy ends it, a judge has the last word."""
+
+    def info(**more):
+        return {"score": 0.0, "success": False, "stop_reason": "", "reward_parts": {"task": 0.0}, **more}
+
+    steps = (
+        Step("begin", said("hello"), info=info(rewards={"user": 0.5}, scores={"user": 0.5}), seat="user"),
+        Step("hello", said("what?"), 0.25, info=info(score=0.25, reward_parts={"task": 0.25}), seat="policy"),
+        Step(
+            "what?",
+            said("that"),
+            0.5,
+            info=info(score=0.75, reward_parts={"tip": 0.5}, rewards={"policy": 0.5, "user": -0.25}, scores={"user": 9.0}),
+            seat="user",
+        ),
+        Step("that", said("done"), info=info(score=0.75, exchange={"secret": 1}, metrics={"n": 1}), seat="policy"),
+        Step(
+            "judge it",
+            said("good"),
+            0.25,
+            True,
+            info=info(score=1.0, success=True, stop_reason="success", rewards={"judge": 1.0}, won=["policy", "judge"]),
+            seat="judge",
+        ),
+    )
+    return Trajectory(
+        "e",
+        "x/Y-v0",
+        {},
+        agent="A",
+        instructions="be brief",
+        steps=steps,
+        final_observation="bye",
+        outcome=Outcome(1.0, True, "success"),
+        usage=Usage(calls=2),
+        segments=(span_of(1), span_of(3)),
+        group_id="g",
+        meta={"unfinished_action": {"role": "assistant", "content": "?"}, "unfinished_seat": "judge"},
+        seat="policy",
+        seats={
+            "user": SeatRecord("U", "want a thing", usage=Usage(calls=3), segments=(span_of(2),), final_observation="done"),
+            "judge": SeatRecord("J", usage=Usage(calls=5), segments=(span_of(4),)),
+        },
+    )
+
+
+def test_the_episode_of_a_seat_is_what_it_lived_through():
+    policy, user, judge = (table().of_seat(name) for name in ("", "user", "judge"))
+    assert [step.action.content for step in policy.steps] == ["what?", "done"]
+    assert [step.reward for step in policy.steps] == [0.75, 0.25]
+    assert [step.info["reward_parts"] for step in policy.steps] == [{"task": 0.25, "tip": 0.5}, {"task": 0.0}]
+    assert [step.info["score"] for step in policy.steps] == [0.75, 1.0]
+    assert [(step.terminated, step.info["success"]) for step in policy.steps] == [(False, False), (True, True)]
+    assert (policy.episode_id, policy.group_id, policy.outcome) == ("e", "g", Outcome(1.0, True, "success"))
+    assert [span.turn for segment in policy.segments for span in segment.turns] == [0, 1]
+
+    assert [step.action.content for step in user.steps] == ["hello", "that"]
+    assert [step.reward for step in user.steps] == [0.5, -0.25]
+    assert [step.info["score"] for step in user.steps] == [0.5, 9.0]  # its native score where it is known
+    assert user.outcome == Outcome(9.0, False, "failure")  # the policy won, the user did not
+    assert (user.episode_id, user.group_id, user.agent, user.final_observation) == ("e#user", "g#user", "U", "done")
+    assert [span.turn for segment in user.segments for span in segment.turns] == [1]
+    assert user.usage == Usage(calls=3)
+
+    assert (judge.return_, judge.outcome.success, judge.steps[0].info["success"]) == (1.0, True, True)
+    assert judge.meta["unfinished_action"]
+    assert "unfinished_action" not in policy.meta
+    for own in (policy, user, judge):
+        assert own.seats == {}
+        assert own.of_seat() is own
+        assert all(step.info.keys().isdisjoint({"rewards", "scores", "won", "exchange"}) for step in own.steps)
+
+
+def test_a_table_counts_the_policys_turns_and_everybodys_usage():
+    whole = table()
+    assert (whole.num_turns, whole.return_) == (2, 1.0)
+    assert whole.total_usage == Usage(calls=10)
+    assert [message.content for message in whole.messages()] == ["be brief", "hello", "what?", "that", "done", "bye"]
+
+
+def test_an_episode_with_one_seat_is_its_own_and_says_nothing_of_seats():
+    alone = Trajectory("e", "x/Y-v0", {}, steps=(Step("o", said("a")),), usage=Usage(calls=1))
+    assert alone.of_seat() is alone
+    assert alone.total_usage == alone.usage
+    assert "seat" not in json.dumps(alone.to_json())
+    with pytest.raises(UnknownNameError, match="Unknown seat 'user'"):
+        alone.of_seat("user")
+    with pytest.raises(UnknownNameError, match="Known: judge, policy, user"):
+        table().of_seat("nobody")
+
+
+def test_a_failed_episode_failed_for_every_seat_and_one_without_steps_has_none():
+    failed = dataclasses.replace(table(), outcome=Outcome(error=EpisodeError("user", "SeatFault", "silent")))
+    assert all(failed.of_seat(name).outcome == failed.outcome for name in ("policy", "user", "judge"))
+    unplayed = dataclasses.replace(table(), steps=())
+    assert all(unplayed.of_seat(name).steps == () for name in ("policy", "user", "judge"))

@@ -66,9 +66,9 @@ class EpisodeSummary:
         error_boundary: Where the error came from; empty if there was none.
         error_type: Class of the error.
         error_message: Its text.
-        num_turns: Messages of the agent.
+        num_turns: Messages of the policy.
         truncated: Whether it was stopped by a limit.
-        calls: Requests to a model.
+        calls: Requests to a model, of all seats; likewise the tokens and the cost.
         prompt_tokens: Tokens read by the model.
         completion_tokens: Tokens written by it.
         cost: Money.
@@ -106,7 +106,7 @@ class EpisodeSummary:
     @classmethod
     def of(cls, trajectory: Trajectory, finished_s: float = 0.0) -> EpisodeSummary:
         """Summarise a trajectory."""
-        task, outcome, usage, error = trajectory.task, trajectory.outcome, trajectory.usage, trajectory.outcome.error
+        task, outcome, usage, error = trajectory.task, trajectory.outcome, trajectory.total_usage, trajectory.outcome.error
         steps = trajectory.steps
         return cls(
             episode_id=trajectory.episode_id,
@@ -125,7 +125,7 @@ class EpisodeSummary:
             error_boundary="" if error is None else error.boundary,
             error_type="" if error is None else error.type,
             error_message="" if error is None else error.message,
-            num_turns=len(steps),
+            num_turns=trajectory.num_turns,
             truncated=bool(steps) and steps[-1].truncated and not steps[-1].terminated,
             calls=usage.calls,
             prompt_tokens=usage.prompt_tokens,
