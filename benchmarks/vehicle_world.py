@@ -19,10 +19,11 @@ from benchmarks.vehicle_calls import sensible_calls
 from palaestra.envs.vehicle.car.views import plain_state, state_text
 from palaestra.envs.vehicle.published.scoring import Scope
 from palaestra.envs.vehicle.published.tasks import load_published
-from palaestra.envs.vehicle.reference import follow_gold, gold_turn, replay
+from palaestra.envs.vehicle.reference import follow_gold, replay
 from palaestra.envs.vehicle.render.cockpit import cockpit_text
 from palaestra.envs.vehicle.render.picture import car_picture
 from palaestra.envs.vehicle.requests.generator import Options, draw_task
+from palaestra.envs.vehicle.requests.gold import gold_turn
 from palaestra.envs.vehicle.requests.task import CarTask
 from palaestra.envs.vehicle.strict import judge_turn
 from palaestra.envs.vehicle.world import VehicleWorld

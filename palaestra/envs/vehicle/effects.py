@@ -6,11 +6,11 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from palaestra.envs.vehicle import tools as native
 from palaestra.envs.vehicle.calls.call import Call
 from palaestra.envs.vehicle.calls.language import run_call, run_code
 from palaestra.envs.vehicle.car.call_result import Refusal
 from palaestra.envs.vehicle.car.tables import ENVIRONMENT, MODULES
+from palaestra.envs.vehicle.tools import call_of, look_up
 from palaestra.envs.vehicle.world import VehicleWorld
 from palaestra.envs.vehicle.writes import Write, apply_writes, parse_writes
 from palaestra.spaces import is_unicode
@@ -96,7 +96,7 @@ def do_calls(world: VehicleWorld, calls: Sequence[ToolCall], offered: Collection
     opened: dict[str, None] = {}
     num_calls = failed = 0
     for call in calls:
-        car_call = native.car_call(call)
+        car_call = call_of(call)
         if isinstance(car_call, Call) and car_call.module in offered:
             executed = run_call(world, car_call)
             num_calls += 1
@@ -104,7 +104,7 @@ def do_calls(world: VehicleWorld, calls: Sequence[ToolCall], offered: Collection
             text = executed.line.partition(" -> ")[2]
             results.append(ToolResult(call.name, text, "ok" if executed.result.ok else "error", call.id))
         else:
-            result, fresh = native.look_up(world, call, offered, visible)
+            result, fresh = look_up(world, call, offered, visible)
             failed += result.status != "ok"
             opened.update(dict.fromkeys(fresh))
             results.append(replace(result, content=_sayable(result.content)))

@@ -13,13 +13,13 @@ from palaestra.envs.core.tasks import Task, TaskSet
 from palaestra.envs.core.text_env import TextEnv, Turn
 from palaestra.envs.formats.hermes import format_results, parse_message
 from palaestra.envs.vehicle import prompts
-from palaestra.envs.vehicle import tools as native
 from palaestra.envs.vehicle.calls.code_blocks import PYTHON, WRITABLE, extract_code
+from palaestra.envs.vehicle.calls.schemas import api_text
 from palaestra.envs.vehicle.car.call_result import Change
+from palaestra.envs.vehicle.car.car import Profile
 from palaestra.envs.vehicle.car.tables import MODULES
-from palaestra.envs.vehicle.car.views import api_text
 from palaestra.envs.vehicle.effects import Deed, do_calls, do_code, do_writes
-from palaestra.envs.vehicle.experts import expert_action
+from palaestra.envs.vehicle.experts import Situation, expert_action
 from palaestra.envs.vehicle.observation import STATE_TAG, observation, shown_modules, state_data
 from palaestra.envs.vehicle.protocol import (
     MAX_PLAN_CHARS,
@@ -32,13 +32,14 @@ from palaestra.envs.vehicle.protocol import (
     read_selection,
 )
 from palaestra.envs.vehicle.published.scoring import Scope
-from palaestra.envs.vehicle.reference import gold_turn
 from palaestra.envs.vehicle.render.cockpit import cockpit_text
+from palaestra.envs.vehicle.requests.gold import gold_turn
 from palaestra.envs.vehicle.requests.task import CarRequest, CarTask
 from palaestra.envs.vehicle.sampling import CarSampler
 from palaestra.envs.vehicle.strict import TurnVerdict, judge_turn
 from palaestra.envs.vehicle.tasks import car_task, find_tasks, modules_of
-from palaestra.envs.vehicle.world import Profile, VehicleWorld
+from palaestra.envs.vehicle.tools import chosen, offered_modules, offered_tools
+from palaestra.envs.vehicle.world import VehicleWorld
 from palaestra.errors import EpisodeStateError
 from palaestra.types import Json, Message, ToolCall, ToolResult
 
@@ -178,13 +179,13 @@ class VehicleWorldEnv(TextEnv):
         """Return the functions that are offered now as OpenAI function schemas; empty unless calls="tools"."""
         if not self.rules.native:
             return []
-        return native.offered_tools(self.rules, self.visible, self.asked, self.progress)
+        return offered_tools(self.rules, self.visible, self.asked, self.progress)
 
     def expert(self) -> Iterator[str | Message]:
         """Yield messages that serve the requests from the present state of the car, as far as that is possible."""
         while self._playing:
             before = self._num_turns
-            yield expert_action(self)
+            yield expert_action(self._situation())
             if self._num_turns == before:
                 return  # the action was not played
 
@@ -260,11 +261,6 @@ class VehicleWorldEnv(TextEnv):
         """Modules that the task lists."""
         return self._car_task.modules
 
-    @property
-    def num_calls(self) -> int:
-        """Calls on the car that the present request has seen."""
-        return self._tally[0]
-
     # -- hooks ----------------------------------------------------------------------------------------------------
 
     def _begin(self, task: Task) -> str:
@@ -332,7 +328,7 @@ class VehicleWorldEnv(TextEnv):
         """Read the choice of modules; a message without one declines the request."""
         selection: Selection | None
         if message.tool_calls:
-            names = native.chosen(message.tool_calls[0])
+            names = chosen(message.tool_calls[0])
             if names is None or len(message.tool_calls) > 1:
                 return _refuse_calls(message, CHOOSE_FIRST)
             selection = choose_modules(names, self.visible)
@@ -355,7 +351,7 @@ class VehicleWorldEnv(TextEnv):
         rules = self.rules
         played: dict[str, Json]
         if message.tool_calls:
-            offered = native.offered_modules(rules, self.visible, self.asked, self.progress)
+            offered = offered_modules(rules, self.visible, self.asked, self.progress)
             calls = json.dumps([call.to_json() for call in message.tool_calls])  # as text: arguments may hold lone surrogates
             played = {"calls": calls, "offered": list(offered)}
         else:
@@ -413,6 +409,13 @@ class VehicleWorldEnv(TextEnv):
         self._car_task = car_task(task)
         self.visible, scored = modules_of(task.key, self._car_task, self.rules)
         self._scope = Scope(scored)
+
+    def _situation(self) -> Situation:
+        """Return what the expert looks at."""
+        assert self.request is not None
+        return Situation(
+            self.rules, self.world, self.request, self.progress, self.visible, self.asked, has_acted=self._tally[0] > 0
+        )
 
     def _offer(self) -> tuple[Any, ...]:
         """Return what the tools that are offered depend on."""

@@ -6,8 +6,10 @@ import json
 from collections.abc import Sequence
 
 from palaestra.envs.vehicle import prompts
+from palaestra.envs.vehicle.calls.schemas import api_text
+from palaestra.envs.vehicle.car.descriptions import module_list, schema_text
 from palaestra.envs.vehicle.car.tables import ENVIRONMENT, MODULES
-from palaestra.envs.vehicle.car.views import api_text, module_list, plain_state, schema_text, state_text, wrapped_state
+from palaestra.envs.vehicle.car.views import plain_state, state_text, wrapped_state
 from palaestra.envs.vehicle.protocol import Progress, Rules
 from palaestra.envs.vehicle.requests.task import CarRequest
 from palaestra.envs.vehicle.world import VehicleWorld

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from palaestra.envs.vehicle.car.car import PROFILES, Profile
 from palaestra.envs.vehicle.car.tables import ENVIRONMENT
-from palaestra.envs.vehicle.world import PROFILES, Profile
 from palaestra.errors import ConfigError, unknown_name
 from palaestra.types import Json
 

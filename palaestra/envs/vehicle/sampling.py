@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from palaestra.envs.formats.hermes import format_message
-from palaestra.envs.vehicle import tools as native
 from palaestra.envs.vehicle.calls.call import Call
 from palaestra.envs.vehicle.car.tables import ENVIRONMENT, MODULES, SEATS, Param, Property, car_tables
 from palaestra.envs.vehicle.protocol import Rules
+from palaestra.envs.vehicle.tools import OPEN, SELECT, tool_call
 from palaestra.envs.vehicle.writes import Write, format_writes
 from palaestra.types import Message, ToolCall
 
@@ -50,15 +50,15 @@ class CarSampler:
         """Draw a choice of one to six modules."""
         names = [MODULES[int(index)] for index in rng.permutation(len(MODULES))[: int(rng.integers(1, 7))]]
         if self.rules.native:
-            return format_message(Message("assistant", tool_calls=(ToolCall(native.SELECT, {"modules": names}),)))
+            return format_message(Message("assistant", tool_calls=(ToolCall(SELECT, {"modules": names}),)))
         return "\n".join(["<modules>", *names, "</modules>"])
 
     def _tool_calls(self, rng: np.random.Generator) -> str:
         """Draw one or two native calls in their text form."""
         calls: list[ToolCall] = []
         if self.rules.loads_tools and self.rules.mode == "fc" and rng.random() < 0.5:
-            calls.append(ToolCall(native.OPEN, {"modules": [MODULES[int(rng.integers(len(MODULES)))]]}))
-        call = native.tool_call(draw_call(rng))
+            calls.append(ToolCall(OPEN, {"modules": [MODULES[int(rng.integers(len(MODULES)))]]}))
+        call = tool_call(draw_call(rng))
         calls += [] if call is None else [call]
         return format_message(Message("assistant", tool_calls=tuple(calls)))
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from palaestra.envs.core.snapshots import digest
 from palaestra.envs.core.tasks import FixedTasks, Task, TaskSet
+from palaestra.envs.vehicle.car.car import Profile
 from palaestra.envs.vehicle.car.tables import MODULES
 from palaestra.envs.vehicle.protocol import Rules
 from palaestra.envs.vehicle.requests.task import CarTask
-from palaestra.envs.vehicle.world import Profile
 from palaestra.errors import ConfigError, UsageError
 
 

@@ -8,9 +8,11 @@ from functools import cache
 from typing import Any
 
 from palaestra.envs.vehicle.calls.call import Call
+from palaestra.envs.vehicle.calls.schemas import call_of_tool, tool_name, tool_schemas
 from palaestra.envs.vehicle.car.call_result import Refusal
+from palaestra.envs.vehicle.car.descriptions import module_list
 from palaestra.envs.vehicle.car.tables import ENVIRONMENT, MODULES, car_tables
-from palaestra.envs.vehicle.car.views import call_of_tool, module_list, plain_state, tool_name, tool_schemas
+from palaestra.envs.vehicle.car.views import plain_state
 from palaestra.envs.vehicle.protocol import MAX_SELECTED, Progress, Rules
 from palaestra.envs.vehicle.world import VehicleWorld
 from palaestra.types import Json, ToolCall, ToolResult
@@ -53,7 +55,7 @@ def offered_tools(rules: Rules, visible: Sequence[str], asked: Sequence[str], pr
     return schemas
 
 
-def car_call(call: ToolCall) -> Call | Refusal:
+def call_of(call: ToolCall) -> Call | Refusal:
     """Return the call of the car that a tool call stands for, or why it stands for none."""
     try:
         return call_of_tool(car_tables(), call)
@@ -102,7 +104,7 @@ def look_up(
         if call.name == READ:
             return ToolResult(call.name, _json(plain_state(world, names)), "ok", call.id), ()
         return ToolResult(call.name, f"Offered from now on: the functions of {', '.join(names)}.", "ok", call.id), tuple(names)
-    meant = car_call(call)
+    meant = call_of(call)
     if isinstance(meant, Call):
         shown = ", ".join(name for name in MODULES if name in offered) or "none"
         return _refused(call, f"The functions of {meant.module} are not offered now; offered are those of: {shown}."), ()
@@ -166,4 +168,4 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-__all__ = ["LIST", "OPEN", "READ", "SELECT", "car_call", "chosen", "look_up", "offered_modules", "offered_tools", "tool_call"]
+__all__ = ["LIST", "OPEN", "READ", "SELECT", "call_of", "chosen", "look_up", "offered_modules", "offered_tools", "tool_call"]

@@ -1,290 +1,36 @@
-"""The car: tables, a state, and the two ways to act on it (calling functions, writing properties)."""
+"""The car of VehicleWorld, set up by the steps of a task and acted on by calling functions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from palaestra.envs.vehicle.calls.binding import bind, check, check_amount
-from palaestra.envs.vehicle.calls.operations import compile_function
-from palaestra.envs.vehicle.car.call_result import CallResult, Change, Refusal
-from palaestra.envs.vehicle.car.derived import sync
-from palaestra.envs.vehicle.car.paths import place_paths
-from palaestra.envs.vehicle.car.state import CarState, changes_of
-from palaestra.envs.vehicle.car.tables import ENVIRONMENT, MODULES, Module, car_tables
-from palaestra.errors import ConfigError, UnknownNameError, UsageError, unknown_name
-from palaestra.types import Json
-
-Profile = Literal["paper", "fixed"]
-PROFILES: tuple[Profile, ...] = ("paper", "fixed")
-_NOTHING: tuple[dict[str, Any], dict[str, Any], dict[int, Any]] = ({}, {}, {})
-WORLD_VERSION = 1
-NO_EFFECT_NEEDED = Refusal("no_effect_needed", "Nothing had to change: the car is so already.")
-_READING = ("query", "message_view", "mileage")  # operations that are called for what they return
+from palaestra.envs.vehicle.calls.calling import call_function
+from palaestra.envs.vehicle.calls.setup import set_up, take_step
+from palaestra.envs.vehicle.car.call_result import CallResult
+from palaestra.envs.vehicle.car.car import Car
 
 
-class VehicleWorld:
-    """A car: 30 modules and what they share, 248 functions.
+class VehicleWorld(Car):
+    """A car of 30 modules with 248 functions.
 
-    Args:
-        profile: "fixed" (consistent; a failed call changes nothing) or "paper" (as published, bug for bug).
-        state: State to start from, taken over as it is; None for the default car.
-
-    Attributes:
-        profile: As given.
-        paper: Whether the profile is "paper".
-        tables: The car's description.
-        state: The present state; a value that may be copied and compared.
+    Functions are called by `call`; state is written by `writes.apply_writes`. As a value (copy, compare, JSON) it is a `Car`.
 
     Source: VehicleWorld (arXiv:2509.06736).
     """
 
-    __slots__ = ("paper", "profile", "state", "tables")
-
-    def __init__(self, profile: Profile = "fixed", state: CarState | None = None) -> None:
-        """Build the default car, or one in the state given."""
-        if profile not in PROFILES:
-            raise unknown_name("profile", str(profile), PROFILES)
-        self.profile = profile
-        self.paper = profile == "paper"
-        self.tables = car_tables()
-        self.state = _default_state(profile).copy() if state is None else state
-
-    # -- setting up -----------------------------------------------------------------------------------------------
+    __slots__ = ()
 
     def set_up(self, steps: Iterable[Mapping[str, Any]]) -> None:
-        """Carry out the ordered steps that a task starts with.
-
-        Args:
-            steps: Each with `op`: "env_preset" (`preset`), "env_set" (`property`, `value`), "module_preset" (`module`,
-                `preset`, optionally `kwargs`), "preset_side_effects_only" (`module`, `preset`: only what the preset does to
-                the environment) or "call" (`module`, `function`, optionally `args` and `kwargs`; the car must not refuse it).
-
-        Raises:
-            UsageError: For an unknown step, module, preset or property, or a refused call.
-        """
-        for step in steps:
-            self.take_step(step)
-        self.state.forget()
+        """Carry out the ordered steps that a task starts with (see `calls.setup`)."""
+        set_up(self, steps)
 
     def take_step(self, step: Mapping[str, Any]) -> None:
-        """Carry out one step of `set_up`, which may also be taken in the middle of a task.
-
-        Raises:
-            UsageError: For an unknown step, module, preset or property, or a refused call.
-        """
-        match step.get("op"):
-            case "env_preset":
-                self._set_environment(self._environment_preset(step["preset"]))
-            case "env_set":
-                self._set_environment({step["property"]: step["value"]})
-            case "module_preset":
-                self.apply_preset(step["module"], step["preset"], step.get("kwargs") or {})
-            case "preset_side_effects_only":
-                self._preset_effects(self.tables.module(step["module"]), step["preset"])
-            case "call":
-                result = self.call_with(step["module"], step["function"], step.get("args", ()), step.get("kwargs") or {})
-                if not result.ok:
-                    raise UsageError(f"The car refused the set-up step {step!r}: {result.error}")
-            case other:
-                ops = ["env_preset", "env_set", "module_preset", "preset_side_effects_only", "call"]
-                raise unknown_name("set-up step", str(other), ops)
-
-    def apply_preset(self, module: str, preset: str, arguments: Mapping[str, Any] | None = None) -> None:
-        """Put a module into one of its presets, with what that does to the environment.
-
-        Args:
-            module: Name of the module.
-            preset: "default", "init1" or "init2".
-            arguments: Of presets that take some (`preset_arguments` in the module's table).
-
-        Raises:
-            UsageError: For unknown names.
-        """
-        row = self.tables.module(module)
-        _write_preset(self.state, row, preset, self.paper)
-        self._preset_effects(row, preset)
-        known = row.preset_arguments.get(preset, {})
-        for name, value in (arguments or {}).items():
-            if name not in known:
-                raise unknown_name(f"argument of preset {module}.{preset}", name, known)
-            for pattern in known[name]:
-                for path in place_paths(self.tables, module, pattern).values():
-                    self.state.set(path, value)
-        for shared in self.tables.modules[ENVIRONMENT].properties:  # what mirrors a shared property shows the shared one
-            sync(self.state, f"{ENVIRONMENT}.{shared.path}", tables=self.tables, paper=self.paper)
-
-    def _preset_effects(self, module: Module, preset: str) -> None:
-        """Write what building a preset does to the environment."""
-        self._set_environment(module.preset_effects.get(preset, {}))
-
-    def _environment_preset(self, preset: str) -> Mapping[str, Any]:
-        """Return the shared properties that a preset of the environment sets."""
-        presets = self.tables.modules[ENVIRONMENT].presets
-        if preset not in presets and preset != "default":
-            raise unknown_name("environment preset", preset, presets)
-        if preset == "default":
-            return {row.path: row.values["default"] for row in self.tables.modules[ENVIRONMENT].properties}
-        return presets[preset]
-
-    def _set_environment(self, values: Mapping[str, Any]) -> None:
-        """Write shared properties."""
-        for name, value in values.items():
-            path = f"{ENVIRONMENT}.{name}"
-            if path not in self.tables.properties:
-                raise unknown_name("shared property", name, [p.path for p in self.tables.modules[ENVIRONMENT].properties])
-            self.state.set(path, self.normal(path, value))
-            sync(self.state, path, tables=self.tables, paper=self.paper)
-
-    def normal(self, path: str, value: Any) -> Any:
-        """Return the spelling that this profile keeps of a value (quirk Q4: two spellings of the time formats)."""
-        if not self.paper and path.endswith("time_display_format") and value in ("24-hour-format", "12-hour-format"):
-            return value.replace("-format", " format")
-        return value
-
-    # -- acting ---------------------------------------------------------------------------------------------------
+        """Carry out one step of `set_up`, which may also be taken in the middle of a task."""
+        take_step(self, step)
 
     def call(self, module: str, function: str, /, *args: Any, **kwargs: Any) -> CallResult:
         """Call a function of a module; a wrong call is a result, not an exception."""
-        return self.call_with(module, function, args, kwargs)
+        return call_function(self, module, function, args, kwargs)
 
-    def call_with(self, module: str, function: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> CallResult:
-        """Call a function with arguments given as a list and a map."""
-        try:
-            row, run = compile_function(self.tables, module, function)
-        except UnknownNameError as unknown:
-            code = "unknown_function" if module in MODULES else "unknown_module"
-            return CallResult(False, error=Refusal(code, str(unknown)))
-        state = self.state
-        mark = len(state.log)
-        data: dict[str, Any] | None = None
-        error: Refusal | None = None
-        try:
-            bound = bind(row, args, kwargs)
-            if not self.paper:
-                check(row, bound)
-                if "degree" in bound:
-                    check_amount(bound, unit_optional=row.arguments.get("amount") == "unit optional")
-            data = run(self, bound)
-        except Refusal as refusal:
-            error = refusal
-            if not self.paper:
-                state.undo(mark)
-        except (TypeError, ValueError, KeyError, OverflowError) as fault:
-            if not self.paper:  # checked arguments never get here: this would be a fault of the tables or of an operation
-                raise
-            error = Refusal("invalid_type", f"{type(fault).__name__}: {fault}")
-        if len(state.log) == mark:
-            if error is None and not self.paper and row.op not in _READING:
-                return CallResult(True, data, NO_EFFECT_NEEDED)
-            return CallResult(error is None, data, error)
-        log = state.log[mark:]
-        values: dict[str, Any] = {}
-        lists, refs, records = _NOTHING
-        present = state.values
-        for store, key, _ in log:
-            if store:
-                lists, refs, records = state.lists.copy(), state.refs.copy(), state.records.copy()
-                values = {key: present[key] for store, key, _ in log if store == 0 and key in present}
-                break
-            if key in present:
-                values[key] = present[key]
-        return CallResult(error is None, data, error, lambda: changes_of(log, values, lists, refs, records))
-
-    # -- as a value -----------------------------------------------------------------------------------------------
-
-    def copy(self) -> VehicleWorld:
-        """Return an independent world in the same state."""
-        return VehicleWorld(self.profile, self.state.copy())
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, VehicleWorld):
-            return NotImplemented
-        return self.profile == other.profile and self.state == other.state
-
-    def __hash__(self) -> int:
-        return hash((self.profile, self.state))
-
-    def to_json(self) -> Json:
-        """Return the whole world as plain JSON data; equal worlds, equal data."""
-        return {"version": WORLD_VERSION, "profile": self.profile, **self.state.canonical()}
-
-    @classmethod
-    def from_json(cls, data: Any) -> VehicleWorld:
-        """Return the world that `to_json` described.
-
-        Raises:
-            UsageError: If the data describe no world.
-        """
-        try:
-            if data["version"] != WORLD_VERSION:
-                raise UsageError(f"This world has version {data['version']!r}; expected {WORLD_VERSION}.")
-            return cls(data["profile"], CarState.from_canonical(data))
-        except (KeyError, TypeError, AttributeError) as error:
-            raise UsageError(f"These data describe no world ({error!r}); pass what to_json() returned.") from None
-
-    def difference(self, other: VehicleWorld) -> list[Change]:
-        """Return the leaves in which `other` differs from this world."""
-        before, after = self.state.flat(), other.state.flat()
-        changes = [Change("del", path, value, None) for path, value in before.items() if path not in after]
-        for path, value in after.items():
-            if path not in before:
-                changes.append(Change("add", path, None, value))
-            elif before[path] != value:
-                changes.append(Change("set", path, before[path], value))
-        return changes
-
-
-@cache
-def _default_state(profile: Profile) -> CarState:
-    """Return the state of the default car."""
-    state = CarState()
-    for module in car_tables().modules.values():
-        _write_preset(state, module, "default", profile == "paper")
-    state.forget()
-    return state
-
-
-def _write_preset(state: CarState, module: Module, preset: str, paper: bool) -> None:
-    """Write all properties of a module as a preset has them; a field {"from": path} takes the present value of that leaf."""
-    names = {preset for row in module.properties for preset in row.values}
-    if preset not in ("default", "init1", "init2") and preset not in names:
-        raise unknown_name(f"preset of {module.name}", preset, sorted({"default", "init1", "init2"} | names))
-    numbers: dict[tuple[str, str], int] = {}
-
-    def record(kind: str, value: Any) -> int:
-        if not isinstance(value, str):
-            return state.new_record(value)
-        if (kind, value) not in numbers:
-            try:
-                fields = module.records[kind][value]
-            except KeyError:
-                raise ConfigError(f"Table {module.name} names the {kind} {value!r}, which is not among its records.") from None
-            numbers[kind, value] = state.new_record(
-                {key: state.values[item["from"]] if isinstance(item, dict) else item for key, item in fields.items()}
-            )
-        return numbers[kind, value]
-
-    for row in module.properties:
-        for path, value in zip(row.paths(), row.at(preset), strict=True):
-            if row.type == "list":
-                state.set_list(path, [record(row.of, item) for item in value])
-            elif row.type == "record":
-                state.set_ref(path, None if value is None else record(row.of, value))
-                state.refs.setdefault(path, None)
-            elif row.type == "texts":
-                for index, text in enumerate(value):
-                    state.set(f"{path}[{index}]", text)
-            elif row.type == "map":
-                for old in [key for key in state.values if key.startswith(f"{path}.")]:
-                    state.drop(old)
-                for key, fields in value.items():
-                    for name, item in fields.items():
-                        state.set(f"{path}.{key}.{name}", item)
-            else:
-                if not paper and row.path == "time_display_format" and isinstance(value, str):
-                    value = value.replace("-hour-format", "-hour format")
-                state.set(path, value)
-            if row.type == "list":
-                state.lists.setdefault(path, ())
+    call_with = call_function  # with arguments given as a list and a map; a method without a layer of its own

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from palaestra.envs.vehicle.car.call_result import CallResult
-from palaestra.envs.vehicle.world import Profile, VehicleWorld
+from palaestra.envs.vehicle.car.car import Profile
+from palaestra.envs.vehicle.world import VehicleWorld
 from tests.fixtures import fixture_files
 
 FOLDER = "vehicleworld"

@@ -1,7 +1,7 @@
 import pytest
 
 from palaestra.envs.vehicle.env import VehicleWorldEnv
-from palaestra.envs.vehicle.experts import DECLINE, DONE, goal
+from palaestra.envs.vehicle.experts import DECLINE, DONE, Situation
 from palaestra.types import Message
 from tests.envs.vehicle.dialogues import PASSENGER, dialogues
 
@@ -77,7 +77,8 @@ def test_writes_mend_whatever_has_happened_in_the_request() -> None:
     env = at("doors", mode="sfc", reflections=3)
     env.step("<modules>\ndoor\nmusic\n</modules>")
     env.step(f"```\nvw['door']['doors']['{PASSENGER}']['is_locked'] = True\nvw['environment']['volume'] = 1\n```")
-    wanted = goal(env)
+    rules, request, progress = env.rules, env.request, env.progress
+    wanted = Situation(rules, env.world, request, progress, env.visible, env.asked, has_acted=False).goal()
     actions, total, _ = play(env)
     assert total == 1.0
     assert env.world == wanted

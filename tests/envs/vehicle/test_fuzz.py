@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from palaestra.envs.vehicle.calls.call import Call
 from palaestra.envs.vehicle.calls.language import extract_code, run_call, run_code
+from palaestra.envs.vehicle.calls.schemas import call_of_tool
 from palaestra.envs.vehicle.car.call_result import ERROR_CODES, Refusal
+from palaestra.envs.vehicle.car.car import Profile
 from palaestra.envs.vehicle.car.tables import MODULES, SEATS, car_tables
-from palaestra.envs.vehicle.car.views import call_of_tool
-from palaestra.envs.vehicle.world import Profile, VehicleWorld
+from palaestra.envs.vehicle.world import VehicleWorld
 from palaestra.envs.vehicle.writes import Write, apply_writes, extract_writes, format_writes, parse_writes
 from palaestra.types import ToolCall
 

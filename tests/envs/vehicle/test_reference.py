@@ -9,21 +9,14 @@ import pytest
 
 from palaestra.envs.core.tasks import Task
 from palaestra.envs.vehicle.calls.call import Call
+from palaestra.envs.vehicle.car.car import Profile
 from palaestra.envs.vehicle.published.scoring import MeanScore
 from palaestra.envs.vehicle.published.tasks import load_published
-from palaestra.envs.vehicle.reference import (
-    Policy,
-    carry_out,
-    do_nothing,
-    follow_gold,
-    gold_turn,
-    replay,
-    uses_degree,
-    vandalise,
-)
+from palaestra.envs.vehicle.reference import Policy, do_nothing, follow_gold, replay, vandalise
+from palaestra.envs.vehicle.requests.gold import carry_out, gold_turn, uses_degree
 from palaestra.envs.vehicle.requests.task import CarRequest, CarTask
 from palaestra.envs.vehicle.strict import TurnVerdict
-from palaestra.envs.vehicle.world import Profile, VehicleWorld
+from palaestra.envs.vehicle.world import VehicleWorld
 from tests.envs.vehicle.published_data import changes, files
 
 SHARED_TASKS = 934

@@ -3,8 +3,9 @@ import pickle
 
 import pytest
 
+from palaestra.envs.vehicle.car.car import PROFILES, Profile
 from palaestra.envs.vehicle.car.tables import MODULES, SEATS, car_tables
-from palaestra.envs.vehicle.world import PROFILES, Profile, VehicleWorld
+from palaestra.envs.vehicle.world import VehicleWorld
 from palaestra.errors import UsageError
 from tests.envs.vehicle.published_data import files, rows
 

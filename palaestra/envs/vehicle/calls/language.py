@@ -27,12 +27,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from palaestra.envs.vehicle.calls.call import Call
+from palaestra.envs.vehicle.calls.calling import call_function
 from palaestra.envs.vehicle.calls.code_blocks import extract_code
 from palaestra.envs.vehicle.calls.expressions import CONSTRUCTS, Evaluator, Limits, forbidden, parse, plain
+from palaestra.envs.vehicle.calls.schemas import api_text
 from palaestra.envs.vehicle.car.call_result import CallResult, Refusal
+from palaestra.envs.vehicle.car.car import Car
+from palaestra.envs.vehicle.car.descriptions import module_list
 from palaestra.envs.vehicle.car.tables import ENVIRONMENT, MODULES
-from palaestra.envs.vehicle.car.views import api_text, module_list, plain_state
-from palaestra.envs.vehicle.world import VehicleWorld
+from palaestra.envs.vehicle.car.views import plain_state
 from palaestra.types import Json
 
 __all__ = ["CodeRun", "ExecutedCall", "Limits", "call_line", "extract_code", "run_call", "run_code"]
@@ -92,13 +95,11 @@ class CodeRun:
         return "\n".join(lines) or "The code made no call."
 
 
-def run_code(
-    world: VehicleWorld, text: str, *, modules: Collection[str] | None = None, limits: Limits | None = None
-) -> CodeRun:
+def run_code(car: Car, text: str, *, modules: Collection[str] | None = None, limits: Limits | None = None) -> CodeRun:
     """Carry out code on a car.
 
     Args:
-        world: The car; changed in place.
+        car: The car; changed in place.
         text: Code without fences (see `extract_code`).
         modules: Modules that may be used; None for all. The environment may always be read.
         limits: What the code may use; None for the usual limits.
@@ -106,14 +107,14 @@ def run_code(
     Returns:
         What it came to. Nothing in the text raises.
     """
-    return _Interpreter(world, modules, limits or Limits()).run(text)
+    return _Interpreter(car, modules, limits or Limits()).run(text)
 
 
-def run_call(world: VehicleWorld, call: Call, *, modules: Collection[str] | None = None) -> ExecutedCall:
+def run_call(car: Car, call: Call, *, modules: Collection[str] | None = None) -> ExecutedCall:
     """Carry out one call, refusing modules that may not be used.
 
     Args:
-        world: The car; changed in place.
+        car: The car; changed in place.
         call: The call.
         modules: Modules that may be used; None for all.
     """
@@ -123,7 +124,7 @@ def run_call(world: VehicleWorld, call: Call, *, modules: Collection[str] | None
             raise refusal
         arguments = plain(list(call.args), _LIMITS, "An argument")
         named = {name: plain(value, _LIMITS, f"The argument {name}") for name, value in call.kwargs.items()}
-        result = world.call_with(call.module, call.function, arguments, named)
+        result = call_function(car, call.module, call.function, arguments, named)
     except Refusal as refused:
         result = CallResult(False, error=refused)
     return ExecutedCall(call, result, call_line(call, result))
@@ -160,8 +161,8 @@ class _Flow(Exception):
 class _Interpreter:
     """Runs the code of one message."""
 
-    def __init__(self, world: VehicleWorld, modules: Collection[str] | None, limits: Limits) -> None:
-        self.world, self.modules, self.limits = world, modules, limits
+    def __init__(self, car: Car, modules: Collection[str] | None, limits: Limits) -> None:
+        self.car, self.modules, self.limits = car, modules, limits
         self.done = CodeRun()
         self.evaluator = Evaluator(limits, self.call, deadline=time.monotonic() + limits.seconds)
         self.shown = 0
@@ -289,7 +290,7 @@ class _Interpreter:
         _, module, function = parts
         if function == "to_dict":
             return self.read(module, arguments, named)
-        executed = run_call(self.world, Call(module, function, tuple(arguments), named), modules=self.modules)
+        executed = run_call(self.car, Call(module, function, tuple(arguments), named), modules=self.modules)
         self.done.calls.append(executed)
         self.tell(executed.line)
         return executed.result.to_json()
@@ -302,14 +303,14 @@ class _Interpreter:
         refusal = _outside(module, self.modules) or _unknown(module)
         if refusal is not None:
             raise refusal
-        state = plain_state(self.world, [module])[module]
+        state = plain_state(self.car, [module])[module]
         self.tell(f"vw.{module}.to_dict() -> {_json(state)}")
         return state
 
     def discover(self, name: str, arguments: list[Any], named: dict[str, Any]) -> Any:
         """Carry out get_modules or get_module_API."""
         self.done.lookups += 1
-        tables = self.world.tables
+        tables = self.car.tables
         if name == "get_modules":
             if arguments or named:
                 raise Refusal("invalid_value", "get_modules() takes no arguments.")

@@ -11,9 +11,9 @@ from palaestra.envs.vehicle.car.tables import CarTables, Function
 from palaestra.errors import ConfigError
 
 if TYPE_CHECKING:
-    from palaestra.envs.vehicle.world import VehicleWorld
+    from palaestra.envs.vehicle.car.car import Car
 
-Guard = Callable[["VehicleWorld"], None]
+Guard = Callable[["Car"], None]
 
 
 def guard_of(function: Function, tables: CarTables, needs: Iterable[dict[str, Any]] | None = None) -> Guard:
@@ -24,9 +24,9 @@ def guard_of(function: Function, tables: CarTables, needs: Iterable[dict[str, An
     """
     checks = [_check(function, tables, need) for need in (function.arguments.get("needs", ()) if needs is None else needs)]
 
-    def guard(world: VehicleWorld) -> None:
+    def guard(car: Car) -> None:
         for check in checks:
-            check(world)
+            check(car)
 
     return guard
 
@@ -38,8 +38,8 @@ def _check(function: Function, tables: CarTables, need: dict[str, Any]) -> Guard
         paths, wanted = list(place_paths(tables, module, need["any"]).values()), need["is"]
         reason = need.get("else", f"No {need['any']} is {wanted!r}.")
 
-        def holds(world: VehicleWorld) -> bool:
-            values = world.state.values
+        def holds(car: Car) -> bool:
+            values = car.state.values
             if wanted is True:  # `paper` stores switches that are no booleans as they are (quirk Q24); what is not empty is on
                 return any(values[path] for path in paths)
             return any(values[path] == wanted for path in paths)
@@ -47,26 +47,26 @@ def _check(function: Function, tables: CarTables, need: dict[str, Any]) -> Guard
         path = full_path(module, need["list"])
         reason = need.get("else", f"{path} is empty.")
 
-        def holds(world: VehicleWorld) -> bool:
-            return bool(world.state.lists[path])
+        def holds(car: Car) -> bool:
+            return bool(car.state.lists[path])
     elif "ref" in need:
         path = full_path(module, need["ref"])
         reason = need.get("else", f"{path} is null.")
 
-        def holds(world: VehicleWorld) -> bool:
-            return world.state.refs[path] is not None
+        def holds(car: Car) -> bool:
+            return car.state.refs[path] is not None
     elif "path" in need and ("is" in need or "not" in need):
         path = next(iter(place_paths(tables, module, need["path"]).values()))
         wanted, positive = (need["is"], True) if "is" in need else (need["not"], False)
         reason = need.get("else", f"{path} must {'' if positive else 'not '}be {wanted!r}.")
 
-        def holds(world: VehicleWorld) -> bool:
-            return (world.state.values[path] == wanted) is positive
+        def holds(car: Car) -> bool:
+            return (car.state.values[path] == wanted) is positive
     else:
         raise ConfigError(f"{module}.{function.name} has the need {need!r}; expected the keys any, list, ref or path.")
 
-    def check(world: VehicleWorld) -> None:
-        if not holds(world):
+    def check(car: Car) -> None:
+        if not holds(car):
             raise Refusal("precondition_failed", reason)
 
     return check

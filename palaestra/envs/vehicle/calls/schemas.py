@@ -1,7 +1,6 @@
-"""Texts and schemas that tell an agent what a car can do and what its state means, all made from the tables.
+"""The functions of a car as an agent is told them, all made from the tables.
 
-`module_list` names the modules, `api_text` shows functions as signatures, `tool_schemas` as OpenAI tools (`call_of_tool`
-is the way back), `schema_text` explains the properties of the state.
+`api_text` shows functions as signatures, `tool_schemas` as OpenAI tools; `call_of_tool` is the way back.
 """
 
 from __future__ import annotations
@@ -12,9 +11,9 @@ from functools import cache
 from palaestra.envs.vehicle.calls.call import Call
 from palaestra.envs.vehicle.calls.expressions import Limits, plain
 from palaestra.envs.vehicle.calls.targets import Targets
-from palaestra.envs.vehicle.car import derived
 from palaestra.envs.vehicle.car.call_result import Refusal
-from palaestra.envs.vehicle.car.tables import ENVIRONMENT, SEATS, CarTables, Function, Module, Param, Property, car_tables
+from palaestra.envs.vehicle.car.descriptions import plain_name, range_words
+from palaestra.envs.vehicle.car.tables import ENVIRONMENT, SEATS, CarTables, Function, Module, Param
 from palaestra.errors import unknown_name
 from palaestra.types import Json, ToolCall
 
@@ -29,15 +28,6 @@ _NOTES = (
     "unit together, or by degree; with neither, increase and decrease move by a usual step. Places are lists of names, e.g. "
     f'seats: {", ".join(SEATS)}; "all" stands for every place. A call returns ok, data, changed and error.'
 )
-_SCHEMA_NOTES = (
-    f"<seat> stands for each of: {', '.join(SEATS)}. Derived values follow by themselves: write what they follow from. "
-    "Constants cannot be written."
-)
-
-
-def module_list(tables: CarTables) -> dict[str, str]:
-    """Return what each module is, in a line, by name; the shared environment comes first."""
-    return {name: module.summary or _plain_name(name) for name, module in tables.modules.items()}
 
 
 def api_text(tables: CarTables, modules: Collection[str] | None = None) -> str:
@@ -50,44 +40,8 @@ def api_text(tables: CarTables, modules: Collection[str] | None = None) -> str:
     Raises:
         UnknownNameError: For a module that does not exist.
     """
-    shown = [_module_api(tables, name) for name in (tables.modules if modules is None else modules) if _known(tables, name)]
+    shown = [_module_api(tables, name) for name in (tables.modules if modules is None else modules)]
     return "\n\n".join([_NOTES, *shown])
-
-
-def schema_text(tables: CarTables, modules: Collection[str] | None = None, *, follows: bool = True) -> str:
-    """Return what the properties of some modules mean: type, range, words, unit, what follows from what, what is constant.
-
-    Args:
-        tables: Description of the car.
-        modules: Modules to show, in this order; None for all.
-        follows: Whether derived values follow what is written, as in the `fixed` profile.
-
-    Raises:
-        UnknownNameError: For a module that does not exist.
-    """
-    names = list(tables.modules) if modules is None else [name for name in modules if _known(tables, name)]
-    kinds: dict[str, None] = {}
-    rule = "follow by themselves; write what they follow from" if follows else "do not follow by themselves; write them, too"
-    parts = [f"<seat> stands for each of: {', '.join(SEATS)}. Derived values {rule}."]
-    for name in names:
-        module = tables.modules[name]
-        lines = [f"## {name}: {module.summary or _plain_name(name)}"]
-        for row in module.properties:
-            if not row.constant:
-                kinds.update({row.of: None} if row.of else {})
-                lines.append(f"{row.path.replace('{seat}', '<seat>')}: {type_words(row)}; {describe(row)}")
-        if constants := _constant_names(module):
-            lines.append(f"constant: {', '.join(constants)}")
-        parts.append("\n".join(lines))
-    if kinds:
-        lines = ["## Records"]
-        for kind in kinds:
-            record = tables.record_types[kind]
-            fields = ", ".join(f"{field}: {words.replace('|', ' or ')}" for field, words in record.fields.items())
-            identity = f" (told apart by {' and '.join(record.identity)})" if record.identity else ""
-            lines.append(f"{kind}{identity}: {fields}")
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts)
 
 
 def tool_schemas(tables: CarTables, modules: Collection[str] | None = None) -> list[dict[str, Json]]:
@@ -149,8 +103,8 @@ def _tool_names(tables: CarTables) -> dict[str, tuple[str, str]]:
 @cache
 def _module_api(tables: CarTables, name: str) -> str:
     """Return the functions of one module."""
-    module = tables.modules[name]
-    lines = [f"# {name}: {module.summary or _plain_name(name)}"]
+    module = tables.module(name)
+    lines = [f"# {name}: {module.summary or plain_name(name)}"]
     if name == ENVIRONMENT:
         lines.append("No functions; other modules write it. Read it with vw.environment.to_dict().")
     for function in module.functions.values():
@@ -189,7 +143,7 @@ def _explain(function: Function, param: Param, module: Module) -> str:
             omitted = {"speaker": "the speaker's own", "all": "all of them"}.get(targets.omitted, targets.omitted)
             parts.append(f"left out: {omitted}")
     if param.low is not None or param.high is not None:
-        parts.append(_range(param.low, param.high))
+        parts.append(range_words(param.low, param.high))
     return "; ".join(part for part in parts if part)
 
 
@@ -201,7 +155,7 @@ def _tool_schema(tables: CarTables, function: Function) -> dict[str, Json]:
         "type": "function",
         "function": {
             "name": tool_name(function),
-            "description": function.doc or f"{_plain_name(function.name)} ({function.module}).",
+            "description": function.doc or f"{plain_name(function.name)} ({function.module}).",
             "parameters": {
                 "type": "object",
                 "properties": properties,
@@ -231,73 +185,3 @@ def _param_schema(function: Function, param: Param, module: Module) -> dict[str,
     if explained := _explain(function, param, module) or _PARAM_DOCS.get(param.name, ""):
         schema["description"] = explained
     return schema
-
-
-# -- properties ---------------------------------------------------------------------------------------------------------
-
-
-@cache
-def type_words(row: Property) -> str:
-    """Return the type of a property: "int", "bool or null", "list of MusicTrack", words of an enum."""
-    if row.type == "list":
-        words = f"list of {row.of}"
-    elif row.type == "record":
-        words = row.of
-    elif row.type == "texts":
-        words = "list of str"
-    elif row.type == "map":
-        words = f"map of {row.of}"
-    elif row.enum:
-        words = "one of " + " | ".join(row.enum)
-    else:
-        words = row.type
-    return f"{words} or null" if row.nullable else words
-
-
-@cache
-def describe(row: Property) -> str:
-    """Return what a property means, with its range, unit and what it follows from."""
-    parts = [row.doc.rstrip(".") if row.doc else _plain_name(row.path.split(".")[-1])]
-    if row.low is not None or row.high is not None:
-        parts.append(_range(row.low, row.high))
-    if row.ranges:
-        parts.append(", ".join(f"{low:g} to {high:g} in {unit}" for unit, (low, high) in row.ranges.items()))
-    if row.unit:
-        parts.append(f"in {row.unit}")
-    if derived.follows(car_tables(), row.paths()[0]):
-        parts.append("derived")
-    if row.constant:
-        parts.append("constant")
-    return "; ".join(parts)
-
-
-def _constant_names(module: Module) -> list[str]:
-    """Return the constants of a module; those of one group as `group.*` where the whole group is constant."""
-    groups: dict[str, bool] = {}
-    for row in module.properties:
-        top = row.path.partition(".")[0]
-        groups[top] = groups.get(top, True) and row.constant
-    names: dict[str, None] = {}
-    for row in module.properties:
-        top, _, below = row.path.partition(".")
-        if row.constant:
-            names[f"{top}.*" if groups[top] and below else row.path.replace("{seat}", "<seat>")] = None
-    return list(names)
-
-
-def _range(low: float | None, high: float | None) -> str:
-    """Return a range in words."""
-    if low is None:
-        return f"at most {high:g}"
-    return f"at least {low:g}" if high is None else f"{low:g} to {high:g}"
-
-
-def _known(tables: CarTables, name: str) -> bool:
-    """Whether there is a module of this name; raises if not."""
-    return tables.module(name) is not None
-
-
-def _plain_name(name: str) -> str:
-    """Return a name as words."""
-    words = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).replace("_", " ")
-    return " ".join(words.split())

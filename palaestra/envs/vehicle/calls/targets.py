@@ -10,7 +10,7 @@ from palaestra.envs.vehicle.car.call_result import Refusal
 from palaestra.envs.vehicle.car.tables import SEATS, Function
 
 if TYPE_CHECKING:
-    from palaestra.envs.vehicle.world import VehicleWorld
+    from palaestra.envs.vehicle.car.car import Car
 
 FRONT_SEATS = SEATS[:2]
 
@@ -55,42 +55,42 @@ class Targets:
             settings["places"] = tuple(settings["places"])
         return cls(param.name, several=param.type == "targets", **settings)
 
-    def resolve(self, world: VehicleWorld, given: Any) -> list[str]:
+    def resolve(self, car: Car, given: Any) -> list[str]:
         """Return the places meant, in the car's order.
 
         Raises:
             Refusal: unknown_target.
         """
         if given is None:
-            return self._by_word(world, self.omitted)
+            return self._by_word(car, self.omitted)
         if type(given) is list and len(given) == 1 and given[0] in self.places:
             return [given[0]]
         names = given
         if isinstance(given, str):
             names = [given]
-            if self.several and world.paper:
+            if self.several and car.paper:
                 names = ["all"] if "all" in given else list(given)
         if not names:
-            return [] if self.empty == "none" else self._by_word(world, self.empty)
+            return [] if self.empty == "none" else self._by_word(car, self.empty)
         if "all" in names:
             return list(self.places)
         unknown = [name for name in names if name not in self.places]
-        if unknown and (not world.paper or self.unknown != "drop"):
+        if unknown and (not car.paper or self.unknown != "drop"):
             raise self._unknown(unknown[0])
         found = [place for place in self.places if place in names]
         if not found and self.none_left == "error":
             raise self._unknown(unknown[0])
         return found
 
-    def each(self, world: VehicleWorld, given: Any) -> Iterable[str]:
+    def each(self, car: Car, given: Any) -> Iterable[str]:
         """Return the places meant, to be acted on one by one; the same as `resolve`, except for unknown names that "stop".
 
         Raises:
             Refusal: unknown_target, also while going through the places.
         """
-        if self.unknown == "stop" and world.paper and given and "all" not in given:
+        if self.unknown == "stop" and car.paper and given and "all" not in given:
             return self._until_unknown(given)
-        return self.resolve(world, given)
+        return self.resolve(car, given)
 
     def _until_unknown(self, names: Iterable[Any]) -> Iterator[str]:
         """Yield the places named, up to the first unknown name, which is refused."""
@@ -99,13 +99,13 @@ class Targets:
                 raise self._unknown(name)
             yield str(name)
 
-    def _by_word(self, world: VehicleWorld, word: str) -> list[str]:
+    def _by_word(self, car: Car, word: str) -> list[str]:
         """Return the places that a policy word stands for."""
         if word == "all":
             return list(self.places)
         if word == "error":
             raise Refusal("missing_argument", f"{self.param} is empty; name at least one place.", self.param)
-        place = world.state.values["environment.speaker"] if word == "speaker" else word
+        place = car.state.values["environment.speaker"] if word == "speaker" else word
         return [str(place)] if place in self.places else [self.places[0]]
 
     def _unknown(self, name: Any) -> Refusal:

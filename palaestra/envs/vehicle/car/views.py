@@ -1,6 +1,6 @@
 """The state of a car as an agent sees it: plain nested data, its JSON text, the published wrapped form, and back.
 
-Keys come in the order of the tables. The texts that describe modules and functions are made in `schemas`.
+Keys come in the order of the tables. What the properties mean is told in `descriptions`.
 """
 
 from __future__ import annotations
@@ -13,115 +13,93 @@ from math import isfinite
 from operator import itemgetter
 from typing import Any
 
-from palaestra.envs.vehicle.calls.schemas import (
-    api_text,
-    call_of_tool,
-    describe,
-    module_list,
-    schema_text,
-    tool_name,
-    tool_schemas,
-    type_words,
-)
 from palaestra.envs.vehicle.car.call_result import Scalar
+from palaestra.envs.vehicle.car.car import Car
+from palaestra.envs.vehicle.car.descriptions import describe, type_words
 from palaestra.envs.vehicle.car.layout import Node, car_layout, map_keys, num_texts
 from palaestra.envs.vehicle.car.state import CarState, Record
 from palaestra.envs.vehicle.car.tables import CarTables, RecordType
-from palaestra.envs.vehicle.world import VehicleWorld
 from palaestra.errors import UsageError, unknown_name
 from palaestra.types import Json
 
-__all__ = [
-    "api_text",
-    "call_of_tool",
-    "module_list",
-    "plain_state",
-    "restore_plain",
-    "schema_text",
-    "state_text",
-    "tool_name",
-    "tool_schemas",
-    "wrapped_state",
-]
+__all__ = ["plain_state", "restore_plain", "state_text", "wrapped_state"]
 
 
-def plain_state(world: VehicleWorld, modules: Collection[str] | None = None, constants: bool = True) -> dict[str, Json]:
+def plain_state(car: Car, modules: Collection[str] | None = None, constants: bool = True) -> dict[str, Json]:
     """Return the state as nested plain data: module -> property -> value.
 
     Args:
-        world: The car.
+        car: The car.
         modules: Modules to show, "environment" among them if it is wanted; None for all.
         constants: Whether to show configuration values that nothing can change.
 
     Raises:
         UnknownNameError: For a module that does not exist.
     """
-    state = world.state
-    root = car_layout(world.tables)
-    shown = {name: _plain(root.children[name], state, constants) for name in _chosen(world.tables, modules)}
-    if world.paper:
-        for path in state.values.keys() - _known_paths(world.tables):
+    state = car.state
+    root = car_layout(car.tables)
+    shown = {name: _plain(root.children[name], state, constants) for name in _chosen(car.tables, modules)}
+    if car.paper:
+        for path in state.values.keys() - _known_paths(car.tables):
             _insert(shown, path, state.values[path])
     return shown
 
 
-def state_text(
-    world: VehicleWorld, modules: Collection[str] | None = None, *, constants: bool = True, wrapped: bool = False
-) -> str:
+def state_text(car: Car, modules: Collection[str] | None = None, *, constants: bool = True, wrapped: bool = False) -> str:
     """Return the state as compact JSON text; the same data as `plain_state` or `wrapped_state`.
 
     Args:
-        world: The car.
+        car: The car.
         modules: Modules to show; None for all.
         constants: Whether to show configuration values (plain form only).
         wrapped: Whether to use the published wrapped form, about five times as long.
     """
     if wrapped:
-        return _dump(wrapped_state(world, modules))
-    chosen = _chosen(world.tables, modules)
-    if world.paper and not world.state.values.keys() <= _known_paths(world.tables):
-        return _dump(plain_state(world, chosen, constants))
-    return _template(world.tables, chosen, constants)(world.state)
+        return _dump(wrapped_state(car, modules))
+    chosen = _chosen(car.tables, modules)
+    if car.paper and not car.state.values.keys() <= _known_paths(car.tables):
+        return _dump(plain_state(car, chosen, constants))
+    return _template(car.tables, chosen, constants)(car.state)
 
 
-def wrapped_state(world: VehicleWorld, modules: Collection[str] | None = None) -> dict[str, Json]:
+def wrapped_state(car: Car, modules: Collection[str] | None = None) -> dict[str, Json]:
     """Return the state in the published form: every value as `{"value", "type", "description"}`.
 
     Args:
-        world: The car.
+        car: The car.
         modules: Modules to show; None for all.
     """
-    root = car_layout(world.tables)
+    root = car_layout(car.tables)
     return {
         name: {
-            "value": _wrapped_children(root.children[name], world),
+            "value": _wrapped_children(root.children[name], car),
             "type": "module",
-            "description": world.tables.modules[name].summary or name,
+            "description": car.tables.modules[name].summary or name,
         }
-        for name in _chosen(world.tables, modules)
+        for name in _chosen(car.tables, modules)
     }
 
 
-def restore_plain(world: VehicleWorld, data: Mapping[str, Any]) -> None:
+def restore_plain(car: Car, data: Mapping[str, Any]) -> None:
     """Put a car into the state that `plain_state` showed; modules and constants not shown stay as they are.
 
     Records with the same identity and the same fields become one record, as they were before they were shown.
 
     Args:
-        world: The car; changed in place.
+        car: The car; changed in place.
         data: What `plain_state` returned, or what became of it on its way through JSON.
 
     Raises:
         UsageError: If the data do not fit the car; the car is unchanged then.
     """
-    root = car_layout(world.tables)
-    state = world.state
+    root = car_layout(car.tables)
+    state = car.state
     mark = state.mark()
     try:
         for name, value in data.items():
             if name not in root.children:
                 raise unknown_name("module", name, root.children)
-            _restore(root.children[name], value, state, world.tables, {})
+            _restore(root.children[name], value, state, car.tables, {})
     except UsageError:
         state.undo(mark)
         raise
@@ -329,19 +307,19 @@ def _dump(value: Json) -> str:
 # -- the published form -------------------------------------------------------------------------------------------------
 
 
-def _wrapped_children(node: Node, world: VehicleWorld) -> dict[str, Json]:
+def _wrapped_children(node: Node, car: Car) -> dict[str, Json]:
     """Return what is below a branch, each wrapped."""
-    return {name: _wrapped(child, world) for name, child in node.children.items()}
+    return {name: _wrapped(child, car) for name, child in node.children.items()}
 
 
-def _wrapped(node: Node, world: VehicleWorld) -> Json:
+def _wrapped(node: Node, car: Car) -> Json:
     """Return one place as value, type and description."""
     if node.kind == "branch":
-        return {"value": _wrapped_children(node, world), "type": "group", "description": f"Part of {node.path.split('.')[0]}"}
+        return {"value": _wrapped_children(node, car), "type": "group", "description": f"Part of {node.path.split('.')[0]}"}
     row = node.prop
-    value = _plain(node, world.state, True)
+    value = _plain(node, car.state, True)
     if node.kind in ("list", "map", "record") and value is not None:
-        kind = world.tables.record_types[row.of]
+        kind = car.tables.record_types[row.of]
         if node.kind == "list":
             value = [_wrapped_record(record, kind) for record in value]
         elif node.kind == "record":

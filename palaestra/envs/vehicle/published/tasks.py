@@ -18,13 +18,14 @@ from typing import Any
 
 from palaestra.envs.core.tasks import Task
 from palaestra.envs.vehicle.calls.call import Call
+from palaestra.envs.vehicle.calls.setup import set_up, take_step
 from palaestra.envs.vehicle.car.call_result import Change
+from palaestra.envs.vehicle.car.car import Car
 from palaestra.envs.vehicle.car.tables import ENVIRONMENT, MODULES, PRESETS, car_tables
 from palaestra.envs.vehicle.published.scenario_text import Scenario, ScenarioError, parse_gold, parse_scenario, split_scenarios
 from palaestra.envs.vehicle.published.scoring import ABSENT, Scope
-from palaestra.envs.vehicle.reference import LOOK, gold_turn
+from palaestra.envs.vehicle.requests.gold import LOOK, gold_turn
 from palaestra.envs.vehicle.requests.task import CarRequest, CarTask
-from palaestra.envs.vehicle.world import VehicleWorld
 from palaestra.errors import MissingDataError, UnknownNameError, UsageError, unknown_name
 from palaestra.types import Json
 
@@ -237,14 +238,14 @@ def _check_call(place: _Place, field: str, call: Call) -> None:
 
 def _check_setup(place: _Place, setup: Sequence[Any]) -> None:
     """Refuse set-up steps that cannot be taken, by taking them."""
-    world = VehicleWorld("paper")
+    car = Car("paper")
     for i, step in enumerate(setup):
         if not isinstance(step, dict):
             raise place.error(f"init[{i}]", f"is {_short(step)}; expected an object")
         if isinstance(step.get("value"), list | dict):
             raise place.error(f"init[{i}].value", f"is {_short(step['value'])}; expected a number or a text")
         try:
-            world.take_step(step)
+            take_step(car, step)
         except KeyError as missing:
             problem = str(missing) if isinstance(missing, UnknownNameError) else f"{missing} is missing"
             raise place.error(f"init[{i}]", problem.rstrip(".")) from None
@@ -270,15 +271,15 @@ def _from_scenario(place: _Place, text: str) -> Task:
     except ScenarioError as error:
         raise _Place(place.file, place.line + error.line).error(error.field, error.message) from None
     _check_setup(place, scenario.init)
-    world = VehicleWorld("paper")
-    world.set_up(scenario.init)
+    car = Car("paper")
+    set_up(car, scenario.init)
     scope = Scope(scenario.modules)
     requests, facts = [], []
     for i, (query, calls) in enumerate(zip(scenario.queries, scenario.gold, strict=False)):
         for call in calls:
             _check_call(place, f"api_call[{i}]", call)
-        num_leaves = scope.count(world.state)
-        gold = gold_turn(world, calls)
+        num_leaves = scope.count(car.state)
+        gold = gold_turn(car, calls)
         oks = [result.ok for result in gold.results]
         changed = [change.to_json() for change in gold.changes]
         counts = _metric_counts(scope, num_leaves, gold.changes)

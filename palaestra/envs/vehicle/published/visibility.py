@@ -12,9 +12,9 @@ from functools import cache, lru_cache
 from typing import Any, Final
 
 from palaestra.envs.vehicle.car.call_result import Change, Scalar
+from palaestra.envs.vehicle.car.car import Car
 from palaestra.envs.vehicle.car.state import CarState
 from palaestra.envs.vehicle.car.tables import ENVIRONMENT, CarTables, car_tables
-from palaestra.envs.vehicle.world import VehicleWorld
 
 
 class _Missing:
@@ -144,14 +144,14 @@ class Scope:
         return held is not None and (name in _LABELS or state.records[held].get(name) is not None)
 
 
-def visible(state: CarState | VehicleWorld, modules: Iterable[str]) -> dict[str, Scalar]:
+def visible(state: CarState | Car, modules: Iterable[str]) -> dict[str, Scalar]:
     """Return the leaves that the published scoring sees in a state, by path, for `score_turn`.
 
     Args:
-        state: A state, or a world in one.
+        state: A state, or a car in one.
         modules: Modules that the task lists; the environment is added.
     """
-    if isinstance(state, VehicleWorld):
+    if isinstance(state, Car):
         return Scope(modules, state.tables).leaves(state.state)
     return Scope(modules).leaves(state)
 

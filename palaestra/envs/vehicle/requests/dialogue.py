@@ -9,7 +9,10 @@ from random import Random
 from typing import Any
 
 from palaestra.envs.vehicle.calls.call import Call
+from palaestra.envs.vehicle.calls.calling import call_function
+from palaestra.envs.vehicle.calls.setup import take_step
 from palaestra.envs.vehicle.car.call_result import CallResult
+from palaestra.envs.vehicle.car.car import Car
 from palaestra.envs.vehicle.car.paths import full_path
 from palaestra.envs.vehicle.car.tables import PRESETS, SEATS, car_tables
 from palaestra.envs.vehicle.requests.goals import Chooser, Clash, Goal, split_of
@@ -17,7 +20,6 @@ from palaestra.envs.vehicle.requests.kinds import change_kinds, goal_kinds, refu
 from palaestra.envs.vehicle.requests.phrases import Condition, Intent, Phrase, phrasebooks
 from palaestra.envs.vehicle.requests.spoken import Place, Quantity, fill, place_words, sentence, uncapital, words
 from palaestra.envs.vehicle.requests.task import CarRequest
-from palaestra.envs.vehicle.world import VehicleWorld
 
 REFUSALS = ("precondition_failed", "not_found")
 FOLLOW_UPS = ("again", "undo", "repeat", "more", "same_for", "instead")
@@ -63,16 +65,16 @@ class Dialogue:
     Args:
         rng: Source of chance.
         split: Split that every request has to belong to.
-        world: The car, changed in place.
+        car: The car, changed in place.
         is_easy: Whether requests are kept simple.
     """
 
-    def __init__(self, rng: Random, split: str, world: VehicleWorld, *, is_easy: bool = False) -> None:
+    def __init__(self, rng: Random, split: str, car: Car, *, is_easy: bool = False) -> None:
         """Start without requests."""
         self.rng = rng
         self.split = split
-        self.world = world
-        self.chooser = Chooser(rng, world, is_easy=is_easy)
+        self.car = car
+        self.chooser = Chooser(rng, car, is_easy=is_easy)
         self.is_easy = is_easy
         self.setup: list[dict[str, Any]] = []
         self.served: list[Served] = []
@@ -83,7 +85,7 @@ class Dialogue:
 
     def take_step(self, step: dict[str, Any]) -> None:
         """Carry out a set-up step and remember it."""
-        self.world.take_step(step)
+        take_step(self.car, step)
         self.setup.append(step)
 
     def ready(self, wish: Wish) -> None:
@@ -126,7 +128,7 @@ class Dialogue:
 
     def _try(self, call: Call) -> CallResult:
         """Carry out a call."""
-        return self.world.call_with(call.module, call.function, call.args, call.kwargs)
+        return call_function(self.car, call.module, call.function, call.args, call.kwargs)
 
     # -- drawing --------------------------------------------------------------------------------------------------
 
@@ -177,7 +179,7 @@ class Dialogue:
         condition = self.rng.choice(choices)
         if set(goal.phrase.nouns) - set(condition.say.nouns):
             raise Clash  # "every open window handle" would not tell what is open
-        values = self.world.state.values
+        values = self.car.state.values
         paths = place_leaves(condition)
         known = goal.intent.targets.places
         places = tuple(place for place in known if place in paths and condition.holds_for(values[paths[place]]))
@@ -198,7 +200,7 @@ class Dialogue:
             raise Clash
         other = self.rng.choice(others)
         how = "mine" if other == self.chooser.speaker else "name"
-        level = self.world.state.values[leaf(intent.module, intent.like["path"], other)]
+        level = self.car.state.values[leaf(intent.module, intent.like["path"], other)]
         if isinstance(level, bool) or not isinstance(level, int | float):
             raise Clash
         return replace(
@@ -215,7 +217,7 @@ class Dialogue:
             condition = self.rng.choice(conditions)
             leaves = place_leaves(condition)
             name = self.rng.choice(tuple(leaves))
-            if condition.holds_for(self.world.state.values[leaves[name]]) is wanted:
+            if condition.holds_for(self.car.state.values[leaves[name]]) is wanted:
                 how = "mine" if name == self.chooser.speaker and self.rng.random() < 0.5 else "name"
                 return condition, Place((name,), how) if name else None
         raise Clash
@@ -243,7 +245,7 @@ class Dialogue:
 
     def _attempt(self, wish: Wish) -> bool:
         """Carry out the goals of a wish; leave the car as it was and return False if they do not come out as wished."""
-        mark = self.world.state.mark()
+        mark = self.car.state.mark()
         if wish.kind == "already":
             served = self._serve_already(wish.goals[0])
         elif wish.kind == "refuse":
@@ -253,7 +255,7 @@ class Dialogue:
         else:
             served = self._serve_acts(wish)
         if served is None:
-            self.world.state.undo(mark)
+            self.car.state.undo(mark)
             return False
         self._mark = mark
         self.served.append(served)
@@ -264,7 +266,7 @@ class Dialogue:
         seen: set[str] = set()
         kinds: set[str] = set()
         calls: list[Call] = []
-        state = self.world.state
+        state = self.car.state
         for goal in wish.goals:
             call = goal.call()
             result = self._try(call)
@@ -272,7 +274,7 @@ class Dialogue:
             touched = {change.path for change in changes} - set(_FREE_PATHS)
             if not result.ok or not (changes or goal.intent.is_query) or touched & seen or call in calls:
                 return None
-            if _has_doubles(self.world, call.module):
+            if _has_doubles(self.car, call.module):
                 return None
             if wish.kind in ("every", "like") and not changes:
                 return None
@@ -297,7 +299,7 @@ class Dialogue:
         if not result.ok or result.changes or goal.intent.is_query:
             return None
         self._last = goal, False
-        kinds = goal_kinds(goal, (), self.world.state) | {"already"}
+        kinds = goal_kinds(goal, (), self.car.state) | {"already"}
         return self._made(sentence(goal.text()), [goal.call()], kinds, [goal])
 
     def _serve_refusal(self, goal: Goal) -> Served | None:
@@ -306,14 +308,14 @@ class Dialogue:
         if result.ok or result.error is None or result.error.code not in REFUSALS or result.changes:
             return None
         self._last = None
-        kinds = goal_kinds(goal, (), self.world.state) | refusal_kinds(goal.intent.module) | {"refuse"}
+        kinds = goal_kinds(goal, (), self.car.state) | refusal_kinds(goal.intent.module) | {"refuse"}
         return self._made(sentence(goal.text()), [], kinds, [goal])
 
     def _serve_condition(self, wish: Wish) -> Served | None:
         """Carry out a goal if its condition holds; it must be one that would change something."""
         assert wish.condition is not None
         (goal,), (condition, place) = wish.goals, wish.condition
-        state = self.world.state
+        state = self.car.state
         mark = state.mark()
         holds = condition.holds_for(state.values[place_leaves(condition)[place.places[0] if place else ""]])
         result = self._try(goal.call())
@@ -370,13 +372,13 @@ class Dialogue:
         if found is None or split_of([found[0].key()]) != self.split:
             return False
         goal, text = found
-        mark = self.world.state.mark()
+        mark = self.car.state.mark()
         result = self._try(goal.call())
         changes = result.changes
-        if not result.ok or not changes or (kind == "undo" and self.world.state.changes_since(self._mark)):
-            self.world.state.undo(mark)
+        if not result.ok or not changes or (kind == "undo" and self.car.state.changes_since(self._mark)):
+            self.car.state.undo(mark)
             return False
-        kinds = change_kinds(changes) | goal_kinds(goal, changes, self.world.state) | {"act", "follow-up"}
+        kinds = change_kinds(changes) | goal_kinds(goal, changes, self.car.state) | {"act", "follow-up"}
         self._last, self._mark = (goal, True), mark
         self.served.append(self._made(sentence(text), [goal.call()], kinds, [goal]))
         return True
@@ -423,9 +425,9 @@ class Dialogue:
         return goal, goal.text()
 
 
-def _has_doubles(world: VehicleWorld, module: str) -> bool:
+def _has_doubles(car: Car, module: str) -> bool:
     """Whether two records of a module claim to be the same one; a state written by identity could not tell them apart."""
-    state, tables = world.state, world.tables
+    state, tables = car.state, car.tables
     seen: dict[object, int] = {}
     for path, kind in _record_places(module):
         number = state.refs.get(path)
@@ -500,15 +502,15 @@ def suited(module: str, kind: str) -> Sequence[Intent]:
 def _is_refused_somewhere(intent: Intent) -> bool:
     """Whether a car as it is delivered, or in a preset of the module, refuses what an intent asks for."""
     for preset in PRESETS:
-        world = VehicleWorld()
-        world.apply_preset(intent.module, preset)
-        chooser = Chooser(Random(0), world)
+        car = Car()
+        car.apply_preset(intent.module, preset)
+        chooser = Chooser(Random(0), car)
         for _ in range(4):
             try:
                 call = chooser.goal(intent, strange=True).call()
             except Clash:
                 continue
-            error = world.copy().call_with(call.module, call.function, call.args, call.kwargs).error
+            error = call_function(car.copy(), call.module, call.function, call.args, call.kwargs).error
             if error is not None and error.code in REFUSALS:
                 return True
     return False

@@ -15,13 +15,13 @@ from random import Random
 from typing import NamedTuple
 
 from palaestra.envs.core.tasks import GeneratedTasks, Task
+from palaestra.envs.vehicle.car.car import PROFILES, Car, Profile
 from palaestra.envs.vehicle.car.tables import ENVIRONMENT, MODULES, PRESETS, SEATS, car_tables
 from palaestra.envs.vehicle.requests.dialogue import Dialogue, Wish, suited
 from palaestra.envs.vehicle.requests.goals import Clash
 from palaestra.envs.vehicle.requests.kinds import COUPLED_MODULES, KIND_WISHES
 from palaestra.envs.vehicle.requests.phrases import phrasebooks
 from palaestra.envs.vehicle.requests.task import CarTask
-from palaestra.envs.vehicle.world import PROFILES, Profile, VehicleWorld
 from palaestra.errors import UsageError, unknown_name
 
 SEED = 20310305
@@ -207,11 +207,11 @@ def _draw(rng: Random, split: str, options: Options) -> tuple[CarTask, list[tupl
     interaction = rng.choices(options.classes, weights)[0]
     wishes = _wishes(rng, interaction, options)
     modules = tuple(dict.fromkeys(module for wish in wishes for module in wish.modules))
-    dialogue = Dialogue(rng, split, VehicleWorld(options.profile), is_easy=level.is_easy)
+    dialogue = Dialogue(rng, split, Car(options.profile), is_easy=level.is_easy)
     _furnish(dialogue, modules, level)
     for wish in wishes:
         dialogue.ready(wish)
-    dialogue.world.state.forget()
+    dialogue.car.state.forget()
     for wish in wishes:
         dialogue.serve(wish)
     named = {module for served in dialogue.served for module in served.modules}

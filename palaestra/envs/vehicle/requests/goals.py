@@ -11,10 +11,10 @@ from random import Random
 from typing import Any
 
 from palaestra.envs.vehicle.calls.call import Call
+from palaestra.envs.vehicle.car.car import Car
 from palaestra.envs.vehicle.car.tables import SEATS, car_tables
 from palaestra.envs.vehicle.requests.phrases import Intent, Phrase, phrasebooks
 from palaestra.envs.vehicle.requests.spoken import Place, Quantity, all_word, fill, place_words, quantity_words
-from palaestra.envs.vehicle.world import VehicleWorld
 
 TEST_SHARE = 5  # one goal in five is kept for the test split
 SALT = b"77"  # such that both splits know every coupling
@@ -184,20 +184,20 @@ class Chooser:
 
     Args:
         rng: Source of chance.
-        world: The car; tells who speaks and what its lists hold.
+        car: The car; tells who speaks and what its lists hold.
         is_easy: Whether phrasings are short and places only "mine", one by name, or all.
     """
 
-    def __init__(self, rng: Random, world: VehicleWorld, *, is_easy: bool = False) -> None:
+    def __init__(self, rng: Random, car: Car, *, is_easy: bool = False) -> None:
         """Keep the source and the car."""
         self.rng = rng
-        self.world = world
+        self.car = car
         self.is_easy = is_easy
 
     @property
     def speaker(self) -> str:
         """Who speaks."""
-        return str(self.world.state.values["environment.speaker"])
+        return str(self.car.state.values["environment.speaker"])
 
     def goal(self, intent: Intent, *, plain: bool = False, strange: bool = False) -> Goal:
         """Choose a goal of an intent.
@@ -286,7 +286,7 @@ class Chooser:
         """Choose the value of an own slot, with what is said for it."""
         slot = intent.slots[name]
         if slot.list_path:
-            records = self.world.state.items(slot.list_path)
+            records = self.car.state.items(slot.list_path)
             values = [record[slot.field] for record in records if record[slot.field]]
             if slot.others and strange:
                 values = [other for other in slot.others if other not in values]

@@ -41,7 +41,7 @@ class CarTask:
 
     Attributes:
         modules: Modules that it is about; the published scoring looks at these and the environment only.
-        setup: Ordered steps that the car starts with (see `VehicleWorld.set_up`).
+        setup: Ordered steps that the car starts with (see `calls.setup`).
         requests: The requests in order.
     """
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from palaestra.envs.vehicle.car import derived
 from palaestra.envs.vehicle.car.call_result import Scalar
+from palaestra.envs.vehicle.car.car import Car
 from palaestra.envs.vehicle.car.layout import Node, car_layout
 from palaestra.envs.vehicle.car.state import MISSING, CarState, Record
 from palaestra.envs.vehicle.car.tables import RecordType
-from palaestra.envs.vehicle.world import VehicleWorld
 from palaestra.envs.vehicle.writes.syntax import Write
 from palaestra.envs.vehicle.writes.writing import apply_writes, reachable
 from palaestra.errors import UsageError
@@ -24,7 +24,7 @@ _MAX_FIELDS = 3
 """Fields of a list without identities that are written one by one; more of them are written as the whole list."""
 
 
-def writes_between(before: VehicleWorld, after: VehicleWorld) -> list[Write]:
+def writes_between(before: Car, after: Car) -> list[Write]:
     """Return few writes that turn `before` into `after`; applied to a copy of `before` they give a state equal to `after`.
 
     Args:
@@ -51,7 +51,7 @@ def writes_between(before: VehicleWorld, after: VehicleWorld) -> list[Write]:
 class _Plan:
     """Writes found so far, and the car that they give."""
 
-    def __init__(self, before: VehicleWorld, after: VehicleWorld) -> None:
+    def __init__(self, before: Car, after: Car) -> None:
         self.trial = before.copy()
         self.after = after
         self.state: CarState = self.trial.state
@@ -101,7 +101,7 @@ class _Plan:
             differing = self.trial.difference(self.after)
             raise UsageError(f"No writes lead to the state asked for; {differing[0].path} stays {differing[0].old!r}.")
 
-    def thinned(self, before: VehicleWorld) -> list[Write]:
+    def thinned(self, before: Car) -> list[Write]:
         """Return the writes that are needed, proved in one message."""
         tables = before.tables
         exact = self.state == self.goal
@@ -116,7 +116,7 @@ class _Plan:
                     self.writes = fewer
         return self.writes
 
-    def tried(self, before: VehicleWorld, writes: Sequence[Write]) -> CarState | None:
+    def tried(self, before: Car, writes: Sequence[Write]) -> CarState | None:
         """Return the state that writes give in one message, or None if they are refused."""
         trial = before.copy()
         return trial.state if apply_writes(trial, writes).ok else None

@@ -25,12 +25,12 @@ from typing import Any
 from palaestra.envs.vehicle.calls.expressions import Limits, plain
 from palaestra.envs.vehicle.car import derived
 from palaestra.envs.vehicle.car.call_result import Change, Refusal, Scalar
+from palaestra.envs.vehicle.car.car import Car
 from palaestra.envs.vehicle.car.layout import Node, car_layout
 from palaestra.envs.vehicle.car.places import Place, find_place, join_path, place_at, split_path
 from palaestra.envs.vehicle.car.state import CarState, Record
 from palaestra.envs.vehicle.car.tables import CarTables
 from palaestra.envs.vehicle.car.views import plain_state
-from palaestra.envs.vehicle.world import VehicleWorld
 from palaestra.envs.vehicle.writes.checks import (
     check_field,
     check_value,
@@ -75,19 +75,19 @@ class WriteResult:
         }
 
 
-def apply_writes(world: VehicleWorld, writes: Sequence[Write]) -> WriteResult:
+def apply_writes(car: Car, writes: Sequence[Write]) -> WriteResult:
     """Carry out the writes of one message.
 
     Args:
-        world: The car; changed in place. In the `fixed` profile it is unchanged if anything is refused.
+        car: The car; changed in place. In the `fixed` profile it is unchanged if anything is refused.
         writes: The writes in order.
     """
-    state = world.state
+    state = car.state
     mark = state.mark()
-    if world.paper:
-        writer: _Writer = _PaperWriter(world)
+    if car.paper:
+        writer: _Writer = _PaperWriter(car)
     else:
-        writer = _FixedWriter(world)
+        writer = _FixedWriter(car)
     errors: list[Refusal] = []
     for write in writes:
         try:
@@ -97,7 +97,7 @@ def apply_writes(world: VehicleWorld, writes: Sequence[Write]) -> WriteResult:
             if len(errors) == _MAX_ERRORS:
                 break
     errors += writer.finish()
-    if errors and not world.paper:
+    if errors and not car.paper:
         state.undo(mark)
         return WriteResult(False, errors=errors)
     return WriteResult(not errors, state.changes_since(mark), errors, writer.contradictions(mark))
@@ -106,10 +106,10 @@ def apply_writes(world: VehicleWorld, writes: Sequence[Write]) -> WriteResult:
 class _Writer(ABC):
     """Carries out writes; the profiles differ in `leaf`, `set_field` and in which record a map means."""
 
-    def __init__(self, world: VehicleWorld) -> None:
-        self.world = world
-        self.state = world.state
-        self.tables = world.tables
+    def __init__(self, car: Car) -> None:
+        self.car = car
+        self.state = car.state
+        self.tables = car.tables
 
     def write(self, write: Write) -> None:
         """Carry out one write."""
@@ -220,7 +220,7 @@ class _Writer(ABC):
 
     def constant(self, place: Place, value: Any, *, stated: bool) -> None:
         """Refuse to change a constant list or map; repeating it in a larger value is no change."""
-        if not stated and place.path == place.node.path and _present(self.world, place.node.path) == _unwrapped_deep(value):
+        if not stated and place.path == place.node.path and _present(self.car, place.node.path) == _unwrapped_deep(value):
             return
         raise Refusal("constant", f"{place.path} is a constant; nothing can write it.")
 
@@ -251,8 +251,8 @@ class _Writer(ABC):
 class _FixedWriter(_Writer):
     """Checks everything and keeps what follows in step."""
 
-    def __init__(self, world: VehicleWorld) -> None:
-        super().__init__(world)
+    def __init__(self, car: Car) -> None:
+        super().__init__(car)
         self.told: dict[str, Scalar] = {}
         self.known: dict[str, dict[int, None]] = {}
         self.units: dict[str, None] = {}
@@ -265,7 +265,7 @@ class _FixedWriter(_Writer):
         if row.constant:
             raise Refusal("constant", f"{path} is a constant ({short(old)}); nothing can write it.")
         check_value(path, row, value)
-        value = self.world.normal(path, value)
+        value = self.car.normal(path, value)
         if self.state.set(path, value):
             derived.sync(self.state, path, tables=self.tables)
         self.told.pop(path, None)
@@ -366,8 +366,8 @@ class _FixedWriter(_Writer):
 class _PaperWriter(_Writer):
     """Writes what is written, where it is written."""
 
-    def __init__(self, world: VehicleWorld) -> None:
-        super().__init__(world)
+    def __init__(self, car: Car) -> None:
+        super().__init__(car)
         self.fresh: dict[int, str] = {}
 
     def write(self, write: Write) -> None:
@@ -491,10 +491,10 @@ def _leaves(path: str, value: Any) -> Iterator[tuple[str, Scalar]]:
         yield path, value
 
 
-def _present(world: VehicleWorld, path: str) -> Any:
+def _present(car: Car, path: str) -> Any:
     """Return the plain value at a path of names."""
     steps = path.split(".")
-    found: Any = plain_state(world, [steps[0]])
+    found: Any = plain_state(car, [steps[0]])
     for step in steps:
         found = found[step]
     return found

@@ -4,8 +4,9 @@ import pytest
 
 from palaestra.envs.vehicle.calls.targets import FRONT_SEATS, Targets
 from palaestra.envs.vehicle.car.call_result import Refusal
+from palaestra.envs.vehicle.car.car import PROFILES, Profile
 from palaestra.envs.vehicle.car.tables import SEATS, Function, Param
-from palaestra.envs.vehicle.world import PROFILES, Profile, VehicleWorld
+from palaestra.envs.vehicle.world import VehicleWorld
 
 DRIVER, PASSENGER, REAR_LEFT = SEATS[0], SEATS[1], SEATS[2]
 

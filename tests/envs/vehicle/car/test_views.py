@@ -6,23 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from palaestra.envs.vehicle.calls.call import Call
+from palaestra.envs.vehicle.calls.schemas import api_text, call_of_tool, tool_name, tool_schemas
 from palaestra.envs.vehicle.car import derived
 from palaestra.envs.vehicle.car.call_result import Refusal
+from palaestra.envs.vehicle.car.car import Profile
+from palaestra.envs.vehicle.car.descriptions import module_list, schema_text
 from palaestra.envs.vehicle.car.layout import car_layout
 from palaestra.envs.vehicle.car.tables import ENVIRONMENT, MODULES, PRESETS, SEATS, car_tables
-from palaestra.envs.vehicle.car.views import (
-    api_text,
-    call_of_tool,
-    module_list,
-    plain_state,
-    restore_plain,
-    schema_text,
-    state_text,
-    tool_name,
-    tool_schemas,
-    wrapped_state,
-)
-from palaestra.envs.vehicle.world import Profile, VehicleWorld
+from palaestra.envs.vehicle.car.views import plain_state, restore_plain, state_text, wrapped_state
+from palaestra.envs.vehicle.world import VehicleWorld
 from palaestra.errors import UsageError
 from palaestra.types import ToolCall
 from tests.envs.vehicle.published_data import files

@@ -7,8 +7,9 @@ from palaestra.envs.vehicle.calls.operations import Operation, compile_function
 from palaestra.envs.vehicle.calls.operations.axes import axis
 from palaestra.envs.vehicle.calls.operations.lids import lid_axis
 from palaestra.envs.vehicle.car.call_result import Refusal
+from palaestra.envs.vehicle.car.car import Profile
 from palaestra.envs.vehicle.car.tables import Function, car_tables
-from palaestra.envs.vehicle.world import Profile, VehicleWorld
+from palaestra.envs.vehicle.world import VehicleWorld
 from palaestra.errors import ConfigError
 
 TABLES = car_tables()

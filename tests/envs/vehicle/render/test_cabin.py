@@ -5,9 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from palaestra.envs.vehicle.car.call_result import CallResult
+from palaestra.envs.vehicle.car.car import PROFILES, Profile
 from palaestra.envs.vehicle.car.derived import contradictions
 from palaestra.envs.vehicle.car.tables import SEATS, Function, Param, car_tables
-from palaestra.envs.vehicle.world import PROFILES, Profile, VehicleWorld
+from palaestra.envs.vehicle.world import VehicleWorld
 
 CABIN = ("seat", "airConditioner", "door", "window", "footPedal", "readingLight")
 DRIVER, PASSENGER = SEATS[:2]

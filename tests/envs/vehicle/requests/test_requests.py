@@ -198,8 +198,8 @@ def test_each_kind_of_wish_comes_out_as_wished(kind: str, label: str) -> None:
             for _ in range(3):
                 talk.disturb("door")
             talk.ready(wish)
-            talk.world.state.forget()
-            before = talk.world.copy()
+            talk.car.state.forget()
+            before = talk.car.copy()
             talk.serve(wish)
         except Clash:
             continue
@@ -207,9 +207,9 @@ def test_each_kind_of_wish_comes_out_as_wished(kind: str, label: str) -> None:
         request = talk.served[0].request
         assert label in request.kinds
         if kind in ("refuse", "already") or "unmet" in request.kinds:
-            assert talk.world == before
+            assert talk.car == before
         else:
-            assert talk.world != before
+            assert talk.car != before
         assert bool(request.calls) != (kind == "refuse" or "unmet" in request.kinds)
     assert served >= 10
 
@@ -219,7 +219,7 @@ def test_follow_ups_refer_to_the_request_before() -> None:
     for seed in range(60):
         talk = dialogue(seed=seed)
         talk.ready(Wish("act", ("door",)))
-        talk.world.state.forget()
+        talk.car.state.forget()
         try:
             talk.serve(first := Wish("act", ("door",), [talk.chooser.goal(intent("door", "open"))]))
         except Clash:
@@ -238,8 +238,8 @@ def test_undoing_leaves_the_car_as_it_was() -> None:
     undone = 0
     for seed in range(80):
         talk = dialogue(seed=seed)
-        talk.world.state.forget()
-        before = talk.world.copy()
+        talk.car.state.forget()
+        before = talk.car.copy()
         lock = Wish("act", ("door",), [talk.chooser.goal(intent("door", "lock"))])
         try:
             talk.serve(lock)
@@ -248,7 +248,7 @@ def test_undoing_leaves_the_car_as_it_was() -> None:
         last, can_undo = lock.goals[0], True
         if talk._attempt_follow_up("undo", last, can_undo):
             undone += 1
-            assert talk.world == before
+            assert talk.car == before
     assert undone >= 5
 
 

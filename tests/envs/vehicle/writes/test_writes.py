@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from palaestra.envs.vehicle.calls.language import run_code
 from palaestra.envs.vehicle.car import derived
 from palaestra.envs.vehicle.car.call_result import Refusal
+from palaestra.envs.vehicle.car.car import Profile
 from palaestra.envs.vehicle.car.tables import ENVIRONMENT, MODULES, PRESETS, SEATS, Function, car_tables
 from palaestra.envs.vehicle.car.views import plain_state, wrapped_state
-from palaestra.envs.vehicle.world import Profile, VehicleWorld
+from palaestra.envs.vehicle.world import VehicleWorld
 from palaestra.envs.vehicle.writes import (
     SYNTAXES,
     Syntax,

@@ -28,9 +28,9 @@ from palaestra.envs.vehicle.car.paths import full_path, place_paths
 from palaestra.errors import ConfigError
 
 if TYPE_CHECKING:
+    from palaestra.envs.vehicle.car.car import Car
     from palaestra.envs.vehicle.car.state import CarState
     from palaestra.envs.vehicle.car.tables import CarTables, Function
-    from palaestra.envs.vehicle.world import VehicleWorld
 
 SIGNS = {"up": 1, "down": -1, "set": 0}
 _DIGITS = 9  # of a number that changes its unit, so that 2.5 gears of 5 are 50 % and not 50.00000000000001 %
@@ -57,22 +57,22 @@ class NumberAxis:
         self._others = {0: axis.get("other_preset"), 1: axis.get("other_step"), -1: axis.get("other_step")}
         self._room_above = axis.get("room_above", False)
 
-    def move(self, world: VehicleWorld, place: str, amount: Amount, sign: int) -> dict[str, Any]:
+    def move(self, car: Car, place: str, amount: Amount, sign: int) -> dict[str, Any]:
         """Move or set the number of one place; return its values before and after."""
-        state, path = world.state, self._paths[place]
+        state, path = car.state, self._paths[place]
         old: Any = state.values[path]
-        number = self._amount(amount, sign, world.paper)
+        number = self._amount(amount, sign, car.paper)
         if not sign:
-            if not world.paper and not self._low <= number <= self._high:
+            if not car.paper and not self._low <= number <= self._high:
                 raise _out_of_range(amount, self._low, self._high)
             new = number
         else:
-            if self._room_above and world.paper and sign < 0 and amount.value is None:
+            if self._room_above and car.paper and sign < 0 and amount.value is None:
                 number = min(number, self._high - old)
             new = old + sign * number
         new = max(self._low, min(self._high, new))
         if state.set(path, new):
-            sync(state, path, tables=self._tables, paper=world.paper)
+            sync(state, path, tables=self._tables, paper=car.paper)
         return {"previous": old, "current": state.values[path]}
 
     def _amount(self, amount: Amount, sign: int, paper: bool) -> Any:
@@ -127,9 +127,9 @@ class UnitAxis:
         """Return the path of the number of one place, and the highest number in its present unit."""
         return self._paths[place], self.ranges[str(state.values[self.unit_paths[place]])][1]
 
-    def move(self, world: VehicleWorld, place: str, amount: Amount, sign: int) -> dict[str, Any]:
+    def move(self, car: Car, place: str, amount: Amount, sign: int) -> dict[str, Any]:
         """Move or set the number of one place; return its values before and after, and the unit."""
-        state, path, unit_path = world.state, self._paths[place], self.unit_paths[place]
+        state, path, unit_path = car.state, self._paths[place], self.unit_paths[place]
         values = state.values
         old: Any = values[path]
         unit = str(values[unit_path])
@@ -137,18 +137,18 @@ class UnitAxis:
             wanted = amount.unit
             low, high = _known(self.ranges, wanted, "unit")
             if sign in self._converts:
-                start = self.convert(old, unit, wanted, exact=world.paper)
-                if world.paper and not isinstance(amount.value, int | float):  # the published unit has changed by then (Q9)
+                start = self.convert(old, unit, wanted, exact=car.paper)
+                if car.paper and not isinstance(amount.value, int | float):  # the published unit has changed by then (Q9)
                     state.set(path, start)
                     state.set(unit_path, wanted)
-                new = self.convert(self._moved(world, start, amount, sign, low, high), wanted, unit, exact=world.paper)
+                new = self.convert(self._moved(car, start, amount, sign, low, high), wanted, unit, exact=car.paper)
             else:
                 if wanted != unit:
                     state.set(unit_path, wanted)
-                start = old if world.paper or wanted == unit else self.convert(old, unit, wanted)
-                new = self._moved(world, start, amount, sign, low, high)
+                start = old if car.paper or wanted == unit else self.convert(old, unit, wanted)
+                new = self._moved(car, start, amount, sign, low, high)
         elif sign:
-            steps = self._paper_steps if world.paper else self._steps
+            steps = self._paper_steps if car.paper else self._steps
             step = self._defaults[unit] if amount.degree is None else _known(steps[unit], amount.degree, "degree")
             new = _clamped(old + sign * step, *self.ranges[unit])
         elif self._word_unit:
@@ -157,17 +157,17 @@ class UnitAxis:
         else:
             new = _known(self._presets[unit], amount.degree, "degree")
         if state.set(path, new):
-            sync(state, path, tables=self._tables, paper=world.paper)
+            sync(state, path, tables=self._tables, paper=car.paper)
         return {"previous": old, "current": values[path], "unit": values[unit_path]}
 
-    def _moved(self, world: VehicleWorld, start: Any, amount: Amount, sign: int, low: float, high: float) -> Any:
+    def _moved(self, car: Car, start: Any, amount: Amount, sign: int, low: float, high: float) -> Any:
         """Return where a value leads, in its unit."""
         value = _plain(amount.value)
-        if not sign and not world.paper and not low <= value <= high:
+        if not sign and not car.paper and not low <= value <= high:
             raise _out_of_range(amount, low, high)
         if sign:
             value = start + sign * value
-            value = value if world.paper else round(value, _DIGITS)
+            value = value if car.paper else round(value, _DIGITS)
         return _clamped(value, low, high)
 
 
@@ -200,20 +200,20 @@ class TripleAxis:
         self._ignores_outside = axis.get("outside") == "ignore"
         self._outside_error = axis.get("outside_set") == "error"
 
-    def move(self, world: VehicleWorld, place: str, amount: Amount, sign: int) -> dict[str, Any]:
+    def move(self, car: Car, place: str, amount: Amount, sign: int) -> dict[str, Any]:
         """Move or set the amount; return it before and after, in the unit that was moved."""
-        state = world.state
+        state = car.state
         values = state.values
         if self._refuses_at_end and sign and values[self.lead] == self.scale.ranges[self.scale.lead][sign > 0]:
             raise Refusal("precondition_failed", f"{self.lead} is {values[self.lead]!r} and cannot go further.")
         if not sign and amount.value is None:
-            return self._preset(world, amount)
+            return self._preset(car, amount)
         unit = amount.unit if amount.unit is not None else self._unit(values)
         low, high = _known(self.scale.ranges, unit, "unit")
         path = self.scale.leaves[unit]
         old: Any = values[path]
         if amount.value is not None:
-            number = self._value(world, amount, unit, sign)
+            number = self._value(car, amount, unit, sign)
             if self._current and sign in self._switches:
                 state.set(self._current, unit)
         else:
@@ -221,52 +221,52 @@ class TripleAxis:
             number = self._defaults[unit] if amount.degree is None else _known(steps, amount.degree, "degree")
         new = old + sign * number if sign else number
         if not low <= new <= high:
-            if not sign and (self._outside_error or not world.paper):
+            if not sign and (self._outside_error or not car.paper):
                 raise _out_of_range(amount, low, high)
-            if world.paper and self._ignores_outside and (new < low if sign > 0 else new > high):
+            if car.paper and self._ignores_outside and (new < low if sign > 0 else new > high):
                 return {"previous": old, "current": old, "unit": unit}
             new = _clamped(new, low, high)
-        self._fill(world, unit, new)
+        self._fill(car, unit, new)
         return {"previous": old, "current": values[path], "unit": unit}
 
     def _unit(self, values: Mapping[str, Any]) -> str:
         """Return the unit of words, or the one in use."""
         return self._word_unit or str(values[self._current])
 
-    def _value(self, world: VehicleWorld, amount: Amount, unit: str, sign: int) -> Any:
+    def _value(self, car: Car, amount: Amount, unit: str, sign: int) -> Any:
         """Return a value said, as a number of its unit."""
         value = amount.value
-        if isinstance(value, str) and world.paper and sign in self._text:
+        if isinstance(value, str) and car.paper and sign in self._text:
             value = float(value) if self._current else int(value) if unit in self._whole else value
         if isinstance(value, str) and self._keeps_unit_of and not sign:
-            world.state.set(self._current, unit)
+            car.state.set(self._current, unit)
         value = _plain(value)
         return int(value) if unit in self._whole else value
 
-    def _preset(self, world: VehicleWorld, amount: Amount) -> dict[str, Any]:
+    def _preset(self, car: Car, amount: Amount) -> dict[str, Any]:
         """Set the amount that a word stands for."""
-        state = world.state
+        state = car.state
         unit = self._unit(state.values)
         old = state.values[self.scale.leaves[unit]]
         if self._word_unit:
-            self._fill(world, unit, _known(self._presets, amount.degree, "degree"))
+            self._fill(car, unit, _known(self._presets, amount.degree, "degree"))
         else:
             for held, path in self.scale.leaves.items():
                 state.set(path, _known(self._presets[held], amount.degree, "degree"))
-            self._follow(world)
+            self._follow(car)
         return {"previous": old, "current": state.values[self.scale.leaves[unit]], "unit": unit}
 
-    def _fill(self, world: VehicleWorld, unit: str, number: Any) -> None:
+    def _fill(self, car: Car, unit: str, number: Any) -> None:
         """Write the amount in every unit, and what follows from it."""
-        state = world.state
+        state = car.state
         mark = len(state.log)
         self.scale.fill(state, unit, number)
         if len(state.log) > mark:
-            self._follow(world)
+            self._follow(car)
 
-    def _follow(self, world: VehicleWorld) -> None:
+    def _follow(self, car: Car) -> None:
         """Bring into step what follows from the amount, whose units are all written."""
-        sync(world.state, self.lead, tables=self._tables, paper=world.paper, keep=self.scale.paths)
+        sync(car.state, self.lead, tables=self._tables, paper=car.paper, keep=self.scale.paths)
 
 
 Axis = NumberAxis | UnitAxis | TripleAxis
@@ -339,22 +339,22 @@ def axis(function: Function, tables: CarTables) -> Run:
     before = {full_path(function.module, path): value for path, value in row.get("before", {}).items()}
     each = place_paths(tables, function.module, row["each"]) if "each" in row else {}
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        state = world.state
-        guard(world)
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        state = car.state
+        guard(car)
         for path, value in before.items():
             state.set(path, value)
         places = [place for place, path in each.items() if state.values[path]]
         if each and not places:
             raise Refusal("precondition_failed", f"None of {', '.join(each.values())} is on; switch one on first.")
         if targets is not None:
-            places = targets.resolve(world, bound[targets.param])
+            places = targets.resolve(car, bound[targets.param])
         amount = read_amount(rules, bound, sign)
         if amount.void:
             return {}
         if not places:
-            return moved.move(world, "", amount, sign)
-        return {place: moved.move(world, place, amount, sign) for place in places}
+            return moved.move(car, "", amount, sign)
+        return {place: moved.move(car, place, amount, sign) for place in places}
 
     return run
 

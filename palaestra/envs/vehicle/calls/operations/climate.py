@@ -13,8 +13,8 @@ from palaestra.envs.vehicle.car.paths import full_path, place_paths
 from palaestra.envs.vehicle.car.tables import CarTables, Function
 
 if TYPE_CHECKING:
+    from palaestra.envs.vehicle.car.car import Car
     from palaestra.envs.vehicle.car.state import CarState
-    from palaestra.envs.vehicle.world import VehicleWorld
 
 
 class _Units:
@@ -37,14 +37,14 @@ class _Units:
         self._cool, self._heat = full_path(module, row["cool"]), full_path(module, row["heat"])
         self.shared = full_path(module, row["shared"])
 
-    def running(self, world: VehicleWorld, targets: Targets, given: Any) -> list[str]:
+    def running(self, car: Car, targets: Targets, given: Any) -> list[str]:
         """Return the units meant that are on.
 
         Raises:
             Refusal: precondition_failed if none of them is; unknown_target.
         """
-        places = targets.resolve(world, given)
-        values, power = world.state.values, self.power
+        places = targets.resolve(car, given)
+        values, power = car.state.values, self.power
         found = [place for place in places if values[power[place]]]
         if not found:
             raise Refusal("precondition_failed", f"No air conditioner is on at {', '.join(places)}; switch one on first.")
@@ -79,9 +79,9 @@ def climate_number(function: Function, tables: CarTables) -> Run:
     direction, follows = function["direction"], bool(axis.get("follows"))
     name = axis["property"].rsplit(".", 1)[-1]
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        state, paper = world.state, world.paper
-        places = units.running(world, targets, bound[targets.param])
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        state, paper = car.state, car.paper
+        places = units.running(car, targets, bound[targets.param])
         to_set = direction == "set"
         amount = scale.target(bound, paper) if to_set else scale.step(bound, paper)
         shift = scale.raised if direction == "up" else scale.lowered
@@ -103,11 +103,11 @@ def climate_power(function: Function, tables: CarTables) -> Run:
     """Switch units on or off; the cabin temperature follows in the `fixed` profile (quirk Q18)."""
     targets, units = targets_of(function, tables), _Units(function, tables)
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        places, state = targets.resolve(world, bound[targets.param]), world.state
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        places, state = targets.resolve(car, bound[targets.param]), car.state
         for place in places:
             state.set(units.power[place], bound["switch"])
-        if not world.paper:
+        if not car.paper:
             units.follow(state)
         return {"switch": bound["switch"], targets.param: places}
 
@@ -123,13 +123,13 @@ def climate_mode(function: Function, tables: CarTables) -> Run:
     mode, rival = full_path(function.module, function["sets"]), full_path(function.module, function["ends"])
     guard, units = guard_of(function, tables), _Units(function, tables)
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        guard(world)
-        switch, state = bound["switch"], world.state
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        guard(car)
+        switch, state = bound["switch"], car.state
         state.set(mode, switch)
         if switch:
             state.set(rival, False)
-        if not world.paper:
+        if not car.paper:
             units.follow(state)
         return {function["sets"]: switch}
 
@@ -146,12 +146,12 @@ def climate_outlet(function: Function, tables: CarTables) -> Run:
     every: list[str] = function["every"]
     paths = {name: place_paths(tables, function.module, function["sets"].replace("{mode}", name)) for name in every}
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        places, mode = units.running(world, targets, bound[targets.param]), bound["mode"]
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        places, mode = units.running(car, targets, bound[targets.param]), bound["mode"]
         names = every if mode == "all" else [mode] if mode in paths else []  # only `paper` lets unknown outlets through (Q10)
         for name in names:
             for place in places:
-                world.state.set(paths[name][place], bound["switch"])
+                car.state.set(paths[name][place], bound["switch"])
         return {"mode": mode, "switch": bound["switch"], targets.param: places}
 
     return run
@@ -167,11 +167,11 @@ def climate_word(function: Function, tables: CarTables) -> Run:
     paths = place_paths(tables, function.module, function["sets"])
     name = next(param.name for param in function.params if param.name not in (targets.param, "switch"))
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        places = units.running(world, targets, bound[targets.param])
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        places = units.running(car, targets, bound[targets.param])
         word = bound[name] if bound.get("switch", True) else None
         for place in places:
-            world.state.set(paths[place], word)
+            car.state.set(paths[place], word)
         return {name: word, targets.param: places}
 
     return run

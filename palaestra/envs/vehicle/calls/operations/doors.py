@@ -19,7 +19,7 @@ from palaestra.envs.vehicle.car.paths import place_paths
 from palaestra.envs.vehicle.car.tables import CarTables, Function
 
 if TYPE_CHECKING:
-    from palaestra.envs.vehicle.world import VehicleWorld
+    from palaestra.envs.vehicle.car.car import Car
 
 _AJAR = 10  # what opening by switch opens a closed door or window to, in its unit
 
@@ -36,12 +36,12 @@ def door_switch(function: Function, tables: CarTables) -> Run:
     targets, tops = targets_of(function, tables), axis["units"]
     actions = dict.fromkeys(("open", "close"))
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        action, state = bound["action"], world.state
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        action, state = bound["action"], car.state
         if action not in actions:
             raise unknown_word("action", action, actions)
         values = state.values
-        places = targets.resolve(world, bound[targets.param])
+        places = targets.resolve(car, bound[targets.param])
         for place in places:
             if action == "close":
                 state.set(angles[place], 0)
@@ -72,8 +72,8 @@ def door_angle(function: Function, tables: CarTables) -> Run:
     direction = function["direction"]
     words = presets if direction == "set" else rows[next(iter(rows))]["steps"]
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        state, paper = world.state, world.paper
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        state, paper = car.state, car.paper
         values = state.values
         amount = rules.read(bound)
         value, unit, degree = amount.value, amount.unit, amount.degree
@@ -86,7 +86,7 @@ def door_angle(function: Function, tables: CarTables) -> Run:
                 raise Refusal("missing_argument", "Say how far: value and unit, or a degree.", "value")
             if not paper and value is not None and not 0 <= value <= rows[unit]["top"]:
                 raise out_of_range(value, unit, 0, rows[unit]["top"], unit)
-        places = targets.resolve(world, bound[targets.param])
+        places = targets.resolve(car, bound[targets.param])
         for place in places:
             angle: Any = values[angles[place]]
             if value is not None and unit != values[units[place]]:
@@ -117,11 +117,11 @@ def window_switch(function: Function, tables: CarTables) -> Run:
     degrees, states = (place_paths(tables, function.module, axis[key]) for key in ("property", "open"))
     targets = targets_of(function, tables)
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        switch, state = bound["switch"], world.state
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        switch, state = bound["switch"], car.state
         if type(switch) is not bool:
             raise Refusal("invalid_type", f"switch is {switch!r}; expected true or false.", "switch")
-        places = targets.resolve(world, bound[targets.param])
+        places = targets.resolve(car, bound[targets.param])
         for place in places:
             if not switch:
                 state.set(degrees[place], 0)
@@ -145,9 +145,9 @@ def window_height(function: Function, tables: CarTables) -> Run:
     scale, targets, direction = Scale(axis), targets_of(function, tables), function["direction"]
     top = scale.high
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        state, paper = world.state, world.paper
-        places = targets.resolve(world, bound[targets.param])
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        state, paper = car.state, car.paper
+        places = targets.resolve(car, bound[targets.param])
         amount = scale.target(bound, paper) if direction == "set" else scale.step(bound, paper)
         for place in places:
             if direction == "set":

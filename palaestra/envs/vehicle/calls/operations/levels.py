@@ -14,8 +14,8 @@ from palaestra.envs.vehicle.car.tables import CarTables, Function
 from palaestra.errors import ConfigError
 
 if TYPE_CHECKING:
+    from palaestra.envs.vehicle.car.car import Car
     from palaestra.envs.vehicle.car.state import CarState
-    from palaestra.envs.vehicle.world import VehicleWorld
 
 DIGITS = 6  # a number converted between units keeps this many decimals in the `fixed` profile
 _TOP_PERCENT, _PERCENT_A_LEVEL = 100, 25
@@ -228,9 +228,9 @@ class _SeatLevel:
         self._records = axis.get("records") == "always" or function["direction"] == "set"
         self._rules = rules_of(axis)
 
-    def up(self, world: VehicleWorld, bound: Mapping[str, Any], places: list[str]) -> None:
+    def up(self, car: Car, bound: Mapping[str, Any], places: list[str]) -> None:
         """Switch on and raise the level."""
-        amount, state, paper = self._rules.read(bound), world.state, world.paper
+        amount, state, paper = self._rules.read(bound), car.state, car.paper
         value, unit, high = amount.value, amount.unit, self._high
         for place in places:
             state.set(self._switch[place], True)
@@ -249,9 +249,9 @@ class _SeatLevel:
             elif unit == "celsius" and self._celsius:
                 state.set(self._celsius[place], state.values[self._celsius[place]] + value)
 
-    def down(self, world: VehicleWorld, bound: Mapping[str, Any], places: list[str]) -> None:
+    def down(self, car: Car, bound: Mapping[str, Any], places: list[str]) -> None:
         """Lower the level of what is on; large or numeric steps that end at the lowest level switch off."""
-        amount, state, paper = self._rules.read(bound), world.state, world.paper
+        amount, state, paper = self._rules.read(bound), car.state, car.paper
         value, unit, degree, low = amount.value, amount.unit, amount.degree, self._low
         for place in places:
             if not state.values[self._switch[place]]:
@@ -279,9 +279,9 @@ class _SeatLevel:
             if off:
                 state.set(self._switch[place], False)
 
-    def set(self, world: VehicleWorld, bound: Mapping[str, Any], places: list[str]) -> None:
+    def set(self, car: Car, bound: Mapping[str, Any], places: list[str]) -> None:
         """Switch on and set the level."""
-        amount, state, paper = self._rules.read(bound), world.state, world.paper
+        amount, state, paper = self._rules.read(bound), car.state, car.paper
         value, unit, low, high = amount.value, amount.unit, self._low, self._high
         if not paper:
             self._check_set(amount.is_nothing, value, unit)
@@ -306,9 +306,9 @@ class _SeatLevel:
             if off and self._axis.get("off_at_set"):
                 state.set(self._switch[place], False)
 
-    def told(self, world: VehicleWorld, places: list[str]) -> dict[str, Any]:
+    def told(self, car: Car, places: list[str]) -> dict[str, Any]:
         """Return what the function stands at, by place."""
-        values = world.state.values
+        values = car.state.values
         return {place: {"is_on": values[self._switch[place]], "level": values[self._level[place]]} for place in places}
 
     def _check_set(self, nothing: bool, value: Any, unit: Any) -> None:
@@ -351,9 +351,9 @@ def seat_level(function: Function, tables: CarTables) -> Run:
     targets = targets_of(function, tables)
     act = {"up": level.up, "down": level.down, "set": level.set}[function["direction"]]
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        places = targets.resolve(world, bound[targets.param])
-        act(world, bound, places)
-        return {"seats": level.told(world, places)}
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        places = targets.resolve(car, bound[targets.param])
+        act(car, bound, places)
+        return {"seats": level.told(car, places)}
 
     return run

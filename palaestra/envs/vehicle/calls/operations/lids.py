@@ -23,10 +23,10 @@ from palaestra.envs.vehicle.car.paths import place_paths
 from palaestra.errors import ConfigError
 
 if TYPE_CHECKING:
+    from palaestra.envs.vehicle.car.car import Car
     from palaestra.envs.vehicle.car.tables import CarTables, Function
-    from palaestra.envs.vehicle.world import VehicleWorld
 
-_Settle = Callable[["VehicleWorld", str, float, float, int], None]
+_Settle = Callable[["Car", str, float, float, int], None]
 
 
 @operation("lid_switch")
@@ -43,13 +43,13 @@ def lid_switch(function: Function, tables: CarTables) -> Run:
     actions = {word: _Action(word, row, function, tables) for word, row in function["actions"].items()}
     targets = Targets.of(function, tables.modules[function.module].settings)
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
         word = bound[param]
         if not isinstance(word, str) or word not in actions:
             raise Refusal("invalid_value", f"{param} is {word!r}; expected one of {', '.join(actions)}.", param)
-        places = [""] if targets is None else targets.resolve(world, bound[targets.param])
+        places = [""] if targets is None else targets.resolve(car, bound[targets.param])
         for place in places:
-            actions[word].carry_out(world, place)
+            actions[word].carry_out(car, place)
         return {param: word} if targets is None else {param: word, "position": places}
 
     return run
@@ -73,23 +73,23 @@ class _Action:
         self._axis = axis_of(function, tables)
         self._at_top = [(place_paths(tables, module, path), value) for path, value in row.get("stays_at_top", {}).items()]
 
-    def carry_out(self, world: VehicleWorld, place: str) -> None:
+    def carry_out(self, car: Car, place: str) -> None:
         """Do it to one place."""
-        state = world.state
+        state = car.state
         held = state.values[self._states[place]]
-        self._guard(world)
+        self._guard(car)
         if self._from is not None and held not in self._from:
             if self._refuses:
                 raise Refusal("precondition_failed", f"It is {held}; {self._word} needs it {' or '.join(self._from)}.")
             return
-        path, most = _degree_of(self._axis, world, place)
-        if self._at_top and world.paper and held == "paused" and state.values[path] == most:
+        path, most = _degree_of(self._axis, car, place)
+        if self._at_top and car.paper and held == "paused" and state.values[path] == most:
             for paths, value in self._at_top:
                 state.set(paths[place], value)
             return
         for paths, value in self._writes:
             state.set(paths[place], value)
-        if self._degree is None or (world.paper and not self._in_paper) or (self._keeps_degree and state.values[path] != 0):
+        if self._degree is None or (car.paper and not self._in_paper) or (self._keeps_degree and state.values[path] != 0):
             return
         degree = most if self._degree == "max" else min(self._degree, most)
         if isinstance(self._axis, TripleAxis):
@@ -119,26 +119,26 @@ def lid_axis(function: Function, tables: CarTables) -> Run:
     motion = "".join(place_paths(tables, function.module, row["motion"]).values()) if "motion" in row else ""
     opens_first, raw, holds = row.get("opens_first"), row.get("raw", False), row.get("holds", ())
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        state = world.state
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        state = car.state
         values = state.values
-        guard(world)
+        guard(car)
         held = values[state_path]
         if begins is not None and held not in begins:
             raise Refusal("precondition_failed", f"{state_path} is {held!r}; expected {' or '.join(begins)}.")
-        if world.paper and opens_first and not sign and held == "closed" and isinstance(moved, TripleAxis):
+        if car.paper and opens_first and not sign and held == "closed" and isinstance(moved, TripleAxis):
             moved.scale.fill(state, moved.scale.lead, opens_first)
             state.set(state_path, "open")
         amount = read_amount(rules, bound, sign)
-        if raw and world.paper and isinstance(moved, UnitAxis):
-            data = _move_raw(moved, world, amount, sign)
+        if raw and car.paper and isinstance(moved, UnitAxis):
+            data = _move_raw(moved, car, amount, sign)
         else:
-            data = moved.move(world, "", amount, sign)
-        path, most = _degree_of(moved, world, "")
+            data = moved.move(car, "", amount, sign)
+        path, most = _degree_of(moved, car, "")
         degree: Any = values[path]
-        if world.paper:
+        if car.paper:
             state.set(state_path, held)
-            settle(world, state_path, degree, most, sign)
+            settle(car, state_path, degree, most, sign)
         elif degree == 0:
             state.set(state_path, "closed")
         else:
@@ -167,41 +167,41 @@ def shade_axis(function: Function, tables: CarTables) -> Run:
     resolve, param = targets.resolve, targets.param
     opened, paused = place_paths(tables, function.module, row["opened"]), place_paths(tables, function.module, row["paused"])
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        state = world.state
-        places = resolve(world, bound[param])
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        state = car.state
+        places = resolve(car, bound[param])
         amount = read_amount(rules, bound, sign)
         data = {}
         for place in places:
             if sign >= 0:
                 state.set(paused[place], False)
-                if world.paper:
+                if car.paper:
                     state.set(opened[place], True)
-            data[place] = moved.move(world, place, amount, sign)
-            if world.paper and sign < 0 and data[place]["current"] == 0:
+            data[place] = moved.move(car, place, amount, sign)
+            if car.paper and sign < 0 and data[place]["current"] == 0:
                 state.set(opened[place], False)
         return data
 
     return run
 
 
-def _degree_of(axis: NumberAxis | UnitAxis | TripleAxis, world: VehicleWorld, place: str) -> tuple[str, float]:
+def _degree_of(axis: NumberAxis | UnitAxis | TripleAxis, car: Car, place: str) -> tuple[str, float]:
     """Return the path of a lid's degree and the highest degree in its unit."""
     if isinstance(axis, TripleAxis):
         return axis.lead, axis.scale.ranges[axis.scale.lead][1]
     if isinstance(axis, UnitAxis):
-        return axis.degree(world.state, place)
+        return axis.degree(car.state, place)
     raise ConfigError("A lid needs an axis of kind 'unit' or 'triple'; a plain number has no state to follow.")
 
 
-def _move_raw(axis: UnitAxis, world: VehicleWorld, amount: Amount, sign: int) -> dict[str, Any]:
+def _move_raw(axis: UnitAxis, car: Car, amount: Amount, sign: int) -> dict[str, Any]:
     """Move as published, where a value counts in the stored unit whatever unit it came with (quirk Q6)."""
-    state = world.state
+    state = car.state
     path, most = axis.degree(state, "")
     unit_path = axis.unit_paths[""]
     old, unit = state.values[path], str(state.values[unit_path])
     if amount.value is None:
-        return axis.move(world, "", amount, sign)
+        return axis.move(car, "", amount, sign)
     if amount.unit not in axis.ranges:
         raise Refusal("invalid_value", f"unit is {amount.unit!r}; expected one of {', '.join(axis.ranges)}.", "unit")
     if sign:
@@ -219,9 +219,9 @@ def _move_raw(axis: UnitAxis, world: VehicleWorld, amount: Amount, sign: int) ->
     return {"previous": old, "current": state.values[path], "unit": unit}
 
 
-def _settle_sunroof(world: VehicleWorld, path: str, degree: float, most: float, sign: int) -> None:
+def _settle_sunroof(car: Car, path: str, degree: float, most: float, sign: int) -> None:
     """Follow the degree as the published sunroof does: on the way it stays opening or closing."""
-    state = world.state
+    state = car.state
     held = state.values[path]
     if degree in (0, most) or not sign:
         state.set(path, "closed" if degree == 0 else "open")
@@ -233,18 +233,18 @@ def _settle_sunroof(world: VehicleWorld, path: str, degree: float, most: float, 
         state.set(path, "open")
 
 
-def _settle_trunk(world: VehicleWorld, path: str, degree: float, most: float, sign: int) -> None:
+def _settle_trunk(car: Car, path: str, degree: float, most: float, sign: int) -> None:
     """Follow the degree as the published trunk does: anywhere between it counts as paused."""
     is_open, is_closed = degree == most and sign >= 0, degree == 0 and sign <= 0
-    world.state.set(path, "open" if is_open else "closed" if is_closed else "paused")
+    car.state.set(path, "open" if is_open else "closed" if is_closed else "paused")
 
 
-def _settle_front_trunk(world: VehicleWorld, path: str, degree: float, most: float, sign: int) -> None:
+def _settle_front_trunk(car: Car, path: str, degree: float, most: float, sign: int) -> None:
     """Follow the degree as the published front trunk does: only at the ends, and not when opening further."""
     if sign <= 0 and degree == 0:
-        world.state.set(path, "closed")
+        car.state.set(path, "closed")
     elif not sign and degree == most:
-        world.state.set(path, "open")
+        car.state.set(path, "open")
 
 
 _SETTLES: Mapping[str, _Settle] = {"sunroof": _settle_sunroof, "trunk": _settle_trunk, "front trunk": _settle_front_trunk}

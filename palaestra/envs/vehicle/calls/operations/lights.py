@@ -19,8 +19,8 @@ from palaestra.envs.vehicle.car.tables import CarTables, Function
 
 if TYPE_CHECKING:
     from palaestra.envs.vehicle.calls.amounts import Amount
+    from palaestra.envs.vehicle.car.car import Car
     from palaestra.envs.vehicle.car.state import CarState
-    from palaestra.envs.vehicle.world import VehicleWorld
 
 _STEPS_WHEN_LIT = 4  # a dark light that is switched on gets this many default steps
 
@@ -75,11 +75,11 @@ def lamp_switch(function: Function, tables: CarTables) -> Run:
     """
     lamps, targets = _Lamps(axis_of(function, tables), function.module, tables), targets_of(function, tables)
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        places = targets.resolve(world, bound[targets.param])
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        places = targets.resolve(car, bound[targets.param])
         for place in places:
-            lamps.light(world.state, place, bound["switch"])
-        return {"lights": {place: lamps.told(world.state, place) for place in places}}
+            lamps.light(car.state, place, bound["switch"])
+        return {"lights": {place: lamps.told(car.state, place) for place in places}}
 
     return run
 
@@ -94,9 +94,9 @@ def lamp_brightness(function: Function, tables: CarTables) -> Run:
     lamps, targets, rules = _Lamps(axis, function.module, tables), targets_of(function, tables), rules_of(axis)
     words: Mapping[str, float] = axis["presets" if direction == "set" else "steps"]
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        state, paper = world.state, world.paper
-        places = targets.resolve(world, bound[targets.param])
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        state, paper = car.state, car.paper
+        places = targets.resolve(car, bound[targets.param])
         amount = rules.read(bound)
         if amount.value is not None and amount.unit not in lamps.rows:
             raise unknown_word("unit", amount.unit, lamps.rows)

@@ -13,8 +13,8 @@ from palaestra.envs.vehicle.car.paths import full_path
 from palaestra.envs.vehicle.car.tables import CarTables, Function
 
 if TYPE_CHECKING:
+    from palaestra.envs.vehicle.car.car import Car
     from palaestra.envs.vehicle.car.state import CarState, Record
-    from palaestra.envs.vehicle.world import VehicleWorld
 
 VOLUME = "environment.volume"
 SOUND_CHANNEL = "environment.sound_channel"
@@ -43,11 +43,11 @@ def volume(function: Function, tables: CarTables) -> Run:
     words: dict[str, int] = settings["presets"] if direction == "set" else VOLUME_STEPS
     module = function.module
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
         value, degree = bound["value"], bound["degree"]
-        state = world.state
+        state = car.state
         old = state.values[VOLUME]
-        if world.paper:
+        if car.paper:
             if published["claims"] == "first":
                 state.set(SOUND_CHANNEL, module)
             new = _published_volume(published, sign, words, old, value, degree)
@@ -112,14 +112,14 @@ def ladder(function: Function, tables: CarTables) -> Run:
     step = 1 if function["direction"] == "up" else -1
     end = order[-1] if step > 0 else order[0]
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        word = world.state.values[path]
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        word = car.state.values[path]
         if word == end:
             raise Refusal(
                 "precondition_failed", f"{path} is {end} already, the {'highest' if step > 0 else 'lowest'} there is."
             )
         new = order[order.index(str(word)) + step]
-        world.state.set(path, new)
+        car.state.set(path, new)
         return {function["sets"]: new}
 
     return run
@@ -134,11 +134,11 @@ def stop(function: Function, tables: CarTables) -> Run:
     path = full_path(function.module, function["sets"])
     published = function["published"]
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        state = world.state
-        if world.paper and published == "fails":
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        state = car.state
+        if car.paper and published == "fails":
             raise Refusal("precondition_failed", "The published function always fails.")
-        if not world.paper and not state.values[path]:
+        if not car.paper and not state.values[path]:
             raise Refusal("precondition_failed", f"Nothing to stop: {path} is False already.")
         state.set(path, False)
         return {"is_playing": False}
@@ -158,8 +158,8 @@ def play_tracks(function: Function, tables: CarTables) -> Run:
     source = full_path(module, function["list"])
     keeps_history = function["history"]
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        state = world.state
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        state = car.state
         state.set(SOUND_CHANNEL, module)  # before the check: published so (Q9), undone in `fixed`
         tracks = state.lists[source]
         if not tracks:
@@ -187,8 +187,8 @@ def play_first(function: Function, tables: CarTables) -> Run:
     current, playing = full_path(module, player["current"]), full_path(module, player["playing"])
     source, tells = full_path(module, function["list"]), player["tells"]
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        state = world.state
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        state = car.state
         items = state.lists[source]
         if not items:
             raise Refusal("precondition_failed", f"{source} is empty; there is nothing to play.")
@@ -230,11 +230,11 @@ def mark(function: Function, tables: CarTables) -> Run:
     field = function["field"]
     current = current_of(function, tables)
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        number = current(world.state)
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        number = current(car.state)
         if number is None:
             raise Refusal("precondition_failed", "Nothing is selected; play something first.")
-        world.state.change_record(number, **{field: bound[param]})
+        car.state.change_record(number, **{field: bound[param]})
         return {field: bound[param]}
 
     return run
@@ -253,9 +253,9 @@ def collect(function: Function, tables: CarTables) -> Run:
     current = current_of(function, tables)
     guard = guard_of(function, tables)
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        guard(world)
-        state, wanted = world.state, bound["collect"]
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        guard(car)
+        state, wanted = car.state, bound["collect"]
         number = current(state)
         if number is None:
             raise Refusal("precondition_failed", "Nothing is selected; play something first.")

@@ -11,8 +11,8 @@ from palaestra.envs.vehicle.car.paths import full_path
 from palaestra.envs.vehicle.car.tables import CarTables, Function
 
 if TYPE_CHECKING:
+    from palaestra.envs.vehicle.car.car import Car
     from palaestra.envs.vehicle.car.state import CarState
-    from palaestra.envs.vehicle.world import VehicleWorld
 
 
 @operation("zoom")
@@ -26,7 +26,7 @@ def zoom(function: Function, tables: CarTables) -> Run:
     low, high = int(row.low or 0), int(row.high or 0)
     signs, steps, step = function["signs"], function["steps"], function["step"]
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
         mode, value, unit, degree = bound["mode"], bound["value"], bound["unit"], bound["degree"]
         if mode not in signs:
             raise Refusal("invalid_value", f"mode is {mode!r}; expected one of {', '.join(signs)}.", "mode")
@@ -38,11 +38,11 @@ def zoom(function: Function, tables: CarTables) -> Run:
             amount = steps[degree]
         else:
             amount = step if value is None else value
-        old: Any = world.state.values[path]
+        old: Any = car.state.values[path]
         new = min(high, old + amount) if signs[mode] > 0 else max(low, old - amount)
         if not low <= new <= high:
             raise Refusal("out_of_range", f"value is {value!r}; it would leave the levels {low} to {high}.", "value")
-        world.state.set(path, new)
+        car.state.set(path, new)
         return {"previous_zoom_level": old, "new_zoom_level": new, "zoom_mode": mode}
 
     return run
@@ -91,11 +91,11 @@ def route_plan(function: Function, tables: CarTables) -> Run:
     route = _Route(function, tables)
     start = next(param.default for param in function.params if param.name == "placeOfDeparture")
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        state = world.state
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        state = car.state
         _need_text(bound["address"], "address")
         departure = bound["placeOfDeparture"]
-        if departure is None or (not departure and not world.paper):
+        if departure is None or (not departure and not car.paper):
             departure = start
         state.set_ref(route.route, state.new_record({"departure": departure, "destination": bound["address"]}))
         state.set(route.active, True)
@@ -111,8 +111,8 @@ def route_change(function: Function, tables: CarTables) -> Run:
     """Give the active route another destination and no stops; takes the sound channel."""
     route = _Route(function, tables)
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        state = world.state
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        state = car.state
         number = route.need(state)
         _need_text(bound["address"], "address")
         old = state.records[number]["destination"]
@@ -129,8 +129,8 @@ def route_exit(function: Function, tables: CarTables) -> Run:
     """End navigation: no route, no stops; the sound channel stays."""
     route = _Route(function, tables)
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        state = world.state
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        state = car.state
         if not state.values[route.active]:
             raise Refusal("precondition_failed", "Navigation is not active; there is nothing to end.")
         state.set(route.active, False)
@@ -146,8 +146,8 @@ def stops_add(function: Function, tables: CarTables) -> Run:
     """Put stops behind those of the active route; takes the sound channel."""
     route = _Route(function, tables)
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        state, places = world.state, bound["midway"]
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        state, places = car.state, bound["midway"]
         route.need(state)
         if not places or not isinstance(places, list):
             raise Refusal("missing_argument", f"midway is {places!r}; expected a list of at least one place.", "midway")
@@ -166,8 +166,8 @@ def stops_delete(function: Function, tables: CarTables) -> Run:
     """Take one stop, by name or by position from 0, out of the active route; takes the sound channel."""
     route = _Route(function, tables)
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        state = world.state
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        state = car.state
         route.need(state)
         numbers = state.lists[route.stops]
         if not numbers:
@@ -210,8 +210,8 @@ def broadcast_mode(function: Function, tables: CarTables) -> Run:
     mode, enabled = full_path(module, voice["mode"]), full_path(module, voice["enabled"])
     words = tables.properties[mode].enum
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        word, state = bound["type"], world.state
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        word, state = bound["type"], car.state
         if word not in words:
             raise Refusal("invalid_value", f"type is {word!r}; expected one of {', '.join(words)}.", "type")
         speaks = word != voice["mute"]
@@ -233,8 +233,8 @@ def voice_switch(function: Function, tables: CarTables) -> Run:
     module, voice = function.module, tables.modules[function.module].settings["voice"]
     mode, enabled = full_path(module, voice["mode"]), full_path(module, voice["enabled"])
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        state, speaks = world.state, bool(bound["switch"])
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        state, speaks = car.state, bool(bound["switch"])
         state.set(enabled, speaks)
         if speaks:
             if state.values[mode] == voice["mute"]:

@@ -14,8 +14,8 @@ from palaestra.envs.vehicle.car.paths import full_path
 from palaestra.envs.vehicle.car.tables import CarTables, Function
 
 if TYPE_CHECKING:
+    from palaestra.envs.vehicle.car.car import Car
     from palaestra.envs.vehicle.car.state import CarState
-    from palaestra.envs.vehicle.world import VehicleWorld
 
 IDLE, ACTIVE, RINGING = "idle", "active", "ringing"
 
@@ -77,8 +77,8 @@ def phone_call(function: Function, tables: CarTables) -> Run:
     phone = _Phone(function, tables)
     redial = function.arguments.get("redial", False)
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        state = world.state
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        state = car.state
         if not redial:
             return phone.dial(state, bound["contact"])
         name = state.values[phone.last]
@@ -99,12 +99,12 @@ def phone_answer(function: Function, tables: CarTables) -> Run:
     """
     phone = _Phone(function, tables)
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        state = world.state
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        state = car.state
         call, name = state.values[phone.call], state.values[phone.contact]
-        if call != ACTIVE and (world.paper or call != RINGING):
+        if call != ACTIVE and (car.paper or call != RINGING):
             raise Refusal("precondition_failed", f"call_state is {call}; no call comes in.")
-        if not world.paper:
+        if not car.paper:
             _check_unanswered(phone, state, call, name)
         stamp = seconds_at(state.values[TIME])
         record = {"contact": name, "timestamp": stamp, "duration": 0, "incoming": True, "missed": False}
@@ -130,8 +130,8 @@ def phone_hangup(function: Function, tables: CarTables) -> Run:
     """End the call, or turn down the one that rings; the sound channel stays."""
     phone = _Phone(function, tables)
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        state = world.state
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        state = car.state
         call, name = state.values[phone.call], state.values[phone.contact]
         if call == IDLE:
             raise Refusal("precondition_failed", "call_state is idle; there is no call to end.")
@@ -149,10 +149,10 @@ def message_send(function: Function, tables: CarTables) -> Run:
     """Keep an outgoing message, read and with the car's time."""
     phone = _Phone(function, tables)
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        state, name, content = world.state, bound["contact"], bound["content"]
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        state, name, content = car.state, bound["contact"], bound["content"]
         phone.number_of(state, name)
-        if content is None and not world.paper:
+        if content is None and not car.paper:
             content = ""
         stamp = seconds_at(state.values[TIME])
         message = {"contact": name, "content": content, "timestamp": stamp, "incoming": False, "read": True}
@@ -171,8 +171,8 @@ def message_view(function: Function, tables: CarTables) -> Run:
     phone = _Phone(function, tables)
     fields, now = names_of(function["fields"]), function["now"]
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        state, name = world.state, bound["contact"]
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        state, name = car.state, bound["contact"]
         records = state.records
         numbers = [
             number
@@ -195,8 +195,8 @@ def contact_delete(function: Function, tables: CarTables) -> Run:
     """Take a contact out of the phone book; call records and messages keep the name."""
     phone = _Phone(function, tables)
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        state, name = world.state, bound["contact"]
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        state, name = car.state, bound["contact"]
         number = phone.number_of(state, name)
         state.set_list(phone.contacts, [other for other in state.lists[phone.contacts] if other != number])
         return {"contact": name}

@@ -13,8 +13,8 @@ from palaestra.envs.vehicle.car.paths import full_path
 from palaestra.envs.vehicle.car.tables import CarTables, Function
 
 if TYPE_CHECKING:
+    from palaestra.envs.vehicle.car.car import Car
     from palaestra.envs.vehicle.car.state import CarState, Record
-    from palaestra.envs.vehicle.world import VehicleWorld
 
 Tell = Callable[["CarState", dict[str, Any]], dict[str, Any]]
 TIME = "environment.timestamp"
@@ -45,11 +45,11 @@ def query(function: Function, tables: CarTables) -> Run:
         tells.append(_current(function, tables))
     guard = guard_of(function, tables)
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        guard(world)
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        guard(car)
         told: dict[str, Any] = {}
         for tell in tells:
-            told.update(tell(world.state, bound))
+            told.update(tell(car.state, bound))
         return told
 
     return run

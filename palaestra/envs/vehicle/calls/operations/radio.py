@@ -12,8 +12,8 @@ from palaestra.envs.vehicle.car.paths import full_path
 from palaestra.envs.vehicle.car.tables import CarTables, Function
 
 if TYPE_CHECKING:
+    from palaestra.envs.vehicle.car.car import Car
     from palaestra.envs.vehicle.car.state import CarState
-    from palaestra.envs.vehicle.world import VehicleWorld
 
 
 class _Radio:
@@ -69,8 +69,8 @@ def play_station(function: Function, tables: CarTables) -> Run:
     source = full_path(function.module, function["list"])
     needed, otherwise = function.arguments.get("with"), function.arguments.get("otherwise")
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        state = world.state
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        state = car.state
         for number in state.lists[source]:
             if needed is None or state.records[number][needed]:
                 return radio.play(state, number)
@@ -93,18 +93,18 @@ def tune(function: Function, tables: CarTables) -> Run:
     fields: dict[str, str] = function["fields"]
     unknown: dict[str, str] = function["unknown"]
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        state = world.state
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        state = car.state
         said = {field: bound[name] for name, field in fields.items() if bound[name]}
         number = state.refs[radio.current]
-        if number is not None and state.values[radio.playing] and (world.paper or not said):
+        if number is not None and state.values[radio.playing] and (car.paper or not said):
             return {"station": dict(state.records[number]), "is_playing": True}
         if said:
             station = {field: said.get(field, unknown[field]) for field in fields.values()}
-            number = None if world.paper else radio.known(state, station)
+            number = None if car.paper else radio.known(state, station)
             if number is None:
                 number = state.new_record({**station, "timestamp": state.values["environment.timestamp"]})
-                return radio.play(state, number, is_unknown=not world.paper)
+                return radio.play(state, number, is_unknown=not car.paper)
             state.change_record(number, **said)
         elif number is None:
             history = state.lists[radio.history]

@@ -11,10 +11,10 @@ from palaestra.envs.vehicle.car.tables import CarTables, Function
 from palaestra.errors import ConfigError
 
 if TYPE_CHECKING:
-    from palaestra.envs.vehicle.world import VehicleWorld
+    from palaestra.envs.vehicle.car.car import Car
 
-Run = Callable[["VehicleWorld", dict[str, Any]], dict[str, Any] | None]
-"""Carries out a call: takes the world and the bound arguments, returns data for the caller; refuses with `Refusal`."""
+Run = Callable[["Car", dict[str, Any]], dict[str, Any] | None]
+"""Carries out a call: takes the car and the bound arguments, returns data for the caller; refuses with `Refusal`."""
 
 Operation = Callable[[Function, CarTables], Run]
 

@@ -10,7 +10,7 @@ from palaestra.envs.vehicle.car.paths import place_paths
 from palaestra.envs.vehicle.car.tables import CarTables, Function
 
 if TYPE_CHECKING:
-    from palaestra.envs.vehicle.world import VehicleWorld
+    from palaestra.envs.vehicle.car.car import Car
 
 
 @operation("place_number")
@@ -25,9 +25,9 @@ def place_number(function: Function, tables: CarTables) -> Run:
     direction = function["direction"]
     name = axis["property"].rsplit(".", 1)[-1]
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        state, paper = world.state, world.paper
-        places = targets.resolve(world, bound[targets.param])
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        state, paper = car.state, car.paper
+        places = targets.resolve(car, bound[targets.param])
         if direction == "set":
             new = scale.target(bound, paper)
             if new is not None:
@@ -56,14 +56,14 @@ def place_word(function: Function, tables: CarTables) -> Run:
     targets = targets_of(function, tables)
     name = next(param.name for param in function.params if param.name != targets.param)
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
         word = bound[name]
         if word not in stores:
             raise unknown_word(name, word, stores)
-        places = targets.resolve(world, bound[targets.param])
+        places = targets.resolve(car, bound[targets.param])
         if stores[word] is not None:
             for place in places:
-                world.state.set(paths[place], stores[word])
+                car.state.set(paths[place], stores[word])
         return {name: word, targets.param: places}
 
     return run
@@ -80,11 +80,11 @@ def massage_mode(function: Function, tables: CarTables) -> Run:
     targets = targets_of(function, tables)
     words = dict.fromkeys(next(param for param in function.params if param.name == "mode").enum)
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        on, mode, state = bool(bound["switch"]), bound["mode"], world.state
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        on, mode, state = bool(bound["switch"]), bound["mode"], car.state
         if mode not in words:
             raise unknown_word("mode", mode, words)
-        places = targets.resolve(world, bound[targets.param])
+        places = targets.resolve(car, bound[targets.param])
         for place in places:
             if on or state.values[modes[place]] == mode:
                 state.set(modes[place], mode if on else None)

@@ -14,8 +14,8 @@ from palaestra.envs.vehicle.car.paths import full_path, place_paths, property_at
 from palaestra.envs.vehicle.car.tables import CarTables, Function
 
 if TYPE_CHECKING:
+    from palaestra.envs.vehicle.car.car import Car
     from palaestra.envs.vehicle.car.state import CarState
-    from palaestra.envs.vehicle.world import VehicleWorld
 
 
 @operation("flag")
@@ -40,28 +40,28 @@ def flag(function: Function, tables: CarTables) -> Run:
     )
     leads = any(siblings(tables, path) for path in paths.values())
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
         value = bound[name]
         if type(value) is not bool and coerce != "keep":
             if coerce == "refuse":
                 raise Refusal("invalid_type", f"{name} is {value!r}; expected true or false.", name)
             value = bool(value)
-        guard(world)
+        guard(car)
         if value:
-            guard_on(world)
-        state = world.state
+            guard_on(car)
+        state = car.state
         if targets is None:
             for path in paths.values():
                 state.set(path, value)
                 if leads:
-                    sync(state, path, tables=tables, paper=world.paper)
+                    sync(state, path, tables=tables, paper=car.paper)
             if stamps:
                 _stamp(state, stamps)
             for path, words in also.items():
                 state.set(path, words[1] if value else words[0])
             return {name: value}
         places = []
-        for place in targets.each(world, bound[targets.param]):
+        for place in targets.each(car, bound[targets.param]):
             state.set(paths[place], value)
             places.append(place)
         if remembers:
@@ -87,18 +87,18 @@ def enum(function: Function, tables: CarTables) -> Run:
     name = param.name
     leads = bool(siblings(tables, path))
 
-    def run(world: VehicleWorld, bound: dict[str, Any]) -> dict[str, Any]:
-        guard(world)
+    def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
+        guard(car)
         word = bound[name]
         if isinstance(word, str) and word in stores:
             value = stores[word]
-        elif unchecked is False or not world.paper:
+        elif unchecked is False or not car.paper:
             raise Refusal("invalid_value", f"{name} is {word!r}; expected one of {', '.join(stores)}.", name)
         else:
             value = word if unchecked is True else unchecked
-        state = world.state
-        if state.set(path, world.normal(path, value)) and leads:
-            sync(state, path, tables=tables, paper=world.paper)
+        state = car.state
+        if state.set(path, car.normal(path, value)) and leads:
+            sync(state, path, tables=tables, paper=car.paper)
         return {name: word}
 
     return run

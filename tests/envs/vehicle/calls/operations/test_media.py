@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from palaestra.envs.vehicle.car.car import PROFILES, Profile
 from palaestra.envs.vehicle.car.tables import Function, car_tables
-from palaestra.envs.vehicle.world import PROFILES, Profile, VehicleWorld
+from palaestra.envs.vehicle.world import VehicleWorld
 
 AUDIO = ("music", "radio", "video", "conversation", "navigation")
 

@@ -1,0 +1,196 @@
+"""The car as a value: a state under the car's tables, put into presets, copied, compared, told as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Literal, Self
+
+from palaestra.envs.vehicle.car.call_result import Change
+from palaestra.envs.vehicle.car.derived import sync
+from palaestra.envs.vehicle.car.paths import place_paths
+from palaestra.envs.vehicle.car.state import CarState
+from palaestra.envs.vehicle.car.tables import ENVIRONMENT, Module, car_tables
+from palaestra.errors import ConfigError, UsageError, unknown_name
+from palaestra.types import Json
+
+Profile = Literal["paper", "fixed"]
+PROFILES: tuple[Profile, ...] = ("paper", "fixed")
+WORLD_VERSION = 1
+
+
+class Car:
+    """A car: 30 modules and what they share.
+
+    Args:
+        profile: "fixed" (consistent; a failed call changes nothing) or "paper" (as published, bug for bug).
+        state: State to start from, taken over as it is; None for the default car.
+
+    Attributes:
+        profile: As given.
+        paper: Whether the profile is "paper".
+        tables: The car's description.
+        state: The present state; a value that may be copied and compared.
+    """
+
+    __slots__ = ("paper", "profile", "state", "tables")
+
+    def __init__(self, profile: Profile = "fixed", state: CarState | None = None) -> None:
+        """Build the default car, or one in the state given."""
+        if profile not in PROFILES:
+            raise unknown_name("profile", str(profile), PROFILES)
+        self.profile = profile
+        self.paper = profile == "paper"
+        self.tables = car_tables()
+        self.state = _default_state(profile).copy() if state is None else state
+
+    # -- presets and shared properties ----------------------------------------------------------------------------
+
+    def apply_preset(self, module: str, preset: str, arguments: Mapping[str, Any] | None = None) -> None:
+        """Put a module into one of its presets, with what that does to the environment.
+
+        Args:
+            module: Name of the module.
+            preset: "default", "init1" or "init2".
+            arguments: Of presets that take some (`preset_arguments` in the module's table).
+
+        Raises:
+            UsageError: For unknown names.
+        """
+        row = self.tables.module(module)
+        _write_preset(self.state, row, preset, self.paper)
+        self.apply_preset_effects(row, preset)
+        known = row.preset_arguments.get(preset, {})
+        for name, value in (arguments or {}).items():
+            if name not in known:
+                raise unknown_name(f"argument of preset {module}.{preset}", name, known)
+            for pattern in known[name]:
+                for path in place_paths(self.tables, module, pattern).values():
+                    self.state.set(path, value)
+        for shared in self.tables.modules[ENVIRONMENT].properties:  # what mirrors a shared property shows the shared one
+            sync(self.state, f"{ENVIRONMENT}.{shared.path}", tables=self.tables, paper=self.paper)
+
+    def apply_preset_effects(self, module: Module, preset: str) -> None:
+        """Write what building a preset does to the environment."""
+        self.set_environment(module.preset_effects.get(preset, {}))
+
+    def environment_preset(self, preset: str) -> Mapping[str, Any]:
+        """Return the shared properties that a preset of the environment sets."""
+        presets = self.tables.modules[ENVIRONMENT].presets
+        if preset not in presets and preset != "default":
+            raise unknown_name("environment preset", preset, presets)
+        if preset == "default":
+            return {row.path: row.values["default"] for row in self.tables.modules[ENVIRONMENT].properties}
+        return presets[preset]
+
+    def set_environment(self, values: Mapping[str, Any]) -> None:
+        """Write shared properties."""
+        for name, value in values.items():
+            path = f"{ENVIRONMENT}.{name}"
+            if path not in self.tables.properties:
+                raise unknown_name("shared property", name, [p.path for p in self.tables.modules[ENVIRONMENT].properties])
+            self.state.set(path, self.normal(path, value))
+            sync(self.state, path, tables=self.tables, paper=self.paper)
+
+    def normal(self, path: str, value: Any) -> Any:
+        """Return the spelling that this profile keeps of a value (quirk Q4: two spellings of the time formats)."""
+        if not self.paper and path.endswith("time_display_format") and value in ("24-hour-format", "12-hour-format"):
+            return value.replace("-format", " format")
+        return value
+
+    # -- as a value -----------------------------------------------------------------------------------------------
+
+    def copy(self) -> Self:
+        """Return an independent car in the same state."""
+        return type(self)(self.profile, self.state.copy())
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Car):
+            return NotImplemented
+        return self.profile == other.profile and self.state == other.state
+
+    def __hash__(self) -> int:
+        return hash((self.profile, self.state))
+
+    def to_json(self) -> Json:
+        """Return the whole car as plain JSON data; equal cars, equal data."""
+        return {"version": WORLD_VERSION, "profile": self.profile, **self.state.canonical()}
+
+    @classmethod
+    def from_json(cls, data: Any) -> Self:
+        """Return the world that `to_json` described.
+
+        Raises:
+            UsageError: If the data describe no world.
+        """
+        try:
+            if data["version"] != WORLD_VERSION:
+                raise UsageError(f"This world has version {data['version']!r}; expected {WORLD_VERSION}.")
+            return cls(data["profile"], CarState.from_canonical(data))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UsageError(f"These data describe no world ({error!r}); pass what to_json() returned.") from None
+
+    def difference(self, other: Car) -> list[Change]:
+        """Return the leaves in which `other` differs from this car."""
+        before, after = self.state.flat(), other.state.flat()
+        changes = [Change("del", path, value, None) for path, value in before.items() if path not in after]
+        for path, value in after.items():
+            if path not in before:
+                changes.append(Change("add", path, None, value))
+            elif before[path] != value:
+                changes.append(Change("set", path, before[path], value))
+        return changes
+
+
+@cache
+def _default_state(profile: Profile) -> CarState:
+    """Return the state of the default car."""
+    state = CarState()
+    for module in car_tables().modules.values():
+        _write_preset(state, module, "default", profile == "paper")
+    state.forget()
+    return state
+
+
+def _write_preset(state: CarState, module: Module, preset: str, paper: bool) -> None:
+    """Write all properties of a module as a preset has them; a field {"from": path} takes the present value of that leaf."""
+    names = {preset for row in module.properties for preset in row.values}
+    if preset not in ("default", "init1", "init2") and preset not in names:
+        raise unknown_name(f"preset of {module.name}", preset, sorted({"default", "init1", "init2"} | names))
+    numbers: dict[tuple[str, str], int] = {}
+
+    def record(kind: str, value: Any) -> int:
+        if not isinstance(value, str):
+            return state.new_record(value)
+        if (kind, value) not in numbers:
+            try:
+                fields = module.records[kind][value]
+            except KeyError:
+                raise ConfigError(f"Table {module.name} names the {kind} {value!r}, which is not among its records.") from None
+            numbers[kind, value] = state.new_record(
+                {key: state.values[item["from"]] if isinstance(item, dict) else item for key, item in fields.items()}
+            )
+        return numbers[kind, value]
+
+    for row in module.properties:
+        for path, value in zip(row.paths(), row.at(preset), strict=True):
+            if row.type == "list":
+                state.set_list(path, [record(row.of, item) for item in value])
+            elif row.type == "record":
+                state.set_ref(path, None if value is None else record(row.of, value))
+                state.refs.setdefault(path, None)
+            elif row.type == "texts":
+                for index, text in enumerate(value):
+                    state.set(f"{path}[{index}]", text)
+            elif row.type == "map":
+                for old in [key for key in state.values if key.startswith(f"{path}.")]:
+                    state.drop(old)
+                for key, fields in value.items():
+                    for name, item in fields.items():
+                        state.set(f"{path}.{key}.{name}", item)
+            else:
+                if not paper and row.path == "time_display_format" and isinstance(value, str):
+                    value = value.replace("-hour-format", "-hour format")
+                state.set(path, value)
+            if row.type == "list":
+                state.lists.setdefault(path, ())
