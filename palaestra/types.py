@@ -259,7 +259,7 @@ class Step:
         reward: Increment for this step.
         terminated: The task ended with this step.
         truncated: The episode was stopped after this step.
-        info: Kept part of the step's info: `score`, `success`, `reward_parts`, `tool_results`, `action_error`, ...
+        info: Kept part of the step's info: `score`, `success`, `reward_parts`, `metrics`, `tool_results`, ...
         state_hash: Digest of the world before the action, where the environment gives one.
         seat: Who acted, in an episode with several seats; empty in an episode with one.
     """
@@ -339,22 +339,25 @@ class Outcome:
         success: Whether the task was solved; None if an error ended the episode.
         stop_reason: Why it ended.
         error: The failure, if there was one.
+        metrics: What else the environment measured, by name: the last value of each.
     """
 
     score: float | None = None
     success: bool | None = None
     stop_reason: StopReason = ""
     error: EpisodeError | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """An error is never a score."""
-        if self.error is not None and (self.score is not None or self.success is not None):
-            raise ValueError("An outcome with an error has no score and no success; leave both None.")
+        if self.error is not None and (self.score is not None or self.success is not None or self.metrics):
+            raise ValueError("An outcome with an error has no score, no success and no metrics; leave them out.")
 
     def to_json(self) -> dict[str, Json]:
-        """Return a plain dict."""
+        """Return a plain dict; `metrics` is left out where there are none."""
         error = None if self.error is None else self.error.to_json()
-        return {"score": self.score, "success": self.success, "stop_reason": self.stop_reason, "error": error}
+        data = {"score": self.score, "success": self.success, "stop_reason": self.stop_reason, "error": error}
+        return {**data, "metrics": dict(self.metrics)} if self.metrics else data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Json]) -> Outcome:
@@ -365,6 +368,7 @@ class Outcome:
             success=data.get("success"),
             stop_reason=data.get("stop_reason", ""),
             error=None if error is None else EpisodeError.from_json(error),
+            metrics=data.get("metrics", {}),
         )
 
 

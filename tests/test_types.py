@@ -49,9 +49,13 @@ steps = st.builds(Step, texts, messages, numbers, st.booleans(), st.booleans(), 
 errors = st.builds(
     EpisodeError, st.sampled_from(["model", "user", "judge", "tool", "environment", "scoring"]), texts, texts, texts
 )
-outcomes = st.builds(Outcome, numbers, st.booleans(), st.sampled_from(["success", "failure", "max_rounds", ""])) | st.builds(
-    Outcome, error=errors
-)
+outcomes = st.builds(
+    Outcome,
+    numbers,
+    st.booleans(),
+    st.sampled_from(["success", "failure", "max_rounds", ""]),
+    metrics=st.dictionaries(texts, numbers, max_size=3),
+) | st.builds(Outcome, error=errors)
 
 
 @st.composite
@@ -122,6 +126,17 @@ def test_unknown_keys_of_newer_files_are_ignored(kind):
     }
     value = examples[kind]
     assert kind.from_json({**value.to_json(), "from_the_future": 1}) == value
+
+
+def test_an_outcome_without_metrics_is_written_as_before_there_were_any():
+    assert list(Outcome(1.0, True, "success").to_json()) == ["score", "success", "stop_reason", "error"]
+    assert Outcome(1.0, True, metrics={"wer": 0.5}).to_json()["metrics"] == {"wer": 0.5}
+
+
+@pytest.mark.parametrize("figures", [{"score": 0.0}, {"success": False}, {"metrics": {"wer": 0.5}}])
+def test_an_error_has_no_figures(figures):
+    with pytest.raises(ValueError, match="leave them out"):
+        Outcome(error=EpisodeError("model", "X", "y"), **figures)
 
 
 def test_values_are_frozen():

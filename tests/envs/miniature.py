@@ -9,9 +9,11 @@ import gymnasium
 import numpy as np
 
 from palaestra.envs import GeneratedTasks, Task, TextEnv, Turn
+from palaestra.results.metrics import SHARE, Metric
 from palaestra.types import Json, Message
 
 COUNTER_ID = "tests/Counter-v0"
+MEASURED_ID = "tests/Measured-v0"
 
 
 def make_task(split: str, index: int) -> Task:
@@ -60,6 +62,39 @@ class CounterEnv(TextEnv):
         self.number, self.goal = state
 
 
+class MeasuredEnv(CounterEnv):
+    """Counts up, and measures: the distance to the goal in every turn, the share of steps in its direction at the end."""
+
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        Metric("distance", "lower", about="Steps left to the goal when the episode ended."),
+        Metric("directness", "higher", SHARE, "Share of the moves that led towards the goal.", lead=True),
+        Metric("lowest", unit="steps", about="The lowest number that was reached."),
+    )
+
+    def _begin(self, task: Task) -> str:
+        observation = super()._begin(task)
+        self.moves, self.ups, self.lowest = 0, 0, self.number
+        return observation
+
+    def _act(self, action: str | Message) -> Turn:
+        before = self.number
+        turn = super()._act(action)
+        self.moves += self.number != before
+        self.ups += self.number > before
+        self.lowest = min(self.lowest, self.number)
+        turn.metrics = {"distance": abs(self.goal - self.number), "lowest": float(self.lowest)}
+        if turn.terminated:
+            turn.metrics["directness"] = self.ups / self.moves
+        return turn
+
+    def _save(self) -> Json:
+        return [super()._save(), self.moves, self.ups, self.lowest]
+
+    def _load(self, task: Task, state: Json) -> None:
+        counter, self.moves, self.ups, self.lowest = state
+        super()._load(task, counter)
+
+
 class ForeignEnv(gymnasium.Env[str, str]):
     """Text in, text out, and nothing of ours: how a third party's environment may look."""
 
@@ -85,4 +120,5 @@ def register_miniatures() -> None:
             vector_entry_point=f"palaestra.envs.core.vector:{COUNTER_ID}",
             order_enforce=False,
         )
+        gymnasium.register(MEASURED_ID, entry_point="tests.envs.miniature:MeasuredEnv", order_enforce=False)
         gymnasium.register("tests/Foreign-v0", entry_point="tests.envs.miniature:ForeignEnv")

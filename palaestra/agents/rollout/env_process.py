@@ -21,6 +21,7 @@ import numpy as np
 from palaestra.agents.rollout.env_slots import Env, MakeEnv, RemoteFailure, ThreadSlot
 from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.errors import BoundaryError, EnvironmentFault, UsageError
+from palaestra.results.metrics import Metric, declared_by
 from palaestra.spaces import ActionSpace, TextSpace
 from palaestra.types import Message
 
@@ -59,6 +60,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         self.observation_space = TextSpace()
         self.action_space = ActionSpace(sampler=self._sample) if about["takes_messages"] else TextSpace(sampler=self._sample)
         self.max_turns: int | None = about["max_turns"]
+        self.metrics: tuple[Metric, ...] = about["metrics"]
         self._has = about["has"]
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -189,6 +191,7 @@ class _Served:
         return {
             "takes_messages": isinstance(self.env.action_space, ActionSpace),
             "max_turns": getattr(world, "max_turns", None),
+            "metrics": declared_by(self.env),
             "has": [name for name in ("expert", "state_hash") if hasattr(world, name)],
         }
 

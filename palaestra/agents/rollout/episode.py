@@ -30,7 +30,18 @@ from palaestra.errors import (
     ModelError,
     UsageError,
 )
-from palaestra.types import OPENING_HINTS, EpisodeError, Json, Message, Outcome, Step, StopReason, Trajectory, plain
+from palaestra.results.metrics import declared_by, is_number, last_metrics
+from palaestra.types import (
+    OPENING_HINTS,
+    EpisodeError,
+    Json,
+    Message,
+    Outcome,
+    Step,
+    StopReason,
+    Trajectory,
+    plain,
+)
 
 MAX_DETAIL_CHARS = 20_000
 
@@ -102,6 +113,7 @@ class _Episode:
         self._observation = ""
         self._return = 0.0
         self._max_turns = plan.max_turns
+        self._has_metrics = False
         self._unfinished: Message | None = None
         self._outcome = Outcome()
         self._env_s = 0.0
@@ -114,6 +126,7 @@ class _Episode:
         env_limit = getattr(slot.env.unwrapped, "max_turns", None)
         if isinstance(env_limit, int):
             self._max_turns = env_limit if plan.max_turns is None else min(env_limit, plan.max_turns)
+        self._has_metrics = bool(declared_by(slot.env))
         self.phase = "reset"
         started = clock()
         options = None if plan.task_key is None else {"task": plan.task_key}
@@ -171,6 +184,11 @@ class _Episode:
         score = info.get("score", self._return)
         if not isinstance(score, (int, float)) or not math.isfinite(score):
             raise EnvironmentFault(f"info['score'] of step {len(self._steps)} is {score!r}; expected a finite number.")
+        for name, value in (info.get("metrics") or {}).items() if self._has_metrics else ():
+            if not is_number(value):
+                raise EnvironmentFault(
+                    f"The metric {name!r} of step {len(self._steps)} is {value!r}; expected a finite number."
+                )
         at_limit = self.plan.max_turns is not None and len(self._steps) + 1 >= self.plan.max_turns
         truncated = truncated or (at_limit and not terminated)
         self._steps.append(Step(self._observation, action, reward, terminated, truncated, _kept(info), digest))
@@ -183,14 +201,19 @@ class _Episode:
         reason: StopReason = info.get("stop_reason") or (
             "max_rounds" if truncated and not terminated else "success" if success else "failure"
         )
-        self._outcome = Outcome(float(score), success, reason)
+        self._outcome = Outcome(float(score), success, reason, metrics=self._last_metrics())
         return True
 
     def _cut_short(self, reason: StopReason) -> None:
         """End the episode after its last step, with the score it has."""
         last = self._steps[-1]
         self._steps[-1] = replace(last, truncated=True)
-        self._outcome = Outcome(float(last.info.get("score", self._return)), bool(last.info.get("success", False)), reason)
+        score, success = float(last.info.get("score", self._return)), bool(last.info.get("success", False))
+        self._outcome = Outcome(score, success, reason, metrics=self._last_metrics())
+
+    def _last_metrics(self) -> dict[str, float]:
+        """Return what the environment measured, if it declares metrics."""
+        return last_metrics(self._steps) if self._has_metrics else {}
 
     def fail(self, error: Exception) -> None:
         """Record what ended the episode."""

@@ -19,6 +19,7 @@ from palaestra.envs.core.actions import show_turn, unusable
 from palaestra.envs.core.snapshots import digest, read_snapshot, write_snapshot
 from palaestra.envs.core.tasks import Task, TaskSet, wanted_task
 from palaestra.errors import ConfigError, EpisodeStateError, unknown_name
+from palaestra.results.metrics import Metric
 from palaestra.spaces import MAX_ACTION_CHARS, ActionSpace, Sampler, TextSpace
 from palaestra.types import Json, Message, StopReason, ToolResult
 
@@ -63,6 +64,7 @@ class Turn:
         tool_results: One per tool call of the action.
         stop_reason: Why the task ended; "success" or "failure" is filled in from `success`.
         info: Further entries of the step's info, of this environment's own; plain JSON.
+        metrics: Values of metrics that the environment declares, as they stand after this action; the last of each counts.
     """
 
     observation: str
@@ -75,6 +77,7 @@ class Turn:
     tool_results: Sequence[ToolResult] = ()
     stop_reason: StopReason = ""
     info: dict[str, Any] | None = None
+    metrics: dict[str, float] | None = None
 
 
 class TextEnv(gymnasium.Env[str, "str | Message"]):
@@ -95,6 +98,10 @@ class TextEnv(gymnasium.Env[str, "str | Message"]):
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 1}  # type: ignore[misc]
     snapshot_fields: ClassVar[tuple[str, ...]] = ("_playing", "_num_turns", "_score", "_success", "_observation")
     """Plain attributes that a snapshot keeps in addition to the world: JSON values, so lists rather than tuples."""
+    metrics: ClassVar[tuple[Metric, ...]] = ()
+    """What an episode measures in addition to score and success; `Turn.metrics` gives the values."""
+    results: ClassVar[str] = ""
+    """"module:function" of tables that means over episodes cannot express (see `palaestra.results.tables`)."""
 
     def __init__(
         self,
@@ -190,7 +197,7 @@ class TextEnv(gymnasium.Env[str, "str | Message"]):
         terminated, truncated = turn.terminated, num_turns >= self._limit and not turn.terminated
         info = _QUIET_INFO.copy()  # copying a dict and setting what differs takes half the time of building one
         info["score"], info["reward_parts"] = score, turn.reward_parts or {"task": turn.reward}
-        if turn.success or turn.tool_results or turn.action_error or turn.info is not None:
+        if turn.success or turn.tool_results or turn.action_error or turn.info or turn.metrics:
             _report(turn, info)
         if terminated or truncated:
             self._playing = False
@@ -246,8 +253,10 @@ def _report(turn: Turn, info: dict[str, Any]) -> None:
         info["tool_results"] = turn.tool_results
     if turn.action_error:
         info["action_error"] = turn.action_error
-    if turn.info is not None:
+    if turn.info:
         info.update(turn.info)
+    if turn.metrics:
+        info["metrics"] = turn.metrics
 
 
 def _no_episode(task: Task | None) -> EpisodeStateError:

@@ -21,6 +21,7 @@ from gymnasium.utils import RecordConstructorArgs
 
 from palaestra.envs.wrappers.noise import NoiseMode, NoiseModel
 from palaestra.errors import BoundaryError, ConfigError, EpisodeStateError, UsageError
+from palaestra.results.metrics import declared_by, last_metrics
 from palaestra.types import OPENING_HINTS, EpisodeError, Json, Message, Outcome, Step, Trajectory, Usage, plain
 
 Action = str | Message
@@ -172,6 +173,7 @@ class RecordTrajectory(TextWrapper, RecordConstructorArgs):
             score=sum(step.reward for step in self._steps) if score is None else float(score),
             success=None if success is None else bool(success),
             stop_reason=info.get("stop_reason", ""),
+            metrics=last_metrics(self._steps) if declared_by(self) else {},
         )
 
     def _complete(self, outcome: Outcome, observation: str) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 import tracemalloc
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from palaestra.errors import (
 )
 from palaestra.types import Message, Trajectory
 from tests.agents.countdown import ENV_ID, CountdownEnv, Steady, Wavering, make_countdown, plans
+from tests.envs.miniature import CounterEnv, MeasuredEnv
 
 
 def without_time(trajectory: Trajectory) -> dict[str, Any]:
@@ -278,6 +280,53 @@ def test_a_record_that_fails_is_a_model_error_and_keeps_the_steps() -> None:
     [played] = RolloutEngine().collect(plans(1), Forgetful())
     assert played.outcome.error is not None
     assert (played.outcome.error.boundary, played.num_turns) == ("model", 1)
+
+
+@pytest.mark.parametrize("workers", [{}, {"env_workers": 1}], ids=["in the loop", "in a process"])
+def test_the_outcome_keeps_the_last_value_of_each_metric(workers: dict[str, Any]) -> None:
+    [played] = RolloutEngine(**workers).collect(
+        [EpisodePlan("e", "any", task_key="train/0", seed=1)], ExpertAgent(), make_env=make_measured
+    )
+    assert played.outcome.metrics == {"distance": 0.0, "lowest": played.steps[0].info["metrics"]["lowest"], "directness": 1.0}
+    assert Trajectory.from_json(played.to_json()) == played
+
+
+def test_a_cut_episode_has_the_metrics_so_far() -> None:
+    plan = EpisodePlan("e", "any", task_key="train/3", seed=1, max_turns=2)
+    [played] = RolloutEngine().collect([plan], ExpertAgent(), make_env=make_measured)
+    assert played.outcome.stop_reason == "max_rounds"
+    assert played.outcome.metrics == played.steps[-1].info["metrics"]
+    assert "directness" not in played.outcome.metrics
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, "much", None, True])
+def test_a_metric_that_is_no_number_is_an_environment_error(value: Any) -> None:
+    class Broken(MeasuredEnv):
+        def _act(self, action: Any) -> Any:
+            turn = super()._act(action)
+            turn.metrics = {"distance": value}
+            return turn
+
+    [played] = RolloutEngine().collect([EpisodePlan("e", "any", seed=1)], ExpertAgent(), make_env=lambda plan: Broken())
+    assert played.outcome.error is not None
+    assert (played.outcome.error.boundary, played.outcome.score) == ("environment", None)
+    assert "metric 'distance'" in played.outcome.error.message
+
+
+def test_what_an_undeclared_environment_calls_metrics_is_its_own_business() -> None:
+    class Foreign(CounterEnv):
+        def _act(self, action: Any) -> Any:
+            turn = super()._act(action)
+            turn.info = {"metrics": ["not", "ours"]}
+            return turn
+
+    [played] = RolloutEngine().collect([EpisodePlan("e", "any", seed=1)], ExpertAgent(), make_env=lambda plan: Foreign())
+    assert played.outcome.success
+    assert played.outcome.metrics == {}
+
+
+def make_measured(plan: EpisodePlan) -> MeasuredEnv:
+    return MeasuredEnv()
 
 
 def test_a_reward_that_is_no_number_is_an_environment_error() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from palaestra.envs import FixedTasks, Task, Turn
 from palaestra.errors import ConfigError, EpisodeStateError, UnknownNameError, UsageError
 from palaestra.types import Message
-from tests.envs.miniature import CounterEnv, make_task
+from tests.envs.miniature import CounterEnv, MeasuredEnv, make_task
 
 
 def started(**kwargs) -> CounterEnv:
@@ -39,6 +39,17 @@ def test_the_info_of_a_quiet_step_has_every_field():
         "tool_results": (),
         "action_error": "",
     }
+
+
+def test_metrics_stand_in_the_info_where_a_turn_gives_them():
+    env = MeasuredEnv()
+    env.reset(seed=0, options={"task": "train/0"})
+    first = env.step("down")[-1]["metrics"]
+    env.step("what?")
+    while "directness" not in (last := env.step("up")[-1]["metrics"]):
+        assert last.keys() == first.keys() == {"distance", "lowest"}
+    assert last["distance"] == 0
+    assert 0 < last["directness"] < 1
 
 
 def test_steps_do_not_share_their_info():
