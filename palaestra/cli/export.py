@@ -15,7 +15,9 @@ ALIASES = {"messages": "chat", "trajectories": "jsonl", "hf": "dataset"}
 
 def export(
     run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="Run to export.", show_default=False)],
-    out: Annotated[Path, typer.Option(metavar="PATH", help="File to write; for dataset (hf) a folder.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="PATH", help="File to write; for dataset (hf) a folder.", show_default=False)
+    ],
     format: Annotated[
         str, typer.Option(help="agenttraj, sharegpt, chat (messages), experience, jsonl (trajectories) or dataset (hf).")
     ] = "agenttraj",

@@ -13,27 +13,35 @@ from typing import Annotated
 
 import typer
 
-from palaestra.cli import check, demo, evaluate, export, list_envs, play, report, runs, show, train
+from palaestra.cli.lazy_commands import CommandRow, lazy_group
 from palaestra.cli.output import Interrupted
 from palaestra.errors import BudgetError, PalaestraError, UsageError
 
+ENVIRONMENTS, RUNS, SUBJECTS = "Environments", "Runs", "Subjects"
+
+# what holds for every environment, run or data file is a verb or noun here; what belongs to one subject is a group with that
+# subject's name in the panel "Subjects", e.g. "toolforge": CommandRow("toolforge:app", SUBJECTS), one file in palaestra/cli
+COMMANDS = {
+    "list": CommandRow("list_envs:list_environments", ENVIRONMENTS),
+    "show": CommandRow("show:show", ENVIRONMENTS),
+    "check": CommandRow("check:check", ENVIRONMENTS),
+    "play": CommandRow("play:play", ENVIRONMENTS),
+    "evaluate": CommandRow("evaluate:evaluate", RUNS),
+    "train": CommandRow("train:train", RUNS),
+    "runs": CommandRow("runs:app", RUNS),
+    "export": CommandRow("export:export", RUNS),
+    "report": CommandRow("report:report", RUNS),
+    "demo": CommandRow("demo:demo", RUNS),
+}
+
 app = typer.Typer(
     name="palaestra",
+    cls=lazy_group(COMMANDS),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Environments for LLM agents: list and play them, evaluate agents in them, train policies on them.",
 )
-app.command("list")(list_envs.list_environments)
-app.command("show")(show.show)
-app.command("check")(check.check)
-app.command("play")(play.play)
-app.command("evaluate")(evaluate.evaluate)
-app.command("train")(train.train)
-app.add_typer(runs.app, name="runs")
-app.command("export")(export.export)
-app.command("report")(report.report)
-app.command("demo")(demo.demo)
 
 
 def _print_version(wanted: bool) -> None:

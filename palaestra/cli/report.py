@@ -16,7 +16,8 @@ def report(
         list[str] | None, typer.Argument(metavar="RUN_ID...", help="Runs, in the order shown.", show_default=False)
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where to write; by default into the first run's folder.")
+        Path | None,
+        typer.Option("-o", "--out", metavar="FILE", help="Where to write; by default into the first run's folder."),
     ] = None,
     title: Annotated[str, typer.Option(help="Headline.")] = "",
     labels: Annotated[
