@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check bench clean help
+.PHONY: demo test check docs bench clean help
 
 help:
 	@echo "make demo    train and evaluate an agent on the CPU, with a report to look at (about 6 minutes)"
 	@echo "make test    run the tests, WORKERS=2 at once"
 	@echo "make check   lint, format and types"
+	@echo "make docs    write the reference pages and the API reference (site/)"
 	@echo "make bench   measure what the project promises, peers beside it"
 
 demo: $(VENV)/.run
@@ -23,6 +24,10 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.dev
+	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/build.py site
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.run
