@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from palaestra.errors import Boundary, unknown_name
+from palaestra.media.items import MARK, Media, read_tags
 
 Role = Literal["system", "user", "assistant", "tool"]
 ToolStatus = Literal["ok", "unknown_tool", "invalid_arguments", "error"]
@@ -87,6 +88,7 @@ class Message:
         reasoning: Thinking that the model reported apart from the content.
         raw: What the model wrote verbatim, where `content` and `tool_calls` are only the action read from it.
         error: Why no action could be read from `raw`; an environment answers with this text and changes nothing.
+        media: Sounds and pictures that the tags in `content` name, each once, in order (`palaestra.media`).
     """
 
     role: Role
@@ -97,6 +99,7 @@ class Message:
     reasoning: str = ""
     raw: str = ""
     error: str = ""
+    media: tuple[Media, ...] = ()
 
     def to_json(self) -> dict[str, Json]:
         """Return a plain dict without empty optional fields."""
@@ -106,6 +109,8 @@ class Message:
         for key in ("tool_call_id", "name", "reasoning", "raw", "error"):
             if value := getattr(self, key):
                 data[key] = value
+        if self.media:
+            data["media"] = [media.to_json() for media in self.media]
         return data
 
     @classmethod
@@ -120,7 +125,19 @@ class Message:
             reasoning=data.get("reasoning", ""),
             raw=data.get("raw", ""),
             error=data.get("error", ""),
+            media=tuple(Media.from_json(media) for media in data.get("media", ())),
         )
+
+    @classmethod
+    def of_text(cls, role: Role, text: str, **fields: Any) -> Message:
+        """Return the message that a text form stands for: what tags in it name are its media."""
+        content, media = read_tags(text)
+        return cls(role, content, media=media, **fields)
+
+    def with_content(self, content: str) -> Message:
+        """Return a copy with content made from this one's; its media are those still named."""
+        content, media = read_tags(content) if self.media else (content, ())
+        return replace(self, content=content, media=media)
 
 
 @dataclass(frozen=True, slots=True)
@@ -666,9 +683,9 @@ def observation_messages(previous: Step | None, observation: str) -> list[Messag
 def result_messages(calls: Sequence[ToolCall], results: Sequence[ToolResult], observation: str) -> list[Message]:
     """Answer native tool calls with one "tool" message each, or fall back to one "user" message."""
     if not calls or len(results) != len(calls) or not all(call.id for call in calls):
-        return [Message("user", observation)]
+        return [Message.of_text("user", observation)]
     return [
-        Message("tool", result.content, tool_call_id=call.id, name=call.name)
+        Message.of_text("tool", result.content, tool_call_id=call.id, name=call.name)
         for call, result in zip(calls, results, strict=True)
     ]
 

@@ -1,4 +1,4 @@
-"""Imports run one way: types, spaces, errors <- envs <- agents <- algorithms; models alone; cli on top."""
+"""Imports run one way: media, types, spaces, errors <- envs <- agents <- algorithms; models alone; cli on top."""
 
 import ast
 import subprocess
@@ -15,14 +15,15 @@ MAY_IMPORT = {
     "__init__": {"envs", "agents", "algorithms", "lazy"},
     "errors": set(),
     "lazy": {"errors"},
-    "types": {"errors"},
-    "spaces": {"errors", "types"},
+    "media": {"errors", "lazy"},
+    "types": {"errors", "media"},
+    "spaces": {"errors", "media", "types"},
     "results": {"errors", "types"},
-    "envs": {"errors", "lazy", "types", "spaces", "results"},
-    "agents": {"errors", "lazy", "types", "spaces", "results", "envs"},
+    "envs": {"errors", "lazy", "media", "types", "spaces", "results"},
+    "agents": {"errors", "lazy", "media", "types", "spaces", "results", "envs"},
     "models": {"errors", "lazy"},
     "algorithms": {"errors", "lazy", "types", "spaces", "results", "envs", "agents", "models"},
-    "cli": {"errors", "types", "spaces", "results", "envs", "agents", "models", "algorithms"},
+    "cli": {"errors", "media", "types", "spaces", "results", "envs", "agents", "models", "algorithms"},
 }
 INSIDE = {
     "algorithms": {

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from palaestra.errors import UnknownNameError
+from palaestra.media import Media, find_media, read_tags
 from palaestra.types import (
     EpisodeError,
     Message,
@@ -22,6 +23,8 @@ from palaestra.types import (
     observation_messages,
     plain,
 )
+from tests.media.drawn import media
+from tests.media.drawn import texts as tagged_texts
 
 texts = st.text(max_size=12)
 numbers = st.floats(allow_nan=False, allow_infinity=False, width=32)
@@ -43,6 +46,7 @@ messages = st.builds(
     reasoning=texts,
     raw=texts,
     error=texts,
+    media=st.lists(media, max_size=2).map(tuple),
 )
 usages = st.builds(Usage, *[st.integers(0, 9)] * 5, *[numbers.map(abs)] * 3)
 steps = st.builds(Step, texts, messages, numbers, st.booleans(), st.booleans(), objects, st.none() | texts, texts)
@@ -335,3 +339,43 @@ def test_a_failed_episode_failed_for_every_seat_and_one_without_steps_has_none()
     assert all(failed.of_seat(name).outcome == failed.outcome for name in ("policy", "user", "judge"))
     unplayed = dataclasses.replace(table(), steps=())
     assert all(unplayed.of_seat(name).steps == () for name in ("policy", "user", "judge"))
+
+
+SOUND = Media("a" * 64, "audio/wav", 2.5, 16_000)
+
+
+def test_media_are_absent_from_the_json_of_a_message_without_any():
+    assert Message("user", "hello").to_json() == {"role": "user", "content": "hello"}
+    assert Message("user", SOUND.tag, media=(SOUND,)).to_json() == {
+        "role": "user",
+        "content": SOUND.tag,
+        "media": [{"kind": "audio", "sha256": "a" * 64, "type": "audio/wav", "seconds": 2.5, "rate": 16_000}],
+    }
+
+
+@given(tagged_texts)
+def test_a_message_of_a_text_has_the_media_that_it_names(text):
+    message = Message.of_text("tool", text, tool_call_id="c")
+    assert (message.content, message.media) == read_tags(text)
+    assert (message.role, message.tool_call_id) == ("tool", "c")
+
+
+@given(tagged_texts, st.integers(0, 200))
+def test_a_message_that_is_cut_keeps_the_media_that_are_left(text, end):
+    message = Message.of_text("user", text)
+    cut = message.with_content(message.content[:end])
+    assert cut.media == (find_media(text[:end]) if message.media else ())
+    assert cut == Message.of_text("user", text[:end]) if message.media else cut.content == message.content[:end]
+
+
+def test_observations_and_results_that_name_media_become_messages_with_media():
+    step = Step(
+        "",
+        Message("assistant", tool_calls=(ToolCall("hear", id="c"),)),
+        info={"tool_results": [ToolResult("hear", SOUND.tag)]},
+    )
+    assert observation_messages(step, "unused") == [
+        Message("tool", SOUND.tag, tool_call_id="c", name="hear", media=(SOUND,)),
+    ]
+    assert observation_messages(None, f"Listen: {SOUND.tag}") == [Message("user", f"Listen: {SOUND.tag}", media=(SOUND,))]
+    assert observation_messages(None, f"Prose: &lt;{SOUND.tag[1:]}") == [Message("user", f"Prose: {SOUND.tag}")]

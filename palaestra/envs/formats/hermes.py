@@ -13,7 +13,8 @@
 agent, no part of the message). A tag inside a JSON string is
 written with the escape of `<` (backslash u003c), a tag inside prose as `&lt;tool_call>` (and `&lt;` before a tag as
 `&amp;lt;`). A call that cannot be read is kept: a `ToolCall` without a name whose arguments are the source text, which
-`explain_malformed` turns into advice. Results go back to the agent inside `<tool_response>` tags.
+`explain_malformed` turns into advice. Results go back to the agent inside `<tool_response>` tags. Sounds and pictures are
+named by tags in the content, read and escaped as `palaestra.media.items` says.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from dataclasses import replace
 from typing import NoReturn
 
 from palaestra.errors import UsageError
+from palaestra.media.items import escape_tags, read_tags, unescape_tags, write_tags
 from palaestra.spaces import is_unicode
 from palaestra.types import Json, Message, ToolCall, ToolResult
 
@@ -50,13 +52,14 @@ def format_message(message: Message) -> str:
         message: Reasoning, content and tool calls in any combination; ids of calls are written where there are any.
 
     Raises:
-        UsageError: If the message is not the assistant's, or an argument is not plain JSON.
+        UsageError: If the message is not the assistant's, an argument is not plain JSON, or its media are not those that its
+            content names.
     """
     if message.role != "assistant":
         raise UsageError(f"The message has role {message.role!r}; only an assistant message has a tool-call text form.")
-    text = _escape(message.content)
+    text = write_tags(_escape(message.content), message.media)
     if message.reasoning:
-        text = f"{THINK_OPEN}\n{_escape(message.reasoning)}\n{THINK_CLOSE}\n\n{text}"
+        text = f"{THINK_OPEN}\n{_escape(escape_tags(message.reasoning))}\n{THINK_CLOSE}\n\n{text}"
     if not message.tool_calls:
         return text
     calls = "\n".join([format_call(call) for call in message.tool_calls])
@@ -89,11 +92,11 @@ def parse_message(text: str, *, lenient: bool = False) -> Message:
             `arguments`, arguments left out (none) or written as a string of JSON, and further keys beside them.
 
     Returns:
-        The message. Text around the calls is its content; a leading `<think>` block is its reasoning. Calls that cannot
-        be read have the name "" and their source text as arguments.
+        The message. Text around the calls is its content, what tags of media in it name is its media; a leading `<think>`
+        block is its reasoning. Calls that cannot be read have the name "" and their source text as arguments.
     """
     if not _WORTH_PARSING.search(text):
-        return Message("assistant", text)
+        return Message.of_text("assistant", text)
     reasoning, text = _split_reasoning(text)
     pieces: list[str] = []
     calls: list[ToolCall] = []
@@ -106,7 +109,8 @@ def parse_message(text: str, *, lenient: bool = False) -> Message:
         _keep_piece(pieces, text[position:], is_first=False)
     else:
         pieces.append(text)
-    return Message("assistant", _unescape("\n".join(pieces)), tuple(calls), reasoning=_unescape(reasoning))
+    content, media = read_tags("\n".join(pieces))
+    return Message("assistant", _unescape(content), tuple(calls), reasoning=_unescape(unescape_tags(reasoning)), media=media)
 
 
 def explain_malformed(call: ToolCall) -> str:

@@ -7,8 +7,12 @@ from hypothesis import strategies as st
 
 from palaestra.envs.formats.hermes import ensure_call_ids, explain_malformed, format_message, format_results, parse_message
 from palaestra.errors import UsageError
+from palaestra.media import Media, find_media
 from palaestra.types import Message, ToolCall, ToolResult
+from tests.media.drawn import near_tags
+from tests.media.drawn import texts as tagged_texts
 
+SOUND, PICTURE = Media("a" * 64, "audio/wav", 2.5, 16_000), Media("b" * 64, "image/png", width=3, height=4)
 TAGS = [
     "<tool_call>",
     "</tool_call>",
@@ -22,20 +26,22 @@ TAGS = [
     "{",
     "\\",
     '"',
+    SOUND.tag,
+    PICTURE.tag,
+    f"&lt;{SOUND.tag[1:]}",
+    f"&amp;lt;{SOUND.tag[1:]}",
 ]
-texts = st.lists(st.one_of(st.sampled_from(TAGS), st.text(max_size=5)), max_size=8).map("".join)
+texts = st.lists(st.one_of(st.sampled_from(TAGS), near_tags(), st.text(max_size=5)), max_size=8).map("".join)
 json_values = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), texts),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(texts, inner, max_size=3)),
     max_leaves=6,
 )
 calls = st.builds(ToolCall, name=texts, arguments=st.one_of(texts, st.dictionaries(texts, json_values, max_size=3)), id=texts)
-messages = st.builds(
-    Message,
-    role=st.just("assistant"),
-    content=texts,
-    tool_calls=st.lists(calls, max_size=3).map(tuple),
-    reasoning=texts,
+further = {"tool_calls": st.lists(calls, max_size=3).map(tuple), "reasoning": texts}
+messages = st.one_of(
+    st.builds(Message, role=st.just("assistant"), content=texts, **further),
+    st.builds(Message.of_text, role=st.just("assistant"), text=texts, **further),
 )
 
 
@@ -176,3 +182,30 @@ def test_only_assistant_messages_with_json_arguments_have_a_text_form():
         format_message(Message("user", "hi"))
     with pytest.raises(UsageError, match="not plain JSON"):
         format_message(Message("assistant", "", (ToolCall("a", {"x": float("nan")}),)))
+
+
+@settings(max_examples=300, deadline=None)
+@given(tagged_texts)
+def test_a_text_that_names_media_is_read_and_written_alike(text):
+    text = text.replace("<tool_call>", "<tool>")
+    message = parse_message(text)
+    assert message.media == find_media(text)
+    assert format_message(message) == text
+
+
+def test_media_are_read_beside_calls_and_not_inside_them_or_in_reasoning():
+    call = ToolCall("play", {"clip": PICTURE.tag})
+    message = Message("assistant", f"As heard: {SOUND.tag}", (call,), reasoning=f"I saw {PICTURE.tag}", media=(SOUND,))
+    text = format_message(message)
+    assert parse_message(text) == message
+    assert text.count(SOUND.tag) == 1
+    assert f"I saw &lt;{PICTURE.tag[1:]}" in text
+    assert json.loads(text.partition("<tool_call>")[2].removesuffix("</tool_call>"))["arguments"]["clip"] == PICTURE.tag
+
+
+@pytest.mark.parametrize(
+    ("content", "media"), [("no tag", (SOUND,)), (PICTURE.tag + SOUND.tag, (SOUND,)), (SOUND.tag, (SOUND,) * 2)]
+)
+def test_media_that_the_content_does_not_name_are_refused(content, media):
+    with pytest.raises(UsageError, match="the tags in its content name"):
+        format_message(Message("assistant", content, media=media))
