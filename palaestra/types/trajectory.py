@@ -1,143 +1,20 @@
-"""What travels and what is stored: plain frozen data, JSON both ways.
-
-A `Trajectory` is one played episode: its `Step`s, its `Outcome`, its `Usage`, and the token `Segment`s that the policy
-saw and sampled. Every class here has `to_json()` (plain dicts, lists, strings, numbers) and `from_json()`; unknown keys
-are ignored on reading, so that newer files stay readable.
-"""
+"""One played episode, a `Trajectory`: its `Step`s, its `Outcome`, its `Usage`, and the tokens the policy saw and sampled."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 from palaestra.errors import Boundary, unknown_name
-from palaestra.media.items import MARK, Media, read_tags
+from palaestra.types.messages import Message, ToolResult, result_messages
+from palaestra.types.plain_json import Json, plain
+from palaestra.types.tokens import Segment
 
-Role = Literal["system", "user", "assistant", "tool"]
-ToolStatus = Literal["ok", "unknown_tool", "invalid_arguments", "error"]
 StopReason = Literal["success", "failure", "env_done", "max_rounds", "max_tokens", "invalid_limit", "env_error", ""]
 
 OPENING_HINTS = ("format", "transient")
 """What the info of a reset may hold for agents beside task, instructions and tools; kept in `Trajectory.meta`."""
-
-Json = Any  # None | bool | int | float | str | list[Json] | dict[str, Json]; recursive aliases slow strict checkers down
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """One call of a tool by an agent.
-
-    Attributes:
-        name: Name of the tool.
-        arguments: The parsed JSON object, or the raw text if it did not parse as one.
-        id: Identifier that the result refers to; empty where the format has none.
-    """
-
-    name: str
-    arguments: Mapping[str, Json] | str = field(default_factory=dict)
-    id: str = ""
-
-    def to_json(self) -> dict[str, Json]:
-        """Return a plain dict."""
-        arguments = self.arguments if isinstance(self.arguments, str) else dict(self.arguments)
-        return {"id": self.id, "name": self.name, "arguments": arguments}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Json]) -> ToolCall:
-        """Rebuild from `to_json()`."""
-        return cls(name=data["name"], arguments=data.get("arguments", {}), id=data.get("id", ""))
-
-
-@dataclass(frozen=True, slots=True)
-class ToolResult:
-    """What one tool call gave.
-
-    Attributes:
-        name: Name of the tool that was called.
-        content: Text for the agent; JSON for structured results.
-        status: "ok", or why the call did nothing.
-        call_id: `ToolCall.id` of the call.
-    """
-
-    name: str
-    content: str
-    status: ToolStatus = "ok"
-    call_id: str = ""
-
-    def to_json(self) -> dict[str, Json]:
-        """Return a plain dict."""
-        return {"call_id": self.call_id, "name": self.name, "status": self.status, "content": self.content}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Json]) -> ToolResult:
-        """Rebuild from `to_json()`."""
-        return cls(data["name"], data["content"], data.get("status", "ok"), data.get("call_id", ""))
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message of a dialogue.
-
-    Attributes:
-        role: Who speaks.
-        content: Text; empty if the message is only tool calls.
-        tool_calls: Calls made by an assistant message, in order.
-        tool_call_id: For role "tool": the call that is answered.
-        name: For role "tool": the tool's name.
-        reasoning: Thinking that the model reported apart from the content.
-        raw: What the model wrote verbatim, where `content` and `tool_calls` are only the action read from it.
-        error: Why no action could be read from `raw`; an environment answers with this text and changes nothing.
-        media: Sounds and pictures that the tags in `content` name, each once, in order (`palaestra.media`).
-    """
-
-    role: Role
-    content: str = ""
-    tool_calls: tuple[ToolCall, ...] = ()
-    tool_call_id: str = ""
-    name: str = ""
-    reasoning: str = ""
-    raw: str = ""
-    error: str = ""
-    media: tuple[Media, ...] = ()
-
-    def to_json(self) -> dict[str, Json]:
-        """Return a plain dict without empty optional fields."""
-        data: dict[str, Json] = {"role": self.role, "content": self.content}
-        if self.tool_calls:
-            data["tool_calls"] = [call.to_json() for call in self.tool_calls]
-        for key in ("tool_call_id", "name", "reasoning", "raw", "error"):
-            if value := getattr(self, key):
-                data[key] = value
-        if self.media:
-            data["media"] = [media.to_json() for media in self.media]
-        return data
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Json]) -> Message:
-        """Rebuild from `to_json()`."""
-        return cls(
-            role=data["role"],
-            content=data.get("content") or "",
-            tool_calls=tuple(ToolCall.from_json(call) for call in data.get("tool_calls", ())),
-            tool_call_id=data.get("tool_call_id", ""),
-            name=data.get("name", ""),
-            reasoning=data.get("reasoning", ""),
-            raw=data.get("raw", ""),
-            error=data.get("error", ""),
-            media=tuple(Media.from_json(media) for media in data.get("media", ())),
-        )
-
-    @classmethod
-    def of_text(cls, role: Role, text: str, **fields: Any) -> Message:
-        """Return the message that a text form stands for: what tags in it name are its media."""
-        content, media = read_tags(text)
-        return cls(role, content, media=media, **fields)
-
-    def with_content(self, content: str) -> Message:
-        """Return a copy with content made from this one's; its media are those still named."""
-        content, media = read_tags(content) if self.media else (content, ())
-        return replace(self, content=content, media=media)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,85 +62,6 @@ class Usage:
     def from_json(cls, data: Mapping[str, Json]) -> Usage:
         """Rebuild from `to_json()`."""
         return cls(**{key: data[key] for key in cls.__slots__ if key in data})
-
-
-@dataclass(frozen=True, slots=True)
-class TurnSpan:
-    """The tokens that a policy sampled in one turn, inside its segment.
-
-    Attributes:
-        start: Index of the first sampled token.
-        end: Index after the last one; equal to `start` for an empty turn.
-        turn: Index into `Trajectory.steps` of the step these tokens caused (it holds reward, flags and state hash).
-        stop: Why sampling stopped: "eos" (the end token was sampled and is part of the span), "length", "stop_string".
-    """
-
-    start: int
-    end: int
-    turn: int
-    stop: Literal["eos", "length", "stop_string"] = "eos"
-
-    def to_json(self) -> list[Json]:
-        """Return `[start, end, turn, stop]`."""
-        return [self.start, self.end, self.turn, self.stop]
-
-    @classmethod
-    def from_json(cls, data: Sequence[Json]) -> TurnSpan:
-        """Rebuild from `to_json()`."""
-        return cls(*data)
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """One contiguous token sequence that the policy was conditioned on, built only by appending.
-
-    All per-token tuples have the same length T (specs/algorithms, section 1.1).
-
-    Attributes:
-        ids: Everything the policy saw or sampled, in order.
-        action: True where the token was sampled by the policy.
-        log_prob: Log-probability under the sampling policy at the sampling temperature; 0 where `action` is False.
-        version: Version of the policy that sampled the token; -1 where `action` is False.
-        turns: Spans of the turns, in order.
-    """
-
-    ids: tuple[int, ...]
-    action: tuple[bool, ...]
-    log_prob: tuple[float, ...]
-    version: tuple[int, ...]
-    turns: tuple[TurnSpan, ...]
-
-    def __post_init__(self) -> None:
-        """Refuse tuples of different length."""
-        lengths = {len(self.ids), len(self.action), len(self.log_prob), len(self.version)}
-        if len(lengths) != 1:
-            raise ValueError(f"Segment fields have different lengths {sorted(lengths)}; all must be equal.")
-
-    def to_json(self) -> dict[str, Json]:
-        """Return a plain dict; only action positions carry log-prob and version."""
-        return {
-            "ids": list(self.ids),
-            "turns": [span.to_json() for span in self.turns],
-            "log_prob": [p for p, a in zip(self.log_prob, self.action, strict=True) if a],
-            "version": [v for v, a in zip(self.version, self.action, strict=True) if a],
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Json]) -> Segment:
-        """Rebuild from `to_json()`; the action mask follows from the spans."""
-        ids = tuple(data["ids"])
-        turns = tuple(TurnSpan.from_json(span) for span in data["turns"])
-        action = [False] * len(ids)
-        for span in turns:
-            action[span.start : span.end] = [True] * (span.end - span.start)
-        log_probs, versions = iter(data["log_prob"]), iter(data["version"])
-        return cls(
-            ids=ids,
-            action=tuple(action),
-            log_prob=tuple(next(log_probs) if a else 0.0 for a in action),
-            version=tuple(next(versions) if a else -1 for a in action),
-            turns=turns,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -678,29 +476,3 @@ def observation_messages(previous: Step | None, observation: str) -> list[Messag
     calls = () if previous is None else previous.action.tool_calls
     results: Iterable[Mapping[str, Json]] = () if previous is None else previous.info.get("tool_results", ())
     return result_messages(calls, [r if isinstance(r, ToolResult) else ToolResult.from_json(r) for r in results], observation)
-
-
-def result_messages(calls: Sequence[ToolCall], results: Sequence[ToolResult], observation: str) -> list[Message]:
-    """Answer native tool calls with one "tool" message each, or fall back to one "user" message."""
-    if not calls or len(results) != len(calls) or not all(call.id for call in calls):
-        return [Message.of_text("user", observation)]
-    return [
-        Message.of_text("tool", result.content, tool_call_id=call.id, name=call.name)
-        for call, result in zip(calls, results, strict=True)
-    ]
-
-
-def plain(value: Any) -> Json:
-    """Return `value` as plain JSON data: dataclasses of this module, mappings, sequences and numpy scalars included."""
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if hasattr(value, "to_json"):
-        return value.to_json()
-    if isinstance(value, (list, tuple, set, frozenset)):
-        items = sorted(value) if isinstance(value, (set, frozenset)) else value
-        return [plain(item) for item in items]
-    if hasattr(value, "tolist"):  # numpy arrays and scalars
-        return plain(value.tolist())
-    raise TypeError(f"{type(value).__name__} has no plain JSON form; give it to_json() or keep it out of stored data.")

@@ -1,0 +1,24 @@
+"""Plain JSON data: what every stored thing is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Json = Any  # None | bool | int | float | str | list[Json] | dict[str, Json]; recursive aliases slow strict checkers down
+
+
+def plain(value: Any) -> Json:
+    """Return `value` as plain JSON data: dataclasses of this module, mappings, sequences and numpy scalars included."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if hasattr(value, "to_json"):
+        return value.to_json()
+    if isinstance(value, (list, tuple, set, frozenset)):
+        items = sorted(value) if isinstance(value, (set, frozenset)) else value
+        return [plain(item) for item in items]
+    if hasattr(value, "tolist"):  # numpy arrays and scalars
+        return plain(value.tolist())
+    raise TypeError(f"{type(value).__name__} has no plain JSON form; give it to_json() or keep it out of stored data.")
