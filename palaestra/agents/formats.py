@@ -2,32 +2,24 @@
 
 A format is a small stateless object: it writes the opening, turns an answer into the `Message` that is played, and
 turns an observation into messages. An answer without a readable action is played as a message with `error`, which
-every environment answers with that text.
+every environment answers with that text. The text forms themselves are those of `palaestra.envs.formats`, each of which
+is a prompt format of the same name; here are what a model is sent and native function calling.
 """
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from importlib.resources import files
+from functools import partial
 from typing import Any
 
-from palaestra.envs.formats.hermes import ensure_call_ids
-from palaestra.envs.formats.published import (
-    ActionFormatError,
-    parameter_names,
-    parse_code_call,
-    parse_json_call,
-    parse_react,
-    signature,
-)
+from palaestra.envs.formats.action_format import ActionFormat, ActionFormatError, Tools
+from palaestra.envs.formats.hermes import HermesFormat, ensure_call_ids
+from palaestra.envs.formats.plain import PlainFormat
+from palaestra.envs.formats.registry import ACTION_FORMATS, action_format
 from palaestra.errors import UsageError, unknown_name
-from palaestra.types import Json, Message, ToolCall, ToolResult, result_messages
-
-Tools = Sequence[Mapping[str, Json]]
-FINAL_ANSWER = "final_answer"
+from palaestra.types import Message, ToolResult, result_messages
 
 
 class Format(ABC):
@@ -50,6 +42,14 @@ class Format(ABC):
     def read(self, answer: Message, tools: Tools) -> Message:
         """Return the message to play for a model's answer."""
 
+    @abstractmethod
+    def write(self, action: Message, tools: Tools) -> str:
+        """Return the text with which a model plays an action.
+
+        Raises:
+            UsageError: If this format cannot express the action.
+        """
+
     def show(self, played: Message | None, observation: str, info: Mapping[str, Any]) -> list[Message]:
         """Return the messages that show an observation to the model."""
         del played, info
@@ -59,51 +59,47 @@ class Format(ABC):
 class TextFormat(Format):
     """The model's text is the action, as the environment's instructions ask for it."""
 
-    name = "text"
+    name = PlainFormat.name
 
     def read(self, answer: Message, tools: Tools) -> Message:
         """Play the answer as it is."""
         del tools
         return answer
 
+    def write(self, action: Message, tools: Tools) -> str:
+        """Write the content; tool calls in their canonical text form."""
+        return PlainFormat().write(action, tools)
 
-class ReActFormat(Format):
-    """`Thought: ... Action: ...`; the action is the environment's text, or a JSON call where it has tools only.
+
+class WrittenFormat(Format):
+    """The model writes its action in one of the text forms of `palaestra.envs.formats`.
 
     Args:
-        calls: Whether actions are tool calls; None decides by whether the environment has tools.
+        form: The form or its name.
     """
 
-    name = "react"
-
-    def __init__(self, calls: bool | None = None) -> None:
-        """Keep the choice."""
-        self.calls = calls
+    def __init__(self, form: str | ActionFormat) -> None:
+        """Look the form up."""
+        self.form = action_format(form)
+        self.name = self.form.name
 
     def describe(self, tools: Tools) -> str:
-        """Explain the form."""
-        if self._uses_calls(tools):
-            return _prompt("react_tools").format(tools=_schemas(tools))
-        return _prompt("react")
+        """Explain the form; a form of calls refuses environments without tools."""
+        return self.form.describe(tools)
 
     def read(self, answer: Message, tools: Tools) -> Message:
-        """Play what follows the last `Action:`."""
+        """Play what the text stands for."""
         text = answer.content
-        thought, action = parse_react(text)
-        if not action:
-            return _unreadable(answer, 'No action was found. Write "Action:" and one action after your thought.')
-        played = replace(answer, content=action, reasoning=answer.reasoning or thought, raw=text)
-        if not self._uses_calls(tools) or not action.lstrip("`json \n").startswith("{"):
-            return played
         try:
-            call = parse_json_call(action).call
-        except ActionFormatError as error:
-            return _unreadable(answer, str(error))
-        return replace(played, content="", tool_calls=(call,))
+            read = self.form.parse(text, tools)
+        except ActionFormatError as problem:
+            return replace(answer, content="", tool_calls=(), raw=text, error=str(problem))
+        reasoning = answer.reasoning or read.reasoning
+        return replace(answer, content=read.content, tool_calls=read.tool_calls, reasoning=reasoning, raw=text)
 
-    def _uses_calls(self, tools: Tools) -> bool:
-        """Whether actions are tool calls."""
-        return bool(tools) if self.calls is None else self.calls
+    def write(self, action: Message, tools: Tools) -> str:
+        """Write the action in the form."""
+        return self.form.write(action, tools)
 
 
 class ToolFormat(Format):
@@ -123,6 +119,10 @@ class ToolFormat(Format):
         del tools
         return ensure_call_ids(answer)
 
+    def write(self, action: Message, tools: Tools) -> str:
+        """Write the calls in their canonical text form, which chat templates turn into native ones."""
+        return HermesFormat().write(action, tools)
+
     def show(self, played: Message | None, observation: str, info: Mapping[str, Any]) -> list[Message]:
         """Answer each call with its result."""
         results = info.get("tool_results", ())
@@ -131,47 +131,6 @@ class ToolFormat(Format):
         if calls and len(known) != len(calls):  # e.g. an unreadable message: servers want one answer per call
             return [Message("tool", observation, tool_call_id=call.id, name=call.name) for call in calls]
         return result_messages(calls, known, observation)
-
-
-class JsonFormat(Format):
-    """One JSON object per message: thought, function name, arguments."""
-
-    name = "json"
-
-    def describe(self, tools: Tools) -> str:
-        """List the functions and explain the form."""
-        return _prompt("json").format(tools=_schemas(_needed(tools, self.name)))
-
-    def read(self, answer: Message, tools: Tools) -> Message:
-        """Play the call in the object."""
-        del tools
-        try:
-            thought, call = parse_json_call(answer.content)
-        except ActionFormatError as error:
-            return _unreadable(answer, str(error))
-        return _called(answer, thought, call)
-
-
-class CodeFormat(Format):
-    """Code as action: one Python call with literal arguments, parsed and never run."""
-
-    name = "code"
-
-    def describe(self, tools: Tools) -> str:
-        """Show the functions as Python signatures and explain the form."""
-        tools = _needed(tools, self.name)
-        first = tools[0]["function"]
-        required = first.get("parameters", {}).get("required", [])
-        example = f"{first['name']}({', '.join(f'{name}=...' for name in required)})"
-        return _prompt("code").format(signatures="\n\n".join(signature(tool) for tool in tools), example=example)
-
-    def read(self, answer: Message, tools: Tools) -> Message:
-        """Play the call in the code block."""
-        try:
-            thought, call = parse_code_call(answer.content, {**parameter_names(tools), FINAL_ANSWER: ["answer"]})
-        except ActionFormatError as error:
-            return _unreadable(answer, str(error))
-        return _called(answer, thought, call)
 
 
 class AutoFormat(Format):
@@ -187,22 +146,31 @@ class AutoFormat(Format):
         """Read as the chosen format does."""
         return choose("auto", tools).read(answer, tools)
 
+    def write(self, action: Message, tools: Tools) -> str:
+        """Write as the chosen format does."""
+        return choose("auto", tools).write(action, tools)
 
-FORMATS: dict[str, type[Format]] = {
-    format_.name: format_ for format_ in (AutoFormat, TextFormat, ReActFormat, ToolFormat, JsonFormat, CodeFormat)
+
+FORMATS: dict[str, Callable[[], Format]] = {
+    "auto": AutoFormat,
+    "text": TextFormat,
+    "tools": ToolFormat,
+    **{name: partial(WrittenFormat, name) for name in ACTION_FORMATS if name != TextFormat.name},
 }
 
 
-def make_format(name: str | Format) -> Format:
-    """Return a format by name; a `Format` passes through."""
+def make_format(name: str | Format | ActionFormat) -> Format:
+    """Return a format by name; a `Format` passes through, an `ActionFormat` is what the model writes in."""
     if isinstance(name, Format):
         return name
+    if isinstance(name, ActionFormat):
+        return WrittenFormat(name)
     if name not in FORMATS:
         raise unknown_name("format", name, FORMATS)
     return FORMATS[name]()
 
 
-def choose(format_: str | Format, tools: Tools, described: str = "") -> Format:
+def choose(format_: str | Format | ActionFormat, tools: Tools, described: str = "") -> Format:
     """Resolve "auto" for an environment.
 
     Args:
@@ -214,36 +182,5 @@ def choose(format_: str | Format, tools: Tools, described: str = "") -> Format:
     if isinstance(chosen, AutoFormat):
         if described and described != chosen.name:
             return make_format(described)
-        return ToolFormat() if tools else ReActFormat()
+        return ToolFormat() if tools else WrittenFormat("react")
     return chosen
-
-
-def _prompt(name: str) -> str:
-    """Read a prompt text of this package."""
-    return files("palaestra.agents").joinpath("prompts", f"{name}.txt").read_text(encoding="utf-8").strip()
-
-
-def _schemas(tools: Tools) -> str:
-    """Write function schemas one per line."""
-    return "\n".join(json.dumps(tool, ensure_ascii=False) for tool in tools)
-
-
-def _needed(tools: Tools, name: str) -> Tools:
-    """Return the tools, or refuse an environment without any."""
-    if not tools:
-        raise UsageError(f"Format {name!r} needs an environment with tools, and this one has none; use 'react' or 'text'.")
-    return tools
-
-
-def _called(answer: Message, thought: str, call: ToolCall) -> Message:
-    """Return the message to play for a call; a final answer becomes plain content."""
-    played = replace(answer, content="", reasoning=answer.reasoning or thought, raw=answer.content)
-    if call.name == FINAL_ANSWER:
-        answer_text = call.arguments if isinstance(call.arguments, str) else call.arguments.get("answer", "")
-        return replace(played, content=answer_text if isinstance(answer_text, str) else json.dumps(answer_text))
-    return replace(played, tool_calls=(call,))
-
-
-def _unreadable(answer: Message, why: str) -> Message:
-    """Return the message to play for an answer without an action."""
-    return replace(answer, content="", tool_calls=(), raw=answer.content, error=why)

@@ -15,6 +15,7 @@ from palaestra.agents.context import ContextPolicy, estimate_tokens
 from palaestra.agents.core import Agent, AgentRecord, Backend, Request, Sampling
 from palaestra.agents.formats import Format, choose, make_format
 from palaestra.agents.segments import SegmentBuilder
+from palaestra.envs.formats.action_format import ActionFormat
 from palaestra.errors import ConfigError, EpisodeStateError
 from palaestra.types import Json, Message, Usage
 
@@ -24,7 +25,7 @@ class LLMAgent(Agent):
 
     Args:
         backend: The model.
-        format: "auto", "text", "react", "tools", "json", "code", or a `Format`.
+        format: "auto", "text", "react", "tools", "json", "code", "hermes", a `Format`, or a form of `palaestra.envs.formats`.
         sampling: How the model writes. A seed is mixed with episode and turn, so that no two requests share one.
         context: What to do when the dialogue outgrows the window.
         system_prompt: Put before the environment's instructions.
@@ -37,7 +38,7 @@ class LLMAgent(Agent):
         self,
         backend: Backend,
         *,
-        format: str | Format = "auto",
+        format: str | Format | ActionFormat = "auto",
         sampling: Sampling | None = None,
         context: ContextPolicy | None = None,
         system_prompt: str = "",

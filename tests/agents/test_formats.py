@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palaestra.agents.formats import FORMATS, ReActFormat, ToolFormat, choose, make_format
+from palaestra.agents.formats import FORMATS, ToolFormat, choose, make_format
+from palaestra.envs.formats.hermes import parse_message
+from palaestra.envs.formats.react import ReActFormat
 from palaestra.errors import UnknownNameError, UsageError
 from palaestra.types import Message, ToolCall, ToolResult
 
@@ -69,12 +71,12 @@ def test_a_final_answer_is_plain_content(name, text):
 
 
 def test_react_plays_the_environments_own_text_where_there_are_no_tools():
-    played = ReActFormat().read(said("Thought: t\nAction: get 1 log"), [])
+    played = make_format("react").read(said("Thought: t\nAction: get 1 log"), [])
     assert (played.content, played.reasoning) == ("get 1 log", "t")
 
 
 def test_react_may_be_told_to_play_text_although_there_are_tools():
-    played = ReActFormat(calls=False).read(said('Thought: t\nAction: {"name": "x"}'), TOOLS)
+    played = make_format(ReActFormat(calls=False)).read(said('Thought: t\nAction: {"name": "x"}'), TOOLS)
     assert played.content == '{"name": "x"}'
 
 
@@ -130,3 +132,26 @@ def test_any_text_of_a_model_can_be_read(text, name):
     played = make_format(name).read(said(text), TOOLS)
     assert played.role == "assistant"
     assert json.dumps(played.to_json())
+
+
+@pytest.mark.parametrize("name", ["react", "json", "code", "hermes"])
+def test_a_call_that_is_written_is_played_again(name):
+    form = make_format(name)
+    played = form.read(said(form.write(said("", CALL), TOOLS)), TOOLS)
+    assert (played.content, played.tool_calls, played.error) == ("", (CALL,), "")
+
+
+@pytest.mark.parametrize("name", ["text", "tools", "auto"])
+def test_calls_of_other_formats_are_written_in_the_canonical_form(name):
+    assert parse_message(make_format(name).write(said("", CALL), TOOLS)).tool_calls == (CALL,)
+
+
+@pytest.mark.parametrize("name", ["json", "code"])
+def test_a_final_answer_is_written_so_that_it_can_be_read(name):
+    form = make_format(name)
+    assert form.read(said(form.write(said("Done."), TOOLS)), TOOLS).content == "Done."
+
+
+def test_a_written_answer_stays_as_it_is():
+    for name, text in {"json": '{"function_name": "move", "arguments": {}}', "code": "move()", "react": "Action: go"}.items():
+        assert make_format(name).write(said(text), TOOLS) == text

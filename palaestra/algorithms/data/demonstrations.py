@@ -22,15 +22,13 @@ import numpy as np
 
 from palaestra.agents.backends.chat_template import ChatTemplate
 from palaestra.agents.core import Agent, Generation, Request, Tokens
-from palaestra.agents.formats import AutoFormat, CodeFormat, Format, JsonFormat, ReActFormat, ToolFormat, choose
+from palaestra.agents.formats import choose
 from palaestra.agents.llm import LLMAgent
 from palaestra.agents.reference import ExpertAgent, RandomAgent
 from palaestra.agents.rollout.engine import EpisodePlan, RolloutEngine
 from palaestra.algorithms.math.seeds import stable_seed
-from palaestra.envs.formats.hermes import format_message
-from palaestra.envs.formats.published import format_code_call, format_json_call, format_react
 from palaestra.errors import MissingDataError, UsageError
-from palaestra.types import OPENING_HINTS, Json, Message, Outcome, Segment, Step, ToolCall, Trajectory, TurnSpan, Usage
+from palaestra.types import OPENING_HINTS, Json, Message, Outcome, Segment, Step, Trajectory, TurnSpan, Usage
 
 EXPERT_VERSION = -1  # no version of the policy wrote these tokens
 
@@ -138,7 +136,7 @@ async def _replay(trajectory: Trajectory, agent: LLMAgent, dictation: Dictation)
     form = choose(agent.format, trajectory.tools, trajectory.meta.get("format", ""))
     try:
         for step in trajectory.steps:
-            dictation.dictate(session, written(step.action, form, trajectory.tools))
+            dictation.dictate(session, step.action.raw or form.write(step.action, trajectory.tools))
             await player.aact(step.observation, info)
             info = step.info
     except _TooLongError:
@@ -148,36 +146,6 @@ async def _replay(trajectory: Trajectory, agent: LLMAgent, dictation: Dictation)
     untrained = {index for index, step in enumerate(trajectory.steps) if step.info.get("trained") is False}
     segments = tuple(without_turns(segment, untrained) for segment in player.record().segments)
     return replace(trajectory, segments=segments)
-
-
-def written(action: Message, form: Format, tools: Sequence[Mapping[str, Json]] = ()) -> str:
-    """Return the text a model writes to play an action in a prompt format.
-
-    Args:
-        action: The action as it was played; if it holds what a model wrote (`raw`), that is returned.
-        form: The prompt format.
-        tools: The environment's tools.
-
-    Raises:
-        UsageError: If the format cannot express the action.
-    """
-    if action.raw:
-        return action.raw
-    if isinstance(form, AutoFormat):
-        form = choose(form, tools)
-    if isinstance(form, ReActFormat):
-        if not action.tool_calls:
-            return action.content if "Action:" in action.content else format_react(action.reasoning, action.content)
-        call = json.loads(format_json_call("", _only_call(action, form)))
-        call.pop("thought")
-        return format_react(action.reasoning or action.content, json.dumps(call, ensure_ascii=False))
-    if isinstance(form, JsonFormat | CodeFormat) and action.tool_calls:
-        write = format_json_call if isinstance(form, JsonFormat) else format_code_call
-        return write(action.reasoning or action.content, _only_call(action, form))
-    if isinstance(form, ToolFormat):
-        # ids are filled in when the message is read, and a model has no use for writing them
-        return format_message(replace(action, tool_calls=tuple(replace(call, id="") for call in action.tool_calls)))
-    return format_message(action) if action.tool_calls else action.content
 
 
 class SlippingExpert(Agent):
@@ -336,15 +304,6 @@ def _agent_traj_turn(turn: Mapping[str, Json]) -> tuple[Message, bool | None]:
         raise ValueError(f"a turn of {role!r} with {type(text).__name__} content")
     message = Message.from_json({"role": names[role], "content": text, "reasoning": turn.get("reasoning_content") or ""})
     return message, turn.get("loss")
-
-
-def _only_call(action: Message, form: Format) -> ToolCall:
-    """Return the one call of an action; formats with one call per message cannot say more."""
-    if len(action.tool_calls) != 1:
-        raise UsageError(
-            f"An action has {len(action.tool_calls)} tool calls and format {form.name!r} writes one per message; use 'tools'."
-        )
-    return action.tool_calls[0]
 
 
 def without_turns(segment: Segment, turns: set[int]) -> Segment:

@@ -70,7 +70,7 @@ class AgentConfig(Config):
     """`[agent]`: how the policy plays, in training and in evaluation."""
 
     format: str = "text"
-    """Prompt format: text, react, tools, json, code."""
+    """Prompt format: text, react, tools, json, code, hermes."""
     instructions: bool = True
     """Show the environment's instructions; a tiny model trained for one environment does without, and runs faster."""
     temperature: float = Field(default=1.0, gt=0)

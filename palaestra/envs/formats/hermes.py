@@ -1,4 +1,4 @@
-"""The one text form of tool calls: Hermes tags, lossless both ways.
+"""The canonical text form of a message: Hermes tags, lossless both ways.
 
     <think>
     reasoning, if there is any
@@ -25,6 +25,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import NoReturn
 
+from palaestra.envs.formats.action_format import ActionFormat, Tools, prompt, schema_lines
 from palaestra.errors import UsageError
 from palaestra.media.items import escape_tags, read_tags, unescape_tags, write_tags
 from palaestra.spaces import is_unicode
@@ -154,6 +155,27 @@ def ensure_call_ids(message: Message, prefix: str = "call") -> Message:
 def refuse_constant(name: str) -> NoReturn:
     """Refuse NaN and Infinity, which Python's reader takes though JSON has neither."""
     raise ValueError(f"{name} is not JSON")
+
+
+class HermesFormat(ActionFormat):
+    """Tool calls as JSON between tags, with or without text beside them; a message without a call is a text or an answer."""
+
+    name = "hermes"
+    needs_tools = True
+
+    def describe(self, tools: Tools = ()) -> str:
+        """List the tools and explain the form."""
+        return prompt("hermes").format(tools=schema_lines(self.needed(tools)))
+
+    def parse(self, text: str, tools: Tools = ()) -> Message:
+        """Return the message; near misses are accepted, and a call that cannot be read is kept without a name."""
+        del tools
+        return parse_message(text, lenient=True)
+
+    def write(self, message: Message, tools: Tools = ()) -> str:
+        """Write the message without the ids of its calls, which a model has no use for."""
+        del tools
+        return format_message(replace(message, tool_calls=tuple(replace(call, id="") for call in message.tool_calls)))
 
 
 _DECODER = json.JSONDecoder(parse_constant=refuse_constant)
@@ -311,6 +333,7 @@ __all__ = [
     "CALL_OPEN",
     "RESPONSE_CLOSE",
     "RESPONSE_OPEN",
+    "HermesFormat",
     "ensure_call_ids",
     "explain_malformed",
     "format_call",

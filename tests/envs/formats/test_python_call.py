@@ -1,21 +1,11 @@
-import contextlib
 import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palaestra.envs.formats.published import (
-    ActionFormatError,
-    format_code_call,
-    format_json_call,
-    format_react,
-    parameter_names,
-    parse_code_call,
-    parse_json_call,
-    parse_react,
-    signature,
-)
+from palaestra.envs.formats.action_format import ActionFormatError
+from palaestra.envs.formats.python_call import format_code_call, parameter_names, parse_code_call, signature
 from palaestra.types import ToolCall
 
 KNOWN = {"goto": ["place"], "take": ["item", "place"], "look": []}
@@ -41,56 +31,6 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
-
-
-@pytest.mark.parametrize(
-    ("text", "thought", "action"),
-    [
-        ("Thought: go on\nAction: go north", "go on", "go north"),
-        ("Thought:\nI say Action: twice\n\nAction:\nopen door", "I say Action: twice", "open door"),
-        ("just words", "just words", ""),
-        ("I will search[red shoes]", "", "I will search[red shoes]"),
-        ("click[Buy Now]", "", "click[Buy Now]"),
-        ("Action: x", "", "x"),
-        ("", "", ""),
-    ],
-)
-def test_react_splits_at_the_last_action_marker(text, thought, action):
-    assert parse_react(text) == (thought, action)
-
-
-@given(thought=st.text(), action=st.text())
-def test_react_round_trip(thought, action):
-    if "Action:" in action or "Thought:" in thought or not action.strip():
-        return
-    assert parse_react(format_react(thought, action)) == (thought.strip(), action.strip())
-
-
-@given(thought=st.text(), arguments=st.dictionaries(st.text(), json_values, max_size=4))
-def test_json_call_round_trip_with_prose_around(thought, arguments):
-    call = ToolCall("take", arguments)
-    text = format_json_call(thought, call)
-    assert parse_json_call(f"Sure:\n```json\n{text}\n```") == (thought, call)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("no object", "No JSON object was found"),
-        ("{'a': 1}", "could not be read"),
-        ('{"thought": "x"}', 'no "function_name"'),
-        ('{"function_name": "f", "arguments": [1]}', "expected an object"),
-        ('{"function_name": "", "arguments": {}}', 'no "function_name"'),
-        ("[" * 100_000 + "{}", "function_name"),
-        ("{" * 5_000 + "}", "could not be read"),
-    ],
-)
-def test_json_call_says_what_is_wrong(text, message):
-    with pytest.raises(ActionFormatError, match=message):
-        parse_json_call(text)
-
-
-identifiers = st.from_regex(r"[a-z]{1,8}", fullmatch=True)
 
 
 @given(thought=st.text(alphabet="abc ,.", max_size=40), values=st.lists(json_values, min_size=2, max_size=2))
@@ -128,14 +68,6 @@ def test_code_call_binds_positions_to_names_and_reads_comments():
 def test_code_call_refuses_everything_but_one_literal_call(code, message):
     with pytest.raises(ActionFormatError, match=message):
         parse_code_call(code, KNOWN)
-
-
-@given(st.text())
-def test_parsers_never_fail_in_another_way(text):
-    parse_react(text)
-    for parse in (parse_json_call, lambda t: parse_code_call(t, KNOWN)):
-        with contextlib.suppress(ActionFormatError):
-            parse(text)
 
 
 def test_signature_shows_types_defaults_and_descriptions():

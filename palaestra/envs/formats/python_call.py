@@ -1,10 +1,8 @@
-"""Published text forms of an action, both ways: ReAct, a JSON function call, one Python call.
+"""Code as action: one Python call with literal arguments, in one fence; its comments are the thought.
 
-Each `parse_*` returns the thought and the action read from a model's text; text that holds none raises
-`ActionFormatError` with a message the model can act on. Nothing is ever evaluated. The canonical text form of tool
-calls (Hermes tags) lives in `tool_calls.py`.
+The code is parsed and never run. Published servers evaluate it, which is the one thing that is not imitated.
 
-Source: AgentGym action formats (arXiv:2406.04151; WooooDyy/AgentGym), specs/agentgym section 2.
+Source: AgentGym's `code_as_action` (arXiv:2406.04151; WooooDyy/AgentGym).
 """
 
 from __future__ import annotations
@@ -13,77 +11,20 @@ import ast
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
-from palaestra.types import Json, ToolCall
+from palaestra.envs.formats.action_format import (
+    FINAL_ANSWER,
+    ActionFormat,
+    ActionFormatError,
+    ThoughtCall,
+    Tools,
+    arguments_of,
+    called,
+    prompt,
+)
+from palaestra.types import Json, Message, ToolCall
 
 _FENCE = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
-
-
-class ActionFormatError(ValueError):
-    """A text holds no action of the expected form; the message is written for the model."""
-
-
-class ThoughtAction(NamedTuple):
-    """A thought and the action text that follows it."""
-
-    thought: str
-    action: str
-
-
-class ThoughtCall(NamedTuple):
-    """A thought and the tool call that follows it."""
-
-    thought: str
-    call: ToolCall
-
-
-def parse_react(text: str) -> ThoughtAction:
-    """Split at the last `Action:`; without one all is thought, unless the text holds `search[` or `click[`."""
-    before, marker, action = text.rpartition("Action:")
-    if not marker:
-        if "search[" in text or "click[" in text:
-            return ThoughtAction("", text.strip())
-        return ThoughtAction(_after_thought(text), "")
-    return ThoughtAction(_after_thought(before), action.strip())
-
-
-def format_react(thought: str, action: str) -> str:
-    """Write a thought and an action in ReAct form."""
-    return f"Thought:\n{thought}\n\nAction:\n{action}"
-
-
-def parse_json_call(text: str) -> ThoughtCall:
-    """Read `{"thought", "function_name", "arguments"}` from the first `{` to the last `}` of a text.
-
-    Raises:
-        ActionFormatError: If there is no such object.
-    """
-    start, end = text.find("{"), text.rfind("}")
-    if start < 0 or end < start:
-        raise ActionFormatError(
-            'No JSON object was found. Answer with {"thought": "...", "function_name": "...", "arguments": {...}}.'
-        )
-    try:
-        data = json.loads(text[start : end + 1])
-    except (ValueError, RecursionError) as error:
-        raise ActionFormatError(f"The JSON object could not be read: {error}. Send one valid JSON object.") from None
-    name = data.get("function_name", data.get("name")) if isinstance(data, dict) else None
-    if not isinstance(name, str) or not name:
-        raise ActionFormatError('The JSON object has no "function_name" (a string); name the function to call.')
-    arguments = data.get("arguments", {})
-    if not isinstance(arguments, dict):
-        raise ActionFormatError(f'"arguments" is {type(arguments).__name__}; expected an object of argument names and values.')
-    thought = data.get("thought", "")
-    return ThoughtCall(
-        thought if isinstance(thought, str) else json.dumps(thought, ensure_ascii=False), ToolCall(name, arguments)
-    )
-
-
-def format_json_call(thought: str, call: ToolCall) -> str:
-    """Write a thought and a call as one JSON object."""
-    data = {"thought": thought, "function_name": call.name, "arguments": _object(call)}
-    return json.dumps(data, ensure_ascii=False)
 
 
 def parse_code_call(text: str, parameters: Mapping[str, Sequence[str]]) -> ThoughtCall:
@@ -119,7 +60,7 @@ def parse_code_call(text: str, parameters: Mapping[str, Sequence[str]]) -> Thoug
 def format_code_call(thought: str, call: ToolCall) -> str:
     """Write a thought (as comments) and a call in one Python fence."""
     comments = "".join(f"# {line}\n" for line in thought.splitlines())
-    arguments = ", ".join(f"{key}={value!r}" for key, value in _object(call).items())
+    arguments = ", ".join(f"{key}={value!r}" for key, value in arguments_of(call).items())
     return f"```python\n{comments}{call.name}({arguments})\n```"
 
 
@@ -145,17 +86,32 @@ def parameter_names(tools: Sequence[Mapping[str, Json]]) -> dict[str, list[str]]
     return {tool["function"]["name"]: list(tool["function"].get("parameters", {}).get("properties", {})) for tool in tools}
 
 
-def _after_thought(text: str) -> str:
-    """Return what follows the first `Thought:`, or all of it."""
-    before, marker, after = text.partition("Thought:")
-    return (after if marker else before).strip()
+class PythonCallFormat(ActionFormat):
+    """One Python call a message, with literal arguments; parsed and never run."""
 
+    name = "code"
+    needs_tools = True
 
-def _object(call: ToolCall) -> Mapping[str, Json]:
-    """Return the arguments as an object."""
-    if isinstance(call.arguments, str):
-        raise ActionFormatError(f"The arguments of {call.name!r} are unparsed text; only an object can be written.")
-    return call.arguments
+    def describe(self, tools: Tools = ()) -> str:
+        """Show the functions as Python signatures and explain the form."""
+        first = self.needed(tools)[0]["function"]
+        required = first.get("parameters", {}).get("required", [])
+        example = f"{first['name']}({', '.join(f'{name}=...' for name in required)})"
+        return prompt("code").format(signatures="\n\n".join(signature(tool) for tool in tools), example=example)
+
+    def parse(self, text: str, tools: Tools = ()) -> Message:
+        """Return the call in the code block."""
+        return called(*parse_code_call(text, {**parameter_names(tools), FINAL_ANSWER: ["answer"]}))
+
+    def write(self, message: Message, tools: Tools = ()) -> str:
+        """Write the call, or a final answer as the call of `final_answer`."""
+        if message.tool_calls:
+            return format_code_call(message.reasoning or message.content, self.only_call(message))
+        try:
+            self.parse(message.content, tools)
+        except ActionFormatError:
+            return format_code_call(message.reasoning, ToolCall(FINAL_ANSWER, {"answer": message.content}))
+        return message.content
 
 
 def _comments(code: str) -> str:
@@ -195,3 +151,6 @@ def _type_name(spec: Mapping[str, Json]) -> str:
     if spec.get("type") == "array":
         return f"list[{_type_name(spec.get('items', {}))}]"
     return kinds.get(str(spec.get("type")), "object")
+
+
+__all__ = ["PythonCallFormat", "format_code_call", "parameter_names", "parse_code_call", "signature"]

@@ -1,0 +1,83 @@
+"""One JSON object a message: `{"thought": ..., "function_name": ..., "arguments": {...}}`.
+
+Source: AgentGym's `function_calling` (arXiv:2406.04151; WooooDyy/AgentGym).
+"""
+
+from __future__ import annotations
+
+import json
+
+from palaestra.envs.formats.action_format import (
+    FINAL_ANSWER,
+    ActionFormat,
+    ActionFormatError,
+    ThoughtCall,
+    Tools,
+    arguments_of,
+    called,
+    prompt,
+    schema_lines,
+)
+from palaestra.types import Message, ToolCall
+
+
+def parse_json_call(text: str) -> ThoughtCall:
+    """Read `{"thought", "function_name", "arguments"}` from the first `{` to the last `}` of a text.
+
+    Raises:
+        ActionFormatError: If there is no such object.
+    """
+    start, end = text.find("{"), text.rfind("}")
+    if start < 0 or end < start:
+        raise ActionFormatError(
+            'No JSON object was found. Answer with {"thought": "...", "function_name": "...", "arguments": {...}}.'
+        )
+    try:
+        data = json.loads(text[start : end + 1])
+    except (ValueError, RecursionError) as error:
+        raise ActionFormatError(f"The JSON object could not be read: {error}. Send one valid JSON object.") from None
+    name = data.get("function_name", data.get("name")) if isinstance(data, dict) else None
+    if not isinstance(name, str) or not name:
+        raise ActionFormatError('The JSON object has no "function_name" (a string); name the function to call.')
+    arguments = data.get("arguments", {})
+    if not isinstance(arguments, dict):
+        raise ActionFormatError(f'"arguments" is {type(arguments).__name__}; expected an object of argument names and values.')
+    thought = data.get("thought", "")
+    return ThoughtCall(
+        thought if isinstance(thought, str) else json.dumps(thought, ensure_ascii=False), ToolCall(name, arguments)
+    )
+
+
+def format_json_call(thought: str, call: ToolCall) -> str:
+    """Write a thought and a call as one JSON object."""
+    data = {"thought": thought, "function_name": call.name, "arguments": arguments_of(call)}
+    return json.dumps(data, ensure_ascii=False)
+
+
+class JsonCallFormat(ActionFormat):
+    """One JSON object a message: thought, function name, arguments."""
+
+    name = "json"
+    needs_tools = True
+
+    def describe(self, tools: Tools = ()) -> str:
+        """List the functions and explain the form."""
+        return prompt("json").format(tools=schema_lines(self.needed(tools)))
+
+    def parse(self, text: str, tools: Tools = ()) -> Message:
+        """Return the call in the object."""
+        del tools
+        return called(*parse_json_call(text))
+
+    def write(self, message: Message, tools: Tools = ()) -> str:
+        """Write the call, or a final answer as the call of `final_answer`."""
+        if message.tool_calls:
+            return format_json_call(message.reasoning or message.content, self.only_call(message))
+        try:
+            self.parse(message.content, tools)
+        except ActionFormatError:
+            return format_json_call(message.reasoning, ToolCall(FINAL_ANSWER, {"answer": message.content}))
+        return message.content
+
+
+__all__ = ["JsonCallFormat", "format_json_call", "parse_json_call"]

@@ -1,0 +1,105 @@
+"""Every registered text form of an action, by the same rules."""
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from palaestra.agents.formats import FORMATS
+from palaestra.envs.formats import ACTION_FORMATS, ActionFormat, ActionFormatError, action_format
+from palaestra.errors import UnknownNameError, UsageError
+from palaestra.types import Message, ToolCall
+
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "take",
+            "description": "Take an item.",
+            "parameters": {
+                "type": "object",
+                "properties": {"item": {"type": "string"}, "count": {"type": "integer"}},
+                "required": ["item"],
+            },
+        },
+    }
+]
+names = pytest.mark.parametrize("name", ACTION_FORMATS)
+words = (
+    st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), min_size=1, max_size=30).map(str.strip).filter(bool)
+)
+prose = words.filter(lambda text: "Action:" not in text and "Thought:" not in text and not text.startswith(("{", "`", "#")))
+calls = st.builds(
+    lambda item, count: ToolCall("take", {"item": item, "count": count}), st.text(max_size=20), st.integers(0, 9)
+)
+
+
+@names
+def test_a_form_has_the_name_under_which_it_is_registered(name):
+    form = ACTION_FORMATS[name]
+    assert isinstance(form, ActionFormat)
+    assert form.name == name
+    assert action_format(name) is action_format(form) is form
+
+
+@names
+@given(call=calls, thought=prose)
+def test_a_call_that_is_written_is_read_again(name, call, thought):
+    form = ACTION_FORMATS[name]
+    if name == "text":
+        return  # the environment's own text; calls are written in the canonical form, which is read before
+    text = form.write(Message("assistant", "", (call,), reasoning=thought), TOOLS)
+    read = form.parse(text, TOOLS)
+    assert read.tool_calls == (call,)
+    assert read.reasoning.split() == thought.split()
+    assert not read.content
+
+
+@names
+@given(answer=prose)
+def test_a_text_that_is_written_is_read_again(name, answer):
+    form = ACTION_FORMATS[name]
+    text = form.write(Message("assistant", answer), TOOLS)
+    read = form.parse(text, TOOLS)
+    assert (read.content, read.tool_calls) == (answer, ())
+    assert form.write(Message("assistant", text), TOOLS) == text or name == "hermes"
+
+
+@names
+@given(text=st.text())
+def test_any_text_is_read_or_refused_with_a_message_for_the_model(name, text):
+    with contextlib.suppress(ActionFormatError):
+        assert ACTION_FORMATS[name].parse(text, TOOLS).role == "assistant"
+
+
+@names
+def test_a_form_of_calls_refuses_environments_without_tools_and_shows_the_tools_of_others(name):
+    form = ACTION_FORMATS[name]
+    if form.needs_tools:
+        with pytest.raises(UsageError, match="use 'react' or 'text'"):
+            form.describe([])
+        assert "take" in form.describe(TOOLS)
+        assert "count" in form.describe(TOOLS)
+    else:
+        assert "take" not in form.describe([])
+
+
+@names
+def test_two_calls_are_written_or_refused(name):
+    two = Message("assistant", "", (ToolCall("take", {"item": "a"}), ToolCall("take", {"item": "b"})))
+    if name in ("text", "hermes"):
+        assert ACTION_FORMATS[name].write(two, TOOLS).count("<tool_call>") == 2
+    else:
+        with pytest.raises(UsageError, match="has 2"):
+            ACTION_FORMATS[name].write(two, TOOLS)
+
+
+@names
+def test_agents_know_every_form_by_its_name(name):
+    assert FORMATS[name]().name == name
+
+
+def test_an_unknown_form_names_the_nearest():
+    with pytest.raises(UnknownNameError, match="Did you mean 'react'"):
+        action_format("reakt")
