@@ -33,8 +33,8 @@ VARIANTS = {
     "palaestra/VehicleWorld-v0": [
         {"mode": "sfc"},
         {"mode": "hybrid", "plan": True, "mixed": True},
-        {"mode": "sfc", "profile": "paper", "state_form": "wrapped", "difficulty": "hard"},
-        {"calls": "tools", "tool_scope": "selected", "profile": "paper"},
+        {"mode": "sfc", "profile": "published", "state_form": "wrapped", "difficulty": "hard"},
+        {"calls": "tools", "tool_scope": "selected", "profile": "published"},
         {"mode": "hybrid", "calls": "tools", "extra_modules": 3, "reward": "accuracy"},
     ],
 }

@@ -1,4 +1,4 @@
-"""What one message does to the car: code that calls functions, writes of state, or native tool calls, all told in one form."""
+"""The effect of one message on the car: code that calls functions, writes of state, or native tool calls, told in one form."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _SHOWN_CHANGES = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
-    """What one message came to.
+class Effect:
+    """The effect of one message.
 
     Attributes:
         feedback: What the agent is told.
@@ -42,7 +42,7 @@ class Deed:
     opened: tuple[str, ...] = ()
 
 
-def do_code(world: VehicleWorld, code: str, modules: Collection[str] | None) -> Deed:
+def do_code(world: VehicleWorld, code: str, modules: Collection[str] | None) -> Effect:
     """Carry out code that calls functions.
 
     Args:
@@ -52,10 +52,10 @@ def do_code(world: VehicleWorld, code: str, modules: Collection[str] | None) -> 
     """
     run = run_code(world, code, modules=modules)
     failed = sum(not executed.result.ok for executed in run.calls)
-    return Deed(run.feedback, len(run.calls), failed, worked=len(run.calls) > failed or run.lookups > 0)
+    return Effect(run.feedback, len(run.calls), failed, worked=len(run.calls) > failed or run.lookups > 0)
 
 
-def do_writes(world: VehicleWorld, code: str, modules: Collection[str] | None) -> Deed:
+def do_writes(world: VehicleWorld, code: str, modules: Collection[str] | None) -> Effect:
     """Write state.
 
     Args:
@@ -67,23 +67,23 @@ def do_writes(world: VehicleWorld, code: str, modules: Collection[str] | None) -
         writes = parse_writes(code)
         _check_paths(writes, modules)
     except Refusal as refusal:
-        return Deed(_sayable(f"Nothing was written. {refusal.code}: {refusal.message}"), failed=1, worked=False)
+        return Effect(_sayable(f"Nothing was written. {refusal.code}: {refusal.message}"), failed=1, worked=False)
     result = apply_writes(world, writes)
     done = len(writes) - len(result.errors)
-    head = f"{done} of {len(writes)} written." if result.ok or world.paper else "Nothing was written."
+    head = f"{done} of {len(writes)} written." if result.ok or world.as_published else "Nothing was written."
     shown = {change.path: change.new for change in result.changes[:_SHOWN_CHANGES]}
     lines = [f"{head} Changed: {json.dumps(shown, ensure_ascii=False, separators=(',', ':'))}" if shown else head]
     lines += [f"{error.code}: {error.message}" for error in result.errors]
     lines += [f"Contradiction: {text}" for text in result.contradictions]
-    return Deed(
+    return Effect(
         _sayable("\n".join(lines)),
         failed=len(result.errors),
-        writes=done if result.ok or world.paper else 0,
+        writes=done if result.ok or world.as_published else 0,
         worked=result.ok or bool(result.changes),
     )
 
 
-def do_calls(world: VehicleWorld, calls: Sequence[ToolCall], offered: Collection[str], visible: Sequence[str]) -> Deed:
+def do_calls(world: VehicleWorld, calls: Sequence[ToolCall], offered: Collection[str], visible: Sequence[str]) -> Effect:
     """Carry out native tool calls, each on its own.
 
     Args:
@@ -110,7 +110,7 @@ def do_calls(world: VehicleWorld, calls: Sequence[ToolCall], offered: Collection
             results.append(replace(result, content=_sayable(result.content)))
     feedback = "\n".join(result.content for result in results)
     worked = any(result.status == "ok" for result in results)
-    return Deed(feedback, num_calls, failed, worked=worked, results=tuple(results), opened=tuple(opened))
+    return Effect(feedback, num_calls, failed, worked=worked, results=tuple(results), opened=tuple(opened))
 
 
 def _check_paths(writes: Sequence[Write], modules: Collection[str] | None) -> None:

@@ -16,9 +16,9 @@ from palaestra.envs.vehicle import prompts
 from palaestra.envs.vehicle.calls.code_blocks import PYTHON, WRITABLE, extract_code
 from palaestra.envs.vehicle.calls.schemas import api_text
 from palaestra.envs.vehicle.car.call_result import Change
-from palaestra.envs.vehicle.car.car import Profile
+from palaestra.envs.vehicle.car.car import Profile, profile_named
 from palaestra.envs.vehicle.car.tables import MODULES
-from palaestra.envs.vehicle.effects import Deed, do_calls, do_code, do_writes
+from palaestra.envs.vehicle.effects import Effect, do_calls, do_code, do_writes
 from palaestra.envs.vehicle.experts import Situation, expert_action
 from palaestra.envs.vehicle.observation import STATE_TAG, observation, shown_modules, state_data
 from palaestra.envs.vehicle.protocol import (
@@ -77,7 +77,7 @@ class VehicleWorldEnv(TextEnv):
 
     Arguments:
         mode: "fc" (function calls), "sfc" (state-based function call) or "hybrid".
-        profile: "fixed" (consistent; a failed call changes nothing) or "paper" (as published, bug for bug).
+        profile: "fixed" (consistent; a failed call changes nothing) or "published" (as published, bug for bug).
         reflections: Messages that may act after the first, per request; by default 3 (fc), 0 (sfc), 1 (hybrid), as
             published.
         few_shot: Whether the instructions end with a worked example.
@@ -142,7 +142,7 @@ class VehicleWorldEnv(TextEnv):
         """Check the arguments and put up a standard car."""
         self.rules = Rules(
             mode=mode,
-            profile=profile,
+            profile=profile_named(profile),
             reflections=REFLECTIONS.get(mode, 0) if reflections is None else reflections,
             few_shot=few_shot,
             plan=plan,
@@ -156,7 +156,7 @@ class VehicleWorldEnv(TextEnv):
             mixed=mixed,
             reward=reward,
         )
-        task_set = find_tasks(tasks, profile, generator)
+        task_set = find_tasks(tasks, self.rules.profile, generator)
         if split is None:
             split = "train" if "train" in task_set.splits else task_set.splits[0]
         super().__init__(task_set, split=split, max_turns=max_turns, sampler=CarSampler(self.rules), render_mode=render_mode)
@@ -361,17 +361,17 @@ class VehicleWorldEnv(TextEnv):
             writes = is_writing(code) if rules.mixed else rules.mode == "sfc"
             played = {"writes": message.content} if writes else {"code": code}
         mark = self.world.state.mark()
-        deed = self._carry_out(played)
+        effect = self._carry_out(played)
         progress = self.progress
         progress.played.append(played)
         progress.round += 1
-        repeated = progress.round > 1 and deed.feedback == progress.feedback
-        progress.feedback = deed.feedback
-        progress.opened += tuple(module for module in deed.opened if module not in progress.opened)
+        repeated = progress.round > 1 and effect.feedback == progress.feedback
+        progress.feedback = effect.feedback
+        progress.opened += tuple(module for module in effect.opened if module not in progress.opened)
         if progress.round > rules.reflections or repeated:
-            return self._finish(deed.feedback, deed.results)
-        did_nothing = not deed.worked and self.world.state.mark() == mark
-        return self._answer(deed.feedback, self._observe(), deed.results, deed.feedback if did_nothing else "")
+            return self._finish(effect.feedback, effect.results)
+        did_nothing = not effect.worked and self.world.state.mark() == mark
+        return self._answer(effect.feedback, self._observe(), effect.results, effect.feedback if did_nothing else "")
 
     def _finish(self, feedback: str, results: Sequence[ToolResult] = ()) -> Turn:
         """Score the present request and go on to the next."""
@@ -427,19 +427,19 @@ class VehicleWorldEnv(TextEnv):
         assert self.request is not None
         return observation(self.rules, self.world, self._car_task.requests, self.progress, self.visible)
 
-    def _carry_out(self, played: Mapping[str, Any]) -> Deed:
+    def _carry_out(self, played: Mapping[str, Any]) -> Effect:
         """Let the part of a message that acts do so, and count what it did."""
         visible = None if len(self.visible) == len(MODULES) else self.visible
         if "calls" in played:
             calls = [ToolCall.from_json(call) for call in json.loads(played["calls"])]
-            deed = do_calls(self.world, calls, played["offered"], self.visible)
+            effect = do_calls(self.world, calls, played["offered"], self.visible)
         elif "writes" in played:
-            deed = do_writes(self.world, played["writes"], visible)
+            effect = do_writes(self.world, played["writes"], visible)
         else:
-            deed = do_code(self.world, played["code"], self.progress.selected if self.rules.mode == "hybrid" else visible)
-        for index, count in enumerate((deed.calls, deed.failed, deed.writes)):
+            effect = do_code(self.world, played["code"], self.progress.selected if self.rules.mode == "hybrid" else visible)
+        for index, count in enumerate((effect.calls, effect.failed, effect.writes)):
             self._tally[index] += count
-        return deed
+        return effect
 
     def _turn_result(
         self, request: CarRequest, made: Sequence[Change], wanted: Sequence[Change], verdict: TurnVerdict

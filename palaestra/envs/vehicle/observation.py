@@ -94,7 +94,7 @@ def _transition(rules: Rules, world: VehicleWorld, progress: Progress) -> list[s
     parts.append(prompts.block(STATE_TAG, state_text(world, modules, constants=rules.constants, wrapped=wrapped)))
     fresh = progress.show(modules)
     if fresh and rules.schema and not wrapped:  # the wrapped form describes itself
-        schema = schema_text(world.tables, fresh, follows=not world.paper)
+        schema = schema_text(world.tables, fresh, follows=not world.as_published)
         parts.append(prompts.block(SCHEMA_TAG, f"{schema}\n\n{amounts_text(world.tables, fresh)}"))
     return parts
 

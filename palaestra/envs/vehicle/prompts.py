@@ -22,12 +22,12 @@ def instructions(rules: Rules) -> str:
     texts = _texts()
     form = f"{rules.mode}_tools" if rules.native else rules.mode
     words = {
-        "deed": "calls" if rules.native else "code",
+        "code": "calls" if rules.native else "code",
         "messages": count_messages(rules.reflections + 1, rules),
         "most_modules": MAX_SELECTED,
         "language": texts["notes"]["language"],
         "finding": _finding(rules),
-        "checking": texts["notes"]["checking_paper" if rules.profile == "paper" else "checking_fixed"],
+        "checking": texts["notes"]["checking_published" if rules.profile == "published" else "checking_fixed"],
         "correcting": texts["notes"]["correcting"] if rules.reflections else "",
     }
     if rules.mode == "sfc":

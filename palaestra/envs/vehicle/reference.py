@@ -20,7 +20,7 @@ Policy = Callable[[VehicleWorld, CarTask, CarRequest], None]
 """Acts on a world when it gets a request of a task."""
 
 
-def replay(task: CarTask, policy: Policy, profile: Profile = "paper") -> list[TurnVerdict]:
+def replay(task: CarTask, policy: Policy, profile: Profile = "published") -> list[TurnVerdict]:
     """Play a task with a policy and return the scores of its turns.
 
     The reference and the policy each have a car of their own, as in the published evaluation: what the policy did in a turn

@@ -12,7 +12,7 @@ from palaestra.envs.core.tasks import FixedTasks, Task
 from palaestra.envs.vehicle.car.tables import MODULES
 from palaestra.envs.vehicle.env import VehicleWorldEnv
 from palaestra.envs.vehicle.world import VehicleWorld
-from palaestra.errors import ConfigError, UsageError
+from palaestra.errors import ConfigError, UnknownNameError, UsageError
 from palaestra.types import Message, ToolCall
 from tests.envs.vehicle.dialogues import DIALOGUES, DRIVER, LOUDER, UNLOCK, dialogues
 from tests.envs.vehicle.published_data import files
@@ -37,6 +37,26 @@ def choose(*modules: str) -> str:
 
 def tool(name: str, **arguments) -> Message:
     return Message("assistant", tool_calls=(ToolCall(name, arguments, "c1"),))
+
+
+# -- profiles -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_stored_run_of_the_profile_paper_goes_on_as_published() -> None:
+    former, env = (VehicleWorldEnv(profile=name, difficulty="easy") for name in ("paper", "published"))
+    assert former.rules == env.rules
+    for index in range(20):
+        assert former.tasks.at("train", index) == env.tasks.at("train", index)
+    env.reset(seed=0)
+    former.restore(env.snapshot().replace(b'"published"', b'"paper"'))
+    assert former.world == env.world
+    assert former.snapshot() == env.snapshot()
+    assert former.state_hash() == env.state_hash()
+
+
+def test_an_unknown_profile_is_told_the_profiles_of_today() -> None:
+    with pytest.raises(UnknownNameError, match="Known: fixed, published"):
+        VehicleWorldEnv(profile="papers")
 
 
 # -- function calls -----------------------------------------------------------------------------------------------------
@@ -119,7 +139,7 @@ def test_state_is_written_after_a_choice_of_modules(block: str) -> None:
 
 
 def test_the_published_form_of_the_state_is_written_too() -> None:
-    env, observation = car(mode="sfc", state_form="wrapped", profile="paper")
+    env, observation = car(mode="sfc", state_form="wrapped", profile="published")
     assert "['value']['volume']['value'] = 60" in env.instructions()
     assert '"description"' in observation
     observation, *_ = env.step(choose("music"))
@@ -143,9 +163,9 @@ def test_a_schema_is_sent_once_and_a_new_state_with_every_reflection() -> None:
     assert "## music" not in observation
 
 
-def test_one_wrong_write_undoes_the_message_when_fixed_and_only_itself_on_paper() -> None:
+def test_one_wrong_write_undoes_the_message_when_fixed_and_only_itself_as_published() -> None:
     lines = code("vw['environment']['volume'] = 60", "vw['music']['no_such_list'][7]['title'] = 'x'")
-    for profile, volume in (("fixed", 50), ("paper", 60)):
+    for profile, volume in (("fixed", 50), ("published", 60)):
         env, _ = car(mode="sfc", profile=profile, reflections=1)
         env.step(choose("music"))
         env.step(lines)
@@ -419,7 +439,7 @@ def test_constants_are_shown_on_demand() -> None:
         {"mode": "hybrid"},
         {"calls": "tools"},
         {"mode": "hybrid", "calls": "tools"},
-        {"mode": "sfc", "state_form": "wrapped", "profile": "paper", "plan": True, "mixed": True, "reflections": 2},
+        {"mode": "sfc", "state_form": "wrapped", "profile": "published", "plan": True, "mixed": True, "reflections": 2},
     ],
 )
 def test_instructions_are_whole_and_an_example_can_be_added(options: dict) -> None:
@@ -482,7 +502,7 @@ def test_the_view_has_the_parts_of_the_observation() -> None:
         {"mode": "fc"},
         {"mode": "sfc", "reflections": 2},
         {"calls": "tools", "tool_scope": "selected"},
-        {"profile": "paper", "mixed": True},
+        {"profile": "published", "mixed": True},
     ],
 )
 def test_play_goes_on_from_a_state_in_the_middle_of_a_request(options: dict) -> None:
@@ -545,7 +565,9 @@ FRAGMENTS = st.sampled_from(
 MESSAGES = st.lists(st.lists(FRAGMENTS | st.text(max_size=8), max_size=12).map("".join), min_size=1, max_size=6)
 
 
-@pytest.mark.parametrize("options", [{"mode": "fc"}, {"mode": "sfc"}, {"mode": "hybrid", "mixed": True, "profile": "paper"}])
+@pytest.mark.parametrize(
+    "options", [{"mode": "fc"}, {"mode": "sfc"}, {"mode": "hybrid", "mixed": True, "profile": "published"}]
+)
 def test_no_message_raises_or_half_changes_the_car(options: dict) -> None:
     env = VehicleWorldEnv(tasks=dialogues(), **options)
 
@@ -564,7 +586,7 @@ def test_no_message_raises_or_half_changes_the_car(options: dict) -> None:
     play()
 
 
-@pytest.mark.parametrize("profile", ["fixed", "paper"])
+@pytest.mark.parametrize("profile", ["fixed", "published"])
 @pytest.mark.parametrize(
     "written",
     [
@@ -594,7 +616,7 @@ def test_the_gold_plans_of_published_tasks_score_as_published(mode: str) -> None
     if not found:
         pytest.skip("no tasks.jsonl.gz in the folders named by PALAESTRA_FIXTURES")
     for file in found:
-        env = VehicleWorldEnv(mode=mode, profile="paper", tasks=file)
+        env = VehicleWorldEnv(mode=mode, profile="published", tasks=file)
         results = []
         for split in env.tasks.splits:
             for task in env.tasks.split(split).first(150):

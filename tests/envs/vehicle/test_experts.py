@@ -15,10 +15,10 @@ MODES = [
     {"mode": "fc", "calls": "tools", "tool_scope": "selected", "reflections": 0},
     {"mode": "sfc"},
     {"mode": "sfc", "reflections": 2, "state_form": "wrapped"},
-    {"mode": "sfc", "profile": "paper", "plan": True},
+    {"mode": "sfc", "profile": "published", "plan": True},
     {"mode": "hybrid"},
     {"mode": "hybrid", "calls": "tools"},
-    {"mode": "hybrid", "calls": "tools", "tool_scope": "all", "profile": "paper"},
+    {"mode": "hybrid", "calls": "tools", "tool_scope": "all", "profile": "published"},
 ]
 
 
@@ -47,7 +47,7 @@ def test_every_dialogue_is_served_in_every_mode(task: str, options: dict) -> Non
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"mode": "sfc"}, {"mode": "hybrid"}, {"calls": "tools"}, {"mode": "sfc", "profile": "paper"}]
+    "options", [{}, {"mode": "sfc"}, {"mode": "hybrid"}, {"calls": "tools"}, {"mode": "sfc", "profile": "published"}]
 )
 @pytest.mark.parametrize("difficulty", ["easy", "normal", "hard"])
 def test_generated_dialogues_are_served(difficulty: str, options: dict) -> None:

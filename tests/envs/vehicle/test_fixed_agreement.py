@@ -104,7 +104,7 @@ def compared() -> Outcome:
     worlds: dict[str, VehicleWorld] = {}
     for trace in rows("traces.jsonl.gz"):
         if trace["state"] not in worlds:
-            worlds[trace["state"]] = build(trace_states()[trace["state"]], "paper")
+            worlds[trace["state"]] = build(trace_states()[trace["state"]], "published")
         world = VehicleWorld("fixed", worlds[trace["state"]].state.copy())
         result = world.call_with(trace["module"], trace["api"], (), trace["kwargs"])
         problems = differences(trace["changed"], result)

@@ -216,7 +216,7 @@ def check_code(text: str, profile: Profile = "fixed") -> None:
     for executed in done.calls:
         assert executed.result.ok or (executed.result.error is not None and executed.result.error.code in ERROR_CODES)
     if not any(executed.result.ok for executed in done.calls):
-        assert profile == "paper" or world.state == START.state
+        assert profile == "published" or world.state == START.state
     assert unharmed(world)
 
 
@@ -243,7 +243,7 @@ def check_applied(world: VehicleWorld, writes: list[Write]) -> None:
     result = apply_writes(world, writes)
     assert result.ok is not bool(result.errors)
     assert all(error.code in ERROR_CODES and error.message for error in result.errors)
-    if not world.paper:
+    if not world.as_published:
         assert result.ok or world == before
         assert unharmed(world)
     assert {change.path for change in result.changes} == {change.path for change in before.difference(world)}
@@ -286,8 +286,8 @@ def test_any_arguments_of_any_function(function: tuple[str, str], args: list[Any
 
 @many(700)
 @given(CODE)
-def test_any_pieces_of_code_in_the_paper_profile(text: str) -> None:
-    check_code(text, "paper")
+def test_any_pieces_of_code_in_the_published_profile(text: str) -> None:
+    check_code(text, "published")
 
 
 @many(1_000)
@@ -300,7 +300,7 @@ def test_any_text_as_writes(text: str) -> None:
 @given(st.lists(st.builds(Write, st.sampled_from(["set", "add", "remove"]), PATHS, VALUES), min_size=1, max_size=2))
 def test_any_write(writes: list[Write]) -> None:
     check_applied(VehicleWorld(), writes)
-    check_applied(VehicleWorld("paper"), writes)
+    check_applied(VehicleWorld("published"), writes)
 
 
 @many(600)

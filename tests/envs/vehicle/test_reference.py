@@ -70,7 +70,7 @@ def follow_gold_by_another_clock(world: VehicleWorld, task: CarTask, request: Ca
 def test_the_gold_calls_of_every_task_change_what_the_reference_changed() -> None:
     wrong = []
     for task, car_task in published_tasks():
-        world = VehicleWorld("paper")
+        world = VehicleWorld("published")
         world.set_up(car_task.setup)
         for i, request in enumerate(car_task.requests):
             gold = gold_turn(world, request.calls)
@@ -83,7 +83,7 @@ def test_the_gold_calls_of_every_task_change_what_the_reference_changed() -> Non
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("profile", ["paper", "fixed"])
+@pytest.mark.parametrize("profile", ["published", "fixed"])
 def test_writing_the_resulting_state_comes_to_the_same_as_the_gold_calls(profile: Profile) -> None:
     from palaestra.envs.vehicle.writes import apply_writes, writes_between
 
@@ -165,7 +165,7 @@ def task_of(*turns: tuple[Call, ...], modules: tuple[str, ...] = ("door", "video
     return CarTask(modules, (), tuple(CarRequest(f"request {i}", calls) for i, calls in enumerate(turns)))
 
 
-@pytest.mark.parametrize("profile", ["paper", "fixed"])
+@pytest.mark.parametrize("profile", ["published", "fixed"])
 def test_what_a_policy_does_stays_for_the_next_turn(profile: Profile) -> None:
     def late(world: VehicleWorld, task: CarTask, request: CarRequest) -> None:
         if request.text == "request 1":

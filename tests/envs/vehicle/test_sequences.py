@@ -15,7 +15,7 @@ def replayed() -> tuple[dict[str, list[str]], list[str], int]:
     ends: list[str] = []
     count = 0
     for sequence in rows("sequences.jsonl.gz"):
-        world = build(sequence, "paper")
+        world = build(sequence, "published")
         for number, step in enumerate(sequence["steps"]):
             result = world.call_with(step["module"], step["api"], (), step["kwargs"])
             problems = differences(step["changed"], result)

@@ -95,7 +95,7 @@ def test_normalised_scores_put_doing_nothing_at_zero_and_gold_at_one() -> None:
 
 
 def test_a_verdict_holds_the_published_scores_the_strict_ones_and_those_of_doing_nothing() -> None:
-    state = VehicleWorld("paper").state
+    state = VehicleWorld("published").state
     window = Change("set", "window.auto_close_on_lock", False, True)
     scores = judge_turn(Scope(["door"]), state, [VOLUME], [VOLUME, window]).scores()
     assert (scores["accuracy"], scores["f1_positive"], scores["f1_negative"]) == (1, 1, 1)  # window is out of scope
@@ -114,7 +114,7 @@ def test_a_verdict_holds_the_published_scores_the_strict_ones_and_those_of_doing
 
 
 def test_doing_nothing_scores_as_it_says_it_would() -> None:
-    state = VehicleWorld("paper").state
+    state = VehicleWorld("published").state
     for wanted in ([], [VOLUME]):
         scores = judge_turn(Scope(["door"]), state, wanted, []).scores()
         assert scores.pop("do_nothing") == scores

@@ -18,7 +18,7 @@ def test_every_published_call_comes_out_as_published(module: str) -> None:
     examples: list[str] = []
     for trace in traces:
         if trace["state"] not in worlds:
-            worlds[trace["state"]] = build(trace_states()[trace["state"]], "paper")
+            worlds[trace["state"]] = build(trace_states()[trace["state"]], "published")
         result = worlds[trace["state"]].copy().call_with(module, trace["api"], (), trace["kwargs"])
         problems = differences(trace["changed"], result)
         if trace["ok"] is not None and result.ok is not trace["ok"]:

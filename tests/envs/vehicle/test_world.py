@@ -84,7 +84,7 @@ def test_presets_are_the_published_ones(module: str) -> None:
         pytest.skip("no presets.json in the folders named by PALAESTRA_FIXTURES")
     for data in found:
         for preset in ("default", "init1", "init2"):
-            world = VehicleWorld("paper")
+            world = VehicleWorld("published")
             world.set_up([{"op": "module_preset", "module": module, "preset": preset}])
             leaves = {path: value for path, value in world.state.flat().items() if path.startswith(f"{module}.")}
             for path, value in _leaves(data["modules"][module][preset], module):
@@ -102,7 +102,7 @@ def test_tasks_start_in_the_published_environment() -> None:
         pytest.skip("no tasks.jsonl.gz in the folders named by PALAESTRA_FIXTURES")
     wrong = []
     for task in tasks:
-        world = VehicleWorld("paper")
+        world = VehicleWorld("published")
         world.set_up(task["init"])
         shared = {name: world.state.values[f"environment.{name}"] for name in task["initial_environment"]}
         if shared != task["initial_environment"]:

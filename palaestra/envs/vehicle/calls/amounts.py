@@ -20,7 +20,7 @@ class Amount(NamedTuple):
         value: Number in `unit`.
         unit: Name of the unit; None if the function takes none, or for the current unit.
         degree: "large", "little", "tiny" (steps) or "max", "high", "medium", "low", "min" (presets).
-        void: `paper` only: the published function does nothing and reports success.
+        void: `published` only: the published function does nothing and reports success.
     """
 
     value: Any = None

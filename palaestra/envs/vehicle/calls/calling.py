@@ -39,21 +39,21 @@ def call_function(car: Car, module: str, function: str, args: Sequence[Any], kwa
     error: Refusal | None = None
     try:
         bound = bind(row, args, kwargs)
-        if not car.paper:
+        if not car.as_published:
             check(row, bound)
             if "degree" in bound:
                 check_amount(bound, unit_optional=row.arguments.get("amount") == "unit optional")
         data = run(car, bound)
     except Refusal as refusal:
         error = refusal
-        if not car.paper:
+        if not car.as_published:
             state.undo(mark)
     except (TypeError, ValueError, KeyError, OverflowError) as fault:
-        if not car.paper:  # checked arguments never get here: this would be a fault of the tables or of an operation
+        if not car.as_published:  # checked arguments never get here: this would be a fault of the tables or of an operation
             raise
         error = Refusal("invalid_type", f"{type(fault).__name__}: {fault}")
     if len(state.log) == mark:
-        if error is None and not car.paper and row.op not in _READING:
+        if error is None and not car.as_published and row.op not in _READING:
             return CallResult(True, data, NO_EFFECT_NEEDED)
         return CallResult(error is None, data, error)
     log = state.log[mark:]

@@ -13,10 +13,10 @@ from palaestra.errors import ConfigError
 if TYPE_CHECKING:
     from palaestra.envs.vehicle.car.car import Car
 
-Guard = Callable[["Car"], None]
+Precondition = Callable[["Car"], None]
 
 
-def guard_of(function: Function, tables: CarTables, needs: Iterable[dict[str, Any]] | None = None) -> Guard:
+def precondition_of(function: Function, tables: CarTables, needs: Iterable[dict[str, Any]] | None = None) -> Precondition:
     """Return what checks the row's "needs", or the needs given; it refuses with precondition_failed.
 
     Each need is one of `{"path", "is"}`, `{"path", "not"}`, `{"any", "is"}` (at least one place), `{"list"}` (not empty) or
@@ -24,14 +24,14 @@ def guard_of(function: Function, tables: CarTables, needs: Iterable[dict[str, An
     """
     checks = [_check(function, tables, need) for need in (function.arguments.get("needs", ()) if needs is None else needs)]
 
-    def guard(car: Car) -> None:
+    def precondition(car: Car) -> None:
         for check in checks:
             check(car)
 
-    return guard
+    return precondition
 
 
-def _check(function: Function, tables: CarTables, need: dict[str, Any]) -> Guard:
+def _check(function: Function, tables: CarTables, need: dict[str, Any]) -> Precondition:
     """Return what checks one need."""
     module = function.module
     if "any" in need:
@@ -40,7 +40,7 @@ def _check(function: Function, tables: CarTables, need: dict[str, Any]) -> Guard
 
         def holds(car: Car) -> bool:
             values = car.state.values
-            if wanted is True:  # `paper` stores switches that are no booleans as they are (quirk Q24); what is not empty is on
+            if wanted is True:  # `published` stores switches that are not booleans as they are (Q24); not empty is on
                 return any(values[path] for path in paths)
             return any(values[path] == wanted for path in paths)
     elif "list" in need:

@@ -19,17 +19,17 @@ FRONT_SEATS = SEATS[:2]
 class Targets:
     """How a function reads the places it is given (the row's key "targets").
 
-    In the `fixed` profile every unknown name is refused and one text is a list of one. In `paper` a parameter for a list goes
-    through a text letter by letter, as the published functions do (quirk Q23): only the word "all" is found in it.
+    In the `fixed` profile every unknown name is refused and one text is a list of one. In `published` a parameter for a list
+    goes through a text letter by letter, as the published functions do (quirk Q23): only the word "all" is found in it.
 
     Attributes:
         param: Parameter that names the places.
         places: Places that there are.
         omitted: Without the argument: "speaker", "all", or a place. A speaker who sits at none of the places means the first.
         empty: For an empty list: "speaker", "none" (no place, which is a success) or "error".
-        unknown: For an unknown name, in the `paper` profile: "drop", "error", or "stop" (refused when its turn comes: `each`
-            yields the places named before it).
-        none_left: If no known place is left, in the `paper` profile: "error" or "success".
+        unknown: For an unknown name, in the `published` profile: "drop", "error", or "stop" (refused when its turn comes:
+            `each` yields the places named before it).
+        none_left: If no known place is left, in the `published` profile: "error" or "success".
         several: Whether the parameter takes a list.
     """
 
@@ -68,14 +68,14 @@ class Targets:
         names = given
         if isinstance(given, str):
             names = [given]
-            if self.several and car.paper:
+            if self.several and car.as_published:
                 names = ["all"] if "all" in given else list(given)
         if not names:
             return [] if self.empty == "none" else self._by_word(car, self.empty)
         if "all" in names:
             return list(self.places)
         unknown = [name for name in names if name not in self.places]
-        if unknown and (not car.paper or self.unknown != "drop"):
+        if unknown and (not car.as_published or self.unknown != "drop"):
             raise self._unknown(unknown[0])
         found = [place for place in self.places if place in names]
         if not found and self.none_left == "error":
@@ -88,7 +88,7 @@ class Targets:
         Raises:
             Refusal: unknown_target, also while going through the places.
         """
-        if self.unknown == "stop" and car.paper and given and "all" not in given:
+        if self.unknown == "stop" and car.as_published and given and "all" not in given:
             return self._until_unknown(given)
         return self.resolve(car, given)
 

@@ -8,41 +8,52 @@ from typing import Any, Literal, Self
 
 from palaestra.envs.vehicle.car.call_result import Change
 from palaestra.envs.vehicle.car.derived import sync
+from palaestra.envs.vehicle.car.former_names import current_name
 from palaestra.envs.vehicle.car.paths import place_paths
 from palaestra.envs.vehicle.car.state import CarState
 from palaestra.envs.vehicle.car.tables import ENVIRONMENT, Module, car_tables
 from palaestra.errors import ConfigError, UsageError, unknown_name
 from palaestra.types import Json
 
-Profile = Literal["paper", "fixed"]
-PROFILES: tuple[Profile, ...] = ("paper", "fixed")
+Profile = Literal["published", "fixed"]
+PROFILES: tuple[Profile, ...] = ("published", "fixed")
 WORLD_VERSION = 1
+
+
+def profile_named(name: str) -> Profile:
+    """Return the profile of a name, also of a former one.
+
+    Raises:
+        UnknownNameError: For an unknown name.
+    """
+    for profile in PROFILES:
+        if profile == current_name(name):
+            return profile
+    raise unknown_name("profile", str(name), PROFILES)
 
 
 class Car:
     """A car: 30 modules and what they share.
 
     Args:
-        profile: "fixed" (consistent; a failed call changes nothing) or "paper" (as published, bug for bug).
+        profile: "fixed" (consistent; a failed call changes nothing) or "published" (as published, bug for bug).
         state: State to start from, taken over as it is; None for the default car.
 
     Attributes:
         profile: As given.
-        paper: Whether the profile is "paper".
+        as_published: Whether the profile is "published".
         tables: The car's description.
         state: The present state; a value that may be copied and compared.
     """
 
-    __slots__ = ("paper", "profile", "state", "tables")
+    __slots__ = ("as_published", "profile", "state", "tables")
 
     def __init__(self, profile: Profile = "fixed", state: CarState | None = None) -> None:
         """Build the default car, or one in the state given."""
-        if profile not in PROFILES:
-            raise unknown_name("profile", str(profile), PROFILES)
-        self.profile = profile
-        self.paper = profile == "paper"
+        self.profile = profile_named(profile)
+        self.as_published = self.profile == "published"
         self.tables = car_tables()
-        self.state = _default_state(profile).copy() if state is None else state
+        self.state = _default_state(self.profile).copy() if state is None else state
 
     # -- presets and shared properties ----------------------------------------------------------------------------
 
@@ -58,7 +69,7 @@ class Car:
             UsageError: For unknown names.
         """
         row = self.tables.module(module)
-        _write_preset(self.state, row, preset, self.paper)
+        _write_preset(self.state, row, preset, self.as_published)
         self.apply_preset_effects(row, preset)
         known = row.preset_arguments.get(preset, {})
         for name, value in (arguments or {}).items():
@@ -68,7 +79,7 @@ class Car:
                 for path in place_paths(self.tables, module, pattern).values():
                     self.state.set(path, value)
         for shared in self.tables.modules[ENVIRONMENT].properties:  # what mirrors a shared property shows the shared one
-            sync(self.state, f"{ENVIRONMENT}.{shared.path}", tables=self.tables, paper=self.paper)
+            sync(self.state, f"{ENVIRONMENT}.{shared.path}", tables=self.tables, as_published=self.as_published)
 
     def apply_preset_effects(self, module: Module, preset: str) -> None:
         """Write what building a preset does to the environment."""
@@ -90,11 +101,11 @@ class Car:
             if path not in self.tables.properties:
                 raise unknown_name("shared property", name, [p.path for p in self.tables.modules[ENVIRONMENT].properties])
             self.state.set(path, self.normal(path, value))
-            sync(self.state, path, tables=self.tables, paper=self.paper)
+            sync(self.state, path, tables=self.tables, as_published=self.as_published)
 
     def normal(self, path: str, value: Any) -> Any:
         """Return the spelling that this profile keeps of a value (quirk Q4: two spellings of the time formats)."""
-        if not self.paper and path.endswith("time_display_format") and value in ("24-hour-format", "12-hour-format"):
+        if not self.as_published and path.endswith("time_display_format") and value in ("24-hour-format", "12-hour-format"):
             return value.replace("-format", " format")
         return value
 
@@ -147,12 +158,12 @@ def _default_state(profile: Profile) -> CarState:
     """Return the state of the default car."""
     state = CarState()
     for module in car_tables().modules.values():
-        _write_preset(state, module, "default", profile == "paper")
+        _write_preset(state, module, "default", profile == "published")
     state.forget()
     return state
 
 
-def _write_preset(state: CarState, module: Module, preset: str, paper: bool) -> None:
+def _write_preset(state: CarState, module: Module, preset: str, as_published: bool) -> None:
     """Write all properties of a module as a preset has them; a field {"from": path} takes the present value of that leaf."""
     names = {preset for row in module.properties for preset in row.values}
     if preset not in ("default", "init1", "init2") and preset not in names:
@@ -189,7 +200,7 @@ def _write_preset(state: CarState, module: Module, preset: str, paper: bool) -> 
                     for name, item in fields.items():
                         state.set(f"{path}.{key}.{name}", item)
             else:
-                if not paper and row.path == "time_display_format" and isinstance(value, str):
+                if not as_published and row.path == "time_display_format" and isinstance(value, str):
                     value = value.replace("-hour-format", "-hour format")
                 state.set(path, value)
             if row.type == "list":

@@ -53,7 +53,9 @@ class Group(Protocol):
         """Return what disagrees, to read; empty if all is in step."""
 
 
-def sync(state: CarState, path: str, *, tables: CarTables, paper: bool = False, keep: Collection[str] = ()) -> list[str]:
+def sync(
+    state: CarState, path: str, *, tables: CarTables, as_published: bool = False, keep: Collection[str] = ()
+) -> list[str]:
     """Bring into step what follows from the leaf at `path`, which was just written.
 
     An exact leaf stays as it is where a rounded one was written that agrees with it (gear 3 leaves 55 percent alone). So
@@ -63,7 +65,7 @@ def sync(state: CarState, path: str, *, tables: CarTables, paper: bool = False, 
         state: State, changed in place.
         path: Full path of the leaf.
         tables: The car's description.
-        paper: Leave alone what the published car does not keep in step.
+        as_published: Leave alone what the published car does not keep in step.
         keep: Leaves that must stay as they are, e.g. others written in the same message.
 
     Returns:
@@ -78,7 +80,7 @@ def sync(state: CarState, path: str, *, tables: CarTables, paper: bool = False, 
     while todo:
         current = todo.pop(0)
         for group in by_path.get(current, ()):
-            if group in done or (paper and group.fixed_only):
+            if group in done or (as_published and group.fixed_only):
                 continue
             done.append(group)
             changed = group.follow(state, current, keep)

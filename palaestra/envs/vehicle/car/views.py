@@ -39,7 +39,7 @@ def plain_state(car: Car, modules: Collection[str] | None = None, constants: boo
     state = car.state
     root = car_layout(car.tables)
     shown = {name: _plain(root.children[name], state, constants) for name in _chosen(car.tables, modules)}
-    if car.paper:
+    if car.as_published:
         for path in state.values.keys() - _known_paths(car.tables):
             _insert(shown, path, state.values[path])
     return shown
@@ -57,7 +57,7 @@ def state_text(car: Car, modules: Collection[str] | None = None, *, constants: b
     if wrapped:
         return _dump(wrapped_state(car, modules))
     chosen = _chosen(car.tables, modules)
-    if car.paper and not car.state.values.keys() <= _known_paths(car.tables):
+    if car.as_published and not car.state.values.keys() <= _known_paths(car.tables):
         return _dump(plain_state(car, chosen, constants))
     return _template(car.tables, chosen, constants)(car.state)
 
@@ -172,7 +172,7 @@ def _known_paths(tables: CarTables) -> frozenset[str]:
 
 
 def _insert(shown: dict[str, Any], path: str, value: Scalar) -> None:
-    """Show a leaf that no table knows (the paper profile lets an agent write such)."""
+    """Show a leaf that no table knows (the published profile lets an agent write such)."""
     *above, name = path.split(".")
     place: Any = shown
     for part in above:

@@ -238,7 +238,7 @@ def _check_call(place: _Place, field: str, call: Call) -> None:
 
 def _check_setup(place: _Place, setup: Sequence[Any]) -> None:
     """Refuse set-up steps that cannot be taken, by taking them."""
-    car = Car("paper")
+    car = Car("published")
     for i, step in enumerate(setup):
         if not isinstance(step, dict):
             raise place.error(f"init[{i}]", f"is {_short(step)}; expected an object")
@@ -265,13 +265,13 @@ def _known(place: _Place, field: str, kind: str, name: Any, known: Sequence[str]
 
 
 def _from_scenario(place: _Place, text: str) -> Task:
-    """Return the task of a scenario text; what its gold changes is found by replaying it in the `paper` profile."""
+    """Return the task of a scenario text; what its gold changes is found by replaying it in the `published` profile."""
     try:
         scenario = parse_scenario(text)
     except ScenarioError as error:
         raise _Place(place.file, place.line + error.line).error(error.field, error.message) from None
     _check_setup(place, scenario.init)
-    car = Car("paper")
+    car = Car("published")
     set_up(car, scenario.init)
     scope = Scope(scenario.modules)
     requests, facts = [], []

@@ -33,7 +33,8 @@ def writes_between(before: Car, after: Car) -> list[Write]:
 
     Returns:
         In the `fixed` profile no leaf that follows from another one written, and of lists the shortest of: a field, one
-        element added or removed, or the whole list with records named by their identity. In `paper` every leaf that differs.
+        element added or removed, or the whole list with records named by their identity. In `published` every leaf that
+        differs.
 
     Raises:
         UsageError: If the profiles differ, or no writes lead there (in `fixed`: the state contradicts itself or breaks a
@@ -78,7 +79,7 @@ class _Plan:
         """Write scalar leaves: free ones, then those that do not follow from them."""
         tables = self.trial.tables
         together: list[Write] = []
-        if self.trial.paper:
+        if self.trial.as_published:
             together = [Write("set", path, self.goal.values[path]) for path in self.differing()]
         else:
             together = [Write("set", p, self.goal.values[p]) for p in self.differing() if not derived.follows(tables, p)]
@@ -108,7 +109,7 @@ class _Plan:
         trial = self.tried(before, self.writes)
         if trial is None or not self.reached(trial, exact):
             raise UsageError("No single message leads to the state asked for; its leaves contradict each other.")
-        if not before.paper and len(self.writes) > 1:
+        if not before.as_published and len(self.writes) > 1:
             for write in [write for write in self.writes if derived.siblings(tables, write.path)]:
                 fewer = [other for other in self.writes if other is not write]
                 trial = self.tried(before, fewer)
@@ -179,7 +180,7 @@ class _Plan:
 
     def named(self, record: Record, node: Node, kind: RecordType) -> dict[str, Scalar]:
         """Return a record as a write gives it: a known one by its identity and what differs, another one in full."""
-        if self.trial.paper or not kind.identity:
+        if self.trial.as_published or not kind.identity:
             return dict(record)
         key = _key(record, kind)
         known = [self.state.records[n] for n in reachable(self.state, self.trial.tables, node.prop.of)]

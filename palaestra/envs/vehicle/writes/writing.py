@@ -10,7 +10,7 @@ known by their identity (`records.json`): a map with the identity of a known rec
 that it gives are written to it, wherever it is listed; without a known identity it becomes a new record. null empties a
 reference.
 
-In the `paper` profile whatever is written is written: no checks, nothing follows, a field of a record changes only where
+In the `published` profile whatever is written is written: no checks, nothing follows, a field of a record changes only where
 it was written. Only what a state cannot hold at all is refused, write by write.
 """
 
@@ -84,7 +84,7 @@ def apply_writes(car: Car, writes: Sequence[Write]) -> WriteResult:
     """
     state = car.state
     mark = state.mark()
-    if car.paper:
+    if car.as_published:
         writer: _Writer = _PaperWriter(car)
     else:
         writer = _FixedWriter(car)
@@ -97,7 +97,7 @@ def apply_writes(car: Car, writes: Sequence[Write]) -> WriteResult:
             if len(errors) == _MAX_ERRORS:
                 break
     errors += writer.finish()
-    if errors and not car.paper:
+    if errors and not car.as_published:
         state.undo(mark)
         return WriteResult(False, errors=errors)
     return WriteResult(not errors, state.changes_since(mark), errors, writer.contradictions(mark))

@@ -65,8 +65,8 @@ def test_fixed_refuses_every_unknown_name(unknown: str) -> None:
     assert PASSENGER in refused.value.message
 
 
-def test_paper_drops_unknown_names_or_refuses_them() -> None:
-    car = world("paper")
+def test_the_published_car_drops_unknown_names_or_refuses_them() -> None:
+    car = world("published")
     assert targets().resolve(car, [DRIVER, "roof"]) == [DRIVER]
     assert targets(none_left="success").resolve(car, ["roof"]) == []
     for policy in (targets(), targets(unknown="error")):
@@ -74,14 +74,14 @@ def test_paper_drops_unknown_names_or_refuses_them() -> None:
             policy.resolve(car, ["roof"])
 
 
-def test_paper_goes_through_the_places_until_an_unknown_name_stops_it() -> None:
+def test_the_published_car_goes_through_the_places_until_an_unknown_name_stops_it() -> None:
     policy = targets(places=FRONT_SEATS, unknown="stop")
-    places = iter(policy.each(world("paper"), [PASSENGER, "roof", DRIVER]))
+    places = iter(policy.each(world("published"), [PASSENGER, "roof", DRIVER]))
     assert next(places) == PASSENGER
     with pytest.raises(Refusal, match="roof"):
         next(places)
-    assert list(policy.each(world("paper"), ["all"])) == list(FRONT_SEATS)
-    assert list(policy.each(world("paper"), [])) == [DRIVER]
+    assert list(policy.each(world("published"), ["all"])) == list(FRONT_SEATS)
+    assert list(policy.each(world("published"), [])) == [DRIVER]
 
 
 def test_fixed_names_no_place_before_an_unknown_one_is_refused() -> None:
@@ -89,13 +89,13 @@ def test_fixed_names_no_place_before_an_unknown_one_is_refused() -> None:
         targets(places=FRONT_SEATS, unknown="stop").each(world(), [PASSENGER, "roof"])
 
 
-def test_one_text_is_a_list_of_one_except_where_paper_takes_its_letters() -> None:
+def test_one_text_is_a_list_of_one_except_where_the_published_car_takes_its_letters() -> None:
     assert targets().resolve(world(), DRIVER) == [DRIVER]
-    assert targets(several=False).resolve(world("paper"), DRIVER) == [DRIVER]
-    assert targets().resolve(world("paper"), "all") == list(SEATS)
-    assert targets(none_left="success").resolve(world("paper"), DRIVER) == []
+    assert targets(several=False).resolve(world("published"), DRIVER) == [DRIVER]
+    assert targets().resolve(world("published"), "all") == list(SEATS)
+    assert targets(none_left="success").resolve(world("published"), DRIVER) == []
     with pytest.raises(Refusal):
-        targets().resolve(world("paper"), DRIVER)
+        targets().resolve(world("published"), DRIVER)
 
 
 def test_the_functions_row_overrides_the_modules() -> None:

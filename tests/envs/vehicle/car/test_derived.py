@@ -118,10 +118,10 @@ def test_contradictions_name_both_sides(path: str, value: Any, words: str) -> No
 
 
 def test_the_published_car_keeps_sunshades_and_lids_apart_from_their_degree() -> None:
-    world = VehicleWorld("paper")
-    assert write(world, "sunshade.front_row_status.open_degree_value", 50, paper=True) == []
-    assert write(world, "frontTrunk.state", "open", paper=True) == []
-    assert write(world, "bluetooth.is_enabled", True, paper=True) == ["bluetooth.connection_state"]
+    world = VehicleWorld("published")
+    assert write(world, "sunshade.front_row_status.open_degree_value", 50, as_published=True) == []
+    assert write(world, "frontTrunk.state", "open", as_published=True) == []
+    assert write(world, "bluetooth.is_enabled", True, as_published=True) == ["bluetooth.connection_state"]
 
 
 FOLLOWERS = [

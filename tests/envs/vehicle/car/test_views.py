@@ -31,7 +31,7 @@ def unwrap(data: object) -> object:
     return [unwrap(value) for value in data] if isinstance(data, list) else data
 
 
-@pytest.mark.parametrize("profile", ["fixed", "paper"])
+@pytest.mark.parametrize("profile", ["fixed", "published"])
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(st.integers(0, 2**32))
 def test_all_forms_show_the_same_and_the_plain_one_leads_back(profile: Profile, seed: int) -> None:
@@ -46,7 +46,7 @@ def test_all_forms_show_the_same_and_the_plain_one_leads_back(profile: Profile, 
     assert twin.state.flat() == world.state.flat()
 
 
-@pytest.mark.parametrize("profile", ["fixed", "paper"])
+@pytest.mark.parametrize("profile", ["fixed", "published"])
 def test_records_are_one_again_after_a_round_trip(profile: Profile) -> None:
     for preset in PRESETS:
         world = VehicleWorld(profile)
@@ -61,7 +61,7 @@ def test_records_are_one_again_after_a_round_trip(profile: Profile) -> None:
 
 
 def test_text_keeps_numbers_as_they_are() -> None:
-    world = VehicleWorld("paper")
+    world = VehicleWorld("published")
     for value, text in ((25, "25"), (25.0, "25.0"), (True, "true"), (1, "1"), (0.5, "0.5"), ("1", '"1"'), (None, "null")):
         world.state.values["environment.volume"] = value
         assert state_text(world, [ENVIRONMENT]).startswith(f'{{"environment":{{"volume":{text},')
@@ -80,8 +80,8 @@ def test_modules_and_constants_can_be_left_out() -> None:
         state_text(world, ["kitchen"])
 
 
-def test_what_only_the_paper_profile_holds_is_shown() -> None:
-    world = VehicleWorld("paper")
+def test_what_only_the_published_profile_holds_is_shown() -> None:
+    world = VehicleWorld("published")
     world.state.set("environment.mood", "good")
     world.state.set("kitchen.light", 3)
     assert plain_state(world)["environment"]["mood"] == "good"
@@ -132,7 +132,7 @@ def test_the_plain_state_of_every_preset_is_the_published_one(module: str) -> No
     if not found:
         pytest.skip("no presets.json in the folders named by PALAESTRA_FIXTURES")
     for preset in PRESETS:
-        world = VehicleWorld("paper")
+        world = VehicleWorld("published")
         world.set_up([{"op": "module_preset", "module": module, "preset": preset}])
         published = json.loads(found[0].read_text(encoding="utf-8"))["modules"][module][preset]
         assert plain_state(world, [module])[module] == published

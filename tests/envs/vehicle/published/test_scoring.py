@@ -70,7 +70,7 @@ def test_the_leaves_of_every_published_turn_are_counted_as_published() -> None:
     if not found:
         pytest.skip("no tasks.jsonl.gz in the folders named by PALAESTRA_FIXTURES")
     for row in found:
-        world = VehicleWorld("paper")
+        world = VehicleWorld("published")
         world.set_up(row["init"])
         scope = Scope(row["modules"])
         num_leaves = scope.count(world.state)
@@ -118,7 +118,7 @@ def test_a_number_that_becomes_a_text_is_a_wrong_change_and_reported() -> None:
 
 
 def test_what_the_published_scores_cannot_see_is_no_leaf() -> None:
-    world = VehicleWorld("paper")
+    world = VehicleWorld("published")
     leaves = visible(world, ["readingLight", "music", "seat"])
     assert "readingLight.driver's seat.is_on" in leaves
     assert "readingLight.driver's seat.brightness_unit" not in leaves
@@ -137,7 +137,7 @@ def test_unknown_modules_are_ignored_and_the_environment_is_always_seen() -> Non
     assert Scope([]).count(VehicleWorld().state) == len(visible(VehicleWorld(), []))
 
 
-@pytest.mark.parametrize("profile", ["paper", "fixed"])
+@pytest.mark.parametrize("profile", ["published", "fixed"])
 @pytest.mark.parametrize("seed", range(40))
 def test_both_forms_agree_on_random_turns_of_the_whole_car(seed: int, profile: str) -> None:
     rng = random.Random(seed)
@@ -166,7 +166,7 @@ def test_both_forms_agree_on_random_maps(data: st.DataObject) -> None:
 
 
 def test_scoring_a_turn_takes_less_than_a_fifth_of_a_millisecond() -> None:
-    world = VehicleWorld("paper")
+    world = VehicleWorld("published")
     scope = Scope(MODULES)
     past, mark = world.state.copy(), world.state.mark()
     for seat in SEATS:

@@ -235,7 +235,7 @@ def test_changes_that_are_shown_nowhere_are_told_below():
 @settings(max_examples=25)
 @given(st.data())
 def test_any_state_can_be_drawn_even_an_odd_one(data):
-    world = VehicleWorld("paper")
+    world = VehicleWorld("published")
     odd = st.one_of(st.none(), st.booleans(), st.integers(-(10**9), 10**9), st.floats(), st.text(max_size=20))
     for path in data.draw(st.lists(st.sampled_from(sorted(world.state.values)), min_size=5, max_size=40)):
         world.state.values[path] = data.draw(odd)

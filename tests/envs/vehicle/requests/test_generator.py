@@ -199,10 +199,10 @@ def test_every_coupling_is_asked_for_in_both_splits(kind: str) -> None:
         assert any(kind in request.kinds for request in car.requests)
 
 
-def test_tasks_of_the_paper_profile_hold_in_the_paper_profile() -> None:
+def test_tasks_of_the_published_profile_hold_in_it() -> None:
     for index in range(60):
-        task = CarTask.from_json(vehicle_tasks(profile="paper").at("train", index).data)
-        world = VehicleWorld("paper")
+        task = CarTask.from_json(vehicle_tasks(profile="published").at("train", index).data)
+        world = VehicleWorld("published")
         world.set_up(task.setup)
         for request in task.requests:
             for call in request.calls:
@@ -246,3 +246,9 @@ def test_consecutive_tasks_differ_in_words_and_states() -> None:
     tasks = [task for task, _ in drawn("train")]
     assert sum(a.setup == b.setup for a, b in pairwise(tasks)) < NUM / 20
     assert len({request.text for task in tasks for request in task.requests}) > 0.8 * sum(len(t.requests) for t in tasks)
+
+
+def test_the_stream_of_chance_has_its_first_name_in_every_profile() -> None:
+    rest = "difficulty='normal', modules=(), interactions=(), kinds=()"
+    assert Options(seed=5).stream == f"Options({rest}, profile='fixed', seed=5)"
+    assert Options(profile="published", seed=5).stream == f"Options({rest}, profile='paper', seed=5)"

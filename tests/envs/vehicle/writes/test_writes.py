@@ -425,11 +425,11 @@ def test_calls_and_writes_act_on_one_state() -> None:
     assert [track["id"] for track in world.state.items("music._current_playlist")] == ["3"]
 
 
-def test_paper_writes_what_is_written_where_it_is_written() -> None:
+def test_the_published_car_writes_what_is_written_where_it_is_written() -> None:
     world, result = write(
         "vw.environment.volume = 'loud'\nvw.radio._max_history_size = 9\nvw.sunroof.open_degree_percentage = 40\n"
         "vw.environment.mood = 'good'\nvw.music._tracks[0].is_favorite = False\nvw.kitchen = {'light': [1, 2]}",
-        VehicleWorld("paper"),
+        VehicleWorld("published"),
     )
     values = world.state.values
     assert result.ok
@@ -440,10 +440,10 @@ def test_paper_writes_what_is_written_where_it_is_written() -> None:
     assert world.state.items("music._favorite_tracks")[0]["is_favorite"] is True
 
 
-def test_paper_tells_what_a_state_cannot_hold_and_writes_the_rest() -> None:
+def test_the_published_car_tells_what_a_state_cannot_hold_and_writes_the_rest() -> None:
     _, result = write(
         "vw.music._tracks = 5\nvw.environment.volume = [1]\nvw.environment.volume.x = 5\nvw.tailLight.is_on = True",
-        VehicleWorld("paper"),
+        VehicleWorld("published"),
     )
     assert [error.code for error in result.errors] == ["invalid_type", "invalid_type", "unknown_path"]
     assert [change.path for change in result.changes] == ["tailLight.is_on"]
@@ -503,7 +503,7 @@ def some_turn(chance: random.Random, profile: Profile) -> tuple[VehicleWorld, Ve
     return before, world
 
 
-@pytest.mark.parametrize("profile", ["fixed", "paper"])
+@pytest.mark.parametrize("profile", ["fixed", "published"])
 @settings(max_examples=250, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 2**32))
 def test_writes_lead_from_any_state_to_any_that_calls_lead_to(profile: Profile, seed: int) -> None:
@@ -557,8 +557,8 @@ def test_one_new_element_is_added_not_the_list_rewritten() -> None:
 
 def test_states_that_no_write_leads_to_are_an_error_of_the_caller() -> None:
     before, after = VehicleWorld(), VehicleWorld()
-    with pytest.raises(UsageError, match="profiles 'fixed' and 'paper'"):
-        writes_between(before, VehicleWorld("paper"))
+    with pytest.raises(UsageError, match="profiles 'fixed' and 'published'"):
+        writes_between(before, VehicleWorld("published"))
     after.state.set("environment.volume", 400)
     with pytest.raises(UsageError, match=r"No write leads to the state asked for: environment\.volume is 400"):
         writes_between(before, after)
@@ -575,7 +575,7 @@ def test_the_environment_can_be_written_as_a_whole() -> None:
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("profile", ["fixed", "paper"])
+@pytest.mark.parametrize("profile", ["fixed", "published"])
 def test_every_published_turn_comes_out_the_same_by_calls_by_code_and_by_writes(profile: Profile) -> None:
     tasks = rows("tasks.jsonl.gz")
     if not tasks:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from palaestra.envs.vehicle.calls.amounts import Amount, AmountRules
 from palaestra.envs.vehicle.calls.operations import Run, operation
-from palaestra.envs.vehicle.calls.preconditions import guard_of
+from palaestra.envs.vehicle.calls.preconditions import precondition_of
 from palaestra.envs.vehicle.calls.targets import Targets
 from palaestra.envs.vehicle.car.call_result import Refusal
 from palaestra.envs.vehicle.car.derived import scale_of, sync
@@ -39,7 +39,7 @@ _DIGITS = 9  # of a number that changes its unit, so that 2.5 gears of 5 are 50 
 class NumberAxis:
     """One stored number.
 
-    Axis: `limits`; `whole` (units of which only the whole part counts, "all" for all). `paper` only: `amount_limits` (an
+    Axis: `limits`; `whole` (units of which only the whole part counts, "all" for all). `published` only: `amount_limits` (an
     amount is first brought between these), `other_step` and `other_preset` (stored amount for an unknown word), `room_above`
     (true: a step down by word is no longer than the room above the number, quirk Q26).
     """
@@ -61,42 +61,44 @@ class NumberAxis:
         """Move or set the number of one place; return its values before and after."""
         state, path = car.state, self._paths[place]
         old: Any = state.values[path]
-        number = self._amount(amount, sign, car.paper)
+        number = self._amount(amount, sign, car.as_published)
         if not sign:
-            if not car.paper and not self._low <= number <= self._high:
+            if not car.as_published and not self._low <= number <= self._high:
                 raise _out_of_range(amount, self._low, self._high)
             new = number
         else:
-            if self._room_above and car.paper and sign < 0 and amount.value is None:
+            if self._room_above and car.as_published and sign < 0 and amount.value is None:
                 number = min(number, self._high - old)
             new = old + sign * number
         new = max(self._low, min(self._high, new))
         if state.set(path, new):
-            sync(state, path, tables=self._tables, paper=car.paper)
+            sync(state, path, tables=self._tables, as_published=car.as_published)
         return {"previous": old, "current": state.values[path]}
 
-    def _amount(self, amount: Amount, sign: int, paper: bool) -> Any:
+    def _amount(self, amount: Amount, sign: int, as_published: bool) -> Any:
         """Return the amount said as a stored number."""
         if amount.value is not None:
             number = _known(self._units, amount.unit, "unit") * _plain(amount.value)
             if self._whole == "all" or amount.unit in self._whole:
                 number = int(number)
-            if self._amount_limits and (paper or sign):
+            if self._amount_limits and (as_published or sign):
                 number = max(self._amount_limits[0], min(self._amount_limits[1], number))
             return number
         if amount.degree is None:
             return self._default
         words = self._steps if sign else self._presets
         other = self._others[sign]
-        return other if paper and other is not None and amount.degree not in words else _known(words, amount.degree, "degree")
+        if as_published and other is not None and amount.degree not in words:
+            return other
+        return _known(words, amount.degree, "degree")
 
 
 class UnitAxis:
     """One number in a unit that is a property of its own.
 
     Axis: `word_unit` (unit of the presets, which becomes the stored one), `rounds` (units that are rounded to whole numbers
-    when converted to); where the unit changes, the number is converted (`fixed`) or kept (`paper`, quirk Q8). `paper` only:
-    `paper_steps` (further words that are steps).
+    when converted to); where the unit changes, the number is converted (`fixed`) or kept (`published`, quirk Q8). `published`
+    only: `published_steps` (further words that are steps).
     """
 
     def __init__(self, axis: Mapping[str, Any], module: str, tables: CarTables) -> None:
@@ -107,7 +109,7 @@ class UnitAxis:
         self.ranges: Mapping[str, list[float]] = axis["units"]
         self._word_unit = axis.get("word_unit")
         self._steps = _by_unit(axis, axis["steps"], self.ranges)
-        self._paper_steps = _by_unit(axis, {**axis["steps"], **axis.get("paper_steps", {})}, self.ranges)
+        self._published_steps = _by_unit(axis, {**axis["steps"], **axis.get("published_steps", {})}, self.ranges)
         self._presets = axis["presets"] if self._word_unit else _by_unit(axis, axis["presets"], self.ranges)
         self._defaults = {unit: _default_step(axis, steps) for unit, steps in self._steps.items()}
         if axis.get("share") and not isinstance(axis["default_step"], str):
@@ -137,18 +139,19 @@ class UnitAxis:
             wanted = amount.unit
             low, high = _known(self.ranges, wanted, "unit")
             if sign in self._converts:
-                start = self.convert(old, unit, wanted, exact=car.paper)
-                if car.paper and not isinstance(amount.value, int | float):  # the published unit has changed by then (Q9)
+                start = self.convert(old, unit, wanted, exact=car.as_published)
+                # the published unit has changed by then (Q9)
+                if car.as_published and not isinstance(amount.value, int | float):
                     state.set(path, start)
                     state.set(unit_path, wanted)
-                new = self.convert(self._moved(car, start, amount, sign, low, high), wanted, unit, exact=car.paper)
+                new = self.convert(self._moved(car, start, amount, sign, low, high), wanted, unit, exact=car.as_published)
             else:
                 if wanted != unit:
                     state.set(unit_path, wanted)
-                start = old if car.paper or wanted == unit else self.convert(old, unit, wanted)
+                start = old if car.as_published or wanted == unit else self.convert(old, unit, wanted)
                 new = self._moved(car, start, amount, sign, low, high)
         elif sign:
-            steps = self._paper_steps if car.paper else self._steps
+            steps = self._published_steps if car.as_published else self._steps
             step = self._defaults[unit] if amount.degree is None else _known(steps[unit], amount.degree, "degree")
             new = _clamped(old + sign * step, *self.ranges[unit])
         elif self._word_unit:
@@ -157,17 +160,17 @@ class UnitAxis:
         else:
             new = _known(self._presets[unit], amount.degree, "degree")
         if state.set(path, new):
-            sync(state, path, tables=self._tables, paper=car.paper)
+            sync(state, path, tables=self._tables, as_published=car.as_published)
         return {"previous": old, "current": values[path], "unit": values[unit_path]}
 
     def _moved(self, car: Car, start: Any, amount: Amount, sign: int, low: float, high: float) -> Any:
         """Return where a value leads, in its unit."""
         value = _plain(amount.value)
-        if not sign and not car.paper and not low <= value <= high:
+        if not sign and not car.as_published and not low <= value <= high:
             raise _out_of_range(amount, low, high)
         if sign:
             value = start + sign * value
-            value = value if car.paper else round(value, _DIGITS)
+            value = value if car.as_published else round(value, _DIGITS)
         return _clamped(value, low, high)
 
 
@@ -176,9 +179,9 @@ class TripleAxis:
 
     Axis: `word_unit` (unit of steps and presets given as plain numbers; without it they are given by unit, and a preset writes
     every unit), `whole` (units of which only the whole part counts), `refuses_at_end` (up at the highest, down at the lowest
-    value of the leading unit is refused). `paper` only: `text` (directions in which whole units take a number given as text),
-    `keeps_unit_of` (true: set leaves the unit of a value of the wrong type behind), `outside` ("ignore": a move that ends
-    outside the range on the far side is not stored), `outside_set` ("error": a value outside the range is refused).
+    value of the leading unit is refused). `published` only: `text` (directions in which whole units take a number given as
+    text), `keeps_unit_of` (true: set leaves the unit of a value of the wrong type behind), `outside` ("ignore": a move that
+    ends outside the range on the far side is not stored), `outside_set` ("error": a value outside the range is refused).
     """
 
     def __init__(self, axis: Mapping[str, Any], module: str, tables: CarTables) -> None:
@@ -221,9 +224,9 @@ class TripleAxis:
             number = self._defaults[unit] if amount.degree is None else _known(steps, amount.degree, "degree")
         new = old + sign * number if sign else number
         if not low <= new <= high:
-            if not sign and (self._outside_error or not car.paper):
+            if not sign and (self._outside_error or not car.as_published):
                 raise _out_of_range(amount, low, high)
-            if car.paper and self._ignores_outside and (new < low if sign > 0 else new > high):
+            if car.as_published and self._ignores_outside and (new < low if sign > 0 else new > high):
                 return {"previous": old, "current": old, "unit": unit}
             new = _clamped(new, low, high)
         self._fill(car, unit, new)
@@ -236,7 +239,7 @@ class TripleAxis:
     def _value(self, car: Car, amount: Amount, unit: str, sign: int) -> Any:
         """Return a value said, as a number of its unit."""
         value = amount.value
-        if isinstance(value, str) and car.paper and sign in self._text:
+        if isinstance(value, str) and car.as_published and sign in self._text:
             value = float(value) if self._current else int(value) if unit in self._whole else value
         if isinstance(value, str) and self._keeps_unit_of and not sign:
             car.state.set(self._current, unit)
@@ -266,7 +269,7 @@ class TripleAxis:
 
     def _follow(self, car: Car) -> None:
         """Bring into step what follows from the amount, whose units are all written."""
-        sync(car.state, self.lead, tables=self._tables, paper=car.paper, keep=self.scale.paths)
+        sync(car.state, self.lead, tables=self._tables, as_published=car.as_published, keep=self.scale.paths)
 
 
 Axis = NumberAxis | UnitAxis | TripleAxis
@@ -328,20 +331,20 @@ def read_amount(rules: AmountRules, bound: Mapping[str, Any], sign: int) -> Amou
 def axis(function: Function, tables: CarTables) -> Run:
     """Move a quantity up or down, or set it.
 
-    Row: `axis`, `direction`, `needs` (see `guards`), `targets` (see `Targets`). Axis: `before` (property -> value written
-    first; in `paper` also if the call then fails), `each` (a flag by place: only places where it is true are moved; none is
-    refused).
+    Row: `axis`, `direction`, `needs` (see `preconditions`), `targets` (see `Targets`). Axis: `before` (property -> value
+    written first; in `published` also if the call then fails), `each` (a flag by place: only places where it is true are
+    moved; none is refused).
     """
     moved, row = axis_of(function, tables), axis_row(function, tables)
     sign = SIGNS[function["direction"]]
-    rules, guard = rules_of(function, tables), guard_of(function, tables)
+    rules, precondition = rules_of(function, tables), precondition_of(function, tables)
     targets = Targets.of(function, tables.modules[function.module].settings)
     before = {full_path(function.module, path): value for path, value in row.get("before", {}).items()}
     each = place_paths(tables, function.module, row["each"]) if "each" in row else {}
 
     def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
         state = car.state
-        guard(car)
+        precondition(car)
         for path, value in before.items():
             state.set(path, value)
         places = [place for place, path in each.items() if state.values[path]]

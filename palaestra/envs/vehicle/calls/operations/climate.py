@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from palaestra.envs.vehicle.calls.operations import Run, operation
 from palaestra.envs.vehicle.calls.operations.levels import Scale, axis_of, targets_of
-from palaestra.envs.vehicle.calls.preconditions import guard_of
+from palaestra.envs.vehicle.calls.preconditions import precondition_of
 from palaestra.envs.vehicle.calls.targets import Targets
 from palaestra.envs.vehicle.car.call_result import Refusal
 from palaestra.envs.vehicle.car.paths import full_path, place_paths
@@ -80,14 +80,14 @@ def climate_number(function: Function, tables: CarTables) -> Run:
     name = axis["property"].rsplit(".", 1)[-1]
 
     def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
-        state, paper = car.state, car.paper
+        state, as_published = car.state, car.as_published
         places = units.running(car, targets, bound[targets.param])
         to_set = direction == "set"
-        amount = scale.target(bound, paper) if to_set else scale.step(bound, paper)
+        amount = scale.target(bound, as_published) if to_set else scale.step(bound, as_published)
         shift = scale.raised if direction == "up" else scale.lowered
         last = None
         for place in places:
-            new = amount if to_set else shift(state.values[paths[place]], amount, paper)
+            new = amount if to_set else shift(state.values[paths[place]], amount, as_published)
             if new is not None:
                 state.set(paths[place], new)
                 last = new
@@ -107,7 +107,7 @@ def climate_power(function: Function, tables: CarTables) -> Run:
         places, state = targets.resolve(car, bound[targets.param]), car.state
         for place in places:
             state.set(units.power[place], bound["switch"])
-        if not car.paper:
+        if not car.as_published:
             units.follow(state)
         return {"switch": bound["switch"], targets.param: places}
 
@@ -118,18 +118,18 @@ def climate_power(function: Function, tables: CarTables) -> Run:
 def climate_mode(function: Function, tables: CarTables) -> Run:
     """Set a mode of the whole air conditioner; switching it on ends its rival. The cabin temperature follows in `fixed` (Q18).
 
-    Row: `sets` (the mode), `ends` (its rival), `needs` (see `guards`).
+    Row: `sets` (the mode), `ends` (its rival), `needs` (see `preconditions`).
     """
     mode, rival = full_path(function.module, function["sets"]), full_path(function.module, function["ends"])
-    guard, units = guard_of(function, tables), _Units(function, tables)
+    precondition, units = precondition_of(function, tables), _Units(function, tables)
 
     def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
-        guard(car)
+        precondition(car)
         switch, state = bound["switch"], car.state
         state.set(mode, switch)
         if switch:
             state.set(rival, False)
-        if not car.paper:
+        if not car.as_published:
             units.follow(state)
         return {function["sets"]: switch}
 
@@ -148,7 +148,8 @@ def climate_outlet(function: Function, tables: CarTables) -> Run:
 
     def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
         places, mode = units.running(car, targets, bound[targets.param]), bound["mode"]
-        names = every if mode == "all" else [mode] if mode in paths else []  # only `paper` lets unknown outlets through (Q10)
+        # only `published` lets unknown outlets through (Q10)
+        names = every if mode == "all" else [mode] if mode in paths else []
         for name in names:
             for place in places:
                 car.state.set(paths[name][place], bound["switch"])

@@ -61,7 +61,7 @@ def door_switch(function: Function, tables: CarTables) -> Run:
 def door_angle(function: Function, tables: CarTables) -> Run:
     """Move or set how far doors stand open, in the unit said, which becomes the door's unit.
 
-    In `paper` the old number is kept when the unit changes; in `fixed` it is converted (quirk Q8). Locks do not matter.
+    In `published` the old number is kept when the unit changes; in `fixed` it is converted (quirk Q8). Locks do not matter.
 
     Row: `axis` (`property`, `unit` and `status` of a door; `units`: name -> `top` and `steps`; `step`; `presets` in percent of
     the top), `direction`.
@@ -73,7 +73,7 @@ def door_angle(function: Function, tables: CarTables) -> Run:
     words = presets if direction == "set" else rows[next(iter(rows))]["steps"]
 
     def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
-        state, paper = car.state, car.paper
+        state, as_published = car.state, car.as_published
         values = state.values
         amount = rules.read(bound)
         value, unit, degree = amount.value, amount.unit, amount.degree
@@ -84,13 +84,13 @@ def door_angle(function: Function, tables: CarTables) -> Run:
         if direction == "set":
             if amount.is_nothing:
                 raise Refusal("missing_argument", "Say how far: value and unit, or a degree.", "value")
-            if not paper and value is not None and not 0 <= value <= rows[unit]["top"]:
+            if not as_published and value is not None and not 0 <= value <= rows[unit]["top"]:
                 raise out_of_range(value, unit, 0, rows[unit]["top"], unit)
         places = targets.resolve(car, bound[targets.param])
         for place in places:
             angle: Any = values[angles[place]]
             if value is not None and unit != values[units[place]]:
-                if not paper:
+                if not as_published:
                     angle = round(angle / rows[values[units[place]]]["top"] * rows[unit]["top"], DIGITS)
                 state.set(units[place], unit)
             row = rows[values[units[place]]]
@@ -146,15 +146,16 @@ def window_height(function: Function, tables: CarTables) -> Run:
     top = scale.high
 
     def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
-        state, paper = car.state, car.paper
+        state, as_published = car.state, car.as_published
         places = targets.resolve(car, bound[targets.param])
-        amount = scale.target(bound, paper) if direction == "set" else scale.step(bound, paper)
+        amount = scale.target(bound, as_published) if direction == "set" else scale.step(bound, as_published)
         for place in places:
             if direction == "set":
                 opened = top - amount
             else:
                 old = state.values[degrees[place]]
-                opened = scale.lowered(old, amount, paper) if direction == "up" else scale.raised(old, amount, paper)
+                move = scale.lowered if direction == "up" else scale.raised
+                opened = move(old, amount, as_published)
             state.set(degrees[place], opened)
             state.set(states[place], opened > 0)
         return {"open_degree": {place: state.values[degrees[place]] for place in places}}

@@ -101,14 +101,16 @@ class Scale:
     Args:
         axis: Row of the axis: `limits`, `steps` and `step` (the default), `presets`, `units` (see `Unit`), `alone` and `both`
             (see `AmountRules`), `whole` (only the whole part is stored), `nothing` (what set stores without an argument;
-            "void": nothing happens in `paper`), `stored` (unit of the limits, for messages). `paper` only: `paper_steps` and
-            `paper_presets` (words read otherwise), `other_unit` ("error", "void" or "nothing": as if no amount were given),
-            `other_step` and `other_preset` ("error", "void" or a number; for unknown words), `keeps` (a step that ends beyond
-            the far limit is not stored at all).
+            "void": nothing happens in `published`), `stored` (unit of the limits, for messages). `published` only:
+            `published_steps` and `published_presets` (words read otherwise), `other_unit` ("error", "void" or "nothing": as if
+            no amount were given), `other_step` and `other_preset` ("error", "void" or a number; for unknown words), `keeps` (a
+            step that ends beyond the far limit is not stored at all).
     """
 
-    __slots__ = ("_axis", "_other_unit", "_paper_presets", "_paper_steps", "_presets", "_rules", "_steps", "_units", "_whole",
-                 "high", "keeps", "low")  # fmt: skip
+    __slots__ = (
+        "_axis", "_other_unit", "_presets", "_published_presets", "_published_steps", "_rules", "_steps", "_units", "_whole",
+        "high", "keeps", "low",
+    )  # fmt: skip
 
     def __init__(self, axis: Mapping[str, Any]) -> None:
         """Read the axis."""
@@ -117,14 +119,14 @@ class Scale:
         self._units = {name: Unit(row) for name, row in axis["units"].items()}
         self._steps: Mapping[str, Any] = axis["steps"]
         self._presets: Mapping[str, Any] = axis["presets"]
-        self._paper_steps = {**self._steps, **axis.get("paper_steps", {})}
-        self._paper_presets = {**self._presets, **axis.get("paper_presets", {})}
+        self._published_steps = {**self._steps, **axis.get("published_steps", {})}
+        self._published_presets = {**self._presets, **axis.get("published_presets", {})}
         self._other_unit = axis.get("other_unit", "error")
         self._rules = rules_of(axis)
         self._whole = bool(axis.get("whole"))
         self.keeps = bool(axis.get("keeps"))
 
-    def step(self, bound: Mapping[str, Any], paper: bool) -> Any:
+    def step(self, bound: Mapping[str, Any], as_published: bool) -> Any:
         """Return how far up or down moves, in stored units; None if nothing happens."""
         amount = self._rules.read(bound)
         if amount.value is not None:
@@ -135,10 +137,10 @@ class Scale:
             if self._unknown_unit(amount.unit):
                 return None
         elif amount.degree is not None:
-            return self._word(amount.degree, self._paper_steps if paper else self._steps, "other_step")
+            return self._word(amount.degree, self._published_steps if as_published else self._steps, "other_step")
         return self._axis["step"]
 
-    def target(self, bound: Mapping[str, Any], paper: bool) -> Any:
+    def target(self, bound: Mapping[str, Any], as_published: bool) -> Any:
         """Return what set stores; None if nothing happens.
 
         Raises:
@@ -148,42 +150,42 @@ class Scale:
         if amount.value is not None:
             unit = self._units.get(amount.unit)
             if unit is not None:
-                return self._placed(unit, amount.value, amount.unit, paper)
+                return self._placed(unit, amount.value, amount.unit, as_published)
             if self._unknown_unit(amount.unit):
                 return None
         elif amount.degree is not None:
-            return self._word(amount.degree, self._paper_presets if paper else self._presets, "other_preset")
+            return self._word(amount.degree, self._published_presets if as_published else self._presets, "other_preset")
         nothing = self._axis.get("nothing", "error")
-        if nothing == "error" or (nothing == "void" and not paper):
+        if nothing == "error" or (nothing == "void" and not as_published):
             raise Refusal("missing_argument", "Say how much: value and unit, or a degree.", "value")
         return None if nothing == "void" else nothing
 
-    def raised(self, old: Any, by: Any, paper: bool) -> Any:
+    def raised(self, old: Any, by: Any, as_published: bool) -> Any:
         """Return the number after up; None if it is not stored."""
         new = min(self.high, old + by)
         if new >= self.low:
             return new
-        return None if paper and self.keeps else self.low
+        return None if as_published and self.keeps else self.low
 
-    def lowered(self, old: Any, by: Any, paper: bool) -> Any:
+    def lowered(self, old: Any, by: Any, as_published: bool) -> Any:
         """Return the number after down; None if it is not stored."""
         new = max(self.low, old - by)
         if new <= self.high:
             return new
-        return None if paper and self.keeps else self.high
+        return None if as_published and self.keeps else self.high
 
-    def _placed(self, unit: Unit, value: Any, name: Any, paper: bool) -> Any:
+    def _placed(self, unit: Unit, value: Any, name: Any, as_published: bool) -> Any:
         """Return what set stores for a value in a unit."""
         new = unit.place(value)
         if self._whole:
             new = int(new)
         low, high = self.low, self.high
-        if not paper and not low <= new <= high:
+        if not as_published and not low <= new <= high:
             raise out_of_range(value, name, low, high, self._axis.get("stored", ""))
         return max(low, min(high, new))
 
     def _unknown_unit(self, unit: Any) -> bool:
-        """Return whether an unknown unit makes nothing happen (`paper`); else it counts as no amount, or is refused."""
+        """Return whether an unknown unit makes nothing happen (`published`); else it counts as no amount, or is refused."""
         if self._other_unit == "error":
             raise unknown_word("unit", unit, self._units)
         return bool(self._other_unit == "void")
@@ -202,16 +204,18 @@ class _SeatLevel:
     """The level of one seat function (heater, massager, ventilation) with its switch and what it records.
 
     Args:
-        axis: Row of the axis: `property` (the level), `switch`, `limits`, `steps`, `step`, `presets`; for `paper`
-            `paper_steps` (further words, quirk Q22) and `other_preset` (for unknown words); optionally `value` and `unit`
+        axis: Row of the axis: `property` (the level), `switch`, `limits`, `steps`, `step`, `presets`; for `published`
+            `published_steps` (further words, quirk Q22) and `other_preset` (for unknown words); optionally `value` and `unit`
             (properties that record the last number said; only by set, unless `records` is "always"), `celsius` (property that
             degrees celsius move instead of the level) and `off_at_set` (whether set switches off at the lowest level).
         function: The function; its row has `direction`.
         tables: The car's tables.
     """
 
-    __slots__ = ("_axis", "_celsius", "_high", "_level", "_low", "_presets", "_records", "_rules", "_steps", "_switch",
-                 "_unit", "_value")  # fmt: skip
+    __slots__ = (
+        "_axis", "_celsius", "_high", "_level", "_low", "_presets", "_records", "_rules", "_steps", "_switch", "_unit",
+        "_value",
+    )  # fmt: skip
 
     def __init__(self, axis: Mapping[str, Any], function: Function, tables: CarTables) -> None:
         """Find the paths."""
@@ -224,13 +228,13 @@ class _SeatLevel:
         self._level, self._switch = paths("property"), paths("switch")
         self._value, self._unit, self._celsius = paths("value"), paths("unit"), paths("celsius")
         self._low, self._high = axis["limits"]
-        self._steps, self._presets = {**axis["steps"], **axis["paper_steps"]}, axis["presets"]
+        self._steps, self._presets = {**axis["steps"], **axis["published_steps"]}, axis["presets"]
         self._records = axis.get("records") == "always" or function["direction"] == "set"
         self._rules = rules_of(axis)
 
     def up(self, car: Car, bound: Mapping[str, Any], places: list[str]) -> None:
         """Switch on and raise the level."""
-        amount, state, paper = self._rules.read(bound), car.state, car.paper
+        amount, state, as_published = self._rules.read(bound), car.state, car.as_published
         value, unit, high = amount.value, amount.unit, self._high
         for place in places:
             state.set(self._switch[place], True)
@@ -238,20 +242,20 @@ class _SeatLevel:
             if value is None:
                 by = self._steps.get(amount.degree) if amount.degree is not None else self._axis["step"]
                 if by is not None:
-                    self._store(state, place, min(high, level + by), paper)
+                    self._store(state, place, min(high, level + by), as_published)
             elif unit == "gear":
-                self._store(state, place, min(high, level + int(value)), paper)
+                self._store(state, place, min(high, level + int(value)), as_published)
                 self._record(state, place, value, unit)
             elif unit == "percentage":
                 percent = min(_TOP_PERCENT, (level - 1) * _PERCENT_A_LEVEL + value)
-                self._store(state, place, min(high, _level_at(percent)), paper)
+                self._store(state, place, min(high, _level_at(percent)), as_published)
                 self._record(state, place, value, unit)
             elif unit == "celsius" and self._celsius:
                 state.set(self._celsius[place], state.values[self._celsius[place]] + value)
 
     def down(self, car: Car, bound: Mapping[str, Any], places: list[str]) -> None:
         """Lower the level of what is on; large or numeric steps that end at the lowest level switch off."""
-        amount, state, paper = self._rules.read(bound), car.state, car.paper
+        amount, state, as_published = self._rules.read(bound), car.state, car.as_published
         value, unit, degree, low = amount.value, amount.unit, amount.degree, self._low
         for place in places:
             if not state.values[self._switch[place]]:
@@ -262,16 +266,16 @@ class _SeatLevel:
                 by = self._steps.get(degree) if degree is not None else self._axis["step"]
                 if by is not None:
                     new = max(low, level - by)
-                    self._store(state, place, new, paper)
+                    self._store(state, place, new, as_published)
                     off = new == low and degree in (None, "large")
             elif unit == "gear":
                 new = max(low, level - int(value))
-                self._store(state, place, new, paper)
+                self._store(state, place, new, as_published)
                 off = new == low and value >= 1
                 self._record(state, place, value, unit)
             elif unit == "percentage":
                 percent = max(0, (level - 1) * _PERCENT_A_LEVEL - value)
-                self._store(state, place, _level_at(percent), paper)
+                self._store(state, place, _level_at(percent), as_published)
                 off = percent == 0
                 self._record(state, place, value, unit)
             elif unit == "celsius" and self._celsius:
@@ -281,9 +285,9 @@ class _SeatLevel:
 
     def set(self, car: Car, bound: Mapping[str, Any], places: list[str]) -> None:
         """Switch on and set the level."""
-        amount, state, paper = self._rules.read(bound), car.state, car.paper
+        amount, state, as_published = self._rules.read(bound), car.state, car.as_published
         value, unit, low, high = amount.value, amount.unit, self._low, self._high
-        if not paper:
+        if not as_published:
             self._check_set(amount.is_nothing, value, unit)
         for place in places:
             state.set(self._switch[place], True)
@@ -322,11 +326,11 @@ class _SeatLevel:
         if unit == "celsius" and value < 0:
             raise Refusal("out_of_range", f"{value!r} celsius is below 0.", "value")
 
-    def _store(self, state: CarState, place: str, level: Any, paper: bool) -> None:
-        """Store a level; one outside the limits is left away in `paper` and limited in `fixed`."""
+    def _store(self, state: CarState, place: str, level: Any, as_published: bool) -> None:
+        """Store a level; one outside the limits is left away in `published` and limited in `fixed`."""
         if self._low <= level <= self._high:
             state.set(self._level[place], level)
-        elif not paper:
+        elif not as_published:
             state.set(self._level[place], max(self._low, min(self._high, level)))
 
     def _record(self, state: CarState, place: str, value: Any, unit: Any) -> None:

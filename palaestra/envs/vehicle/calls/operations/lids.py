@@ -16,7 +16,7 @@ from palaestra.envs.vehicle.calls.operations.axes import (
     read_amount,
     rules_of,
 )
-from palaestra.envs.vehicle.calls.preconditions import guard_of
+from palaestra.envs.vehicle.calls.preconditions import precondition_of
 from palaestra.envs.vehicle.calls.targets import Targets
 from palaestra.envs.vehicle.car.call_result import Refusal
 from palaestra.envs.vehicle.car.paths import place_paths
@@ -36,8 +36,8 @@ def lid_switch(function: Function, tables: CarTables) -> Run:
     Row: `axis`; `state` (property with the state's word); `actions`: word -> what it does: `from` (states in which it does
     something; any without), `otherwise` ("refuse", or "nothing": a success), `writes` (property -> value), `degree` (how far
     the lid opens, in the leading or the stored unit; "max" for the most), `keeps_degree` (only if it is 0), `needs` (see
-    `guards`), `stays_at_top` (`paper` only: what is written instead if the lid already stands at the highest degree). In
-    `paper`, `degree` is written only where the row's `paper_degree` is not false (quirk Q19).
+    `preconditions`), `stays_at_top` (`published` only: what is written instead if the lid already stands at the highest
+    degree). In `published`, `degree` is written only where the row's `published_degree` is not false (quirk Q19).
     """
     param = function.params[0].name
     actions = {word: _Action(word, row, function, tables) for word, row in function["actions"].items()}
@@ -68,8 +68,8 @@ class _Action:
         self._writes = [(place_paths(tables, module, path), value) for path, value in row.get("writes", {}).items()]
         self._degree = row.get("degree")
         self._keeps_degree = row.get("keeps_degree", False)
-        self._in_paper = function.arguments.get("paper_degree", True)
-        self._guard = guard_of(function, tables, row.get("needs", ()))
+        self._in_published = function.arguments.get("published_degree", True)
+        self._precondition = precondition_of(function, tables, row.get("needs", ()))
         self._axis = axis_of(function, tables)
         self._at_top = [(place_paths(tables, module, path), value) for path, value in row.get("stays_at_top", {}).items()]
 
@@ -77,19 +77,20 @@ class _Action:
         """Do it to one place."""
         state = car.state
         held = state.values[self._states[place]]
-        self._guard(car)
+        self._precondition(car)
         if self._from is not None and held not in self._from:
             if self._refuses:
                 raise Refusal("precondition_failed", f"It is {held}; {self._word} needs it {' or '.join(self._from)}.")
             return
         path, most = _degree_of(self._axis, car, place)
-        if self._at_top and car.paper and held == "paused" and state.values[path] == most:
+        if self._at_top and car.as_published and held == "paused" and state.values[path] == most:
             for paths, value in self._at_top:
                 state.set(paths[place], value)
             return
         for paths, value in self._writes:
             state.set(paths[place], value)
-        if self._degree is None or (car.paper and not self._in_paper) or (self._keeps_degree and state.values[path] != 0):
+        kept = self._keeps_degree and state.values[path] != 0
+        if self._degree is None or kept or (car.as_published and not self._in_published):
             return
         degree = most if self._degree == "max" else min(self._degree, most)
         if isinstance(self._axis, TripleAxis):
@@ -102,16 +103,16 @@ class _Action:
 def lid_axis(function: Function, tables: CarTables) -> Run:
     """Open further, close further, or set how far a lid is open.
 
-    Row: `axis`, `direction`, `needs` (see `guards`), `from` (states in which it moves). Axis: `state`; `settles` (how the
-    state follows in `paper`: "sunroof", "trunk" or "front trunk"); `opens_first` (set on a closed lid: opens it to this
-    degree before the argument is read; in `paper` this stays where the call then fails, quirk Q9); `raw` (`paper` only: a
-    value counts in the stored unit, quirk Q6); `motion` (flag that is cleared). In `fixed` a lid that was moved is closed at
-    0 and open otherwise (quirks Q15, Q19); words in `holds` stay.
+    Row: `axis`, `direction`, `needs` (see `preconditions`), `from` (states in which it moves). Axis: `state`; `settles` (how
+    the state follows in `published`: "sunroof", "trunk" or "front trunk"); `opens_first` (set on a closed lid: opens it to
+    this degree before the argument is read; in `published` this stays where the call then fails, quirk Q9); `raw` (`published`
+    only: a value counts in the stored unit, quirk Q6); `motion` (flag that is cleared). In `fixed` a lid that was moved is
+    closed at 0 and open otherwise (quirks Q15, Q19); words in `holds` stay.
     """
     moved = axis_of(function, tables)
     row = tables.modules[function.module].settings["axes"][function["axis"]]
     sign = SIGNS[function["direction"]]
-    rules, guard = rules_of(function, tables), guard_of(function, tables)
+    rules, precondition = rules_of(function, tables), precondition_of(function, tables)
     (state_path,) = place_paths(tables, function.module, row["state"]).values()
     if row["settles"] not in _SETTLES:
         raise ConfigError(f"Axis {function['axis']!r} settles as {row['settles']!r}; expected one of {', '.join(_SETTLES)}.")
@@ -122,21 +123,21 @@ def lid_axis(function: Function, tables: CarTables) -> Run:
     def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
         state = car.state
         values = state.values
-        guard(car)
+        precondition(car)
         held = values[state_path]
         if begins is not None and held not in begins:
             raise Refusal("precondition_failed", f"{state_path} is {held!r}; expected {' or '.join(begins)}.")
-        if car.paper and opens_first and not sign and held == "closed" and isinstance(moved, TripleAxis):
+        if car.as_published and opens_first and not sign and held == "closed" and isinstance(moved, TripleAxis):
             moved.scale.fill(state, moved.scale.lead, opens_first)
             state.set(state_path, "open")
         amount = read_amount(rules, bound, sign)
-        if raw and car.paper and isinstance(moved, UnitAxis):
+        if raw and car.as_published and isinstance(moved, UnitAxis):
             data = _move_raw(moved, car, amount, sign)
         else:
             data = moved.move(car, "", amount, sign)
         path, most = _degree_of(moved, car, "")
         degree: Any = values[path]
-        if car.paper:
+        if car.as_published:
             state.set(state_path, held)
             settle(car, state_path, degree, most, sign)
         elif degree == 0:
@@ -154,7 +155,7 @@ def lid_axis(function: Function, tables: CarTables) -> Run:
 def shade_axis(function: Function, tables: CarTables) -> Run:
     """Open a sunshade further, close it further, or set how far it is open.
 
-    Row: `axis`, `direction`. Axis: `opened` and `paused` (flags by place). In `paper` the flags are written first, and
+    Row: `axis`, `direction`. Axis: `opened` and `paused` (flags by place). In `published` the flags are written first, and
     setting 0 leaves a shade open (quirk Q19).
     """
     moved = axis_of(function, tables)
@@ -175,10 +176,10 @@ def shade_axis(function: Function, tables: CarTables) -> Run:
         for place in places:
             if sign >= 0:
                 state.set(paused[place], False)
-                if car.paper:
+                if car.as_published:
                     state.set(opened[place], True)
             data[place] = moved.move(car, place, amount, sign)
-            if car.paper and sign < 0 and data[place]["current"] == 0:
+            if car.as_published and sign < 0 and data[place]["current"] == 0:
                 state.set(opened[place], False)
         return data
 

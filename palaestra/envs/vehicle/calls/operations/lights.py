@@ -95,7 +95,7 @@ def lamp_brightness(function: Function, tables: CarTables) -> Run:
     words: Mapping[str, float] = axis["presets" if direction == "set" else "steps"]
 
     def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
-        state, paper = car.state, car.paper
+        state, as_published = car.state, car.as_published
         places = targets.resolve(car, bound[targets.param])
         amount = rules.read(bound)
         if amount.value is not None and amount.unit not in lamps.rows:
@@ -108,7 +108,7 @@ def lamp_brightness(function: Function, tables: CarTables) -> Run:
                 lamps.light(state, place, True)
             lit = bool(state.values[lamps.switch[place]])
             if lit and direction == "set":
-                _set(state, lamps, place, amount, words, paper)
+                _set(state, lamps, place, amount, words, as_published)
             elif lit:
                 _move(state, lamps, place, amount, words, 1 if direction == "up" else -1)
             told[place] = {"changed": lit, **lamps.told(state, place)}
@@ -117,7 +117,7 @@ def lamp_brightness(function: Function, tables: CarTables) -> Run:
     return run
 
 
-def _set(state: CarState, lamps: _Lamps, place: str, amount: Amount, presets: Mapping[str, float], paper: bool) -> None:
+def _set(state: CarState, lamps: _Lamps, place: str, amount: Amount, presets: Mapping[str, float], as_published: bool) -> None:
     """Set the brightness of one light; the unit said becomes its unit."""
     if amount.is_nothing:  # only now: the published light is already on by then (quirk Q9)
         raise Refusal("missing_argument", "Say how bright: value and unit, or a degree.", "value")
@@ -125,7 +125,7 @@ def _set(state: CarState, lamps: _Lamps, place: str, amount: Amount, presets: Ma
         new = presets[amount.degree] / 100 * lamps.row(state, place)["top"]
     else:
         top = lamps.rows[amount.unit]["top"]
-        if not paper and not 0 <= amount.value <= top:
+        if not as_published and not 0 <= amount.value <= top:
             raise out_of_range(amount.value, amount.unit, 0, top, amount.unit)
         new = max(0, min(top, amount.value))
         state.set(lamps.unit[place], amount.unit)

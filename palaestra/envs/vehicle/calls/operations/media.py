@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from palaestra.envs.vehicle.calls.operations import Run, operation
-from palaestra.envs.vehicle.calls.preconditions import guard_of
+from palaestra.envs.vehicle.calls.preconditions import precondition_of
 from palaestra.envs.vehicle.car.call_result import Refusal
 from palaestra.envs.vehicle.car.paths import full_path
 from palaestra.envs.vehicle.car.tables import CarTables, Function
@@ -27,7 +27,7 @@ def volume(function: Function, tables: CarTables) -> Run:
     """Move the volume that all audio modules share, and take the sound channel.
 
     Row: `direction` ("up", "down" or "set"), `published` (over the module's, see below).
-    Module setting `volume`: `presets` (word -> volume, for "set") and `published`, the rules of the `paper` profile:
+    Module setting `volume`: `presets` (word -> volume, for "set") and `published`, the rules of the `published` profile:
     - `claims`: "first" takes the channel before anything is checked, "last" afterwards;
     - `both`: a value with a degree; "value" wins, or "error";
     - `whole`: only whole numbers are taken;
@@ -47,7 +47,7 @@ def volume(function: Function, tables: CarTables) -> Run:
         value, degree = bound["value"], bound["degree"]
         state = car.state
         old = state.values[VOLUME]
-        if car.paper:
+        if car.as_published:
             if published["claims"] == "first":
                 state.set(SOUND_CHANNEL, module)
             new = _published_volume(published, sign, words, old, value, degree)
@@ -129,16 +129,17 @@ def ladder(function: Function, tables: CarTables) -> Run:
 def stop(function: Function, tables: CarTables) -> Run:
     """Stop what plays; the sound channel stays. Refuses where nothing plays.
 
-    Row: `sets` (whether it plays), `published` (quirks Q1 and Q2 of the `paper` profile: "fails" always, "succeeds" always).
+    Row: `sets` (whether it plays), `published` (quirks Q1 and Q2 of the `published` profile: "fails" always, "succeeds"
+    always).
     """
     path = full_path(function.module, function["sets"])
     published = function["published"]
 
     def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
         state = car.state
-        if car.paper and published == "fails":
+        if car.as_published and published == "fails":
             raise Refusal("precondition_failed", "The published function always fails.")
-        if not car.paper and not state.values[path]:
+        if not car.as_published and not state.values[path]:
             raise Refusal("precondition_failed", f"Nothing to stop: {path} is False already.")
         state.set(path, False)
         return {"is_playing": False}
@@ -224,7 +225,7 @@ def current_of(function: Function, tables: CarTables) -> Any:
 def mark(function: Function, tables: CarTables) -> Run:
     """Set a boolean of the item at hand (see `current_of`), in every list that holds it.
 
-    Row: `field`. In the `paper` profile a value that is no boolean is kept as it is (quirk Q24).
+    Row: `field`. In the `published` profile a value that is no boolean is kept as it is (quirk Q24).
     """
     param = function.params[0].name
     field = function["field"]
@@ -244,17 +245,17 @@ def mark(function: Function, tables: CarTables) -> Run:
 def collect(function: Function, tables: CarTables) -> Run:
     """Put the item at hand (see `current_of`) into a list, or take it out.
 
-    Row: `list`, `field` (boolean of the item that says so; none if left out), `keeps` (`paper`, quirk Q24: a value that is no
-    boolean is kept in the field as it is). Items are told apart by the identity of their kind.
+    Row: `list`, `field` (boolean of the item that says so; none if left out), `keeps` (`published`, quirk Q24: a value that is
+    no boolean is kept in the field as it is). Items are told apart by the identity of their kind.
     """
     path = full_path(function.module, function["list"])
     field, keeps = function.arguments.get("field"), function.arguments.get("keeps", False)
     identity = itemgetter(*tables.record_types[tables.properties[path].of].identity)
     current = current_of(function, tables)
-    guard = guard_of(function, tables)
+    precondition = precondition_of(function, tables)
 
     def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
-        guard(car)
+        precondition(car)
         state, wanted = car.state, bound["collect"]
         number = current(state)
         if number is None:

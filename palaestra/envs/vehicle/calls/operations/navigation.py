@@ -95,7 +95,7 @@ def route_plan(function: Function, tables: CarTables) -> Run:
         state = car.state
         _need_text(bound["address"], "address")
         departure = bound["placeOfDeparture"]
-        if departure is None or (not departure and not car.paper):
+        if departure is None or (not departure and not car.as_published):
             departure = start
         state.set_ref(route.route, state.new_record({"departure": departure, "destination": bound["address"]}))
         state.set(route.active, True)

@@ -93,18 +93,18 @@ def phone_call(function: Function, tables: CarTables) -> Run:
 def phone_answer(function: Function, tables: CarTables) -> Run:
     """Take the call that comes in: keep its record with the car's time, take the sound channel.
 
-    In the `paper` profile any active call can be answered, again and again (quirk Q12). In `fixed` a call is answered once:
-    while it rings, or while it is active and the newest record is not already this contact's incoming call. The second way
-    keeps the published states playable, which know no ringing and show an incoming call as active.
+    In the `published` profile any active call can be answered, again and again (quirk Q12). In `fixed` a call is answered
+    once: while it rings, or while it is active and the newest record is not already this contact's incoming call. The second
+    way keeps the published states playable, which know no ringing and show an incoming call as active.
     """
     phone = _Phone(function, tables)
 
     def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
         state = car.state
         call, name = state.values[phone.call], state.values[phone.contact]
-        if call != ACTIVE and (car.paper or call != RINGING):
+        if call != ACTIVE and (car.as_published or call != RINGING):
             raise Refusal("precondition_failed", f"call_state is {call}; no call comes in.")
-        if not car.paper:
+        if not car.as_published:
             _check_unanswered(phone, state, call, name)
         stamp = seconds_at(state.values[TIME])
         record = {"contact": name, "timestamp": stamp, "duration": 0, "incoming": True, "missed": False}
@@ -152,7 +152,7 @@ def message_send(function: Function, tables: CarTables) -> Run:
     def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
         state, name, content = car.state, bound["contact"], bound["content"]
         phone.number_of(state, name)
-        if content is None and not car.paper:
+        if content is None and not car.as_published:
             content = ""
         stamp = seconds_at(state.values[TIME])
         message = {"contact": name, "content": content, "timestamp": stamp, "incoming": False, "read": True}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from palaestra.envs.vehicle.calls.operations import Run, operation
 from palaestra.envs.vehicle.calls.operations.media import current_of
-from palaestra.envs.vehicle.calls.preconditions import guard_of
+from palaestra.envs.vehicle.calls.preconditions import precondition_of
 from palaestra.envs.vehicle.car.call_result import Refusal
 from palaestra.envs.vehicle.car.paths import full_path
 from palaestra.envs.vehicle.car.tables import CarTables, Function
@@ -24,7 +24,7 @@ TIME = "environment.timestamp"
 def query(function: Function, tables: CarTables) -> Run:
     """Tell something about the state.
 
-    Row: `needs` (see `guards`) and any of:
+    Row: `needs` (see `preconditions`) and any of:
     - `values`: name told -> property;
     - `list` (of records) with `as` (name told), `fields` (see below), `count` (name told of their number), optionally `where`
       (field -> value of the items told), `nonempty` (refuse if none is left);
@@ -43,10 +43,10 @@ def query(function: Function, tables: CarTables) -> Run:
         tells.append(_list(function))
     if "current" in function.arguments:
         tells.append(_current(function, tables))
-    guard = guard_of(function, tables)
+    precondition = precondition_of(function, tables)
 
     def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
-        guard(car)
+        precondition(car)
         told: dict[str, Any] = {}
         for tell in tells:
             told.update(tell(car.state, bound))

@@ -86,8 +86,8 @@ def tune(function: Function, tables: CarTables) -> Run:
     """Play the station described by the arguments; without any the current station, else the one heard last.
 
     Row: `fields` (parameter -> field of the station), `unknown` (fields of a station that is described in part).
-    In the `paper` profile nothing happens while something plays (quirk Q13), and a station is always a new one; in `fixed` a
-    station of the same identity in the history or the collection is that station, with what is known of it.
+    In the `published` profile nothing happens while something plays (quirk Q13), and a station is always a new one; in `fixed`
+    a station of the same identity in the history or the collection is that station, with what is known of it.
     """
     radio = _Radio(function, tables)
     fields: dict[str, str] = function["fields"]
@@ -97,14 +97,14 @@ def tune(function: Function, tables: CarTables) -> Run:
         state = car.state
         said = {field: bound[name] for name, field in fields.items() if bound[name]}
         number = state.refs[radio.current]
-        if number is not None and state.values[radio.playing] and (car.paper or not said):
+        if number is not None and state.values[radio.playing] and (car.as_published or not said):
             return {"station": dict(state.records[number]), "is_playing": True}
         if said:
             station = {field: said.get(field, unknown[field]) for field in fields.values()}
-            number = None if car.paper else radio.known(state, station)
+            number = None if car.as_published else radio.known(state, station)
             if number is None:
                 number = state.new_record({**station, "timestamp": state.values["environment.timestamp"]})
-                return radio.play(state, number, is_unknown=not car.paper)
+                return radio.play(state, number, is_unknown=not car.as_published)
             state.change_record(number, **said)
         elif number is None:
             history = state.lists[radio.history]

@@ -26,18 +26,18 @@ def place_number(function: Function, tables: CarTables) -> Run:
     name = axis["property"].rsplit(".", 1)[-1]
 
     def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
-        state, paper = car.state, car.paper
+        state, as_published = car.state, car.as_published
         places = targets.resolve(car, bound[targets.param])
         if direction == "set":
-            new = scale.target(bound, paper)
+            new = scale.target(bound, as_published)
             if new is not None:
                 for place in places:
                     state.set(paths[place], new)
         else:
-            by = scale.step(bound, paper)
+            by = scale.step(bound, as_published)
             shift = scale.raised if direction == "up" else scale.lowered
             for place in places if by is not None else ():
-                new = shift(state.values[paths[place]], by, paper)
+                new = shift(state.values[paths[place]], by, as_published)
                 if new is not None:
                     state.set(paths[place], new)
         return {name: {place: state.values[paths[place]] for place in places}}

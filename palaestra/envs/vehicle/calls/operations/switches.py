@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from palaestra.envs.vehicle.calls.operations import Run, operation
-from palaestra.envs.vehicle.calls.preconditions import guard_of
+from palaestra.envs.vehicle.calls.preconditions import precondition_of
 from palaestra.envs.vehicle.calls.targets import Targets
 from palaestra.envs.vehicle.car.call_result import Refusal
 from palaestra.envs.vehicle.car.derived import siblings, sync
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 def flag(function: Function, tables: CarTables) -> Run:
     """Set one boolean, of every place named.
 
-    Row: `sets` (the property), `needs` (see `guards`), `needs_on` (needs for switching on), `also` (words that follow the
-    flag: property -> value when false, when true), `remembers` (property that keeps the position as it was said), `stamps`
-    (property that takes the car's time, in seconds), `coerce` (`paper` only, quirk Q24; what becomes of a value that is no
+    Row: `sets` (the property), `needs` (see `preconditions`), `needs_on` (needs for switching on), `also` (words that follow
+    the flag: property -> value when false, when true), `remembers` (property that keeps the position as it was said), `stamps`
+    (property that takes the car's time, in seconds), `coerce` (`published` only, quirk Q24; what becomes of a value that is no
     boolean: "keep" stores it, "bool" takes its truth value, "refuse" refuses).
     """
     name = next(param.name for param in function.params if param.name != "position")
     coerce = function.arguments.get("coerce", "refuse")
     targets = Targets.of(function, tables.modules[function.module].settings)
     paths = place_paths(tables, function.module, function["sets"])
-    guard = guard_of(function, tables)
-    guard_on = guard_of(function, tables, function.arguments.get("needs_on", ()))
+    precondition = precondition_of(function, tables)
+    precondition_on = precondition_of(function, tables, function.arguments.get("needs_on", ()))
     also = {full_path(function.module, path): words for path, words in function.arguments.get("also", {}).items()}
     remembers, stamps = (
         full_path(function.module, function.arguments[key]) if key in function.arguments else ""
@@ -46,15 +46,15 @@ def flag(function: Function, tables: CarTables) -> Run:
             if coerce == "refuse":
                 raise Refusal("invalid_type", f"{name} is {value!r}; expected true or false.", name)
             value = bool(value)
-        guard(car)
+        precondition(car)
         if value:
-            guard_on(car)
+            precondition_on(car)
         state = car.state
         if targets is None:
             for path in paths.values():
                 state.set(path, value)
                 if leads:
-                    sync(state, path, tables=tables, paper=car.paper)
+                    sync(state, path, tables=tables, as_published=car.as_published)
             if stamps:
                 _stamp(state, stamps)
             for path, words in also.items():
@@ -75,30 +75,30 @@ def flag(function: Function, tables: CarTables) -> Run:
 def enum(function: Function, tables: CarTables) -> Run:
     """Set one property to a word.
 
-    Row: `sets` (the property), `needs` (see `guards`), `stores` (word said -> value stored, where they differ), `unchecked`
-    (`paper` only, quirk Q10: any word is stored; true, or the value stored for unknown words).
+    Row: `sets` (the property), `needs` (see `preconditions`), `stores` (word said -> value stored, where they differ),
+    `unchecked` (`published` only, quirk Q10: any word is stored; true, or the value stored for unknown words).
     """
     param = next(param for param in function.params if param.name != "position")
     (path,) = place_paths(tables, function.module, function["sets"]).values()
     row = property_at(tables, function.module, function["sets"])
     stores = {**{word: word for word in param.enum or row.enum}, **function.arguments.get("stores", {})}
     unchecked = function.arguments.get("unchecked", False)
-    guard = guard_of(function, tables)
+    precondition = precondition_of(function, tables)
     name = param.name
     leads = bool(siblings(tables, path))
 
     def run(car: Car, bound: dict[str, Any]) -> dict[str, Any]:
-        guard(car)
+        precondition(car)
         word = bound[name]
         if isinstance(word, str) and word in stores:
             value = stores[word]
-        elif unchecked is False or not car.paper:
+        elif unchecked is False or not car.as_published:
             raise Refusal("invalid_value", f"{name} is {word!r}; expected one of {', '.join(stores)}.", name)
         else:
             value = word if unchecked is True else unchecked
         state = car.state
         if state.set(path, car.normal(path, value)) and leads:
-            sync(state, path, tables=tables, paper=car.paper)
+            sync(state, path, tables=tables, as_published=car.as_published)
         return {name: word}
 
     return run

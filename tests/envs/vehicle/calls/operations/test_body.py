@@ -142,10 +142,10 @@ def test_clock_formats_have_one_spelling() -> None:  # Q4
     for world in (car(), car(overheadScreen="init2"), car(centerInformationDisplay="init1")):
         assert world.state.values["environment.time_display_format"] == "24-hour format"
         assert world.state.values["overheadScreen.time_display_format"] == "24-hour format"
-    assert car("paper").state.values["environment.time_display_format"] == "24-hour-format"
+    assert car("published").state.values["environment.time_display_format"] == "24-hour-format"
 
 
-@pytest.mark.parametrize("profile", ["fixed", "paper"])
+@pytest.mark.parametrize("profile", ["fixed", "published"])
 def test_one_screen_changes_the_language_of_all(profile: Profile) -> None:
     world = car(profile)
     assert not world.call("overheadScreen", "carcontrol_overheadScreen_language_set", "English").ok
@@ -173,7 +173,7 @@ def test_a_screens_preset_sets_the_language_of_all() -> None:
 def test_brightness_by_hand_ends_automatic_brightness_unless_the_call_fails(
     module: str, function: str, flag: str
 ) -> None:  # Q9
-    for profile, after_failure in (("fixed", True), ("paper", False)):
+    for profile, after_failure in (("fixed", True), ("published", False)):
         world = put(car(profile), **{f"{module}__{flag}": True})
         assert not world.call(module, function, degree="nonsense").ok
         assert values(world, module, flag) == [after_failure]
@@ -190,7 +190,7 @@ def test_the_panels_brightness_is_converted_when_its_unit_changes() -> None:  # 
     world = car()
     assert world.call("instrumentPanel", "carcontrol_instrumentPanel_brightness_increase", 60, "nit").ok
     assert values(world, "instrumentPanel", "brightness", "brightness_unit") == [310, "nit"]
-    world = car("paper")
+    world = car("published")
     world.call("instrumentPanel", "carcontrol_instrumentPanel_brightness_increase", 60, "nit")
     assert values(world, "instrumentPanel", "brightness", "brightness_unit") == [110, "nit"]
 
@@ -294,13 +294,13 @@ def test_arguments_follow_one_rule(module: str, function: str, given: dict[str, 
     [("HUD", "carcontrol_HUD_switch", "is_on"), ("trunk", "carcontrol_trunk_lock_switch", "is_locked")],
 )
 def test_the_published_switches_store_what_they_are_given(module: str, function: str, leaf: str) -> None:  # Q24
-    world = car("paper")
+    world = car("published")
     assert world.call(module, function, "yes").ok
     assert values(world, module, leaf) == ["yes"]
 
 
 def test_mirrors_go_down_by_the_whole_step_from_the_top() -> None:  # Q26
-    for profile, expected in (("fixed", 80), ("paper", 100)):
+    for profile, expected in (("fixed", 80), ("published", 100)):
         world = put(car(profile), rearviewMirror__left_mirror__height=100)
         world.call("rearviewMirror", "height_decrease", "left side", degree="large")
         assert values(world, "rearviewMirror", "left_mirror.height", "right_mirror.height") == [expected, 50]
@@ -310,7 +310,7 @@ def test_mirrors_go_down_by_the_whole_step_from_the_top() -> None:  # Q26
 
 
 def test_a_sunroof_settles_after_a_partial_move() -> None:  # Q15
-    for profile, opened, lowered in (("fixed", "open", "open"), ("paper", "opening", "opening")):
+    for profile, opened, lowered in (("fixed", "open", "open"), ("published", "opening", "opening")):
         world = car(profile)
         world.call("sunroof", "carcontrol_sunroof_openDegree_increase", 45, "percentage")
         assert values(world, "sunroof", "state", "open_degree_gear", "open_degree_centimeter") == [opened, 4, 22.5]
@@ -348,7 +348,7 @@ def test_the_trunk_opens_unlocked_only_and_locks_closed_only() -> None:
 
 
 def test_a_trunk_settles_after_a_partial_move() -> None:  # Q15
-    for profile, state in (("fixed", "open"), ("paper", "paused")):
+    for profile, state in (("fixed", "open"), ("published", "paused")):
         world = car(profile, trunk="init2")
         result = world.call("trunk", "carcontrol_trunk_openDegree_decrease", degree="large")
         assert values(world, "trunk", "state", "current_open_degree_percentage", "current_open_degree_cm") == [state, 80, 80]
@@ -359,31 +359,31 @@ def test_a_trunk_settles_after_a_partial_move() -> None:  # Q15
 
 
 def test_a_trunk_that_cannot_be_set_stays_closed() -> None:  # Q9
-    for profile, degree in (("fixed", 0), ("paper", 20)):
+    for profile, degree in (("fixed", 0), ("published", 20)):
         world = put(car(profile), trunk__is_locked=False)
         assert not world.call("trunk", "carcontrol_trunk_openDegree_set", -3, "gear").ok
         assert values(world, "trunk", "current_open_degree_percentage") == [degree]
 
 
 def test_the_published_trunk_paused_at_the_top_stays_opening() -> None:
-    for profile, expected in (("paper", ["opening", True, 100]), ("fixed", ["open", False, 20])):
+    for profile, expected in (("published", ["opening", True, 100]), ("fixed", ["open", False, 20])):
         world = put(car(profile, trunk="init2"), trunk__state="paused")
         assert world.call("trunk", "carcontrol_trunk_switch", "open").ok
         assert values(world, "trunk", "state", "is_in_motion", "current_open_degree_percentage") == expected
 
 
 def test_the_front_trunk_converts_what_is_said() -> None:  # Q6
-    for profile, degree in (("fixed", 40), ("paper", 2)):
+    for profile, degree in (("fixed", 40), ("published", 2)):
         world = car(profile)
         assert world.call("frontTrunk", "carcontrol_frontTrunk_openDegree_set", 2, "gear").ok
         assert values(world, "frontTrunk", "open_degree_value", "open_degree_unit") == [degree, "percentage"]
-    world = car("paper", frontTrunk="init2")
+    world = car("published", frontTrunk="init2")
     assert not world.call("frontTrunk", "carcontrol_frontTrunk_openDegree_set", 150, "percentage").ok
     assert values(world, "frontTrunk", "open_degree_value", "open_degree_unit") == [50, "percentage"]
 
 
 def test_a_half_open_front_trunk_is_open() -> None:  # Q19
-    for profile, state in (("fixed", "open"), ("paper", "closed")):
+    for profile, state in (("fixed", "open"), ("published", "closed")):
         world = car(profile)
         assert world.call("frontTrunk", "carcontrol_frontTrunk_openDegree_set", degree="medium").ok
         assert values(world, "frontTrunk", "state", "open_degree_value") == [state, 50]
@@ -403,7 +403,7 @@ def test_sunshades_keep_flag_and_degree_together() -> None:  # Q19
     world.call("sunshade", "carcontrol_sunshade_openDegree_set", "front row", 0, "percentage")
     assert values(world, "sunshade", "front_row_status.is_open", "front_row_status.open_degree_value") == [False, 0]
     assert values(world, "sunshade", "rear_row_status.is_open") == [False]
-    world = car("paper", sunshade="init2")
+    world = car("published", sunshade="init2")
     world.call("sunshade", "carcontrol_sunshade_switch", "close")
     assert values(world, "sunshade", "front_row_status.is_open", "front_row_status.open_degree_value") == [False, 50]
     world.call("sunshade", "carcontrol_sunshade_openDegree_set", degree="min")
@@ -416,7 +416,7 @@ def test_an_open_sunshade_stays_where_it_is_when_opened_again() -> None:
 
 
 def test_sunshades_convert_their_degree_with_the_unit() -> None:  # Q8
-    for profile, degree in (("fixed", 6), ("paper", 10)):
+    for profile, degree in (("fixed", 6), ("published", 10)):
         world = car(profile, sunshade="init2")
         world.call("sunshade", "carcontrol_sunshade_openDegree_increase", "front row", 1, "gear")
         assert values(world, "sunshade", "front_row_status.open_degree_value", "front_row_status.open_degree_unit") == [

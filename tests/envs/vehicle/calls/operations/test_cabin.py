@@ -150,7 +150,7 @@ def test_set_needs_an_amount(function: Function) -> None:
 @named([f for f in MOVES if f.module in ("seat", "window")])
 def test_set_words_in_up_and_down_are_refused_in_fixed_only(function: Function) -> None:
     assert code(call(car(), function, degree="medium")) == "invalid_value"
-    assert call(car("paper"), function, degree="medium").ok
+    assert call(car("published"), function, degree="medium").ok
 
 
 # -- seats -------------------------------------------------------------------------------------------------------------
@@ -200,8 +200,8 @@ def test_the_lowest_ventilation_is_off_and_the_lowest_heating_is_on() -> None:
     assert values(world, "seat.{seat}.heater.is_on")
 
 
-def test_negative_steps_stop_at_the_limits_in_fixed_and_are_not_stored_in_paper() -> None:
-    for profile, level, height in (("fixed", 1, 0), ("paper", 3, 50)):
+def test_negative_steps_stop_at_the_limits_in_fixed_and_are_not_stored_in_published() -> None:
+    for profile, level, height in (("fixed", 1, 0), ("published", 3, 50)):
         world = car(profile)  # type: ignore[arg-type]
         world.call("seat", "carcontrol_carSeat_heater_set", degree="medium")
         world.call("seat", "carcontrol_carSeat_heater_increase", value=-9, unit="gear")
@@ -294,7 +294,7 @@ def test_the_cabin_follows_the_coldest_unit_when_cooling_and_the_warmest_when_he
 
 
 def test_the_cabin_follows_power_and_mode_changes_in_fixed_only() -> None:
-    for profile, cooled, alone in (("fixed", 16, 25), ("paper", 28, 28)):
+    for profile, cooled, alone in (("fixed", 16, 25), ("published", 28, 28)):
         world = car(profile)  # type: ignore[arg-type]
         world.call("airConditioner", "temperature_set", [DRIVER], 16, "celsius")
         world.call("airConditioner", "temperature_set", [PASSENGER], 28, "celsius")
@@ -320,8 +320,8 @@ def test_temperature_and_wind_have_defaults_levels_and_percentages() -> None:
     assert (values(world, temperature), values(world, wind)) == (22, 6)
 
 
-def test_unknown_climate_words_are_kept_by_paper() -> None:
-    world = car("paper")
+def test_unknown_climate_words_are_kept_by_the_published_car() -> None:
+    world = car("published")
     world.call("airConditioner", "recycle_mode_switch", "sideways")
     world.call("airConditioner", "sweeping_mode", True, "wildly", [DRIVER])
     assert world.call("airConditioner", "outlet_mode", True, "nose", [DRIVER]).changes == []
@@ -352,7 +352,7 @@ def test_sweeping_ends_with_the_switch() -> None:
 
 
 def test_a_locked_door_stops_opening_and_undoes_it_in_fixed() -> None:
-    for profile, opened in (("fixed", 0), ("paper", 1)):
+    for profile, opened in (("fixed", 0), ("published", 1)):
         world = car(profile)  # type: ignore[arg-type]
         world.call("door", "carcontrol_carDoor_lock_switch", True, [PASSENGER])
         result = world.call("door", "carcontrol_carDoor_switch", "open", ["all"])
@@ -362,7 +362,7 @@ def test_a_locked_door_stops_opening_and_undoes_it_in_fixed() -> None:
 
 
 def test_a_change_of_unit_converts_the_doors_angle_in_fixed_only() -> None:
-    for profile, expected in (("fixed", 45), ("paper", 55)):
+    for profile, expected in (("fixed", 45), ("published", 55)):
         world = car(profile)  # type: ignore[arg-type]
         world.call("door", "carcontrol_carDoor_angle_set", value=50, unit="percentage")
         world.call("door", "carcontrol_carDoor_angle_increase", value=5, unit="centimeter")
@@ -382,7 +382,7 @@ def test_a_door_is_open_as_long_as_its_angle_is_above_zero() -> None:
 
 
 @pytest.mark.parametrize(
-    ("profile", "expected"), [("fixed", [0, 25, 50, 75, 100]), ("paper", [0, 75, 50, 25, 100])], ids=["fixed", "paper"]
+    ("profile", "expected"), [("fixed", [0, 25, 50, 75, 100]), ("published", [0, 75, 50, 25, 100])], ids=["fixed", "published"]
 )
 def test_a_high_window_pane_is_nearly_shut_in_fixed_only(profile: Profile, expected: list[int]) -> None:
     world = car(profile)
@@ -408,15 +408,15 @@ def test_the_pane_goes_up_and_the_window_closes() -> None:
     assert not values(world, "window.window_states.{seat}.is_open")
     assert world.call("window", "carcontrol_window_switch", None, True).ok
     assert values(world, degree) == 10
-    assert values(car("paper"), degree) == 0
-    assert car("paper").call("window", "carcontrol_window_switch", None, True).changes
+    assert values(car("published"), degree) == 0
+    assert car("published").call("window", "carcontrol_window_switch", None, True).changes
 
 
 # -- pedals and reading lights -----------------------------------------------------------------------------------------
 
 
-def test_pedals_apply_until_an_unknown_place_in_paper_and_not_at_all_in_fixed() -> None:
-    for profile, applied in (("fixed", False), ("paper", True)):
+def test_pedals_apply_until_an_unknown_place_in_published_and_not_at_all_in_fixed() -> None:
+    for profile, applied in (("fixed", False), ("published", True)):
         world = car(profile)  # type: ignore[arg-type]
         result = world.call("footPedal", "carcontrol_pedals_switch", True, [PASSENGER, SEATS[3]])
         assert not result.ok
@@ -463,7 +463,7 @@ def test_dimming_leaves_lights_alone_that_are_off_and_says_so() -> None:
 
 
 def test_a_refused_brightness_leaves_the_light_off_in_fixed_only() -> None:
-    for profile, on in (("fixed", False), ("paper", True)):
+    for profile, on in (("fixed", False), ("published", True)):
         world = car(profile)  # type: ignore[arg-type]
         assert not world.call("readingLight", "carcontrol_readingLight_brightness_set", [DRIVER]).ok
         assert values(world, "readingLight.{seat}.is_on") is on
@@ -550,9 +550,9 @@ def test_any_calls_leave_a_sound_car_and_failed_ones_change_nothing(
 
 @settings(max_examples=40, deadline=None)
 @given(calls())
-def test_paper_answers_any_call_with_a_result(plan: tuple[str, str, dict[str, Any]]) -> None:
+def test_the_published_car_answers_any_call_with_a_result(plan: tuple[str, str, dict[str, Any]]) -> None:
     module, function, arguments = plan
-    result = car("paper").call_with(module, function, (), arguments)
+    result = car("published").call_with(module, function, (), arguments)
     assert result.ok is (result.error is None)
 
 

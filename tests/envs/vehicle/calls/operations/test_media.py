@@ -96,7 +96,7 @@ def test_a_negative_amount_stays_within_the_limits(module: str) -> None:
         for volume in (0, 5, 95, 100):
             name = f"{module}_soundVolume_{function}"
             assert 0 <= done(car(volume=volume), module, name, -10)["new_volume"] <= 100
-            published = done(car(volume=volume, profile="paper"), module, name, -10)["new_volume"]
+            published = done(car(volume=volume, profile="published"), module, name, -10)["new_volume"]
             assert published == volume + (-10 if function == "increase" else 10)
 
 
@@ -152,7 +152,7 @@ def test_an_empty_list_cannot_be_played(profile: Profile) -> None:
         world.state.set_list(path, ())
         result = world.call(module, function)
         assert (result.ok, result.error and result.error.code) == (False, "precondition_failed")
-        claimed = profile == "paper" and module == "music"
+        claimed = profile == "published" and module == "music"
         assert world.state.values["environment.sound_channel"] == ("music" if claimed else "conversation")
 
 
@@ -176,7 +176,7 @@ def test_the_radio_stops_only_when_it_plays() -> None:
     assert world.state.values["radio._is_playing"] is False
     assert world.state.refs["radio._current_station"] is not None
     assert code(world, "radio", "radio_play_stop") == "precondition_failed"
-    assert refuses(car(("radio", "init1"), profile="paper"), "radio", "radio_play_stop")
+    assert refuses(car(("radio", "init1"), profile="published"), "radio", "radio_play_stop")
 
 
 def test_a_playing_radio_switches_to_the_station_asked_for() -> None:
@@ -191,7 +191,7 @@ def test_a_playing_radio_switches_to_the_station_asked_for() -> None:
     }
     assert world.state.item("radio._current_station") == station
     assert done(world, "radio", "radio_play")["station"] == station
-    published = car(("radio", "init1"), profile="paper")
+    published = car(("radio", "init1"), profile="published")
     assert done(published, "radio", "radio_play", radioName="Jazz FM")["station"]["name"] == "Top 40 Hits"
 
 
@@ -219,7 +219,7 @@ def test_a_station_known_by_name_and_frequency_stays_that_station() -> None:
     station = done(world, "radio", "radio_play", "90.5 MHz", "Indie Music Channel", appName="Dial Nine")["station"]
     assert (station["city"], station["app_name"]) == ("Portland", "Dial Nine")
     assert world.state.items("radio._collection")[0] == station
-    published = car(("radio", "init2"), profile="paper")
+    published = car(("radio", "init2"), profile="published")
     assert done(published, "radio", "radio_play", "90.5 MHz", "Indie Music Channel")["station"]["city"] == ""
     assert published.state.items("radio._collection")[0]["city"] == "Portland"
 
@@ -250,7 +250,7 @@ def test_the_video_stops_only_when_it_plays() -> None:
     world = car(("video", "init1"))
     done(world, "video", "video_play_stop")
     assert code(world, "video", "video_play_stop") == "precondition_failed"
-    assert not refuses(car(profile="paper"), "video", "video_play_stop")
+    assert not refuses(car(profile="published"), "video", "video_play_stop")
 
 
 def test_a_like_is_seen_wherever_the_video_stands() -> None:
@@ -320,7 +320,7 @@ def test_an_incoming_call_shown_as_active_is_answered_once() -> None:
     world = car(("conversation", "init1"))
     done(world, "conversation", "conversation_phone_answer")
     assert code(world, "conversation", "conversation_phone_answer") == "precondition_failed"
-    published = car(("conversation", "init1"), profile="paper")
+    published = car(("conversation", "init1"), profile="published")
     done(published, "conversation", "conversation_phone_answer")
     assert not refuses(published, "conversation", "conversation_phone_answer")
 
@@ -430,7 +430,7 @@ def test_only_known_units_of_distance_are_taken() -> None:
     done(world, "navigation", "navigation_meter_unit", "Kilometers")
     assert world.state.values["environment.unit_system"] == "kilometer"
     assert code(world, "navigation", "navigation_meter_unit", "leagues") == "invalid_value"
-    published = car(unit_system="kilometer", profile="paper")
+    published = car(unit_system="kilometer", profile="published")
     done(published, "navigation", "navigation_meter_unit", "leagues")
     assert published.state.values["environment.unit_system"] == "mile"
 

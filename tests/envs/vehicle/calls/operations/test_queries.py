@@ -22,7 +22,7 @@ def test_a_query_tells_what_the_published_one_tells_and_changes_nothing(function
     if not traces:
         pytest.skip(f"no calls of {function.module}.{function.name} in the folders named by PALAESTRA_FIXTURES")
     for trace in traces:
-        world = build(trace_states()[trace["state"]], "paper")
+        world = build(trace_states()[trace["state"]], "published")
         result = world.call_with(function.module, function.name, (), trace["kwargs"])
         assert not answer_problems(trace, result), trace["id"]
         assert result.changes == [], trace["id"]
@@ -34,6 +34,6 @@ def test_reading_messages_tells_what_the_published_phone_tells() -> None:
     if not traces:
         pytest.skip("no calls of conversation_message_view in the folders named by PALAESTRA_FIXTURES")
     for trace in traces:
-        world = build(trace_states()[trace["state"]], "paper")
+        world = build(trace_states()[trace["state"]], "published")
         result = world.call_with(function.module, function.name, (), trace["kwargs"])
         assert not answer_problems(trace, result), trace["id"]
