@@ -90,10 +90,7 @@ def run(phase: Phase, config: DPOConfig) -> None:
     reference = phase.policy.frozen_copy(phase.reference_path) if config.reference == "start" else None
     for step in range(done + 1, config.steps + 1):
         started = time.perf_counter()
-        plans = phase.feed.plans(
-            phase.name, step, num_tasks=config.tasks_per_step, group_size=config.group_size, max_turns=phase.max_turns(step)
-        )
-        played = phase.collect(plans)
+        played = phase.collect(phase.plans(step, num_tasks=config.tasks_per_step, group_size=config.group_size))
         rollout_s = time.perf_counter() - started
         pairs, counts = preference_pairs(played, pairing=config.pairing, margin=config.margin)
         metrics = {**episode_metrics(played), **_pair_metrics(pairs, counts), "seconds_rollout": rollout_s}
@@ -101,8 +98,6 @@ def run(phase: Phase, config: DPOConfig) -> None:
             settings = config.settings(stable_seed(phase.recipe.seed, f"{phase.name}/{step}"))
             metrics |= train_dpo(phase.policy, pairs, settings, reference=reference)
         metrics["seconds_update"] = time.perf_counter() - started - rollout_s
-        if phase.evaluate is not None and phase.is_evaluation_due(step):
-            metrics |= {f"test_{name}": value for name, value in phase.evaluate().items()}
         phase.log(step, metrics, total=config.steps)
         if phase.is_save_due(step, last=config.steps):
             phase.save(step, {}, finished=step == config.steps)

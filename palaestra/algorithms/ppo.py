@@ -284,7 +284,7 @@ def train_with_critic(phase: Phase, config: PPOConfig, critic: Critic) -> None:
         seed=phase.recipe.seed,
     )
     if not learner.pretrained and ranks().on_main(phase.checkpoints.latest) is None:
-        plans = phase.feed.plans(f"{phase.name}-pretrain", 1, num_tasks=config.pretrain_episodes, max_turns=phase.max_turns(1))
+        plans = phase.plans(1, num_tasks=config.pretrain_episodes, part="pretrain")
         found = learner.pretrain(collate(phase.collect(plans)))
         log.info("The critic was pre-trained: %s", found)
         phase.log(0, found, total=config.steps)

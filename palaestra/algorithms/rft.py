@@ -195,13 +195,7 @@ class Rounds:
         if self.round > 0:
             started = time.perf_counter()
             played = self.phase.collect(
-                self.phase.feed.plans(
-                    self.phase.name,
-                    self.round,
-                    num_tasks=config.tasks_per_round,
-                    group_size=config.samples,
-                    max_turns=self.phase.max_turns(self.round),
-                ),
+                self.phase.plans(self.round, num_tasks=config.tasks_per_round, group_size=config.samples),
                 self.phase.player(config.temperature),
             )
             found = select(played, config)
@@ -226,7 +220,7 @@ class Rounds:
                 "seconds_collect": time.perf_counter() - started,
             }
             self._total = max(self._total, self.step)
-            self.phase.log(self.step, metrics, total=self._total)
+            self.phase.log(self.step, metrics, total=self._total, evaluates=False)
         # from here on, the weights that played are not needed any more
         self._begin_from_base()
         self._save(finished=False)
@@ -264,9 +258,8 @@ class Rounds:
             }
             is_over = self.updates == passes.total
             # one point of the learning curve per round, if any are wanted at all
-            if is_over and self.phase.evaluate is not None and self.phase.is_evaluation_due(0):
-                metrics |= {f"test_{name}": value for name, value in self.phase.evaluate().items()}
-            self.phase.log(self.step, metrics, total=self._total)
+            is_due = is_over and self.phase.is_evaluation_due(0)
+            self.phase.log(self.step, metrics, total=self._total, evaluates=is_due)
             if is_over or self.updates % self.phase.recipe.checkpoint.every == 0:
                 self._optimiser = cloner.optimiser.state()
                 self._save(finished=is_over and later == 0)

@@ -247,8 +247,6 @@ def run(phase: Phase, config: SFTConfig) -> None:
             "trained_tokens": float(rows.attention_mask.sum()),
             "seconds_update": seconds,
         }
-        if phase.evaluate is not None and phase.is_evaluation_due(step):
-            metrics |= {f"test_{name}": value for name, value in phase.evaluate().items()}
         phase.log(step, metrics, total=total)
         if phase.is_save_due(step, last=total):
             save(step)
@@ -273,7 +271,7 @@ def _source(phase: Phase, config: SFTConfig) -> list[Trajectory]:
             kind = "episode without an error" if wants_all else "successful episode"
             raise UsageError(f"Run {run_id!r} holds no {kind}; there is nothing to clone.")
         return episodes
-    return read_agent_traj(Path(config.source), env_id=phase.recipe.env.id)[: config.episodes]
+    return read_agent_traj(Path(config.source), env_id=phase.recipe.envs[0].id)[: config.episodes]
 
 
 def _only_last_turn(batch: Batch) -> Batch:

@@ -165,13 +165,14 @@ def _check_env(recipe: Recipe) -> None:
     """Refuse an unknown environment, argument or split before anything is stored."""
     from palaestra.cli.environments import open_env
 
-    env = open_env(recipe.env.id, recipe.env.kwargs)
-    try:
-        if hasattr(env.unwrapped, "tasks"):
-            env.unwrapped.tasks.split(recipe.env.train_split)
-            env.unwrapped.tasks.split(recipe.env.test_split)
-    finally:
-        env.close()
+    for config in recipe.envs:
+        env = open_env(config.id, config.arguments)
+        try:
+            if hasattr(env.unwrapped, "tasks"):
+                env.unwrapped.tasks.split(config.train_split)
+                env.unwrapped.tasks.split(config.test_split)
+        finally:
+            env.close()
 
 
 def _resume_command(run_id: str, runs: Path) -> str:

@@ -96,11 +96,11 @@ def test_every_arm_is_a_recipe_that_can_be_read_and_plays_equally_many_episodes(
     episodes = set()
     for name, arm in experiment.arms.items():
         recipe = parse_recipe(runs._arm_data(name, 3, 2e-3, 5))
-        table = recipe.phase_config(arm.algorithm).model_dump()
+        table = recipe.phase(arm.algorithm).settings.model_dump()
         assert (table["lr"], table["steps"], recipe.seed, recipe.model.path) == (2e-3, 5, 3, str(tmp_path))
-        horizon = None if experiment.env_steps is not None else str(recipe.horizon)
+        horizon = None if experiment.env_steps is not None else str(recipe.extensions.get("horizon"))
         episodes.add((table["tasks_per_step"] * table["group_size"], table["epochs"], table["max_env_steps"], horizon))
-        assert recipe.env.kwargs.items() >= arm.tables.get("env", {}).items()
+        assert recipe.envs[0].arguments.items() >= arm.tables.get("env", {}).items()
     assert len(episodes) == 1
 
 
@@ -114,8 +114,8 @@ def test_arms_with_other_horizons_play_equally_many_turns(tmp_path: Path, monkey
     monkeypatch.setattr(Runs, "clone", lambda self, seed: tmp_path)
     runs = Runs(HORIZONS, tmp_path, tmp_path / "rows.jsonl", math.inf)
     recipes = {name: parse_recipe(runs._arm_data(name, 0, 1e-3, HORIZONS.steps)) for name in HORIZONS.arms}
-    assert {recipe.phase_config("grpo").max_env_steps for recipe in recipes.values()} == {HORIZONS.env_steps}  # type: ignore[attr-defined]
-    rounds = {name: recipe.horizon.rounds for name, recipe in recipes.items() if recipe.horizon is not None}
+    assert {recipe.phase("grpo").settings.max_env_steps for recipe in recipes.values()} == {HORIZONS.env_steps}  # type: ignore[attr-defined]
+    rounds = {name: recipe.extensions["horizon"].rounds for name, recipe in recipes.items() if "horizon" in recipe.extensions}
     assert rounds == {"fixed_4": (4,), "fixed_8": (8,), "growing": (4, 6, 8)}
     assert len({recipe.evaluation.max_turns for recipe in recipes.values()}) == 1
 

@@ -9,20 +9,19 @@ phase (ScalingInter), so that any learner trains under any schedule.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
-from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.learner.policy_update import PolicyConfig, PolicyUpdate
 from palaestra.algorithms.run.alarms import CollapseWatchdog
+from palaestra.algorithms.run.extension import Collection
 from palaestra.algorithms.run.metrics import episode_metrics
 from palaestra.algorithms.run.phase import Phase
-from palaestra.algorithms.scale.asynchronous import AsyncCollector, staleness_metrics
 from palaestra.algorithms.scale.ranks import ranks
 from palaestra.errors import ConfigError, TrainingStopped
 from palaestra.types import Trajectory
@@ -86,17 +85,18 @@ def train_on_policy(phase: Phase, table: PolicyConfig, learner: Learner) -> None
         watch.load(state["watch"])
         counts = dict(state["counts"])
 
-    with asynchronous_collection(phase, table, learner) as collector:
-        if collector is not None and state is not None and "rollouts" in state:
-            collector.load(state["rollouts"][ranks().rank])
-        _run_steps(phase, table, learner, collector, watch, counts, None if state is None else done)
+    collection = phase.extensions.collection(phase, table, learner) or _StepByStep(phase, table)
+    with contextlib.closing(collection):
+        if state is not None and "rollouts" in state:
+            collection.load(state["rollouts"])
+        _run_steps(phase, table, learner, collection, watch, counts, None if state is None else done)
 
 
 def _run_steps(
     phase: Phase,
     table: PolicyConfig,
     learner: Learner,
-    collector: AsyncCollector | None,
+    collection: Collection,
     watch: CollapseWatchdog,
     counts: dict[str, int],
     done: int | None,
@@ -105,8 +105,8 @@ def _run_steps(
 
     def save(step: int) -> None:
         kept: dict[str, Any] = {"learner": learner.state(), "watch": watch.state(), "counts": dict(counts)}
-        if collector is not None:
-            kept["rollouts"] = ranks().gather([collector.state()])
+        if (rollouts := collection.state()) is not None:
+            kept["rollouts"] = rollouts
         phase.save(step, kept, finished=is_last(step))
 
     def is_last(step: int) -> bool:
@@ -119,16 +119,10 @@ def _run_steps(
     for step in range(done + 1, table.steps + 1):
         started = time.perf_counter()
         max_turns = phase.max_turns(step)
-        if collector is None:
-            trajectories = collect_step(phase, table, step, max_turns)
-        else:
-            _refresh(phase, collector)
-            trajectories = phase.observed(_collected(collector))
+        trajectories = collection.collect(step)
         collected = time.perf_counter()
-        metrics = episode_metrics(trajectories)
-        if collector is not None:
-            metrics |= staleness_metrics(trajectories, version=phase.policy.version, max_staleness=collector.max_staleness)
-        metrics |= _updated(phase, learner, collector, trajectories, step)
+        metrics = episode_metrics(trajectories) | collection.metrics(trajectories)
+        metrics |= collection.update(partial(learner.update, trajectories, step))
         updated = time.perf_counter()
 
         counts["no_signal_steps"] += int(metrics["no_signal"])
@@ -149,8 +143,6 @@ def _run_steps(
             step, spread=metrics["within_group_std"], entropy=metrics["entropy_sampled"], return_=metrics["return_mean"]
         )
         metrics["collapsed"] = float(collapsed)
-        if phase.evaluate is not None and phase.is_evaluation_due(step):
-            metrics |= {f"test_{name}": value for name, value in phase.evaluate().items()}
         phase.log(step, metrics, total=table.steps)
         if collapsed and metrics["success"] < SOLVED:
             _answer_collapse(phase, learner, table, counts, step)
@@ -160,101 +152,55 @@ def _run_steps(
             return
 
 
-@contextlib.contextmanager
-def asynchronous_collection(phase: Phase, table: PolicyConfig, learner: Learner) -> Iterator[AsyncCollector | None]:
-    """Collect as the table `[asynchronous]` of the recipe says; None where it has none.
+class _StepByStep:
+    """Every step plays exactly its own episodes, and the update begins when all of them are over."""
 
-    Raises:
-        ConfigError: If the update does not correct for older weights, or the algorithm wants to refill its batches.
-    """
-    wanted = phase.recipe.asynchronous
-    if wanted is None:
-        yield None
-        return
-    wanted.refuse(phase.name, table)  # recipes are checked when they are read; settings may come from elsewhere
-    learner.policy_update.max_staleness = wanted.max_staleness
-    team = ranks()
-    if phase.sampler is not None and team.size > 1:
+    def __init__(self, phase: Phase, table: PolicyConfig) -> None:
+        self._phase = phase
+        self._table = table
+
+    def collect(self, step: int) -> list[Trajectory]:
+        return collect_step(self._phase, self._table, step)
+
+    def update(self, update: Callable[[], dict[str, float]]) -> dict[str, float]:
+        return update()
+
+    def metrics(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
+        del trajectories
+        return {}
+
+    def state(self) -> None:
+        return None
+
+    def load(self, state: Any) -> None:
         raise ConfigError(
-            f"[asynchronous] and [sampler] were asked for on {team.size} processes: turns in flight on one of them would meet "
-            f"new weights from another. Take out [asynchronous], or train in one process."
-        )
-    mine = len(team.share(range(table.tasks_per_step)))
-    if mine * team.size != table.tasks_per_step:
-        raise ConfigError(
-            f"{phase.name}.tasks_per_step is {table.tasks_per_step}; asynchronous collection divides it among {team.size} "
-            f"processes, expected a multiple of that."
+            "The checkpoint holds episodes in play, and the phase has no [asynchronous] table; resume it with the same recipe."
         )
 
-    def plans(number: int) -> list[EpisodePlan] | None:
-        index, place = divmod(number, table.tasks_per_step)
-        if index >= table.steps:
-            return None
-        sizes = {"num_tasks": table.tasks_per_step, "group_size": table.group_size}
-        step = phase.feed.plans(phase.name, index + 1, max_turns=phase.max_turns(index + 1), **sizes)
-        return step[place * table.group_size : (place + 1) * table.group_size]
-
-    collector = AsyncCollector(
-        phase.engine,
-        phase.agent,
-        plans,
-        batch_groups=mine,
-        max_staleness=wanted.max_staleness,
-        first=team.rank,
-        stride=team.size,
-    )
-    try:
-        yield collector
-    finally:
-        collector.close()
+    def close(self) -> None:
+        return None
 
 
-def _updated(
-    phase: Phase, learner: Learner, collector: AsyncCollector | None, trajectories: list[Trajectory], step: int
-) -> dict[str, float]:
-    """Update the policy; where a server samples asynchronous episodes, these play on meanwhile, then get the new weights."""
-    if collector is None or phase.sampler is None:
-        return learner.update(trajectories, step)
-    metrics: dict[str, float] = collector.until(asyncio.to_thread(learner.update, trajectories, step))
-    _refresh(phase, collector)
-    return metrics
-
-
-def _refresh(phase: Phase, collector: AsyncCollector) -> None:
-    """Give a server that samples the present weights, between turns of the episodes in flight."""
-    if phase.sampler is not None:
-        phase.sampler.refresh(collector.until)
-
-
-def _collected(collector: AsyncCollector) -> list[Trajectory]:
-    """Return the batch of all ranks, oldest group first."""
-    groups = sorted(ranks().gather(collector.collect_groups()), key=lambda group: group[0])
-    return [trajectory for _, members in groups for trajectory in members]
-
-
-def collect_step(phase: Phase, table: PolicyConfig, step: int, max_turns: int | None) -> list[Trajectory]:
+def collect_step(phase: Phase, table: PolicyConfig, step: int) -> list[Trajectory]:
     """Play the episodes of a step; with dynamic sampling, further tasks in place of groups that cannot teach.
 
     Args:
         phase: Tasks and rollouts.
         table: Tasks per step, group size, refills.
         step: Training step, from 1.
-        max_turns: Horizon of the step.
 
     Source: Yu et al. 2025, DAPO (arXiv:2503.14476), section 3.2.
     """
-    sizes = {"num_tasks": table.tasks_per_step, "group_size": table.group_size}
-    trajectories = phase.collect(phase.feed.plans(phase.name, step, max_turns=max_turns, **sizes))
+    trajectories = phase.collect(phase.plans(step, num_tasks=table.tasks_per_step, group_size=table.group_size))
     for refill in range(1, table.max_refills + 1 if table.drop_equal_groups else 1):
         taught = [group for group in _groups(trajectories) if len({t.return_ for t in group}) > 1]
         missing = table.tasks_per_step - len(taught)
         if not missing:
             break
         # tasks of steps that never come, so that a refill neither repeats nor uses up the tasks of another step
-        sizes["num_tasks"] = missing
         later = step + refill * table.steps
-        more = phase.collect(phase.feed.plans(f"{phase.name}-refill", later, max_turns=max_turns, **sizes))
-        trajectories = [t for group in taught for t in group] + more
+        plans = phase.plans(step, num_tasks=missing, group_size=table.group_size, part="refill", place=later)
+        trajectories = [t for group in taught for t in group] + phase.collect(plans)
     return trajectories
 
 

@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import gymnasium
 import numpy as np
 
-from palaestra.agents.core import Agent, Sampling
+from palaestra.agents.core import Agent, Backend, Sampling
 from palaestra.agents.llm import LLMAgent
 from palaestra.agents.rollout.engine import EpisodePlan, RolloutEngine
 from palaestra.agents.store.store import RunStore
-from palaestra.algorithms.data.reward_noise import with_noise
 from palaestra.algorithms.math.seeds import stable_seed
+from palaestra.algorithms.run.active_extensions import ActiveExtensions
 from palaestra.algorithms.run.alarms import ALARM_TEXTS, Alarms
 from palaestra.algorithms.run.checkpoint import Checkpoint, Checkpoints
+from palaestra.algorithms.run.extension import ExtensionContext
 from palaestra.algorithms.run.metrics import MetricsLog
-from palaestra.algorithms.run.recipe import Recipe
+from palaestra.algorithms.run.recipe_configs import Recipe
 from palaestra.algorithms.scale.ranks import ranks
 from palaestra.envs.core.tasks import TaskSet
 from palaestra.errors import ConfigError, UsageError, unknown_name
@@ -33,7 +34,6 @@ from palaestra.types import Trajectory
 
 if TYPE_CHECKING:
     from palaestra.algorithms.learner.policy import Policy
-    from palaestra.algorithms.scale.server_sampler import ServerSampler
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ class Phase:
         evaluate: Plays a short evaluation on test tasks and returns its metrics.
         store: Where other runs can be read, e.g. as demonstrations.
         alarms: Judge what is logged.
-        sampler: The server that samples the episodes; None samples them in this process.
+        extensions: Those that are active in this phase.
     """
 
     def __init__(
@@ -159,9 +159,24 @@ class Phase:
         evaluate: Callable[[], Mapping[str, float]] | None = None,
         store: RunStore | None = None,
         progress: Progress | None = None,
-        sampler: ServerSampler | None = None,
+        shared: dict[str, Any] | None = None,
     ) -> None:
-        """Put the parts together; nothing is played yet."""
+        """Put the parts together; nothing is played yet.
+
+        Args:
+            name: Of a phase of the recipe.
+            recipe: The whole recipe.
+            policy: What is trained.
+            feed: Training tasks.
+            engine: Plays episodes.
+            checkpoints: Where the phase saves.
+            metrics: Where it logs.
+            reference_path: Model folder with the weights the phase begins with.
+            evaluate: Plays a short evaluation.
+            store: Where other runs can be read.
+            progress: Called after every step.
+            shared: What the extensions of the whole run have in common.
+        """
         self.name = name
         self.recipe = recipe
         self.policy = policy
@@ -173,19 +188,20 @@ class Phase:
         self.evaluate = evaluate
         self.store = store
         self.alarms = Alarms()
-        self.sampler = sampler
+        context = ExtensionContext(name, recipe, policy, engine, store, reference_path, {} if shared is None else shared)
+        self.extensions = ActiveExtensions(recipe.phase(name).active, context)
         self._progress = progress
-        self._agent: LLMAgent | None = None
+        self._agent: Agent | None = None
 
     @property
-    def agent(self) -> LLMAgent:
+    def agent(self) -> Agent:
         """The agent that plays with the policy; it keeps its caches from step to step."""
         if self._agent is None:
             self._agent = self.player()
         return self._agent
 
-    def player(self, temperature: float | None = None) -> LLMAgent:
-        """Return another agent that plays with the policy, here or through the server that samples.
+    def player(self, temperature: float | None = None) -> Agent:
+        """Return another agent that plays with the policy, as the extensions of the phase say.
 
         Args:
             temperature: Of sampling; the recipe's if None.
@@ -193,7 +209,7 @@ class Phase:
         recipe = self.recipe
         if temperature is not None:
             recipe = recipe.model_copy(update={"agent": recipe.agent.model_copy(update={"temperature": temperature})})
-        return policy_agent(self.policy, recipe, server=self.sampler)
+        return self.extensions.agent(policy_agent(self.policy, recipe, backend=self.extensions.backend()))
 
     def record_states(self) -> None:
         """Keep the digest of the world before each action from now on (`Step.state_hash`), where the environment gives one."""
@@ -203,36 +219,62 @@ class Phase:
 
     def max_turns(self, step: int) -> int | None:
         """Return the horizon of a training step; None leaves it to the environment."""
-        return None if self.recipe.horizon is None else self.recipe.horizon.at(step)
+        return self.extensions.max_turns(step)
+
+    def plans(
+        self, step: int, *, num_tasks: int, group_size: int = 1, part: str = "", place: int | None = None
+    ) -> list[EpisodePlan]:
+        """Plan the episodes of one training step, under its horizon, as the extensions of the phase say.
+
+        Args:
+            step: Training step, from 1.
+            num_tasks: Tasks of the step.
+            group_size: Episodes per task; they share task and seed and differ in what the policy samples.
+            part: Of the step, where it plays several times; part of the episode ids, e.g. "refill".
+            place: Step whose tasks the feed deals out; `step` by default.
+        """
+        name = f"{self.name}-{part}" if part else self.name
+        dealt = step if place is None else place
+        horizon = self.max_turns(step)
+        planned = self.feed.plans(name, dealt, num_tasks=num_tasks, group_size=group_size, max_turns=horizon)
+        return self.extensions.plans(planned, step)
 
     def collect(self, plans: Sequence[EpisodePlan], agent: Agent | None = None) -> list[Trajectory]:
-        """Play episodes with the present policy (or another agent), in the order of the plans; `[noise]` is put on them.
+        """Play episodes with the current policy (or another agent), in the order of the plans; return what training sees.
 
-        Several ranks divide the groups, and each gets all episodes. A server that samples gets the present weights first.
+        Several ranks divide the groups, and each gets all episodes. A server that samples gets the current weights first.
 
         Raises:
             TrainingStopped: If the server that samples failed altogether.
         """
-        if self.sampler is not None:
-            self.sampler.refresh()
-        return self.observed(played_together(plans, lambda mine: self.engine.collect(mine, agent or self.agent)))
+        self.extensions.ready()
+        make_env = self.extensions.make_env()
+        player = agent or self.agent
+        return self.observed(played_together(plans, lambda mine: self.engine.collect(mine, player, make_env=make_env)))
 
     def observed(self, trajectories: list[Trajectory]) -> list[Trajectory]:
-        """Return episodes with the rewards that training sees: `[noise]` is put on them.
+        """Return episodes as training sees them: what the policy lived through, then the rewards (`[noise]`).
 
         Raises:
             TrainingStopped: If all of them failed at the server that samples.
         """
-        if self.sampler is not None:
-            self.sampler.check_step(trajectories)
-        noise = self.recipe.noise
-        return trajectories if noise is None else with_noise(trajectories, noise, seed=self.recipe.seed)
+        return self.extensions.observed(self.extensions.played(trajectories))
 
-    def log(self, step: int, metrics: Mapping[str, float], *, total: int) -> None:
-        """Log the metrics of a step with the alarms they set off, and report progress; an alarm is told in words once.
+    def log(self, step: int, metrics: Mapping[str, float], *, total: int, evaluates: bool | None = None) -> None:
+        """Close a step: extensions act after its update, the learning curve gets its point, alarms judge, all is logged.
 
-        All ranks call it, and wait here while the first one evaluates.
+        All ranks call it, and wait here while the first one evaluates. An alarm is told in words once.
+
+        Args:
+            step: The step that is over.
+            metrics: Of this step.
+            total: Steps in all, for the display.
+            evaluates: Whether a point of the learning curve is due; by default after every `evaluation.every` steps.
         """
+        metrics = self.extensions.after_step(step, metrics)
+        is_due = self.is_evaluation_due(step) if evaluates is None else evaluates
+        if self.evaluate is not None and is_due:
+            metrics = {**metrics, **{f"test_{name}": value for name, value in self.evaluate().items()}}
         ranks().barrier("log")
         if not ranks().is_main:
             return
@@ -255,11 +297,14 @@ class Phase:
 
     def save(self, step: int, state: Mapping[str, Any], *, finished: bool = False) -> Checkpoint:
         """Save policy and state, so that a killed run goes on after this step."""
+        kept = {**state, "policy_version": self.policy.version}
+        if extensions := self.extensions.state():
+            kept["extensions"] = extensions
         return ranks().on_main(
             lambda: self.checkpoints.save(
                 step,
                 save_policy=self.policy.save,
-                state={**state, "policy_version": self.policy.version},
+                state=kept,
                 config=self.recipe.to_json(),
                 finished=finished,
             )
@@ -282,6 +327,7 @@ class Phase:
         state = found.state()
         self.policy.load_weights(found.policy_path)
         self.policy.version = int(state["policy_version"])
+        self.extensions.load(state.get("extensions", {}))
         return found.step, state
 
 
@@ -315,19 +361,19 @@ def _make_env(env_id: str, env_kwargs: Mapping[str, Any]) -> gymnasium.Env[Any, 
 
 
 def policy_agent(
-    policy: Policy, recipe: Recipe, *, server: ServerSampler | None = None, seed: int | None = None, name: str = "policy"
+    policy: Policy, recipe: Recipe, *, backend: Backend | None = None, seed: int | None = None, name: str = "policy"
 ) -> LLMAgent:
     """Return the agent that plays with a policy the way the recipe says.
 
     Args:
-        policy: Its weights are shared, not copied: the agent always plays the present policy.
+        policy: Its weights are shared, not copied: the agent always plays the current policy.
         recipe: Format, temperature, limits.
-        server: Samples with the weights that it was given last; None samples in this process.
+        backend: Samples with the weights that it was given last; None samples in this process.
         seed: Seed of sampling; the recipe's by default.
         name: Shown in reports.
     """
     table = recipe.agent
-    backend = policy.sampler(max_batch=table.concurrency) if server is None else server.backend
+    backend = policy.sampler(max_batch=table.concurrency) if backend is None else backend
     seed = recipe.seed if seed is None else seed
     sampling = Sampling(temperature=table.temperature, max_tokens=table.max_tokens_per_turn, seed=seed)
     shown: Literal["system", "none"] = "system" if table.instructions else "none"

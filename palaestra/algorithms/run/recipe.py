@@ -10,156 +10,20 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
-from palaestra.algorithms.config import Config, check, nearest
-from palaestra.algorithms.data.reward_noise import NoiseConfig
+from palaestra.algorithms.config import check, nearest
+from palaestra.algorithms.run.extension_registry import extension_names, get_extension
+from palaestra.algorithms.run.recipe_configs import EnvConfig, PhaseConfig, Recipe
 from palaestra.algorithms.run.registry import algorithm_names, get_algorithm
-from palaestra.algorithms.run.scaling_inter import HorizonConfig
-from palaestra.algorithms.run.trackers import MetricsConfig
-from palaestra.algorithms.scale.asynchronous import AsynchronousConfig
-from palaestra.algorithms.scale.server_sampler import SamplerConfig
 from palaestra.errors import ConfigError
 from palaestra.types import Json
 
+DEFAULT_PHASES = ("sft", "grpo")
 
-class EnvConfig(BaseModel):
-    """`[env]`: the environment; every further key is an argument of the environment (e.g. `recipes = "procedural"`)."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    id: str
-    """Registered id."""
-    train_split: str = "train"
-    """Split whose tasks are trained on."""
-    test_split: str = "test"
-    """Split whose tasks are evaluated on; never trained on."""
-
-    @property
-    def kwargs(self) -> dict[str, Json]:
-        """Arguments for the environment itself."""
-        return dict(self.model_extra or {})
-
-
-class ModelConfig(Config):
-    """`[model]`: a checkpoint on disk, or a tiny model built on the spot."""
-
-    path: str | None = None
-    """Folder of a transformers model with tokenizer; None builds a tiny one from the environment's own texts."""
-    hidden_size: int = Field(default=128, ge=8)
-    """Width of the tiny model."""
-    num_layers: int = Field(default=4, ge=1)
-    """Layers of the tiny model."""
-    num_heads: int = Field(default=4, ge=1)
-    """Attention heads of the tiny model."""
-    intermediate_size: int | None = Field(default=None, ge=1)
-    """Width of its feed-forward layers; twice `hidden_size` if left out."""
-    vocab_size: int = Field(default=1024, ge=272)
-    """Largest vocabulary of the tiny model's tokenizer."""
-    max_positions: int = Field(default=2048, ge=64)
-    """Longest sequence of the tiny model, tokens."""
-    corpus_episodes: int = Field(default=200, ge=1)
-    """Expert episodes on train tasks whose texts the tokenizer is made from."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Number format of the weights."""
-
-
-class AgentConfig(Config):
-    """`[agent]`: how the policy plays, in training and in evaluation."""
-
-    format: str = "text"
-    """Prompt format: text, react, tools, json, code, hermes."""
-    instructions: bool = True
-    """Show the environment's instructions; a tiny model trained for one environment does without, and runs faster."""
-    temperature: float = Field(default=1.0, gt=0)
-    """Sampling temperature; log-probs in training are taken at the same one."""
-    max_tokens_per_turn: int = Field(default=64, ge=1)
-    """Most tokens sampled per turn."""
-    concurrency: int = Field(default=64, ge=1)
-    """Episodes in play at once."""
-
-
-class EvaluationConfig(Config):
-    """`[evaluation]`: what is measured on the test split."""
-
-    n: int = Field(default=400, ge=1)
-    """Test tasks of every arm, the first n of the split."""
-    samples: int = Field(default=1, ge=1)
-    """Episodes per task."""
-    max_turns: int | None = Field(default=None, ge=1)
-    """Horizon of evaluation, fixed whatever the training schedule; None leaves it to the environment."""
-    baselines: tuple[Literal["random", "expert", "untrained"], ...] = ("random", "expert", "untrained")
-    """Arms evaluated before training."""
-    every: int = Field(default=0, ge=0)
-    """Training steps between short evaluations for the learning curve; 0 is off."""
-    curve_n: int = Field(default=64, ge=1)
-    """Test tasks of a short evaluation."""
-    seed: int = 0
-    """Seed of evaluation: the same test episodes for every arm."""
-
-
-class CheckpointConfig(Config):
-    """`[checkpoint]`: how often, how many."""
-
-    every: int = Field(default=10, ge=1)
-    """Training steps between checkpoints."""
-    keep: int = Field(default=2, ge=2)
-    """Newest checkpoints that are kept."""
-
-
-class Recipe(BaseModel):
-    """A whole training run. The tables of the phases (`[sft]`, `[grpo]`, ...) are in `phase_config`."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    name: str = ""
-    """Shown in reports; the file's name by default."""
-    description: str = ""
-    """One or two sentences for the report."""
-    seed: int = 0
-    """Seed of weights, tasks and sampling."""
-    threads: int = Field(default=1, ge=1)
-    """Torch threads; more than one slows tiny models down."""
-    phases: tuple[str, ...] = ("sft", "grpo")
-    """Names of algorithms, run in this order; each has a table of its name."""
-    env: EnvConfig
-    model: ModelConfig = ModelConfig()
-    agent: AgentConfig = AgentConfig()
-    horizon: HorizonConfig | None = None
-    """ScalingInter schedule of the turns a training episode may take; None leaves the horizon to the environment."""
-    noise: NoiseConfig | None = None
-    """How the reward of training episodes lies; None leaves it true. Evaluation is always clean."""
-    asynchronous: AsynchronousConfig | None = None
-    """Steps do not wait for their slowest episodes; None lets every step play exactly its own."""
-    sampler: SamplerConfig | None = None
-    """A vLLM server that samples the training episodes; None samples them in the process that trains."""
-    evaluation: EvaluationConfig = EvaluationConfig()
-    checkpoint: CheckpointConfig = CheckpointConfig()
-    metrics: MetricsConfig | None = None
-    """Where metrics are written beside the run's own log; None writes TensorBoard files."""
-
-    def phase_config(self, name: str) -> BaseModel:
-        """Return the checked settings of a phase.
-
-        Where a server samples, `correction` is "token" unless the table says otherwise: another engine is another policy, and
-        "off" has to be written.
-
-        Raises:
-            ConfigError: If its table has unknown keys or wrong values.
-        """
-        model, data = get_algorithm(name).config, (self.model_extra or {}).get(name, {})
-        if self.sampler is not None and "correction" in model.model_fields and isinstance(data, dict):
-            data = {"correction": "token", **data}
-        return check(model, data, name)
-
-    def to_json(self) -> dict[str, Json]:
-        """Return the recipe as plain JSON, defaults filled in; `parse_recipe` reads it back."""
-        data: dict[str, Json] = self.model_dump(mode="json", exclude_none=True)
-        for name in self.phases:
-            data[name] = self.phase_config(name).model_dump(mode="json", exclude_none=True)
-        return data
+_PLAIN = ("name", "description", "seed", "threads", "model", "agent", "evaluation", "checkpoint", "metrics")
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -193,23 +57,76 @@ def parse_recipe(data: Mapping[str, Json]) -> Recipe:
     Raises:
         ConfigError: If a key or value is wrong.
     """
-    recipe = check(Recipe, data, "")
-    if not recipe.phases:
-        raise ConfigError("phases is empty; expected the algorithms to run, e.g. phases = ['sft', 'grpo'].")
-    if len(set(recipe.phases)) < len(recipe.phases):
-        raise ConfigError(f"phases is {list(recipe.phases)}; expected each algorithm at most once.")
-    if recipe.sampler is not None:
-        recipe.sampler.refuse(recipe.model.path)
+    algorithms, extensions = algorithm_names(), extension_names()
+    for key in data:
+        known = ["env", "phases", *_PLAIN, *extensions, *algorithms]
+        if key not in known:
+            raise ConfigError(f"Unknown key {key!r} in the recipe.{nearest(key, known)}")
+    tables = {name: _extension(name, data[name], name) for name in extensions if name in data}
+    phases = _phases(data.get("phases", list(DEFAULT_PHASES)), data, tables)
+    plain = {key: data[key] for key in _PLAIN if key in data}
+    found = {**plain, "envs": (_env(data),), "phases": phases, "extensions": tables}
+    recipe: Recipe = check(Recipe, found, "")
     for phase in recipe.phases:
-        config = recipe.phase_config(phase)
-        if recipe.asynchronous is not None:
-            recipe.asynchronous.refuse(phase, config)
-    algorithms = algorithm_names()
-    for key in recipe.model_extra or {}:
-        if key not in algorithms:
-            raise ConfigError(f"Unknown key {key!r} in the recipe.{nearest(key, [*Recipe.model_fields, *algorithms])}")
-        recipe.phase_config(key)  # a phase that is switched off is checked all the same
+        for name, table in phase.active.items():
+            get_extension(name).refuse(table, phase, recipe)
     return recipe
+
+
+def _env(data: Mapping[str, Json]) -> EnvConfig:
+    """Return the environment of a recipe."""
+    if "env" not in data:
+        raise ConfigError("The key 'env' is missing; the recipe has to give it.")
+    table = data["env"]
+    if isinstance(table, dict):
+        arguments = {key: value for key, value in table.items() if key not in EnvConfig.model_fields}
+        table = {key: value for key, value in table.items() if key not in arguments} | {"arguments": arguments}
+    return check(EnvConfig, table, "env")
+
+
+def _phases(names: Json, data: Mapping[str, Json], tables: Mapping[str, BaseModel]) -> tuple[PhaseConfig, ...]:
+    """Return the phases that are named, and check the tables of those that are not all the same."""
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"phases is {names!r}; expected the algorithms to run, e.g. phases = ['sft', 'grpo'].")
+    if not names:
+        raise ConfigError("phases is empty; expected the algorithms to run, e.g. phases = ['sft', 'grpo'].")
+    if len(set(names)) < len(names):
+        raise ConfigError(f"phases is {list(names)}; expected each algorithm at most once.")
+    found = {name: _phase(name, name, data.get(name, {}), tables) for name in names}
+    for name in algorithm_names():
+        if name in data and name not in found:
+            _phase(name, name, data[name], {})  # a phase that is switched off is checked all the same
+    return tuple(found.values())
+
+
+def _phase(name: str, algorithm: str, table: Json, of_recipe: Mapping[str, BaseModel]) -> PhaseConfig:
+    """Return one phase.
+
+    Args:
+        name: Of the phase.
+        algorithm: Its name.
+        table: Settings of the algorithm and tables of extensions.
+        of_recipe: Extension tables of the whole recipe.
+    """
+    model = get_algorithm(algorithm).config
+    own: dict[str, BaseModel | None] = {}
+    active = dict(of_recipe)
+    if isinstance(table, dict):
+        fields = model.model_fields
+        keys = [key for key in extension_names() if key in table and key not in fields]
+        own = {key: None if table[key] is False else _extension(key, table[key], f"{name}.{key}") for key in keys}
+        table = {key: value for key, value in table.items() if key not in own}
+        merged = {**of_recipe, **own}
+        active = {key: found for key in extension_names() if (found := merged.get(key)) is not None}
+        for key, config in active.items():
+            table = get_extension(key).settings(config, fields, table)
+    settings = check(model, table, name)
+    return PhaseConfig(name=name, algorithm=algorithm, settings=settings, extensions=own, active=active)
+
+
+def _extension(name: str, table: Json, where: str) -> BaseModel:
+    """Return the checked table of an extension."""
+    return check(get_extension(name).config_type, table, where)
 
 
 def _apply(data: dict[str, Any], override: str) -> None:
@@ -232,3 +149,6 @@ def _value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+__all__ = ["Recipe", "load_recipe", "parse_recipe"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,14 +24,17 @@ from palaestra.agents.store.store import RunStore
 from palaestra.algorithms.data.demonstrations import expert_episodes
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.seeds import stable_seed
+from palaestra.algorithms.run.active_extensions import ActiveExtensions
 from palaestra.algorithms.run.checkpoint import Checkpoints
+from palaestra.algorithms.run.extension import ExtensionContext
+from palaestra.algorithms.run.extension_registry import get_extension
 from palaestra.algorithms.run.metrics import MetricsLog, episode_metrics
 from palaestra.algorithms.run.phase import Phase, Progress, ProgressEvent, TaskFeed, policy_agent
-from palaestra.algorithms.run.recipe import Recipe, load_recipe, parse_recipe
+from palaestra.algorithms.run.recipe import load_recipe, parse_recipe
+from palaestra.algorithms.run.recipe_configs import Recipe
 from palaestra.algorithms.run.registry import get_algorithm
 from palaestra.algorithms.run.trackers import MetricsConfig, WandbTracker
 from palaestra.algorithms.scale.ranks import join_ranks, ranks
-from palaestra.algorithms.scale.server_sampler import PLACES, ServerSampler
 from palaestra.envs.formats.hermes import format_message
 from palaestra.errors import ConfigError, PalaestraError, UsageError
 from palaestra.types import Json, Trajectory
@@ -100,8 +103,9 @@ def train(
     started, cpu_started = time.perf_counter(), time.process_time()
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe)
-    if recipe.sampler is not None:
-        recipe.sampler.check(recipe.model.dtype)
+    for phase in recipe.phases:
+        for name, table in phase.active.items():
+            get_extension(name).check(table, recipe)
     threads = torch.get_num_threads()
     torch.set_num_threads(recipe.threads)
     try:
@@ -159,9 +163,9 @@ def build_policy(recipe: Recipe, feed: TaskFeed, engine: RolloutEngine) -> Polic
 def phase_arms(recipe: Recipe) -> dict[str, str]:
     """Return, by phase, what the policy after it is called: the algorithm's word, with its name if the word is taken."""
     arms: dict[str, str] = {}
-    for name in recipe.phases:
-        arm = get_algorithm(name).arm
-        arms[name] = f"{arm}-{name}" if arm in arms.values() else arm
+    for phase in recipe.phases:
+        arm = get_algorithm(phase.algorithm).arm
+        arms[phase.name] = f"{arm}-{phase.name}" if arm in arms.values() else arm
     return arms
 
 
@@ -176,23 +180,26 @@ class _Training:
         self.folder = store.run_folder(run_id)
         self.metrics = _metrics_log(recipe, self.folder, store, run_id)
         self.engine = RolloutEngine(recipe.agent.concurrency)
-        self.feed = TaskFeed(recipe.env.id, recipe.env.kwargs, split=recipe.env.train_split, seed=recipe.seed)
+        (env,) = recipe.envs
+        self.feed = TaskFeed(env.id, env.arguments, split=env.train_split, seed=recipe.seed)
         self.arms: dict[str, Evaluation] = {}
-        self.sampler: ServerSampler | None = None
+        self.shared: dict[str, Any] = {}
+        self.extensions: ActiveExtensions
         self._curve_agent: Agent | None = None
 
     def run(self) -> Path:
         """Run everything that is not done yet and return the folder of the final policy."""
+        policy, path = self.start()
+        # evaluations go by the tables of the recipe; those of a phase concern the episodes that the phase plays
+        context = ExtensionContext("", self.recipe, policy, self.engine, self.store, path, self.shared)
+        self.extensions = ActiveExtensions(self.recipe.extensions, context)
+        if not ranks().on_main(self.has_begun):  # a server that cannot be used is found out before anything is trained
+            self.extensions.start()
         baselines = self.recipe.evaluation.baselines
         if "random" in baselines:
             self.evaluate("random", RandomAgent(seed=self.recipe.seed))
         if "expert" in baselines:
             self.evaluate("expert", ExpertAgent())
-        policy, path = self.start()
-        if self.recipe.sampler is not None:
-            self.sampler = ServerSampler(policy, self.recipe.sampler, temperature=self.recipe.agent.temperature)
-            if not ranks().on_main(self.has_begun):  # a server that cannot be used is found out before anything is trained
-                self.sampler.refresh()
         if "untrained" in baselines:
             self.evaluate_policy("untrained", policy)
         for name, arm in phase_arms(self.recipe).items():
@@ -218,8 +225,6 @@ class _Training:
         checkpoints = Checkpoints(self.folder / "checkpoints" / name, keep=self.recipe.checkpoint.keep)
         found = ranks().on_main(checkpoints.latest)
         if found is None or not found.finished:
-            if self.sampler is not None:
-                self.sampler.begin_phase()
             phase = Phase(
                 name,
                 recipe=self.recipe,
@@ -232,12 +237,15 @@ class _Training:
                 evaluate=partial(self.short_evaluation, policy),
                 store=self.store,
                 progress=self.progress,
-                sampler=self.sampler,
+                shared=self.shared,
             )
-            get_algorithm(name).run(phase, self.recipe.phase_config(name))
+            config = self.recipe.phase(name)
+            get_algorithm(config.algorithm).run(phase, config.settings)
             found = ranks().on_main(checkpoints.latest)
             if found is None or not found.finished:
-                raise ConfigError(f"Algorithm {name!r} returned without a final checkpoint; save with finished=True.")
+                raise ConfigError(
+                    f"Algorithm {config.algorithm!r} returned without a final checkpoint; save with finished=True."
+                )
         else:
             policy.load_weights(found.policy_path)
             policy.version = int(found.state()["policy_version"])
@@ -245,21 +253,16 @@ class _Training:
 
     def has_begun(self) -> bool:
         """Whether a phase of the run has a checkpoint."""
-        return any((self.folder / "checkpoints" / name).exists() for name in self.recipe.phases)
+        return any((self.folder / "checkpoints" / name).exists() for name in self.recipe.phase_names)
 
     def evaluate_policy(self, arm: str, policy: Policy) -> None:
-        """Play the test episodes of an arm with the policy as it is now, here or through the server that samples."""
+        """Play the test episodes of an arm with the policy as it is now, as the extensions of the recipe say."""
         if not ranks().is_main:
             return
-        server = self.evaluating_server()
-        if server is not None and not self.is_played(arm):
-            server.refresh_here()
-        self.evaluate(arm, policy_agent(policy, self.recipe, server=server, name=arm), retry_errors=server is not None)
-
-    def evaluating_server(self) -> ServerSampler | None:
-        """Return the server that samples when the policy is evaluated, if it does."""
-        table = self.recipe.sampler
-        return self.sampler if table is not None and table.evaluation == "server" else None
+        if len(self.extensions) and not self.is_played(arm):
+            self.extensions.ready()
+        agent = policy_agent(policy, self.recipe, backend=self.extensions.backend(), name=arm)
+        self.evaluate(arm, agent, retry_errors=self.extensions.samples_elsewhere)
 
     def is_played(self, arm: str) -> bool:
         """Whether an arm has been played to its end, without errors."""
@@ -273,10 +276,10 @@ class _Training:
         table = self.recipe.evaluation
         settings: dict[str, Any] = {"arm": arm, "training_run": self.run_id}
         self.arms[arm] = evaluate(
-            self.recipe.env.id,
-            agent,
-            env_kwargs=self.recipe.env.kwargs,
-            split=self.recipe.env.test_split,
+            self.recipe.envs[0].id,
+            self.extensions.agent(agent),
+            env_kwargs=self.recipe.envs[0].arguments,
+            split=self.recipe.envs[0].test_split,
             n=table.n,
             samples=table.samples,
             seed=table.seed,
@@ -294,23 +297,20 @@ class _Training:
         table = self.recipe.evaluation
         plans = plan_evaluation(
             {
-                "envs": [{"env_id": self.recipe.env.id, "env_kwargs": self.recipe.env.kwargs}],
-                "split": self.recipe.env.test_split,
+                "envs": [{"env_id": self.recipe.envs[0].id, "env_kwargs": self.recipe.envs[0].arguments}],
+                "split": self.recipe.envs[0].test_split,
                 "n": table.curve_n,
                 "samples": 1,
                 "seed": stable_seed(table.seed, "curve"),
                 "max_turns": table.max_turns,
             }
         )
-        server = self.evaluating_server()
         if self._curve_agent is None:
-            self._curve_agent = policy_agent(policy, self.recipe, server=server, seed=stable_seed(table.seed, "curve"))
-        if server is not None:
-            server.refresh_here()
-        played = self.engine.collect(plans, self._curve_agent)
-        if server is not None:
-            server.check_step(played)
-        found = episode_metrics(played)
+            seed = stable_seed(table.seed, "curve")
+            agent = policy_agent(policy, self.recipe, backend=self.extensions.backend(), seed=seed)
+            self._curve_agent = self.extensions.agent(agent)
+        self.extensions.ready()
+        found = episode_metrics(self.extensions.played(self.engine.collect(plans, self._curve_agent)))
         return {name: found[name] for name in ("success", "score_mean", "turns_mean")}
 
     def report(self, phase: str, done: int, total: int) -> None:
@@ -350,12 +350,23 @@ def _open_run(store: RunStore, run_id: str | None, recipe: Recipe) -> str:
 
 
 def _comparable(recipe: Json) -> Json:
-    """Return what of a stored recipe has to be the same when its run goes on: not where a server is."""
+    """Return what of a stored recipe has to be the same when its run resumes: not where a server is."""
     with contextlib.suppress(UsageError):
-        recipe = parse_recipe(recipe).to_json()  # keys that are younger than the run get their defaults
-    if isinstance(recipe, dict) and isinstance(recipe.get("sampler"), dict):
-        recipe = {**recipe, "sampler": {key: value for key, value in recipe["sampler"].items() if key not in PLACES}}
+        parsed = parse_recipe(recipe)  # keys that are younger than the run get their defaults
+        return _without_movable(parsed.to_json(), parsed)
     return recipe
+
+
+def _without_movable(data: dict[str, Json], recipe: Recipe) -> dict[str, Json]:
+    """Leave out the keys of extension tables that may differ when a run resumes."""
+
+    def fixed(table: dict[str, Json], names: Iterable[str]) -> dict[str, Json]:
+        movable = {name: get_extension(name).movable for name in names if isinstance(table.get(name), dict)}
+        kept = {name: {k: v for k, v in table[name].items() if k not in keys} for name, keys in movable.items()}
+        return {**table, **kept}
+
+    data = fixed(data, recipe.extensions)
+    return {**data, **{phase.name: fixed(data[phase.name], phase.extensions) for phase in recipe.phases}}
 
 
 def _metrics_log(recipe: Recipe, folder: Path, store: RunStore, run_id: str) -> MetricsLog:

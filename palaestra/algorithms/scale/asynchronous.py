@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from palaestra.agents.core import Agent
 from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.agents.rollout.env_pool import EnvPool
+from palaestra.agents.rollout.env_slots import MakeEnv
 from palaestra.agents.rollout.episode import play_episode
 from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.errors import ConfigError, UsageError
@@ -96,6 +97,7 @@ class AsyncCollector:
         max_staleness: Batches that may be in flight or wait beyond the one being collected.
         first: Number of the first group.
         stride: Distance to the next; several ranks take turns.
+        make_env: As in `RolloutEngine.run`.
 
     Raises:
         UsageError: If a number is out of range.
@@ -111,6 +113,7 @@ class AsyncCollector:
         max_staleness: int,
         first: int = 0,
         stride: int = 1,
+        make_env: MakeEnv | None = None,
     ) -> None:
         """Open an event loop of its own; nothing is played yet."""
         if batch_groups < 1 or max_staleness < 0 or stride < 1:
@@ -131,7 +134,7 @@ class AsyncCollector:
         self._arrived: asyncio.Queue[Trajectory | BaseException] = asyncio.Queue()
         self._loop = asyncio.new_event_loop()
         self._pool = EnvPool(
-            None,
+            make_env,
             workers=engine.env_workers,
             kind=engine.worker_kind,
             step_timeout_s=engine.step_timeout_s,

@@ -225,7 +225,7 @@ def test_errors_and_returns_that_are_no_numbers_are_left_to_be_counted() -> None
 def test_a_recipe_round_trips_and_older_ones_say_nothing_of_noise() -> None:
     assert "noise" not in toy_recipe().to_json()
     recipe = toy_recipe(noise={"kind": "label", "rate": 0.2, "debias": True})
-    assert parse_recipe(recipe.to_json()).noise == recipe.noise
+    assert parse_recipe(recipe.to_json()).extensions == recipe.extensions
 
 
 def test_training_sees_lies_evaluation_does_not(tmp_path: Path) -> None:

@@ -39,11 +39,10 @@ def file(tmp_path: Path) -> Path:
 def test_a_recipe_is_read_with_its_defaults(file: Path) -> None:
     recipe = load_recipe(file)
     assert recipe.name == "small"
-    assert recipe.env.kwargs == {"recipes": "procedural"}
-    assert recipe.phase_config("grpo").lr == 3e-4  # type: ignore[attr-defined]
-    assert recipe.phase_config("grpo").group_size == 8  # type: ignore[attr-defined]
-    assert recipe.horizon is not None
-    assert recipe.horizon.at(6) == 6
+    assert recipe.envs[0].arguments == {"recipes": "procedural"}
+    assert recipe.phase("grpo").settings.lr == 3e-4  # type: ignore[attr-defined]
+    assert recipe.phase("grpo").settings.group_size == 8  # type: ignore[attr-defined]
+    assert recipe.extensions["horizon"].at(6) == 6  # type: ignore[attr-defined]
 
 
 def test_overrides_set_dotted_keys_with_toml_values(file: Path) -> None:
@@ -57,10 +56,9 @@ def test_overrides_set_dotted_keys_with_toml_values(file: Path) -> None:
             "agent.instructions=false",
         ],
     )
-    assert recipe.env.kwargs == {"recipes": "../some/folder"}
-    assert recipe.phase_config("grpo").lr == 1e-3  # type: ignore[attr-defined]
-    assert recipe.horizon is not None
-    assert recipe.horizon.rounds == (2, 3)
+    assert recipe.envs[0].arguments == {"recipes": "../some/folder"}
+    assert recipe.phase("grpo").settings.lr == 1e-3  # type: ignore[attr-defined]
+    assert recipe.extensions["horizon"].rounds == (2, 3)  # type: ignore[attr-defined]
     assert recipe.model.hidden_size == 64
     assert recipe.agent.instructions is False
 
@@ -98,12 +96,12 @@ def test_mistakes_are_one_clear_error(file: Path, override: str, match: str) -> 
 
 def test_what_asynchronous_steps_cannot_do_is_refused_where_it_is_written(file: Path) -> None:
     corrected = ["asynchronous.max_staleness=2", "grpo.correction=token"]
-    assert load_recipe(file, corrected).asynchronous is not None
-    assert load_recipe(file, ["asynchronous.max_staleness=0"]).asynchronous is not None
+    assert "asynchronous" in load_recipe(file, corrected).extensions
+    assert "asynchronous" in load_recipe(file, ["asynchronous.max_staleness=0"]).extensions
     with pytest.raises(ConfigError, match=r"grpo.max_refills is 2; asynchronous batches are not refilled"):
         load_recipe(file, [*corrected, "grpo.max_refills=2", "grpo.drop_equal_groups=true"])
     # a phase that is switched off contradicts nothing
-    assert load_recipe(file, ["asynchronous.max_staleness=2", "phases=['sft']"]).asynchronous is not None
+    assert "asynchronous" in load_recipe(file, ["asynchronous.max_staleness=2", "phases=['sft']"]).extensions
 
 
 def test_an_unknown_algorithm_names_the_nearest(file: Path) -> None:
@@ -112,7 +110,7 @@ def test_an_unknown_algorithm_names_the_nearest(file: Path) -> None:
 
 
 def test_the_table_of_a_phase_that_is_switched_off_is_checked_all_the_same(file: Path) -> None:
-    assert load_recipe(file, ["phases=['sft']"]).phases == ("sft",)
+    assert load_recipe(file, ["phases=['sft']"]).phase_names == ["sft"]
     with pytest.raises(ConfigError, match=r"Unknown key 'grpo.lrr'"):
         load_recipe(file, ["phases=['sft']", "grpo.lrr=1"])
 
@@ -141,7 +139,7 @@ def test_every_recipe_of_the_repository_is_valid(path: Path) -> None:
 
 
 def test_every_algorithm_has_a_recipe_that_shows_it() -> None:
-    shown = {phase for path in Path("recipes").glob("*.toml") for phase in load_recipe(path).phases}
+    shown = {phase for path in Path("recipes").glob("*.toml") for phase in load_recipe(path).phase_names}
     assert set(table._BUILTIN) <= shown
 
 
@@ -150,6 +148,7 @@ def test_every_tiny_recipe_describes_itself_and_opens_its_environment(path: Path
     recipe = load_recipe(path)
     assert recipe.description
     assert path.read_text(encoding="utf-8").startswith("# ")
-    env = gymnasium.make(recipe.env.id, **recipe.env.kwargs)
-    assert recipe.env.train_split in env.unwrapped.tasks.splits  # type: ignore[attr-defined]
+    (config,) = recipe.envs
+    env = gymnasium.make(config.id, **config.arguments)
+    assert config.train_split in env.unwrapped.tasks.splits  # type: ignore[attr-defined]
     env.close()

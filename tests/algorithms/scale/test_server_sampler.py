@@ -13,14 +13,18 @@ import torch
 from safetensors.torch import load_file
 
 from palaestra.agents.backends.token_sampling import random_stream
+from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.agents.store.store import RunStore
-from palaestra.algorithms.grpo import GRPOConfig, GRPOLearner
+from palaestra.algorithms.grpo import GRPOConfig
 from palaestra.algorithms.learner.policy import Policy
+from palaestra.algorithms.run.active_extensions import ActiveExtensions
+from palaestra.algorithms.run.extension import ExtensionContext
+from palaestra.algorithms.run.extensions.asynchronous import AsynchronousCollection
 from palaestra.algorithms.run.metrics import read_metrics
-from palaestra.algorithms.run.on_policy import asynchronous_collection
 from palaestra.algorithms.run.phase import ProgressEvent
 from palaestra.algorithms.run.recipe import Recipe, parse_recipe
 from palaestra.algorithms.run.training import TrainingResult, train
+from palaestra.algorithms.scale.asynchronous import AsynchronousConfig
 from palaestra.algorithms.scale.ranks import Ranks, training_ranks
 from palaestra.algorithms.scale.server_sampler import ServerSampler
 from palaestra.errors import ConfigError, StoreError, TrainingStopped, UsageError
@@ -171,7 +175,7 @@ def test_a_killed_run_gives_a_new_server_its_checkpoint_and_ends_as_if_undisturb
 def test_asynchronous_steps_are_sampled_while_the_policy_is_updated(server: VLLMServer, clone: Path, tmp_path: Path) -> None:
     server.delay_s = 0.01
     recipe = recipe_for(clone, server, asynchronous={"max_staleness": 1}, evaluation={"n": 4, "baselines": [], "every": 2})
-    settings = recipe.phase_config("grpo")
+    settings = recipe.phase("grpo").settings
     assert settings.correction == "token"  # type: ignore[attr-defined]
     with pytest.raises(Killed):
         train(recipe, store=tmp_path / "runs", run_id="toy", progress=killing(2))
@@ -321,7 +325,7 @@ def test_the_first_process_gives_the_server_its_weights_and_all_know_the_version
     server: VLLMServer, clone: Path, tmp_path: Path
 ) -> None:
     policy = Policy.from_path(clone)
-    table = recipe_for(clone, server).sampler
+    table = recipe_for(clone, server).extensions["sampler"]
     assert table is not None
     for rank, calls in ((1, 0), (0, 1)):
         sampler = ServerSampler(policy, table)
@@ -334,17 +338,10 @@ def test_the_first_process_gives_the_server_its_weights_and_all_know_the_version
 
 def test_asynchronous_steps_of_several_processes_are_not_sampled_by_a_server(server: VLLMServer, clone: Path) -> None:
     recipe = recipe_for(clone, server, asynchronous={"max_staleness": 1})
-    assert recipe.sampler is not None
-    policy = Policy.from_path(clone)
-    config = GRPOConfig(correction="token")
-    learner = GRPOLearner(policy, config)
-    phase = SimpleNamespace(recipe=recipe, name="grpo", sampler=ServerSampler(policy, recipe.sampler))
-    with (
-        training_ranks(Seat(0)),
-        pytest.raises(ConfigError, match="asked for on 2 processes"),
-        asynchronous_collection(phase, config, learner),  # type: ignore[arg-type]
-    ):
-        pass
+    context = ExtensionContext("grpo", recipe, Policy.from_path(clone), RolloutEngine(4))
+    phase = SimpleNamespace(name="grpo", extensions=ActiveExtensions(recipe.phase("grpo").active, context))
+    with training_ranks(Seat(0)), pytest.raises(ConfigError, match="asked for on 2 processes"):
+        AsynchronousCollection(phase, GRPOConfig(correction="token"), AsynchronousConfig(max_staleness=1))
 
 
 # -- the table
@@ -391,8 +388,8 @@ def test_the_model_that_training_begins_with_is_not_written_over(tmp_path: Path)
 def test_another_engine_is_corrected_for_unless_the_recipe_says_off() -> None:
     def correction(**tables: Any) -> str:
         recipe = toy_recipe(**tables)
-        found = recipe.phase_config("grpo").correction  # type: ignore[attr-defined]
-        assert parse_recipe(recipe.to_json()).phase_config("grpo") == recipe.phase_config("grpo")
+        found = recipe.phase("grpo").settings.correction  # type: ignore[attr-defined]
+        assert parse_recipe(recipe.to_json()).phase("grpo") == recipe.phase("grpo")
         return str(found)
 
     assert correction() == "off"
@@ -408,7 +405,7 @@ def test_recipes_without_a_server_say_nothing_of_one() -> None:
     assert "sampler" not in toy_recipe().to_json()
     reload = [["/update", {"path": "{path}", "deep": {"version": "{version}"}}]]
     recipe = toy_recipe(sampler={**TABLE, "reload": reload})
-    assert parse_recipe(json.loads(json.dumps(recipe.to_json()))).sampler == recipe.sampler
+    assert parse_recipe(json.loads(json.dumps(recipe.to_json()))).extensions == recipe.extensions
 
 
 def test_weights_that_were_divided_into_other_files_do_not_outlive_a_refresh(
@@ -419,7 +416,7 @@ def test_weights_that_were_divided_into_other_files_do_not_outlive_a_refresh(
     for name in old:
         (server.path / name).write_text("old")
     (server.path / "notes.txt").write_text("mine")
-    table = recipe_for(clone, server).sampler
+    table = recipe_for(clone, server).extensions["sampler"]
     assert table is not None
     ServerSampler(policy, table).refresh()
     assert not any((server.path / name).exists() for name in old)
@@ -429,7 +426,7 @@ def test_weights_that_were_divided_into_other_files_do_not_outlive_a_refresh(
 
 def test_a_folder_that_cannot_be_written_is_one_clear_error(server: VLLMServer, clone: Path) -> None:
     policy = Policy.from_path(clone)
-    table = recipe_for(clone, server).sampler
+    table = recipe_for(clone, server).extensions["sampler"]
     assert table is not None
     (server.path / ".palaestra-draft").write_text("in the way")  # a file where a folder has to be made
     with pytest.raises(StoreError, match=r"could not be written to sampler.weights.*Free space"):
@@ -439,7 +436,7 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error(server: VLLMServer, 
 def test_loading_a_checkpoint_makes_the_server_stale(server: VLLMServer, clone: Path, tmp_path: Path) -> None:
     policy = toy_policy()
     folder = policy.save(tmp_path / "policy")
-    table = toy_recipe(sampler={**TABLE, "url": server.base_url, "weights": str(folder)}).sampler
+    table = toy_recipe(sampler={**TABLE, "url": server.base_url, "weights": str(folder)}).extensions["sampler"]
     assert table is not None
     sampler = ServerSampler(policy, table)
     sampler.is_stale = False

@@ -1,0 +1,53 @@
+"""Extensions by name: ours, and those of installed packages (entry-point group `palaestra.extensions`)."""
+
+from __future__ import annotations
+
+import importlib
+
+from palaestra.algorithms.run.extension import Extension
+from palaestra.errors import ConfigError, unknown_name
+
+ENTRY_POINTS = "palaestra.extensions"
+
+_OURS = "palaestra.algorithms.run.extensions"
+BUILTIN = {
+    "sampler": f"{_OURS}.sampler:Sampler",
+    "horizon": f"{_OURS}.horizon:Horizon",
+    "noise": f"{_OURS}.noise:Noise",
+    "asynchronous": f"{_OURS}.asynchronous:Asynchronous",
+}
+"""Name and place of each, in the order in which their hooks are called; those of packages come after them."""
+
+
+def extension_names() -> list[str]:
+    """Return the names of all extensions that can be used here, in the order in which their hooks are called."""
+    return [*BUILTIN, *sorted(_plugins().keys() - BUILTIN.keys())]
+
+
+def get_extension(name: str) -> type[Extension]:
+    """Return an extension by name.
+
+    Raises:
+        UnknownNameError: If there is none of this name.
+        ConfigError: If a package offers something else under it.
+    """
+    target = BUILTIN.get(name) or _plugins().get(name)
+    if target is None:
+        raise unknown_name("extension", name, extension_names())
+    module, _, attribute = target.partition(":")
+    found = getattr(importlib.import_module(module), attribute, None)
+    if not (isinstance(found, type) and issubclass(found, Extension)):
+        raise ConfigError(f"{target} is {found!r}; expected a subclass of palaestra.algorithms.run.extension.Extension.")
+    if found.name != name:
+        raise ConfigError(f"{target} is registered as {name!r} and calls itself {found.name!r}; expected one name.")
+    return found
+
+
+def _plugins() -> dict[str, str]:
+    """Return the extensions that installed packages offer, by name."""
+    from importlib.metadata import entry_points
+
+    return {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
+
+
+__all__ = ["BUILTIN", "ENTRY_POINTS", "extension_names", "get_extension"]
