@@ -2,7 +2,8 @@
 
 `gymnasium.spaces.Text` draws from a fixed character set and refuses ordinary prose; these contain what is really sent,
 compare, pickle and seed. A space samples through a *sampler*: any picklable callable `sampler(rng) -> str | Message`,
-so that an environment's `action_space.sample()` draws from its own grammar.
+so that an environment's `action_space.sample()` draws from its own grammar. Texts and messages may name sounds and pictures
+(`palaestra.media`); a space that is given a store contains only what names media whose bytes lie there.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from typing import Any
 import numpy as np
 from gymnasium.spaces import Space
 
+from palaestra.media.items import Media, find_media
+from palaestra.media.making import png_bytes, tone
+from palaestra.media.store import MediaStore, current_media
 from palaestra.types import Message
 
 Sampler = Callable[[np.random.Generator], "str | Message"]
@@ -35,21 +39,56 @@ class Words:
         return " ".join(self.words[i] for i in picks)
 
 
+@dataclass(frozen=True)
+class MediaWords:
+    """Sampler of prose with a small sound or picture in it, whose bytes it puts into a store.
+
+    Attributes:
+        as_message: Draw assistant messages rather than texts.
+        words: Draws the prose.
+        store: Where the bytes go; the current store of the process by default.
+    """
+
+    as_message: bool = False
+    words: Words = Words()
+    store: MediaStore | None = None
+
+    def __call__(self, rng: np.random.Generator) -> str | Message:
+        """Draw a text or a message."""
+        store = current_media() if self.store is None else self.store
+        pieces = [self.words(rng)]
+        for _ in range(int(rng.integers(1, 3))):
+            if rng.integers(2):
+                data = tone(int(rng.integers(100, 2000)), int(rng.integers(1, 9)) / 50, rate=8000)
+            else:
+                data = png_bytes(rng.integers(256, size=(*rng.integers(1, 13, size=2), 3), dtype=np.uint8))
+            pieces.insert(int(rng.integers(len(pieces) + 1)), store.put(data).tag)
+        text = " ".join(pieces)
+        return Message.of_text("assistant", text) if self.as_message else text
+
+
 class TextSpace(Space[str]):
     """Any valid Unicode text up to `max_chars` characters.
 
     Args:
         max_chars: Longest text contained, in characters.
         sampler: Draws a text from a generator; prose by default.
+        media: Store of sounds and pictures: texts that name others are not contained. Without one, any tag is.
         seed: Seed of the space's own generator.
     """
 
     def __init__(
-        self, max_chars: int = MAX_TEXT_CHARS, *, sampler: Sampler | None = None, seed: int | np.random.Generator | None = None
+        self,
+        max_chars: int = MAX_TEXT_CHARS,
+        *,
+        sampler: Sampler | None = None,
+        media: MediaStore | None = None,
+        seed: int | np.random.Generator | None = None,
     ) -> None:
-        """Keep the bound and the sampler."""
+        """Keep the bound, the sampler and the store."""
         self.max_chars = max_chars
         self.sampler: Sampler = sampler or Words()
+        self.media = media
         super().__init__(shape=None, dtype=None, seed=seed)
 
     @property
@@ -65,10 +104,18 @@ class TextSpace(Space[str]):
 
     def contains(self, x: Any) -> bool:
         """Whether `x` is a text of at most `max_chars` characters that can be written as UTF-8."""
+        return self._fits(x) and (self.media is None or self._lie_there(find_media(x)))
+
+    def _fits(self, x: Any) -> bool:
+        """Whether `x` is a text within the bound that can be written as UTF-8."""
         return isinstance(x, str) and len(x) <= self.max_chars and is_unicode(x)
 
+    def _lie_there(self, media: Iterable[Media]) -> bool:
+        """Whether the bytes of all media lie in the store, if there is one."""
+        return self.media is None or all(item in self.media for item in media)
+
     def __eq__(self, other: object) -> bool:
-        """Spaces are equal if they contain the same values."""
+        """Spaces are equal if they contain the same values, stores aside."""
         return type(self) is type(other) and self.max_chars == other.max_chars
 
     def __hash__(self) -> int:
@@ -94,6 +141,7 @@ class ActionSpace(TextSpace):
     Args:
         max_chars: Longest text contained, in characters.
         sampler: Draws a well-formed action of the environment.
+        media: Store of sounds and pictures: actions that name others are not contained. Without one, any tag is.
         seed: Seed of the space's own generator.
     """
 
@@ -102,16 +150,19 @@ class ActionSpace(TextSpace):
         max_chars: int = MAX_ACTION_CHARS,
         *,
         sampler: Sampler | None = None,
+        media: MediaStore | None = None,
         seed: int | np.random.Generator | None = None,
     ) -> None:
-        """Keep the bound and the sampler."""
-        super().__init__(max_chars, sampler=sampler, seed=seed)
+        """Keep the bound, the sampler and the store."""
+        super().__init__(max_chars, sampler=sampler, media=media, seed=seed)
 
     def contains(self, x: Any) -> bool:
-        """Whether `x` is a contained text or an assistant message with contained content."""
-        if isinstance(x, Message):
-            return x.role == "assistant" and super().contains(x.content)
-        return super().contains(x)
+        """Whether `x` is a contained text or an assistant message with contained content, which names its media."""
+        if not isinstance(x, Message):
+            return super().contains(x)
+        if x.role != "assistant" or not self._fits(x.content):
+            return False
+        return not x.media or (find_media(x.content) == x.media and self._lie_there(x.media))
 
     def to_jsonable(self, sample_n: Iterable[Any]) -> list[Any]:
         """Return texts as they are and messages as dicts."""

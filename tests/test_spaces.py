@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palaestra.spaces import ActionSpace, TextSpace, Words, is_unicode
+from palaestra.media import FolderMedia, MemoryMedia, current_media, describe, find_media, tone
+from palaestra.spaces import ActionSpace, MediaWords, TextSpace, Words, is_unicode
 from palaestra.types import Message, ToolCall
 
 
@@ -89,3 +90,57 @@ def test_is_unicode_agrees_with_the_codec(text):
         assert not is_unicode(text)
     else:
         assert is_unicode(text)
+
+
+# -- media ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("as_message", [False, True])
+def test_small_sounds_and_pictures_are_drawn_alike_by_equal_seeds(as_message):
+    stores = [MemoryMedia(), MemoryMedia()]
+    draws = []
+    for store in stores:
+        space = ActionSpace(sampler=MediaWords(as_message, store=store), media=store, seed=3)
+        draws.append([space.sample() for _ in range(30)])
+        assert all(draw in space for draw in draws[-1])
+    assert draws[0] == draws[1]
+    assert sorted(stores[0]) == sorted(stores[1])
+    named = [item for draw in draws[0] for item in find_media(draw.content if as_message else draw)]
+    assert {item.kind for item in named} == {"audio", "image"}
+    assert len(set(named)) > 30
+    assert max(len(stores[0].get(item)) for item in named) < 10_000
+    assert space.from_jsonable(json.loads(json.dumps(space.to_jsonable(draws[0])))) == draws[0]
+
+
+def test_without_a_store_of_their_own_samples_lie_in_the_current_one():
+    text = TextSpace(sampler=MediaWords(), seed=0).sample()
+    assert all(item in current_media() for item in find_media(text))
+    assert find_media(text)
+
+
+@pytest.mark.parametrize("space", [TextSpace, ActionSpace])
+def test_a_tag_whose_bytes_are_nowhere_is_refused_only_where_a_store_is_given(space, tmp_path):
+    nowhere, store = describe(tone(333, 0.05)), FolderMedia(tmp_path)
+    here = store.put(tone(222, 0.05))
+    assert f"hear {nowhere.tag}" in space()
+    assert f"hear {here.tag}" in space(media=store)
+    assert f"hear {here.tag} and {nowhere.tag}" not in space(media=store)
+    assert f"prose &lt;{nowhere.tag[1:]}" in space(media=store)
+    assert space(media=store) == space()
+    assert pickle.loads(pickle.dumps(space(media=store))).contains(here.tag)
+
+
+def test_a_message_is_contained_if_its_content_names_its_media(tmp_path):
+    store = FolderMedia(tmp_path)
+    here, nowhere = store.put(tone(222, 0.05)), describe(tone(333, 0.05))
+    for media, content, anywhere, in_store in (
+        ((here,), here.tag, True, True),
+        ((nowhere,), nowhere.tag, True, False),
+        ((here,), "", False, False),
+        ((here,), here.tag + nowhere.tag, False, False),
+        ((), nowhere.tag, True, True),  # prose that looks like a tag
+        ((here, here), here.tag, False, False),
+    ):
+        message = Message("assistant", content, media=media)
+        assert (message in ActionSpace()) is anywhere
+        assert (message in ActionSpace(media=store)) is in_store

@@ -131,4 +131,4 @@ class HumanAgent(Agent):
 
 def _as_message(action: str | Message) -> Message:
     """Return an action as the assistant message it stands for."""
-    return action if isinstance(action, Message) else Message("assistant", action)
+    return action if isinstance(action, Message) else Message.of_text("assistant", action)

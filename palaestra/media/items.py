@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -152,11 +152,13 @@ def find_media(text: str) -> tuple[Media, ...]:
     return tuple(_read_tag(tag) for tag in dict.fromkeys(_TAG.findall(text)))
 
 
-def read_tags(text: str) -> tuple[str, tuple[Media, ...]]:
+def read_tags(text: str, holds: Callable[[Media], bool] | None = None) -> tuple[str, tuple[Media, ...]]:
     """Read a text form.
 
     Args:
         text: Any text.
+        holds: Tells which media there are, e.g. `current_media().holds`; tags of others are taken for prose, as suits what a
+            model wrote. By default every tag names a medium.
 
     Returns:
         Content and media of a message: the text as it is if tags name media in it, else the prose it stands for.
@@ -164,6 +166,10 @@ def read_tags(text: str) -> tuple[str, tuple[Media, ...]]:
     if MARK not in text:
         return text, ()
     media = find_media(text)
+    if holds is not None:
+        known = {item.tag for item in media if holds(item)}
+        text = _TAG.sub(lambda found: found[0] if found[0] in known else escape_tags(found[0]), text)
+        media = find_media(text)
     return (text, media) if media else (unescape_tags(text), ())
 
 

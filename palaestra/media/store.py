@@ -1,6 +1,7 @@
 """Where the bytes of sounds and pictures are, by the hash of their content.
 
 `current_media()` is the store of this process: environments, agents and backends put bytes there and find them there.
+Worker processes send along what was put in theirs (`MediaOutbox`), and are sent what an action names (`bytes_named`).
 `FolderMedia` keeps bytes in files, one each; a run's lie in the run's folder (`RunStore.media`). Bytes under a name never
 change, so copies of a store may always be merged, and bytes that nothing names do no harm.
 """
@@ -19,7 +20,7 @@ from typing import Any, Self
 
 from palaestra.errors import StoreError, UsageError
 from palaestra.media.headers import SUFFIXES, describe
-from palaestra.media.items import Media, digest, is_sha256
+from palaestra.media.items import MARK, Media, digest, find_media, is_sha256
 
 MAX_ITEM_BYTES = 32 * 2**20
 """Largest sound or picture that a store takes, in bytes."""
@@ -93,7 +94,7 @@ class MediaStore(ABC):
         Raises:
             StoreError: If the source does not hold them, or they cannot be written.
         """
-        self.add((item, source.get(item)) for item in media if not self._has(item))
+        self.add((item, source.get(item)) for item in media if not self.holds(item))
 
     @abstractmethod
     def find(self, media: Media | str) -> bytes | None:
@@ -112,16 +113,16 @@ class MediaStore(ABC):
         """
 
     @abstractmethod
+    def holds(self, media: Media) -> bool:
+        """Whether the bytes of a medium need not be copied here again; quicker than `in`."""
+
+    @abstractmethod
     def __iter__(self) -> Iterator[str]:
         """Iterate over the SHA-256 of everything held."""
 
     @abstractmethod
     def __len__(self) -> int:
         """Return the number of sounds and pictures held."""
-
-    @abstractmethod
-    def _has(self, media: Media) -> bool:
-        """Whether bytes need not be copied here again."""
 
 
 class MemoryMedia(MediaStore):
@@ -196,9 +197,45 @@ class MemoryMedia(MediaStore):
         """Become the current store of the process that reads the pickle."""
         return current_media, ()
 
-    def _has(self, media: Media) -> bool:
+    def holds(self, media: Media) -> bool:
         """Whether the bytes are here."""
         return media.sha256 in self._items
+
+
+class MediaOutbox(MemoryMedia):
+    """A store in memory of a process whose bytes another one needs: it tells what was put since it was last asked."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        super().__init__()
+        self._fresh: dict[str, tuple[Media, bytes]] = {}
+
+    def add(self, items: Iterable[tuple[Media, bytes]]) -> None:
+        """Keep bytes, and remember them for the other process, which may have dropped them since they last came."""
+        kept = list(items)
+        super().add(kept)
+        with self._lock:
+            self._fresh.update((media.sha256, (media, data)) for media, data in kept)
+
+    def receive(self, items: Iterable[tuple[Media, bytes]]) -> None:
+        """Keep bytes that the other process has sent."""
+        super().add(items)
+
+    def take_fresh(self) -> list[tuple[Media, bytes]]:
+        """Return what was put since the last call."""
+        if not self._fresh:
+            return []
+        with self._lock:
+            fresh, self._fresh = self._fresh, {}
+        return list(fresh.values())
+
+    @classmethod
+    def of_this_process(cls) -> MediaOutbox:
+        """Make an outbox the current store, unless a folder is; then nothing ever has to be sent."""
+        outbox = cls()
+        if isinstance(current_media(), MemoryMedia):
+            set_media(outbox)
+        return outbox
 
 
 class FolderMedia(MediaStore):
@@ -246,7 +283,7 @@ class FolderMedia(MediaStore):
         drafts: list[tuple[Path, Path]] = []
         try:
             for media, data in items:
-                if not self._has(media):
+                if not self.holds(media):
                     path = self.folder / f"{media.sha256}{_suffix(media)}"
                     drafts.append((self._draft(path, data), path))
             for draft, path in drafts:
@@ -285,7 +322,7 @@ class FolderMedia(MediaStore):
         """Return the files, those not finished left out."""
         return [path for path in self.folder.glob("*.*") if is_sha256(path.stem)] if self.folder.is_dir() else []
 
-    def _has(self, media: Media) -> bool:
+    def holds(self, media: Media) -> bool:
         """Whether the bytes are here; looked at once a process, so that a damaged file is replaced when its bytes come."""
         if media.sha256 in self._kept and self.path(media) is not None:
             return True
@@ -324,6 +361,19 @@ def current_media() -> MediaStore:
             folder = os.environ.get(VARIABLE)
             _current = FolderMedia(folder) if folder else MemoryMedia()
         return _current
+
+
+def bytes_named(value: object) -> list[tuple[Media, bytes]]:
+    """Return the media that a text or a message names anywhere, and whose bytes lie in the current store.
+
+    Args:
+        value: A text, a message, or a sequence of them.
+    """
+    text = value if isinstance(value, str) else repr(value)  # a tag holds nothing that repr would escape
+    if MARK not in text:
+        return []
+    found = [(media, current_media().find(media)) for media in find_media(text)]
+    return [(media, data) for media, data in found if data is not None]
 
 
 def set_media(store: MediaStore) -> None:
@@ -379,8 +429,10 @@ __all__ = [
     "MAX_MEMORY_BYTES",
     "VARIABLE",
     "FolderMedia",
+    "MediaOutbox",
     "MediaStore",
     "MemoryMedia",
+    "bytes_named",
     "current_media",
     "set_media",
     "use_media",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import threading
 import time
@@ -11,6 +12,7 @@ import gymnasium
 import numpy as np
 
 from palaestra.envs import FixedTasks, GeneratedTasks, Task
+from palaestra.media import current_media, describe, png_bytes
 from palaestra.spaces import ActionSpace
 from palaestra.types import ToolResult
 from tests.envs.miniature import CounterEnv, draw_action, make_task
@@ -19,6 +21,25 @@ from tests.envs.miniature import CounterEnv, draw_action, make_task
 class CannotBeMade(CounterEnv):
     def __init__(self, **kwargs: Any) -> None:
         raise OSError("no such engine")
+
+
+class NamesWhatNobodyPut(CounterEnv):
+    def _begin(self, task):
+        return super()._begin(task) + png_tag(bytes(12))
+
+
+class PutsOnceAProcess(CounterEnv):
+    def _begin(self, task):
+        return super()._begin(task) + png_tag_put_once()
+
+
+def png_tag(pixels: bytes) -> str:
+    return describe(png_bytes(np.frombuffer(pixels, np.uint8).reshape(2, 2, 3))).tag
+
+
+@functools.cache
+def png_tag_put_once() -> str:
+    return current_media().put(png_bytes(np.ones((2, 2, 3), np.uint8))).tag
 
 
 class ReusesInfo(CounterEnv):
@@ -292,6 +313,8 @@ BROKEN: list[tuple[str, type[gymnasium.Env]]] = [
     ("step info", PartsDoNotAddUp),
     ("step info", ForgetsStopReason),
     ("step info", UnstorableInfo),
+    ("media", NamesWhatNobodyPut),
+    ("media", PutsOnceAProcess),
     ("tools", BadToolName),
     ("tools", RequiresUnknown),
     ("tasks", SplitsMeet),

@@ -58,6 +58,16 @@ def test_every_prose_has_a_text_form_that_names_nothing(prose):
     assert unescape_tags(text) == prose
 
 
+@given(texts, st.randoms(use_true_random=False))
+def test_tags_of_media_that_are_not_there_are_prose(text, chance):
+    there = {item for item in find_media(text) if chance.random() < 0.5}
+    content, found = read_tags(text, there.__contains__)
+    assert set(found) == there
+    assert found == tuple(item for item in find_media(text) if item in there)
+    assert unescape_tags(write_tags(content, found)) == unescape_tags(text)
+    assert find_media(write_tags(content, found)) == found
+
+
 @given(texts)
 def test_pieces_are_the_media_in_turn_and_the_prose_between_them(text):
     content, found = read_tags(text)

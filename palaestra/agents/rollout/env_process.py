@@ -21,6 +21,8 @@ import numpy as np
 from palaestra.agents.rollout.env_slots import Env, MakeEnv, RemoteFailure, ThreadSlot
 from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.errors import BoundaryError, EnvironmentFault, UsageError
+from palaestra.media.items import MARK, Media
+from palaestra.media.store import MediaOutbox, bytes_named, current_media
 from palaestra.results.metrics import Metric, declared_by
 from palaestra.spaces import ActionSpace, TextSpace
 from palaestra.types import Message
@@ -68,7 +70,9 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         return self._ask("reset", seed, options)  # type: ignore[no-any-return]
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """Play one action."""
+        """Play one action; the bytes of sounds and pictures that it names go ahead of it."""
+        if _may_name_media(action) and (items := bytes_named(action)):
+            self._ask("take_media", items)
         return self._ask("step", action)  # type: ignore[no-any-return]
 
     def render(self) -> Any:
@@ -120,9 +124,12 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         return self._answer()
 
     def _answer(self) -> Any:
-        """Wait for the answer to a call."""
+        """Wait for the answer to a call; the bytes of sounds and pictures that it may name come ahead of it."""
         try:
             kind, value = self._pipe.recv()
+            if kind == "media":
+                current_media().add(value)
+                kind, value = self._pipe.recv()
         except (EOFError, OSError):
             raise self._death() from None
         if kind == "usage":
@@ -169,11 +176,12 @@ class ProcessSlot(ThreadSlot):
 def _serve(pipe: Connection, payload: bytes) -> None:
     """Make an environment and answer calls until the parent closes the pipe or dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what ends when
+    outbox = MediaOutbox.of_this_process()
     with contextlib.suppress(EOFError, OSError):
-        served = _reply(pipe, lambda: _Served(payload), lambda made: made.about())
+        served = _reply(pipe, outbox, lambda: _Served(payload), lambda made: made.about())
         while served is not None:
             name, args = pipe.recv()
-            _reply(pipe, lambda: getattr(served, name)(*args), lambda result: result)  # noqa: B023 (called at once)
+            _reply(pipe, outbox, lambda: getattr(served, name)(*args), lambda result: result)  # noqa: B023 (called at once)
             if name == "close":
                 break
 
@@ -201,6 +209,13 @@ class _Served:
     def step(self, action: Any) -> Any:
         return self.env.step(action)
 
+    def take_media(self, items: list[tuple[Media, bytes]]) -> None:
+        store = current_media()
+        if isinstance(store, MediaOutbox):
+            store.receive(items)
+        else:
+            store.add(items)
+
     def render(self) -> Any:
         return self.env.render()
 
@@ -224,11 +239,21 @@ class _Served:
         self.env.close()
 
 
-def _reply(pipe: Connection, function: Callable[[], Any], answer: Callable[[Any], Any]) -> Any:
+def _may_name_media(action: Any) -> bool:
+    """Whether an action may name sounds or pictures: a quick look at it."""
+    if isinstance(action, Message):
+        return MARK in action.content or (bool(action.tool_calls) and MARK in repr(action.tool_calls))
+    return isinstance(action, str) and MARK in action
+
+
+def _reply(pipe: Connection, outbox: MediaOutbox, function: Callable[[], Any], answer: Callable[[Any], Any]) -> Any:
     """Call something and send what came of it; return the result, None after a failure."""
     try:
         result = function()
-        pipe.send(("ok", answer(result)))
+        told = answer(result)
+        if fresh := outbox.take_fresh():
+            pipe.send(("media", fresh))
+        pipe.send(("ok", told))
         return result
     except UsageError as error:
         pipe.send(("usage", str(error)))

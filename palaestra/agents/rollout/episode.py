@@ -30,6 +30,8 @@ from palaestra.errors import (
     ModelError,
     UsageError,
 )
+from palaestra.media.items import MARK, read_tags
+from palaestra.media.store import current_media
 from palaestra.results.metrics import declared_by, is_number, last_metrics
 from palaestra.types import (
     OPENING_HINTS,
@@ -274,10 +276,17 @@ def _checked_text(observation: object) -> str:
 def _checked_action(action: object) -> Message:
     """Return an agent's answer as the assistant message it has to be."""
     if isinstance(action, str):
-        return Message("assistant", action)
+        content, media = read_tags(action, current_media().holds) if MARK in action else (action, ())
+        return Message("assistant", content, media=media)
     if not isinstance(action, Message) or action.role != "assistant":
         given = f"a message with role {action.role!r}" if isinstance(action, Message) else f"a {type(action).__name__}"
         raise ModelError(f"The agent returned {given}; expected an assistant Message.")
+    for item in action.media:
+        if current_media().find(item) is None:
+            raise ModelError(
+                f"The agent's message has the {item.kind} {item.sha256}, whose bytes are nowhere. Put them first: "
+                f"palaestra.media.current_media().put(data)."
+            )
     return action
 
 

@@ -26,6 +26,8 @@ from palaestra.agents.rollout.env_slots import MakeEnv
 from palaestra.agents.rollout.episode import play_episode
 from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.errors import BudgetError, ConfigError, MissingExtraError, UsageError
+from palaestra.media.items import Media
+from palaestra.media.store import MediaOutbox, current_media
 from palaestra.types import EpisodeError, Message, Outcome, Trajectory
 
 log = logging.getLogger(__name__)
@@ -84,6 +86,14 @@ class _Refusal:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class _WithMedia:
+    """A trajectory and the bytes that its worker put since it last sent some."""
+
+    trajectory: Trajectory
+    media: list[tuple[Media, bytes]]
+
+
 class _Worker:
     """The actor: plays episodes in its own event loop."""
 
@@ -93,10 +103,11 @@ class _Worker:
         self._pools: dict[str, EnvPool] = {}
         self._agents: OrderedDict[str, Agent] = OrderedDict()
         self._lock = asyncio.Lock()
+        self._outbox = MediaOutbox.of_this_process()
         if setup is not None:
             setup()
 
-    async def play(self, plan: EpisodePlan, key: str, parcel: list[Any]) -> Trajectory | _Refusal:
+    async def play(self, plan: EpisodePlan, key: str, parcel: list[Any]) -> Trajectory | _WithMedia | _Refusal:
         """Play one episode; `parcel` holds a reference to agent and `make_env`, fetched once per `key`."""
         async with self._lock:
             if key not in self._agents:
@@ -108,7 +119,9 @@ class _Worker:
                     await retired.aclose()
                     await self._pools.pop(oldest).close()
         try:
-            return await play_episode(plan, self._agents[key], self._pools[key], **self._play_options)
+            trajectory = await play_episode(plan, self._agents[key], self._pools[key], **self._play_options)
+            fresh = self._outbox.take_fresh()  # other episodes' bytes too: they only come earlier than they have to
+            return _WithMedia(trajectory, fresh) if fresh else trajectory
         except BudgetError as error:
             return _Refusal(True, str(error))
         except UsageError as error:
@@ -226,6 +239,9 @@ class RayRolloutEngine(RolloutEngine):
                 finally:
                     in_flight.discard(reference)
                 lost_in_a_row = 0
+                if isinstance(found, _WithMedia):
+                    current_media().add(found.media)
+                    found = found.trajectory
                 if isinstance(found, _Refusal):
                     if not found.is_budget:
                         raise UsageError(found.message)

@@ -2,7 +2,8 @@
 
 Each finished episode is one transaction: an indexed row to list and count by, and the whole trajectory as compressed
 JSON beside it. Several processes may read while one writes; a run is played by one process at a time (`lock`).
-Artifacts of a run (reports, checkpoints) lie in a folder named after it beside the file.
+Artifacts of a run (reports, checkpoints) lie in a folder named after it beside the file; so do the sounds and pictures that
+its trajectories name, which are on the disk before the trajectory is.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Self, get_args
 
+from palaestra.agents.store.kept_media import FOLDER_NAME, keep_media
 from palaestra.agents.store.lock import LockOwner, this_process
 from palaestra.agents.store.records import COLUMNS, EpisodeSummary, RunStatus, RunSummary, from_row, to_row
 from palaestra.errors import StoreError, UsageError, unknown_name
+from palaestra.media.items import MARK
+from palaestra.media.store import FolderMedia, MediaStore, current_media
 from palaestra.types import Json, Trajectory
 
 FILE_NAME = "palaestra.db"
@@ -85,6 +89,7 @@ class RunStore:
         self.folder = self.file.parent
         self._mutex = threading.RLock()
         self._read_only = read_only
+        self._media: dict[str, FolderMedia] = {}
         if read_only:
             if not self.file.is_file():
                 raise StoreError(f"There is no run store at {self.file}. Name the folder that holds {FILE_NAME}.")
@@ -178,6 +183,13 @@ class RunStore:
             raise StoreError(f"The folder {folder} cannot be made ({error.strerror}); free its name or its rights.") from error
         return folder
 
+    def media(self, run_id: str) -> FolderMedia:
+        """Return the store of the sounds and pictures that the trajectories of a run name; it may be empty."""
+        self._run_row(run_id, "run_id")
+        if run_id not in self._media:
+            self._media[run_id] = FolderMedia(self.folder / run_id / FOLDER_NAME)
+        return self._media[run_id]
+
     def delete_run(self, run_id: str) -> None:
         """Delete a run with its episodes and metrics; its folder is left alone.
 
@@ -190,13 +202,14 @@ class RunStore:
 
     # -- episodes -------------------------------------------------------------------------------------------------
 
-    def add(self, run_id: str, trajectory: Trajectory, *, replace: bool = False) -> bool:
-        """Store a finished episode, in one transaction.
+    def add(self, run_id: str, trajectory: Trajectory, *, replace: bool = False, media: MediaStore | None = None) -> bool:
+        """Store a finished episode, in one transaction, after the sounds and pictures that it names.
 
         Args:
             run_id: The run.
             trajectory: The episode.
             replace: Put it in the place of a stored one of the same id; otherwise the stored one stays.
+            media: Where the sounds and pictures are that it names; the current store of this process by default.
 
         Returns:
             Whether it was stored.
@@ -205,7 +218,10 @@ class RunStore:
             UnknownNameError: If there is no such run.
             StoreError: If it could not be written; everything stored before is safe.
         """
-        data = _pack(trajectory.to_json())
+        text = json.dumps(trajectory.to_json(), ensure_ascii=False, separators=(",", ":"))
+        if MARK in text:
+            keep_media(trajectory, text, self.media(run_id), media or current_media())
+        data = _pack(text)
         summary = EpisodeSummary.of(trajectory, time.time())
         values = to_row(summary)
         with self._writing("store an episode") as connection:
@@ -502,9 +518,8 @@ def _may_write(folder: Path) -> bool:
     return os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
-def _pack(data: Json) -> bytes:
-    """Return plain JSON data as compressed bytes; lone surrogates that a model may write survive."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+def _pack(text: str) -> bytes:
+    """Return JSON as compressed bytes; lone surrogates that a model may write survive."""
     return zlib.compress(text.encode("utf-8", "surrogatepass"), 1)
 
 

@@ -36,6 +36,12 @@ CHECKS = (
     ),
     Check("reset info", contract.check_reset_info, TEXT_ENV_ADVICE),
     Check("step info", contract.check_step_info, "Return a Turn from _act; its docstring says what each field means."),
+    Check(
+        "media",
+        contract.check_media,
+        "Put the bytes whenever an episode names them, palaestra.media.current_media().put(data); quote untrusted text with "
+        "palaestra.media.escape_tags.",
+    ),
     Check("tools", contract.check_tools, "Declare tools with palaestra.envs.tools.tool; the schema comes from the signature."),
     Check(
         "tasks", contract.check_tasks, "Make keys that name the task itself, and tasks that depend on (split, index) alone."

@@ -15,6 +15,8 @@ from palaestra.envs.check.subject import TEXT_ENV_ADVICE, Env, Subject, next_exp
 from palaestra.envs.core.snapshots import digest
 from palaestra.envs.core.tasks import TaskSet
 from palaestra.errors import UsageError
+from palaestra.media.items import find_media
+from palaestra.media.store import MemoryMedia, use_media
 from palaestra.spaces import MAX_ACTION_CHARS
 from palaestra.types import Message, StopReason, ToolCall, ToolResult, plain
 
@@ -89,6 +91,20 @@ def check_step_info(subject: Subject) -> str:
             _expect_step_info(info, float(reward), is_over=terminated or truncated)
             total += float(reward)
     return f"{len(actions)} actions, return {total:g}"
+
+
+def check_media(subject: Subject) -> str:
+    """Sounds and pictures that texts name were put into the current store, by every episode again."""
+    named = set()
+    for _ in range(2):  # bytes put by the first environment must not be missing from the second's episode
+        with use_media(MemoryMedia()) as store, subject.open() as env:
+            actions = subject.script(env)
+            texts: list[Any] = [env.reset(seed=subject.seed), *map(env.step, actions)]
+            found = [media for text in texts for media in find_media(repr(text))]
+            lost = next((media for media in found if media not in store), None)
+            expect(lost is None, f"A text names {lost and lost.tag}, whose bytes nobody has put.")
+            named.update(found)
+    return f"{len(named)} named" if named else "does not apply: no text names a sound or a picture"
 
 
 def check_tools(subject: Subject) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 
 from palaestra.envs.check.report import CheckFailed
 from palaestra.envs.check.subject import Action, Env, play, told
+from palaestra.media.store import VARIABLE, FolderMedia, bytes_named
 from palaestra.types import Json
 
 TIMEOUT_S = 120
@@ -72,10 +73,17 @@ def run_elsewhere(job: Job, *, hash_seed: int) -> list[Json]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "job.pickle"
         file.write_bytes(pickle.dumps((sys.path, payload)))
+        media = Path(folder) / "media"
+        FolderMedia(media).add(bytes_named(job.actions))
         try:
             done = subprocess.run(
                 [sys.executable, "-c", _PROGRAM, str(file)],
-                env={**os.environ, "PYTHONHASHSEED": str(hash_seed), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                env={
+                    **os.environ,
+                    "PYTHONHASHSEED": str(hash_seed),
+                    "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                    VARIABLE: str(media),
+                },
                 capture_output=True,
                 timeout=TIMEOUT_S,
                 check=False,

@@ -1,0 +1,220 @@
+"""Bytes go where the texts that name them go: worker processes and threads, Ray, the store of a run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from palaestra.agents.core import Agent
+from palaestra.agents.evaluation.evaluation import evaluate
+from palaestra.agents.reference import ExpertAgent, RandomAgent
+from palaestra.agents.rollout.engine import RolloutEngine
+from palaestra.agents.rollout.env_process import RemoteEnv
+from palaestra.agents.rollout.plans import EpisodePlan
+from palaestra.agents.store.store import RunStore
+from palaestra.errors import StoreError, UnknownNameError
+from palaestra.media import FolderMedia, Media, MemoryMedia, current_media, describe, find_media, tone, use_media
+from palaestra.media.store import MediaOutbox, bytes_named
+from palaestra.types import Message, Outcome, Step, Trajectory
+from tests.media.gallery import ENV_ID, make_gallery
+
+
+@pytest.fixture(autouse=True, params=["memory", "folder"])
+def media(request, tmp_path):
+    """Let every test have a current store of its own."""
+    with use_media(MemoryMedia() if request.param == "memory" else FolderMedia(tmp_path / "current")) as store:
+        yield store
+
+
+def plans(n: int, **kwargs) -> list[EpisodePlan]:
+    return [EpisodePlan(f"e{i:02d}", ENV_ID, task_key=f"test/{i}", seed=i, **kwargs) for i in range(n)]
+
+
+def named(trajectories: list[Trajectory]) -> set[Media]:
+    return {item for trajectory in trajectories for item in find_media(repr(trajectory))}
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"env_workers": 2}, {"env_workers": 2, "worker_kind": "thread"}], ids=["in the loop", "process", "thread"]
+)
+@pytest.mark.parametrize("agent", [ExpertAgent(), RandomAgent()], ids=["expert", "random"])
+def test_what_an_episode_names_lies_here_wherever_it_was_played(options, agent, media):
+    played = RolloutEngine(4, **options).collect(plans(4), agent, make_env=make_gallery)
+    assert [trajectory.outcome.error for trajectory in played] == [None] * 4
+    if agent.name == "expert":
+        assert all(trajectory.outcome.success for trajectory in played)
+        assert {item.kind for item in named(played)} == {"audio", "image"}
+        assert all(step.action.media for step in (trajectory.steps[-1] for trajectory in played))
+    assert named(played)
+    assert all(item in media for item in named(played))
+
+
+def test_the_same_episodes_come_from_every_place():
+    places = [{}, {"env_workers": 2}, {"env_workers": 2, "worker_kind": "thread"}]
+    played = [RolloutEngine(4, **place).collect(plans(3), RandomAgent(), make_env=make_gallery) for place in places]
+    assert [[trajectory.steps for trajectory in one] for one in played] == [[t.steps for t in played[0]]] * 3
+
+
+def test_a_world_in_another_process_hears_what_an_agent_says_and_bytes_come_again_when_dropped(media):
+    remote = RemoteEnv(make_gallery, plans(1)[0])
+    try:
+        for _ in range(2):
+            observation, info = remote.reset(seed=0, options={"task": "test/0"})
+            [picture] = find_media(observation)
+            assert picture in media
+            if isinstance(media, MemoryMedia):
+                media._items.clear()  # as if more than it holds had been put since
+            for text in ("red", "low"):
+                remote.step(text)
+            silent = describe(tone(123, 0.07))
+            observation, _, terminated, _, _ = remote.step(Message("assistant", silent.tag, media=(silent,)))
+            assert (observation, terminated) == ("I hear nothing. Answer with a sound.", False)
+            sound = media.put(tone(800, 0.2))
+            assert remote.step(f"so: {sound.tag}")[2]  # a text names it as well as a message
+    finally:
+        remote.close()
+
+
+def test_an_outbox_tells_what_was_put_since_it_was_last_asked():
+    with use_media(MemoryMedia()):
+        outbox = MediaOutbox.of_this_process()
+        assert current_media() is outbox
+        a, b = outbox.put(tone(100, 0.1)), outbox.put(tone(200, 0.1))
+        assert [item for item, _ in outbox.take_fresh()] == [a, b]
+        assert outbox.take_fresh() == []
+        outbox.put(tone(100, 0.1))
+        outbox.receive([(describe(tone(300, 0.1)), tone(300, 0.1))])
+        assert outbox.take_fresh() == [(a, tone(100, 0.1))]
+        assert bytes_named((f"{a.tag} {describe(tone(1, 1)).tag}", Message("user", b.tag))) == [
+            (a, tone(100, 0.1)),
+            (b, tone(200, 0.1)),
+        ]
+
+
+def test_where_a_folder_is_shared_nothing_is_sent(tmp_path):
+    with use_media(FolderMedia(tmp_path / "shared")) as shared:
+        outbox = MediaOutbox.of_this_process()
+        assert current_media() is shared
+        shared.put(tone(100, 0.1))
+        assert outbox.take_fresh() == []
+
+
+@pytest.mark.slow
+def test_workers_of_a_cluster_send_what_their_episodes_name(media, tmp_path):
+    pytest.importorskip("ray")
+    from palaestra.agents.rollout.ray import AgentSpec, RayRolloutEngine
+
+    with RayRolloutEngine(2, 4) as engine:
+        result = evaluate(
+            ENV_ID, AgentSpec(ExpertAgent), n=6, store=tmp_path / "runs", run_id="far", engine=engine, make_env=make_gallery
+        )
+        assert result.summary.total.success.mean == 1.0
+    with RunStore(tmp_path / "runs") as store:
+        played = list(store.trajectories("far"))
+        assert len(played) == 6
+        assert all(item in store.media("far") for item in named(played))
+
+
+# -- agents -----------------------------------------------------------------------------------------------------------
+
+
+class Says(Agent):
+    """Always answers the same."""
+
+    name = "says"
+
+    def __init__(self, answer: str | Message) -> None:
+        self.answer = answer
+
+    async def aact(self, observation: str, info: object) -> Message:
+        return self.answer  # type: ignore[return-value]
+
+
+def test_a_text_of_an_agent_names_media_that_are_there_and_prose_otherwise(media):
+    here, nowhere = media.put(tone(440, 0.1)), describe(tone(441, 0.1))
+    [played] = RolloutEngine().collect(plans(1), Says(f"{here.tag} {nowhere.tag}"), make_env=make_gallery)
+    assert played.steps[0].action == Message("assistant", f"{here.tag} &lt;{nowhere.tag[1:]}", media=(here,))
+    [played] = RolloutEngine().collect(plans(1), Says(nowhere.tag), make_env=make_gallery)
+    assert played.steps[0].action == Message("assistant", nowhere.tag)
+    assert played.outcome.error is None
+
+
+def test_a_message_whose_bytes_are_nowhere_is_a_failure_of_the_agent():
+    nowhere = describe(tone(441, 0.1))
+    agent = Says(Message("assistant", nowhere.tag, media=(nowhere,)))
+    [played] = RolloutEngine().collect(plans(1), agent, make_env=make_gallery)
+    assert played.outcome.error is not None
+    assert played.outcome.error.boundary == "model"
+    assert f"has the audio {nowhere.sha256}, whose bytes are nowhere" in played.outcome.error.message
+
+
+# -- the store of a run -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def store(tmp_path):
+    with RunStore(tmp_path / "runs") as opened:
+        opened.create_run({}, "a")
+        yield opened
+
+
+def test_a_stored_run_has_its_media_in_its_folder(store, media):
+    played = RolloutEngine().collect(plans(5), ExpertAgent(), make_env=make_gallery)
+    garbage = media.put(tone(999, 0.3))
+    for trajectory in played:
+        store.add("a", trajectory)
+    kept = store.media("a")
+    assert kept.folder == store.folder / "a" / "media"
+    assert set(kept) == {item.sha256 for item in named(played)}
+    assert garbage not in kept
+    with use_media(MemoryMedia()):  # as in another process, later
+        assert all(item in kept for item in named(list(store.trajectories("a"))))
+        store.create_run({}, "b")
+        store.add("b", store.get("a", "e00"), media=kept)
+        assert set(store.media("b")) == {item.sha256 for item in named(played[:1])}
+
+
+def test_text_alone_makes_no_folder(store):
+    store.add("a", Trajectory("e", ENV_ID, {}, steps=(Step("see", Message("assistant", "sha256=")),)))
+    assert not (store.folder / "a").exists()
+    assert len(store.media("a")) == 0
+
+
+def test_a_forged_tag_is_prose_and_a_listed_medium_has_to_be_there(store):
+    forged = describe(tone(441, 0.1))
+    echo = Step(f"I do not know {forged.tag}.", Message("assistant", forged.tag))
+    assert store.add("a", Trajectory("e", ENV_ID, {}, steps=(echo,)))
+    assert len(store.media("a")) == 0
+    listed = Trajectory("f", ENV_ID, {}, steps=(replace(echo, action=Message("assistant", forged.tag, media=(forged,))),))
+    with pytest.raises(StoreError, match=rf"'f' has an action with the audio {forged.sha256}, whose bytes are nowhere"):
+        store.add("a", listed)
+    assert store.finished("a") == {"e"}
+
+
+def test_media_that_memory_dropped_are_never_lost_silently(store):
+    with use_media(MemoryMedia(max_bytes=10_000)) as small:
+        dropped = small.put(tone(100, 0.2))
+        small.put(tone(200, 0.3))
+        with pytest.raises(StoreError, match=f"dropped the audio {dropped.sha256}"):
+            store.add("a", Trajectory("e", ENV_ID, {}, final_observation=dropped.tag, outcome=Outcome()))
+    assert store.finished("a") == set()
+
+
+def test_media_of_an_unknown_run_are_an_error_and_leave_nothing(store, media):
+    with pytest.raises(UnknownNameError, match="Unknown run 'b'"):
+        store.media("b")
+    with pytest.raises(UnknownNameError, match="Unknown run 'b'"):
+        store.add("b", Trajectory("e", ENV_ID, {}, final_observation=media.put(tone(100, 0.1)).tag))
+    assert not (store.folder / "b").exists()
+
+
+def test_a_lost_file_is_written_again_by_the_next_episode_that_names_it(store, media):
+    sound = media.put(tone(100, 0.1))
+    for i in range(2):
+        store.add("a", Trajectory(f"e{i}", ENV_ID, {}, final_observation=sound.tag))
+        path = store.media("a").path(sound)
+        assert path is not None
+        path.unlink()
+    store.add("a", Trajectory("e2", ENV_ID, {}, final_observation=sound.tag))
+    assert sound in store.media("a")
