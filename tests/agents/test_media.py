@@ -60,7 +60,7 @@ def test_a_world_in_another_process_hears_what_an_agent_says_and_bytes_come_agai
     remote = RemoteEnv(make_gallery, plans(1)[0])
     try:
         for _ in range(2):
-            observation, info = remote.reset(seed=0, options={"task": "test/0"})
+            observation, _ = remote.reset(seed=0, options={"task": "test/0"})
             [picture] = find_media(observation)
             assert picture in media
             if isinstance(media, MemoryMedia):
