@@ -101,7 +101,7 @@ def clone(folder: Path, rows: Sequence[Any], *, turns: int) -> str:
     from palaestra.algorithms.data.demonstrations import tokenize
     from palaestra.algorithms.learner.policy import Policy
     from palaestra.algorithms.math.batch import collate
-    from palaestra.algorithms.sft import Cloner, SFTConfig
+    from palaestra.algorithms.sft import SFTConfig, SFTLearner
     from palaestra.algorithms.trl import response_template
     from palaestra.models.tiny_lm import build_tiny_lm, save
 
@@ -115,7 +115,7 @@ def clone(folder: Path, rows: Sequence[Any], *, turns: int) -> str:
     policy = Policy(model, tokenizer)
     found, _ = tokenize(episodes, player(policy, max_batch=1), policy.template, max_context=CONTEXT)
     batch = collate(found)
-    cloner = Cloner(policy, SFTConfig(lr=1e-2, warmup_updates=5), total=_UPDATES)
+    learner = SFTLearner(policy, SFTConfig(lr=1e-2, warmup_updates=5), total=_UPDATES)
     for step in range(_UPDATES):
-        cloner.update(batch.rows([(step * _ROWS + i) % batch.num_rows for i in range(_ROWS)]))
+        learner.learn(batch.rows([(step * _ROWS + i) % batch.num_rows for i in range(_ROWS)]), step)
     return str(save(model, tokenizer, folder / "policy"))

@@ -24,15 +24,13 @@ from torch import Tensor
 from experiments.common.base_model import BaseConfig, trained_base
 from experiments.common.token_world import Episodes
 from experiments.feedback_keys.world import FeedbackKeys, expert_play, feedback_probability, play, random_play, success
-from palaestra.algorithms import grpo, ppo, vrpo
-from palaestra.algorithms.learner.critic import Critic, make_value_model
+from palaestra.algorithms.learner.learner import BatchLearner, OnPolicyConfig
 from palaestra.algorithms.learner.policy import Policy
-from palaestra.algorithms.learner.policy_update import PolicyConfig
 from palaestra.algorithms.math.advantages import mixed_groups
 from palaestra.algorithms.math.batch import Batch
 from palaestra.algorithms.math.seeds import stable_seed
-from palaestra.algorithms.run.registry import get_algorithm
-from palaestra.algorithms.sft import Cloner, SFTConfig
+from palaestra.algorithms.run.registry import get_algorithm, make_learner
+from palaestra.algorithms.sft import SFTConfig, SFTLearner
 
 TINY: dict[str, Any] = {"lr": 1e-3, "epochs": 2, "entropy_coefficient": 0.02}
 GROUPS: dict[str, Any] = {**TINY, "tasks_per_step": 6, "group_size": 8}
@@ -155,31 +153,8 @@ def run_arm(arm: Arm, seed: int, *, base: BaseConfig = BASE, cache: Path | None 
     return RunResult(curve, round(time.process_time() - started - spent, 2), episodes, round(knows, 4))
 
 
-def make_learner(name: str, policy: Policy, config: Any, *, seed: int) -> grpo.GRPOLearner | ppo.PPOLearner:
-    """Return the learner of a policy-gradient algorithm.
-
-    Args:
-        name: Of the algorithm.
-        policy: Trained in place; what it is now is the frozen language model of vrpo.
-        config: Of the class that the algorithm's table names.
-        seed: Of minibatches, value head and latents.
-    """
-    if isinstance(config, vrpo.VRPOConfig):
-        frozen = policy.frozen_copy()
-        return ppo.PPOLearner(
-            policy, config, vrpo.make_critic(policy, config, language_model=frozen, temperature=1.0, seed=seed), seed=seed
-        )
-    if isinstance(config, ppo.PPOConfig):
-        table = config.critic
-        model = make_value_model(policy, table, seed=seed)
-        return ppo.PPOLearner(policy, config, Critic(model, table, seed=seed), seed=seed)
-    if isinstance(config, grpo.GRPOConfig):
-        return grpo.GRPOLearner(policy, config, seed=seed)
-    raise TypeError(f"The algorithm {name!r} has a {type(config).__name__}; expected one of a policy gradient.")
-
-
 def collect(
-    world: FeedbackKeys, policy: Policy, config: PolicyConfig, generator: torch.Generator, *, with_digests: bool = False
+    world: FeedbackKeys, policy: Policy, config: OnPolicyConfig, generator: torch.Generator, *, with_digests: bool = False
 ) -> Batch:
     """Play the episodes of a step; with dynamic sampling, further groups in place of those that cannot teach."""
 
@@ -197,7 +172,7 @@ def collect(
     return episodes.batch(_groups(episodes, config), version=policy.version)
 
 
-def _groups(episodes: Episodes, config: PolicyConfig) -> Tensor:
+def _groups(episodes: Episodes, config: OnPolicyConfig) -> Tensor:
     """Number the groups: rows of a group stand side by side."""
     return torch.arange(len(episodes.ids)) // config.group_size
 
@@ -205,12 +180,13 @@ def _groups(episodes: Episodes, config: PolicyConfig) -> Tensor:
 def _reinforce(arm: Arm, world: FeedbackKeys, policy: Policy, seed: int, evaluate: Callable[[int], None]) -> int:
     """Play and learn, step by step."""
     config = get_algorithm(arm.name).config(**{**arm.settings, "steps": arm.iterations})
-    assert isinstance(config, PolicyConfig)
-    learner = make_learner(arm.name, policy, config, seed=seed)
+    assert isinstance(config, OnPolicyConfig)
+    learner = make_learner(arm.name, policy, config, reference=policy.frozen_copy, seed=seed)
+    assert isinstance(learner, BatchLearner)  # this world makes batches, not trajectories
     episodes = 0
     for step in range(1, arm.iterations + 1):
         generator = torch.Generator().manual_seed(stable_seed(seed, f"train/{step}"))
-        batch = collect(world, policy, config, generator, with_digests=arm.name == "gigpo")
+        batch = collect(world, policy, config, generator, with_digests=learner.needs_states)
         episodes += batch.num_episodes
         learner.learn(batch, step)
         if step % EVALUATE_EVERY == 0 or step in arm.bars:
@@ -258,9 +234,9 @@ def _clone_own_successes(arm: Arm, world: FeedbackKeys, policy: Policy, seed: in
 def clone_epochs(policy: Policy, batch: Batch, config: SFTConfig, *, seed: int) -> Iterator[int]:
     """Imitate the rows of a batch, yielding the number of each epoch that is done."""
     per_epoch = -(-batch.num_rows // config.batch_size)
-    cloner = Cloner(policy, config, total=per_epoch * config.epochs)
+    learner = SFTLearner(policy, config, total=per_epoch * config.epochs)
     for epoch in range(1, config.epochs + 1):
         order = np.random.default_rng(stable_seed(seed, f"epoch/{epoch}")).permutation(batch.num_rows)
         for place in range(0, batch.num_rows, config.batch_size):
-            cloner.update(batch.rows(order[place : place + config.batch_size]))
+            learner.learn(batch.rows(order[place : place + config.batch_size]), epoch)
         yield epoch

@@ -213,7 +213,7 @@ def _learner(arm: Arm, policy: Any, world: Any, rate: float, seed: int, size: Co
         pretrain_patience=arm.patience,
         critic=table,
     )
-    return ppo.PPOLearner(nw.trimmed(policy, world), config, critic, seed=seed)
+    return ppo.PPOLearner(nw.trimmed(policy, world), config, critic=critic, seed=seed)
 
 
 # -- many runs -------------------------------------------------------------------------------------------------------

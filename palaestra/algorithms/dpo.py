@@ -10,18 +10,25 @@ begins anew, so policy and step number are all there is to save.
 
 from __future__ import annotations
 
+import functools
 import time
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
 
 from palaestra.algorithms.config import Config
+from palaestra.algorithms.learner.learner import Learner, MakePolicy
+from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.seeds import stable_seed
 from palaestra.algorithms.run.metrics import episode_metrics
+from palaestra.algorithms.run.on_policy import build_learner
 from palaestra.algorithms.run.phase import Phase
 from palaestra.algorithms.run.registry import Algorithm
 from palaestra.algorithms.trl.preferences import PairCounts, Pairing, PreferencePair, preference_pairs
 from palaestra.algorithms.trl.trainers import DPOLoss, DPOSettings, train_dpo
+from palaestra.errors import ConfigError
+from palaestra.types import Trajectory
 
 
 class DPOConfig(Config):
@@ -79,6 +86,61 @@ class DPOConfig(Config):
         )
 
 
+class DPOLearner(Learner):
+    """The update half of DPO: pairs of the episodes of one round, and TRL's trainer on a copy of the policy.
+
+    Args:
+        policy: Takes the weights that come out.
+        config: Settings.
+        reference: Makes the frozen starting policy; needed if `config.reference` is "start".
+        seed: Seed of the order of the pairs.
+        name: What is trained; part of that seed.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        config: DPOConfig,
+        *,
+        reference: MakePolicy | None = None,
+        temperature: float = 1.0,
+        seed: int = 0,
+        name: str = "dpo",
+    ) -> None:
+        """Keep the parts; every round has an optimiser of its own, and log-probs are TRL's, at temperature 1."""
+        del temperature
+        super().__init__(policy)
+        self.config = config
+        self.seed = seed
+        self.name = name
+        self.reference: Policy | None = None
+        if config.reference == "start":
+            if reference is None:
+                raise ConfigError("reference is 'start'; it needs the starting policy. Give one, or set reference = 'round'.")
+            self.reference = reference()
+
+    def update(self, trajectories: Sequence[Trajectory], step: int) -> dict[str, float]:
+        """Raise the better plays of a round against the worse ones.
+
+        Args:
+            trajectories: Episodes with the tokens that this policy sampled.
+            step: The round, from 1; the order of the pairs depends on it.
+
+        Returns:
+            Metrics; `no_signal` is 1.0 if there was no pair.
+
+        Raises:
+            TrainingStopped: If the weights are not finite after it.
+            MissingExtraError: If TRL is not installed.
+        """
+        pairs, counts = preference_pairs(trajectories, pairing=self.config.pairing, margin=self.config.margin)
+        metrics = _pair_metrics(pairs, counts)
+        if pairs:
+            settings = self.config.settings(stable_seed(self.seed, f"{self.name}/{step}"))
+            metrics |= train_dpo(self.policy, pairs, settings, reference=self.reference)
+        return metrics
+
+
 def run(phase: Phase, config: DPOConfig) -> None:
     """Train on preferences (see the module's docstring); resumes from the phase's last checkpoint.
 
@@ -87,20 +149,16 @@ def run(phase: Phase, config: DPOConfig) -> None:
         MissingExtraError: If TRL is not installed.
     """
     done, _ = phase.resume()
-    reference = phase.policy.frozen_copy(phase.reference_path) if config.reference == "start" else None
+    learner = build_learner(phase, config, functools.partial(DPOLearner, name=phase.name))
     for step in range(done + 1, config.steps + 1):
         started = time.perf_counter()
         played = phase.collect(phase.plans(step, num_tasks=config.tasks_per_step, group_size=config.group_size))
         rollout_s = time.perf_counter() - started
-        pairs, counts = preference_pairs(played, pairing=config.pairing, margin=config.margin)
-        metrics = {**episode_metrics(played), **_pair_metrics(pairs, counts), "seconds_rollout": rollout_s}
-        if pairs:
-            settings = config.settings(stable_seed(phase.recipe.seed, f"{phase.name}/{step}"))
-            metrics |= train_dpo(phase.policy, pairs, settings, reference=reference)
+        metrics = {**episode_metrics(played), **learner.update(played, step), "seconds_rollout": rollout_s}
         metrics["seconds_update"] = time.perf_counter() - started - rollout_s
         phase.log(step, metrics, total=config.steps)
         if phase.is_save_due(step, last=config.steps):
-            phase.save(step, {}, finished=step == config.steps)
+            phase.save(step, learner.state(), finished=step == config.steps)
 
 
 def _pair_metrics(pairs: list[PreferencePair], counts: PairCounts) -> dict[str, float]:
@@ -117,4 +175,4 @@ def _pair_metrics(pairs: list[PreferencePair], counts: PairCounts) -> dict[str, 
     }
 
 
-ALGORITHM = Algorithm("dpo", DPOConfig, run)
+ALGORITHM = Algorithm("dpo", DPOConfig, learner=DPOLearner, run=run)

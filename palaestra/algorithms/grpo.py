@@ -21,17 +21,17 @@ off by default.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from palaestra.algorithms.learner.learner import MakePolicy, batch_metrics
 from palaestra.algorithms.learner.policy import Policy
-from palaestra.algorithms.learner.policy_update import PolicyConfig, PolicyUpdate
+from palaestra.algorithms.learner.policy_update import PolicyConfig, PolicyGradientLearner
 from palaestra.algorithms.math.advantages import (
-    GroupStatistics,
     Spread,
     group_statistics,
     grpo_advantages,
@@ -40,12 +40,10 @@ from palaestra.algorithms.math.advantages import (
     overlong_penalty,
     rloo_advantages,
 )
-from palaestra.algorithms.math.batch import Batch, collate
+from palaestra.algorithms.math.batch import Batch
 from palaestra.algorithms.math.losses import Aggregation
 from palaestra.algorithms.math.returns import discounted_returns, step_group_advantages, turn_baseline_advantages, whiten
 from palaestra.algorithms.math.sequences import Sequences, token_sequences, turn_sequences
-from palaestra.algorithms.run.on_policy import reference_policy, train_on_policy
-from palaestra.algorithms.run.phase import Phase
 from palaestra.algorithms.run.registry import Algorithm
 from palaestra.errors import ConfigError
 from palaestra.types import Trajectory
@@ -98,23 +96,22 @@ class GRPOConfig(PolicyConfig):
         return self
 
 
-class GRPOLearner:
-    """The update half of the family: trajectories in, better policy out.
-
-    Args:
-        policy: Trained in place.
-        config: Settings.
-        reference: Frozen policy that the KL term refers to; needed if `kl_coefficient` is above 0.
-        temperature: Sampling temperature of the rollouts; log-probs are taken at the same one.
-        seed: Seed of the division into minibatches.
-    """
+class GRPOLearner(PolicyGradientLearner):
+    """The update half of the family: trajectories in, better policy out (arguments as `PolicyGradientLearner`)."""
 
     def __init__(
-        self, policy: Policy, config: GRPOConfig, *, reference: Policy | None = None, temperature: float = 1.0, seed: int = 0
+        self,
+        policy: Policy,
+        config: GRPOConfig,
+        *,
+        reference: MakePolicy | None = None,
+        temperature: float = 1.0,
+        seed: int = 0,
     ) -> None:
         """Set up the update."""
+        super().__init__(policy, config, reference=reference, temperature=temperature, seed=seed)
         self.config = config
-        self.policy_update = PolicyUpdate(policy, config, reference=reference, temperature=temperature, seed=seed)
+        self.needs_states = config.advantage == "gigpo"
 
     def update(self, trajectories: Sequence[Trajectory], step: int) -> dict[str, float]:
         """Improve the policy with the episodes of one step (see `learn`).
@@ -128,7 +125,7 @@ class GRPOLearner:
         """
         if self.config.advantage in _EPISODE_LEVEL and not self.config.sum_turn_rewards:
             refuse_turn_rewards(trajectories, self.config.advantage)
-        return self.learn(collate(trajectories), step)
+        return super().update(trajectories, step)
 
     def learn(self, batch: Batch, step: int) -> dict[str, float]:
         """Improve the policy with a collated batch.
@@ -193,14 +190,6 @@ class GRPOLearner:
             return turns.spread(whiten(returns, turns.mask, eps=1e-9))
         return turns.spread(turn_baseline_advantages(returns, turns.mask, batch.group_index[turns.episodes]))
 
-    def state(self) -> dict[str, Any]:
-        """Return everything a resumed run needs."""
-        return self.policy_update.state()
-
-    def load(self, state: Mapping[str, Any]) -> None:
-        """Continue from `state()`."""
-        self.policy_update.load(state)
-
     def _shaped(self, batch: Batch) -> Batch:
         """Apply the overlong penalty and the filters of groups."""
         config = self.config
@@ -243,25 +232,7 @@ class GRPOLearner:
         return turns.spread(found)
 
 
-def run(phase: Phase, config: GRPOConfig) -> None:
-    """Train a policy (see the module's docstring); resumes from the phase's last checkpoint.
-
-    Raises:
-        TrainingStopped: If a watchdog stops it.
-    """
-    if config.advantage == "gigpo":
-        phase.record_states()
-    learner = GRPOLearner(
-        phase.policy,
-        config,
-        reference=reference_policy(phase, config),
-        temperature=phase.recipe.agent.temperature,
-        seed=phase.recipe.seed,
-    )
-    train_on_policy(phase, config, learner)
-
-
-ALGORITHM = Algorithm("grpo", GRPOConfig, run, arm="trained")
+ALGORITHM = Algorithm("grpo", GRPOConfig, learner=GRPOLearner)
 
 
 def refuse_turn_rewards(trajectories: Sequence[Trajectory], estimator: str) -> None:
@@ -302,22 +273,3 @@ def with_overlong_penalty(batch: Batch, *, limit: int, buffer: int) -> Batch:
     return_ = batch.return_.clone()
     return_[tokens.episodes] += penalty
     return dataclasses.replace(batch, token_reward=batch.token_reward + tokens.spread(placed), return_=return_)
-
-
-def batch_metrics(batch: Batch, groups: GroupStatistics) -> dict[str, float]:
-    """Measure what a batch offers: spread of the groups, exclusions, lengths, entropy of what was sampled."""
-    judged = max(1, groups.num_groups - groups.num_single)
-    lengths = batch.lengths
-    sampled = batch.rollout_log_prob[batch.action_mask]
-    return {
-        "entropy_sampled": -float(sampled.mean()) if sampled.numel() else 0.0,
-        "within_group_std": groups.within_std,
-        "groups_equal": groups.num_equal / judged,
-        "groups_dropped": float(groups.num_dropped),
-        "groups_single": float(groups.num_single),
-        "excluded_errors": float(batch.excluded.get("error", 0)),
-        "excluded_rewards": float(batch.excluded.get("non_finite_reward", 0)),
-        "excluded_empty": float(batch.excluded.get("no_action_tokens", 0)),
-        "row_tokens_mean": float(lengths.float().mean()) if batch.num_rows else 0.0,
-        "row_tokens_max": float(lengths.max()) if batch.num_rows else 0.0,
-    }

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from palaestra.algorithms.grpo import Estimator, GRPOConfig, run
+from palaestra.algorithms.grpo import Estimator, GRPOConfig, GRPOLearner
 from palaestra.algorithms.math.advantages import Spread
 from palaestra.algorithms.math.losses import Aggregation, PolicyLoss, RatioLevel
 from palaestra.algorithms.run.registry import Algorithm
@@ -117,11 +117,11 @@ class GiGPOConfig(GRPOConfig):
     """Every token of the batch weighs the same."""
 
 
-DR_GRPO = Algorithm("dr_grpo", DrGRPOConfig, run)
-DAPO = Algorithm("dapo", DAPOConfig, run)
-GSPO = Algorithm("gspo", GSPOConfig, run)
-RLOO = Algorithm("rloo", RLOOConfig, run)
-REINFORCE_PP = Algorithm("reinforce_pp", ReinforcePPConfig, run)
-REBN = Algorithm("rebn", ReBNConfig, run)
-TURN_RLOO = Algorithm("turn_rloo", TurnRLOOConfig, run)
-GIGPO = Algorithm("gigpo", GiGPOConfig, run)
+DR_GRPO = Algorithm("dr_grpo", DrGRPOConfig, learner=GRPOLearner)
+DAPO = Algorithm("dapo", DAPOConfig, learner=GRPOLearner)
+GSPO = Algorithm("gspo", GSPOConfig, learner=GRPOLearner)
+RLOO = Algorithm("rloo", RLOOConfig, learner=GRPOLearner)
+REINFORCE_PP = Algorithm("reinforce_pp", ReinforcePPConfig, learner=GRPOLearner)
+REBN = Algorithm("rebn", ReBNConfig, learner=GRPOLearner)
+TURN_RLOO = Algorithm("turn_rloo", TurnRLOOConfig, learner=GRPOLearner)
+GIGPO = Algorithm("gigpo", GiGPOConfig, learner=GRPOLearner)

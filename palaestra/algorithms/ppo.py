@@ -13,27 +13,25 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from palaestra.algorithms.grpo import batch_metrics
 from palaestra.algorithms.learner.critic import Critic, CriticConfig, make_value_model
+from palaestra.algorithms.learner.learner import MakePolicy, batch_metrics
 from palaestra.algorithms.learner.policy import Policy
-from palaestra.algorithms.learner.policy_update import PolicyConfig, PolicyUpdate
-from palaestra.algorithms.math.advantages import group_statistics
+from palaestra.algorithms.learner.policy_update import PolicyConfig, PolicyGradientLearner
 from palaestra.algorithms.math.batch import Batch, collate
 from palaestra.algorithms.math.losses import explained_variance
 from palaestra.algorithms.math.returns import Advantages, adaptive_lambda, generalised_advantages, whiten
 from palaestra.algorithms.math.sequences import Sequences, token_sequences, turn_sequences
-from palaestra.algorithms.run.on_policy import reference_policy, train_on_policy
+from palaestra.algorithms.run.on_policy import build_learner, train_on_policy
 from palaestra.algorithms.run.phase import Phase
 from palaestra.algorithms.run.registry import Algorithm
 from palaestra.algorithms.scale.ranks import ranks
-from palaestra.types import Trajectory
 
 log = logging.getLogger(__name__)
 
@@ -73,37 +71,34 @@ class PPOConfig(PolicyConfig):
     """Settings of the critic."""
 
 
-class PPOLearner:
+class PPOLearner(PolicyGradientLearner):
     """The update half of PPO: trajectories in, better policy and critic out.
 
     Args:
         policy: Trained in place.
         config: Settings.
-        critic: Its value model.
-        reference: Frozen policy that the KL term refers to; needed if `kl_coefficient` is above 0.
+        critic: Its value model; one as the settings say if None.
+        reference: Makes the frozen policy that the KL term refers to; needed if `kl_coefficient` is above 0.
         temperature: Sampling temperature of the rollouts.
-        seed: Seed of the division into minibatches.
+        seed: Seed of the division into minibatches, and of the value head.
     """
 
     def __init__(
         self,
         policy: Policy,
         config: PPOConfig,
-        critic: Critic,
         *,
-        reference: Policy | None = None,
+        critic: Critic | None = None,
+        reference: MakePolicy | None = None,
         temperature: float = 1.0,
         seed: int = 0,
     ) -> None:
         """Set up the update."""
+        # the critic first: where weights are shared, the policy is cut into shards by its update
+        self.critic = make_critic(policy, config, seed=seed) if critic is None else critic
+        super().__init__(policy, config, reference=reference, temperature=temperature, seed=seed)
         self.config = config
-        self.critic = critic
-        self.policy_update = PolicyUpdate(policy, config, reference=reference, temperature=temperature, seed=seed)
         self.pretrained = config.pretrain_episodes == 0
-
-    def update(self, trajectories: Sequence[Trajectory], step: int) -> dict[str, float]:
-        """Improve policy and critic with the episodes of one step (see `learn`)."""
-        return self.learn(collate(trajectories), step)
 
     def learn(self, batch: Batch, step: int) -> dict[str, float]:
         """Improve policy and critic with a collated batch.
@@ -118,7 +113,7 @@ class PPOLearner:
         Raises:
             TrainingStopped: If updates are not finite again and again, or the sampler's log-probs are not this policy's.
         """
-        metrics = batch_metrics(batch, group_statistics(batch.return_, batch.group_index))
+        metrics = batch_metrics(batch)
         if not metrics["within_group_std"]:  # no groups to compare: the watch looks at the spread of the batch
             scored = batch.return_[~batch.return_.isnan()]
             metrics["within_group_std"] = float(scored.std(correction=0)) if scored.numel() else 0.0
@@ -144,7 +139,7 @@ class PPOLearner:
         metrics |= update.improve(batch, step)
         metrics |= self.critic.fit(batch, step)
         if self.config.critic.share_backbone:  # the critic moved the policy too
-            self.policy_update.policy.version = self.policy_update.policy.version
+            self.policy.version = self.policy.version
         return metrics
 
     def judged(self, batch: Batch) -> Batch:
@@ -219,12 +214,12 @@ class PPOLearner:
         return {"pretrain_passes": float(done), "pretrain_kept": float(kept), "pretrain_explained_variance": explained}
 
     def state(self) -> dict[str, Any]:
-        """Return everything a resumed run needs beside the policy's weights."""
-        return {**self.policy_update.state(), "critic": self.critic.state(), "pretrained": self.pretrained}
+        """Return everything a resumed run needs in addition to the policy's weights."""
+        return {**super().state(), "critic": self.critic.state(), "pretrained": self.pretrained}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Continue from `state()`."""
-        self.policy_update.load(state)
+        super().load(state)
         self.critic.load(state["critic"])
         self.pretrained = bool(state["pretrained"])
 
@@ -256,33 +251,30 @@ def with_advantages(
     )
 
 
+def make_critic(policy: Policy, config: PPOConfig, *, seed: int) -> Critic:
+    """Return the critic of a policy, which begins with the policy's transformer.
+
+    Args:
+        policy: Whose.
+        config: Settings.
+        seed: Of the value head and of minibatches.
+    """
+    table = config.critic
+    total = config.steps * table.epochs * table.minibatches
+    return Critic(make_value_model(policy, table, seed=seed), table, total=total, seed=seed)
+
+
 def run(phase: Phase, config: PPOConfig) -> None:
     """Train a policy with PPO (see the module's docstring); resumes from the phase's last checkpoint.
 
     Raises:
         TrainingStopped: If a watchdog stops it.
     """
-    seed = phase.recipe.seed
-    table = config.critic
-    critic = Critic(
-        make_value_model(phase.policy, table, seed=seed),
-        table,
-        total=config.steps * table.epochs * table.minibatches,
-        seed=seed,
-    )
-    train_with_critic(phase, config, critic)
+    train_with_critic(phase, config, build_learner(phase, config, PPOLearner))
 
 
-def train_with_critic(phase: Phase, config: PPOConfig, critic: Critic) -> None:
+def train_with_critic(phase: Phase, config: PPOConfig, learner: PPOLearner) -> None:
     """Pre-train the critic if asked for, then run all steps."""
-    learner = PPOLearner(
-        phase.policy,
-        config,
-        critic,
-        reference=reference_policy(phase, config),
-        temperature=phase.recipe.agent.temperature,
-        seed=phase.recipe.seed,
-    )
     if not learner.pretrained and ranks().on_main(phase.checkpoints.latest) is None:
         plans = phase.plans(1, num_tasks=config.pretrain_episodes, part="pretrain")
         found = learner.pretrain(collate(phase.collect(plans)))
@@ -291,4 +283,4 @@ def train_with_critic(phase: Phase, config: PPOConfig, critic: Critic) -> None:
     train_on_policy(phase, config, learner)
 
 
-ALGORITHM = Algorithm("ppo", PPOConfig, run, arm="trained")
+ALGORITHM = Algorithm("ppo", PPOConfig, learner=PPOLearner, run=run)

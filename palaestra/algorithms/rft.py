@@ -34,7 +34,7 @@ from palaestra.algorithms.data.reward_noise import observed_score, observed_succ
 from palaestra.algorithms.run.metrics import episode_metrics
 from palaestra.algorithms.run.phase import Phase
 from palaestra.algorithms.run.registry import Algorithm
-from palaestra.algorithms.sft import Cloner, Passes, SFTConfig, imitation_batch, load_demonstrations
+from palaestra.algorithms.sft import Passes, SFTConfig, SFTLearner, imitation_batch, load_demonstrations
 from palaestra.errors import ConfigError, UsageError
 from palaestra.types import Trajectory
 
@@ -238,9 +238,9 @@ class Rounds:
         passes = Passes(
             imitation_batch(episodes, sft), sft, seed=self.phase.recipe.seed, name=f"{self.phase.name}/{self.round}"
         )
-        cloner = Cloner(self.phase.policy, sft, total=passes.total)
+        learner = SFTLearner(self.phase.policy, sft, total=passes.total)
         if self._optimiser is not None:
-            cloner.optimiser.load(self._optimiser)
+            learner.optimiser.load(self._optimiser)
         later = self.config.rounds - self.round  # a guess for the display: every round has its own number of episodes
         self._total = self.step + passes.total - self.updates + later * (passes.total + 1)
         while self.updates < passes.total:
@@ -248,7 +248,7 @@ class Rounds:
             self.updates += 1
             self.step += 1
             rows = passes.rows(self.updates)
-            metrics = cloner.update(rows) | {
+            metrics = learner.learn(rows, self.step) | {
                 "round": float(self.round),
                 "epoch": self.updates / passes.per_epoch,
                 "episodes": float(len(episodes)),
@@ -261,7 +261,7 @@ class Rounds:
             is_due = is_over and self.phase.is_evaluation_due(0)
             self.phase.log(self.step, metrics, total=self._total, evaluates=is_due)
             if is_over or self.updates % self.phase.recipe.checkpoint.every == 0:
-                self._optimiser = cloner.optimiser.state()
+                self._optimiser = learner.optimiser.state()
                 self._save(finished=is_over and later == 0)
 
     def experts(self) -> list[Trajectory]:
@@ -298,7 +298,7 @@ def run(phase: Phase, config: RFTConfig) -> None:
     Rounds(phase, config).run()
 
 
-ALGORITHM = Algorithm("rft", RFTConfig, run)
+ALGORITHM = Algorithm("rft", RFTConfig, run=run)  # no learner: what it imitates was kept in many steps, by sft's learner
 
 
 def _trimmed(episode: Trajectory) -> Trajectory:

@@ -21,6 +21,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from palaestra.algorithms.data.demonstrations import expert_episodes, read_agent_traj, tokenize
+from palaestra.algorithms.learner.learner import BatchLearner, MakePolicy
 from palaestra.algorithms.learner.optimiser import Decay, Optimiser, OptimiserConfig
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.batch import Batch, collate, padding_waste
@@ -91,28 +92,50 @@ def clone_loss(log_prob: Tensor, weights: Tensor) -> Tensor:
     return -(weights * log_prob).sum()
 
 
-class Cloner:
-    """The update half of behaviour cloning.
+class SFTLearner(BatchLearner):
+    """The update half of behaviour cloning: one optimiser step on the episodes, or rows, that it is given.
 
     Args:
         policy: Trained in place.
         config: Settings.
-        total: Planned optimiser steps, for the decay.
+        total: Planned optimiser steps, for the decay; None takes what the settings allow.
     """
 
-    def __init__(self, policy: Policy, config: SFTConfig, *, total: int) -> None:
-        """Set up the optimiser."""
-        self.policy = policy
-        self.config = config
-        policy.distribute()
-        self.optimiser = Optimiser(policy.parameters(), config, total=total)
+    optimiser: Optimiser
 
-    def update(self, batch: Batch) -> dict[str, float]:
-        """Make one optimiser step on the rows of a batch; `extra["episode_weight"]` scales the weights of its tokens.
+    def __init__(
+        self,
+        policy: Policy,
+        config: SFTConfig,
+        *,
+        total: int | None = None,
+        reference: MakePolicy | None = None,
+        temperature: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        """Set up the optimiser; nothing is sampled here, so neither reference nor temperature nor seed matter."""
+        del reference, temperature, seed
+        policy.distribute()
+        planned = config.epochs * -(-config.episodes // config.batch_size)
+        total = min(planned, config.max_updates or planned) if total is None else total
+        super().__init__(policy, Optimiser(policy.parameters(), config, total=total))
+        self.config = config
+
+    def update(self, trajectories: Sequence[Trajectory], step: int) -> dict[str, float]:
+        """Make one optimiser step on whole episodes, weighted as the settings say; see `learn`."""
+        return self.learn(imitation_batch(trajectories, self.config), step)
+
+    def learn(self, batch: Batch, step: int) -> dict[str, float]:
+        """Make one optimiser step on the rows of a batch.
+
+        Args:
+            batch: Rows to imitate; `extra["episode_weight"]` scales the weights of their tokens.
+            step: Training step; nothing depends on it.
 
         Raises:
-            TrainingStopped: If updates are not finite again and again.
+            TrainingStopped: If updates are not finite several times in a row.
         """
+        del step
         config = self.config
         weights = token_weights(
             batch.action_mask,
@@ -228,17 +251,17 @@ def run(phase: Phase, config: SFTConfig) -> None:
     batch = imitation_batch(episodes, config)
     passes = Passes(batch, config, seed=phase.recipe.seed, name=phase.name)
     total = passes.total
-    cloner = Cloner(phase.policy, config, total=total)
+    learner = SFTLearner(phase.policy, config, total=total)
     if state is not None:
-        cloner.optimiser.load(state["optimiser"])
+        learner.load(state)
 
     def save(step: int) -> None:
-        phase.save(step, {"optimiser": cloner.optimiser.state()}, finished=step == total)
+        phase.save(step, learner.state(), finished=step == total)
 
     for step in range(done + 1, total + 1):
         started = time.perf_counter()
         rows = passes.rows(step)
-        metrics = cloner.update(rows)
+        metrics = learner.learn(rows, step)
         seconds = time.perf_counter() - started
         metrics |= {
             "epoch": step / passes.per_epoch,
@@ -252,7 +275,7 @@ def run(phase: Phase, config: SFTConfig) -> None:
             save(step)
 
 
-ALGORITHM = Algorithm("sft", SFTConfig, run, arm="cloned")
+ALGORITHM = Algorithm("sft", SFTConfig, learner=SFTLearner, run=run, arm="cloned")
 
 
 def _source(phase: Phase, config: SFTConfig) -> list[Trajectory]:

@@ -22,11 +22,13 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from palaestra.algorithms.learner.critic import Critic, CriticConfig, before, make_value_model
+from palaestra.algorithms.learner.learner import MakePolicy
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.learner.policy_update import computed, planned
 from palaestra.algorithms.math.batch import Batch
 from palaestra.algorithms.math.sequences import turn_sequences
-from palaestra.algorithms.ppo import PPOConfig, train_with_critic
+from palaestra.algorithms.ppo import PPOConfig, PPOLearner, train_with_critic
+from palaestra.algorithms.run.on_policy import build_learner
 from palaestra.algorithms.run.phase import Phase
 from palaestra.algorithms.run.registry import Algorithm
 from palaestra.errors import ConfigError
@@ -348,21 +350,28 @@ def make_critic(
     return VRPOCritic(model, table, language_model=language_model, temperature=temperature, total=total, seed=seed)
 
 
+def build(
+    policy: Policy,
+    config: VRPOConfig,
+    *,
+    reference: MakePolicy | None = None,
+    temperature: float = 1.0,
+    seed: int = 0,
+) -> PPOLearner:
+    """Return PPO's learner with VRPO's critic (see `registry.MakeLearner`)."""
+    has_auxiliary = config.critic.entropy_weight > 0 or config.critic.perplexity_weight > 0
+    language_model = reference() if has_auxiliary and reference is not None else None
+    critic = make_critic(policy, config, language_model=language_model, temperature=temperature, seed=seed)
+    return PPOLearner(policy, config, critic=critic, reference=reference, temperature=temperature, seed=seed)
+
+
 def run(phase: Phase, config: VRPOConfig) -> None:
     """Train a policy with VRPO; resumes from the phase's last checkpoint.
 
     Raises:
         TrainingStopped: If a watchdog stops it.
     """
-    table = config.critic
-    language_model = None
-    if table.entropy_weight > 0 or table.perplexity_weight > 0:
-        if phase.reference_path is None:
-            raise ConfigError("vrpo's auxiliary losses need the folder of the starting policy, and the phase names none.")
-        language_model = phase.policy.frozen_copy(phase.reference_path)
-    temperature = phase.recipe.agent.temperature
-    critic = make_critic(phase.policy, config, language_model=language_model, temperature=temperature, seed=phase.recipe.seed)
-    train_with_critic(phase, config, critic)
+    train_with_critic(phase, config, build_learner(phase, config, build))
 
 
-ALGORITHM = Algorithm("vrpo", VRPOConfig, run, arm="trained")
+ALGORITHM = Algorithm("vrpo", VRPOConfig, learner=build, run=run)

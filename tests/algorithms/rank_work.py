@@ -22,7 +22,7 @@ from palaestra.algorithms.run.training import train
 from palaestra.algorithms.scale import ranks as distributed
 from palaestra.algorithms.scale.heartbeat import Heartbeat, LostRankError
 from palaestra.algorithms.scale.ranks import ProcessRanks, join_ranks
-from palaestra.algorithms.sft import Cloner, SFTConfig
+from palaestra.algorithms.sft import SFTConfig, SFTLearner
 from palaestra.types import Trajectory
 from tests.algorithms.toy_recipe import toy_recipe
 
@@ -48,13 +48,13 @@ def updated(folder: Path, played: list[Trajectory]) -> dict[str, Any]:
     shape = {"epochs": 2, "minibatches": 2, "kl_coefficient": 0.1, "entropy_coefficient": 0.01, "correction": "token"}
     config = PPOConfig.model_validate({**shape, **limits, "critic": {"epochs": 2, **limits}})
     critic = Critic(make_value_model(policy, config.critic, seed=0), config.critic)
-    learner = PPOLearner(policy, config, critic, reference=policy.frozen_copy())
+    learner = PPOLearner(policy, config, critic=critic, reference=policy.frozen_copy)
     batch = collate(played)
     metrics = learner.learn(batch, 1)
     metrics |= {f"second_{name}": value for name, value in learner.learn(batch, 2).items()}
     state = learner.state()
     learner.load(state)  # and what was put together can be taken apart again
-    Cloner(policy, SFTConfig(warmup_updates=0, max_tokens_per_microbatch=128), total=1).update(batch)
+    SFTLearner(policy, SFTConfig(warmup_updates=0, max_tokens_per_microbatch=128), total=1).learn(batch, 1)
     return {
         "policy": dict(policy.model.state_dict()),
         "critic": state["critic"]["weights"],

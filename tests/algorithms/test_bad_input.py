@@ -13,17 +13,16 @@ import pytest
 import torch
 
 from palaestra.agents.rollout.engine import RolloutEngine
-from palaestra.algorithms.grpo import GRPOLearner
-from palaestra.algorithms.learner.critic import Critic, make_value_model
+from palaestra.algorithms.grpo import GRPOConfig
+from palaestra.algorithms.learner.learner import OnPolicyConfig
 from palaestra.algorithms.learner.policy import Policy
+from palaestra.algorithms.learner.policy_update import PolicyConfig
 from palaestra.algorithms.math.batch import collate
-from palaestra.algorithms.ppo import PPOConfig, PPOLearner
 from palaestra.algorithms.run.metrics import read_metrics
 from palaestra.algorithms.run.phase import TaskFeed, policy_agent
 from palaestra.algorithms.run.recipe import parse_recipe
-from palaestra.algorithms.run.registry import algorithm_names, get_algorithm
+from palaestra.algorithms.run.registry import algorithm_names, get_algorithm, make_learner
 from palaestra.algorithms.run.training import train
-from palaestra.algorithms.vrpo import VRPOConfig, make_critic
 from palaestra.envs.core.text_env import Turn
 from palaestra.errors import ConfigError, UsageError
 from palaestra.types import Message, Trajectory
@@ -31,7 +30,9 @@ from tests.algorithms import toy_env
 from tests.algorithms.toy_env import FeedbackKeysEnv
 from tests.algorithms.toy_recipe import toy_policy, toy_recipe
 
-ON_POLICY = [name for name in algorithm_names() if "correction" in get_algorithm(name).config.model_fields]
+ON_POLICY = [name for name in algorithm_names() if issubclass(get_algorithm(name).config, OnPolicyConfig)]
+CORRECTING = [name for name in ON_POLICY if issubclass(get_algorithm(name).config, PolicyConfig)]
+COMPARING = [name for name in ON_POLICY if issubclass(c := get_algorithm(name).config, GRPOConfig) and c().group_size > 1]
 BROKEN_ENV = "test/BrokenKeys-v0"
 
 
@@ -57,14 +58,8 @@ def broken(fault: str) -> dict[str, Any]:
     return {"id": BROKEN_ENV, "fault": fault}
 
 
-def make_learner(name: str, policy: Policy, **table: Any) -> Any:
-    config = get_algorithm(name).config.model_validate({"steps": 3, "warmup_updates": 0, **table})
-    if isinstance(config, VRPOConfig):
-        frozen = policy.frozen_copy()
-        return PPOLearner(policy, config, make_critic(policy, config, language_model=frozen, temperature=1.0, seed=0))
-    if isinstance(config, PPOConfig):
-        return PPOLearner(policy, config, Critic(make_value_model(policy, config.critic, seed=0), config.critic, total=9))
-    return GRPOLearner(policy, config)  # type: ignore[arg-type]
+def build(name: str, policy: Policy, **config: Any) -> Any:
+    return make_learner(name, policy, {"steps": 3, "warmup_updates": 0, **config}, reference=policy.frozen_copy)
 
 
 def episodes(policy: Policy) -> list[Trajectory]:
@@ -102,12 +97,12 @@ def test_rewards_that_are_no_numbers_are_left_out_and_counted(name: str, reward:
     policy = toy_policy()
     played = episodes(policy)
     spoilt = [with_reward(t, reward) if i == 2 else t for i, t in enumerate(played)]
-    metrics = make_learner(name, policy).update(spoilt, 1)
+    metrics = build(name, policy).update(spoilt, 1)
     assert metrics["excluded_rewards"] == 1.0
     assert bool(weights(policy).isfinite().all())
     other = toy_policy()
     failed = [replace(t, outcome=replace(t.outcome, score=None)) if i == 2 else t for i, t in enumerate(played)]
-    make_learner(name, other).update(failed, 1)
+    build(name, other).update(failed, 1)
     assert torch.equal(weights(policy), weights(other))  # the same as an episode that never had a score
 
 
@@ -115,7 +110,7 @@ def test_rewards_that_are_no_numbers_are_left_out_and_counted(name: str, reward:
 def test_a_batch_of_nothing_but_bad_rewards_moves_nothing(name: str) -> None:
     policy = toy_policy()
     before = weights(policy)
-    metrics = make_learner(name, policy).update([with_reward(t, math.nan) for t in episodes(policy)], 1)
+    metrics = build(name, policy).update([with_reward(t, math.nan) for t in episodes(policy)], 1)
     assert (metrics["excluded_rewards"], metrics["no_signal"]) == (6.0, 1.0)
     assert torch.equal(weights(policy), before)
 
@@ -124,11 +119,11 @@ def test_a_batch_of_nothing_but_bad_rewards_moves_nothing(name: str) -> None:
 def test_empty_completions_are_counted_and_are_no_crash(name: str) -> None:
     policy = toy_policy()
     played = episodes(policy)
-    some = make_learner(name, policy).update([without_tokens(played[0]), *played[1:]], 1)
+    some = build(name, policy).update([without_tokens(played[0]), *played[1:]], 1)
     assert some["excluded_empty"] == 1.0
     assert bool(weights(policy).isfinite().all())
     before = weights(policy)
-    none = make_learner(name, policy).update([without_tokens(t) for t in played], 1)
+    none = build(name, policy).update([without_tokens(t) for t in played], 1)
     assert (none["excluded_empty"], none["no_signal"]) == (6.0, 1.0)
     assert torch.equal(weights(policy), before)
 
@@ -143,7 +138,7 @@ def test_preferences_are_made_of_finite_rewards_only() -> None:
         assert {pair.chosen for pair in pairs} == {played[2].episode_id}
 
 
-@pytest.mark.parametrize("name", [n for n in ON_POLICY if get_algorithm(n).config().group_size > 1])  # type: ignore[attr-defined]
+@pytest.mark.parametrize("name", COMPARING)
 def test_groups_whose_members_are_all_alike_or_alone_move_nothing(name: str) -> None:
     policy = toy_policy()
     before = weights(policy)
@@ -155,12 +150,12 @@ def test_groups_whose_members_are_all_alike_or_alone_move_nothing(name: str) -> 
             for i, t in enumerate(alike)
         ]
     if get_algorithm(name).config().advantage != "turn_rloo":  # type: ignore[attr-defined]
-        assert make_learner(name, policy).update(alike, 1)["no_signal"] == 1.0
+        assert build(name, policy).update(alike, 1)["no_signal"] == 1.0
     alone = [
         replace(t, group_id=f"alone/{i}", steps=tuple(replace(s, state_hash=f"{i}/{j}") for j, s in enumerate(t.steps)))
         for i, t in enumerate(episodes(policy))
     ]
-    metrics = make_learner(name, policy).update(alone, 1)
+    metrics = build(name, policy).update(alone, 1)
     assert metrics["no_signal"] == 1.0
     assert metrics["groups_single"] == 6.0
     assert torch.equal(weights(policy), before)
@@ -203,7 +198,7 @@ def test_a_context_that_is_too_short_is_told(tmp_path: Path) -> None:
             for name in ("grpo", "dr_grpo", "dapo", "gspo", "rloo", "turn_rloo", "gigpo")
         ),
         ("dpo", {"group_size": 1}, "group_size"),
-        *((name, {"aggregation": "constant", "constant_length": None}, "constant_length") for name in [*ON_POLICY, "sft"]),
+        *((name, {"aggregation": "constant", "constant_length": None}, "constant_length") for name in [*CORRECTING, "sft"]),
         ("reinforce_pp", {"group_baseline": True}, "group_baseline takes the mean of 2 episodes"),
         ("dapo", {"overlong_limit": 100, "overlong_buffer": 100}, "overlong_buffer is 100; expected less than overlong_limit"),
         ("vrpo", {"bootstrap_truncated": True, "critic": {"bottleneck_over": "turn"}}, "bottleneck_over 'turn' knows only"),
@@ -222,17 +217,25 @@ def test_tables_that_contradict_themselves_are_refused_before_anything_runs(
         parse_recipe({"env": {"id": toy_env.ENV_ID}, "phases": [name], name: table})
 
 
-@pytest.mark.parametrize("name", ON_POLICY)
+@pytest.mark.parametrize("name", CORRECTING)
 def test_a_divergence_without_a_reference_is_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match=r"kl_coefficient is 0\.1; it needs a reference policy"):
-        make_learner(name, toy_policy(), kl_coefficient=0.1)
+    with pytest.raises(ConfigError, match=r"needs? a (reference policy|frozen language model)"):
+        make_learner(name, toy_policy(), {"kl_coefficient": 0.1})
 
 
-@pytest.mark.parametrize("name", ON_POLICY)
+@pytest.mark.parametrize("name", CORRECTING)
 def test_older_weights_without_a_correction_are_refused_before_anything_runs(name: str) -> None:
     tables: dict[str, Any] = {name: {"steps": 1, "max_refills": 0}, "asynchronous": {"max_staleness": 2}}
     with pytest.raises(ConfigError, match=rf"{name}\.correction is 'off'. Set {name}\.correction = 'token'"):
         toy_recipe(phases=[name], **tables)
+
+
+@pytest.mark.parametrize("name", [name for name in ON_POLICY if name not in CORRECTING])
+def test_older_weights_are_refused_by_learners_that_cannot_correct(name: str) -> None:
+    learner = build(name, toy_policy())
+    learner.accept_staleness(0)
+    with pytest.raises(ConfigError, match="has no correction for tokens of older weights"):
+        learner.accept_staleness(1)
 
 
 def test_a_run_whose_checkpoints_are_all_cut_begins_its_phase_anew_and_says_so(
@@ -254,4 +257,4 @@ def test_a_run_whose_checkpoints_are_all_cut_begins_its_phase_anew_and_says_so(
 def test_a_batch_without_a_single_row_is_a_batch() -> None:
     batch = collate([])
     for name in ON_POLICY:
-        assert make_learner(name, toy_policy()).learn(batch, 1)["no_signal"] == 1.0
+        assert build(name, toy_policy()).learn(batch, 1)["no_signal"] == 1.0

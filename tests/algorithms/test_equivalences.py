@@ -12,21 +12,21 @@ import torch
 from torch import Tensor
 
 from experiments.common.base_model import BaseConfig, build_policy
-from experiments.feedback_keys.arms import make_learner
+from palaestra.algorithms.learner.learner import BatchLearner
+from palaestra.algorithms.learner.optimiser import OptimiserConfig
 from palaestra.algorithms.learner.policy import Policy, TokenScores
 from palaestra.algorithms.learner.policy_update import PolicyConfig
 from palaestra.algorithms.math.advantages import grpo_advantages, rloo_advantages
 from palaestra.algorithms.math.batch import Batch, collate
 from palaestra.algorithms.math.returns import generalised_advantages
-from palaestra.algorithms.run.registry import algorithm_names, get_algorithm
-from palaestra.algorithms.sft import Cloner, SFTConfig
+from palaestra.algorithms.run.registry import algorithm_names, get_algorithm, make_learner
 from palaestra.types import Trajectory
 from tests.algorithms.build import episode, segment
 
 NAMES = algorithm_names()
-REINFORCING = [name for name in NAMES if issubclass(get_algorithm(name).config, PolicyConfig)]
-IMITATING = [name for name in NAMES if get_algorithm(name).config is SFTConfig]
-LEARNERS = REINFORCING + IMITATING  # rft imitates through sft's update, dpo through the trainer of another library
+# rft imitates through sft's update, dpo through the trainer of another library
+LEARNERS = [n for n in NAMES if get_algorithm(n).learner is not None and issubclass(get_algorithm(n).config, OptimiserConfig)]
+REINFORCING = [name for name in LEARNERS if issubclass(get_algorithm(name).config, PolicyConfig)]
 
 
 def has_critic(name: str) -> bool:
@@ -84,17 +84,16 @@ def episodes() -> list[Trajectory]:
 
 def settings(name: str, **options: Any) -> Any:
     kind = get_algorithm(name).config
-    common: dict[str, Any] = {"epochs": 1, "lr": 1e-3}
-    if issubclass(kind, PolicyConfig):
-        common |= {"group_size": 4, "drift_limit": 1e6}  # the log-probs of hand-made episodes are made up
+    # the log-probs of hand-made episodes are made up, so any drift has to do
+    common: dict[str, Any] = {"epochs": 1, "lr": 1e-3, "group_size": 4, "drift_limit": 1e6}
+    common = {key: value for key, value in common.items() if key in kind.model_fields}
     if "critic" in options:  # keep the class of the critic's table that the algorithm wants
-        options["critic"] = type(kind().critic)(**options["critic"])
+        options["critic"] = type(kind().critic)(**options["critic"])  # type: ignore[attr-defined]
     return kind(**common | options)
 
 
 def learn(name: str, trained: Policy, batch: Batch, **options: Any) -> dict[str, Tensor]:
     """One update; the gradients of policy and critic, caught before an optimiser uses them."""
-    config = settings(name, **options)
     caught: dict[str, Tensor] = {}
 
     def catch(part: str, optimiser: Any) -> None:
@@ -105,25 +104,21 @@ def learn(name: str, trained: Policy, batch: Batch, **options: Any) -> dict[str,
 
         optimiser.step = step
 
-    if isinstance(config, SFTConfig):
-        cloner = Cloner(trained, config, total=1)
-        catch("policy", cloner.optimiser)
-        cloner.update(batch)
-        return caught
-    learner = make_learner(name, trained, config, seed=0)
-    catch("policy", learner.policy_update.optimiser)
-    if hasattr(learner, "critic"):
-        catch("critic", learner.critic.optimiser)
+    learner = make_learner(name, trained, settings(name, **options), reference=trained.frozen_copy)
+    assert isinstance(learner, BatchLearner)
+    catch("policy", learner.optimiser)
+    if has_critic(name):
+        catch("critic", learner.critic.optimiser)  # type: ignore[attr-defined]
     learner.learn(batch, 1)
     return caught
 
 
 def without_drawn_latents(name: str) -> dict[str, Any]:
     """Latents are drawn micro-batch by micro-batch; all else of a critic has to be the same however it is cut."""
-    table: dict[str, Any] = {"epochs": 1}
-    if name == "vrpo":
-        table["bottleneck"] = False
-    return {"critic": table} if has_critic(name) else {}
+    if not has_critic(name):
+        return {}
+    known = type(get_algorithm(name).config().critic).model_fields  # type: ignore[attr-defined]
+    return {"critic": {"epochs": 1, **({"bottleneck": False} if "bottleneck" in known else {})}}
 
 
 def assert_equal(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
@@ -137,8 +132,8 @@ def assert_equal(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
 def test_the_registry_is_covered() -> None:
     family = {"grpo", "dr_grpo", "dapo", "gspo", "rloo", "reinforce_pp", "rebn", "turn_rloo", "gigpo", "ppo", "vrpo"}
     assert family <= set(REINFORCING)
-    assert "sft" in IMITATING
-    assert set(NAMES) - set(LEARNERS) <= {"rft", "dpo"}
+    assert {*REINFORCING, "sft"} <= set(LEARNERS)
+    assert all(get_algorithm(name).run is not None for name in NAMES if name not in LEARNERS)
 
 
 @pytest.mark.parametrize(

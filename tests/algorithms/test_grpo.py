@@ -44,11 +44,11 @@ def gradient(policy: Policy, played: list[Trajectory], **options: object) -> tor
     learner = GRPOLearner(policy, GRPOConfig(epochs=1, **options))  # type: ignore[arg-type]
 
     def catch(loss: float) -> dict[str, float]:
-        caught.append(torch.cat([p.grad.flatten().clone() for p in learner.policy_update.optimiser.parameters]))
-        learner.policy_update.optimiser.zero()
+        caught.append(torch.cat([p.grad.flatten().clone() for p in learner.optimiser.parameters]))
+        learner.optimiser.zero()
         return {}
 
-    learner.policy_update.optimiser.step = catch  # type: ignore[method-assign]
+    learner.optimiser.step = catch  # type: ignore[method-assign]
     learner.update(played, 1)
     return caught[0]
 
@@ -135,7 +135,7 @@ def test_a_batch_without_signal_moves_nothing_even_with_momentum(case: str) -> N
     played = play(policy)
     learner = GRPOLearner(policy, GRPOConfig(lr=1e-2, warmup_updates=0))
     learner.update(played, 1)  # fills Adam's momentum
-    before, updates = weights(policy), learner.policy_update.optimiser.updates
+    before, updates = weights(policy), learner.optimiser.updates
     if case == "equal":
         played = [with_return(t, 0.1) for t in played]
     elif case == "failed":
@@ -145,7 +145,7 @@ def test_a_batch_without_signal_moves_nothing_even_with_momentum(case: str) -> N
     metrics = learner.update(played, 2)
     assert metrics["no_signal"] == 1.0
     assert torch.equal(weights(policy), before)
-    assert learner.policy_update.optimiser.updates == updates
+    assert learner.optimiser.updates == updates
 
 
 def test_failed_groups_are_counted() -> None:
@@ -204,9 +204,8 @@ def test_the_first_pass_finds_the_log_probs_that_scoring_before_it_finds(options
     found = []
     for scores_first in (False, True):
         policy = toy_policy()
-        reference = policy.frozen_copy()
         config = GRPOConfig(lr=1e-2, warmup_updates=0, epochs=3, **options)  # type: ignore[arg-type]
-        learner = GRPOLearner(policy, config, reference=reference)
+        learner = GRPOLearner(policy, config, reference=policy.frozen_copy)
         update = learner.policy_update
         passes = counted_passes(policy)
         if scores_first:
@@ -258,7 +257,7 @@ def test_the_kl_term_pulls_back_to_the_reference() -> None:
 
     held = toy_policy()
     metrics = GRPOLearner(
-        held, GRPOConfig(lr=1e-2, warmup_updates=0, epochs=8, kl_coefficient=5.0), reference=reference
+        held, GRPOConfig(lr=1e-2, warmup_updates=0, epochs=8, kl_coefficient=5.0), reference=lambda: reference
     ).update(played, 1)
     assert metrics["kl_reference"] > 0
     assert distance(held) < 0.5 * distance(policy)
@@ -274,4 +273,4 @@ def test_minibatches_keep_the_segments_of_an_episode_together_and_train_all() ->
     policy = toy_policy()
     learner = GRPOLearner(policy, GRPOConfig(epochs=2, minibatches=2, warmup_updates=0))
     learner.update(play(policy), 1)
-    assert learner.policy_update.optimiser.updates == 4
+    assert learner.optimiser.updates == 4

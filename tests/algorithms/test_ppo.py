@@ -19,7 +19,7 @@ from tests.algorithms.toy_recipe import toy_policy, toy_recipe
 
 def learner(policy: Policy, *, critic: dict | None = None, **options: object) -> PPOLearner:
     config = PPOConfig(critic=CriticConfig(**(critic or {})), **options)  # type: ignore[arg-type]
-    return PPOLearner(policy, config, Critic(make_value_model(policy, config.critic, seed=0), config.critic))
+    return PPOLearner(policy, config)
 
 
 def judged(policy: Policy, played: list[Trajectory], **options: object):
@@ -85,7 +85,7 @@ def test_the_first_pass_finds_the_log_probs_that_scoring_before_it_finds(options
         policy = toy_policy()
         config = PPOConfig(lr=1e-2, warmup_updates=0, epochs=3, **options)  # type: ignore[arg-type]
         critic = Critic(make_value_model(policy, config.critic, seed=0), config.critic)
-        made = PPOLearner(policy, config, critic, reference=policy.frozen_copy())
+        made = PPOLearner(policy, config, critic=critic, reference=policy.frozen_copy)
         update, passes = made.policy_update, counted_passes(policy)
         if scores_first:
             update.prepare = update.score  # type: ignore[method-assign]

@@ -16,7 +16,7 @@ from palaestra.algorithms.math.batch import collate
 from palaestra.algorithms.math.episode_weights import given_weights, regression_weights, scaled_to_mean_one, task_index
 from palaestra.algorithms.math.losses import token_weights
 from palaestra.algorithms.run.phase import TaskFeed, policy_agent
-from palaestra.algorithms.sft import Cloner, Passes, SFTConfig, clone_loss, imitation_batch
+from palaestra.algorithms.sft import Passes, SFTConfig, SFTLearner, clone_loss, imitation_batch
 from palaestra.errors import MissingDataError, UsageError
 from palaestra.types import Message, Outcome, Trajectory
 from tests.algorithms import toy_env
@@ -103,8 +103,8 @@ def test_loss_is_the_mean_over_action_tokens_however_it_is_cut() -> None:
         batch = collate(demonstrations(policy))
         with torch.no_grad():
             scored = policy.token_log_probs(batch.ids, batch.attention_mask, batch.action_mask).log_prob
-        cloner = Cloner(policy, SFTConfig(max_tokens_per_microbatch=budget, warmup_updates=0, lr=1e-3), total=1)
-        losses.append(cloner.update(batch)["loss"])
+        learner = SFTLearner(policy, SFTConfig(max_tokens_per_microbatch=budget, warmup_updates=0, lr=1e-3), total=1)
+        losses.append(learner.learn(batch, 1)["loss"])
         assert losses[-1] == pytest.approx(-float(scored[batch.action_mask].mean()), rel=1e-5)
         steps.append(torch.cat([p.detach().flatten() for p in policy.parameters()]))
     assert losses == pytest.approx([losses[0]] * 3, rel=1e-5)
@@ -224,7 +224,7 @@ def test_the_loss_of_weighted_episodes_is_their_weighted_mean_however_it_is_cut(
         sums = (scored * batch.action_mask).sum(dim=1)
         expected = -float(1.5 * sums[0] + 0.5 * sums[1]) / batch.num_action_tokens
         config = SFTConfig(max_tokens_per_microbatch=budget, warmup_updates=0)
-        assert Cloner(policy, config, total=1).update(batch)["loss"] == pytest.approx(expected, rel=1e-5)
+        assert SFTLearner(policy, config, total=1).learn(batch, 1)["loss"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_an_episode_that_weighs_nothing_has_no_gradient() -> None:
@@ -247,9 +247,9 @@ def test_regression_learns_from_the_better_of_two_plays_of_a_task() -> None:
     assert float(weights[1]) < 1e-2
     with torch.no_grad():
         before = policy.token_log_probs(batch.ids, batch.attention_mask, batch.action_mask).log_prob.sum(dim=1)
-    cloner = Cloner(policy, config, total=4)
+    learner = SFTLearner(policy, config, total=4)
     for _ in range(4):
-        cloner.update(batch)
+        learner.learn(batch, 1)
     with torch.no_grad():
         after = policy.token_log_probs(batch.ids, batch.attention_mask, batch.action_mask).log_prob.sum(dim=1)
     assert after[0] - before[0] > 1.0
@@ -304,5 +304,5 @@ def test_less_than_a_tenth_of_what_is_trained_on_is_padding() -> None:
     long = demonstrations(policy, 4)
     short = [dataclasses.replace(t, steps=t.steps[:1], episode_id=f"short{i}") for i, t in enumerate(long)]
     cut, _ = tokenize(short, policy_agent(policy, toy_recipe()), policy.template, max_context=128)
-    found = Cloner(policy, SFTConfig(), total=1).update(collate([*long, *cut]))
+    found = SFTLearner(policy, SFTConfig(), total=1).learn(collate([*long, *cut]), 1)
     assert 0 <= found["padding_waste"] < 0.1

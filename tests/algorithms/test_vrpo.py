@@ -29,7 +29,7 @@ from tests.algorithms.toy_recipe import toy_policy, toy_recipe
 def vrpo(policy: Policy, **options: object) -> PPOLearner:
     config = VRPOConfig(critic=VRPOCriticConfig(**options))  # type: ignore[arg-type]
     critic = make_critic(policy, config, language_model=policy.frozen_copy(), temperature=1.0, seed=0)
-    return PPOLearner(policy, config, critic)
+    return PPOLearner(policy, config, critic=critic)
 
 
 def ready(learner: PPOLearner, played: list):
@@ -44,7 +44,7 @@ def test_with_everything_switched_off_it_is_ppo_bit_for_bit() -> None:
         policy = toy_policy()
         if made == "ppo":
             table = CriticConfig()
-            learner = PPOLearner(policy, PPOConfig(), Critic(make_value_model(policy, table, seed=0), table))
+            learner = PPOLearner(policy, PPOConfig(), critic=Critic(make_value_model(policy, table, seed=0), table))
         else:
             learner = vrpo(policy, bottleneck=False, entropy_weight=0.0, perplexity_weight=0.0)
         for step in (1, 2):

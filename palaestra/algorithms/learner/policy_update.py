@@ -18,7 +18,8 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn.functional import pad
 
-from palaestra.algorithms.learner.optimiser import Optimiser, OptimiserConfig
+from palaestra.algorithms.learner.learner import BatchLearner, MakePolicy, OnPolicyConfig
+from palaestra.algorithms.learner.optimiser import Optimiser
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.batch import Batch, padding_waste
 from palaestra.algorithms.math.correction import CorrectionLevel, importance_weights, staleness_weights
@@ -38,21 +39,9 @@ from palaestra.algorithms.scale.ranks import Part, ranks
 from palaestra.errors import ConfigError, TrainingStopped
 
 
-class PolicyConfig(OptimiserConfig):
+class PolicyConfig(OnPolicyConfig):
     """Settings of the policy's update, part of every policy-gradient table of a recipe."""
 
-    steps: int = Field(default=100, ge=1)
-    """Training steps: one collection and its updates each."""
-    max_env_steps: int | None = Field(default=None, ge=1)
-    """Turns played in training, all episodes together, after which no further step begins; None is no limit."""
-    tasks_per_step: int = Field(default=8, ge=1)
-    """Tasks (groups) per step."""
-    group_size: int = Field(default=8, ge=1)
-    """Episodes per task."""
-    drop_equal_groups: bool = False
-    """Leave groups whose returns are all equal out of the normalisers too (DAPO's dynamic sampling)."""
-    max_refills: int = Field(default=0, ge=0)
-    """With drop_equal_groups: how often a step may play further tasks in place of the groups that were dropped."""
     epochs: int = Field(default=2, ge=1)
     """Passes over the collected episodes; 1 to 4."""
     minibatches: int = Field(default=1, ge=1)
@@ -92,8 +81,6 @@ class PolicyConfig(OptimiserConfig):
     """With correction on: tokens of policies older than this many updates weigh nothing."""
     drift_limit: float = Field(default=0.05, gt=0)
     """With correction off: training stops if the sampler's log-probs differ from the recomputed ones by more on average."""
-    on_collapse: Literal["warn", "stop", "rollback"] = "warn"
-    """What to do when spread and entropy are gone: report, stop, or go back once with half the rate."""
 
     @model_validator(mode="after")
     def _averages_can_be_taken(self) -> PolicyConfig:
@@ -125,20 +112,26 @@ class PolicyUpdate:
     Args:
         policy: Trained in place.
         table: Settings.
-        reference: Frozen policy that the KL term refers to; needed if `kl_coefficient` is above 0.
+        reference: Makes the frozen policy that the KL term refers to; needed if `kl_coefficient` is above 0.
         temperature: Sampling temperature of the rollouts; log-probs are taken at the same one.
         seed: Seed of the division into minibatches.
     """
 
     def __init__(
-        self, policy: Policy, table: PolicyConfig, *, reference: Policy | None = None, temperature: float = 1.0, seed: int = 0
+        self,
+        policy: Policy,
+        table: PolicyConfig,
+        *,
+        reference: MakePolicy | None = None,
+        temperature: float = 1.0,
+        seed: int = 0,
     ) -> None:
         """Set up the optimiser."""
         if table.kl_coefficient > 0 and reference is None:
             raise ConfigError(f"kl_coefficient is {table.kl_coefficient}; it needs a reference policy.")
         self.policy = policy
         self.table = table
-        self.reference = reference
+        self.reference = reference() if reference is not None and table.kl_coefficient > 0 else None
         self.temperature = temperature
         self.seed = seed
         self.kl_coefficient = table.kl_coefficient
@@ -374,6 +367,48 @@ class PolicyUpdate:
 
         (found,) = computed(batch, wanted, self.table.max_tokens_per_microbatch, score)
         return found
+
+
+class PolicyGradientLearner(BatchLearner):
+    """A learner whose policy is moved by a `PolicyUpdate`.
+
+    Args:
+        policy: Trained in place.
+        config: Settings.
+        reference: Makes the frozen policy that the KL term refers to; needed if `kl_coefficient` is above 0.
+        temperature: Sampling temperature of the rollouts; log-probs are taken at the same one.
+        seed: Seed of the division into minibatches.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        config: PolicyConfig,
+        *,
+        reference: MakePolicy | None = None,
+        temperature: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        """Set up the update."""
+        self.policy_update = PolicyUpdate(policy, config, reference=reference, temperature=temperature, seed=seed)
+        super().__init__(policy, self.policy_update.optimiser)
+
+    def state(self) -> dict[str, Any]:
+        """Return everything a resumed run needs in addition to the policy's weights."""
+        return self.policy_update.state()
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state()`."""
+        self.policy_update.load(state)
+
+    def slow_down(self) -> None:
+        """Learn with half the rate from now on, and keep twice as close to the reference."""
+        super().slow_down()
+        self.policy_update.kl_coefficient *= 2.0
+
+    def accept_staleness(self, max_staleness: int) -> None:
+        """Leave tokens out that policies more than so many updates ago sampled."""
+        self.policy_update.max_staleness = max_staleness
 
 
 def planned(batch: Batch, wanted: Tensor, max_tokens: int) -> list[Part]:

@@ -12,61 +12,58 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, TypeVar
 
-from palaestra.algorithms.learner.policy import Policy
-from palaestra.algorithms.learner.policy_update import PolicyConfig, PolicyUpdate
+from palaestra.algorithms.learner.learner import Learner, OnPolicyConfig
 from palaestra.algorithms.run.alarms import CollapseWatchdog
 from palaestra.algorithms.run.extension import Collection
 from palaestra.algorithms.run.metrics import episode_metrics
 from palaestra.algorithms.run.phase import Phase
+from palaestra.algorithms.run.registry import Algorithm
 from palaestra.algorithms.scale.ranks import ranks
 from palaestra.errors import ConfigError, TrainingStopped
 from palaestra.types import Trajectory
 
 log = logging.getLogger(__name__)
 
+AnyLearner = TypeVar("AnyLearner", bound=Learner)
+
 SOLVED = 0.9  # with this success a policy without spread and entropy is done, not collapsed
 
 
-class Learner(Protocol):
-    """What an algorithm gives to the loop.
-
-    Attributes:
-        policy_update: Updates the policy; its optimiser is slowed down when training is rolled back.
-    """
-
-    policy_update: PolicyUpdate
-
-    def update(self, trajectories: Sequence[Trajectory], step: int) -> dict[str, float]:
-        """Improve the policy with the episodes of one step; metrics hold `no_signal` and `within_group_std`."""
-        ...
-
-    def state(self) -> dict[str, Any]:
-        """Return everything a resumed run needs beside the policy's weights."""
-        ...
-
-    def load(self, state: Mapping[str, Any]) -> None:
-        """Continue from `state()`."""
-        ...
-
-
-def reference_policy(phase: Phase, table: PolicyConfig) -> Policy | None:
-    """Return a frozen copy of the policy that the phase began with, if the KL term needs one.
+def run_algorithm(algorithm: Algorithm, phase: Phase, config: Any) -> None:
+    """Run a phase: with the algorithm's own loop if it has one, else with the shared one around its learner.
 
     Raises:
-        ConfigError: If the phase names no starting policy.
+        TrainingStopped: If a watchdog stops it; the last checkpoint is good.
     """
-    if table.kl_coefficient == 0:
-        return None
-    if phase.reference_path is None:
-        raise ConfigError("kl_coefficient needs the folder of the starting policy, and the phase names none.")
-    return phase.policy.frozen_copy(phase.reference_path)
+    if algorithm.run is not None:
+        algorithm.run(phase, config)
+    elif algorithm.learner is not None:
+        train_on_policy(phase, config, build_learner(phase, config, algorithm.learner))
 
 
-def train_on_policy(phase: Phase, table: PolicyConfig, learner: Learner) -> None:
+def build_learner(phase: Phase, config: Any, make: Callable[..., AnyLearner]) -> AnyLearner:
+    """Build the learner of a phase.
+
+    Args:
+        phase: Whose policy it trains.
+        config: Its settings.
+        make: A `MakeLearner`.
+    """
+    start = phase.reference_path
+    return make(
+        phase.policy,
+        config,
+        reference=None if start is None else partial(phase.policy.frozen_copy, start),
+        temperature=phase.recipe.agent.temperature,
+        seed=phase.recipe.seed,
+    )
+
+
+def train_on_policy(phase: Phase, table: OnPolicyConfig, learner: Learner) -> None:
     """Run all steps of a phase, from its last checkpoint on.
 
     Args:
@@ -77,6 +74,8 @@ def train_on_policy(phase: Phase, table: PolicyConfig, learner: Learner) -> None
     Raises:
         TrainingStopped: If a watchdog stops it; the last checkpoint is good.
     """
+    if learner.needs_states:
+        phase.record_states()
     watch = CollapseWatchdog()
     counts = {"no_signal_steps": 0, "rollbacks": 0, "warnings": 0, "env_steps": 0, "sampled_tokens": 0}
     done, state = phase.resume()
@@ -94,7 +93,7 @@ def train_on_policy(phase: Phase, table: PolicyConfig, learner: Learner) -> None
 
 def _run_steps(
     phase: Phase,
-    table: PolicyConfig,
+    table: OnPolicyConfig,
     learner: Learner,
     collection: Collection,
     watch: CollapseWatchdog,
@@ -121,7 +120,7 @@ def _run_steps(
         max_turns = phase.max_turns(step)
         trajectories = collection.collect(step)
         collected = time.perf_counter()
-        metrics = episode_metrics(trajectories) | collection.metrics(trajectories)
+        metrics = episode_metrics(trajectories) | collection.metrics(trajectories) | {"no_signal": 0.0}
         metrics |= collection.update(partial(learner.update, trajectories, step))
         updated = time.perf_counter()
 
@@ -136,13 +135,15 @@ def _run_steps(
             "total_no_signal_steps": float(counts["no_signal_steps"]),
             "total_env_steps": float(counts["env_steps"]),
             "total_sampled_tokens": float(counts["sampled_tokens"]),
-            "total_skipped_updates": float(learner.policy_update.optimiser.watchdog.total),
+            "total_skipped_updates": float(learner.skipped_updates),
         }
-        # the sampled entropy is there even when a collapsed policy leaves nothing to learn from
-        collapsed = watch.observe(
-            step, spread=metrics["within_group_std"], entropy=metrics["entropy_sampled"], return_=metrics["return_mean"]
-        )
-        metrics["collapsed"] = float(collapsed)
+        collapsed = False
+        if "within_group_std" in metrics:  # a learner that measures its batches
+            # the sampled entropy is there even when a collapsed policy leaves nothing to learn from
+            collapsed = watch.observe(
+                step, spread=metrics["within_group_std"], entropy=metrics["entropy_sampled"], return_=metrics["return_mean"]
+            )
+            metrics["collapsed"] = float(collapsed)
         phase.log(step, metrics, total=table.steps)
         if collapsed and metrics["success"] < SOLVED:
             _answer_collapse(phase, learner, table, counts, step)
@@ -155,7 +156,7 @@ def _run_steps(
 class _StepByStep:
     """Every step plays exactly its own episodes, and the update begins when all of them are over."""
 
-    def __init__(self, phase: Phase, table: PolicyConfig) -> None:
+    def __init__(self, phase: Phase, table: OnPolicyConfig) -> None:
         self._phase = phase
         self._table = table
 
@@ -181,7 +182,7 @@ class _StepByStep:
         return None
 
 
-def collect_step(phase: Phase, table: PolicyConfig, step: int) -> list[Trajectory]:
+def collect_step(phase: Phase, table: OnPolicyConfig, step: int) -> list[Trajectory]:
     """Play the episodes of a step; with dynamic sampling, further tasks in place of groups that cannot teach.
 
     Args:
@@ -213,7 +214,7 @@ def _groups(trajectories: Sequence[Trajectory]) -> list[list[Trajectory]]:
     return list(groups.values())
 
 
-def _answer_collapse(phase: Phase, learner: Learner, table: PolicyConfig, counts: dict[str, int], step: int) -> None:
+def _answer_collapse(phase: Phase, learner: Learner, table: OnPolicyConfig, counts: dict[str, int], step: int) -> None:
     """Warn, stop, or go back to the last checkpoint once with half the rate and twice the KL weight."""
     message = f"Step {step}: the spread of returns and the entropy (or the return) are below a quarter of what they were"
     if table.on_collapse == "stop":
@@ -227,6 +228,5 @@ def _answer_collapse(phase: Phase, learner: Learner, table: PolicyConfig, counts
     log.warning("%s; going back to the policy of step %d with half the learning rate.", message, found.step)
     phase.policy.load_weights(found.policy_path)
     learner.load(found.state()["learner"])
-    learner.policy_update.optimiser.lr_factor *= 0.5
-    learner.policy_update.kl_coefficient *= 2.0
+    learner.slow_down()
     counts["rollbacks"] += 1

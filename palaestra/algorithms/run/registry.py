@@ -1,7 +1,8 @@
 """Algorithms by name: ours, and those of installed packages (entry-point group `palaestra.algorithms`).
 
-An `Algorithm` is a config class (the recipe's table of that name) and a function that runs one phase of training.
-A third party writes one and names it in its package metadata:
+An `Algorithm` is a config class (the recipe's table of that name) and a learner: the update, which turns the episodes of a
+step into a better policy. The outer loop is shared (`run/on_policy.py`); an algorithm that plays or trains in another order
+brings a function that runs a phase. A third party writes one and names it in its package metadata:
 
     [project.entry-points."palaestra.algorithms"]
     my_algorithm = "my_package.my_module:ALGORITHM"
@@ -12,11 +13,16 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from palaestra.algorithms.config import check
 from palaestra.errors import ConfigError, MissingExtraError, unknown_name
+
+if TYPE_CHECKING:
+    from palaestra.algorithms.learner.learner import Learner, MakeLearner
+    from palaestra.algorithms.learner.policy import Policy
 
 ENTRY_POINTS = "palaestra.algorithms"
 
@@ -40,19 +46,30 @@ _BUILTIN = {
 
 @dataclass(frozen=True)
 class Algorithm:
-    """A way to train a policy.
+    """A way to train a policy: a learner for the shared outer loop, a loop of its own, or both.
 
     Attributes:
         name: How recipes call it.
-        config: Its settings; a recipe's table `[name]` is checked against it.
-        run: Trains `phase.policy` in place, logging and saving through the phase; returns when the phase is over.
+        config: Its settings; a recipe's table `[name]` is checked against it. An `OnPolicyConfig` for the shared outer loop.
+        learner: Builds its update half, usually the learner's class; None if its update is not one of a batch of episodes.
+        run: Trains `phase.policy` in place, logging and saving through the phase, and returns when the phase is over; called
+            with a `Phase` and the config. None for the shared outer loop.
         arm: What reports call the policy that comes out, e.g. "cloned".
+
+    Raises:
+        ConfigError: If it has neither a learner nor a loop.
     """
 
     name: str
     config: type[BaseModel]
-    run: Callable[[Any, Any], None]  # (Phase, config): naming Phase here would close a circle, as recipes look algorithms up
+    learner: MakeLearner | None = None
+    run: Callable[[Any, Any], None] | None = None  # naming Phase would close a circle: recipes look algorithms up
     arm: str = "trained"
+
+    def __post_init__(self) -> None:
+        """Refuse an algorithm that does nothing."""
+        if self.learner is None and self.run is None:
+            raise ConfigError(f"The algorithm {self.name!r} has neither a learner nor a loop; expected one or both.")
 
 
 def algorithm_names() -> list[str]:
@@ -84,6 +101,26 @@ def get_algorithm(name: str) -> Algorithm:
     if not isinstance(found, Algorithm):
         raise ConfigError(f"{target} is a {type(found).__name__}; expected a palaestra.algorithms.run.registry.Algorithm.")
     return found
+
+
+def make_learner(name: str, policy: Policy, config: object = None, **options: Any) -> Learner:
+    """Build the learner of an algorithm.
+
+    Args:
+        name: Of the algorithm.
+        policy: Trained in place.
+        config: Settings, of the algorithm's config class or plain data for it; None for its defaults.
+        **options: `reference`, `temperature`, `seed`; see `learner.MakeLearner`.
+
+    Raises:
+        UnknownNameError: If there is no algorithm of this name.
+        ConfigError: If it has no learner, or a setting is wrong.
+    """
+    algorithm = get_algorithm(name)
+    if algorithm.learner is None:
+        raise ConfigError(f"The algorithm {name!r} has a loop of its own and no learner; run it as a phase of a recipe.")
+    settings = config if isinstance(config, algorithm.config) else check(algorithm.config, config or {}, name)
+    return algorithm.learner(policy, settings, **options)
 
 
 def _plugins() -> dict[str, str]:

@@ -29,6 +29,7 @@ from palaestra.algorithms.run.checkpoint import Checkpoints
 from palaestra.algorithms.run.extension import ExtensionContext
 from palaestra.algorithms.run.extension_registry import get_extension
 from palaestra.algorithms.run.metrics import MetricsLog, episode_metrics
+from palaestra.algorithms.run.on_policy import run_algorithm
 from palaestra.algorithms.run.phase import Phase, Progress, ProgressEvent, TaskFeed, policy_agent
 from palaestra.algorithms.run.recipe import load_recipe, parse_recipe
 from palaestra.algorithms.run.recipe_configs import Recipe
@@ -240,7 +241,7 @@ class _Training:
                 shared=self.shared,
             )
             config = self.recipe.phase(name)
-            get_algorithm(config.algorithm).run(phase, config.settings)
+            run_algorithm(get_algorithm(config.algorithm), phase, config.settings)
             found = ranks().on_main(checkpoints.latest)
             if found is None or not found.finished:
                 raise ConfigError(

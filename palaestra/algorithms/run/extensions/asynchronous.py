@@ -34,7 +34,7 @@ class Asynchronous(Extension):
             ConfigError: If the settings cannot go with it, or this many processes cannot share the work.
         """
         self.config.refuse(phase.name, settings)  # recipes are checked when they are read; settings may come from elsewhere
-        learner.policy_update.max_staleness = self.config.max_staleness
+        learner.accept_staleness(self.config.max_staleness)
         return AsynchronousCollection(phase, settings, self.config)
 
 
