@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gymnasium
 import pytest
 
 import palaestra
@@ -138,6 +139,50 @@ def test_no_import_between_rooms_runs_back(path):
 )
 def test_an_arrow_that_runs_back_between_rooms_is_noticed(source, room):
     assert len(arrows_back_inside(source, "algorithms", room)) == 1
+
+
+SETTINGS = sorted(
+    {
+        gymnasium.spec(env_id).entry_point.partition(":")[0].rpartition(".")[0]
+        for env_id in palaestra.list_envs()
+        if str(gymnasium.spec(env_id).entry_point).startswith("palaestra.envs.")
+    }
+)
+
+
+def settings_named(source: str, stem: str) -> list[str]:
+    """Return what a module of agents, algorithms or cli names of single settings, by import or in a text.
+
+    Args:
+        source: The module.
+        stem: Its name; `cli/vehicle.py` and `agents/around/vehicle.py` may name the setting "vehicle".
+    """
+    texts = [node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)]
+    names = [name for _, name in imported(source)] + [text for text in texts if isinstance(text, str)]
+    others = [setting for setting in SETTINGS if stem not in setting.split(".")]
+    return [f"{name!r} names {setting}" for name in names for setting in others if setting in name]
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in MODULES if part_of(path) in ("agents", "algorithms", "cli")], ids=lambda path: path.stem
+)
+def test_agents_algorithms_and_commands_know_no_single_setting(path):
+    assert settings_named(path.read_text(encoding="utf-8"), path.stem) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "stem", "count"),
+    [
+        ("from palaestra.envs.vehicle.results.tables import vehicle_results", "report", 1),
+        ("RESULTS = {'palaestra/X-v0': 'palaestra.envs.agentgym.textcraft.results:tables'}", "report", 1),
+        ("def f():\n    import palaestra.envs.desk.env", "desks", 1),
+        ("def f():\n    import palaestra.envs.desk.env", "desk", 0),
+        ("from palaestra.envs.core.text_env import TextEnv", "report", 0),
+    ],
+)
+def test_a_setting_that_is_named_is_noticed(source, stem, count):
+    assert len(SETTINGS) > 2
+    assert len(settings_named(source, stem)) == count
 
 
 def test_every_part_of_the_package_has_its_place():

@@ -19,6 +19,7 @@ from palaestra.types import Json
 
 if TYPE_CHECKING:
     from palaestra.agents.core import Agent
+    from palaestra.agents.evaluation.arms import ArmSummary
     from palaestra.agents.evaluation.evaluation import Evaluation
     from palaestra.agents.store.store import RunStore
     from palaestra.results.tables import EnvResults
@@ -28,8 +29,8 @@ _SECRET_OPTIONS = ("api_key",)
 
 
 @dataclass(frozen=True)
-class Arm:
-    """One agent to evaluate, as the run store keeps it.
+class PlannedRun:
+    """One agent to evaluate and what to play, as the run store keeps it.
 
     Attributes:
         run_id: Name of its run.
@@ -98,6 +99,7 @@ def evaluate(
 
     Every finished episode is kept at once: after a crash or Ctrl-C, `--run ID` goes on where the run stopped.
     """
+    from palaestra.agents.evaluation.arms import env_results
     from palaestra.agents.store.store import RunStore
 
     agent_options = _given(
@@ -119,21 +121,22 @@ def evaluate(
         budget=_budget(budget_calls, budget_tokens, budget_cost),
     )
     with RunStore(runs) as store:
-        arms = _arms(store, run or [], models or [], agent_options, given, parse_each(each))
-        agents = _Agents(arms, service)
-        for distinct in _distinct_settings(arms):
+        planned = _planned(store, run or [], models or [], agent_options, given, parse_each(each))
+        agents = _Agents(planned, service)
+        for distinct in _distinct_settings(planned):
             _check_env(distinct)
-        resume = _resume_command(arms, runs)
-        if len(arms) > 1 and not run:  # later arms have no run to go on with yet: the same words, with the names of the runs
-            named = [word for arm in arms for word in ("--run", arm.run_id)]
+        resume = _resume_command(planned, runs)
+        if len(planned) > 1 and not run:  # later runs do not exist yet: the same words, with the names of the runs
+            named = [word for one in planned for word in ("--run", one.run_id)]
             resume = shlex.join(["palaestra", *(context.obj or ()), *named])
-        evaluations = _play(store, arms, agents, resume, concurrency=concurrency, retry_errors=retry_errors)
-        report = _write_reports(store, [arm.run_id for arm in arms])
-        results = _env_results(store, evaluations)
+        evaluations = _play(store, planned, agents, resume, concurrency=concurrency, retry_errors=retry_errors)
+        arms = _arms(store, evaluations)
+        results = env_results([row.arm for row in arms])
+        report = _write_reports(store, [one.run_id for one in planned], results)
     if as_json:
         _print_json(evaluations, results, report)
     else:
-        _print(evaluations, results, report, runs)
+        _print(evaluations, arms, results, report, runs)
     if any(evaluation.summary.errors or evaluation.status != "finished" for evaluation in evaluations):
         raise typer.Exit(EPISODE_ERRORS)
 
@@ -141,20 +144,20 @@ def evaluate(
 # -- what to play -----------------------------------------------------------------------------------------------------
 
 
-def _arms(
+def _planned(
     store: RunStore,
     run_ids: Sequence[str],
     models: Sequence[str],
     options: Mapping[str, Json],
     given: Mapping[str, Any],
     each: Sequence[Mapping[str, Json]],
-) -> list[Arm]:
+) -> list[PlannedRun]:
     """Return what to play: stored runs to go on with, or new ones, each model with each combination of values."""
     stored = {run.run_id for run in store.runs()}
     if run_ids and not models:
         if each[0]:
             raise UsageError(f"--each {next(iter(each[0]))}=... starts new runs; leave it out to go on with --run.")
-        return [_stored_arm(store, run_id, stored, options, given) for run_id in run_ids]
+        return [_stored_run(store, run_id, stored, options, given) for run_id in run_ids]
     if not models:
         raise UsageError("There is no agent to evaluate; name one with --model, e.g. --model random or --model openai:NAME.")
     if "env_id" not in given:
@@ -172,7 +175,7 @@ def _arms(
     played = [(model, values) for model in models for values in each]
     ids = list(run_ids) or _new_ids(["-".join([_last_part(model), *map(str, values.values())]) for model, values in played])
     return [
-        Arm(
+        PlannedRun(
             run_id,
             model,
             options if ":" in model else {},
@@ -182,8 +185,10 @@ def _arms(
     ]
 
 
-def _stored_arm(store: RunStore, run_id: str, stored: set[str], options: Mapping[str, Json], given: Mapping[str, Any]) -> Arm:
-    """Return the arm that a stored run was created for; a new wish contradicts it."""
+def _stored_run(
+    store: RunStore, run_id: str, stored: set[str], options: Mapping[str, Json], given: Mapping[str, Any]
+) -> PlannedRun:
+    """Return what a stored run was created for; a new wish contradicts it."""
     if run_id not in stored:
         store.run(run_id)  # raises with the nearest name
     config = store.config(run_id)
@@ -202,7 +207,7 @@ def _stored_arm(store: RunStore, run_id: str, stored: set[str], options: Mapping
             raise ConfigError(
                 f"Run {run_id!r} was created with {name}={old!r}, now {name}={new!r}; leave it out, or start a new run."
             )
-    return Arm(run_id, config["model"], {**config["model_options"], **options}, kept)
+    return PlannedRun(run_id, config["model"], {**config["model_options"], **options}, kept)
 
 
 def _last_part(model: str) -> str:
@@ -218,41 +223,41 @@ def _new_ids(names: Sequence[str]) -> list[str]:
 
 
 class _Agents:
-    """The agents of the arms, each built when its arm is played, but one of each model before anything is stored.
+    """The agents of the runs, each built when its run is played, but one of each model before anything is stored.
 
-    A model that plays several arms is never held twice: its weights may be large.
+    A model that plays several runs is never held twice: its weights may be large.
     """
 
-    def __init__(self, arms: Sequence[Arm], service: Mapping[str, Any]) -> None:
-        self._arms, self._service = arms, service
+    def __init__(self, planned: Sequence[PlannedRun], service: Mapping[str, Any]) -> None:
+        self._planned, self._service = planned, service
         self._built: dict[int, Agent] = {}
         seen: list[tuple[str, Mapping[str, Json]]] = []
-        for index, arm in enumerate(arms):
-            if (arm.model, arm.options) not in seen:
-                seen.append((arm.model, arm.options))
-                self._built[index] = _make_agent(arm, service)
+        for index, run in enumerate(planned):
+            if (run.model, run.options) not in seen:
+                seen.append((run.model, run.options))
+                self._built[index] = _make_agent(run, service)
 
     def take(self, index: int) -> Agent:
-        """Return the agent of an arm; it is not kept here any longer."""
-        return self._built.pop(index, None) or _make_agent(self._arms[index], self._service)
+        """Return the agent of a run; it is not kept here any longer."""
+        return self._built.pop(index, None) or _make_agent(self._planned[index], self._service)
 
 
-def _distinct_settings(arms: Sequence[Arm]) -> list[Mapping[str, Any]]:
-    """Return the settings of the arms, each once."""
+def _distinct_settings(planned: Sequence[PlannedRun]) -> list[Mapping[str, Any]]:
+    """Return the settings of the runs, each once."""
     found: list[Mapping[str, Any]] = []
-    for arm in arms:
-        if arm.settings not in found:
-            found.append(arm.settings)
+    for run in planned:
+        if run.settings not in found:
+            found.append(run.settings)
     return found
 
 
-def _make_agent(arm: Arm, service: Mapping[str, Any]) -> Agent:
-    """Build the agent of an arm."""
+def _make_agent(run: PlannedRun, service: Mapping[str, Any]) -> Agent:
+    """Build the agent of a run."""
     from palaestra.agents.registry import make_agent
 
-    if arm.model == "human":
+    if run.model == "human":
         raise UsageError("A person plays with: palaestra play ENV_ID.")
-    return make_agent(arm.model, **arm.options, **(service if ":" in arm.model else {}))
+    return make_agent(run.model, **run.options, **(service if ":" in run.model else {}))
 
 
 def _check_env(settings: Mapping[str, Any]) -> None:
@@ -290,20 +295,20 @@ def _given(**values: Any) -> dict[str, Any]:
 
 
 def _play(
-    store: RunStore, arms: Sequence[Arm], agents: _Agents, resume: str, *, concurrency: int, retry_errors: bool
+    store: RunStore, planned: Sequence[PlannedRun], agents: _Agents, resume: str, *, concurrency: int, retry_errors: bool
 ) -> list[Evaluation]:
-    """Play the arms one after the other."""
+    """Play the runs one after the other."""
     from palaestra.agents.evaluation import evaluation
     from palaestra.cli.output import Interrupted, progress
     from palaestra.results.tables import arm_name, differing
 
     finished = []
-    values = differing([arm.settings["env_kwargs"] for arm in arms])
+    values = differing([run.settings["env_kwargs"] for run in planned])
     with progress() as lines:
-        for index, arm in enumerate(arms):
+        for index, run in enumerate(planned):
             agent = agents.take(index)
             line = lines.line(arm_name(agent.name, values[index]))
-            settings = dict(arm.settings)
+            settings = dict(run.settings)
             try:
                 finished.append(
                     evaluation.evaluate(
@@ -311,11 +316,12 @@ def _play(
                         agent,
                         **settings,
                         store=store,
-                        run_id=arm.run_id,
+                        run_id=run.run_id,
                         retry_errors=retry_errors,
-                        extra_config={"model": arm.model, "model_options": arm.stored_options()},
+                        extra_config={"model": run.model, "model_options": run.stored_options()},
                         concurrency=concurrency,
                         progress=line.update,
+                        results=False,  # of all runs together, below
                         close_agent=True,
                     )
                 )
@@ -326,42 +332,30 @@ def _play(
     return finished
 
 
-def _resume_command(arms: Sequence[Arm], runs: Path, *extra: str) -> str:
-    """Return the command that goes on with runs."""
+def _resume_command(planned: Sequence[PlannedRun], runs: Path, *extra: str) -> str:
+    """Return the command that resumes runs."""
     where = [] if runs == DEFAULT_RUNS else ["--runs", str(runs)]
-    words = ["palaestra", "evaluate", *(word for arm in arms for word in ("--run", arm.run_id)), *where, *extra]
+    words = ["palaestra", "evaluate", *(word for run in planned for word in ("--run", run.run_id)), *where, *extra]
     return shlex.join(words)
 
 
-def _write_reports(store: RunStore, run_ids: Sequence[str]) -> Path:
+def _arms(store: RunStore, evaluations: Sequence[Evaluation]) -> list[ArmSummary]:
+    """Return what was played, arm by arm."""
+    from palaestra.agents.evaluation.arms import PlayedRun, arms_of
+
+    played = [PlayedRun(one.run_id, one.config, store.episodes(one.run_id)) for one in evaluations]
+    return arms_of(played, store.get)
+
+
+def _write_reports(store: RunStore, run_ids: Sequence[str], results: Mapping[str, EnvResults]) -> Path:
     """Write a report for each run, and one for all of them side by side if there are several; return the latter."""
     from palaestra.agents.report import write_report
 
-    paths = [write_report(store.run_folder(run_id) / "report.html", [run_id], store=store) for run_id in run_ids]
-    if len(paths) == 1:
-        return paths[0]
-    return write_report(store.run_folder(run_ids[0]) / "comparison.html", run_ids, store=store)
-
-
-def _env_results(store: RunStore, evaluations: Sequence[Evaluation]) -> dict[str, EnvResults]:
-    """Return what the environments report of their own, by id."""
-    from palaestra.results.tables import PlayedArm, differing, env_results
-
-    specs = [evaluation.config["envs"][0] for evaluation in evaluations]
-    values = differing([spec["env_kwargs"] for spec in specs])
-    return env_results(
-        [
-            PlayedArm(
-                evaluation.run_id,
-                str(evaluation.config["agent"]),
-                spec["env_id"],
-                spec["env_kwargs"],
-                store.trajectories(evaluation.run_id),
-                telling,
-            )
-            for evaluation, spec, telling in zip(evaluations, specs, values, strict=True)
-        ]
-    )
+    if len(run_ids) == 1:
+        return write_report(store.run_folder(run_ids[0]) / "report.html", run_ids, store=store, results=results)
+    for run_id in run_ids:
+        write_report(store.run_folder(run_id) / "report.html", [run_id], store=store)
+    return write_report(store.run_folder(run_ids[0]) / "comparison.html", run_ids, store=store, results=results)
 
 
 # -- printing ---------------------------------------------------------------------------------------------------------
@@ -375,24 +369,21 @@ def _print_json(evaluations: Sequence[Evaluation], results: Mapping[str, EnvResu
     print_json({"runs": [evaluation.to_json() for evaluation in evaluations], **own, "report": str(report.resolve())})
 
 
-def _print(evaluations: Sequence[Evaluation], results: Mapping[str, EnvResults], report: Path, runs: Path) -> None:
+def _print(
+    evaluations: Sequence[Evaluation],
+    arms: Sequence[ArmSummary],
+    results: Mapping[str, EnvResults],
+    report: Path,
+    runs: Path,
+) -> None:
     """Print the tables, what went wrong, and where to look."""
     from palaestra.cli.output import console
-    from palaestra.cli.results import env_tables, results_table
-    from palaestra.results.tables import arm_name, differing
+    from palaestra.cli.results import print_results
 
     out = console()
-    values = differing([evaluation.config["envs"][0]["env_kwargs"] for evaluation in evaluations])
-    names = [
-        arm_name(str(evaluation.config["agent"]), telling) for evaluation, telling in zip(evaluations, values, strict=True)
-    ]
-    summaries = [evaluation.summary for evaluation in evaluations]
-    out.print(results_table(list(zip(names, summaries, strict=True)), width=out.width))
-    for found in results.values():
-        for part in env_tables(found.tables()):
-            out.print(part)
+    print_results(out, arms, results)
     for evaluation in evaluations:
-        name, again = evaluation.run_id, Arm(evaluation.run_id, "", {}, {})
+        name, again = evaluation.run_id, PlannedRun(evaluation.run_id, "", {}, {})
         if evaluation.status != "finished":
             out.print(f"{name} {evaluation.status}: {evaluation.note}", style="red", soft_wrap=True)
             out.print(f"  go on: {_resume_command([again], runs)}", soft_wrap=True)

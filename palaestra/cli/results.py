@@ -1,24 +1,41 @@
-"""The table of results that several commands print."""
+"""The tables of results that several commands print."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from palaestra.agents.evaluation.arms import ArmSummary
     from palaestra.agents.evaluation.summary import GroupSummary, Summary
+    from palaestra.results.metrics import Metric
     from palaestra.results.statistics import Estimate
-    from palaestra.results.tables import ResultTable
+    from palaestra.results.tables import EnvResults, ResultTable
 
 WIDE = 110
 
 
-def results_table(arms: Sequence[tuple[str, Summary]], title: str = "", *, width: int = WIDE) -> Any:
+def print_results(out: Any, arms: Sequence[ArmSummary], results: Mapping[str, EnvResults]) -> None:
+    """Print everything there is about arms: the common figures, metrics, and what the environments report of their own."""
+    from palaestra.agents.evaluation.arms import metrics_of_arms, metrics_table
+
+    metrics = metrics_of_arms(arms)
+    lead = [metric for metric in metrics if metric.lead]
+    out.print(results_table([(arm.name, arm.summary) for arm in arms], metrics=lead, width=out.width))
+    tables = [metrics_table(arms, metrics)] if metrics else []
+    for part in env_tables([*tables, *(table for found in results.values() for table in found.tables)]):
+        out.print(part)
+
+
+def results_table(
+    arms: Sequence[tuple[str, Summary]], title: str = "", *, metrics: Sequence[Metric] = (), width: int = WIDE
+) -> Any:
     """Return a table with one row per arm, and one per task type below a single arm.
 
     Args:
         arms: Name and results.
         title: Shown above.
+        metrics: Metrics of the environment that have a column.
         width: Characters of the terminal; below 110 the interval of the score and Avg@k are left out.
     """
     from palaestra.cli.output import table
@@ -28,10 +45,10 @@ def results_table(arms: Sequence[tuple[str, Summary]], title: str = "", *, width
     groups = [(name, summary.total) for name, summary in arms]
     if len(arms) == 1 and len(arms[0][1].by_type) > 1:
         groups += [(f"  {task_type or '(no type)'}", group) for task_type, group in arms[0][1].by_type.items()]
-    columns = list(_cells(groups[0][1], samples, narrow)) if groups else []
+    columns = list(_cells(groups[0][1], samples, narrow, metrics)) if groups else []
     grid = table(title, "Arm", *columns, numbers=tuple(columns))
     for i, (name, group) in enumerate(groups):
-        grid.add_row(name, *_cells(group, samples, narrow).values(), style="dim" if i >= len(arms) else "")
+        grid.add_row(name, *_cells(group, samples, narrow, metrics).values(), style="dim" if i >= len(arms) else "")
     return grid
 
 
@@ -40,14 +57,14 @@ def env_tables(tables: Sequence[ResultTable]) -> Iterator[Any]:
     from palaestra.cli.output import table
 
     for given in tables:
-        grid = table(given.title, *given.columns, numbers=given.columns[1:])
+        grid = table(given.title, *given.columns, numbers=given.columns[given.text_columns :])
         for row in given.rows:
             grid.add_row(*row)
         grid.caption, grid.caption_justify = given.note or None, "left"
         yield grid
 
 
-def _cells(group: GroupSummary, samples: int, narrow: bool) -> dict[str, str]:
+def _cells(group: GroupSummary, samples: int, narrow: bool, metrics: Sequence[Metric]) -> dict[str, str]:
     """Return the figures of one row by column."""
     scored = group.num_episodes - group.num_errors
     ends = f"{100 * group.success.low:.1f} - {100 * group.success.high:.1f} %"
@@ -56,10 +73,13 @@ def _cells(group: GroupSummary, samples: int, narrow: bool) -> dict[str, str]:
         "95 % interval": ends,
         "Score": f"{group.score.mean:.3f}",
         "95 % of score": _range(group.score),
-        f"Avg@{samples}": f"{group.avg_at_k.mean:.3f}",
-        f"Pass@{samples}": percent(group.pass_at_k.mean),
-        "Turns": f"{group.mean_turns:.1f}",
     }
+    for metric in metrics:
+        found = group.metrics.get(metric.name)
+        cells[f"{metric.title} {metric.arrow}".strip()] = "-" if found is None else metric.shown(found.mean)
+    cells[f"Avg@{samples}"] = f"{group.avg_at_k.mean:.3f}"
+    cells[f"Pass@{samples}"] = percent(group.pass_at_k.mean)
+    cells["Turns"] = f"{group.mean_turns:.1f}"
     if narrow:
         del cells["95 % of score"], cells[f"Avg@{samples}"]
     if samples == 1:

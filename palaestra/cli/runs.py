@@ -61,28 +61,30 @@ def list_runs(runs: RunsFolder = DEFAULT_RUNS, as_json: AsJson = False) -> None:
 
 @app.command("show")
 def show_run(run_id: RunId, runs: RunsFolder = DEFAULT_RUNS, as_json: AsJson = False) -> None:
-    """Show one run: settings, results by arm, the last episodes."""
-    from palaestra.agents.report.arms import arms_of
+    """Show one run: settings, results by arm, what its environment reports of its own, the last episodes."""
+    from palaestra.agents.evaluation.arms import PlayedRun, arms_of, env_results
     from palaestra.agents.store.store import RunStore
     from palaestra.cli.output import console, print_json, table
-    from palaestra.cli.results import results_table
+    from palaestra.cli.results import print_results
 
     with RunStore(runs, read_only=True) as store:
         run, episodes = store.run(run_id), store.episodes(run_id)
         folder = store.folder / run_id
-    arms = arms_of([(run, episodes)])
+        arms = arms_of([PlayedRun(run_id, run.config, episodes)], store.get)
+        own = env_results([row.arm for row in arms])
     files = (
         sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())[:200] if folder.is_dir() else []
     )
     if as_json:
         results = {arm.name: arm.summary.to_json() for arm in arms}
-        print_json({**run.to_json(), "results": results, "folder": str(folder.resolve()), "files": files})
+        tables = {"env_results": {env_id: found.to_json() for env_id, found in own.items()}} if own else {}
+        print_json({**run.to_json(), "results": results, **tables, "folder": str(folder.resolve()), "files": files})
         return
     out = console()
     out.print(f"{run.run_id}  {run.status}{': ' + run.note if run.note else ''}", style="bold", soft_wrap=True)
     for key, value in run.config.items():
         out.print(f"  {key} = {value}", soft_wrap=True)
-    out.print(results_table([(arm.name, arm.summary) for arm in arms], width=out.width))
+    print_results(out, arms, own)
     grid = table(
         f"Last {min(_MOST_EPISODES, len(episodes))} episodes",
         "Episode",

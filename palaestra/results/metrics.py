@@ -112,8 +112,12 @@ def in_order(declared: Iterable[Metric], measured: Iterable[str]) -> list[Metric
 
 
 def declared_by(env: Any) -> tuple[Metric, ...]:
-    """Return the metrics that an environment declares, its wrappers included; none where `metrics` means something else."""
-    value = env.get_wrapper_attr("metrics") if env.has_wrapper_attr("metrics") else ()
+    """Return the metrics that an environment declares, its wrappers included."""
+    return metrics_of(env.get_wrapper_attr("metrics") if env.has_wrapper_attr("metrics") else ())
+
+
+def metrics_of(value: Any) -> tuple[Metric, ...]:
+    """Return an attribute called `metrics` if it is a declaration; nothing if it means something else."""
     is_declaration = isinstance(value, (tuple, list)) and all(isinstance(item, Metric) for item in value)
     return tuple(value) if is_declaration else ()
 
@@ -163,6 +167,7 @@ __all__ = [
     "in_order",
     "is_number",
     "last_metrics",
+    "metrics_of",
     "number",
     "problems",
 ]

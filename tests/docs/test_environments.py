@@ -5,6 +5,8 @@ from typing import get_args
 import pytest
 
 import palaestra.envs
+from palaestra.envs import RecordTrajectory
+from palaestra.results import Arm
 from palaestra.types import StopReason
 from tests.envs.miniature import CounterEnv
 
@@ -25,6 +27,22 @@ def test_the_code_on_the_page_runs():
     assert names["info"]["success"]
     assert len(names["observations"]) == 64
     assert 'vectorization_mode="async"' in BLOCKS[2]
+
+
+def test_the_environment_with_metrics_and_results_on_the_page_has_them():
+    names: dict = {}
+    exec(BLOCKS[3], names)
+    env = RecordTrajectory(names["SpellingEnv"]())
+    env.reset(seed=0)
+    env.step("rythm")
+    env.step("rhythm")
+    [played] = env.trajectories
+    assert played.steps[0].info["metrics"] == {"letters_right": 1 / 6, "length": 5}
+    assert played.outcome.metrics == {"letters_right": 1.0, "length": 6.0}
+    found = names["spelling_results"]([Arm("r", "a", "x/Spelling-v0", name="a", episodes=[played])])
+    assert found.tables[0].rows == (("a", "rhythm"),)
+    assert found.blocks(played)[0][0].text == "r y t h m"
+    assert names["spelling_results"]([]).tables == ()
 
 
 def test_the_info_fields_on_the_page_are_those_of_an_environment():

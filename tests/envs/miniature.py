@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
 
 from palaestra.envs import GeneratedTasks, Task, TextEnv, Turn
-from palaestra.results.metrics import SHARE, Metric
-from palaestra.types import Json, Message
+from palaestra.results import SHARE, Arm, EnvResults, Metric, ResultTable, StepBlock
+from palaestra.types import Json, Message, Trajectory
 
 COUNTER_ID = "tests/Counter-v0"
 MEASURED_ID = "tests/Measured-v0"
@@ -70,6 +70,7 @@ class MeasuredEnv(CounterEnv):
         Metric("directness", "higher", SHARE, "Share of the moves that led towards the goal.", lead=True),
         Metric("lowest", unit="steps", about="The lowest number that was reached."),
     )
+    results = "tests.envs.miniature:measured_results"
 
     def _begin(self, task: Task) -> str:
         observation = super()._begin(task)
@@ -93,6 +94,19 @@ class MeasuredEnv(CounterEnv):
     def _load(self, task: Task, state: Json) -> None:
         counter, self.moves, self.ups, self.lowest = state
         super()._load(task, counter)
+
+
+def measured_results(arms: Sequence[Arm]) -> EnvResults:
+    """A table of the longest detour of each arm, and a block below each step that led away from the goal."""
+    rows = tuple((arm.name, str(max(len(played.steps) for played in arm.episodes))) for arm in arms)
+    tables = (ResultTable("Longest walks", ("Arm", "Steps"), rows, "Of all episodes."),) if arms else ()
+    return EnvResults(tables, blocks=detours)
+
+
+def detours(trajectory: Trajectory) -> dict[int, list[StepBlock]]:
+    table = ResultTable("What was said", ("Said", "Verdict"), (("down", "wrong way"),), text_columns=2, marks=("bad",))
+    said = [step.action.content.strip().lower() for step in trajectory.steps]
+    return {i: [StepBlock("Detour", "back", "bad", tables=(table,))] for i, word in enumerate(said) if word == "down"}
 
 
 class ForeignEnv(gymnasium.Env[str, str]):

@@ -9,21 +9,25 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
 import numpy as np
 
 from palaestra.agents.core import Agent
+from palaestra.agents.evaluation.arms import PlayedRun, arms_of, env_results
 from palaestra.agents.evaluation.summary import Summary, summarize
 from palaestra.agents.rollout.engine import RolloutEngine, run_blocking
 from palaestra.agents.rollout.env_pool import make_planned_env
 from palaestra.agents.rollout.env_slots import MakeEnv
 from palaestra.agents.rollout.plans import EpisodePlan
-from palaestra.agents.store.records import EpisodeSummary, RunStatus
+from palaestra.agents.store.records import EpisodeSummary, RunStatus, pack, unpack, written
 from palaestra.agents.store.store import RunStore
+from palaestra.envs.core.declared import declared
 from palaestra.errors import BudgetError, ConfigError, UnknownNameError, UsageError
+from palaestra.results.metrics import Metric
+from palaestra.results.tables import EnvResults
 from palaestra.types import Json, Trajectory, plain
 
 Progress = Callable[[int, int], None]
@@ -53,6 +57,7 @@ class Evaluation:
         summary: The results, of all episodes played so far.
         config: What was evaluated.
         num_planned: Episodes that make the evaluation complete.
+        results: What the environments report of their own (tables), by id; empty where they have none, or on request.
     """
 
     run_id: str
@@ -61,10 +66,17 @@ class Evaluation:
     summary: Summary
     config: Mapping[str, Json]
     num_planned: int
+    results: Mapping[str, EnvResults] = field(default_factory=dict)
+
+    @property
+    def metrics(self) -> dict[str, tuple[Metric, ...]]:
+        """Metrics that the environments declare, by id; those that declare none are left out."""
+        env_ids = dict.fromkeys(str(env["env_id"]) for env in self.config["envs"])
+        return {env_id: found for env_id in env_ids if (found := declared(env_id).metrics)}
 
     def to_json(self) -> dict[str, Json]:
-        """Return a plain dict."""
-        return {
+        """Return a plain dict; `metrics` and `results` only where there are any."""
+        data: dict[str, Json] = {
             "run_id": self.run_id,
             "status": self.status,
             "note": self.note,
@@ -72,6 +84,11 @@ class Evaluation:
             "config": dict(self.config),
             "summary": self.summary.to_json(),
         }
+        if metrics := self.metrics:
+            data["metrics"] = {env_id: [metric.to_json() for metric in found] for env_id, found in metrics.items()}
+        if self.results:
+            data["results"] = {env_id: found.to_json() for env_id, found in self.results.items()}
+        return data
 
 
 def evaluate(
@@ -92,6 +109,7 @@ def evaluate(
     engine: RolloutEngine | None = None,
     make_env: MakeEnv | None = None,
     progress: Progress | None = None,
+    results: bool = True,
     close_agent: bool = False,
 ) -> Evaluation:
     """Evaluate an agent.
@@ -114,6 +132,7 @@ def evaluate(
         engine: How to play, instead of `concurrency`.
         make_env: As in `RolloutEngine.run`.
         progress: Called with (episodes done, episodes planned), also once at the start.
+        results: Whether to compute the tables that environments have of their own, from all episodes of the run.
         close_agent: Close the agent at the end, inside the event loop that its connections belong to.
 
     Raises:
@@ -141,6 +160,7 @@ def evaluate(
                 engine=engine,
                 make_env=make_env,
                 progress=progress,
+                results=results,
             )
         finally:
             if close_agent:
@@ -168,6 +188,7 @@ async def evaluate_async(
     engine: RolloutEngine | None = None,
     make_env: MakeEnv | None = None,
     progress: Progress | None = None,
+    results: bool = True,
 ) -> Evaluation:
     """Evaluate an agent; the asynchronous form of `evaluate`, with the same arguments."""
     specs = _specs(env_id, env_kwargs or {})
@@ -190,12 +211,16 @@ async def evaluate_async(
     if store is None:
         if run_id is not None:
             raise UsageError(f"run_id is {run_id!r} but there is no store to keep it in; pass store=.")
-        return await _play(plans, agent, engine, config, progress, make_env, _Memory())
+        keeps = results and any(declared(spec.env_id).results for spec in specs)
+        evaluation = await _play(plans, agent, engine, config, progress, make_env, memory := _Memory(keeps=keeps))
+        return _with_results(evaluation, memory) if keeps else evaluation
     with contextlib.ExitStack() as stack:
         kept = store if isinstance(store, RunStore) else stack.enter_context(RunStore(store))
         run_id = _open_run(kept, run_id, config)
         stack.enter_context(kept.lock(run_id))
-        return await _play(plans, agent, engine, config, progress, make_env, _Stored(kept, run_id, retry_errors))
+        keeper = _Stored(kept, run_id, retry_errors)
+        evaluation = await _play(plans, agent, engine, config, progress, make_env, keeper)
+        return _with_results(evaluation, keeper) if results else evaluation
 
 
 def plan_evaluation(config: Mapping[str, Json], *, make_env: MakeEnv | None = None) -> list[EpisodePlan]:
@@ -239,24 +264,31 @@ def task_seed(seed: int, index: int) -> int:
 
 
 class _Memory:
-    """Keeps summaries only."""
+    """Keeps summaries, and trajectories (compressed) where an environment makes results of them."""
 
     run_id = ""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps: bool) -> None:
         self._episodes: list[EpisodeSummary] = []
+        self._trajectories: dict[str, bytes] | None = {} if keeps else None
 
     def done(self) -> set[str]:
         return set()
 
     def add(self, trajectory: Trajectory) -> None:
         self._episodes.append(EpisodeSummary.of(trajectory))
+        if self._trajectories is not None:
+            self._trajectories[trajectory.episode_id] = pack(written(replace(trajectory, segments=())))
 
     def set_status(self, status: RunStatus, note: str) -> None:
         del status, note
 
     def episodes(self) -> list[EpisodeSummary]:
         return self._episodes
+
+    def load(self, run_id: str, episode_id: str) -> Trajectory:
+        assert self._trajectories is not None, run_id
+        return unpack(self._trajectories[episode_id])
 
 
 class _Stored:
@@ -278,6 +310,9 @@ class _Stored:
 
     def episodes(self) -> list[EpisodeSummary]:
         return self._store.episodes(self.run_id)
+
+    def load(self, run_id: str, episode_id: str) -> Trajectory:
+        return self._store.get(run_id, episode_id)
 
 
 async def _play(
@@ -314,6 +349,12 @@ async def _play(
         raise
     keeper.set_status(status, note)
     return Evaluation(keeper.run_id, status, note, summarize(keeper.episodes()), config, len(plans))
+
+
+def _with_results(evaluation: Evaluation, keeper: _Memory | _Stored) -> Evaluation:
+    """Return an evaluation with the tables that its environments have of their own."""
+    played = PlayedRun(keeper.run_id, evaluation.config, keeper.episodes())
+    return replace(evaluation, results=env_results([row.arm for row in arms_of([played], keeper.load)]))
 
 
 def _specs(env_id: str | EnvSpec | Sequence[str | EnvSpec], env_kwargs: Mapping[str, Json]) -> list[EnvSpec]:

@@ -8,11 +8,14 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from palaestra.agents.store.records import EpisodeSummary
+from palaestra.errors import unknown_name
 from palaestra.results.statistics import Estimate, PairedDifference, mean_interval, paired_difference, rate_estimate
 from palaestra.types import Json, Trajectory, Usage
+
+_FIGURES = ("success", "score", "return_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,7 @@ class GroupSummary:
         pass_at_k: Share of tasks with at least one solved sample.
         truncated: Share of episodes stopped by a limit.
         mean_turns: Mean number of messages of the agent.
+        metrics: Mean of each metric of the environment over the episodes that have it, by name; t interval over tasks.
     """
 
     num_episodes: int
@@ -42,6 +46,7 @@ class GroupSummary:
     pass_at_k: Estimate
     truncated: float
     mean_turns: float
+    metrics: Mapping[str, Estimate] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Json]:
         """Return a plain dict; None where there is no number."""
@@ -51,7 +56,7 @@ class GroupSummary:
             if isinstance(value, Estimate):
                 value = value.to_json()
             data[name] = None if isinstance(value, float) and not math.isfinite(value) else value
-        return data
+        return {**data, "metrics": {name: estimate.to_json() for name, estimate in self.metrics.items()}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +109,7 @@ class Summary:
 
 def summarize(episodes: Iterable[Trajectory | EpisodeSummary]) -> Summary:
     """Summarise episodes, given as trajectories or as the store's summaries, in any order."""
-    found = [episode if isinstance(episode, EpisodeSummary) else EpisodeSummary.of(episode) for episode in episodes]
+    found = [_summary_of(episode) for episode in episodes]
     found.sort(key=lambda episode: (episode.env_id, episode.episode_id))
     several = len({episode.env_id for episode in found}) > 1
     by_env: dict[str, list[EpisodeSummary]] = defaultdict(list)
@@ -141,23 +146,35 @@ def compare(
     Args:
         first: Episodes of one run.
         second: Episodes of the other.
-        by: "success", "score" or "return_".
+        by: "success", "score", "return_", or the name of a metric: then on the tasks where both have it.
 
     Returns:
         The difference, first minus second.
+
+    Raises:
+        UnknownNameError: If `by` is the name of no figure and of no metric that an episode has.
     """
-    means = [_task_means(episodes, by) for episodes in (first, second)]
+    both = [[_summary_of(episode) for episode in episodes] for episodes in (first, second)]
+    known = {*_FIGURES, *(name for episodes in both for episode in episodes for name in episode.metrics)}
+    if by not in known:
+        raise unknown_name("figure", by, known)
+    means = [_task_means(episodes, by) for episodes in both]
     shared = sorted(set(means[0]) & set(means[1]))
     return paired_difference([means[0][task] for task in shared], [means[1][task] for task in shared])
 
 
-def _task_means(episodes: Iterable[Trajectory | EpisodeSummary], by: str) -> dict[tuple[str, str], float]:
+def _summary_of(episode: Trajectory | EpisodeSummary) -> EpisodeSummary:
+    """Return the summary of an episode."""
+    return episode if isinstance(episode, EpisodeSummary) else EpisodeSummary.of(episode)
+
+
+def _task_means(episodes: Iterable[EpisodeSummary], by: str) -> dict[tuple[str, str], float]:
     """Return the mean of one figure by task."""
     values: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for episode in episodes:
-        summary = episode if isinstance(episode, EpisodeSummary) else EpisodeSummary.of(episode)
-        if not summary.error_boundary:
-            values[summary.env_id, summary.task_key].append(float(getattr(summary, by)))
+    for summary in episodes:
+        value = getattr(summary, by) if by in _FIGURES else summary.metrics.get(by)
+        if not summary.error_boundary and value is not None:
+            values[summary.env_id, summary.task_key].append(float(value))
     return {task: math.fsum(found) / len(found) for task, found in values.items()}
 
 
@@ -181,7 +198,17 @@ def _summarize_group(episodes: Sequence[EpisodeSummary]) -> GroupSummary:
         pass_at_k=rate_estimate([[float(any(episode.success for episode in group))] for group in groups]),
         truncated=sum(episode.truncated for episode in scored) / num if num else math.nan,
         mean_turns=sum(episode.num_turns for episode in scored) / num if num else math.nan,
+        metrics=_metric_means(groups),
     )
+
+
+def _metric_means(tasks: Sequence[Sequence[EpisodeSummary]]) -> dict[str, Estimate]:
+    """Return the mean of each metric that any episode has, the episodes of a task as one cluster."""
+    names = sorted({name for group in tasks for episode in group for name in episode.metrics})
+    return {
+        name: mean_interval([[episode.metrics[name] for episode in group if name in episode.metrics] for group in tasks])
+        for name in names
+    }
 
 
 def _task(episode: EpisodeSummary) -> tuple[str, str]:

@@ -60,7 +60,7 @@
         parts.push(s.observation, s.content, s.raw, s.reasoning, s.action_error);
         for (const c of s.calls || []) parts.push(c.name, pretty(c.arguments));
         for (const r of s.results || []) parts.push(r.name, r.status, r.content);
-        if (s.request) parts.push(s.request.request, ...s.request.kinds, ...s.request.rows.flatMap((row) => [row.path, row.verdict, row.agent]));
+        for (const b of s.blocks || []) parts.push(b.title, b.verdict, b.text, ...b.tags, ...b.details.flat(), ...b.tables.flatMap((t) => t.rows.flat()));
       }
       haystacks[i] = parts.filter(Boolean).join("\n").toLowerCase();
     }
@@ -128,6 +128,7 @@
     if (step.score !== undefined && step.score !== null) head.append(el("span", {}, `score ${Number(step.score.toFixed(4))}`));
     const parts = Object.entries(step.parts || {});
     if (parts.length > 1) head.append(el("span", {}, parts.map(([name, x]) => `${name} ${signed(x)}`).join(", ")));
+    for (const [name, value] of step.metrics || []) head.append(el("span", {}, `${name.toLowerCase()} ${value}`));
     if (step.tokens !== undefined) head.append(el("span", {}, count(step.tokens, "token")));
     if (step.terminated) head.append(el("span", { class: "tag" }, "terminated"));
     if (step.truncated) head.append(el("span", { class: "tag" }, "truncated"));
@@ -147,44 +148,38 @@
     }
     const told = (step.results || []).some((result) => result.content === step.action_error);
     if (step.action_error && !told) body.append(...said("Not done", text(step.action_error), "wrong"));
-    return el("li", { class: "turn", id: `turn-${number}` }, head, body, step.request ? request(step.request) : null);
+    return el("li", { class: "turn", id: `turn-${number}` }, head, body, (step.blocks || []).map(blockOf));
   }
 
-  // What one request came to, where the environment says it: what was done for it, which leaves of the state, which scores.
-  function request(r) {
-    const title = el("div", { class: "request-head" }, el("b", {}, r.index === null ? "Request" : `Request ${r.index + 1}`));
-    if (r.served !== null) title.append(el("span", { class: `verdict ${r.served ? "right" : "wrong"}` }, r.served ? "served exactly" : "not served exactly"));
-    for (const kind of r.kinds) title.append(el("span", { class: "tag" }, kind));
-    const notes = [...r.counts, r.modules.length ? `modules ${r.modules.join(", ")}` : ""].filter(Boolean);
-    if (notes.length) title.append(el("span", {}, notes.join(" · ")));
-    const block = el("section", { class: "request", "aria-label": "Result of a request" }, title);
-    if (r.request) block.append(el("div", { class: "asked" }, text(r.request)));
-    if (r.acts.length) block.append(el("details", { open: r.acts.join("").length < 600 }, el("summary", {}, "What was done for it"), text(r.acts.join("\n"))));
-    if (r.rows.length) block.append(leaves(r.rows));
-    else block.append(el("p", { class: "quiet" }, "Nothing was to change, and nothing changed."));
-    if (r.more_rows) block.append(el("p", { class: "quiet" }, `${count(r.more_rows, "further leaf").replace("leafs", "leaves")} left out.`));
-    if (r.scores.length) block.append(scoreTable(r.scores));
+  // What a step came to, where the environment says it.
+  function blockOf(b) {
+    const title = el("div", { class: "block-head" }, el("b", {}, b.title));
+    if (b.verdict) title.append(el("span", { class: `verdict ${b.mark}` }, b.verdict));
+    for (const tag of b.tags) title.append(el("span", { class: "tag" }, tag));
+    if (b.notes.length) title.append(el("span", {}, b.notes.join(" · ")));
+    const block = el("section", { class: "block", "aria-label": b.title }, title);
+    if (b.text) block.append(el("div", { class: "asked" }, text(b.text)));
+    for (const [summary, words] of b.details) block.append(el("details", { open: words.length < 600 }, el("summary", {}, summary), text(words)));
+    for (const table of b.tables) {
+      if (table.rows.length) block.append(resultTable(table));
+      for (const line of (table.note || "").split("\n").filter(Boolean)) block.append(el("p", { class: "quiet" }, line));
+    }
     return block;
   }
 
-  function leaves(rows) {
-    const head = ["State", "Before", "Gold", "Agent", ""].map((name) => el("th", { scope: "col" }, name));
-    const body = rows.map((row) => el("tr", { class: row.verdict.replace(" ", "-") },
-      el("th", { scope: "row" }, text(row.path)), el("td", {}, row.before),
-      el("td", { class: row.gold === "unchanged" ? "quiet" : null }, row.gold),
-      el("td", { class: row.agent === "unchanged" ? "quiet" : null }, row.agent),
-      el("td", {}, el("span", { class: `verdict ${row.verdict.replace(" ", "-")}` }, row.verdict))));
-    return el("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": "State: what changed and what should have" },
-      el("table", { class: "leaves" }, el("thead", {}, el("tr", {}, head)), el("tbody", {}, body)));
-  }
-
-  function scoreTable(scores) {
-    const line = (name, key) => el("tr", {}, el("th", { scope: "row" }, name), scores.map((s) => el("td", { class: "number" }, s[key] || "–")));
-    const compared = scores.some((s) => s.nothing);
-    return el("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": "Scores of this request" },
-      el("table", { class: "scores" },
-        el("thead", {}, el("tr", {}, el("td"), scores.map((s) => el("th", { scope: "col", class: "number" }, s.name)))),
-        el("tbody", {}, line("agent", "value"), compared ? line("doing nothing", "nothing") : null)));
+  function resultTable(t) {
+    const number = (i) => (i < t.text_columns ? null : "number");
+    const cell = (value, i, mark) => {
+      if (mark) return el("td", { class: number(i) }, el("span", { class: `verdict ${mark}` }, value));
+      const classes = [number(i), (t.quiet || []).includes(value) ? "quiet" : null].filter(Boolean).join(" ");
+      return el("td", { class: classes || null }, value);
+    };
+    const row = (cells, mark) => el("tr", { class: mark || null }, el("th", { scope: "row" }, text(cells[0])),
+      cells.slice(1).map((value, i) => cell(value, i + 1, i === cells.length - 2 ? mark : "")));
+    const head = t.columns.map((name, i) => el("th", { scope: "col", class: number(i) }, name));
+    return el("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": t.title },
+      el("table", { class: t.text_columns < t.columns.length ? "figures" : "texts" }, el("thead", {}, el("tr", {}, head)),
+        el("tbody", {}, t.rows.map((cells, i) => row(cells, (t.marks || [])[i])))));
   }
 
   function showBar() {
@@ -200,6 +195,7 @@
     if (e.split) list.push(["split", e.split]);
     list.push(["outcome", e.outcome]);
     if (e.score !== null) list.push(["score", Number(e.score.toFixed(4))]);
+    for (const [name, value] of e.metrics) list.push([name.toLowerCase(), value]);
     list.push(["return", Number(e.return.toFixed(4))], ["turns", e.max_turns === null ? e.turns : `${e.turns} of ${e.max_turns}`]);
     if (e.stop) list.push(["stopped by", e.stop]);
     if (e.seed !== null) list.push(["seed", e.seed]);

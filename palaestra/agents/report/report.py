@@ -23,13 +23,24 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from palaestra.agents.report.arms import Arm, arms_of, by_type, error_rows
+from palaestra.agents.evaluation.arms import (
+    ArmSummary,
+    PlayedRun,
+    arms_of,
+    env_results,
+    interval_text,
+    metrics_of_arms,
+    metrics_table,
+)
+from palaestra.agents.report.breakdowns import by_type, error_rows
 from palaestra.agents.report.charts import HORIZON_NAMES, LINE_STYLES, Curve, draw_curves, horizon_changes, read_curves
-from palaestra.agents.report.seeds import MEASURES, Trained, alarm_notices, compare_runs, curve_names
-from palaestra.agents.report.transcripts import TranscriptBook, TranscriptLimits
+from palaestra.agents.report.seeds import Trained, alarm_notices, compare_runs, curve_names
+from palaestra.agents.report.transcripts import TranscriptBook, TranscriptLimits, candidates_of
 from palaestra.agents.store.store import RunStore, RunSummary
 from palaestra.errors import MissingExtraError, StoreError, UsageError
+from palaestra.results.metrics import number
 from palaestra.results.statistics import Estimate
+from palaestra.results.tables import EnvResults
 from palaestra.types import Json
 
 _HERE = Path(__file__).parent
@@ -60,6 +71,7 @@ def write_report(
     title: str = "",
     limits: TranscriptLimits | None = None,
     labels: Mapping[str, str] | None = None,
+    results: Mapping[str, EnvResults] | None = None,
 ) -> Path:
     """Write one self-contained HTML page about one run, or about several side by side.
 
@@ -71,6 +83,7 @@ def write_report(
         limits: How many transcripts are embedded, and how long they may be.
         labels: Of training runs, by id: those of one label are seeds of one way to train. Without a label, runs belong
             together whose recipes differ in the seed alone.
+        results: Results that environments have of their own about these runs, by id, where the caller has them already.
 
     Returns:
         The path.
@@ -80,7 +93,7 @@ def write_report(
         StoreError: If the file cannot be written.
     """
     path = Path(path)
-    text = render_report(runs, store=store, title=title, limits=limits, labels=labels)
+    text = render_report(runs, store=store, title=title, limits=limits, labels=labels, results=results)
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,17 +113,17 @@ def render_report(
     title: str = "",
     limits: TranscriptLimits | None = None,
     labels: Mapping[str, str] | None = None,
+    results: Mapping[str, EnvResults] | None = None,
 ) -> str:
     """Return the page that `write_report` writes."""
     if not runs:
         raise UsageError("A report needs at least one run; name run ids, e.g. from: palaestra runs list.")
     summaries = _with_arms(store, runs)
-    arms = arms_of([(run, store.episodes(run.run_id)) for run in summaries])
-    book = TranscriptBook(limits or TranscriptLimits())
-    book.fill(
-        [candidate for i, arm in enumerate(arms) for candidate in arm.candidates(i)],
-        lambda candidate: store.get(candidate.run_id, candidate.episode_id),
-    )
+    arms = arms_of([PlayedRun(run.run_id, run.config, store.episodes(run.run_id)) for run in summaries], store.get)
+    metrics = metrics_of_arms(arms)
+    own = env_results([row.arm for row in arms]) if results is None else results
+    book = TranscriptBook(limits or TranscriptLimits(), own)
+    book.fill(candidates_of(arms), lambda candidate: store.get(candidate.run_id, candidate.episode_id))
     logs = [store.metrics(run.run_id) for run in summaries]
     seeds = _across_seeds(store, summaries, logs, labels)
     script = (_HERE / "report.js").read_text(encoding="utf-8")
@@ -125,6 +138,9 @@ def render_report(
         "cards": _cards(arms),
         "notices": _notices(summaries, arms) + alarm_notices(list(zip(summaries, logs, strict=True))),
         "arms": arms,
+        "lead_metrics": [metric for metric in metrics if metric.lead],
+        "metrics": metrics_table(arms, metrics),
+        "own_tables": [table for found in own.values() for table in found.tables],
         "types": by_type(arms),
         "samples": max((arm.summary.samples for arm in arms), default=0),
         "reasons": [r for r in _all_endings(arms) if any(arm.endings[r] for arm in arms)],
@@ -155,7 +171,7 @@ def _with_arms(store: RunStore, run_ids: Sequence[str]) -> list[RunSummary]:
 # -- headline ---------------------------------------------------------------------------------------------------------
 
 
-def _title(runs: Sequence[RunSummary], arms: Sequence[Arm]) -> str:
+def _title(runs: Sequence[RunSummary], arms: Sequence[ArmSummary]) -> str:
     """Name what was played."""
     training = [run for run in runs if _is_training(run)]
     if len(training) == 1 and training[0].config.get("name"):
@@ -164,7 +180,7 @@ def _title(runs: Sequence[RunSummary], arms: Sequence[Arm]) -> str:
     return " and ".join(envs) if envs else ", ".join(run.run_id for run in runs)
 
 
-def _lede(runs: Sequence[RunSummary], arms: Sequence[Arm], title: str) -> str:
+def _lede(runs: Sequence[RunSummary], arms: Sequence[ArmSummary], title: str) -> str:
     """Say in one line what the report is about, beside its title."""
     envs = ", ".join(sorted({env_id for arm in arms for env_id in arm.env_ids}))
     parts = [envs if envs not in title else ""]
@@ -180,7 +196,7 @@ def _lede(runs: Sequence[RunSummary], arms: Sequence[Arm], title: str) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def _cards(arms: Sequence[Arm]) -> list[_Card]:
+def _cards(arms: Sequence[ArmSummary]) -> list[_Card]:
     """Return the headline figures: of the only arm, or of the best one and all together."""
     scored = [arm for arm in arms if arm.success is not None]
     if not arms:
@@ -209,7 +225,7 @@ def _cards(arms: Sequence[Arm]) -> list[_Card]:
     return cards
 
 
-def _notices(runs: Sequence[RunSummary], arms: Sequence[Arm]) -> list[str]:
+def _notices(runs: Sequence[RunSummary], arms: Sequence[ArmSummary]) -> list[str]:
     """Say what a reader must know before reading the numbers."""
     notices = []
     for run in runs:
@@ -240,7 +256,7 @@ def _is_training(run: RunSummary) -> bool:
     return run.config.get("kind") == "train"
 
 
-def _all_endings(arms: Sequence[Arm]) -> list[str]:
+def _all_endings(arms: Sequence[ArmSummary]) -> list[str]:
     """Return the stop reasons in a fixed order, unknown ones at the end."""
     found = {reason for arm in arms for reason in arm.endings}
     return [*_KNOWN_ENDINGS, *sorted(found - set(_KNOWN_ENDINGS))]
@@ -264,7 +280,7 @@ def _across_seeds(
             final = store.episodes(arm_run) if any(other.run_id == arm_run for other in runs) else ()
             trained.append(Trained(run, final, log))
     if len(trained) < 2 and not labels:
-        return {"groups": [], "differences": [], "curves": [], "legend": [], "notice": ""}
+        return {"groups": [], "metrics": [], "differences": [], "curves": [], "legend": [], "notice": ""}
     comparison = compare_runs(trained, labels)
     drawn, notice = [], ""
     try:
@@ -279,7 +295,8 @@ def _across_seeds(
         notice = f"The curves are not drawn: {error}"
     return {
         "groups": comparison.groups,
-        "measures": MEASURES,
+        "measures": comparison.measures,
+        "metrics": comparison.metrics,
         "differences": comparison.differences,
         "curves": drawn,
         "legend": [
@@ -417,6 +434,7 @@ def _environment() -> jinja2.Environment:
         percent_range=_percent_range,
         figure=_figure,
         seconds=_seconds,
+        metric_range=lambda estimate, metric: interval_text(metric, estimate),
         place=_place,
         spoken=_spoken,
         ending=_ending,
@@ -444,12 +462,8 @@ def _percent_range(interval: Estimate) -> str:
 
 
 def _figure(value: float) -> str:
-    """Return a number with four significant digits and no exponent where it can be helped."""
-    if not math.isfinite(value):
-        return "none"
-    if value == int(value) and abs(value) < 1e6:
-        return f"{int(value)}"
-    return f"{value:.3f}" if 0.01 <= abs(value) < 100 else f"{value:,.1f}" if 100 <= abs(value) < 1e7 else f"{value:.2e}"
+    """Return a number with four significant digits and no exponent where it can be avoided."""
+    return number(value) if math.isfinite(value) else "none"
 
 
 def _range(interval: Estimate) -> str:

@@ -18,7 +18,9 @@ from typing import Any
 from palaestra.agents.evaluation.summary import summarize
 from palaestra.agents.report.charts import Curve
 from palaestra.agents.store.records import EpisodeSummary, RunSummary
+from palaestra.envs.core.declared import declared
 from palaestra.errors import UsageError
+from palaestra.results.metrics import Metric, in_order
 from palaestra.results.statistics import Estimate, PairedDifference, holm, mean_interval, paired_difference
 from palaestra.types import Json
 
@@ -64,6 +66,13 @@ class Trained:
                     found[short][int(record["step"])] = float(value)
         return dict(found)
 
+    @property
+    def metrics(self) -> list[Metric]:
+        """Metrics of the final policy that its environments declare as leading."""
+        env_ids = sorted({episode.env_id for episode in self.final})
+        metrics = in_order((metric for env_id in env_ids for metric in declared(env_id).metrics), self.values)
+        return [metric for metric in metrics if metric.lead]
+
     @cached_property
     def values(self) -> dict[str, float]:
         """What is compared, by measure; a measure is missing where the run has none."""
@@ -71,6 +80,7 @@ class Trained:
         total = summarize(self.final).total
         if total.num_episodes > total.num_errors:
             found |= {"success": total.success.mean, "return_": total.return_.mean}
+            found |= {name: estimate.mean for name, estimate in total.metrics.items()}
         curve = next((self.curves[name] for name in AREA_METRICS if len(self.curves.get(name, ())) > 1), None)
         if curve is not None:
             found["area"] = _area(curve)
@@ -92,8 +102,11 @@ class Group:
     @cached_property
     def estimates(self) -> dict[str, Estimate]:
         """Mean over runs with its interval, by measure; the interval of a single run has infinite ends."""
-        found = {name: [run.values[name] for run in self.runs if name in run.values] for name in MEASURES}
-        return {name: mean_interval([[value] for value in values]) for name, values in found.items() if values}
+        found: dict[str, list[float]] = defaultdict(list)
+        for run in self.runs:
+            for name, value in run.values.items():
+                found[name].append(value)
+        return {name: mean_interval([[value] for value in values]) for name, values in found.items()}
 
     def by_seed(self, measure: str) -> dict[int, float]:
         """Values of a measure by seed; runs of one seed are averaged."""
@@ -130,10 +143,17 @@ class Comparison:
     Attributes:
         groups: In the order in which their first runs were named.
         differences: Of every two groups with two seeds in common, by measure.
+        metrics: Leading metrics of the environments, which are compared as well.
     """
 
     groups: tuple[Group, ...]
     differences: tuple[Difference, ...] = field(default=())
+    metrics: tuple[Metric, ...] = ()
+
+    @property
+    def measures(self) -> dict[str, str]:
+        """What is compared: a line for readers by name."""
+        return {**MEASURES, **_metric_lines(self.metrics)}
 
     def curves(self, metric: str) -> list[Curve]:
         """Return mean and interval of a metric by step over the runs of each group, at the steps that all of them logged."""
@@ -176,12 +196,18 @@ def compare_runs(trained: Sequence[Trained], labels: Mapping[str, str] | None = 
     for run in trained:
         groups[labels.get(run.run.run_id) or names[run.run.run_id]].append(run)
     made = tuple(Group(label, tuple(sorted(runs, key=lambda run: run.seed))) for label, runs in groups.items())
-    return Comparison(made, tuple(_differences(made)))
+    metrics = tuple({metric.name: metric for run in trained for metric in run.metrics}.values())
+    return Comparison(made, tuple(_differences(made, [*MEASURES, *_metric_lines(metrics)])), metrics)
 
 
-def _differences(groups: Sequence[Group]) -> Iterator[Difference]:
+def _metric_lines(metrics: Sequence[Metric]) -> dict[str, str]:
+    """Return a line about each metric by name."""
+    return {metric.name: f"{metric.title} of the final policy on test tasks {metric.arrow}".strip() for metric in metrics}
+
+
+def _differences(groups: Sequence[Group], measures: Sequence[str]) -> Iterator[Difference]:
     """Yield the paired differences, measure by measure."""
-    for measure in MEASURES:
+    for measure in measures:
         found = []
         for first, second in combinations(groups, 2):
             one, other = first.by_seed(measure), second.by_seed(measure)

@@ -12,7 +12,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from palaestra.agents.report.turn_results import acts_of, request_block
+from palaestra.agents.evaluation.arms import ArmSummary
+from palaestra.envs.core.declared import declared
+from palaestra.results.metrics import Metric, in_order, is_number
+from palaestra.results.tables import Blocks, EnvResults, StepBlock
 from palaestra.types import Json, Message, Step, Trajectory
 
 EpisodeOutcome = Literal["success", "failure", "error"]
@@ -58,6 +61,15 @@ class Candidate:
     outcome: EpisodeOutcome
 
 
+def candidates_of(arms: Sequence[ArmSummary]) -> list[Candidate]:
+    """Return the episodes of arms as candidates for the transcript viewer."""
+    return [
+        Candidate(index, i, arm.run_id, e.episode_id, e.task_type, outcome_of(e.success, bool(e.error_boundary)))
+        for index, arm in enumerate(arms)
+        for i, e in enumerate(arm.episodes)
+    ]
+
+
 def outcome_of(success: bool | None, has_error: bool) -> EpisodeOutcome:
     """Return how an episode is shown: an error is neither success nor failure."""
     return "error" if has_error else "success" if success else "failure"
@@ -101,9 +113,15 @@ def _by_halves(n: int) -> list[int]:
 
 @dataclass(slots=True)
 class TranscriptBook:
-    """The transcripts of a report and the texts they share."""
+    """The transcripts of a report and the texts they share.
+
+    Args:
+        limits: How much it may hold.
+        results: Results that environments have of their own, by id; they give the blocks below the steps.
+    """
 
     limits: TranscriptLimits
+    results: Mapping[str, EnvResults] = field(default_factory=dict)
     episodes: list[tuple[Candidate, dict[str, Json]]] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     num_chars: int = 0
@@ -171,7 +189,8 @@ class TranscriptBook:
             "instructions": self._shared(trajectory.instructions),
             "tools": self._shared("\n\n".join(_describe_tool(tool) for tool in trajectory.tools)),
             "usage": usage.to_json(),
-            "steps": self._steps(steps, tokens),
+            "metrics": _shown_metrics(outcome.metrics, declared(trajectory.env_id).metrics),
+            "steps": self._steps(trajectory, steps, tokens),
             "left_out_turns": len(trajectory.steps) - len(steps),
             "final": self._clip(trajectory.final_observation),
             "error": None,
@@ -186,19 +205,28 @@ class TranscriptBook:
             record["final"] = ""
         return record
 
-    def _steps(self, steps: Sequence[Step], tokens: Mapping[int, int]) -> list[Json]:
-        """Return the turns; that which ends a request says how it was served, and what was done for it since the last."""
+    def _steps(self, trajectory: Trajectory, steps: Sequence[Step], tokens: Mapping[int, int]) -> list[Json]:
+        """Return the turns, each with the blocks that its environment shows below it."""
+        metrics, blocks = declared(trajectory.env_id).metrics, self._blocks(trajectory)
         records: list[Json] = []
-        acts: list[str] = []
         for i, step in enumerate(steps):
             record = self._step(step, tokens.get(i))
-            acts += acts_of(step)
-            block = request_block(step.info.get("turn_result"), acts, self._clip)
-            if block is not None:
-                record["request"] = block
-                acts = []
+            if measured := _shown_metrics(step.info.get("metrics"), metrics):
+                record["metrics"] = measured
+            if found := blocks.get(i):
+                record["blocks"] = [block.to_json(self._clip) for block in found]
             records.append(record)
         return records
+
+    def _blocks(self, trajectory: Trajectory) -> Blocks:
+        """Return the blocks of a transcript; where the environment fails at it, one that says so."""
+        results = self.results.get(trajectory.env_id)
+        if results is None:
+            return {}
+        try:
+            return results.blocks(trajectory)
+        except Exception as error:
+            return {0: [StepBlock("Blocks of this transcript", "failed", "bad", text=f"{type(error).__name__}: {error}")]}
 
     def _step(self, step: Step, tokens: int | None) -> dict[str, Json]:
         """Return one turn; what is empty is left out."""
@@ -262,6 +290,12 @@ class TranscriptBook:
             self.texts.append(text)
             self.num_chars += len(text)
         return self._index[text]
+
+
+def _shown_metrics(values: object, metrics: Sequence[Metric]) -> list[list[str]]:
+    """Return title and value of each metric as text; nothing for what is not a mapping of numbers."""
+    numbers = {name: value for name, value in values.items() if is_number(value)} if isinstance(values, Mapping) else {}
+    return [[metric.title, metric.shown(numbers[metric.name])] for metric in in_order(metrics, numbers)]
 
 
 def _finite(value: Json) -> Json:

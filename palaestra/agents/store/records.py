@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from palaestra.spaces import is_unicode
@@ -75,6 +77,7 @@ class EpisodeSummary:
         model_s: Seconds spent waiting for the agent.
         env_s: Seconds spent in the environment.
         finished_s: When it was stored, seconds since 1970 UTC; 0 if it was not.
+        metrics: What else the environment measured, by name.
     """
 
     episode_id: str
@@ -102,6 +105,7 @@ class EpisodeSummary:
     model_s: float
     env_s: float
     finished_s: float = 0.0
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, trajectory: Trajectory, finished_s: float = 0.0) -> EpisodeSummary:
@@ -134,22 +138,25 @@ class EpisodeSummary:
             model_s=usage.model_s,
             env_s=usage.env_s,
             finished_s=finished_s,
+            metrics=outcome.metrics,
         )
 
     def to_json(self) -> dict[str, Json]:
         """Return a plain dict."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**{name: getattr(self, name) for name in COLUMNS}, "metrics": dict(self.metrics)}
 
 
-COLUMNS = tuple(field.name for field in fields(EpisodeSummary))
+COLUMNS = tuple(item.name for item in fields(EpisodeSummary))
 
-_SEED, _SUCCESS, _TRUNCATED = (COLUMNS.index(name) for name in ("seed", "success", "truncated"))
+_SEED, _SUCCESS, _TRUNCATED, _METRICS = (COLUMNS.index(name) for name in ("seed", "success", "truncated", "metrics"))
+_NO_METRICS = "{}"
 
 
 def to_row(summary: EpisodeSummary) -> list[Any]:
     """Return the columns of a summary: seeds may be larger than SQLite's integers, texts have to be valid Unicode."""
     values = [getattr(summary, name) for name in COLUMNS]
     values[_SEED] = None if summary.seed is None else str(summary.seed)
+    values[_METRICS] = json.dumps(dict(summary.metrics))
     return [
         value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) and not is_unicode(value) else value
         for value in values
@@ -162,7 +169,27 @@ def from_row(row: Sequence[Any]) -> EpisodeSummary:
     values[_SEED] = None if row[_SEED] is None else int(row[_SEED])
     values[_SUCCESS] = None if row[_SUCCESS] is None else bool(row[_SUCCESS])
     values[_TRUNCATED] = bool(row[_TRUNCATED])
+    values[_METRICS] = json.loads(row[_METRICS]) if row[_METRICS] != _NO_METRICS else {}
     return EpisodeSummary(*values)
 
 
-__all__ = ["COLUMNS", "EpisodeSummary", "RunStatus", "RunSummary", "from_row", "to_row"]
+def written(trajectory: Trajectory) -> str:
+    """Return a trajectory as JSON."""
+    return json.dumps(trajectory.to_json(), ensure_ascii=False, separators=(",", ":"))
+
+
+def pack(text: str) -> bytes:
+    """Return JSON as compressed bytes; lone surrogates that a model may write survive."""
+    return zlib.compress(text.encode("utf-8", "surrogatepass"), 1)
+
+
+def unpack(data: bytes) -> Trajectory:
+    """Rebuild a trajectory from its packed JSON.
+
+    Raises:
+        zlib.error, ValueError, KeyError, TypeError: If the bytes are damaged.
+    """
+    return Trajectory.from_json(json.loads(zlib.decompress(data).decode("utf-8", "surrogatepass")))
+
+
+__all__ = ["COLUMNS", "EpisodeSummary", "RunStatus", "RunSummary", "from_row", "pack", "to_row", "unpack", "written"]

@@ -24,14 +24,24 @@ from typing import Any, Self, get_args
 
 from palaestra.agents.store.kept_media import FOLDER_NAME, keep_media
 from palaestra.agents.store.lock import LockOwner, this_process
-from palaestra.agents.store.records import COLUMNS, EpisodeSummary, RunStatus, RunSummary, from_row, to_row
+from palaestra.agents.store.records import (
+    COLUMNS,
+    EpisodeSummary,
+    RunStatus,
+    RunSummary,
+    from_row,
+    pack,
+    to_row,
+    unpack,
+    written,
+)
 from palaestra.errors import StoreError, UsageError, unknown_name
 from palaestra.media.items import MARK
 from palaestra.media.store import FolderMedia, MediaStore, current_media
 from palaestra.types import Json, Trajectory
 
 FILE_NAME = "palaestra.db"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x50414C41  # "PALA"; written into the file, so that it is never taken for another program's
 BUSY_TIMEOUT_S = 30.0
 
@@ -52,6 +62,7 @@ CREATE TABLE episodes (
     num_turns INTEGER NOT NULL, truncated INTEGER NOT NULL,
     calls INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
     cost REAL NOT NULL, model_s REAL NOT NULL, env_s REAL NOT NULL, finished_s REAL NOT NULL,
+    metrics TEXT NOT NULL DEFAULT '{}',
     UNIQUE (run_id, episode_id)
 );
 CREATE INDEX episodes_by_run ON episodes (run_id, number);
@@ -66,6 +77,11 @@ CREATE TABLE metrics (
 CREATE TABLE locks (run_id TEXT PRIMARY KEY REFERENCES runs(run_id) ON DELETE CASCADE, owner TEXT NOT NULL);
 """
 
+
+_MIGRATIONS = {
+    1: "ALTER TABLE episodes ADD COLUMN metrics TEXT NOT NULL DEFAULT '{}'",
+}
+"""What leads from each older version of the schema to the next."""
 
 _COLUMNS = ", ".join(COLUMNS)
 _INSERT = f"INSERT INTO episodes (run_id, {_COLUMNS}) VALUES ({', '.join('?' * (len(COLUMNS) + 1))})"
@@ -218,10 +234,10 @@ class RunStore:
             UnknownNameError: If there is no such run.
             StoreError: If it could not be written; everything stored before is safe.
         """
-        text = json.dumps(trajectory.to_json(), ensure_ascii=False, separators=(",", ":"))
+        text = written(trajectory)
         if MARK in text:
             keep_media(trajectory, text, self.media(run_id), media or current_media())
-        data = _pack(text)
+        data = pack(text)
         summary = EpisodeSummary.of(trajectory, time.time())
         values = to_row(summary)
         with self._writing("store an episode") as connection:
@@ -269,7 +285,7 @@ class RunStore:
             offset: Episodes to skip first.
         """
         self._run_row(run_id, "run_id")
-        query, values = f"SELECT {_COLUMNS} FROM episodes WHERE run_id = ?", [run_id]  # type: tuple[str, list[Any]]
+        query, values = f"SELECT {self._columns()} FROM episodes WHERE run_id = ?", [run_id]  # type: tuple[str, list[Any]]
         if task_type is not None:
             query, values = f"{query} AND task_type = ?", [*values, task_type]
         if success is not None:
@@ -423,7 +439,23 @@ class RunStore:
             )
         if not self._read_only:
             connection.execute("PRAGMA synchronous = NORMAL")
+            if version < SCHEMA_VERSION:
+                self._migrate()
         connection.execute("SELECT count(*) FROM runs").fetchone()
+
+    def _migrate(self) -> None:
+        """Bring an older file to this version, in one transaction; another process may have been first."""
+        with self._writing("bring the store to this version") as connection:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            for older in range(version, SCHEMA_VERSION):
+                connection.execute(_MIGRATIONS[older])
+            connection.execute(f"PRAGMA user_version = {max(version, SCHEMA_VERSION)}")
+
+    def _columns(self) -> str:
+        """Return the columns of an episode; a file of the first version that may only be read lacks the last."""
+        if self._read_only and self._read("PRAGMA user_version")[0][0] == 1:
+            return _COLUMNS.replace("metrics", "'{}'")
+        return _COLUMNS
 
     def _write_ahead(self) -> None:
         """Let readers and a writer share the file.
@@ -505,7 +537,7 @@ class RunStore:
     def _unpack(self, data: bytes, run_id: str, episode_id: str) -> Trajectory:
         """Rebuild a trajectory from its blob."""
         try:
-            return Trajectory.from_json(json.loads(zlib.decompress(data).decode("utf-8", "surrogatepass")))
+            return unpack(data)
         except (zlib.error, ValueError, KeyError, TypeError) as error:
             raise StoreError(
                 f"Episode {episode_id!r} of run {run_id!r} in {self.file} is damaged ({error}); the others can be read."
@@ -516,11 +548,6 @@ class RunStore:
 def _may_write(folder: Path) -> bool:
     """Whether this process may make files in a folder."""
     return os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
-
-
-def _pack(text: str) -> bytes:
-    """Return JSON as compressed bytes; lone surrogates that a model may write survive."""
-    return zlib.compress(text.encode("utf-8", "surrogatepass"), 1)
 
 
 def _explain(error: sqlite3.Error, file: Path) -> str:

@@ -115,6 +115,7 @@ class VehicleWorldEnv(TextEnv):
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "rgb_array"], "render_fps": 1}  # type: ignore[misc]
+    results = "palaestra.envs.vehicle.results.tables:vehicle_results"
 
     def __init__(
         self,

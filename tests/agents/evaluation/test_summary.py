@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from palaestra.agents.evaluation.summary import compare, summarize
 from palaestra.agents.store.records import EpisodeSummary
+from palaestra.errors import UnknownNameError
 from palaestra.results.statistics import mean_interval, wilson_interval
 
 
@@ -138,3 +139,39 @@ def test_the_order_of_the_episodes_never_matters(outcomes: list[tuple[int, bool,
         assert total["num_tasks"] <= total["success"]["n"]
         if summary["samples"] == 1:
             assert total["pass_at_k"] == total["success"]
+
+
+# -- metrics of the environment ---------------------------------------------------------------------------------------
+
+
+def test_a_metric_is_averaged_over_the_episodes_that_have_it_with_tasks_as_clusters() -> None:
+    values = {(0, 0): 1.0, (0, 1): 2.0, (1, 0): 4.0, (2, 0): None}
+    episodes = [
+        episode(task, sample, metrics={} if value is None else {"wer": value}) for (task, sample), value in values.items()
+    ]
+    found = summarize([*episodes, episode(3, error="model")]).total.metrics
+    assert found == {"wer": mean_interval([[1.0, 2.0], [4.0]])}
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.floats(-9, 9)), min_size=1, max_size=12), st.randoms())
+def test_the_order_of_episodes_does_not_matter_to_metrics(pairs: list[tuple[int, float]], rng: random.Random) -> None:
+    episodes = [episode(task, i, metrics={"m": value}) for i, (task, value) in enumerate(pairs)]
+    shuffled = list(episodes)
+    rng.shuffle(shuffled)
+    assert summarize(episodes).total.metrics == summarize(shuffled).total.metrics
+
+
+def test_metrics_are_apart_by_type_and_have_a_json_form() -> None:
+    summary = summarize([episode(i, metrics={"m": float(i)}) for i in range(4)])
+    assert {name: group.metrics["m"].mean for name, group in summary.by_type.items()} == {"even": 1.0, "odd": 2.0}
+    assert summary.to_json()["total"]["metrics"]["m"]["mean"] == 1.5
+    assert summarize([episode(0)]).to_json()["total"]["metrics"] == {}
+
+
+def test_runs_are_compared_by_a_metric_on_the_tasks_where_both_have_it() -> None:
+    first = [episode(i, metrics={"m": 2.0 * i} if i else {}) for i in range(4)]
+    second = [episode(i, metrics={"m": 1.0 * i}) for i in range(4)]
+    found = compare(first, second, by="m")
+    assert (found.mean, found.n) == (pytest.approx(2.0), 3)
+    with pytest.raises(UnknownNameError, match=r"Unknown figure 'mm'\. Did you mean 'm'"):
+        compare(first, second, by="mm")

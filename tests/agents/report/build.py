@@ -107,8 +107,10 @@ def scored(accuracy, success, side_effects, nothing):
         "f1_positive": accuracy,
         "f1_negative": 0.99,
         "turn_success": success,
+        "loose_success": success,
         "refusal": None,
         "side_effects": side_effects,
+        "incomparable": 0,
         "do_nothing": {
             "accuracy": nothing,
             "f1_positive": nothing,

@@ -120,9 +120,9 @@ def test_each_request_shows_its_state_against_gold(tmp_path):
     found = in_browser(
         page,
         """
-        const blocks = [...doc.querySelectorAll(".request")];
+        const blocks = [...doc.querySelectorAll(".block")];
         const cells = (row) => [...row.children].map((cell) => cell.textContent);
-        const table = (block) => [...block.querySelectorAll(".leaves tbody tr")].map(cells);
+        const table = (block) => [...block.querySelectorAll("table.texts tbody tr")].map(cells);
         type("f-text", "side effect"); const searched = shown(); type("f-text", "");
         const colour = (kind) => win.getComputedStyle(doc.querySelector(`.verdict.${kind}`)).color;
         return {
@@ -130,7 +130,7 @@ def test_each_request_shows_its_state_against_gold(tmp_path):
           first: table(blocks[0]), second: table(blocks[1]), searched,
           acts: blocks.map((block) => block.querySelector("details pre")?.textContent),
           facts: doc.querySelector(".facts").innerText,
-          colours: [colour("right"), colour("missing"), colour("wrong")],
+          colours: [colour("good"), colour("missing"), colour("bad")],
         };
         """,
         tmp_path,

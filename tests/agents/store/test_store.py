@@ -263,6 +263,67 @@ def test_a_newer_store_asks_for_an_upgrade(tmp_path: Path) -> None:
         RunStore(tmp_path)
 
 
+def first_version(folder: Path, played: list[Trajectory]) -> None:
+    """Make a store as the first version of the schema had it, with one run."""
+    with RunStore(folder) as made:
+        made.create_run({"kind": "evaluate"}, "r")
+        for trajectory in played[:3]:
+            made.add("r", trajectory)
+    connection = sqlite3.connect(folder / FILE_NAME)
+    connection.execute("ALTER TABLE episodes DROP COLUMN metrics")
+    connection.execute("PRAGMA user_version = 1")
+    connection.commit()
+    connection.close()
+
+
+def measured(trajectory: Trajectory) -> Trajectory:
+    return replace(trajectory, outcome=replace(trajectory.outcome, metrics={"wer": 0.25, "seconds": 3.0}))
+
+
+def test_metrics_of_an_episode_stand_in_its_summary(store: RunStore, played: list[Trajectory]) -> None:
+    run = store.create_run({})
+    store.add(run, measured(played[0]))
+    store.add(run, played[1])
+    assert [line.metrics for line in store.episodes(run)] == [{"wer": 0.25, "seconds": 3.0}, {}]
+    assert store.get(run, played[0].episode_id).outcome.metrics == {"wer": 0.25, "seconds": 3.0}
+    assert json.loads(json.dumps(store.episodes(run)[0].to_json()))["metrics"] == {"wer": 0.25, "seconds": 3.0}
+
+
+def test_a_store_of_the_first_version_opens_reads_and_goes_on(tmp_path: Path, played: list[Trajectory]) -> None:
+    first_version(tmp_path, played)
+    with RunStore(tmp_path) as store:
+        assert list(store.trajectories("r")) == played[:3]
+        assert [line.metrics for line in store.episodes("r")] == [{}] * 3
+        store.add("r", measured(played[3]))
+        assert store.episodes("r")[-1].metrics == {"wer": 0.25, "seconds": 3.0}
+    connection = sqlite3.connect(tmp_path / FILE_NAME)
+    assert connection.execute("PRAGMA user_version").fetchone()[0] == 2
+    connection.close()
+
+
+def test_a_store_of_the_first_version_is_read_without_being_changed(tmp_path: Path, played: list[Trajectory]) -> None:
+    first_version(tmp_path, played)
+    before = (tmp_path / FILE_NAME).read_bytes()
+    with RunStore(tmp_path, read_only=True) as reader:
+        assert [line.metrics for line in reader.episodes("r")] == [{}] * 3
+        assert reader.get("r", played[0].episode_id) == played[0]
+        assert (tmp_path / FILE_NAME).read_bytes() == before
+        with RunStore(tmp_path) as writer:  # brought up to date while somebody reads
+            writer.add("r", measured(played[3]))
+        assert reader.episodes("r")[-1].metrics == {"wer": 0.25, "seconds": 3.0}
+
+
+def test_several_may_bring_an_old_store_up_to_date_at_once(tmp_path: Path, played: list[Trajectory]) -> None:
+    first_version(tmp_path, played)
+
+    def opened(_: int) -> int:
+        with RunStore(tmp_path) as store:
+            return len(store.episodes("r"))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(opened, range(16))) == [3] * 16
+
+
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
 def test_a_half_written_file_is_told_and_never_crashes(tmp_path: Path, played: list[Trajectory], share: float) -> None:
     with RunStore(tmp_path) as store:

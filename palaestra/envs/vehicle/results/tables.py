@@ -1,6 +1,6 @@
 """Results of VehicleWorld in the form of its paper, with the strict scores, their intervals and the costs beside it.
 
-`vehicle_turns` reads the requests from stored episodes, `vehicle_scores` sums them up; here they become tables.
+`requests` reads the requests of stored episodes, `scores` sums them up; here they become tables.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from functools import cached_property
 from importlib.resources import files
 from math import isfinite
 
-from palaestra.agents.vehicle_scores import CarScores, car_scores
-from palaestra.agents.vehicle_turns import EpisodeTurns, TaskFinder, episode_turns
+from palaestra.envs.vehicle.results.blocks import request_blocks
+from palaestra.envs.vehicle.results.requests import EpisodeRequests, TaskFinder, episode_requests
+from palaestra.envs.vehicle.results.scores import CarScores, car_scores
 from palaestra.results.statistics import Estimate, mean_interval
-from palaestra.results.tables import PlayedArm, ResultTable, arm_name
+from palaestra.results.tables import Arm, EnvResults, ResultTable, arm_name
 from palaestra.types import Json
 
 MODE_NAMES = {"fc": "FC", "sfc": "SFC", "hybrid": "Hybrid"}
@@ -178,9 +179,9 @@ class VehicleResults:
                 groups: list[Mapping[str, CarScores]] = [getattr(arm, f"by_{word}") for arm in arms.values()]
                 for name in sorted({name for group in groups for name in group}):
                     found = [group.get(name) for group in groups]
-                    turns = max(scores.num_turns for scores in found if scores is not None)
+                    count = max(scores.num_requests for scores in found if scores is not None)
                     cells = [cell for scores in found for cell in _pair(scores)]
-                    rows.append((f"{word}: {name}", f"{turns:,}", *cells))
+                    rows.append((f"{word}: {name}", f"{count:,}", *cells))
             columns = [f"{MODE_NAMES[mode]} {what}" for mode in arms for what in ("acc.", "success")]
             title = f"By class, domain and kind of request (percent): {model}"
             tables.append(ResultTable(title, ("Group", "Requests", *columns), tuple(rows)))
@@ -202,34 +203,41 @@ class VehicleResults:
         )
 
 
-def vehicle_results(arms: Sequence[PlayedArm]) -> VehicleResults:
+def vehicle_results(arms: Sequence[Arm]) -> EnvResults:
+    """Return the tables of arms, and the blocks of single requests; what `VehicleWorldEnv.results` names."""
+    found = read_results(arms)
+    return EnvResults(tuple(found.tables()), found.to_json(), request_blocks)
+
+
+def read_results(arms: Sequence[Arm]) -> VehicleResults:
     """Read the results of arms from their episodes."""
     finder = TaskFinder()
     results = [_arm_results(arm, finder) for arm in arms]
-    names = [result.name for result in results]
+    cells = [(result.model, result.mode) for result in results]
     for i, arm in enumerate(arms):
-        if names.count(names[i]) > 1:  # the same settings twice: the runs tell them apart
+        if cells.count(cells[i]) > 1:  # one cell of the table cannot hold two arms: the runs tell them apart
             name, model = (f"{text} · {arm.run_id}" for text in (results[i].name, results[i].model))
             results[i] = replace(results[i], name=name, model=model)
     return VehicleResults(results)
 
 
-def _arm_results(arm: PlayedArm, finder: TaskFinder) -> ArmResults:
+def _arm_results(arm: Arm, finder: TaskFinder) -> ArmResults:
     """Return the results of one arm."""
     mode = str(arm.env_kwargs.get("mode", MODES[0]))
-    episodes: list[EpisodeTurns] = []
+    name = arm.name or arm.agent
+    episodes: list[EpisodeRequests] = []
     num_errors = 0
     for trajectory in arm.episodes:
-        found = episode_turns(trajectory, finder)
+        found = episode_requests(trajectory, finder)
         if found is None:
             num_errors += 1
         else:
             episodes.append(found)
     return ArmResults(
-        name=arm.name if "mode" in arm.settings else arm_name(arm.name, {"mode": mode}),
-        model=arm_name(arm.agent, {key: value for key, value in arm.settings.items() if key != "mode"}),
+        name=name if "mode" in arm.settings else arm_name(name, {"mode": mode}),
+        model=name.replace(f" · mode={arm.settings.get('mode')}", ""),
         mode=mode,
-        total=car_scores((episode.task, episode.turns) for episode in episodes),
+        total=car_scores((episode.task, episode.requests) for episode in episodes),
         by_class=_by(episodes, lambda episode: (episode.interaction,)),
         by_domain=_by(episodes, lambda episode: episode.domains),
         by_module=_by(episodes, lambda episode: episode.modules),
@@ -242,19 +250,19 @@ def _arm_results(arm: PlayedArm, finder: TaskFinder) -> ArmResults:
     )
 
 
-def _by(episodes: Sequence[EpisodeTurns], names: Callable[[EpisodeTurns], Sequence[str]]) -> dict[str, CarScores]:
+def _by(episodes: Sequence[EpisodeRequests], names: Callable[[EpisodeRequests], Sequence[str]]) -> dict[str, CarScores]:
     """Return the scores of episodes by a name that each may have several of."""
     found = sorted({name for episode in episodes for name in names(episode)})
     return {
-        name: car_scores((episode.task, episode.turns) for episode in episodes if name in names(episode)) for name in found
+        name: car_scores((episode.task, episode.requests) for episode in episodes if name in names(episode)) for name in found
     }
 
 
-def _by_kind(episodes: Sequence[EpisodeTurns]) -> dict[str, CarScores]:
+def _by_kind(episodes: Sequence[EpisodeRequests]) -> dict[str, CarScores]:
     """Return the scores of requests by what is special about them."""
-    kinds = sorted({kind for episode in episodes for turn in episode.turns for kind in turn.kinds})
+    kinds = sorted({kind for episode in episodes for row in episode.requests for kind in row.kinds})
     return {
-        kind: car_scores((episode.task, [turn for turn in episode.turns if kind in turn.kinds]) for episode in episodes)
+        kind: car_scores((episode.task, [row for row in episode.requests if kind in row.kinds]) for episode in episodes)
         for kind in kinds
     }
 
@@ -287,4 +295,4 @@ def _number(estimate: Estimate, digits: int) -> str:
     return f"{estimate.mean:,.{digits}f}" if estimate.n else "-"
 
 
-__all__ = ["ArmResults", "VehicleResults", "vehicle_results"]
+__all__ = ["ArmResults", "VehicleResults", "read_results", "vehicle_results"]

@@ -20,7 +20,7 @@ from palaestra.types import Json, Trajectory
 
 
 @dataclass(frozen=True, slots=True)
-class TurnRow:
+class RequestRow:
     """One request of an episode.
 
     Attributes:
@@ -37,25 +37,25 @@ class TurnRow:
 
 
 @dataclass(frozen=True, slots=True)
-class EpisodeTurns:
+class EpisodeRequests:
     """The requests of an episode.
 
     Attributes:
         task: Key of the task.
-        turns: Its requests in order.
+        requests: Its requests in order.
         modules: Modules that the task lists.
         costs: What the whole episode took.
     """
 
     task: str
-    turns: tuple[TurnRow, ...]
+    requests: tuple[RequestRow, ...]
     modules: tuple[str, ...]
     costs: Efficiency
 
     @property
     def interaction(self) -> str:
         """Class as in the paper: single or multi turn, then single or multi module ("S-S" ... "M-M")."""
-        return f"{'S' if len(self.turns) <= 1 else 'M'}-{'S' if len(self.modules) <= 1 else 'M'}"
+        return f"{'S' if len(self.requests) <= 1 else 'M'}-{'S' if len(self.modules) <= 1 else 'M'}"
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -84,7 +84,7 @@ class TaskFinder:
             return None
 
 
-def episode_turns(trajectory: Trajectory, finder: TaskFinder) -> EpisodeTurns | None:
+def episode_requests(trajectory: Trajectory, finder: TaskFinder) -> EpisodeRequests | None:
     """Return the requests of an episode, those included that it never came to.
 
     Args:
@@ -101,14 +101,14 @@ def episode_turns(trajectory: Trajectory, finder: TaskFinder) -> EpisodeTurns | 
     results: list[Mapping[str, Json]] = [
         step.info["turn_result"] for step in trajectory.steps if isinstance(step.info.get("turn_result"), Mapping)
     ]
-    turns = [TurnRow(row["scores"], row["scores"]["do_nothing"], tuple(row["kinds"])) for row in results]
+    requests = [RequestRow(row["scores"], row["scores"]["do_nothing"], tuple(row["kinds"])) for row in results]
     modules = tuple(results[-1]["modules"]) if results else ()
     if not (trajectory.steps and trajectory.steps[-1].terminated):
         task = finder.find(trajectory)
         if task is None:
             return None
         modules = task.modules
-        turns += _unplayed(task, len(turns), str(trajectory.meta.get("env_kwargs", {}).get("profile", "fixed")))
+        requests += _unplayed(task, len(requests), str(trajectory.meta.get("env_kwargs", {}).get("profile", "fixed")))
     usage = trajectory.usage
     costs = Efficiency(
         model_calls=usage.calls,
@@ -119,16 +119,16 @@ def episode_turns(trajectory: Trajectory, finder: TaskFinder) -> EpisodeTurns | 
         writes=sum(row["writes"] for row in results),
         wall_s=usage.model_s + usage.env_s,
     )
-    return EpisodeTurns(str(trajectory.task["key"]), tuple(turns), modules, costs)
+    return EpisodeRequests(str(trajectory.task["key"]), tuple(requests), modules, costs)
 
 
-def _unplayed(task: CarTask, num_played: int, profile: str) -> list[TurnRow]:
+def _unplayed(task: CarTask, num_played: int, profile: str) -> list[RequestRow]:
     """Return the requests of a task that were not played, scored as if nothing had been done."""
     verdicts = replay(task, do_nothing, profile)[num_played:]  # type: ignore[arg-type]  # one of the two, or the env had refused
     rows = []
     for request, verdict in zip(task.requests[num_played:], verdicts, strict=True):
         scores = verdict.scores()
-        rows.append(TurnRow(scores, scores["do_nothing"], request.kinds, played=False))
+        rows.append(RequestRow(scores, scores["do_nothing"], request.kinds, played=False))
     return rows
 
 
@@ -145,4 +145,4 @@ def _tasks_of(env_id: str, arguments: dict[str, Json]) -> Any:
         env.close()
 
 
-__all__ = ["EpisodeTurns", "TaskFinder", "TurnRow", "episode_turns"]
+__all__ = ["EpisodeRequests", "RequestRow", "TaskFinder", "episode_requests"]

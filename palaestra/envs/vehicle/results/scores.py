@@ -11,12 +11,12 @@ from dataclasses import dataclass, fields
 from math import fsum, isfinite, nan
 from typing import Any
 
-from palaestra.agents.vehicle_turns import TurnRow
+from palaestra.envs.vehicle.results.requests import RequestRow
 from palaestra.results.statistics import Estimate, mean_interval, rate_estimate
 from palaestra.types import Json
 
-_Part = tuple[str, Sequence[TurnRow]]
-_Values = Callable[[Sequence[TurnRow]], list[float]]
+_Part = tuple[str, Sequence[RequestRow]]
+_Values = Callable[[Sequence[RequestRow]], list[float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class CarScores:
 
     Attributes:
         num_tasks: Different tasks.
-        num_turns: Requests, those of all samples of a task.
+        num_requests: Requests, those of all samples of a task.
         num_unplayed: Requests among them that the episode never came to.
         num_incomparable: Requests in which a number became something that cannot be compared; see `scoring`.
         accuracy: Published accuracy, 0..1.
@@ -42,7 +42,7 @@ class CarScores:
     """
 
     num_tasks: int
-    num_turns: int
+    num_requests: int
     num_unplayed: int
     num_incomparable: int
     accuracy: Estimate
@@ -70,23 +70,23 @@ def car_scores(episodes: Iterable[_Part]) -> CarScores:
         episodes: Key of the task and requests of each episode; samples of a task have the same key, and episodes without a
             request are ignored.
     """
-    parts = [(task, turns) for task, turns in episodes if turns]
-    everything = [turn for _, turns in parts for turn in turns]
+    parts = [(task, requests) for task, requests in episodes if requests]
+    everything = [row for _, requests in parts for row in requests]
     idle = {
-        "accuracy": _mean(value for _, turns in parts for value in _mean_of("do_nothing", "accuracy")(turns)),
-        "turn_success": _mean(float(turn.do_nothing["turn_success"]) for turn in everything),
+        "accuracy": _mean(value for _, requests in parts for value in _mean_of("do_nothing", "accuracy")(requests)),
+        "turn_success": _mean(float(row.do_nothing["turn_success"]) for row in everything),
     }
     return CarScores(
         num_tasks=len({task for task, _ in parts}),
-        num_turns=len(everything),
-        num_unplayed=sum(not turn.played for turn in everything),
-        num_incomparable=sum(bool(turn.scores.get("incomparable")) for turn in everything),
+        num_requests=len(everything),
+        num_unplayed=sum(not row.played for row in everything),
+        num_incomparable=sum(bool(row.scores.get("incomparable")) for row in everything),
         accuracy=mean_interval(_clusters(parts, _mean_of("scores", "accuracy"))),
         f1_positive=mean_interval(_clusters(parts, _mean_of("scores", "f1_positive"))),
         f1_negative=mean_interval(_clusters(parts, _mean_of("scores", "f1_negative"))),
         turn_success=rate_estimate(_clusters(parts, _each("turn_success"))),
         loose_success=rate_estimate(_clusters(parts, _each("loose_success"))),
-        task_success=rate_estimate(_clusters(parts, lambda turns: [float(all(_each("turn_success")(turns)))])),
+        task_success=rate_estimate(_clusters(parts, lambda requests: [float(all(_each("turn_success")(requests)))])),
         refusal=rate_estimate(_clusters(parts, _each("refusal"))),
         side_effects=mean_interval(_clusters(parts, _each("side_effects"))),
         idle=idle,
@@ -98,29 +98,29 @@ def car_scores(episodes: Iterable[_Part]) -> CarScores:
 def _clusters(parts: Sequence[_Part], values: _Values) -> list[list[float]]:
     """Return the values of all episodes, those of one task together."""
     clusters: dict[str, list[float]] = {}
-    for task, turns in parts:
-        clusters.setdefault(task, []).extend(values(turns))
+    for task, requests in parts:
+        clusters.setdefault(task, []).extend(values(requests))
     return list(clusters.values())
 
 
 def _mean_of(side: str, name: str) -> _Values:
     """Return what gives the mean of a score over the requests of an episode."""
-    return lambda turns: [_mean(float(getattr(turn, side)[name]) for turn in turns)]
+    return lambda requests: [_mean(float(getattr(row, side)[name]) for row in requests)]
 
 
 def _each(name: str) -> _Values:
     """Return what gives a score of every request that has it."""
-    return lambda turns: [float(turn.scores[name]) for turn in turns if turn.scores[name] is not None]
+    return lambda requests: [float(row.scores[name]) for row in requests if row.scores[name] is not None]
 
 
 def _mean_gain(name: str) -> _Values:
     """Return what gives the mean gain of an episode over doing nothing."""
-    return lambda turns: [_mean(float(turn.scores[name]) - float(turn.do_nothing[name]) for turn in turns)]
+    return lambda requests: [_mean(float(row.scores[name]) - float(row.do_nothing[name]) for row in requests)]
 
 
 def _each_gain(name: str) -> _Values:
     """Return what gives the gain of every request over doing nothing."""
-    return lambda turns: [float(turn.scores[name]) - float(turn.do_nothing[name]) for turn in turns]
+    return lambda requests: [float(row.scores[name]) - float(row.do_nothing[name]) for row in requests]
 
 
 def _scaled(gain: Estimate, idle: float) -> Estimate:

@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 
+from palaestra.agents.evaluation.arms import env_results
 from palaestra.agents.evaluation.evaluation import evaluate
 from palaestra.agents.registry import make_agent
 from palaestra.agents.store.store import RunStore
-from palaestra.agents.vehicle_results import VehicleResults, vehicle_results
-from palaestra.agents.vehicle_scores import car_scores
-from palaestra.agents.vehicle_turns import TaskFinder, TurnRow, episode_turns
+from palaestra.envs.vehicle.results.blocks import request_blocks
+from palaestra.envs.vehicle.results.requests import RequestRow, TaskFinder, episode_requests
+from palaestra.envs.vehicle.results.scores import car_scores
+from palaestra.envs.vehicle.results.tables import VehicleResults, read_results, vehicle_results
 from palaestra.envs.vehicle.strict import normalised
-from palaestra.results.tables import PlayedArm, env_results
+from palaestra.results.tables import Arm, arm_name
 from palaestra.types import EpisodeError, Outcome, Trajectory
 
 VEHICLE = "palaestra/VehicleWorld-v0"
@@ -32,8 +34,8 @@ def scores(accuracy: float, success: bool, *, refusal: bool | None = None, side_
     }
 
 
-def row(accuracy: float, success: bool, idle: float = 0.0, kinds: tuple[str, ...] = ("act",), **more: Any) -> TurnRow:
-    return TurnRow(scores(accuracy, success, **more), scores(idle, idle == 1, refusal=True if idle == 1 else None), kinds)
+def row(accuracy: float, success: bool, idle: float = 0.0, kinds: tuple[str, ...] = ("act",), **more: Any) -> RequestRow:
+    return RequestRow(scores(accuracy, success, **more), scores(idle, idle == 1, refusal=True if idle == 1 else None), kinds)
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +48,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Any:
         yield store
 
 
-def arm(store: RunStore, run_id: str, **settings: Any) -> PlayedArm:
+def arm(store: RunStore, run_id: str, **settings: Any) -> Arm:
     config = store.config(run_id)
     kwargs = config["envs"][0]["env_kwargs"]
-    return PlayedArm(
-        run_id, config["agent"], VEHICLE, kwargs, store.trajectories(run_id), settings or {"mode": kwargs["mode"]}
-    )
+    settings = settings or {"mode": kwargs["mode"]}
+    name = arm_name(config["agent"], settings)
+    return Arm(run_id, config["agent"], VEHICLE, kwargs, "test", name, settings, list(store.trajectories(run_id)))
 
 
 # -- sums -------------------------------------------------------------------------------------------------------------
@@ -62,7 +64,7 @@ def test_published_scores_are_means_over_turns_then_over_tasks() -> None:
     assert found.accuracy.mean == pytest.approx((1 + 2 / 3) / 2)
     assert found.turn_success.mean == pytest.approx(2 / 4)
     assert found.task_success.mean == pytest.approx(1 / 2)
-    assert (found.num_tasks, found.num_turns) == (2, 4)
+    assert (found.num_tasks, found.num_requests) == (2, 4)
     assert found.accuracy.low < found.accuracy.mean < found.accuracy.high
 
 
@@ -96,7 +98,7 @@ def test_normalised_scores_set_an_agent_against_doing_nothing() -> None:
 
 def test_nothing_at_all_has_no_numbers_but_is_no_error() -> None:
     found = car_scores([("a", [])])
-    assert (found.num_turns, found.accuracy.n) == (0, 0)
+    assert (found.num_requests, found.accuracy.n) == (0, 0)
     assert json.loads(json.dumps(found.to_json()))["accuracy"]["mean"] is None
 
 
@@ -104,7 +106,7 @@ def test_nothing_at_all_has_no_numbers_but_is_no_error() -> None:
 
 
 def test_the_expert_is_perfect_and_doing_nothing_is_at_zero(store: RunStore) -> None:
-    results = vehicle_results([arm(store, f"{name}-{mode}") for name in ("expert", "nothing") for mode in ("fc", "sfc")])
+    results = read_results([arm(store, f"{name}-{mode}") for name in ("expert", "nothing") for mode in ("fc", "sfc")])
     for found in results.arms:
         total = found.total
         assert total.num_tasks == 6
@@ -115,9 +117,9 @@ def test_the_expert_is_perfect_and_doing_nothing_is_at_zero(store: RunStore) -> 
         else:
             assert total.accuracy.mean == pytest.approx(total.idle["accuracy"])
             assert (total.normalised_accuracy.mean, total.normalised_success.mean) == pytest.approx((0, 0))
-        assert sum(scores.num_turns for scores in found.by_class.values()) == total.num_turns
+        assert sum(scores.num_requests for scores in found.by_class.values()) == total.num_requests
         assert set(found.by_class) <= {"S-S", "S-M", "M-S", "M-M"}
-        assert sum(scores.num_turns for scores in found.by_domain.values()) >= total.num_turns
+        assert sum(scores.num_requests for scores in found.by_domain.values()) >= total.num_requests
     by_name = {(found.model, found.mode): found for found in results.arms}
     assert by_name["expert", "fc"].costs["calls"].mean > 0 == by_name["expert", "fc"].costs["writes"].mean
     assert by_name["expert", "sfc"].costs["writes"].mean > 0 == by_name["expert", "sfc"].costs["calls"].mean
@@ -125,7 +127,7 @@ def test_the_expert_is_perfect_and_doing_nothing_is_at_zero(store: RunStore) -> 
 
 
 def test_tables_have_the_papers_form_and_its_numbers_apart(store: RunStore) -> None:
-    results = vehicle_results([arm(store, f"{name}-{mode}") for name in ("expert", "nothing") for mode in ("fc", "sfc")])
+    results = read_results([arm(store, f"{name}-{mode}") for name in ("expert", "nothing") for mode in ("fc", "sfc")])
     paper, strict, _costs, *groups, reference = results.tables()
     assert paper.columns == ("Model", "FC acc.", "FC F1+", "FC F1-", "SFC acc.", "SFC F1+", "SFC F1-")
     assert [cells[0] for cells in paper.rows] == ["expert", "nothing"]
@@ -147,12 +149,12 @@ def test_tables_have_the_papers_form_and_its_numbers_apart(store: RunStore) -> N
 
 def test_arms_without_results_have_dashes_and_no_arms_no_tables(store: RunStore) -> None:
     empty = replace(arm(store, "expert-fc"), episodes=[])
-    assert vehicle_results([empty]).tables()[0].rows == (("expert", "-", "-", "-"),)
+    assert read_results([empty]).tables()[0].rows == (("expert", "-", "-", "-"),)
     assert VehicleResults([]).tables() == []
 
 
 def test_the_same_settings_twice_are_told_apart_by_their_runs(store: RunStore) -> None:
-    results = vehicle_results([arm(store, "expert-fc"), replace(arm(store, "expert-fc"), run_id="again")])
+    results = read_results([arm(store, "expert-fc"), replace(arm(store, "expert-fc"), run_id="again")])
     assert [found.model for found in results.arms] == ["expert · expert-fc", "expert · again"]
     assert len(results.tables()[0].rows) == 2
 
@@ -163,30 +165,30 @@ def test_requests_never_played_count_as_nothing_done(store: RunStore) -> None:
     ends = [i for i, step in enumerate(long.steps) if "turn_result" in step.info]
     first = long.steps[: ends[0] + 1]
     cut = replace(long, steps=(*first[:-1], replace(first[-1], truncated=True)))
-    turns = episode_turns(cut, TaskFinder())
-    assert turns is not None
-    assert [turn.played for turn in turns.turns] == [True] + [False] * (len(ends) - 1)
+    found = episode_requests(cut, TaskFinder())
+    assert found is not None
+    assert [row.played for row in found.requests] == [True] + [False] * (len(ends) - 1)
     nothing = next(t for t in store.trajectories("nothing-fc") if t.episode_id == long.episode_id)
-    idle = episode_turns(nothing, TaskFinder())
+    idle = episode_requests(nothing, TaskFinder())
     assert idle is not None
-    for ours, theirs in zip(turns.turns[1:], idle.turns[1:], strict=True):
+    for ours, theirs in zip(found.requests[1:], idle.requests[1:], strict=True):
         assert ours.scores["turn_success"] == theirs.scores["turn_success"]
         assert ours.scores["accuracy"] == theirs.scores["accuracy"]
         assert ours.kinds == theirs.kinds
-    assert turns.modules == idle.modules
+    assert found.modules == idle.modules
 
 
 def test_a_model_that_fails_has_done_nothing_and_a_car_that_fails_says_nothing(store: RunStore) -> None:
     trajectory = next(iter(store.trajectories("expert-fc")))
     failed = replace(trajectory, steps=(), outcome=Outcome(error=EpisodeError("model", "ModelError", "no answer")))
-    turns = episode_turns(failed, TaskFinder())
-    assert turns is not None
-    assert turns.turns
-    assert not any(turn.played for turn in turns.turns)
-    assert all(turn.scores["side_effects"] == 0 for turn in turns.turns)
+    found = episode_requests(failed, TaskFinder())
+    assert found is not None
+    assert found.requests
+    assert not any(row.played for row in found.requests)
+    assert all(row.scores["side_effects"] == 0 for row in found.requests)
     broken = replace(trajectory, outcome=Outcome(error=EpisodeError("environment", "KeyError", "x")))
-    assert episode_turns(broken, TaskFinder()) is None
-    results = vehicle_results([replace(arm(store, "expert-fc"), episodes=[broken, failed])])
+    assert episode_requests(broken, TaskFinder()) is None
+    results = read_results([replace(arm(store, "expert-fc"), episodes=[broken, failed])])
     assert results.arms[0].num_errors == 1
     note = results.tables()[1].note
     assert "1 episodes failed outside the model" in note
@@ -196,12 +198,20 @@ def test_a_model_that_fails_has_done_nothing_and_a_car_that_fails_says_nothing(s
 def test_a_task_that_is_gone_leaves_its_unfinished_episode_out(store: RunStore) -> None:
     trajectory = next(iter(store.trajectories("expert-fc")))
     gone = replace(trajectory, steps=(), meta={"env_kwargs": {"tasks": "/no/such/file"}})
-    assert episode_turns(gone, TaskFinder()) is None
+    assert episode_requests(gone, TaskFinder()) is None
 
 
 def test_environments_without_tables_of_their_own_have_none() -> None:
     played = Trajectory("e", "palaestra/TextCraft-v0", {"key": "x"})
-    assert env_results([PlayedArm("r", "a", "palaestra/TextCraft-v0", {}, [played])]) == {}
+    assert env_results([Arm("r", "a", "palaestra/TextCraft-v0", episodes=[played])]) == {}
+
+
+def test_what_the_environment_names_has_tables_data_and_blocks(store: RunStore) -> None:
+    found = vehicle_results([arm(store, "expert-fc")])
+    assert [table.title for table in found.tables][:2] == ["Published scores (percent)", "Strict scores (percent)"]
+    assert found.to_json()["arms"][0]["model"] == "expert"
+    assert found.blocks is request_blocks
+    assert vehicle_results([]).tables == ()
 
 
 def test_results_are_found_by_the_id_of_the_environment(store: RunStore) -> None:

@@ -1,0 +1,267 @@
+"""Arms of runs: whose episodes belong together, their summaries, and the results that their environments have of their own."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from palaestra.agents.evaluation.summary import Summary, summarize
+from palaestra.agents.store.records import EpisodeSummary
+from palaestra.envs.core.declared import declared
+from palaestra.results.metrics import Metric, in_order
+from palaestra.results.statistics import Estimate
+from palaestra.results.tables import Arm, EnvResults, ResultTable, distinguish, load_results, no_blocks
+from palaestra.types import Json, Trajectory, Usage
+
+Load = Callable[[str, str], Trajectory]
+"""Returns the trajectory of a run id and an episode id, e.g. `RunStore.get`."""
+
+
+class PlayedRun(NamedTuple):
+    """A run with its episodes.
+
+    Attributes:
+        run_id: Its name; empty if it is not stored.
+        config: Its settings.
+        episodes: Summaries of its episodes.
+    """
+
+    run_id: str
+    config: Mapping[str, Json]
+    episodes: Sequence[EpisodeSummary]
+
+
+class StoredEpisodes:
+    """Trajectories that are read one by one whenever they are gone through.
+
+    Args:
+        load: Reads one.
+        run_id: Their run.
+        episode_ids: Their names.
+    """
+
+    def __init__(self, load: Load, run_id: str, episode_ids: Sequence[str]) -> None:
+        """Keep the names only."""
+        self._load, self._run_id, self._episode_ids = load, run_id, episode_ids
+
+    def __len__(self) -> int:
+        """Return the number of episodes."""
+        return len(self._episode_ids)
+
+    def __iter__(self) -> Iterator[Trajectory]:
+        """Read one trajectory after the other."""
+        return (self._load(self._run_id, episode_id) for episode_id in self._episode_ids)
+
+
+@dataclass(frozen=True)
+class ArmSummary:
+    """One row of the tables: an arm, and the summaries of its episodes.
+
+    Attributes:
+        arm: Who played what.
+        episodes: Its episodes, in the order of their ids.
+    """
+
+    arm: Arm
+    episodes: tuple[EpisodeSummary, ...]
+
+    @cached_property
+    def summary(self) -> Summary:
+        """Rates, means and intervals."""
+        return summarize(self.episodes)
+
+    @property
+    def name(self) -> str:
+        """Name, unique among the arms shown together."""
+        return self.arm.name
+
+    @property
+    def agent(self) -> str:
+        """Name of the agent alone."""
+        return self.arm.agent
+
+    @property
+    def run_id(self) -> str:
+        """Run that holds the episodes."""
+        return self.arm.run_id
+
+    @property
+    def num_errors(self) -> int:
+        """Number of episodes that an error ended."""
+        return self.summary.total.num_errors
+
+    @property
+    def num_scored(self) -> int:
+        """Number of episodes without an error."""
+        return len(self.episodes) - self.num_errors
+
+    @property
+    def success(self) -> Estimate | None:
+        """Share of solved tasks; None if nothing was scored."""
+        return self.summary.success if self.num_scored else None
+
+    @property
+    def score(self) -> Estimate | None:
+        """Mean score; None if nothing was scored."""
+        return self.summary.score if self.num_scored else None
+
+    @property
+    def metrics(self) -> Mapping[str, Estimate]:
+        """Means of the environment's metrics."""
+        return self.summary.total.metrics
+
+    @property
+    def turns(self) -> float:
+        """Mean number of turns of the scored episodes; NaN without any."""
+        return self.summary.total.mean_turns
+
+    @cached_property
+    def endings(self) -> Counter[str]:
+        """Number of episodes by stop reason; errors by their boundary."""
+        return Counter(f"{e.error_boundary}_error" if e.error_boundary else e.stop_reason or "unknown" for e in self.episodes)
+
+    @property
+    def usage(self) -> Usage:
+        """What all episodes cost."""
+        return self.summary.usage
+
+    @property
+    def env_ids(self) -> set[str]:
+        """Environments that were played."""
+        return {e.env_id for e in self.episodes}
+
+    @property
+    def splits(self) -> set[str]:
+        """Splits that were played."""
+        return {e.split for e in self.episodes}
+
+    def of_type(self, task_type: str) -> ArmSummary:
+        """Return the part of this arm with tasks of one type."""
+        return ArmSummary(self.arm, tuple(e for e in self.episodes if e.task_type == task_type))
+
+
+def arms_of(runs: Sequence[PlayedRun], load: Load | None = None) -> list[ArmSummary]:
+    """Split runs into arms: one per run and agent, and per environment, its arguments and split where a run holds several.
+
+    Args:
+        runs: Runs with their episodes.
+        load: Where trajectories are read from; without it the arms have none.
+    """
+    groups: dict[tuple[str, str, str, int, str], list[EpisodeSummary]] = {}
+    configs = {run.run_id: run.config for run in runs}
+    for run in runs:
+        for e in run.episodes:
+            groups.setdefault((run.run_id, e.agent, e.env_id, _number(e), e.split), []).append(e)
+    arms, found = [], []
+    met = list(dict.fromkeys((key[:3], key[4]) for key in groups))  # arguments in the order of the settings, the rest as met
+    for key in sorted(groups, key=lambda key: (met.index((key[:3], key[4])), key[3])):
+        run_id, agent, env_id, number, split = key
+        members = groups[key]
+        episodes = tuple(sorted(members, key=_natural))
+        stored = () if load is None else StoredEpisodes(load, run_id, [e.episode_id for e in episodes])
+        arms.append(Arm(run_id, agent, env_id, _arguments(configs[run_id], env_id, number), split, episodes=stored))
+        found.append(episodes)
+    return [ArmSummary(arm, episodes) for arm, episodes in zip(distinguish(arms), found, strict=True)]
+
+
+def env_results(arms: Sequence[Arm]) -> dict[str, EnvResults]:
+    """Return the results of each environment that has tables of its own, by its id.
+
+    An environment whose function fails has a table that says so: one mistake there must hide neither the other results nor
+    itself.
+    """
+    own = {env_id: declared(env_id).results for env_id in dict.fromkeys(arm.env_id for arm in arms)}
+    return {env_id: _results(spec, [arm for arm in arms if arm.env_id == env_id]) for env_id, spec in own.items() if spec}
+
+
+def metrics_of_arms(arms: Sequence[ArmSummary]) -> list[Metric]:
+    """Return the metrics that any of the arms has, as their environments declare them, leads first."""
+    env_ids = sorted({env_id for arm in arms for env_id in arm.env_ids})
+    measured = {name for arm in arms for name in arm.metrics}
+    return in_order((metric for env_id in env_ids for metric in declared(env_id).metrics), measured)
+
+
+def metrics_table(arms: Sequence[ArmSummary], metrics: Sequence[Metric]) -> ResultTable:
+    """Return a table of metrics: mean and interval of each, by arm if there are several."""
+    several = len(arms) > 1
+    rows = [
+        (
+            f"{metric.title} {metric.arrow}".strip(),
+            *([arm.name] if several else []),
+            metric.shown(estimate.mean),
+            interval_text(metric, estimate),
+            f"{estimate.n:,}",
+        )
+        for metric in metrics
+        for arm in arms
+        if (estimate := arm.metrics.get(metric.name)) is not None
+    ]
+    about = [f"{metric.title}: {metric.about}" for metric in metrics if metric.about]
+    columns = ("Metric", *(["Arm"] if several else []), "Mean", "95 % interval", "Episodes")
+    return ResultTable("Metrics", columns, tuple(rows), "\n".join(about), text_columns=2 if several else 1)
+
+
+def interval_text(metric: Metric, estimate: Estimate) -> str:
+    """Return both ends of an interval in the metric's unit; a single task has none."""
+    if estimate.high == float("inf") or not estimate.n:
+        return "-"
+    return f"{metric.shown(estimate.low)} - {metric.shown(estimate.high)}"
+
+
+def _results(spec: str, arms: Sequence[Arm]) -> EnvResults:
+    """Return the results of one environment, or in their place what went wrong; the blocks need no arms."""
+    try:
+        return _called(spec, arms)
+    except Exception as error:
+        message = f"{type(error).__name__}: {error}"
+    table = ResultTable(
+        f"Results of {arms[0].env_id}", ("Failed", "Error"), ((spec, message),), text_columns=2, marks=("bad",)
+    )
+    try:
+        blocks = _called(spec, ()).blocks
+    except Exception:
+        blocks = no_blocks
+    return EnvResults((table,), {"error": message, "function": spec}, blocks)
+
+
+def _called(spec: str, arms: Sequence[Arm]) -> EnvResults:
+    """Call the function that an environment names."""
+    found = load_results(spec)(arms)
+    if not isinstance(found, EnvResults):
+        raise TypeError(f"{spec} returned a {type(found).__name__}; expected an EnvResults.")
+    return found
+
+
+def _number(episode: EpisodeSummary) -> int:
+    """Return which set of arguments of its environment an episode was played with: 0 is the first (see `plan_evaluation`)."""
+    match = re.match(r"@(\d+)/", episode.episode_id.removeprefix(episode.env_id))
+    return int(match[1]) - 1 if match and episode.episode_id.startswith(episode.env_id) else 0
+
+
+def _arguments(config: Mapping[str, Any], env_id: str, number: int) -> Mapping[str, Json]:
+    """Return the arguments that a run's configuration has for an environment."""
+    given = [env.get("env_kwargs", {}) for env in config.get("envs", ()) if env.get("env_id") == env_id]
+    return given[number] if number < len(given) else {}
+
+
+def _natural(episode: EpisodeSummary) -> list[tuple[int, str]]:
+    """Sort "test/2" before "test/10"."""
+    parts = re.split(r"(\d+)", episode.episode_id)
+    digits = [part.lstrip("0") for part in parts]
+    return [(len(digits[i]), digits[i]) if i % 2 else (-1, part) for i, part in enumerate(parts)]
+
+
+__all__ = [
+    "ArmSummary",
+    "PlayedRun",
+    "StoredEpisodes",
+    "arms_of",
+    "env_results",
+    "interval_text",
+    "metrics_of_arms",
+    "metrics_table",
+]

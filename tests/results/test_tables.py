@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from palaestra.errors import ConfigError, UsageError
+from palaestra.results.tables import (
+    Arm,
+    EnvResults,
+    ResultTable,
+    StepBlock,
+    differing,
+    distinguish,
+    load_named,
+    load_results,
+    no_blocks,
+)
+from palaestra.types import Trajectory
+
+arms = st.builds(
+    Arm,
+    run_id=st.sampled_from(["day-1-a", "day-1-b"]),
+    agent=st.sampled_from(["expert", "random"]),
+    env_id=st.sampled_from(["x/A-v0", "x/B-v0"]),
+    env_kwargs=st.sampled_from([{}, {"mode": "fc"}, {"mode": "sfc", "few": 1}]),
+    split=st.sampled_from(["train", "test"]),
+)
+
+
+def key(arm: Arm) -> str:
+    return json.dumps([arm.run_id, arm.agent, arm.env_id, dict(arm.env_kwargs), arm.split])
+
+
+@given(st.lists(arms, max_size=8, unique_by=key))
+def test_different_arms_get_different_names(given_arms: list[Arm]) -> None:
+    found = distinguish(given_arms)
+    assert [key(arm) for arm in found] == [key(arm) for arm in given_arms]
+    assert len({arm.name for arm in found}) == len(found)
+    assert all(arm.name.startswith(arm.agent) for arm in found)
+
+
+def test_names_say_what_tells_the_arms_apart_and_no_more() -> None:
+    def names(*given_arms: Arm) -> list[str]:
+        return [arm.name for arm in distinguish(given_arms)]
+
+    fc, sfc = Arm("1", "a", "x/A-v0", {"mode": "fc", "n": 3}), Arm("2", "a", "x/A-v0", {"mode": "sfc", "n": 3})
+    assert names(fc) == ["a"]
+    assert names(fc, sfc) == ["a · mode=fc", "a · mode=sfc"]
+    assert names(fc, Arm("2", "b", "x/A-v0", {"mode": "fc", "n": 3})) == ["a", "b"]
+    assert names(Arm("d-1", "a", "x/A-v0"), Arm("d-2", "a", "x/A-v0")) == ["a · 1", "a · 2"]
+    assert names(Arm("1", "a", "x/A-v0"), Arm("1", "a", "x/B-v0")) == ["a · x/A-v0", "a · x/B-v0"]
+    assert names(Arm("1", "a", "x/A-v0", split="train"), Arm("1", "a", "x/A-v0", split="test")) == ["a · train", "a · test"]
+    assert [dict(arm.settings) for arm in distinguish([fc, sfc])] == [{"mode": "fc"}, {"mode": "sfc"}]
+
+
+def test_arguments_that_are_not_given_differ_from_those_that_are() -> None:
+    assert differing([{"a": 1, "b": 2}, {"a": 1}]) == [{"b": 2}, {"b": None}]
+
+
+@pytest.mark.parametrize(
+    ("table", "match"),
+    [
+        (lambda: ResultTable("T", ("a", "b"), (("1",),)), "has 1 cells; expected 2"),
+        (lambda: ResultTable("T", ("a",), (("1",), ("2",)), marks=("good",)), "1 marks for 2 rows"),
+        (lambda: ResultTable("T", ("a",), (("1",),), marks=("great",)), "The mark is 'great'"),  # type: ignore[arg-type]
+        (lambda: StepBlock("B", mark="great"), "The mark is 'great'"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused(table, match) -> None:
+    with pytest.raises(ConfigError, match=match):
+        table()
+
+
+def test_results_are_plain_data() -> None:
+    table = ResultTable("T", ("a", "b"), (("x", "1"),), "Note.", marks=("bad",), quiet=("-",))
+    assert json.loads(json.dumps(table.to_json())) == {
+        "title": "T", "columns": ["a", "b"], "rows": [["x", "1"]],
+        "note": "Note.", "marks": ["bad"], "quiet": ["-"], "text_columns": 1,
+    }  # fmt: skip
+    assert EnvResults((table,)).to_json() == [table.to_json()]
+    assert EnvResults((table,), {"own": 1}).to_json() == {"own": 1}
+    block = StepBlock("B", text="long", details=(("more", "longer"),), tables=(table,))
+    data = json.loads(json.dumps(block.to_json(lambda text: text[:2])))
+    assert (data["text"], data["details"], data["tables"][0]["title"]) == ("lo", [["more", "lo"]], "T")
+    assert no_blocks(Trajectory("e", "x/A-v0", {})) == {}
+
+
+@pytest.mark.parametrize(
+    ("spec", "match"),
+    [
+        ("palaestra.results.tables", "expected module:function"),
+        (":x", "expected module:function"),
+        ("no.such.module:x", "cannot be imported .*No module named"),
+        ("palaestra.results.tables:nothing", "palaestra.results.tables has no nothing"),
+        ("palaestra.results.tables:ResultTable.nothing", "has no ResultTable.nothing"),
+    ],
+)
+def test_a_name_that_leads_nowhere_is_told(spec: str, match: str) -> None:
+    with pytest.raises(UsageError, match=match):
+        load_named(spec, "thing")
+
+
+def test_functions_of_results_are_callable() -> None:
+    assert load_results("palaestra.results.tables:distinguish") is distinguish
+    assert load_named("palaestra.results.tables:ResultTable.to_json", "method") is ResultTable.to_json
+    with pytest.raises(UsageError, match="is a list; expected a function of arms"):
+        load_results("palaestra.results.tables:__all__")
