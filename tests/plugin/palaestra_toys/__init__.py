@@ -1,0 +1,1 @@
+"""Toys for Palaestra, added from outside."""
