@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from palaestra.agents import RunStore, evaluate, make_agent, write_report
     from palaestra.algorithms import train
     from palaestra.envs.check import check_environment as check
+    from palaestra.envs.multi_agent import list_multi_agent, make_multi_agent
 
 __version__ = "0.1.0"
 
@@ -25,6 +26,10 @@ _HOMES = {
     ),
     "algorithms": ("train",),
     "envs.check": ("check_environment as check",),
+    "envs.multi_agent": (
+        "list_multi_agent",
+        "make_multi_agent",
+    ),
 }
 
 __all__ = [
@@ -33,7 +38,9 @@ __all__ = [
     "check",
     "evaluate",
     "list_envs",
+    "list_multi_agent",
     "make_agent",
+    "make_multi_agent",
     "train",
     "write_report",
 ]

@@ -9,10 +9,12 @@ from palaestra.lazy import lazy_names
 
 if TYPE_CHECKING:
     from palaestra.envs.check import check_environment
+    from palaestra.envs.core.seated import Exchange, Refused, SeatedEnv
     from palaestra.envs.core.tasks import FixedTasks, GeneratedTasks, Task, TaskSet
     from palaestra.envs.core.text_env import TextEnv, Turn, World
     from palaestra.envs.core.tool_env import ToolEnv
     from palaestra.envs.core.vector import TextVectorEnv
+    from palaestra.envs.multi_agent import list_multi_agent, make_multi_agent
     from palaestra.envs.registration import list_envs
     from palaestra.envs.tools import Toolkit, tool
     from palaestra.envs.wrappers.wrappers import (
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "check": ("check_environment",),
+    "core.seated": (
+        "Exchange",
+        "Refused",
+        "SeatedEnv",
+    ),
     "core.tasks": (
         "FixedTasks",
         "GeneratedTasks",
@@ -39,6 +46,10 @@ _HOMES = {
     ),
     "core.tool_env": ("ToolEnv",),
     "core.vector": ("TextVectorEnv",),
+    "multi_agent": (
+        "list_multi_agent",
+        "make_multi_agent",
+    ),
     "registration": ("list_envs",),
     "tools": (
         "Toolkit",
@@ -55,11 +66,14 @@ _HOMES = {
 }
 
 __all__ = [
+    "Exchange",
     "FixedTasks",
     "GeneratedTasks",
     "MoveInstructions",
     "RecordTrajectory",
+    "Refused",
     "RewardNoise",
+    "SeatedEnv",
     "Task",
     "TaskSet",
     "TextEnv",
@@ -73,6 +87,8 @@ __all__ = [
     "World",
     "check_environment",
     "list_envs",
+    "list_multi_agent",
+    "make_multi_agent",
     "tool",
 ]
 

@@ -16,6 +16,7 @@ from palaestra.media import current_media, describe, png_bytes
 from palaestra.spaces import ActionSpace
 from palaestra.types import ToolResult
 from tests.envs.miniature import CounterEnv, draw_action, make_task
+from tests.envs.seated_toys import GuessEnv
 
 
 class CannotBeMade(CounterEnv):
@@ -303,6 +304,49 @@ class Unfindable(GeneratedTasks):
         return self.at("train", 0)
 
 
+class DrawsElsewhere(GuessEnv):
+    """Its scripted Ann draws from the stream of the world."""
+
+    def _scripted(self, seat, observation):
+        return str(self.np_random.integers(16)) if seat == "ann" else super()._scripted(seat, observation)
+
+
+class RemembersOutside(GuessEnv):
+    """Its scripted Bob counts in an attribute that is not part of the state."""
+
+    answers = 0
+
+    def _scripted(self, seat, observation):
+        self.answers += seat == "bob"
+        return "less" if seat == "bob" and self.answers % 3 == 2 else super()._scripted(seat, observation)
+
+
+class ShowsTheSecret(GuessEnv):
+    """Whoever acts is shown the secret."""
+
+    def _turn(self, *args, **kwargs):
+        turn = super()._turn(*args, **kwargs)
+        turn.observation += f" (psst: {self.state['secret']})"
+        return turn
+
+
+class PublishesRewards(GuessEnv):
+    """Everybody's rewards are in the info of the one-seat face."""
+
+    def _turn(self, *args, **kwargs):
+        turn = super()._turn(*args, **kwargs)
+        turn.info = {**(turn.info or {}), "rewards": dict(self._table.scores)}
+        return turn
+
+
+class SamplesAnything(GuessEnv):
+    """The actions drawn for seats do not follow their seed."""
+
+    @staticmethod
+    def _sample(seat, rng):
+        return str(random.SystemRandom().randrange(16))
+
+
 BROKEN: list[tuple[str, type[gymnasium.Env]]] = [
     ("make", CannotBeMade),
     ("gymnasium", ReusesInfo),
@@ -342,5 +386,10 @@ BROKEN: list[tuple[str, type[gymnasium.Env]]] = [
     ("foreign snapshot", TrustsSnapshots),
     ("pickle", HoldsALock),
     ("copy", SharesItsWorld),
+    ("same either way", DrawsElsewhere),
+    ("same either way", RemembersOutside),
+    ("privacy", ShowsTheSecret),
+    ("privacy", PublishesRewards),
+    ("multi-agent", SamplesAnything),
     ("vector", CountsEnvironments),
 ]

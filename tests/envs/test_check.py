@@ -9,8 +9,10 @@ from palaestra.envs.check import CHECKS, CheckReport, CheckResult
 from palaestra.errors import UnknownNameError
 from tests.envs.broken import BROKEN
 from tests.envs.miniature import COUNTER_ID, CounterEnv, register_miniatures
+from tests.envs.seated_toys import DRAWERS_ID, GUESS_ID, register_seated_toys
 
 register_miniatures()
+register_seated_toys()
 
 
 def spec_of(entry_point: type, name: str = "tests/Broken-v0") -> EnvSpec:
@@ -29,6 +31,23 @@ def test_a_sound_environment_passes_every_check():
     report = check_environment(COUNTER_ID)
     assert report.ok, str(report)
     assert [result.name for result in report.results] == ["make", *(check.name for check in CHECKS)]
+
+
+@pytest.mark.parametrize(("env_id", "kwargs"), [(GUESS_ID, {}), (GUESS_ID, {"judge": "last"}), (DRAWERS_ID, {})])
+def test_an_environment_with_seats_passes_every_check_from_every_seat(env_id, kwargs):
+    report = check_environment(env_id, kwargs=kwargs)
+    assert report.ok, str(report)
+    env = gymnasium.make(env_id, **kwargs).unwrapped
+    again = [f"{check.name} ({seat})" for seat in env.seats[1:] for check in CHECKS if check.every_seat]
+    assert [result.name for result in report.results] == ["make", *(check.name for check in CHECKS), *again]
+    applied = {result.name for result in report.results if not result.detail.startswith("does not apply")}
+    assert {"same either way", "privacy", "multi-agent", f"same either way ({env.seats[-1]})"} <= applied
+
+
+def test_a_seat_that_is_asked_for_is_the_only_one_checked():
+    report = check_environment(GUESS_ID, kwargs={"seat": "bob"}, only=["privacy", "expert"])
+    assert report.ok
+    assert [result.name for result in report.results] == ["make", "expert", "privacy"]
 
 
 @pytest.mark.parametrize(("name", "broken"), BROKEN, ids=[f"{name}-{broken.__name__}" for name, broken in BROKEN])

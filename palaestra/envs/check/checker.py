@@ -11,18 +11,27 @@ from typing import Any, NamedTuple
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
-from palaestra.envs.check import contract, face, state
+from palaestra.envs.check import contract, face, seats, state
 from palaestra.envs.check.report import CheckFailed, CheckReport, CheckResult
 from palaestra.envs.check.subject import TEXT_ENV_ADVICE, Env, Subject
+from palaestra.envs.core.seated import SeatedEnv
 from palaestra.errors import unknown_name
 
 
 class Check(NamedTuple):
-    """One promise: its name, how it is tried, and what usually mends it."""
+    """One promise.
+
+    Attributes:
+        name: What the report calls it.
+        run: Tries it.
+        mend: What usually fixes it.
+        every_seat: Whether it is tried again from every further seat of an environment with several.
+    """
 
     name: str
     run: Callable[[Subject], str]
     mend: str
+    every_seat: bool = True
 
 
 CHECKS = (
@@ -80,6 +89,13 @@ CHECKS = (
     Check("foreign snapshot", state.check_foreign_snapshot, "Check the bytes before touching the state: EpisodeStateError."),
     Check("pickle", state.check_pickle, "Keep lambdas, locks, files and generators out of the environment's attributes."),
     Check("copy", state.check_copy, "Hold all state in the world, and share between copies only what never changes."),
+    Check(
+        "same either way",
+        seats.check_same_either_way,
+        "Let scripted players draw from self.chance(seat) only, and tell seats everything in Exchange.told.",
+    ),
+    Check("privacy", seats.check_privacy, "Tell seats what they may know in Exchange.told, and nothing in any other way."),
+    Check("multi-agent", seats.check_multi_agent, "Do what PettingZoo's message says; it comes from pettingzoo.test.", False),
     Check("vector", face.check_vector, "Make environments of one id alike: equal spaces, and no state shared between them."),
 )
 
@@ -96,7 +112,8 @@ def check_environment(
     Args:
         env: Registered id, spec, or an environment (it is made again from its spec, or copied if it has none).
         seed: Seed of all that is drawn.
-        kwargs: Arguments the environment is made with.
+        kwargs: Arguments the environment is made with. An environment with several seats is checked from each of them,
+            unless they name one (`seat`).
         only: Names of checks; all of them by default.
 
     Returns:
@@ -115,8 +132,20 @@ def check_environment(
         _run(Check("make", _check_make, "See the error; the environment must be made without other arguments."), subject)
     ]
     if results[0].ok:
-        results += [_run(check, subject) for check in CHECKS if only is None or check.name in only]
+        wanted = [check for check in CHECKS if only is None or check.name in only]
+        results += [_run(check, subject) for check in wanted]
+        for seat in _other_seats(subject):
+            results += [_run(check, subject.of_seat(seat), f"{check.name} ({seat})") for check in wanted if check.every_seat]
     return CheckReport(subject.name, tuple(results))
+
+
+def _other_seats(subject: Subject) -> tuple[str, ...]:
+    """Return the seats that are to be checked too: all others, unless one was asked for."""
+    with subject.open() as env:
+        inner = env.unwrapped
+        if not isinstance(inner, SeatedEnv) or (env.spec is not None and "seat" in env.spec.kwargs):
+            return ()
+        return tuple(seat for seat in inner.seats if seat != inner.seat)
 
 
 def _subject(env: str | EnvSpec | Env, kwargs: dict[str, Any], seed: int) -> Subject:
@@ -148,16 +177,17 @@ def _check_make(subject: Subject) -> str:
         return type(env.unwrapped).__name__
 
 
-def _run(check: Check, subject: Subject) -> CheckResult:
+def _run(check: Check, subject: Subject, name: str = "") -> CheckResult:
     """Run one check; whatever it raises is a failure of the environment."""
+    name = name or check.name
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Gymnasium's checker is asked for its warnings in a check of its own
         try:
-            return CheckResult(check.name, True, check.run(subject))
+            return CheckResult(name, True, check.run(subject))
         except CheckFailed as failure:
-            return CheckResult(check.name, False, failure.detail, failure.mend or check.mend)
+            return CheckResult(name, False, failure.detail, failure.mend or check.mend)
         except Exception as error:
-            return CheckResult(check.name, False, f"{type(error).__name__}: {error}", check.mend)
+            return CheckResult(name, False, f"{type(error).__name__}: {error}", check.mend)
 
 
 __all__ = ["CHECKS", "Check", "check_environment"]

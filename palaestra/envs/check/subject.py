@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -44,6 +45,10 @@ class Subject:
             yield env
         finally:
             env.close()
+
+    def of_seat(self, seat: str) -> Subject:
+        """Return the same environment as played from another of its seats."""
+        return Subject(f"{self.name} from the seat {seat!r}", partial(self.make, seat=seat), self.seed)
 
     def script(self, env: Env) -> list[Action]:
         """Return up to `SCRIPT_TURNS` actions, drawn and the expert's in turn; `env` has played them afterwards."""
