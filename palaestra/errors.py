@@ -6,6 +6,7 @@
     │   ├── ConfigError            a recipe or an option with a wrong key, type or value
     │   ├── MissingExtraError      an optional dependency is not installed (also an ImportError)
     │   ├── MissingDataError       files the user has to give are not there (also a FileNotFoundError)
+    │   ├── UnsupportedMediaError  a model is shown a sound or a picture that it or its server cannot take
     │   └── EpisodeStateError      step before reset, step after the end, snapshot of another environment
     ├── BoundaryError              a failure in one episode; recorded on its trajectory, never scored as 0
     │   ├── ModelError             the LLM or its server failed
@@ -60,6 +61,10 @@ class MissingExtraError(UsageError, ImportError):
 
 class MissingDataError(UsageError, FileNotFoundError):
     """Files that the user has to provide are missing; the message lists them."""
+
+
+class UnsupportedMediaError(UsageError):
+    """A model is shown a sound or a picture that it or its server cannot take; the whole run stops."""
 
 
 class EpisodeStateError(UsageError):

@@ -96,7 +96,7 @@ class Generation:
 
 @runtime_checkable
 class Backend(Protocol):
-    """An LLM behind one method."""
+    """An LLM behind one method; one that takes sounds and pictures has an attribute `takes_media = True`."""
 
     name: str
 

@@ -19,6 +19,7 @@ from palaestra.envs.formats.hermes import HermesFormat, ensure_call_ids
 from palaestra.envs.formats.plain import PlainFormat
 from palaestra.envs.formats.registry import ACTION_FORMATS, action_format
 from palaestra.errors import UsageError, unknown_name
+from palaestra.media.items import read_tags
 from palaestra.types import Message, ToolResult, result_messages
 
 
@@ -53,7 +54,7 @@ class Format(ABC):
     def show(self, played: Message | None, observation: str, info: Mapping[str, Any]) -> list[Message]:
         """Return the messages that show an observation to the model."""
         del played, info
-        return [Message("user", observation)]
+        return [Message.of_text("user", observation)]
 
 
 class TextFormat(Format):
@@ -93,9 +94,11 @@ class WrittenFormat(Format):
         try:
             read = self.form.parse(text, tools)
         except ActionFormatError as problem:
-            return replace(answer, content="", tool_calls=(), raw=text, error=str(problem))
+            return replace(answer, content="", tool_calls=(), raw=text, error=str(problem), media=())
         reasoning = answer.reasoning or read.reasoning
-        return replace(answer, content=read.content, tool_calls=read.tool_calls, reasoning=reasoning, raw=text)
+        # a tag that the model itself wrote is text; of the media of its answer those stay that the action names
+        content, media = read_tags(read.content) if answer.media else (read.content, ())
+        return replace(answer, content=content, tool_calls=read.tool_calls, reasoning=reasoning, raw=text, media=media)
 
     def write(self, action: Message, tools: Tools) -> str:
         """Write the action in the form."""
@@ -129,7 +132,7 @@ class ToolFormat(Format):
         known = [result if isinstance(result, ToolResult) else ToolResult.from_json(result) for result in results]
         calls = () if played is None else played.tool_calls
         if calls and len(known) != len(calls):  # e.g. an unreadable message: servers want one answer per call
-            return [Message("tool", observation, tool_call_id=call.id, name=call.name) for call in calls]
+            return [Message.of_text("tool", observation, tool_call_id=call.id, name=call.name) for call in calls]
         return result_messages(calls, known, observation)
 
 

@@ -16,7 +16,9 @@ from palaestra.agents.core import Agent, AgentRecord, Backend, Request, Sampling
 from palaestra.agents.formats import Format, choose, make_format
 from palaestra.agents.segments import SegmentBuilder
 from palaestra.envs.formats.action_format import ActionFormat
-from palaestra.errors import ConfigError, EpisodeStateError
+from palaestra.errors import ConfigError, EpisodeStateError, UnsupportedMediaError
+from palaestra.media.items import MARK, read_tags
+from palaestra.media.store import current_media
 from palaestra.types import Json, Message, Usage
 
 
@@ -31,6 +33,8 @@ class LLMAgent(Agent):
         system_prompt: Put before the environment's instructions.
         instructions_as: "system" message, "user" for models that know no system role, or "none" for a policy that has
             learned the environment's instructions and is not shown them.
+        media: "send" shows the model the sounds and pictures that observations name, and is an error where its backend cannot;
+            "text" shows their tags as they are, and takes tags that it writes for what they name.
         name: Shown in reports; the backend's name by default.
     """
 
@@ -43,6 +47,7 @@ class LLMAgent(Agent):
         context: ContextPolicy | None = None,
         system_prompt: str = "",
         instructions_as: Literal["system", "user", "none"] = "system",
+        media: Literal["send", "text"] = "send",
         name: str = "",
     ) -> None:
         """Keep the parts; nothing is asked yet."""
@@ -54,6 +59,9 @@ class LLMAgent(Agent):
         if instructions_as not in ("system", "user", "none"):
             raise ConfigError(f"instructions_as is {instructions_as!r}; expected 'system', 'user' or 'none'.")
         self.instructions_as = instructions_as
+        if media not in ("send", "text"):
+            raise ConfigError(f"media is {media!r}; expected 'send' or 'text'.")
+        self.media = media
         self.name = name or backend.name
         self._history: list[Message] | None = None
         self._begin_episode("")
@@ -75,6 +83,7 @@ class LLMAgent(Agent):
 
         Raises:
             UsageError: If the format does not suit the environment.
+            UnsupportedMediaError: If the instructions show what the backend does not take.
         """
         del env
         self._begin_episode(session)
@@ -85,10 +94,15 @@ class LLMAgent(Agent):
         parts = (self.system_prompt, instructions, self._active.describe(self._tools))
         self._opening = "\n\n".join(part.strip() for part in parts if part.strip())
         system = self._opening and self.instructions_as != "user"
-        self._history = [Message("system", self._opening)] if system else []
+        self._history = self._shown([Message.of_text("system", self._opening)]) if system else []
 
     async def aact(self, observation: str, info: Mapping[str, Any]) -> Message:
-        """Show the observation to the model and read its answer."""
+        """Show the observation to the model and read its answer.
+
+        Raises:
+            ModelError: If the backend failed.
+            UnsupportedMediaError: If the observation shows what the backend does not take.
+        """
         history = self._history
         if history is None:
             raise EpisodeStateError("act() was called before reset(info); reset the agent with the info of env.reset().")
@@ -96,7 +110,7 @@ class LLMAgent(Agent):
             observation = f"{self._opening}\n\n{observation}"
         if "tools" in info:  # the environment offers other ones from now on
             self._tools = tuple(info["tools"] or ())
-        history += self._active.show(self._played, observation, info)
+        history += self._shown(self._active.show(self._played, observation, info))
         request = Request(
             messages=self.context.fit(
                 self.context.current(history, self._transient), getattr(self.backend, "count_tokens", estimate_tokens)
@@ -110,7 +124,11 @@ class LLMAgent(Agent):
         self._usage += replace(generation.usage, model_s=time.perf_counter() - started)
         if generation.tokens is not None:
             self._segments.add(generation.tokens, self._turn)
-        played = self._active.read(generation.message, self._tools)
+        answer = generation.message
+        if self.media == "text" and MARK in answer.content:
+            content, media = read_tags(answer.content, current_media().holds)
+            answer = replace(answer, content=content, media=media)
+        played = self._active.read(answer, self._tools)
         # the history holds what the model wrote; with native calls, as they were played (ids filled in)
         history.append(played if self._active.native_tools else generation.message)
         self._played = played
@@ -131,6 +149,21 @@ class LLMAgent(Agent):
     async def aclose(self) -> None:
         """Close the backend."""
         await self.backend.aclose()
+
+    def _shown(self, messages: list[Message]) -> list[Message]:
+        """Return messages as the backend takes them, or refuse what it cannot show."""
+        if not any([message.media for message in messages]):
+            return messages
+        if self.media == "text":
+            return [replace(message, media=()) for message in messages]
+        if not getattr(self.backend, "takes_media", False):
+            for media in [media for message in messages for media in message.media if current_media().holds(media)]:
+                raise UnsupportedMediaError(
+                    f"The environment shows an {media.kind} ({media.type}), and the backend {self.backend.name!r} takes text "
+                    f"only. Use a model behind an OpenAI-compatible server that takes it, or the option media='text', which "
+                    f"shows tags."
+                )
+        return messages
 
     def _turn_sampling(self) -> Sampling:
         """Return the sampling of this turn, with a seed of its own."""

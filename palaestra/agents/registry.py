@@ -19,7 +19,7 @@ REFERENCE_AGENTS: dict[str, Callable[..., Agent]] = {
     "human": HumanAgent,
 }
 
-_AGENT_OPTIONS = ("format", "system_prompt", "instructions_as", "name")
+_AGENT_OPTIONS = ("format", "system_prompt", "instructions_as", "media", "name")
 _SAMPLING_OPTIONS = tuple(field.name for field in fields(Sampling))
 _CONTEXT_OPTIONS = {
     "max_context": "max_tokens",
@@ -36,8 +36,8 @@ def make_agent(spec: str, **options: Any) -> Agent:
         spec: "random", "nothing", "expert", "human", or a model string such as "openai:NAME", "http://host:port/v1#NAME",
             "hf:PATH", "scripted:FILE".
         **options: For reference agents their own arguments. For models: `format`, `system_prompt`, `instructions_as`,
-            `name`; the fields of `Sampling`; `max_context`, `context_strategy`, `keep_turns`, `transient`; all else goes to
-            `make_backend`.
+            `media`, `name`; the fields of `Sampling`; `max_context`, `context_strategy`, `keep_turns`, `transient`; all else
+            goes to `make_backend`.
 
     Raises:
         UsageError: If the string or an option means nothing.

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from palaestra.agents.context import ContextPolicy, estimate_tokens
 from palaestra.errors import ConfigError, ModelError
+from palaestra.media import Media
 from palaestra.types import Message
 
 
@@ -104,3 +105,34 @@ def test_what_is_sent_fits_and_ends_with_the_same_message(turns, length, limit, 
 
 def test_estimate_grows_with_text():
     assert estimate_tokens(dialogue(2)) < estimate_tokens(dialogue(3))
+
+
+SOUND, PICTURE = Media("a" * 64, "audio/wav", 2.0, 16_000), Media("b" * 64, "image/png", width=300, height=250)
+
+
+def test_what_is_shown_is_estimated_by_its_length_and_size():
+    plain = estimate_tokens([Message("user", "x" * 35)])
+    assert estimate_tokens([Message("user", "x" * 35 + SOUND.tag, media=(SOUND,))]) == plain + 20
+    assert estimate_tokens([Message("user", "x" * 35 + PICTURE.tag, media=(PICTURE,))]) == plain + 100
+    unknown = Media("c" * 64, "audio/mpeg"), Media("d" * 64, "image/avif")
+    assert estimate_tokens([Message("user", "".join(item.tag for item in unknown), media=unknown)]) == 6 + 100 + 1333
+
+
+def test_old_observations_lose_what_they_show_before_turns_are_dropped():
+    shown = Message("user", f"look {PICTURE.tag} and {SOUND.tag}" + "." * 300, media=(PICTURE, SOUND))
+    turns = [part for i in range(4) for part in (Message("assistant", f"a{i}"), shown)]
+    messages = [Message("system", "rules"), Message("user", "begin"), *turns]
+    policy = ContextPolicy(600, "elide_observations", keep_chars=20, keep_turns=2)
+    kept = policy.fit(messages)
+    assert [message.media for message in kept if message.role == "user"] == [(), (), (), (PICTURE, SOUND), (PICTURE, SOUND)]
+    assert kept[3].content.startswith("look [image left out")
+    assert estimate_tokens(kept) <= 600
+
+
+def test_blocks_that_newer_ones_replace_take_their_media_along():
+    old = Message("user", f"<state>\n{PICTURE.tag}\n</state> {SOUND.tag}", media=(PICTURE, SOUND))
+    new = Message("user", f"<state>\n{PICTURE.tag}\n</state>", media=(PICTURE,))
+    kept = ContextPolicy().current([old, Message("assistant", "a"), new], ["state"])
+    assert kept[0].media == (SOUND,)
+    assert PICTURE.tag not in kept[0].content
+    assert kept[2] == new

@@ -1,7 +1,7 @@
 """Answers kept on disk: the same request to the same model is asked once.
 
 One SQLite file. The key is a digest of everything that shapes an answer: backend, messages, tools and sampling. The
-session is no part of it. Several processes may share a file.
+session is no part of it. Several processes may share a file. Sounds in answers are kept with them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from typing import Any
 
 from palaestra.agents.core import Generation, Request, Sampling, Tokens
 from palaestra.errors import StoreError
+from palaestra.media.items import Media
+from palaestra.media.store import current_media
 from palaestra.types import Json, Message, Usage, plain
 
 _log = logging.getLogger(__name__)
@@ -82,7 +84,9 @@ class ResponseCache:
         try:
             generation = _generation_from_json(json.loads(row[0]))
         except (ValueError, TypeError, KeyError):
-            return None  # written by another version; it is asked and written anew
+            return None  # written by another version; it is asked and written again
+        if generation.message.media and not self._bring_media(generation.message.media):
+            return None
         prompt, completion = generation.usage.prompt_tokens, generation.usage.completion_tokens
         usage = Usage(prompt_tokens=prompt, cached_tokens=prompt, completion_tokens=completion)
         return replace(generation, usage=usage)
@@ -95,6 +99,9 @@ class ResponseCache:
                 return
             try:
                 with self._connection() as connection:
+                    for media in generation.message.media:
+                        row = (media.sha256, current_media().get(media))
+                        connection.execute("INSERT OR REPLACE INTO media VALUES (?, ?)", row)
                     connection.execute("INSERT OR REPLACE INTO responses VALUES (?, ?)", (key, text))
             except (sqlite3.Error, StoreError) as error:
                 self._can_write = False
@@ -112,6 +119,16 @@ class ResponseCache:
                 self._opened[1].close()
             self._opened = None
 
+    def _bring_media(self, named: tuple[Media, ...]) -> bool:
+        """Put the media of a kept answer into the current store; tell whether all were here."""
+        with self._lock:
+            query = "SELECT data FROM media WHERE sha256 = ?"
+            rows = [self._connection().execute(query, (media.sha256,)).fetchone() for media in named]
+        if not all(rows):
+            return False
+        current_media().add((media, row[0]) for media, row in zip(named, rows, strict=True))
+        return True
+
     def _connection(self) -> sqlite3.Connection:
         """Return this process's connection: SQLite's must not be carried over a fork."""
         if self._opened is not None and self._opened[0] == os.getpid():
@@ -125,6 +142,7 @@ class ResponseCache:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")  # an answer lost in a power cut is only asked again
             connection.execute("CREATE TABLE IF NOT EXISTS responses (key TEXT PRIMARY KEY, generation TEXT NOT NULL)")
+            connection.execute("CREATE TABLE IF NOT EXISTS media (sha256 TEXT PRIMARY KEY, data BLOB NOT NULL)")
         except sqlite3.Error as error:
             connection.close()
             raise self._broken(error) from error

@@ -31,7 +31,10 @@ class OpenAIBackend:
     Attributes:
         name: Shown in reports.
         endpoint: Address, key and limits.
+        takes_media: Sounds and pictures are sent as content parts; whether the model takes them, its server says.
     """
+
+    takes_media = True
 
     def __init__(self, endpoint: Endpoint) -> None:
         """Nothing is connected yet.

@@ -83,6 +83,7 @@ class Reliable:
         backend: The backend inside.
         usage: Everything spent so far.
         has_price: Whether `usage.cost` means anything: a price for this model was given.
+        takes_media: Whether the backend inside takes sounds and pictures.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class Reliable:
             raise ConfigError(f"concurrency is {concurrency!r}; expected a whole number from 1, or None for no limit.")
         self.name = backend.name
         self.backend = backend
+        self.takes_media = bool(getattr(backend, "takes_media", False))
         self.policy = policy or RetryPolicy()
         self.budget = budget or Budget()
         self.cache = cache

@@ -17,12 +17,16 @@ from typing import Any
 
 from palaestra.agents.backends.wire import read_arguments
 from palaestra.agents.core import Generation, Request, Tokens
-from palaestra.errors import ConfigError, MissingDataError, ModelError, unknown_name
+from palaestra.errors import ConfigError, MissingDataError, ModelError, UsageError, unknown_name
+from palaestra.media.headers import describe
+from palaestra.media.items import escape_tags, read_tags
+from palaestra.media.store import current_media
 from palaestra.types import Json, Message, ToolCall, Usage
 
 _ROW_KEYS = (
     "content",
     "tool_calls",
+    "media",
     "reasoning",
     "finish_reason",
     "usage",
@@ -49,6 +53,7 @@ class ScriptedReply:
         delay_s: Seconds before the reply, or the fault, comes.
         error: A fault that is raised in place of the message.
         tokens: Ids and log-probs to report with it.
+        media: Files of sounds and pictures that the message shows after its content.
     """
 
     message: Message = field(default_factory=lambda: Message("assistant"))
@@ -59,6 +64,7 @@ class ScriptedReply:
     delay_s: float = 0.0
     error: ModelError | None = None
     tokens: Tokens | None = None
+    media: tuple[bytes, ...] = ()
 
     def fits(self, request: Request) -> bool:
         """Tell whether the last message of the request matches."""
@@ -79,7 +85,10 @@ class ScriptedBackend:
     Attributes:
         name: Shown in reports.
         requests: Every request so far, in the order of arrival.
+        takes_media: It takes whatever it is shown.
     """
+
+    takes_media = True
 
     def __init__(self, script: Script, *, name: str = "scripted") -> None:
         """Read the script.
@@ -111,7 +120,9 @@ class ScriptedBackend:
         except UnicodeDecodeError as error:
             raise ConfigError(f"The script '{path}' is not UTF-8 text ({error.reason} at byte {error.start}).") from None
         replies = [
-            reply_from_json(_row(line, f"{path}:{n}"), f"{path}:{n}") for n, line in enumerate(lines, 1) if line.strip()
+            reply_from_json(_row(line, f"{path}:{n}"), f"{path}:{n}", folder=path.parent)
+            for n, line in enumerate(lines, 1)
+            if line.strip()
         ]
         return cls(replies, name=f"scripted:{path.name}")
 
@@ -131,8 +142,9 @@ class ScriptedBackend:
             # a fresh copy each time: an exception object raised in two tasks would share one traceback
             fault = reply.error
             raise type(fault)(str(fault), status=fault.status, retryable=fault.retryable, retry_after_s=fault.retry_after_s)
-        default = "tool_calls" if reply.message.tool_calls else "stop"
-        return Generation(_with_ids(reply.message, request), reply.finish_reason or default, reply.usage, reply.tokens)
+        message = _showing(reply.message, reply.media) if reply.media else reply.message
+        default = "tool_calls" if message.tool_calls else "stop"
+        return Generation(_with_ids(message, request), reply.finish_reason or default, reply.usage, reply.tokens)
 
     async def aclose(self) -> None:
         """There is nothing to free."""
@@ -167,12 +179,13 @@ class ScriptedBackend:
         )
 
 
-def reply_from_json(row: Mapping[str, Json], where: str = "reply") -> ScriptedReply:
+def reply_from_json(row: Mapping[str, Json], where: str = "reply", *, folder: Path | None = None) -> ScriptedReply:
     """Build a reply from one row of a script file.
 
     Args:
         row: The decoded line.
         where: Named in errors, e.g. "script.jsonl:3".
+        folder: Where the files of `media` lie; the working folder by default.
 
     Raises:
         ConfigError: If the row is no reply.
@@ -186,8 +199,8 @@ def reply_from_json(row: Mapping[str, Json], where: str = "reply") -> ScriptedRe
         retryable = row.get("retryable", status in (408, 429) or (status or 0) >= 500)
         wait = _typed(row, "retry_after_s", (int, float), where)
         fault = ModelError(str(row["error"]), status=status, retryable=bool(retryable), retry_after_s=wait)
-    elif "content" not in row and "tool_calls" not in row:
-        raise ConfigError(f"{where}: a reply needs 'content', 'tool_calls' or 'error'; it has {sorted(row)}.")
+    elif "content" not in row and "tool_calls" not in row and "media" not in row:
+        raise ConfigError(f"{where}: a reply needs 'content', 'tool_calls', 'media' or 'error'; it has {sorted(row)}.")
     pattern = _typed(row, "match", str, where)
     try:
         match = None if pattern is None else re.compile(pattern, re.DOTALL)
@@ -208,6 +221,7 @@ def reply_from_json(row: Mapping[str, Json], where: str = "reply") -> ScriptedRe
         repeat=bool(row.get("repeat", False)),
         delay_s=float(_typed(row, "delay_s", (int, float), where) or 0.0),
         error=fault,
+        media=tuple(_file(name, folder or Path(), where) for name in _typed(row, "media", list, where) or ()),
     )
 
 
@@ -237,6 +251,28 @@ def _row(line: str, where: str) -> Mapping[str, Json]:
     if not isinstance(row, dict):
         raise ConfigError(f'{where}: a {type(row).__name__}; expected an object such as {{"content": "look around"}}.')
     return row
+
+
+def _file(name: Json, folder: Path, where: str) -> bytes:
+    """Read a file of a sound or a picture."""
+    if not isinstance(name, str):
+        raise ConfigError(f"{where}: 'media' holds {name!r}; expected names of files.")
+    try:
+        data = (folder / name).read_bytes()
+        describe(data)
+    except OSError as error:
+        raise ConfigError(f"{where}: the file {folder / name} cannot be read ({error.strerror or error}).") from None
+    except UsageError as error:
+        raise ConfigError(f"{where}: the file {folder / name} cannot be shown. {error}") from None
+    return data
+
+
+def _showing(message: Message, files: tuple[bytes, ...]) -> Message:
+    """Return a message that shows files after its content."""
+    tags = [current_media().put(data).tag for data in files]
+    text = message.content if message.media else escape_tags(message.content)
+    content, media = read_tags("\n".join([*([text] if text else []), *tags]))
+    return replace(message, content=content, media=media)
 
 
 def _typed(row: Mapping[str, Json], key: str, kind: type | tuple[type, ...], where: str) -> Any:

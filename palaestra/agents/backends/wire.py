@@ -12,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypeGuard
 
+from palaestra.agents.backends.wire_media import audio_answer, with_media
 from palaestra.agents.core import Generation, Request, Sampling, Tokens
 from palaestra.errors import ModelError
+from palaestra.media.items import Media, escape_tags
 from palaestra.types import Json, Message, Role, ToolCall, Usage
 
 MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
@@ -46,10 +48,10 @@ def request_body(
     Returns:
         A plain dict. `sampling.extra` is laid over it last; a None there takes a field out.
     """
-    body: dict[str, Json] = {
-        "model": model,
-        "messages": [message_to_wire(message, send_reasoning=send_reasoning) for message in request.messages],
-    }
+    messages = [message_to_wire(message, send_reasoning=send_reasoning) for message in request.messages]
+    if any([message.media for message in request.messages]):
+        messages = with_media(request.messages, messages)
+    body: dict[str, Json] = {"model": model, "messages": messages}
     if request.tools:
         body["tools"] = list(request.tools)
     body.update(_sampling_fields(request.sampling, max_tokens_field, send_defaults))
@@ -64,7 +66,7 @@ def request_body(
 
 
 def message_to_wire(message: Message, *, send_reasoning: bool = False) -> dict[str, Json]:
-    """Return a message as the chat-completions API writes it.
+    """Return a message as the chat-completions API writes it, its content as text (`request_body` adds what it shows).
 
     Calls are sent as native ones if each has an id; calls without ids were read from text and go back as text.
     """
@@ -83,12 +85,13 @@ def message_to_wire(message: Message, *, send_reasoning: bool = False) -> dict[s
     return data
 
 
-def message_from_wire(data: Mapping[str, Json], *, id_prefix: str = "call") -> Message:
+def message_from_wire(data: Mapping[str, Json], *, id_prefix: str = "call", audio_format: str = "") -> Message:
     """Read one message of the chat-completions API.
 
     Args:
         data: The message as JSON.
         id_prefix: Calls that come without an id, or with the id of another call of the message, are numbered after it.
+        audio_format: Format of audio that was asked for.
 
     Raises:
         ModelError: If the message has not the shape of one.
@@ -97,13 +100,18 @@ def message_from_wire(data: Mapping[str, Json], *, id_prefix: str = "call") -> M
     if role is None:
         raise ModelError(f"The server sent a message of role {data['role']!r}; expected 'assistant'.", retryable=True)
     reasoning = data.get("reasoning_content") or data.get("reasoning")
+    content = _text(data.get("content")) or _text(data.get("refusal"))
+    media: tuple[Media, ...] = ()
+    if data.get("audio"):
+        content, media = audio_answer(content, data["audio"], audio_format)
     return Message(
         role=role,
-        content=_text(data.get("content")) or _text(data.get("refusal")),
+        content=content,
         tool_calls=_calls_from_wire(data.get("tool_calls"), id_prefix),
         tool_call_id=_text(data.get("tool_call_id")),
         name=_text(data.get("name")),
         reasoning=_text(reasoning),
+        media=media,
     )
 
 
@@ -130,7 +138,7 @@ def read_generation(data: Json, request: Request, *, return_tokens: bool = False
     if not isinstance(choice, Mapping) or not isinstance(choice.get("message"), Mapping):
         raise ModelError(f"The server's first choice holds no message: {excerpt(choice)}", retryable=True)
     prefix = f"call_{len(request.messages)}"
-    message = message_from_wire(choice["message"], id_prefix=prefix)
+    message = message_from_wire(choice["message"], id_prefix=prefix, audio_format=_audio_format(request.sampling))
     finish_reason = _text(choice.get("finish_reason")) or ("tool_calls" if message.tool_calls else "stop")
     if request.tools and not message.tool_calls and "<tool_call>" in message.content:
         message = _with_tagged_calls(message, prefix)
@@ -250,11 +258,18 @@ def _with_tagged_calls(message: Message, prefix: str) -> Message:
     """Read Hermes tags that a server without tool support left in the content."""
     from palaestra.envs.formats.hermes import ensure_call_ids, parse_message
 
-    parsed = parse_message(message.content, lenient=True)
+    content = message.content if message.media else escape_tags(message.content)  # what it wrote is text, no medium
+    parsed = parse_message(content, lenient=True)
     if not parsed.tool_calls:
         return message
     read = replace(parsed, reasoning=message.reasoning or parsed.reasoning, raw=message.content)
     return ensure_call_ids(read, prefix)
+
+
+def _audio_format(sampling: Sampling) -> str:
+    """Return the format of audio that a request asks for; empty if it asks for none."""
+    audio = sampling.extra.get("audio") if sampling.extra else None
+    return str(audio.get("format", "")) if isinstance(audio, Mapping) else ""
 
 
 def _text(value: Json) -> str:

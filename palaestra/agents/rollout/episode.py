@@ -28,6 +28,7 @@ from palaestra.errors import (
     EnvironmentFault,
     MissingExtraError,
     ModelError,
+    UnsupportedMediaError,
     UsageError,
 )
 from palaestra.media.items import MARK, read_tags
@@ -56,6 +57,7 @@ _BOUNDARIES: dict[_Phase, Boundary] = {
     "step": "environment",
     "done": "model",
 }
+_STOPPING = (MissingExtraError, UnsupportedMediaError)  # mistakes of the caller that only playing shows
 _SETTING_UP: tuple[_Phase, ...] = ("make", "reset", "prepare")
 
 
@@ -86,7 +88,7 @@ async def play_episode(
         except BudgetError:
             raise
         except Exception as error:
-            if (episode.phase in _SETTING_UP and isinstance(error, UsageError)) or isinstance(error, MissingExtraError):
+            if (episode.phase in _SETTING_UP and isinstance(error, UsageError)) or isinstance(error, _STOPPING):
                 raise
             if clock.expired():
                 waited = "model" if _BOUNDARIES[episode.phase] == "model" else "environment"

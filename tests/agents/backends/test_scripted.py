@@ -79,7 +79,7 @@ async def test_a_function_may_answer() -> None:
         ("{", r"script\.jsonl:1: not JSON"),
         ("[1]", "a list; expected an object"),
         ('{"contents": "x"}', "Did you mean 'content'"),
-        ('{"delay_s": 1}', "needs 'content', 'tool_calls' or 'error'"),
+        ('{"delay_s": 1}', "needs 'content', 'tool_calls', 'media' or 'error'"),
         ('{"content": 1}', "'content' is 1; expected str"),
         ('{"content": "x", "match": "("}', "no regular expression"),
         ('{"tool_calls": [{"arguments": {}}]}', "tool call 0 is"),
