@@ -9,6 +9,7 @@ from palaestra.lazy import lazy_names
 
 if TYPE_CHECKING:
     from palaestra.envs.check import check_environment
+    from palaestra.envs.core.command_env import CommandEnv
     from palaestra.envs.core.seated import Exchange, Refused, SeatedEnv
     from palaestra.envs.core.tasks import FixedTasks, GeneratedTasks, Task, TaskSet
     from palaestra.envs.core.text_env import TextEnv, Turn, World
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "check": ("check_environment",),
+    "core.command_env": ("CommandEnv",),
     "core.seated": (
         "Exchange",
         "Refused",
@@ -66,6 +68,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "CommandEnv",
     "Exchange",
     "FixedTasks",
     "GeneratedTasks",

@@ -464,6 +464,23 @@ def test_toolkits_of_the_wrong_things_are_refused():
         Toolkit(Shed(), names=["pit"])
 
 
+def test_tools_keep_their_order_in_a_class_that_was_rebuilt_from_sorted_attributes():
+    class Two:
+        @tool
+        def turn(self) -> str:
+            """Turn."""
+
+        def helper(self) -> None: ...
+
+        @tool
+        def pull(self) -> str:
+            """Pull."""
+
+    rebuilt = type("Two", (), {name: vars(Two)[name] for name in sorted(vars(Two)) if name not in ("__dict__", "__weakref__")})
+    assert list(vars(rebuilt)) != list(vars(Two))
+    assert [schema["function"]["name"] for schema in Toolkit(rebuilt()).schemas()] == ["turn", "pull"]
+
+
 def test_tools_can_be_chosen_and_ordered():
     shed = Toolkit(Shed(), names=["list", "put"])
     assert shed.names == ("list", "put")

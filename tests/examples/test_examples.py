@@ -14,6 +14,14 @@ MOST_LINES = 90  # a screen or so
 SAYS = {
     "make_an_env.py": [r"solved: True reward: 1\.0", "a wrong action is an observation", "eight at once: 8 observations"],
     "write_an_env.py": ["That is it", r"(\d+) of \1 checks passed"],
+    "write_a_command_world.py": [
+        r"react\nThought:\nThe \w+ dial has to show \d.\n\nAction:\nturn (left|right) \d\n=> The",
+        r'json\n\{"thought": .*"function_name": "turn".*\n=> The',
+        r"code\n```python\n# The .*\nturn\(.*\)\n```\n=> The",
+        r"invalid_arguments: Error: turn was not run: argument 'clicks' is 7",
+        r"ok: The left dial stands at \d",
+        r"(\d+) of \1 checks passed",
+    ],
     "add_a_tool.py": [
         r"ok +The hall is at 22",
         r"invalid_arguments Error: .*did you mean 'degrees'",

@@ -90,18 +90,19 @@ class TextEnv(gymnasium.Env[str, "str | Message"]):
         sampler: Draws well-formed actions for `action_space.sample()`.
         render_mode: None or one of `metadata["render_modes"]`.
 
-    Subclasses write `_begin`, `_act`, `_save`, `_load`, and where they apply `instructions`, `tools`, `expert`. State of
-    theirs that is not the world's (turns used, refusals) is named in `snapshot_fields`: it is part of a snapshot, and not of
-    `state_hash()`.
+    Attributes:
+        metrics: What an episode measures in addition to score and success; `Turn.metrics` gives the values.
+        results: "module:function" of tables that means over episodes cannot express (see `palaestra.results.tables`).
+        snapshot_fields: Plain attributes that belong to a snapshot and not to `state_hash()`, because they are not the
+            world's (turns used, refusals): JSON values, so lists rather than tuples. A subclass adds its own.
+
+    Subclasses write `_begin`, `_act`, `_save`, `_load`, and where they apply `instructions`, `tools`, `expert`.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 1}  # type: ignore[misc]
     snapshot_fields: ClassVar[tuple[str, ...]] = ("_playing", "_num_turns", "_score", "_success", "_observation")
-    """Plain attributes that a snapshot keeps in addition to the world: JSON values, so lists rather than tuples."""
     metrics: ClassVar[tuple[Metric, ...]] = ()
-    """What an episode measures in addition to score and success; `Turn.metrics` gives the values."""
     results: ClassVar[str] = ""
-    """"module:function" of tables that means over episodes cannot express (see `palaestra.results.tables`)."""
 
     def __init__(
         self,

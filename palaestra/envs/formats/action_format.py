@@ -106,12 +106,42 @@ class ActionFormat(ABC):
         return message.tool_calls[0]
 
 
-def called(thought: str, call: ToolCall) -> Message:
-    """Return the message of a call; the call of `final_answer` becomes plain content."""
-    if call.name != FINAL_ANSWER:
-        return Message("assistant", "", (call,), reasoning=thought)
-    answer = call.arguments if isinstance(call.arguments, str) else call.arguments.get("answer", "")
-    return Message("assistant", answer if isinstance(answer, str) else json.dumps(answer), reasoning=thought)
+class CallFormat(ActionFormat):
+    """Base of the forms in which every message is one call."""
+
+    needs_tools = True
+    answers: bool
+
+    @abstractmethod
+    def read_call(self, text: str, tools: Tools) -> ThoughtCall:
+        """Return the thought and the call in a text, or raise `ActionFormatError`."""
+
+    @abstractmethod
+    def write_call(self, thought: str, call: ToolCall) -> str:
+        """Write a thought and a call."""
+
+    def parse(self, text: str, tools: Tools = ()) -> Message:
+        """Return the call; that of `final_answer` becomes plain content where there are final answers."""
+        thought, call = self.read_call(text, tools)
+        if not self.answers or call.name != FINAL_ANSWER:
+            return Message("assistant", "", (call,), reasoning=thought)
+        answer = call.arguments if isinstance(call.arguments, str) else call.arguments.get("answer", "")
+        return Message("assistant", answer if isinstance(answer, str) else json.dumps(answer), reasoning=thought)
+
+    def write(self, message: Message, tools: Tools = ()) -> str:
+        """Write the call, or a final answer as the call of `final_answer`."""
+        if message.tool_calls:
+            return self.write_call(message.reasoning or message.content, self.only_call(message))
+        try:
+            self.parse(message.content, tools)
+        except ActionFormatError:
+            if not self.answers:
+                raise UsageError(
+                    f"Format {self.name!r} writes calls only, and this action is the text {message.content[:80]!r}; "
+                    f"give a message with a tool call."
+                ) from None
+            return self.write_call(message.reasoning, ToolCall(FINAL_ANSWER, {"answer": message.content}))
+        return message.content
 
 
 def arguments_of(call: ToolCall) -> Mapping[str, Json]:
@@ -132,4 +162,4 @@ def prompt(name: str) -> str:
     return files("palaestra.envs.formats").joinpath("prompts", f"{name}.txt").read_text(encoding="utf-8").strip()
 
 
-__all__ = ["FINAL_ANSWER", "ActionFormat", "ActionFormatError", "ThoughtAction", "ThoughtCall", "Tools"]
+__all__ = ["FINAL_ANSWER", "ActionFormat", "ActionFormatError", "CallFormat", "ThoughtAction", "ThoughtCall", "Tools"]

@@ -6,19 +6,19 @@ Source: AgentGym's `function_calling` (arXiv:2406.04151; WooooDyy/AgentGym).
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from typing import ClassVar
 
 from palaestra.envs.formats.action_format import (
-    FINAL_ANSWER,
-    ActionFormat,
     ActionFormatError,
+    CallFormat,
     ThoughtCall,
     Tools,
     arguments_of,
-    called,
     prompt,
     schema_lines,
 )
-from palaestra.types import Message, ToolCall
+from palaestra.types import ToolCall
 
 
 def parse_json_call(text: str) -> ThoughtCall:
@@ -54,30 +54,30 @@ def format_json_call(thought: str, call: ToolCall) -> str:
     return json.dumps(data, ensure_ascii=False)
 
 
-class JsonCallFormat(ActionFormat):
-    """One JSON object a message: thought, function name, arguments."""
+@dataclass(frozen=True)
+class JsonCallFormat(CallFormat):
+    """One JSON object a message: thought, function name, arguments.
 
-    name = "json"
-    needs_tools = True
+    Attributes:
+        answers: Whether a final answer is the call of `final_answer`; without it all messages are calls of tools.
+    """
+
+    name: ClassVar[str] = "json"
+    answers: bool = True
 
     def describe(self, tools: Tools = ()) -> str:
         """List the functions and explain the form."""
-        return prompt("json").format(tools=schema_lines(self.needed(tools)))
+        text = prompt("json").format(tools=schema_lines(self.needed(tools)))
+        return f"{text}\n\n{prompt('json_answer')}" if self.answers else text
 
-    def parse(self, text: str, tools: Tools = ()) -> Message:
-        """Return the call in the object."""
+    def read_call(self, text: str, tools: Tools) -> ThoughtCall:
+        """Read the object."""
         del tools
-        return called(*parse_json_call(text))
+        return parse_json_call(text)
 
-    def write(self, message: Message, tools: Tools = ()) -> str:
-        """Write the call, or a final answer as the call of `final_answer`."""
-        if message.tool_calls:
-            return format_json_call(message.reasoning or message.content, self.only_call(message))
-        try:
-            self.parse(message.content, tools)
-        except ActionFormatError:
-            return format_json_call(message.reasoning, ToolCall(FINAL_ANSWER, {"answer": message.content}))
-        return message.content
+    def write_call(self, thought: str, call: ToolCall) -> str:
+        """Write the object."""
+        return format_json_call(thought, call)
 
 
 __all__ = ["JsonCallFormat", "format_json_call", "parse_json_call"]

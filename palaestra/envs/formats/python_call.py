@@ -11,20 +11,22 @@ import ast
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 from palaestra.envs.formats.action_format import (
     FINAL_ANSWER,
-    ActionFormat,
     ActionFormatError,
+    CallFormat,
     ThoughtCall,
     Tools,
     arguments_of,
-    called,
     prompt,
 )
-from palaestra.types import Json, Message, ToolCall
+from palaestra.types import Json, ToolCall
 
 _FENCE = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
+_ANSWER_SIGNATURE = f'def {FINAL_ANSWER}(answer: str):\n    """End the task with this answer."""'
 
 
 def parse_code_call(text: str, parameters: Mapping[str, Sequence[str]]) -> ThoughtCall:
@@ -86,32 +88,33 @@ def parameter_names(tools: Sequence[Mapping[str, Json]]) -> dict[str, list[str]]
     return {tool["function"]["name"]: list(tool["function"].get("parameters", {}).get("properties", {})) for tool in tools}
 
 
-class PythonCallFormat(ActionFormat):
-    """One Python call a message, with literal arguments; parsed and never run."""
+@dataclass(frozen=True)
+class PythonCallFormat(CallFormat):
+    """One Python call a message, with literal arguments; parsed and never run.
 
-    name = "code"
-    needs_tools = True
+    Attributes:
+        answers: Whether a final answer is the call of `final_answer`; without it all messages are calls of tools.
+    """
+
+    name: ClassVar[str] = "code"
+    answers: bool = True
 
     def describe(self, tools: Tools = ()) -> str:
         """Show the functions as Python signatures and explain the form."""
         first = self.needed(tools)[0]["function"]
         required = first.get("parameters", {}).get("required", [])
         example = f"{first['name']}({', '.join(f'{name}=...' for name in required)})"
-        return prompt("code").format(signatures="\n\n".join(signature(tool) for tool in tools), example=example)
+        signatures = [signature(tool) for tool in tools] + ([_ANSWER_SIGNATURE] if self.answers else [])
+        return prompt("code").format(signatures="\n\n".join(signatures), example=example)
 
-    def parse(self, text: str, tools: Tools = ()) -> Message:
-        """Return the call in the code block."""
-        return called(*parse_code_call(text, {**parameter_names(tools), FINAL_ANSWER: ["answer"]}))
+    def read_call(self, text: str, tools: Tools) -> ThoughtCall:
+        """Read the call in the code block."""
+        known = parameter_names(tools)
+        return parse_code_call(text, {**known, FINAL_ANSWER: ["answer"]} if self.answers else known)
 
-    def write(self, message: Message, tools: Tools = ()) -> str:
-        """Write the call, or a final answer as the call of `final_answer`."""
-        if message.tool_calls:
-            return format_code_call(message.reasoning or message.content, self.only_call(message))
-        try:
-            self.parse(message.content, tools)
-        except ActionFormatError:
-            return format_code_call(message.reasoning, ToolCall(FINAL_ANSWER, {"answer": message.content}))
-        return message.content
+    def write_call(self, thought: str, call: ToolCall) -> str:
+        """Write the code block."""
+        return format_code_call(thought, call)
 
 
 def _comments(code: str) -> str:

@@ -253,7 +253,7 @@ def _methods(cls: type[Any]) -> tuple[tuple[str, ToolDeclaration], ...]:
     """Return the tools of a class in order of declaration, base classes first."""
     if (known := _METHODS.get(cls)) is not None:
         return known
-    attributes = dict.fromkeys(name for base in reversed(cls.__mro__) for name in vars(base))
+    attributes = dict.fromkeys(name for base in reversed(cls.__mro__) for name in sorted(vars(base), key=_line_in(base)))
     found = []
     for attribute in attributes:
         declaration = declaration_of(_class_attribute(cls, attribute))
@@ -261,6 +261,19 @@ def _methods(cls: type[Any]) -> tuple[tuple[str, ToolDeclaration], ...]:
             found.append((attribute, declaration))
     _METHODS[cls] = methods = tuple(found)
     return methods
+
+
+def _line_in(cls: type) -> Callable[[str], int]:
+    """Return the order of attributes by the line that they stand on, 0 for what is not a function of the class's own module.
+
+    A class that was pickled by value (one of `__main__`, sent to another process) has lost the order in which it was written.
+    """
+
+    def line(name: str) -> int:
+        code = getattr(vars(cls)[name], "__code__", None)
+        return code.co_firstlineno if code is not None and vars(cls)[name].__module__ == cls.__module__ else 0
+
+    return line
 
 
 def _class_of(source: Any) -> type[Any]:

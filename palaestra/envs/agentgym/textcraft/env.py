@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
-from palaestra.envs.agentgym.textcraft import tools as textcraft_tools
 from palaestra.envs.agentgym.textcraft.books import builtin_book, load_book
 from palaestra.envs.agentgym.textcraft.planner import Planner
 from palaestra.envs.agentgym.textcraft.procedural import ProceduralWorlds, Vocabulary
 from palaestra.envs.agentgym.textcraft.recipes import RecipeBook
 from palaestra.envs.agentgym.textcraft.tasks import ListedTasks, book_tasks, draw_commands, variant_generator
+from palaestra.envs.agentgym.textcraft.tools import Commands
 from palaestra.envs.agentgym.textcraft.world import TextCraftWorld
+from palaestra.envs.core.command_env import CommandEnv
 from palaestra.envs.core.tasks import Task, TaskSet
-from palaestra.envs.core.text_env import TextEnv, Turn
-from palaestra.envs.formats.hermes import explain_malformed, parse_message
+from palaestra.envs.core.text_env import Turn
+from palaestra.envs.formats.action_format import ActionFormat
+from palaestra.envs.formats.plain import PlainFormat
+from palaestra.envs.formats.react import ReActFormat
 from palaestra.errors import ConfigError, EpisodeStateError, UsageError, unknown_name
-from palaestra.types import Json, Message, ToolCall, ToolResult
-
-ActionFormat = Literal["text", "react"]
-ACTION_FORMATS = ("text", "react")
-
-_REACT_ACTION = re.compile(r"Action:\s*(.*?)(?=\n|$)", re.DOTALL)
-_REACT_DROPPED = re.compile(r"[^A-Za-z0-9, ]+")
-_SEVERAL_ACTIONS = "Error: Only one 'Action' is allowed per response. Please adjust your response."
-_PLAYED = "Not done: the goal was reached by an earlier call of this message."
+from palaestra.types import Json, Message
 
 
-class TextCraftEnv(TextEnv):
+class TextCraftEnv(CommandEnv):
     """Craft a goal item from a list of recipes, by text commands.
 
     ## Description
@@ -96,6 +90,9 @@ class TextCraftEnv(TextEnv):
         ConfigError: If a recipe file or an argument cannot be understood.
     """
 
+    commands = Commands
+    formats: ClassVar[tuple[ActionFormat, ...]] = (PlainFormat(), ReActFormat(calls=False, marker="only", sanitise=True))
+
     def __init__(
         self,
         recipes: str | Path | None = None,
@@ -103,7 +100,7 @@ class TextCraftEnv(TextEnv):
         split: str | None = None,
         max_turns: int | None = 30,
         distractors: int = 10,
-        action_format: ActionFormat = "text",
+        action_format: str = "text",
         tasks: Iterable[str | Task | Mapping[str, Any]] | None = None,
         render_mode: str | None = None,
         **procedural: Any,
@@ -111,8 +108,6 @@ class TextCraftEnv(TextEnv):
         """Load the recipes and make the tasks."""
         if not isinstance(distractors, int) or isinstance(distractors, bool) or distractors < 0:
             raise ConfigError(f"distractors is {distractors!r}; expected an integer of at least 0.")
-        if action_format not in ACTION_FORMATS:
-            raise unknown_name("action format", action_format, ACTION_FORMATS)
         if recipes is not None and not isinstance(recipes, str | Path):
             raise ConfigError(f"recipes is {recipes!r}; expected None, 'procedural' or a path.")
         self.book: RecipeBook | None = None  # procedural tasks bring their own
@@ -133,9 +128,15 @@ class TextCraftEnv(TextEnv):
             sampler = CommandSampler.of_book(self.book, action_format)
         if split is None:
             split = "train" if tasks is None else task_set.splits[0]
-        super().__init__(task_set, split=split, max_turns=max_turns, sampler=sampler, render_mode=render_mode)
+        super().__init__(
+            task_set,
+            action_format=action_format,
+            sampler=sampler,
+            split=split,
+            max_turns=max_turns,
+            render_mode=render_mode,
+        )
         self.distractors = distractors
-        self.action_format = action_format
         self._world: TextCraftWorld | None = None
         self._planner: Planner | None = None
 
@@ -152,17 +153,13 @@ class TextCraftEnv(TextEnv):
         """Return the rules and the form of an action."""
         return _prompt(self.action_format)
 
-    def tools(self) -> list[dict[str, Json]]:
-        """Return the schemas of `craft`, `get` and `inventory`."""
-        return textcraft_tools.schemas()
-
     def expert(self) -> Iterator[str | Message]:
         """Yield commands that obtain the goal, planned anew from what is carried; nothing if there is no plan."""
         world = self.world
         if self._planner is None or self._planner.book is not world.book:
             self._planner = Planner(world.book)
         while self._playing and (plan := self._planner.plan(world.goal, world.inventory)):
-            yield _with_thought(plan[0]) if self.action_format == "react" else plan[0]
+            yield self.written(plan[0], _thought(plan[0]))
 
     def _begin(self, task: Task) -> str:
         """Draw the command list and empty the inventory."""
@@ -176,58 +173,12 @@ class TextCraftEnv(TextEnv):
         self._world = TextCraftWorld(book, goal, commands)
         return self._world.observation()
 
-    def _act(self, action: str | Message) -> Turn:
-        """Play a command, or the tool calls of a message."""
-        calls: Sequence[ToolCall] = ()
-        if isinstance(action, Message):
-            calls, action = action.tool_calls, action.content
-        if not calls and "<tool_call>" in action:
-            message = parse_message(action, lenient=True)
-            calls, action = message.tool_calls, message.content
-        if calls:
-            return self._act_calls(calls)
-        if self.action_format == "react":
-            commands = _REACT_ACTION.findall(action)
-            if len(commands) > 1:
-                return Turn(_SEVERAL_ACTIONS, action_error=_SEVERAL_ACTIONS)
-            command = " ".join(_REACT_DROPPED.sub("", commands[0]).split()) if commands else ""
-        else:
-            command = action.strip()
-        text, is_error, is_solved = self._world.act(command)  # type: ignore[union-attr]  # reset() has been called
-        if is_error:
-            return Turn(text, action_error=text)
-        return Turn(text, 1.0, True, True) if is_solved else Turn(text)
-
-    def _act_calls(self, calls: Sequence[ToolCall]) -> Turn:
-        """Play tool calls one after the other, up to the one that reaches the goal."""
-        results: list[ToolResult] = []
-        is_solved = False
-        for call in calls:
-            if is_solved:
-                results.append(ToolResult(call.name, _PLAYED, "error", call.id))
-                continue
-            if not call.name:
-                results.append(ToolResult("", explain_malformed(call), "invalid_arguments", call.id))
-                continue
-            try:
-                reply = self.world.act(textcraft_tools.command_of(call))
-            except LookupError as error:
-                results.append(ToolResult(call.name, str(error.args[0]), "unknown_tool", call.id))
-            except ValueError as error:
-                results.append(ToolResult(call.name, str(error), "invalid_arguments", call.id))
-            else:
-                results.append(ToolResult(call.name, reply.text, "error" if reply.is_error else "ok", call.id))
-                is_solved = reply.is_solved
-        text = "\n".join(result.content for result in results)
-        nothing_done = all(result.status != "ok" for result in results)
-        return Turn(
-            text,
-            1.0 if is_solved else 0.0,
-            terminated=is_solved,
-            success=is_solved,
-            action_error=text if nothing_done else "",
-            tool_results=tuple(results),
-        )
+    def _command(self, text: str) -> Turn:
+        """Play a command."""
+        reply = self._world.act(text)  # type: ignore[union-attr]  # reset() has been called
+        if reply.is_error:
+            return Turn(reply.text, action_error=reply.text)
+        return Turn(reply.text, 1.0, True, True) if reply.is_solved else Turn(reply.text)
 
     def _save(self) -> Json:
         """Return the state of the world."""
@@ -309,8 +260,7 @@ def _prompt(action_format: str) -> str:
     return text.strip()
 
 
-def _with_thought(command: str) -> str:
-    """Wrap a command of the expert in the ReAct form."""
+def _thought(command: str) -> str:
+    """Return what the expert thinks with a command."""
     words = command.split(" using ")[0].split(" ", 2)
-    thought = f"I still need {words[1]} {words[2]}." if words[0] == "get" else f"I carry all that {words[2]} takes."
-    return f"Thought:\n{thought}\n\nAction:\n{command}"
+    return f"I still need {words[1]} {words[2]}." if words[0] == "get" else f"I carry all that {words[2]} takes."

@@ -1,46 +1,35 @@
-"""The three commands of TextCraft as tools, for agents that call functions."""
+"""The three commands of TextCraft as tools, for agents that call functions.
+
+Schemas and refusals are checked by hand and kept word for word, because prompts and stored trajectories of v0 hold them.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
 
-from palaestra.types import Json, ToolCall
+from palaestra.envs.formats.hermes import explain_malformed
+from palaestra.types import Json, ToolCall, ToolResult
 
-_COUNT: dict[str, Json] = {"type": "integer", "minimum": 1}
 
+class Commands:
+    """Turns calls of `craft`, `get` and `inventory` into text commands."""
 
-def schemas() -> list[dict[str, Json]]:
-    """Return the OpenAI function schemas of `craft`, `get` and `inventory`."""
-    ingredient = {
-        "type": "object",
-        "properties": {"item": {"type": "string", "description": "Name of the item."}, "count": _COUNT},
-        "required": ["item", "count"],
-        "additionalProperties": False,
-    }
-    return [
-        _schema(
-            "craft",
-            "Craft an item by one of the crafting commands.",
-            {
-                "item": {"type": "string", "description": "Name of the item to craft."},
-                "ingredients": {
-                    "type": "array",
-                    "description": "Every ingredient of the command with its exact count.",
-                    "items": ingredient,
-                    "minItems": 1,
-                },
-                "count": {**_COUNT, "description": "How many come out, as the command says."},
-            },
-            ["item", "ingredients"],
-        ),
-        _schema(
-            "get",
-            "Take an item that needs no crafting.",
-            {"item": {"type": "string", "description": "Name of the item."}, "count": _COUNT},
-            ["item", "count"],
-        ),
-        _schema("inventory", "List what you carry.", {}, []),
-    ]
+    def schemas(self) -> list[dict[str, Json]]:
+        """Return the OpenAI function schemas."""
+        schemas: list[dict[str, Json]] = json.loads(_schema_text())
+        return schemas
+
+    def call(self, call: ToolCall) -> ToolResult:
+        """Return the command that a call stands for, or what is wrong with the call."""
+        try:
+            return ToolResult(call.name, command_of(call), "ok", call.id)
+        except LookupError as error:
+            return ToolResult(call.name, str(error.args[0]), "unknown_tool", call.id)
+        except ValueError as error:
+            return ToolResult(call.name, str(error), "invalid_arguments", call.id)
 
 
 def command_of(call: ToolCall) -> str:
@@ -50,6 +39,8 @@ def command_of(call: ToolCall) -> str:
         LookupError: If there is no such tool; the message is for the agent.
         ValueError: If the arguments do not fit; the message is for the agent.
     """
+    if not call.name:
+        raise ValueError(explain_malformed(call))
     if call.name not in ("craft", "get", "inventory"):
         raise LookupError(f"Unknown tool '{call.name[:80]}'. Use one of: craft, get, inventory.")
     arguments = call.arguments
@@ -77,12 +68,6 @@ def command_of(call: ToolCall) -> str:
     return f"craft {count}{item} using {', '.join(parts)}"
 
 
-def _schema(name: str, description: str, properties: dict[str, Json], required: list[str]) -> dict[str, Json]:
-    """Wrap a function schema the way OpenAI's API takes it."""
-    parameters = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
-    return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
-
-
 def _name(owner: str, arguments: Mapping[str, Json], key: str) -> str:
     """Return an item name that cannot run into the next part of the command."""
     value = arguments.get(key)
@@ -97,3 +82,12 @@ def _count(owner: str, arguments: Mapping[str, Json]) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 10**9:
         raise ValueError(f"{owner}: 'count' is {str(value)[:80]!r}; expected a whole number of at least 1.")
     return value
+
+
+@cache
+def _schema_text() -> str:
+    """Return the schemas as they are stored."""
+    return (files("palaestra.envs.agentgym.textcraft") / "tools.json").read_text(encoding="utf-8")
+
+
+__all__ = ["Commands", "command_of"]

@@ -1,14 +1,18 @@
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from palaestra.envs.agentgym.textcraft.tools import command_of, schemas
+from palaestra.envs.agentgym.textcraft.tools import Commands, command_of
+from palaestra.envs.tools import sample_call
 from palaestra.types import ToolCall
 
 
 def test_schemas_are_openai_functions() -> None:
-    assert [schema["function"]["name"] for schema in schemas()] == ["craft", "get", "inventory"]
-    for schema in schemas():
+    assert [schema["function"]["name"] for schema in Commands().schemas()] == ["craft", "get", "inventory"]
+    for schema in Commands().schemas():
         assert schema["type"] == "function"
         parameters = schema["function"]["parameters"]
         assert parameters["type"] == "object"
@@ -58,3 +62,17 @@ def test_wrong_arguments_are_explained(name: str, arguments: Any, message: str) 
 def test_an_unknown_tool_is_told_apart() -> None:
     with pytest.raises(LookupError, match=r"Unknown tool 'fetch'. Use one of: craft, get, inventory"):
         command_of(ToolCall("fetch", {}))
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_what_the_schemas_allow_is_a_command(seed: int) -> None:
+    call = sample_call(Commands().schemas(), np.random.default_rng(seed))
+    result = Commands().call(call)
+    assert result.status == "ok", result.content
+    assert result.content.startswith(call.name)
+
+
+def test_a_call_that_could_not_be_read_is_explained() -> None:
+    result = Commands().call(ToolCall("", "<tool_call>\n{broken\n</tool_call>", "a"))
+    assert (result.status, result.call_id) == ("invalid_arguments", "a")
+    assert "not valid JSON" in result.content
