@@ -13,7 +13,7 @@ from gymnasium.utils.env_checker import check_env
 from palaestra.envs.check.report import CheckFailed, expect
 from palaestra.envs.check.subject import Subject, difference, shown, told
 from palaestra.envs.core.text_env import TextEnv
-from palaestra.errors import EpisodeStateError
+from palaestra.errors import EpisodeStateError, MissingExtraError
 from palaestra.spaces import TextSpace
 
 NUM_SAMPLES = 80
@@ -154,23 +154,33 @@ def check_render(subject: Subject) -> str:
     expect(
         "render_fps" in metadata, "metadata has no render_fps.", 'Declare metadata = {"render_modes": [...], "render_fps": 1}.'
     )
-    for mode in metadata["render_modes"]:
-        with subject.open(render_mode=mode) as env:
-            env.reset(seed=subject.seed)
-            env.action_space.seed(subject.seed)
-            for moment in ("after reset", "after step"):
-                if moment == "after step":
-                    env.step(env.action_space.sample())
-                frame = env.render()
-                wanted = str if mode == "ansi" else np.ndarray if mode == "rgb_array" else object
-                expect(isinstance(frame, wanted), f"render() in mode {mode!r} returned a {type(frame).__name__} {moment}.")
-                expect(not isinstance(frame, str) or frame.strip(), f"render() in mode {mode!r} is empty {moment}.")
+    untried = [found for mode in metadata["render_modes"] if (found := _check_mode(subject, mode))]
     try:
         with subject.open(render_mode="no such mode"):
             pass
     except Exception:
-        return ""
+        return "; ".join(untried)
     raise CheckFailed("render_mode='no such mode' was accepted.")
+
+
+def _check_mode(subject: Subject, mode: str) -> str:
+    """Check one render mode; return why it was not tried, where an extra is missing."""
+    with subject.open(render_mode=mode) as env:
+        env.reset(seed=subject.seed)
+        env.action_space.seed(subject.seed)
+        for moment in ("after reset", "after step"):
+            if moment == "after step":
+                env.step(env.action_space.sample())
+            try:
+                frame = env.render()
+            except MissingExtraError as missing:
+                if mode == "ansi":
+                    raise
+                return f"mode {mode!r} was not tried: {missing}"
+            wanted = str if mode == "ansi" else np.ndarray if mode == "rgb_array" else object
+            expect(isinstance(frame, wanted), f"render() in mode {mode!r} returned a {type(frame).__name__} {moment}.")
+            expect(not isinstance(frame, str) or frame.strip(), f"render() in mode {mode!r} is empty {moment}.")
+    return ""
 
 
 def check_close(subject: Subject) -> str:

@@ -1,1 +1,1 @@
-"""The car from above as an image, drawn with numpy alone: `raster` fills shapes, `lettering` writes, the rest is the car."""
+"""A car for people: the cockpit in characters (`cockpit`), and the car from above as an image (`picture`)."""

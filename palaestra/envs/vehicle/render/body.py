@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from palaestra.envs.vehicle.car.tables import SEATS
+from palaestra.envs.vehicle.render.canvas import Canvas
 from palaestra.envs.vehicle.render.lettering import write
-from palaestra.envs.vehicle.render.raster import Array, Canvas, arc, box, disc, mirrored, polygon, rotated, smooth, symmetric
 from palaestra.envs.vehicle.render.scene import (
     AMBER,
     DARK,
@@ -19,6 +19,7 @@ from palaestra.envs.vehicle.render.scene import (
     mixed,
     seat_place,
 )  # fmt: skip
+from palaestra.envs.vehicle.render.shapes import Array, arc, box, disc, mirrored, polygon, rotated, smooth, symmetric
 
 PAINT, SHADE, SEAM = (206, 216, 226), (118, 134, 152), (74, 86, 102)
 _SIDE = 112.0  # from the middle to the car's side

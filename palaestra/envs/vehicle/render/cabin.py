@@ -8,7 +8,6 @@ import numpy as np
 
 from palaestra.envs.vehicle.car.tables import SEATS
 from palaestra.envs.vehicle.render.lettering import write
-from palaestra.envs.vehicle.render.raster import Array, arc, box, disc, polygon, rotated, smooth
 from palaestra.envs.vehicle.render.readings import clock, figure
 from palaestra.envs.vehicle.render.scene import (
     ACCENT,
@@ -26,6 +25,7 @@ from palaestra.envs.vehicle.render.scene import (
     mixed,
     seat_place,
 )  # fmt: skip
+from palaestra.envs.vehicle.render.shapes import Array, arc, box, disc, polygon, rotated, smooth
 
 _SEAM = (74, 86, 102)
 _LEATHER, _EDGE = (92, 102, 116), (132, 144, 160)
@@ -329,7 +329,7 @@ def _draw_overhead(scene: Scene) -> None:
             canvas,
             MIDDLE,
             541.0,
-            "中文" if read.word("overheadScreen.language") == "Chinese" else "EN",
+            "ZH" if read.word("overheadScreen.language") == "Chinese" else "EN",
             ink,
             align="middle",
             size=6.0,

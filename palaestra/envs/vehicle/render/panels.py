@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from palaestra.envs.vehicle.render.lettering import write
-from palaestra.envs.vehicle.render.raster import box, disc, polygon, smooth
 from palaestra.envs.vehicle.render.readings import clock, figure
 from palaestra.envs.vehicle.render.scene import (
     ACCENT,
@@ -23,6 +22,7 @@ from palaestra.envs.vehicle.render.scene import (
     Scene,
     mixed,
 )  # fmt: skip
+from palaestra.envs.vehicle.render.shapes import box, disc, polygon, smooth
 
 _MARGIN, _WIDTH, _PITCH = 14.0, 206.0, 16.0
 _CLIMATE = (
@@ -135,7 +135,7 @@ def _center_display(column: _Column) -> None:
     column.y += 30.0
     column.row("date", date)
     language = read.word("environment.language")
-    shown = {"Chinese": "中文  Chinese", "English": "EN  English"}.get(language, language)
+    shown = {"Chinese": "ZH  Chinese", "English": "EN  English"}.get(language, language)
     column.row("language", shown, "environment.language")
     column.row("distance", read.word("environment.unit_system"), "environment.unit_system")
     column.bar("light", light, f"{100 * light:.0f}%", f"{path}brightness_level", f"{path}brightness_unit")

@@ -20,9 +20,9 @@ from palaestra.envs.vehicle.render.body import (
     draw_wipers,
 )
 from palaestra.envs.vehicle.render.cabin import draw_dashboard, draw_roof, draw_seats
+from palaestra.envs.vehicle.render.canvas import Canvas, Mask, Picture, polygon_mask
 from palaestra.envs.vehicle.render.lettering import write
 from palaestra.envs.vehicle.render.panels import draw_panels
-from palaestra.envs.vehicle.render.raster import Canvas, Mask, coverage
 from palaestra.envs.vehicle.render.readings import Readings
 from palaestra.envs.vehicle.render.scene import AMBER, FLOOR, HEIGHT, MIDDLE, WIDTH, Scene
 from palaestra.errors import UsageError
@@ -73,20 +73,18 @@ def car_picture(state: CarState, width: int = WIDTH, changed: Collection[str] = 
 
 
 @lru_cache(maxsize=4)
-def _ground(size: tuple[int, int], scale: float) -> tuple[NDArray[np.float32], Mask]:
+def _ground(size: tuple[int, int], scale: float) -> tuple[Picture, Mask]:
     """Return what no state changes, and which pixels of it are the car's body."""
     canvas = Canvas(size, scale, FLOOR)
     draw_ground(canvas)
-    corners = BODY * scale
-    body = coverage(corners, np.roll(corners, -1, axis=0), size)
+    body = polygon_mask(BODY, scale, size)
     assert body is not None
-    return canvas.pixels, body
+    return canvas.picture, body
 
 
-def _lay_back(canvas: Canvas, ground: NDArray[np.float32], body: Mask) -> None:
+def _lay_back(canvas: Canvas, ground: Picture, body: Mask) -> None:
     """Lay the ends of the car's body over the light on the ground."""
-    rows, columns = body.alpha.shape
-    across = slice(body.left, body.left + columns)
+    columns, rows = body.cover.size
     for begin, end in ((0, rows // 6), (rows - rows // 6, rows)):
-        down = slice(body.top + begin, body.top + end)
-        canvas.pixels[down, across] += (ground[down, across] - canvas.pixels[down, across]) * body.alpha[begin:end, :, None]
+        area = (body.left, body.top + begin, body.left + columns, body.top + end)
+        canvas.stamp(Mask(area[0], area[1], body.cover.crop((0, begin, columns, end))), ground.crop(area))

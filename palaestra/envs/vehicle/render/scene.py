@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from palaestra.envs.vehicle.car.tables import SEATS
-from palaestra.envs.vehicle.render.raster import Array, Canvas, Colour, box
+from palaestra.envs.vehicle.render.canvas import Canvas, Colour
 from palaestra.envs.vehicle.render.readings import Readings
+from palaestra.envs.vehicle.render.shapes import Array, box
 
 WIDTH, HEIGHT = 960, 720
 MIDDLE = WIDTH / 2

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import unicodedata
 
 import numpy as np
@@ -8,16 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from palaestra.envs.vehicle.car.tables import ENVIRONMENT, PRESETS, SEATS, car_tables
+from palaestra.envs.vehicle.render.canvas import Canvas
 from palaestra.envs.vehicle.render.cockpit import cockpit_text
-from palaestra.envs.vehicle.render.lettering import GLYPHS, text_width, write
+from palaestra.envs.vehicle.render.lettering import text_width, write
 from palaestra.envs.vehicle.render.picture import car_picture
-from palaestra.envs.vehicle.render.raster import Canvas, box, coverage, disc, polygon
 from palaestra.envs.vehicle.render.readings import Readings, clock, unit_path
 from palaestra.envs.vehicle.render.scene import AMBER
+from palaestra.envs.vehicle.render.shapes import box, disc, polygon, rotated
 from palaestra.envs.vehicle.world import VehicleWorld
 from palaestra.errors import UsageError
 
 WIDTH = 480
+WHITE = (255, 255, 255)
 # Leaves that a person cannot see, or sees through the leaf that they follow.
 TWINS = (
     "unit", "nits", "_nit", "_gear", "_centimeter", "_cm", ".level", ".centimeter", "heater_celsius", "heater_percentage",
@@ -274,53 +278,154 @@ def test_clocks_of_twelve_hours(time, shown):
     assert clock(f"2025-04-13 {time}:00", twelve_hours=False) == ("2025-04-13", time)
 
 
-# -- raster -------------------------------------------------------------------------------------------------------
+# -- canvas -------------------------------------------------------------------------------------------------------
+
+
+def drawn(draw, size=(100, 60), scale=1.0):
+    """How white each pixel is, 0 to 1, after something was drawn in white on black."""
+    canvas = Canvas(size, scale, (0, 0, 0))
+    draw(canvas)
+    return canvas.image()[:, :, 0] / 255
 
 
 @settings(max_examples=40)
-@given(st.floats(0.1, 60), st.floats(0.1, 40), st.floats(0, 20), st.floats(0, 20))
-def test_coverage_sums_to_the_area_of_a_rectangle(width, height, x, y):
-    shape = box(x + width / 2, y + height / 2, width, height)
-    mask = coverage(shape, np.roll(shape, -1, axis=0))
-    area = 0.0 if mask is None else float(mask.alpha.sum())
-    assert area == pytest.approx(width * height, abs=0.2 * width + 0.01)  # scan lines are a fifth of a row apart
+@given(st.floats(1, 60), st.floats(1, 40), st.floats(0, 20), st.floats(0, 20))
+def test_what_a_polygon_covers_sums_to_its_area(width, height, x, y):
+    covered = drawn(lambda canvas: canvas.fill(box(x + width / 2, y + height / 2, width, height), WHITE))
+    assert covered.sum() == pytest.approx(width * height, abs=0.13 * (width + height) + 0.02)  # edges lie on eighths
 
 
-def test_the_area_of_a_disc_is_right_and_parts_off_the_image_are_cut():
-    shape = disc(0.0, 0.0, 30.0, sides=96)
-    whole = coverage(shape, np.roll(shape, -1, axis=0))
-    quarter = coverage(shape, np.roll(shape, -1, axis=0), (200, 100))
-    assert whole.alpha.sum() == pytest.approx(np.pi * 900, rel=0.01)
-    assert quarter.alpha.sum() == pytest.approx(np.pi * 225, rel=0.02)
-    assert (quarter.top, quarter.left) == (0, 0)
-    assert coverage(shape + 500.0, np.roll(shape, -1, axis=0) + 500.0, (200, 100)) is None
+def test_the_area_of_a_disc_is_right_and_parts_off_the_picture_are_cut():
+    whole = drawn(lambda canvas: canvas.fill(disc(50.0, 50.0, 30.0, sides=96), WHITE), (100, 100))
+    quarter = drawn(lambda canvas: canvas.fill(disc(0.0, 0.0, 30.0, sides=96), WHITE))
+    assert whole.sum() == pytest.approx(np.pi * 900, rel=0.01)
+    assert quarter.sum() == pytest.approx(np.pi * 225, rel=0.02)
+    assert not drawn(lambda canvas: canvas.fill(disc(500.0, 500.0, 30.0), WHITE)).any()
+
+
+def test_a_polygon_is_filled_evenly_and_to_the_pixel():
+    canvas = Canvas((20, 20), 1.0, (0, 0, 0))
+    canvas.fill(polygon((5, 5), (15, 5), (15, 15), (5, 15)), (200, 100, 50))
+    assert (canvas.image()[5:15, 5:15] == (200, 100, 50)).all()
+    assert canvas.image().sum() == 100 * 350
+
+
+def test_opacity_mixes_colours():
+    canvas = Canvas((20, 20), 1.0, (100, 100, 100))
+    canvas.fill(polygon((5, 5), (15, 5), (15, 15), (5, 15)), (200, 100, 0), 0.25)
+    assert canvas.image()[10, 10] == pytest.approx((125, 100, 75), abs=1)
+
+
+@pytest.mark.parametrize(
+    ("along", "dark", "light"),
+    [("y", (5, 30), (54, 30)), ("up", (54, 30), (5, 30)), ("x", (30, 5), (30, 54)), ("mirror", (30, 5), (30, 30))],
+)
+def test_gradients_and_fading_go_their_way(along, dark, light):
+    shape = box(30.0, 30.0, 60.0, 60.0)
+    graded = drawn(lambda canvas: canvas.fill(shape, (0, 0, 0), to=WHITE, along=along), (60, 60))
+    faded = drawn(lambda canvas: canvas.fill(shape, WHITE, along=along, fades=True), (60, 60))
+    assert graded[dark] < 0.25 < 0.75 < graded[light]
+    assert faded[dark] > 0.5 > 0.1 > faded[light]
+
+
+@settings(max_examples=30)
+@given(st.floats(0, 360), st.floats(2, 8), st.floats(0.5, 3))
+def test_a_line_is_as_long_and_wide_as_told_whichever_way_it_goes(degrees, width, scale):
+    ends = rotated(polygon((20, 30), (80, 30)), degrees, 50.0, 30.0)
+    covered = drawn(lambda canvas: canvas.line(ends + 20.0, width, WHITE), (round(150 * scale), round(120 * scale)), scale)
+    area = (60 * width + np.pi * width**2 / 4) * scale**2  # with round ends
+    assert covered.sum() == pytest.approx(area, rel=0.12)
+
+
+def test_a_closed_line_returns_to_its_begin():
+    square = polygon((10, 10), (50, 10), (50, 50), (10, 50))
+    opened, closed = (drawn(lambda canvas, how=how: canvas.line(square, 2.0, WHITE, closed=how)) for how in (False, True))
+    assert closed[30, 10] > 0.8
+    assert opened[30, 10] == 0
+    assert (closed >= opened).all()
+
+
+def test_light_falls_off_and_leaves_bright_places_bright():
+    dark = drawn(lambda canvas: canvas.glow(50.0, 30.0, 25.0, WHITE, 0.8), (100, 60))
+    assert dark[30, 50] > 0.7 > 0.2 > dark[30, 65] > dark[30, 72] > 0
+    assert not dark[:, :24].any()
+    canvas = Canvas((100, 60), 1.0, (200, 200, 200))
+    canvas.glow(50.0, 30.0, 25.0, WHITE, 0.8)
+    assert canvas.image().min() == 200
+    assert 230 < canvas.image().max() < 250
+
+
+# -- lettering ----------------------------------------------------------------------------------------------------
 
 
 def test_a_line_of_text_is_as_wide_as_told_and_cut_to_its_room():
     canvas = Canvas((400, 40), 1.0, (0, 0, 0))
-    width = write(canvas, 10, 20, "Volume 70%", (255, 255, 255), size=16)
-    columns = np.nonzero(canvas.pixels.any(axis=(0, 2)))[0]
+    width = write(canvas, 10, 20, "Volume 70%", WHITE, size=16)
+    columns = np.nonzero(canvas.image().any(axis=(0, 2)))[0]
     assert columns.min() == pytest.approx(10, abs=2)
     assert columns.max() == pytest.approx(10 + width, abs=2)
-    cut = write(Canvas((400, 40), 1.0, (0, 0, 0)), 10, 20, "Volume 70%", (255, 255, 255), size=16, room=60)
+    cut = write(Canvas((400, 40), 1.0, (0, 0, 0)), 10, 20, "Volume 70%", WHITE, size=16, room=60)
     assert cut <= 60
 
 
+@pytest.mark.parametrize(("align", "begin", "end"), [("left", 100, 100), ("middle", 50, 150), ("right", 0, 100)])
+def test_text_stands_where_it_is_put(align, begin, end):
+    canvas = Canvas((200, 40), 1.0, (0, 0, 0))
+    width = write(canvas, 100, 20, "HHH", WHITE, size=12, align=align)
+    rows, columns = np.nonzero(canvas.image()[:, :, 0] > 127)
+    assert (rows.min(), rows.max()) == (14, 25)  # capitals 12 high around the middle
+    middle = {"left": 100 + width / 2, "middle": 100, "right": 100 - width / 2}[align]
+    assert (columns.min() + columns.max() + 1) / 2 == pytest.approx(middle, abs=1)
+    assert begin <= columns.min()
+    assert columns.max() <= max(end, 100 + width)
+
+
 def test_every_letter_has_a_shape_of_its_own_and_unknown_ones_become_boxes():
-    def drawn(text):
-        canvas = Canvas((40, 40), 1.0, (0, 0, 0))
-        write(canvas, 10, 20, text, (255, 255, 255), size=16)
-        return canvas.pixels.tobytes()
+    def shape(text, **style):
+        return drawn(lambda canvas: write(canvas, 10, 30, text, WHITE, size=16, **style)).tobytes()
 
-    shapes = {letter: drawn(letter) for letter in GLYPHS}
-    assert len(set(shapes.values())) == len(shapes)
-    assert drawn("é") == shapes["e"]
-    assert drawn("漢") == drawn("語") != drawn(" ")
-    assert text_width("11") == text_width("80")
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.,:;!?'()[]/-+=%&#*<>°÷·→←↑↓éüñ"
+    assert len({shape(letter) for letter in letters}) == len(letters)
+    assert shape("漢") == shape("語") != shape(" ")
+    assert shape("A") != shape("A", bold=True)
+    assert shape("a\nb\x00") == shape("a b ")
+    assert text_width("11", 16) == text_width("80", 16)
 
 
-def test_a_polygon_is_filled_evenly():
-    canvas = Canvas((20, 20), 1.0, (0, 0, 0))
-    canvas.fill(polygon((5, 5), (15, 5), (15, 15), (5, 15)), (200, 100, 50))
-    assert (canvas.pixels[5:15, 5:15] == (200, 100, 50)).all()
-    assert canvas.pixels.sum() == 100 * 350
+# -- extras -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("missing", ["PIL", "matplotlib"])
+def test_a_picture_without_its_extra_is_one_clear_error_and_the_cockpit_needs_none(missing):
+    program = f"""
+import sys
+sys.modules["{missing}"] = None
+import gymnasium, palaestra
+from palaestra.errors import MissingExtraError
+frames = []
+for mode in ("ansi", "rgb_array"):
+    env = gymnasium.make("palaestra/VehicleWorld-v0", render_mode=mode, disable_env_checker=True)
+    env.reset(seed=0)
+    try:
+        frames.append(env.render())
+    except MissingExtraError as error:
+        frames.append(str(error))
+assert "speaker" in frames[0]
+print(frames[1])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    told = "Pictures of the car (rgb_array) needs the extra 'plots'. Install it with: pip install 'palaestra[plots]'"
+    assert done.stdout.strip() == told
+
+
+def test_only_a_picture_loads_the_drawing_library():
+    program = """
+import sys, gymnasium, palaestra
+env = gymnasium.make("palaestra/VehicleWorld-v0", render_mode="rgb_array")
+env.reset(seed=0)
+before = "PIL" in sys.modules
+env.render()
+print(before, "PIL" in sys.modules, "matplotlib" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True", "False"]
