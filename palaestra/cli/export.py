@@ -44,9 +44,13 @@ def export(
             select="success" if only_success else None,
             total=num_episodes,
             progress=line.update,
+            media=store.media(run_id),
         )
     if as_json:
-        print_json({"path": str(written.path.resolve()), "written": written.num_written, "skipped": written.num_skipped})
+        media = {} if written.media is None else {"media": str(written.media.resolve()), "num_media": written.num_media}
+        figures = {"path": str(written.path.resolve()), "written": written.num_written, "skipped": written.num_skipped}
+        print_json({**figures, **media})
     else:
         left_out = f", {written.num_skipped:,} left out" if written.num_skipped else ""
-        print(f"{written.num_written:,} episodes in {written.path.resolve()}{left_out}")
+        shown = f", {written.num_media:,} sounds and pictures in {written.media.name}" if written.media else ""
+        print(f"{written.num_written:,} episodes in {written.path.resolve()}{left_out}{shown}")

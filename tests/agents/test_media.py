@@ -149,6 +149,14 @@ def test_a_message_whose_bytes_are_nowhere_is_a_failure_of_the_agent():
     assert f"has the audio {nowhere.sha256}, whose bytes are nowhere" in played.outcome.error.message
 
 
+def test_a_message_that_does_not_name_its_media_is_a_failure_of_the_agent(media):
+    agent = Says(Message("assistant", "silence", media=(media.put(tone(440, 0.1)),)))
+    [played] = RolloutEngine().collect(plans(1), agent, make_env=make_gallery)
+    assert played.outcome.error is not None
+    assert played.outcome.error.boundary == "model"
+    assert "not well-formed: A message has the media audio" in played.outcome.error.message
+
+
 # -- the store of a run -----------------------------------------------------------------------------------------------
 
 

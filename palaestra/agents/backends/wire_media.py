@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from palaestra.errors import ModelError, UnsupportedMediaError, UsageError
 from palaestra.media.headers import recognise
 from palaestra.media.items import Media, escape_tags, split_tags
-from palaestra.media.store import current_media
+from palaestra.media.store import MediaStore, current_media
 from palaestra.types import Json, Message
 
 _SENT_AUDIO = {"audio/wav": "wav", "audio/mpeg": "mp3"}  # formats of an `input_audio` part
@@ -21,23 +21,27 @@ _AUDIO_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg", "flac": "audio/flac", "
 _PCM_RATE = 24_000  # of raw samples, which the format "pcm16" stands for
 
 
-def with_media(messages: Sequence[Message], wired: Sequence[dict[str, Json]]) -> list[dict[str, Json]]:
+def with_media(
+    messages: Sequence[Message], wired: Sequence[dict[str, Json]], store: MediaStore | None = None
+) -> list[dict[str, Json]]:
     """Return the messages as they are sent, with content parts for what they show.
 
-    A tag whose bytes are not in the current store stays text: it may be something that a model has made up.
+    A tag whose bytes are not in the store stays text: it may be something that a model has made up.
 
     Args:
         messages: The dialogue.
         wired: The same messages as JSON, their content as text.
+        store: Where the bytes are; the current store by default.
 
     Raises:
         UnsupportedMediaError: If a sound is neither WAV nor MP3.
     """
+    store = store or current_media()
     sent: list[dict[str, Json]] = []
     waiting: list[Json] = []
     num_shown = 0
     for message, data in zip(messages, wired, strict=True):
-        parts = [_part(piece) for piece in split_tags(message.content, message.media)]
+        parts = [_part(piece, store) for piece in split_tags(message.content, message.media)]
         if message.role == "user":
             content = [*waiting, *parts]
             shows = any(part["type"] != "text" for part in content)
@@ -94,11 +98,39 @@ def audio_answer(content: str, audio: Json, format: str) -> tuple[str, tuple[Med
     return f"{text}\n{media.tag}" if text else media.tag, (media,)
 
 
-def _part(piece: str | Media) -> dict[str, Json]:
+def text_of_parts(parts: Sequence[Json]) -> str:
+    """Return the text form of content parts; the bytes of what they show are put into the current store.
+
+    Raises:
+        UsageError: If a part is none of `text`, `image_url` with a data URL, `input_audio`.
+    """
+    texts = []
+    for part in parts:
+        kind = part.get("type") if isinstance(part, Mapping) else None
+        shown = part.get(kind) if isinstance(part, Mapping) and isinstance(kind, str) else None
+        if kind == "text" and isinstance(shown, str):
+            texts.append(escape_tags(shown))
+            continue
+        encoded: Json = None
+        if kind == "image_url" and isinstance(shown, Mapping):
+            encoded = str(shown.get("url", "")).partition(";base64,")[2]
+        elif kind == "input_audio" and isinstance(shown, Mapping):
+            encoded = shown.get("data")
+        try:
+            texts.append(current_media().put(base64.b64decode(encoded, validate=True)).tag)
+        except (binascii.Error, TypeError, ValueError) as error:
+            raise UsageError(
+                f"A content part is {str(part)[:80]!r} ({error}); expected a text, an image_url with a data URL in base64, or "
+                f"an input_audio with data in base64."
+            ) from None
+    return "".join(texts)
+
+
+def _part(piece: str | Media, store: MediaStore) -> dict[str, Json]:
     """Return one content part."""
     if isinstance(piece, str):
         return {"type": "text", "text": piece}
-    data = current_media().find(piece)
+    data = store.find(piece)
     if data is None:
         return {"type": "text", "text": piece.tag}
     encoded = base64.b64encode(data).decode("ascii")
@@ -121,4 +153,4 @@ def _wav_of_samples(data: bytes) -> bytes:
     return wav_bytes(np.frombuffer(data[: len(data) // 2 * 2], "<i2"), _PCM_RATE)
 
 
-__all__ = ["audio_answer", "with_media"]
+__all__ = ["audio_answer", "text_of_parts", "with_media"]

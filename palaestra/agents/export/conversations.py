@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from palaestra.agents.backends.wire_media import text_of_parts
 from palaestra.envs.formats.hermes import format_message
 from palaestra.errors import UsageError
+from palaestra.media.items import write_tags
 from palaestra.spaces import is_unicode
 from palaestra.types import Json, Message, Outcome, Role, Step, ToolCall, Trajectory
 
@@ -61,13 +63,16 @@ class Conversation:
         messages: list[Message] = []
         loss: list[bool | None] = []
         if trajectory.instructions:
-            messages += [Message("user", trajectory.instructions), Message("assistant", ACKNOWLEDGEMENT)]
+            messages += [Message.of_text("user", trajectory.instructions), Message("assistant", ACKNOWLEDGEMENT)]
             loss += [None, False]
         for step in trajectory.steps:
-            messages += [Message("user", step.observation), Message("assistant", action_text(step.action))]
+            messages += [
+                Message.of_text("user", step.observation),
+                Message.of_text("assistant", action_text(step.action)),
+            ]
             loss += [None, True]
         if trajectory.final_observation and trajectory.steps:
-            messages.append(Message("user", trajectory.final_observation))
+            messages.append(Message.of_text("user", trajectory.final_observation))
             loss.append(None)
         scored = trajectory.outcome.error is None
         return cls(
@@ -93,16 +98,16 @@ class Conversation:
             UsageError: If the dialogue is not one of observations and actions in turn.
         """
         messages, loss = list(self.messages), list(self.loss)
-        instructions = [message.content for message in messages if message.role == "system"]
+        instructions = [action_text(message) for message in messages if message.role == "system"]
         kept = [(message, mark) for message, mark in zip(messages, loss, strict=True) if message.role != "system"]
         if len(kept) >= 2 and kept[1][0].role == "assistant" and kept[1][1] is False:
-            instructions.append(kept[0][0].content)
+            instructions.append(action_text(kept[0][0]))
             kept = kept[2:]
         steps: list[Step] = []
         waiting: list[str] = []
         for message, _ in kept:
             if message.role != "assistant":
-                waiting.append(message.content)
+                waiting.append(action_text(message))
                 continue
             if not waiting:
                 raise UsageError(
@@ -145,7 +150,7 @@ class Conversation:
         names = {"user": "human", "tool": "tool", "system": "system", "assistant": "gpt"}
         messages = list(self.messages)
         if self.instructions_as == "user":
-            messages = [Message("system", messages[0].content), *messages[2:]]
+            messages = [replace(messages[0], role="system"), *messages[2:]]
         record: dict[str, Json] = {
             "id": self.item_id,
             "conversations": [{"from": names[message.role], "value": action_text(message)} for message in messages],
@@ -188,10 +193,10 @@ class Conversation:
 
 
 def action_text(message: Message) -> str:
-    """Return the text of a message: for an action what the model wrote, tool calls and reasoning included."""
+    """Return the text form of a message: for an action what the model wrote, tool calls and reasoning included."""
     if message.role == "assistant" and not message.raw and (message.tool_calls or message.reasoning):
         return format_message(message)
-    return message.raw or message.content
+    return message.raw or write_tags(message.content, message.media)
 
 
 def item_id(trajectory: Trajectory) -> str:
@@ -248,14 +253,16 @@ def _read_turn(turn: Any, name: str) -> Message:
     if role is None:
         raise UsageError(f"A message of item {name!r} is from {speaker!r}; expected one of {', '.join(_ROLES)}.")
     content = turn.get("value", turn.get("content"))
+    if isinstance(content, list):
+        content = text_of_parts(content)
     if content is not None and not isinstance(content, str):
         raise UsageError(f"A message of item {name!r} holds a {type(content).__name__}; expected a text.")
     calls = tuple(_read_call(call) for call in turn.get("tool_calls") or ())
     reasoning = str(turn.get("reasoning_content") or turn.get("reasoning") or "") if role == "assistant" else ""
-    return Message(
+    return Message.of_text(
         role,
         content or "",
-        calls,
+        tool_calls=calls,
         tool_call_id=str(turn.get("tool_call_id") or "") if role == "tool" else "",
         name=str(turn.get("name") or "") if role == "tool" else "",
         reasoning=reasoning,

@@ -2,7 +2,8 @@
 
 Formats: "agenttraj" (JSON array), "sharegpt" (JSON array), "chat" (JSONL, OpenAI messages), "experience" (JSONL), "jsonl"
 (whole trajectories), "dataset" (a Hugging Face dataset on disk). All are written record by record: memory does not grow
-with the number of episodes, and a file appears under its name only when it is complete.
+with the number of episodes, and a file appears under its name only when it is complete. What each does with sounds and
+pictures stands in `media_files.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from pathlib import Path
 from typing import IO, Any, Literal, get_args
 
 from palaestra.agents.export.conversations import Conversation, chat_record
+from palaestra.agents.export.media_files import MediaFiles, Showing, copied, in_parts, listed, placed
 from palaestra.errors import MissingExtraError, StoreError, UsageError, unknown_name
+from palaestra.media.store import MediaStore, current_media
 from palaestra.spaces import is_unicode
 from palaestra.types import Json, Trajectory
 
@@ -36,12 +39,14 @@ class ExportFormat:
         suffix: Usual end of the file name; empty for a folder.
         record: Makes the record of an episode.
         is_array: Whether the file is one JSON array rather than one record a line.
+        show: Shows the sounds and pictures that an episode names.
     """
 
     description: str
     suffix: str
     record: Callable[[Trajectory], dict[str, Json]]
     is_array: bool = False
+    show: Showing = listed
 
 
 EXPORT_FORMATS: dict[str, ExportFormat] = {
@@ -49,12 +54,12 @@ EXPORT_FORMATS: dict[str, ExportFormat] = {
         "AgentTraj: item_id and conversations with loss marks", ".json", lambda t: Conversation.of(t).to_agenttraj(), True
     ),
     "sharegpt": ExportFormat(
-        "ShareGPT: conversations of human and gpt", ".json", lambda t: Conversation.of(t).to_sharegpt(), True
+        "ShareGPT: conversations of human and gpt", ".json", lambda t: Conversation.of(t).to_sharegpt(), True, placed
     ),
-    "chat": ExportFormat("OpenAI chat messages with native tool calls", ".jsonl", chat_record),
+    "chat": ExportFormat("OpenAI chat messages with native tool calls", ".jsonl", chat_record, show=in_parts),
     "experience": ExportFormat("AgentTraj with reward and success", ".jsonl", lambda t: Conversation.of(t).to_experience()),
-    "jsonl": ExportFormat("whole trajectories, token ids included", ".jsonl", lambda t: t.to_json()),
-    "dataset": ExportFormat("Hugging Face dataset on disk (extra 'train')", "", lambda t: _dataset_row(t)),
+    "jsonl": ExportFormat("whole trajectories, token ids included", ".jsonl", lambda t: t.to_json(), show=copied),
+    "dataset": ExportFormat("Hugging Face dataset on disk (extra 'train')", "", lambda t: _dataset_row(t), show=copied),
 }
 
 
@@ -66,11 +71,15 @@ class Export:
         path: The file or folder.
         num_written: Episodes in it.
         num_skipped: Episodes that the selection left out.
+        media: Folder of the sounds and pictures that the episodes name; None if there are no files of them.
+        num_media: Files in it that these episodes name.
     """
 
     path: Path
     num_written: int
     num_skipped: int
+    media: Path | None = None
+    num_media: int = 0
 
 
 def export_trajectories(
@@ -81,6 +90,7 @@ def export_trajectories(
     select: Selection | None = None,
     total: int | None = None,
     progress: Progress | None = None,
+    media: MediaStore | None = None,
 ) -> Export:
     """Write trajectories to a file.
 
@@ -92,6 +102,7 @@ def export_trajectories(
             for "jsonl" and scored ones elsewhere, since an error says nothing worth learning.
         total: Number of trajectories, for `progress`; by default `len(trajectories)` where it has one, else 0.
         progress: Called with (episodes seen, total), also once at the start.
+        media: Where the sounds and pictures are that they name, e.g. `store.media(run_id)`; the current store by default.
 
     Raises:
         UnknownNameError: If the format or the selection does not exist.
@@ -108,7 +119,8 @@ def export_trajectories(
         total = len(trajectories) if isinstance(trajectories, Sized) else 0
     selected = _Selected(trajectories, select, total, progress)
     form = EXPORT_FORMATS[format]
-    records = (form.record(trajectory) for trajectory in selected)
+    files = _media_files(current_media() if media is None else media, path, format)
+    records = _records(selected, form, files)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if format == "dataset":
@@ -120,7 +132,8 @@ def export_trajectories(
         raise StoreError(
             f"{path} could not be written ({error.strerror or error}); free space or choose another path, then export again."
         ) from error
-    return Export(path, selected.num_written, selected.num_skipped)
+    folder = files.folder if files.num_files else None
+    return Export(path, selected.num_written, selected.num_skipped, folder, files.num_files)
 
 
 def load_conversations(path: str | os.PathLike[str]) -> Iterator[Conversation]:
@@ -175,6 +188,21 @@ class _Selected:
                 yield trajectory
                 self.num_written += 1
             self._report(self.num_written + self.num_skipped, self._total)
+
+
+def _media_files(source: MediaStore, path: Path, format: str) -> MediaFiles:
+    """Return what copies sounds and pictures: next to a file, or into the folder of a data set."""
+    if format == "dataset":
+        return MediaFiles(source, path / "media", path)
+    return MediaFiles(source, path.with_name(f"{path.stem}_media"), path.parent)
+
+
+def _records(trajectories: Iterable[Trajectory], form: ExportFormat, files: MediaFiles) -> Iterator[dict[str, Json]]:
+    """Yield the records to write; where nothing can be shown, nothing is looked for."""
+    has_media = len(files.source) > 0
+    for trajectory in trajectories:
+        record = form.record(trajectory)
+        yield form.show(record, trajectory, files) if has_media else record
 
 
 @contextlib.contextmanager

@@ -31,7 +31,7 @@ from palaestra.errors import (
     UnsupportedMediaError,
     UsageError,
 )
-from palaestra.media.items import MARK, read_tags
+from palaestra.media.items import MARK, read_tags, write_tags
 from palaestra.media.store import current_media
 from palaestra.results.metrics import declared_by, is_number, last_metrics
 from palaestra.types import (
@@ -283,13 +283,23 @@ def _checked_action(action: object) -> Message:
     if not isinstance(action, Message) or action.role != "assistant":
         given = f"a message with role {action.role!r}" if isinstance(action, Message) else f"a {type(action).__name__}"
         raise ModelError(f"The agent returned {given}; expected an assistant Message.")
+    if action.media:
+        _check_media(action)
+    return action
+
+
+def _check_media(action: Message) -> None:
+    """Refuse media that a message does not name, or whose bytes are nowhere."""
+    try:
+        write_tags(action.content, action.media)
+    except UsageError as error:
+        raise ModelError(f"The agent's message is not well-formed: {error}") from None
     for item in action.media:
         if current_media().find(item) is None:
             raise ModelError(
                 f"The agent's message has the {item.kind} {item.sha256}, whose bytes are nowhere. Put them first: "
                 f"palaestra.media.current_media().put(data)."
             )
-    return action
 
 
 def _kept(info: Mapping[str, Any]) -> dict[str, Json]:
