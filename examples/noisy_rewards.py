@@ -1,4 +1,4 @@
-"""Make rewards lie on purpose: how far a study of robustness may trust its own numbers."""
+"""Put noise on rewards: how far a study of robustness may trust its own numbers."""
 
 import gymnasium as gym
 

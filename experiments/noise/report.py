@@ -246,7 +246,7 @@ def sweep_section(rows: Sequence[Row]) -> list[str]:
 
 
 INTRODUCTION = """
-Is VRPO never worse than PPO, and better when rewards lie? `python -m experiments.noise.report` writes this page
+Is VRPO never worse than PPO, and better under reward noise? `python -m experiments.noise.report` writes this page
 from the rows in `experiments/noise/*.jsonl`; every finished run is there.
 
 FeedbackKeys (K = 4 turns, 6 keys, 3 actions) and a transformer of 60 thousand weights that has read random play. The
@@ -344,7 +344,7 @@ def report(fit: Sequence[Row], control: Sequence[Row], sweep: Sequence[Row]) -> 
     costs = {f"cpu_{name}": math.fsum(row["cpu_s"] for row in rows) for name, rows in parts.items()}
     done, pairs = len(complete_seeds(control, tuple(ARMS))), len(complete_seeds(control, ("ppo", "vrpo")))
     held = size.pretrain_episodes // 5
-    page = "# Rewards that lie: VRPO against PPO\n" + INTRODUCTION.format(**counts, **costs)
+    page = "# Reward noise: VRPO against PPO\n" + INTRODUCTION.format(**counts, **costs)
     if done < SEEDS_ASKED:
         page += INCOMPLETE.format(done=done, pairs=pairs, asked=SEEDS_ASKED)
     if control:

@@ -1,4 +1,4 @@
-"""The noise experiment: is VRPO never worse than PPO, and better when rewards lie?
+"""The noise experiment: is VRPO never worse than PPO, and better under reward noise?
 
     python -m experiments.noise.run fit --seeds 0-9              # critics fitted to noisy scores
     python -m experiments.noise.run control --seeds 0-23         # the whole loop, all arms

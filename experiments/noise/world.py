@@ -40,7 +40,7 @@ from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.batch import Batch
 from palaestra.algorithms.math.seeds import stable_seed
 from palaestra.algorithms.vrpo import VRPOConfig, VRPOCriticConfig, make_critic
-from palaestra.envs.wrappers.noise import NoiseModel
+from palaestra.envs.wrappers import NoiseModel
 
 
 def world_of(seed: int) -> FeedbackKeys:

@@ -6,7 +6,7 @@ beginning from the weights that the phase began with, not from those that played
 model forgets nothing that the base model knew. Before the first round the experts alone are cloned, unless `clone_first` is
 off.
 
-Where rewards lie (`[noise]`), scores and successes are those that training may see, not the true ones.
+Under reward noise (`[noise]`), scores and successes are those that training may see, not the true ones.
 
 With fewer successes than `min_keep` a round keeps the tenth of its episodes with the highest scores, and says so.
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from palaestra.envs.multi_agent import list_multi_agent, make_multi_agent
     from palaestra.envs.registration import list_envs
     from palaestra.envs.tools import Toolkit, tool
-    from palaestra.envs.wrappers.wrappers import (
+    from palaestra.envs.wrappers import (
         MoveInstructions,
         RecordTrajectory,
         RewardNoise,
@@ -57,7 +57,7 @@ _HOMES = {
         "Toolkit",
         "tool",
     ),
-    "wrappers.wrappers": (
+    "wrappers": (
         "MoveInstructions",
         "RecordTrajectory",
         "RewardNoise",

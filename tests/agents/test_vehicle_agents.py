@@ -10,7 +10,7 @@ from palaestra.agents.reference import ExpertAgent, NothingAgent, RandomAgent
 from palaestra.agents.registry import make_agent
 from palaestra.agents.rollout.engine import EpisodePlan, RolloutEngine
 from palaestra.envs.vehicle.env import VehicleWorldEnv
-from palaestra.envs.wrappers.wrappers import RecordTrajectory
+from palaestra.envs.wrappers import RecordTrajectory
 from palaestra.types import Message, Trajectory
 from tests.envs.vehicle.dialogues import dialogues
 

@@ -1,4 +1,4 @@
-"""Rewards that lie in training: the table `[noise]` of a recipe.
+"""Reward noise in training: the table `[noise]` of a recipe.
 
 The noise is put on the episodes that are trained on, after they were played: agent and world never see it, and evaluation is
 always clean. Chance comes from the seed and the id of the episode (for "label": the key of its task), from no stream that
@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from palaestra.algorithms.math.seeds import stable_seed
-from palaestra.envs.wrappers.noise import NoiseMode, NoiseModel
+from palaestra.envs.wrappers.noise_model import NoiseMode, NoiseModel
 from palaestra.errors import ConfigError
 from palaestra.types import Trajectory
 
@@ -27,7 +27,7 @@ SOLVED_SCORE = 1.0
 
 
 class NoiseConfig(BaseModel):
-    """Table `[noise]` of a recipe: how the reward of training episodes lies."""
+    """Table `[noise]` of a recipe: noise on the rewards of training episodes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -63,7 +63,7 @@ class NoiseConfig(BaseModel):
 
 
 def with_noise(trajectories: Sequence[Trajectory], config: NoiseConfig, *, seed: int) -> list[Trajectory]:
-    """Return episodes whose rewards lie; a correction to the reward of the last step turns the return s into s'.
+    """Return episodes with noise on their rewards; a correction to the reward of the last step turns the return s into s'.
 
     Episodes without steps, without a score (errors), or whose return is not finite come back as they are: they are left out of
     training and counted there.

@@ -133,7 +133,7 @@ def episode_metrics(trajectories: Sequence[Trajectory]) -> dict[str, float]:
     tokens = sum(sum(segment.action) for t in trajectories for segment in t.segments)
     mean = _mean(scores)
     clean = {}
-    if any("clean_reward" in step.info for t in scored for step in t.steps):  # rewards that lie: what they were
+    if any("clean_reward" in step.info for t in scored for step in t.steps):  # reward noise: the true return
         returns = (sum(float(step.info.get("clean_reward", step.reward)) for step in t.steps) for t in scored)
         clean["clean_return_mean"] = _mean(returns)
     return {

@@ -132,7 +132,7 @@ def check_turn_limit(subject: Subject) -> str:
         expect(
             hasattr(probe.unwrapped, "max_turns"),
             "The environment takes no max_turns.",
-            "Take max_turns and pass it to TextEnv, or let players wrap it in palaestra.envs.wrappers.wrappers.TurnLimit.",
+            "Take max_turns and pass it to TextEnv, or let players wrap it in palaestra.envs.wrappers.TurnLimit.",
         )
     with subject.open(max_turns=2) as env:
         env.reset(seed=subject.seed)

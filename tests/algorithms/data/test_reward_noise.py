@@ -19,8 +19,7 @@ from palaestra.algorithms.math.batch import collate
 from palaestra.algorithms.run.metrics import episode_metrics, read_metrics
 from palaestra.algorithms.run.recipe import parse_recipe
 from palaestra.algorithms.run.training import train
-from palaestra.envs.wrappers.noise import NoiseModel
-from palaestra.envs.wrappers.wrappers import RewardNoise
+from palaestra.envs.wrappers import NoiseModel, RewardNoise
 from palaestra.errors import ConfigError
 from palaestra.types import Outcome, Trajectory
 from tests.algorithms import toy_env

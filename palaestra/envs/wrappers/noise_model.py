@@ -1,4 +1,4 @@
-"""Models of rewards that lie: what happens to the return of an episode, given chance.
+"""Models of reward noise: what happens to the return of an episode, given chance.
 
 `NoiseModel` is the one place where the kinds of noise are written down. `RewardNoise` applies it inside an environment, the
 table `[noise]` of a recipe to the episodes that are trained on, and the benchmarks to whole batches.
