@@ -49,14 +49,16 @@ class GroupSummary:
     metrics: Mapping[str, Estimate] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Json]:
-        """Return a plain dict; None where there is no number."""
+        """Return a plain dict; None where there is no number, `metrics` only where there are any."""
         data: dict[str, Json] = {}
         for name in self.__slots__:
             value = getattr(self, name)
             if isinstance(value, Estimate):
                 value = value.to_json()
             data[name] = None if isinstance(value, float) and not math.isfinite(value) else value
-        return {**data, "metrics": {name: estimate.to_json() for name, estimate in self.metrics.items()}}
+        del data["metrics"]
+        metrics = {name: estimate.to_json() for name, estimate in self.metrics.items()}
+        return {**data, "metrics": metrics} if metrics else data
 
 
 @dataclass(frozen=True, slots=True)
