@@ -6,6 +6,7 @@ import functools
 import random
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import gymnasium
@@ -13,9 +14,10 @@ import numpy as np
 
 from palaestra.envs import FixedTasks, GeneratedTasks, Task
 from palaestra.media import current_media, describe, png_bytes
+from palaestra.results import EnvResults, Metric, ResultTable, StepBlock
 from palaestra.spaces import ActionSpace
 from palaestra.types import ToolResult
-from tests.envs.miniature import CounterEnv, draw_action, make_task
+from tests.envs.miniature import CounterEnv, MeasuredEnv, draw_action, make_task, measured_results
 from tests.envs.seated_toys import GuessEnv
 
 
@@ -347,6 +349,113 @@ class SamplesAnything(GuessEnv):
         return str(random.SystemRandom().randrange(16))
 
 
+class GivesUndeclared(MeasuredEnv):
+    metrics = MeasuredEnv.metrics[:2]
+
+
+class GivesWithoutDeclaring(CounterEnv):
+    def _act(self, action):
+        turn = super()._act(action)
+        turn.metrics = {"moves": 1.0}
+        return turn
+
+
+class NeverGives(MeasuredEnv):
+    metrics = (*MeasuredEnv.metrics, Metric("patience"))
+
+
+class GivesNaN(MeasuredEnv):
+    def _act(self, action):
+        turn = super()._act(action)
+        turn.metrics["lowest"] = float("nan")
+        return turn
+
+
+class GivesPercent(MeasuredEnv):
+    def _act(self, action):
+        turn = super()._act(action)
+        if "directness" in turn.metrics:
+            turn.metrics["directness"] *= 100
+        return turn
+
+
+class DeclaresTwice(MeasuredEnv):
+    metrics = (*MeasuredEnv.metrics, Metric("distance"))
+
+
+class DeclaresNames(CounterEnv):
+    metrics = ("distance",)
+
+
+class DeclaresOnItself(CounterEnv):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.metrics = (Metric("moves"),)
+
+    def _act(self, action):
+        turn = super()._act(action)
+        turn.metrics = {"moves": 1.0}
+        return turn
+
+
+class NamesNoFunction(MeasuredEnv):
+    results = "tests.envs.broken:nothing"
+
+
+class NamesAFunctionOfItsOwn(MeasuredEnv):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.results = "tests.envs.miniature:detours"
+
+
+class NamesAListOfTables(MeasuredEnv):
+    results = "tests.envs.broken:list_of_tables"
+
+
+class NamesNumbers(MeasuredEnv):
+    results = "tests.envs.broken:numbers_in_cells"
+
+
+class NeedsArms(MeasuredEnv):
+    results = "tests.envs.broken:needs_arms"
+
+
+class BlocksBeyondTheEnd(MeasuredEnv):
+    results = "tests.envs.broken:block_too_far"
+
+
+class NeedsSteps(MeasuredEnv):
+    results = "tests.envs.broken:block_of_the_last_step"
+
+
+class WritesInfinity(MeasuredEnv):
+    results = "tests.envs.broken:infinite_data"
+
+
+def list_of_tables(arms):
+    return list(measured_results(arms).tables)
+
+
+def numbers_in_cells(arms):
+    return EnvResults((ResultTable("T", ("Arm", "Steps"), tuple((arm.name, 3) for arm in arms)),) if arms else ())
+
+
+def needs_arms(arms):
+    return EnvResults((ResultTable("T", ("Arm",), ((arms[0].name,),)),))
+
+
+def block_too_far(arms):
+    return replace(measured_results(arms), blocks=lambda trajectory: {len(trajectory.steps): [StepBlock("Late")]})
+
+
+def block_of_the_last_step(arms):
+    return replace(measured_results(arms), blocks=lambda trajectory: {0: [StepBlock(trajectory.steps[-1].observation)]})
+
+
+def infinite_data(arms):
+    return replace(measured_results(arms), data={"best": float("inf")})
+
+
 BROKEN: list[tuple[str, type[gymnasium.Env]]] = [
     ("make", CannotBeMade),
     ("gymnasium", ReusesInfo),
@@ -372,6 +481,22 @@ BROKEN: list[tuple[str, type[gymnasium.Env]]] = [
     ("wrong types", TakesNumbers),
     ("expert", LostExpert),
     ("expert", RefusedExpert),
+    ("metrics", GivesUndeclared),
+    ("metrics", GivesWithoutDeclaring),
+    ("metrics", NeverGives),
+    ("metrics", GivesNaN),
+    ("metrics", GivesPercent),
+    ("metrics", DeclaresTwice),
+    ("metrics", DeclaresNames),
+    ("metrics", DeclaresOnItself),
+    ("results", NamesNoFunction),
+    ("results", NamesAFunctionOfItsOwn),
+    ("results", NamesAListOfTables),
+    ("results", NamesNumbers),
+    ("results", NeedsArms),
+    ("results", BlocksBeyondTheEnd),
+    ("results", NeedsSteps),
+    ("results", WritesInfinity),
     ("faults", SwallowsFaults),
     ("render", RendersNothing),
     ("close", ClosesOnce),

@@ -134,5 +134,10 @@ def register_miniatures() -> None:
             vector_entry_point=f"palaestra.envs.core.vector:{COUNTER_ID}",
             order_enforce=False,
         )
-        gymnasium.register(MEASURED_ID, entry_point="tests.envs.miniature:MeasuredEnv", order_enforce=False)
+        gymnasium.register(
+            MEASURED_ID,
+            entry_point="tests.envs.miniature:MeasuredEnv",
+            vector_entry_point=f"palaestra.envs.core.vector:{MEASURED_ID}",
+            order_enforce=False,
+        )
         gymnasium.register("tests/Foreign-v0", entry_point="tests.envs.miniature:ForeignEnv")

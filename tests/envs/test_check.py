@@ -8,7 +8,7 @@ from palaestra.envs import check_environment
 from palaestra.envs.check import CHECKS, CheckReport, CheckResult
 from palaestra.errors import UnknownNameError
 from tests.envs.broken import BROKEN
-from tests.envs.miniature import COUNTER_ID, CounterEnv, register_miniatures
+from tests.envs.miniature import COUNTER_ID, MEASURED_ID, CounterEnv, register_miniatures
 from tests.envs.seated_toys import DRAWERS_ID, GUESS_ID, register_seated_toys
 
 register_miniatures()
@@ -27,8 +27,9 @@ def _registry():
         del gymnasium.registry[env_id]
 
 
-def test_a_sound_environment_passes_every_check():
-    report = check_environment(COUNTER_ID)
+@pytest.mark.parametrize("env_id", [COUNTER_ID, MEASURED_ID])
+def test_a_sound_environment_passes_every_check(env_id):
+    report = check_environment(env_id)
     assert report.ok, str(report)
     assert [result.name for result in report.results] == ["make", *(check.name for check in CHECKS)]
 
@@ -42,6 +43,15 @@ def test_an_environment_with_seats_passes_every_check_from_every_seat(env_id, kw
     assert [result.name for result in report.results] == ["make", *(check.name for check in CHECKS), *again]
     applied = {result.name for result in report.results if not result.detail.startswith("does not apply")}
     assert {"same either way", "privacy", "multi-agent", f"same either way ({env.seats[-1]})"} <= applied
+
+
+def test_metrics_and_results_are_tried_where_there_are_any():
+    found = {result.name: result.detail for result in check_environment(MEASURED_ID, only=["metrics", "results"]).results}
+    assert found["metrics"].startswith("distance, directness, lowest in ")
+    assert found["results"].startswith("1 tables and ")
+    found = {result.name: result.detail for result in check_environment(COUNTER_ID, only=["metrics", "results"]).results}
+    assert found["metrics"] == "does not apply: there are no metrics"
+    assert found["results"] == "does not apply: it names no results"
 
 
 def test_a_seat_that_is_asked_for_is_the_only_one_checked():

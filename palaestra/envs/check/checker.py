@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
-from palaestra.envs.check import contract, face, seats, state
+from palaestra.envs.check import contract, face, figures, seats, state
 from palaestra.envs.check.report import CheckFailed, CheckReport, CheckResult
 from palaestra.envs.check.subject import TEXT_ENV_ADVICE, Env, Subject
 from palaestra.envs.core.seated import SeatedEnv
@@ -66,6 +66,13 @@ CHECKS = (
     Check("wrong types", contract.check_wrong_types, "Raise UsageError for anything but a str or an assistant Message."),
     Check(
         "expert", contract.check_expert, "Let expert() plan from the present state, and let the reward of a solved task be 1."
+    ),
+    Check("metrics", figures.check_metrics, figures.METRICS_ADVICE, False),
+    Check(
+        "results",
+        figures.check_results,
+        'Name a function of arms: results = "module:function". It returns palaestra.results.EnvResults with cells as text.',
+        False,
     ),
     Check("faults", contract.check_faults, "Catch only the errors that a wrong action causes; let all others pass."),
     Check("render", face.check_render, "Return a readable text from render() in mode 'ansi'."),
