@@ -31,6 +31,7 @@ def show(env_id: EnvId, settings: Settings = None, as_json: AsJson = False) -> N
 def _page(env_id: str, env: Any) -> dict[str, Json]:
     """Return everything the page shows."""
     from palaestra.cli.environments import arguments, split_sizes
+    from palaestra.results.metrics import declared_by
 
     observation, info = env.reset(seed=0)
     expert = getattr(env.unwrapped, "expert", None)
@@ -40,6 +41,7 @@ def _page(env_id: str, env: Any) -> dict[str, Json]:
         "arguments": arguments(env_id),
         "splits": split_sizes(env),
         "task_types": _task_types(env),
+        "metrics": [metric.to_json() for metric in declared_by(env)],
         "tools": list(info.get("tools") or ()),
         "opening": {
             "task": info.get("task"),
@@ -99,6 +101,12 @@ def _print(page: dict[str, Json]) -> None:
             f"  {split}: {'without end' if size is None else format(size, ',')}"
             + (f"; types{note}: {counted}" if counted else "")
         )
+    if page["metrics"]:
+        section("Metrics, in addition to score and success")
+        grid = table("", "Name", "Better", "Unit", "What it is")
+        for metric in page["metrics"]:
+            grid.add_row(metric["name"], metric["better"] or "-", metric["unit"] or "-", metric["about"])
+        out.print(grid)
     if page["tools"]:
         section("Tools")
         grid = table("", "Name", "Arguments", "What it does")

@@ -73,6 +73,12 @@ def test_the_terminal_and_its_json_show_them(run: Any) -> None:
     assert shown["env_results"][MEASURED_ID][0]["title"] == "Longest walks"
 
 
+def test_the_page_of_the_environment_lists_its_metrics(run: Any) -> None:
+    assert [metric["name"] for metric in json.loads(run("show", MEASURED_ID, "--json"))["metrics"]] == NAMES
+    assert "Share of the moves that led towards the goal." in run("show", MEASURED_ID)
+    assert json.loads(run("show", "palaestra/Desk-v0", "--json"))["metrics"] == []
+
+
 def test_the_report_and_its_viewer_show_them(tmp_path: Path) -> None:
     with RunStore(tmp_path) as store:
         evaluate(MEASURED_ID, RandomAgent(), n=4, store=store, run_id="r")
