@@ -9,7 +9,7 @@ from itertools import islice
 
 from palaestra.envs.check.report import CheckFailed, expect
 from palaestra.envs.check.subject import Action, Env, Subject, next_expert_action, shown
-from palaestra.envs.wrappers.wrappers import RecordTrajectory
+from palaestra.envs.wrappers.record_trajectory import RecordTrajectory
 from palaestra.results.metrics import metrics_of, problems
 from palaestra.results.tables import Arm, EnvResults, StepBlock, distinguish, load_results
 from palaestra.types import Trajectory
