@@ -1,6 +1,10 @@
-"""Imports run one way: media, types, spaces, errors <- envs <- agents <- algorithms; models alone; cli on top."""
+"""Imports run one way: media, types, spaces, errors <- envs <- agents <- algorithms; models alone; cli on top.
+
+The same holds between the rooms of a part; no setting imports another; no modules import one another in a circle.
+"""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +30,31 @@ MAY_IMPORT = {
     "algorithms": {"errors", "lazy", "types", "spaces", "results", "envs", "agents", "models"},
     "cli": {"errors", "media", "types", "spaces", "results", "envs", "agents", "models", "algorithms"},
 }
+_BELOW_SETTINGS = {"formats", "tools", "core", "sandbox", "speech", "judging", "dialogue", "wrappers"}
 INSIDE = {
+    "envs": {
+        "registration": set(),
+        "formats": set(),
+        "tools": {"formats"},
+        "core": {"formats", "tools"},
+        **{room: {"formats", "tools", "core"} for room in ("sandbox", "speech", "judging", "dialogue", "wrappers")},
+        "multi_agent": {"core", "registration"},
+        "check": {"formats", "tools", "core", "wrappers", "multi_agent", "registration"},
+        "serve": {"formats", "tools", "core", "wrappers", "multi_agent", "registration"},
+        "remote": {"formats", "tools", "core", "wrappers", "registration"},
+        "": {*_BELOW_SETTINGS, "registration"},  # the settings
+    },
+    "agents": {
+        "": {""},
+        "around": {""},
+        "backends": {""},
+        "registry": {"", "around", "backends"},
+        "store": {""},
+        "rollout": {"", "registry"},
+        "export": {"", "backends", "rollout", "store"},
+        "evaluation": {"", "registry", "rollout", "store"},
+        "report": {"", "evaluation", "store"},
+    },
     "algorithms": {
         "config": set(),
         "math": {"config"},
@@ -38,7 +66,12 @@ INSIDE = {
         "": {"config", "math", "data", "scale", "learner", "run", "trl", ""},
     },
 }
-"""Rooms of a part, and what each may import of the others; "" is every module that stands beside them."""
+"""Rooms of a part, and what each may import of the others; "" is every module or folder that stands next to them.
+
+From the ground up: formats, tools <- core <- sandbox, speech, judging, dialogue, wrappers <- settings; core (here "") <-
+backends, rollout, store <- evaluation <- report; math <- learner, data, scale <- run <- algorithms.
+"""
+ROOMS_TO_COME = {"sandbox", "speech", "judging", "dialogue", "serve", "remote", "around"}
 
 HEAVY = (
     *("torch", "transformers", "tokenizers", "accelerate", "datasets", "trl", "tensorboard", "matplotlib"),
@@ -120,7 +153,12 @@ def room_of(path: Path) -> str:
     return name if name in INSIDE[part_of(path)] else ""
 
 
-ROOMS = [path for path in MODULES if part_of(path) in INSIDE and path.relative_to(PACKAGE).parts[1] != "__init__.py"]
+def is_front(path: Path) -> bool:
+    """Whether a file is the front door of its part, which exports what lies in the rooms."""
+    return path.relative_to(PACKAGE).parts[1:] == ("__init__.py",)
+
+
+ROOMS = [path for path in MODULES if part_of(path) in INSIDE and not is_front(path)]
 
 
 @pytest.mark.parametrize("path", ROOMS, ids=[str(path.relative_to(PACKAGE)) for path in ROOMS])
@@ -128,17 +166,31 @@ def test_no_import_between_rooms_runs_back(path):
     assert arrows_back_inside(path.read_text(encoding="utf-8"), part_of(path), room_of(path)) == []
 
 
+@pytest.mark.parametrize("part", INSIDE)
+def test_every_room_is_there_or_to_come(part):
+    rooms = {room_of(path) for path in ROOMS if part_of(path) == part}
+    assert set(INSIDE[part]) - rooms <= ROOMS_TO_COME
+
+
 @pytest.mark.parametrize(
-    ("source", "room"),
+    ("source", "part", "room"),
     [
-        ("from palaestra.algorithms.run.phase import Phase", "learner"),
-        ("def f():\n    from palaestra.algorithms.learner.policy import Policy", "scale"),
-        ("from palaestra.algorithms.grpo import GRPOConfig", "run"),
-        ("from palaestra.algorithms import train", "math"),
+        ("from palaestra.algorithms.run.phase import Phase", "algorithms", "learner"),
+        ("def f():\n    from palaestra.algorithms.learner.policy import Policy", "algorithms", "scale"),
+        ("from palaestra.algorithms.grpo import GRPOConfig", "algorithms", "run"),
+        ("from palaestra.algorithms import train", "algorithms", "math"),
+        ("from palaestra.envs.core.text_env import TextEnv", "envs", "formats"),
+        ("from palaestra.envs.tools import tool", "envs", "formats"),
+        ("from palaestra.envs.wrappers import TurnLimit", "envs", "core"),
+        ("from palaestra.envs.check import check_environment", "envs", ""),
+        ("from palaestra.envs.desk.world import DeskWorld", "envs", "core"),
+        ("from palaestra.agents.rollout.engine import RolloutEngine", "agents", "store"),
+        ("from palaestra.agents.report.report import write_report", "agents", "evaluation"),
+        ("from palaestra.agents.backends.registry import make_backend", "agents", ""),
     ],
 )
-def test_an_arrow_that_runs_back_between_rooms_is_noticed(source, room):
-    assert len(arrows_back_inside(source, "algorithms", room)) == 1
+def test_an_arrow_that_runs_back_between_rooms_is_noticed(source, part, room):
+    assert len(arrows_back_inside(source, part, room)) == 1
 
 
 SETTINGS = sorted(
@@ -150,39 +202,124 @@ SETTINGS = sorted(
 )
 
 
-def settings_named(source: str, stem: str) -> list[str]:
-    """Return what a module of agents, algorithms or cli names of single settings, by import or in a text.
+def may_name(path: Path) -> set[str]:
+    """Return the settings that a module may name: all in the registry, its own in a setting and in what bears its name."""
+    if path == PACKAGE / "envs" / "registration.py":
+        return set(SETTINGS)
+    module = ".".join(("palaestra", *path.relative_to(PACKAGE).with_suffix("").parts))
+    if part_of(path) == "envs":
+        return {setting for setting in SETTINGS if f"{module}.".startswith(f"{setting}.")}
+    bears_its_name = path.parent in (PACKAGE / "cli", PACKAGE / "agents" / "around")
+    return {setting for setting in SETTINGS if bears_its_name and setting.rpartition(".")[2] == path.stem}
 
-    Args:
-        source: The module.
-        stem: Its name; `cli/vehicle.py` and `agents/around/vehicle.py` may name the setting "vehicle".
-    """
+
+def settings_named(source: str, allowed: set[str]) -> list[str]:
+    """Return what a module names of settings that it may not name, by import or in a text."""
     texts = [node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)]
     names = [name for _, name in imported(source)] + [text for text in texts if isinstance(text, str)]
-    others = [setting for setting in SETTINGS if stem not in setting.split(".")]
-    return [f"{name!r} names {setting}" for name in names for setting in others if setting in name]
+    others = [setting for setting in SETTINGS if setting not in allowed]
+    return [f"{name!r} names {setting}" for name in names for setting in others if re.search(rf"{setting}(?!\w)", name)]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=[str(path.relative_to(PACKAGE)) for path in MODULES])
+def test_nothing_names_a_setting_but_the_registry_itself_and_what_bears_its_name(path):
+    assert settings_named(path.read_text(encoding="utf-8"), may_name(path)) == []
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in MODULES if part_of(path) in ("agents", "algorithms", "cli")], ids=lambda path: path.stem
-)
-def test_agents_algorithms_and_commands_know_no_single_setting(path):
-    assert settings_named(path.read_text(encoding="utf-8"), path.stem) == []
-
-
-@pytest.mark.parametrize(
-    ("source", "stem", "count"),
+    ("source", "path", "count"),
     [
-        ("from palaestra.envs.vehicle.results.tables import vehicle_results", "report", 1),
-        ("RESULTS = {'palaestra/X-v0': 'palaestra.envs.agentgym.textcraft.results:tables'}", "report", 1),
-        ("def f():\n    import palaestra.envs.desk.env", "desks", 1),
-        ("def f():\n    import palaestra.envs.desk.env", "desk", 0),
-        ("from palaestra.envs.core.text_env import TextEnv", "report", 0),
+        ("from palaestra.envs.vehicle.results.tables import vehicle_results", "agents/report/report.py", 1),
+        ("RESULTS = {'palaestra/X-v0': 'palaestra.envs.agentgym.textcraft.results:tables'}", "agents/report/report.py", 1),
+        ("def f():\n    import palaestra.envs.desk.env", "cli/desks.py", 1),
+        ("def f():\n    import palaestra.envs.desk.env", "cli/desk.py", 0),
+        ("def f():\n    import palaestra.envs.desk.env", "agents/around/desk.py", 0),
+        ("def f():\n    import palaestra.envs.desk.env", "algorithms/desk.py", 1),
+        ("import palaestra.envs.desk.env", "envs/vehicle/env.py", 1),
+        ("from palaestra.envs.desk import world", "envs/core/tool_env.py", 1),
+        ("from palaestra.envs.desk import world", "envs/desk/env.py", 0),
+        ("ENTRY = 'palaestra.envs.desk.env:DeskEnv'", "envs/registration.py", 0),
+        ("from palaestra.envs.core.text_env import TextEnv", "agents/report/report.py", 0),
+        ("from palaestra.envs.desktop import icons", "agents/report/report.py", 0),
     ],
 )
-def test_a_setting_that_is_named_is_noticed(source, stem, count):
+def test_a_setting_that_is_named_is_noticed(source, path, count):
     assert len(SETTINGS) > 2
-    assert len(settings_named(source, stem)) == count
+    assert len(settings_named(source, may_name(PACKAGE / path))) == count
+
+
+def module_name(path: Path) -> str:
+    """Return the dotted name of a module of the package."""
+    return ".".join(("palaestra", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Return which modules of the package each of them imports, at any depth of its code, for type checkers too."""
+    names = {module_name(path) for path in MODULES}
+    graph: dict[str, set[str]] = {}
+    for path in MODULES:
+        found = set()
+        for _, target in imported(path.read_text(encoding="utf-8")):
+            while target not in names and "." in target:
+                target = target.rpartition(".")[0]
+            found.add(target)
+        graph[module_name(path)] = found & names - {module_name(path)}
+    return graph
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Return the groups of modules that import one another in a circle."""
+    reached = {}
+    for start in graph:
+        seen, stack = set(), [start]
+        while stack:
+            for name in graph.get(stack.pop(), ()):
+                if name not in seen:
+                    seen.add(name)
+                    stack.append(name)
+        reached[start] = seen
+    groups = {tuple(sorted(b for b in reached[a] if a in reached.get(b, ()))) for a in graph if a in reached[a]}
+    return [list(group) for group in sorted(groups)]
+
+
+def two_way_folders(graph: dict[str, set[str]], packages: set[str]) -> list[tuple[str, str]]:
+    """Return pairs of folders next to each other that import each other.
+
+    Args:
+        graph: Imports by module.
+        packages: The modules that are folders; their front doors are left out, because they export what lies in them.
+    """
+    pairs = set()
+    for name, targets in graph.items():
+        for target in targets - packages if name not in packages else ():
+            ours, theirs = name.split("."), target.split(".")
+            depth = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), 0)
+            first, second = ".".join(ours[: depth + 1]), ".".join(theirs[: depth + 1])
+            if depth and first in packages and second in packages:
+                pairs.add((first, second))
+    return sorted(pair for pair in pairs if pair[::-1] in pairs and pair[0] < pair[1])
+
+
+def test_no_modules_import_one_another_in_a_circle():
+    assert circles(import_graph()) == []
+
+
+def test_no_two_folders_next_to_each_other_import_each_other():
+    packages = {module_name(path) for path in MODULES if path.name == "__init__.py"}
+    assert two_way_folders(import_graph(), packages) == []
+
+
+def test_circles_and_two_way_folders_are_noticed():
+    graph = {"p.a.x": {"p.b.y"}, "p.b.y": {"p.b.z"}, "p.b.z": {"p.a.w"}, "p.a.w": set(), "p.c": {"p.a.x"}}
+    packages = {"p", "p.a", "p.b"}
+    assert circles(graph) == []
+    assert two_way_folders(graph, packages) == [("p.a", "p.b")]
+    graph["p.a.w"] = {"p.c"}
+    assert circles(graph) == [["p.a.w", "p.a.x", "p.b.y", "p.b.z", "p.c"]]
+    graph["p.b.z"], graph["p.a.w"] = {"p.b"}, set()  # through the front door of its own folder
+    graph["p.b"] = {"p.b.y"}
+    assert circles(graph) == [["p.b", "p.b.y", "p.b.z"]]
+    assert two_way_folders(graph, packages) == []
 
 
 def test_every_part_of_the_package_has_its_place():
