@@ -23,9 +23,9 @@ from palaestra.envs.vehicle.reference import follow_gold, replay
 from palaestra.envs.vehicle.render.cockpit import cockpit_text
 from palaestra.envs.vehicle.render.picture import car_picture
 from palaestra.envs.vehicle.requests.generator import Options, draw_task
-from palaestra.envs.vehicle.requests.gold import gold_turn
+from palaestra.envs.vehicle.requests.gold import gold_effect
 from palaestra.envs.vehicle.requests.task import CarTask
-from palaestra.envs.vehicle.strict import judge_turn
+from palaestra.envs.vehicle.strict import judge_request
 from palaestra.envs.vehicle.world import VehicleWorld
 
 PEER = "published implementation (as published)"
@@ -96,13 +96,13 @@ def _car(index: int) -> VehicleWorld:
     world = VehicleWorld()
     world.set_up(task.setup)
     for request in task.requests:
-        gold_turn(world, request.calls)
+        gold_effect(world, request.calls)
     return world
 
 
 def _scores() -> list[Row]:
-    """Score turns of generated tasks by all published and strict scores; the agent follows the gold plan."""
-    turns = []
+    """Score requests of generated tasks by all published and strict scores; the agent follows the gold plan."""
+    requests = []
     for index in range(150):
         task = CarTask.from_json(draw_task("test", index)[0].data)
         world = VehicleWorld()
@@ -110,16 +110,16 @@ def _scores() -> list[Row]:
         scope = Scope(task.modules)
         for request in task.requests:
             past = world.copy().state
-            gold = gold_turn(world, request.calls)
-            turns.append((scope, past, gold.changes, gold.changes, gold.degree_paths, world.copy().state))
+            gold = gold_effect(world, request.calls)
+            requests.append((scope, past, gold.changes, gold.changes, gold.degree_paths, world.copy().state))
 
     def judge(n: int) -> None:
         for _ in range(n):
-            for scope, past, wanted, made, degrees, agent in turns:
-                judge_turn(scope, past, wanted, made, degrees, agent=agent)
+            for scope, past, wanted, made, degrees, agent in requests:
+                judge_request(scope, past, wanted, made, degrees, agent=agent)
 
-    time_us = cpu_us({"judge": judge}, number=1, rounds=15)["judge"] / len(turns)
-    return [_row(f"score a turn, published and strict, mean of {len(turns)}", time_us, SCORE_US, 200.0)]
+    time_us = cpu_us({"judge": judge}, number=1, rounds=15)["judge"] / len(requests)
+    return [_row(f"score a request, published and strict, mean of {len(requests)}", time_us, SCORE_US, 200.0)]
 
 
 def _replay() -> list[Row]:

@@ -21,7 +21,7 @@ def play(agent, env):
     while not done:
         action = agent.act(observation, info)
         observation, _, terminated, truncated, info = env.step(action)
-        results += [info["turn_result"]] if "turn_result" in info else []
+        results += [info["request_result"]] if "request_result" in info else []
         done = terminated or truncated
     return results, info["score"]
 

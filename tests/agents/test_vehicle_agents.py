@@ -25,7 +25,7 @@ def play(agent, task: str = "mixed", **options):
     results, done = [], False
     while not done:
         observation, _, terminated, truncated, info = env.step(agent.act(observation, info))
-        results += [info["turn_result"]] if "turn_result" in info else []
+        results += [info["request_result"]] if "request_result" in info else []
         done = terminated or truncated
     return results, info
 
@@ -63,7 +63,7 @@ def test_a_model_plays_every_mode_without_being_told_a_format(task: str, options
     reader = Reader(task, **options)
     results, info = play(LLMAgent(reader.backend), task, **options)
     assert info["success"]
-    assert [result["scores"]["turn_success"] for result in results] == [True] * 3
+    assert [result["scores"]["request_success"] for result in results] == [True] * 3
     opening = reader.requests[0].messages[0]
     assert opening.role == "system"
     assert opening.content == reader.env.instructions()
@@ -132,7 +132,7 @@ def test_stored_episodes_keep_what_an_agent_was_told_at_the_start() -> None:
         back = Trajectory.from_json(json.loads(json.dumps(trajectory.to_json())))
         assert (back.meta["format"], back.meta["transient"]) == ("text", ["state"])
         assert back.outcome.success
-        assert back.steps[-1].info["turn_result"]["scores"]["turn_success"]
+        assert back.steps[-1].info["request_result"]["scores"]["request_success"]
 
 
 def test_an_empty_answer_is_no_action_and_an_unreadable_one_changes_nothing() -> None:

@@ -46,7 +46,7 @@ def test_the_messages_on_the_page_act_on_the_car() -> None:
         env.reset(seed=0, options={"task": "mixed"})
         env.step("<modules>\nmusic\n</modules>")
         *_, info = env.step(message)
-        assert info["turn_result"]["scores"]["turn_success"]
+        assert info["request_result"]["scores"]["request_success"]
 
 
 @pytest.mark.parametrize("mode", ["fc", "sfc"])
@@ -54,7 +54,7 @@ def test_the_scores_and_results_on_the_page_are_those_of_a_request(mode: str) ->
     env = VehicleWorldEnv(tasks=dialogues(), mode=mode)
     env.reset(seed=0, options={"task": "mixed"})
     *_, info = env.step("No.")
-    result = info["turn_result"]
+    result = info["request_result"]
     assert set(first_column("## Scores")) == set(result["scores"]) - {"incomparable"}
     text = PAGE.split("## Scores", 1)[1]
     assert all(f"`{name}`" in text for name in result)

@@ -17,6 +17,7 @@ from palaestra.envs.vehicle.calls.code_blocks import PYTHON, WRITABLE, extract_c
 from palaestra.envs.vehicle.calls.schemas import api_text
 from palaestra.envs.vehicle.car.call_result import Change
 from palaestra.envs.vehicle.car.car import Profile, profile_named
+from palaestra.envs.vehicle.car.former_names import current_name
 from palaestra.envs.vehicle.car.tables import MODULES
 from palaestra.envs.vehicle.effects import Effect, do_calls, do_code, do_writes
 from palaestra.envs.vehicle.experts import Situation, expert_action
@@ -33,10 +34,10 @@ from palaestra.envs.vehicle.protocol import (
 )
 from palaestra.envs.vehicle.published.scoring import Scope
 from palaestra.envs.vehicle.render.cockpit import cockpit_text
-from palaestra.envs.vehicle.requests.gold import gold_turn
+from palaestra.envs.vehicle.requests.gold import gold_effect
 from palaestra.envs.vehicle.requests.task import CarRequest, CarTask
 from palaestra.envs.vehicle.sampling import CarSampler
-from palaestra.envs.vehicle.strict import TurnVerdict, judge_turn
+from palaestra.envs.vehicle.strict import RequestVerdict, judge_request
 from palaestra.envs.vehicle.tasks import car_task, find_tasks, modules_of
 from palaestra.envs.vehicle.tools import chosen, offered_modules, offered_tools
 from palaestra.envs.vehicle.world import VehicleWorld
@@ -66,9 +67,9 @@ class VehicleWorldEnv(TextEnv):
     parts. `info["format"]` and `info["transient"]` of `reset` tell an agent the prompt format and that old `<state>` blocks
     may go.
 
-    Reward: with the last message of a request, `reward`: "turns" (1 / number of requests if exactly what the request asks
+    Reward: with the last message of a request, `reward`: "requests" (1 / number of requests if exactly what the request asks
     for has changed in the whole car), "accuracy" (published accuracy / number of requests) or "final" (1.0 at the end if
-    every request was served exactly). `success` means that every request was served exactly. `info["turn_result"]`, in the
+    every request was served exactly). `success` means that every request was served exactly. `info["request_result"]`, in the
     step that ends a request, holds what changed, what should have, and all scores: published and strict, with those of doing
     nothing beside them. A request is judged from the car as it stands: what went wrong earlier stays and counts once.
 
@@ -95,7 +96,7 @@ class VehicleWorldEnv(TextEnv):
             (those of modules that the agent has chosen or looked up; `info["tools"]` of a step brings the new list). By
             default "all" in "fc" and "selected" in "hybrid".
         mixed: Whether calls and writes are both taken where either is; the car is the same for both.
-        reward: "turns", "accuracy" or "final".
+        reward: "requests", "accuracy" or "final".
         tasks: None for tasks made here, the path of published tasks (a file or a folder), or a `TaskSet`.
         split: Split that `reset` draws from; by default "train", or the first that there is.
         max_turns: Number of messages after which the episode is truncated; None for no limit.
@@ -133,7 +134,7 @@ class VehicleWorldEnv(TextEnv):
         calls: str = "text",
         tool_scope: str | None = None,
         mixed: bool = False,
-        reward: str = "turns",
+        reward: str = "requests",
         tasks: str | Path | TaskSet | None = None,
         split: str | None = None,
         max_turns: int | None = None,
@@ -155,7 +156,7 @@ class VehicleWorldEnv(TextEnv):
             calls=calls,
             tool_scope=("selected" if mode == "hybrid" else "all") if tool_scope is None else tool_scope,
             mixed=mixed,
-            reward=reward,
+            reward=current_name(reward),
         )
         task_set = find_tasks(tasks, self.rules.profile, generator)
         if split is None:
@@ -205,8 +206,8 @@ class VehicleWorldEnv(TextEnv):
         """Return the present observation in parts: what its text is made of, as plain data.
 
         Keys: `request`, `feedback` (on the last message), `state_view` (plain or wrapped state, or None where none is shown),
-        `api_view` (text on functions, or None), `turn` and `num_turns`, `round` and `max_rounds`, `stage` ("plan", "select" or
-        "act"), `plan`, `modules` (chosen ones).
+        `api_view` (text on functions, or None), `index` (of the request, from 0) and `num_requests`, `round` and `max_rounds`,
+        `stage` ("plan", "select" or "act"), `plan`, `modules` (chosen ones).
         """
         progress, rules = self.progress, self.rules
         shown = None if self.request is None else shown_modules(rules, progress, self.visible)
@@ -216,8 +217,8 @@ class VehicleWorldEnv(TextEnv):
             "feedback": progress.feedback,
             "state_view": None if shown is None else state_data(rules, self.world, shown),
             "api_view": api_text(self.world.tables, functions) if functions else None,
-            "turn": progress.turn,
-            "num_turns": len(self._car_task.requests),
+            "index": progress.index,
+            "num_requests": len(self._car_task.requests),
             "round": progress.round,
             "max_rounds": rules.reflections + 1,
             "stage": progress.stage,
@@ -230,7 +231,7 @@ class VehicleWorldEnv(TextEnv):
         if self.task is None:
             raise EpisodeStateError("state_hash() was called before reset(); there is no state yet.")
         progress = self.progress
-        place = [progress.turn, progress.stage, list(progress.selected), progress.plan]
+        place = [progress.index, progress.stage, list(progress.selected), progress.plan]
         return digest([self.task.key, self.world.to_json(), self.gold.to_json(), *place])
 
     def state_dict(self) -> dict[str, Json]:
@@ -255,7 +256,7 @@ class VehicleWorldEnv(TextEnv):
     def request(self) -> CarRequest | None:
         """The present request; None after the last."""
         requests = self._car_task.requests
-        return requests[self.progress.turn] if self.progress.turn < len(requests) else None
+        return requests[self.progress.index] if self.progress.index < len(requests) else None
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -379,28 +380,28 @@ class VehicleWorldEnv(TextEnv):
         request, progress, rules = self.request, self.progress, self.rules
         assert request is not None
         made = self.world.state.changes_since(0)
-        gold = gold_turn(self.gold, request.calls)
+        gold = gold_effect(self.gold, request.calls)
         past = self.gold.state.before(0)
-        verdict = judge_turn(self._scope, past, gold.changes, made, gold.degree_paths, agent=self.world.state)
-        result = self._turn_result(request, made, gold.changes, verdict)
+        verdict = judge_request(self._scope, past, gold.changes, made, gold.degree_paths, agent=self.world.state)
+        result = self._request_result(request, made, gold.changes, verdict)
         self.world.state.forget()
         self.gold.state.forget()
         num_requests = len(self._car_task.requests)
-        success = verdict.strict.turn_success
+        success = verdict.strict.request_success
         self._solved += success
         progress.next_request(rules.first_stage())
         self._tally = [0, 0, 0]
-        terminated = progress.turn == num_requests
+        terminated = progress.index == num_requests
         solved = terminated and self._solved == num_requests
         reward = {
-            "turns": success / num_requests,
+            "requests": success / num_requests,
             "accuracy": verdict.published.accuracy / num_requests,
             "final": float(solved),
         }[rules.reward]
         rest = prompts.stage_text("over") if terminated else self._observe()
         turn = self._answer(feedback, rest, results, "")
         turn.reward, turn.terminated, turn.success = reward, terminated, solved
-        turn.info = {**(turn.info or {}), "turn_result": result}
+        turn.info = {**(turn.info or {}), "request_result": result}
         return turn
 
     # -- private --------------------------------------------------------------------------------------------------
@@ -442,13 +443,13 @@ class VehicleWorldEnv(TextEnv):
             self._tally[index] += count
         return effect
 
-    def _turn_result(
-        self, request: CarRequest, made: Sequence[Change], wanted: Sequence[Change], verdict: TurnVerdict
+    def _request_result(
+        self, request: CarRequest, made: Sequence[Change], wanted: Sequence[Change], verdict: RequestVerdict
     ) -> dict[str, Json]:
         """Return all there is to say about a finished request."""
         calls, failed, writes = self._tally
         return {
-            "index": self.progress.turn,
+            "index": self.progress.index,
             "request": request.text,
             "kinds": list(request.kinds),
             "modules": list(self._car_task.modules),

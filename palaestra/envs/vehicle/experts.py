@@ -172,7 +172,7 @@ def _message(situation: Situation, calls: Sequence[ToolCall]) -> Message | None:
     """Return native calls with ids of their own; nothing for no calls."""
     if not calls:
         return None
-    prefix = f"call_{situation.progress.turn}_{situation.progress.round}"
+    prefix = f"call_{situation.progress.index}_{situation.progress.round}"
     return ensure_call_ids(Message("assistant", tool_calls=tuple(calls)), prefix)
 
 

@@ -36,8 +36,8 @@ def observation(
         left = prompts.count_messages(rules.reflections + 1 - progress.round, rules)
         parts.append(prompts.stage_text("more", messages=left))
     else:
-        text = requests[progress.turn].text
-        parts.append(prompts.request_text(text, progress.turn + 1, len(requests), progress.plan))
+        text = requests[progress.index].text
+        parts.append(prompts.request_text(text, progress.index + 1, len(requests), progress.plan))
         if len(visible) < len(MODULES) and progress.stage == rules.first_stage():
             parts.append(prompts.visible_text(visible))
         if progress.feedback:

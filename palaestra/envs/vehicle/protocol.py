@@ -26,7 +26,7 @@ STATE_FORMS = ("plain", "wrapped")
 SELECTION_STATES = ("full", "compact")
 CALL_FORMS = ("text", "tools")
 TOOL_SCOPES = ("all", "modules", "selected")
-REWARDS = ("turns", "accuracy", "final")
+REWARDS = ("requests", "accuracy", "final")
 MAX_SELECTED = 6
 MAX_PLAN_CHARS = 4000
 
@@ -57,7 +57,7 @@ class Rules:
     calls: str = "text"
     tool_scope: str = "all"
     mixed: bool = False
-    reward: str = "turns"
+    reward: str = "requests"
 
     def __post_init__(self) -> None:
         """Check the options."""
@@ -112,7 +112,7 @@ class Progress:
     """Where an episode stands.
 
     Attributes:
-        turn: Index of the present request.
+        index: Which request is the current one, from 0.
         stage: What the next message is for.
         round: Messages that have acted on the present request.
         plan: Plan for the present request; empty without one.
@@ -123,7 +123,7 @@ class Progress:
         played: What has acted on the car in the present request, to be played again from its start.
     """
 
-    turn: int = 0
+    index: int = 0
     stage: Stage = "act"
     round: int = 0
     plan: str = ""
@@ -135,7 +135,7 @@ class Progress:
 
     def next_request(self, first: Stage) -> None:
         """Go on to the next request, which begins in stage `first`."""
-        self.turn += 1
+        self.index += 1
         self.stage = first
         self.round = 0
         self.plan = self.feedback = ""

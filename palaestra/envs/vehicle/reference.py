@@ -11,20 +11,20 @@ from collections.abc import Callable
 from palaestra.envs.vehicle.car.car import Profile
 from palaestra.envs.vehicle.car.tables import SEATS
 from palaestra.envs.vehicle.published.scoring import Scope
-from palaestra.envs.vehicle.requests.gold import carry_out, gold_turn
+from palaestra.envs.vehicle.requests.gold import carry_out, gold_effect
 from palaestra.envs.vehicle.requests.task import CarRequest, CarTask
-from palaestra.envs.vehicle.strict import TurnVerdict, judge_turn
+from palaestra.envs.vehicle.strict import RequestVerdict, judge_request
 from palaestra.envs.vehicle.world import VehicleWorld
 
 Policy = Callable[[VehicleWorld, CarTask, CarRequest], None]
 """Acts on a world when it gets a request of a task."""
 
 
-def replay(task: CarTask, policy: Policy, profile: Profile = "published") -> list[TurnVerdict]:
-    """Play a task with a policy and return the scores of its turns.
+def replay(task: CarTask, policy: Policy, profile: Profile = "published") -> list[RequestVerdict]:
+    """Play a task with a policy and return the scores of its requests.
 
-    The reference and the policy each have a car of their own, as in the published evaluation: what the policy did in a turn
-    stays for the next.
+    The reference and the policy each have a car of their own, as in the published evaluation: what the policy did for a
+    request stays for the next.
 
     Args:
         task: The task.
@@ -38,11 +38,11 @@ def replay(task: CarTask, policy: Policy, profile: Profile = "published") -> lis
     verdicts = []
     for request in task.requests:
         before, mark, start = reference.state, reference.state.mark(), world.state.mark()
-        gold = gold_turn(reference, request.calls)
+        gold = gold_effect(reference, request.calls)
         policy(world, task, request)
         past = before.before(mark) if gold.changes else before
         made = world.state.changes_since(start)
-        verdicts.append(judge_turn(scope, past, gold.changes, made, gold.degree_paths, agent=world.state))
+        verdicts.append(judge_request(scope, past, gold.changes, made, gold.degree_paths, agent=world.state))
     return verdicts
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from palaestra.envs.vehicle.car.call_result import Change
 from palaestra.envs.vehicle.car.state import CarState
-from palaestra.envs.vehicle.published.scoring import Scope, TurnScore, idle_score, score_scope
+from palaestra.envs.vehicle.published.scoring import RequestScore, Scope, idle_score, score_scope
 from palaestra.types import Json
 
 TOLERANCE = 1e-6
@@ -23,19 +23,19 @@ _LENGTH = ".#len"  # follows from the leaves of the list
 
 @dataclass(frozen=True, slots=True)
 class StrictScore:
-    """How a turn compares with what was wanted, over the whole car.
+    """How a request compares with what was wanted, over the whole car.
 
     Attributes:
-        turn_success: Every wanted leaf has the wanted value (numbers within 1e-6) and no other leaf changed.
+        request_success: Every wanted leaf has the wanted value (numbers within 1e-6) and no other leaf changed.
         loose_success: The same, but a number that the request asked for by a degree word ("a little") only has to move in the
             right direction.
-        refusal: On turns that want no change: whether nothing changed. None on all others.
+        refusal: On requests that want no change: whether nothing changed. None on all others.
         missing: Leaves that were to change and did not.
         wrong: Leaves that were to change and came to another value.
         side_effects: Leaves that changed and were not to.
     """
 
-    turn_success: bool
+    request_success: bool
     loose_success: bool
     refusal: bool | None
     missing: tuple[str, ...] = ()
@@ -44,32 +44,32 @@ class StrictScore:
 
 
 @dataclass(frozen=True, slots=True)
-class TurnVerdict:
-    """All scores of one turn.
+class RequestVerdict:
+    """All scores of one request.
 
     Attributes:
         published: Scores as published.
         strict: Strict scores.
-        do_nothing: Published scores of an agent that does nothing in this turn.
+        do_nothing: Published scores of an agent that does nothing for this request.
     """
 
-    published: TurnScore
+    published: RequestScore
     strict: StrictScore
-    do_nothing: TurnScore
+    do_nothing: RequestScore
 
     def scores(self) -> dict[str, Json]:
         """Return the scores as plain data, with those of doing nothing under "do_nothing"."""
         idle = self.strict.refusal is not None
         return {
             **_published(self.published),
-            "turn_success": self.strict.turn_success,
+            "request_success": self.strict.request_success,
             "loose_success": self.strict.loose_success,
             "refusal": self.strict.refusal,
             "side_effects": len(self.strict.side_effects),
             "incomparable": self.published.incomparable,
             "do_nothing": {
                 **_published(self.do_nothing),
-                "turn_success": idle,
+                "request_success": idle,
                 "loose_success": idle,
                 "refusal": True if idle else None,
                 "side_effects": 0,
@@ -109,7 +109,7 @@ class Efficiency:
         return {item.name: getattr(self, item.name) for item in fields(self)}
 
 
-def judge_turn(
+def judge_request(
     scope: Scope,
     reference: CarState,
     wanted: Iterable[Change],
@@ -117,29 +117,31 @@ def judge_turn(
     degree_paths: AbstractSet[str] = frozenset(),
     *,
     agent: CarState | None = None,
-) -> TurnVerdict:
-    """Return all scores of one turn.
+) -> RequestVerdict:
+    """Return all scores of one request.
 
     Args:
         scope: Modules that the task lists; only the published scores look at it.
-        reference: State before the turn, as the reference has it.
-        wanted: What the reference changes in the turn, over the whole car.
+        reference: State before the request, as the reference has it.
+        wanted: What the reference changes in the request, over the whole car.
         made: What the agent changed in it, over the whole car.
         degree_paths: Leaves that the reference moved by a degree word.
-        agent: State after the turn, as the agent left it; only the published scores look at it, for leaves that it lost in
-            earlier turns.
+        agent: State after the request, as the agent left it; only the published scores look at it, for leaves that it lost in
+            earlier requests.
     """
     wanted, made = list(wanted), list(made)
     published = score_scope(scope, reference, wanted, made, agent)
     do_nothing = idle_score(published.should_change, published.should_stay)
-    return TurnVerdict(published, strict_turn(wanted, made, degree_paths), do_nothing)
+    return RequestVerdict(published, strict_request(wanted, made, degree_paths), do_nothing)
 
 
-def strict_turn(wanted: Iterable[Change], made: Iterable[Change], degree_paths: AbstractSet[str] = frozenset()) -> StrictScore:
-    """Score one turn strictly from what was to change and what did.
+def strict_request(
+    wanted: Iterable[Change], made: Iterable[Change], degree_paths: AbstractSet[str] = frozenset()
+) -> StrictScore:
+    """Score one request strictly from what was to change and what did.
 
     Args:
-        wanted: What the reference changes in the turn, over the whole car.
+        wanted: What the reference changes in the request, over the whole car.
         made: What the agent changed in it, over the whole car.
         degree_paths: Leaves that the reference moved by a degree word.
     """
@@ -170,7 +172,7 @@ def normalised(score: float, do_nothing: float) -> float:
     return (score - do_nothing) / (1 - do_nothing) if do_nothing < 1 else score - 1
 
 
-def _published(score: TurnScore) -> dict[str, Json]:
+def _published(score: RequestScore) -> dict[str, Json]:
     """Return the three published scores."""
     return {"accuracy": score.accuracy, "f1_positive": score.f1_positive, "f1_negative": score.f1_negative}
 

@@ -106,7 +106,7 @@ def scored(accuracy, success, side_effects, nothing):
         "accuracy": accuracy,
         "f1_positive": accuracy,
         "f1_negative": 0.99,
-        "turn_success": success,
+        "request_success": success,
         "loose_success": success,
         "refusal": None,
         "side_effects": side_effects,
@@ -115,7 +115,7 @@ def scored(accuracy, success, side_effects, nothing):
             "accuracy": nothing,
             "f1_positive": nothing,
             "f1_negative": 1.0,
-            "turn_success": nothing == 1.0,
+            "request_success": nothing == 1.0,
             "side_effects": 0,
         },
     }
@@ -183,10 +183,10 @@ def cockpit(number=0, *, hostile=""):
             f"{code} -> ok",
             Message("assistant", "", (ToolCall("seat__heater_level", {"level": 3, "note": hostile}, "c1"),)),
             1 / 3,
-            turn_result=results[0],
+            request_result=results[0],
         ),
-        step("Request 2 of 3: ...", f"```python\n{writes}\n```", turn_result=results[1]),
-        step("Request 3 of 3: ...", "The trunk is locked, I cannot open it.", 1 / 3, done=True, turn_result=results[2]),
+        step("Request 2 of 3: ...", f"```python\n{writes}\n```", request_result=results[1]),
+        step("Request 3 of 3: ...", "The trunk is locked, I cannot open it.", 1 / 3, done=True, request_result=results[2]),
     )
     return Trajectory(
         episode_id=f"cockpit/{number}",

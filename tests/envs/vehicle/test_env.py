@@ -69,7 +69,7 @@ def test_function_calls_are_answered_until_a_message_without_code() -> None:
     assert '"environment.volume":60' in observation
     assert '"_is_playing"' in observation
     assert "3 messages with code left for this request." in observation
-    assert (reward, terminated, "turn_result" in info) == (0.0, False, False)
+    assert (reward, terminated, "request_result" in info) == (0.0, False, False)
     observation, reward, terminated, _, info = env.step(WORDS)
     assert observation == "Request 2 of 3: Open the locked boot for me."
     assert reward == pytest.approx(1 / 3)
@@ -85,13 +85,13 @@ def test_a_request_ends_after_the_last_reflection_or_when_results_repeat() -> No
     env, _ = car(reflections=1)
     env.step(code(LOUD))
     observation, *_, info = env.step(code("vw.music.music_soundVolume_decrease(degree='little')"))
-    assert info["turn_result"]["rounds"] == 2
+    assert info["request_result"]["rounds"] == 2
     assert observation.endswith("Request 2 of 3: Open the locked boot for me.")
     env, _ = car()
     env.step(code("get_modules()"))
     *_, info = env.step(code("get_modules()"))
-    assert info["turn_result"]["rounds"] == 2
-    assert info["turn_result"]["missing"] == ["environment.volume"]
+    assert info["request_result"]["rounds"] == 2
+    assert info["request_result"]["missing"] == ["environment.volume"]
 
 
 def test_wrong_code_is_an_observation_and_changes_nothing() -> None:
@@ -99,18 +99,18 @@ def test_wrong_code_is_an_observation_and_changes_nothing() -> None:
     before = env.state_hash()
     for wrong in ("import os", "vw.music.music_soundVolume_set(value=900)", "vw.boat.sail()", "vw.music."):
         observation, *_, info = env.step(code(wrong))
-        if "turn_result" not in info:
+        if "request_result" not in info:
             assert info["action_error"]
             assert info["action_error"] in observation
             assert env.state_hash() == before
-    assert info["turn_result"]["failed_calls"] == 2
-    assert info["turn_result"]["changed"] == []
+    assert info["request_result"]["failed_calls"] == 2
+    assert info["request_result"]["changed"] == []
 
 
 def test_json_is_no_code_for_function_calls() -> None:
     env, _ = car()
     *_, info = env.step('```json\n{"environment.volume": 60}\n```')
-    assert info["turn_result"]["calls"] == info["turn_result"]["writes"] == 0
+    assert info["request_result"]["calls"] == info["request_result"]["writes"] == 0
 
 
 # -- writing state ------------------------------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ def test_state_is_written_after_a_choice_of_modules(block: str) -> None:
     assert "## music" in observation.split("<schema>")[1]
     observation, reward, _, _, info = env.step(block)
     assert reward == pytest.approx(1 / 3)
-    assert info["turn_result"]["writes"] == 1
+    assert info["request_result"]["writes"] == 1
     assert "Request 2 of 3" in observation
 
 
@@ -145,7 +145,7 @@ def test_the_published_form_of_the_state_is_written_too() -> None:
     observation, *_ = env.step(choose("music"))
     assert "<schema>" not in observation
     *_, info = env.step(code("vw['environment']['value']['volume']['value'] = 60"))
-    assert info["turn_result"]["scores"]["turn_success"]
+    assert info["request_result"]["scores"]["request_success"]
 
 
 def test_a_schema_is_sent_once_and_a_new_state_with_every_reflection() -> None:
@@ -185,8 +185,8 @@ def test_the_hybrid_shows_and_takes_only_functions_of_chosen_modules() -> None:
     observation, *_, info = env.step(code(OPEN))
     assert "unknown_module" in info["action_error"]
     *_, info = env.step(code(LOUD))
-    assert info["turn_result"]["scores"]["turn_success"]
-    assert info["turn_result"]["selected"] == ["music"]
+    assert info["request_result"]["scores"]["request_success"]
+    assert info["request_result"]["selected"] == ["music"]
 
 
 def test_a_choice_without_a_known_module_is_refused_and_one_left_out_declines() -> None:
@@ -197,7 +197,7 @@ def test_a_choice_without_a_known_module_is_refused_and_one_left_out_declines() 
         assert info["action_error"] == observation
         assert env.state_hash() == before
     observation, *_, info = env.step(WORDS)
-    assert info["turn_result"]["scores"]["turn_success"] is False
+    assert info["request_result"]["scores"]["request_success"] is False
     assert observation.startswith("Request 2 of 3")
 
 
@@ -208,12 +208,12 @@ def test_calls_and_writes_act_on_one_car() -> None:
     observation, *_ = env.step(code("vw.music.music_soundVolume_increase(value=5)"))
     assert '"environment.volume":35' in observation
     *_, info = env.step(code("vw.environment.volume = 60"))
-    assert info["turn_result"]["scores"]["turn_success"]
-    assert (info["turn_result"]["calls"], info["turn_result"]["writes"]) == (2, 2)
+    assert info["request_result"]["scores"]["request_success"]
+    assert (info["request_result"]["calls"], info["request_result"]["writes"]) == (2, 2)
     env, _ = car(mode="sfc", mixed=True)
     env.step(choose("music"))
     *_, info = env.step(code(LOUD))
-    assert info["turn_result"]["scores"]["turn_success"]
+    assert info["request_result"]["scores"]["request_success"]
 
 
 def test_without_mixing_each_mode_takes_its_own() -> None:
@@ -248,7 +248,7 @@ def test_the_result_of_a_request_tells_what_changed_and_what_should_have() -> No
         code("vw.door.carcontrol_carDoor_switch(action='open', position='all')", "vw.music.music_soundVolume_set(value=3)")
     )
     *_, info = env.step("Done.")
-    result = info["turn_result"]
+    result = info["request_result"]
     assert json.loads(json.dumps(result)) == result
     assert (result["index"], result["request"], result["kinds"], result["modules"]) == (
         0,
@@ -264,7 +264,7 @@ def test_the_result_of_a_request_tells_what_changed_and_what_should_have() -> No
     assert result["missing"] == result["wrong"] == []
     scores = result["scores"]
     assert scores["accuracy"] == 1.0
-    assert scores["turn_success"] is False
+    assert scores["request_success"] is False
     assert scores["side_effects"] == 11
     assert scores["do_nothing"]["accuracy"] == 0.0
     assert info["score"] == 0.0
@@ -277,14 +277,14 @@ def test_a_mistake_counts_in_the_request_in_which_it_was_made() -> None:
     *_, second = env.step(WORDS)
     env.step(code(OPEN))
     *_, third = env.step(WORDS)
-    assert [info["turn_result"]["scores"]["turn_success"] for info in (first, second, third)] == [False, True, True]
+    assert [info["request_result"]["scores"]["request_success"] for info in (first, second, third)] == [False, True, True]
     assert third["score"] == pytest.approx(2 / 3)
     assert third["success"] is False
     assert third["stop_reason"] == "failure"
 
 
 @pytest.mark.parametrize(
-    ("reward", "expected"), [("turns", [0.0, 1 / 3, 1 / 3]), ("accuracy", [1 / 3] * 3), ("final", [0.0] * 3)]
+    ("reward", "expected"), [("requests", [0.0, 1 / 3, 1 / 3]), ("accuracy", [1 / 3] * 3), ("final", [0.0] * 3)]
 )
 def test_rewards_of_a_vandal_who_does_what_is_asked(reward: str, expected: list[float]) -> None:
     env, _ = car(reward=reward)
@@ -297,7 +297,7 @@ def test_rewards_of_a_vandal_who_does_what_is_asked(reward: str, expected: list[
 
 
 def test_a_run_without_fault_is_worth_one_in_every_measure() -> None:
-    for reward in ("turns", "accuracy", "final"):
+    for reward in ("requests", "accuracy", "final"):
         env, _ = car(reward=reward)
         total = sum(env.step(action)[1] for action in env.expert())
         assert total == pytest.approx(1.0)
@@ -375,7 +375,7 @@ def test_modules_are_chosen_by_a_tool_in_the_hybrid() -> None:
     assert {schema["function"]["name"].partition("__")[0] for schema in info["tools"]} == {"music"}
     env.step(tool("music__music_soundVolume_increase", degree="little"))
     *_, info = env.step(WORDS)
-    assert info["turn_result"]["scores"]["turn_success"]
+    assert info["request_result"]["scores"]["request_success"]
     assert [schema["function"]["name"] for schema in info["tools"]] == ["select_modules"]
 
 
@@ -384,7 +384,7 @@ def test_the_tools_of_the_task_alone_can_be_offered_and_code_is_taken_too() -> N
     assert {schema["function"]["name"].partition("__")[0] for schema in env.tools()} == {"to_dict", "music", "door"}
     env.step(code(LOUD))
     *_, info = env.step(WORDS)
-    assert info["turn_result"]["scores"]["turn_success"]
+    assert info["request_result"]["scores"]["request_success"]
 
 
 def test_tool_calls_are_refused_where_there_are_no_tools() -> None:
@@ -413,7 +413,7 @@ def test_a_smaller_car_has_the_task_s_modules_and_some_others() -> None:
     assert info["action_error"]
     env.step(choose("music"))
     *_, info = env.step(code("vw['wiper']['front']['is_on'] = True" if hidden == "wiper" else f"vw['{hidden}']['x'] = True"))
-    assert info["turn_result"]["writes"] == 0
+    assert info["request_result"]["writes"] == 0
     alone, _ = car(extra_modules=0)
     assert alone.visible == ("music", "door")
 
@@ -478,7 +478,7 @@ def test_a_task_that_is_no_dialogue_is_refused(data: dict) -> None:
 def test_the_view_has_the_parts_of_the_observation() -> None:
     env, _ = car(mode="hybrid")
     view = env.view()
-    assert (view["request"], view["turn"], view["num_turns"], view["stage"]) == (LOUDER.text, 0, 3, "select")
+    assert (view["request"], view["index"], view["num_requests"], view["stage"]) == (LOUDER.text, 0, 3, "select")
     assert view["state_view"]["environment"]["volume"] == 50
     assert view["api_view"] is None
     env.step(choose("music"))
@@ -623,8 +623,8 @@ def test_the_gold_plans_of_published_tasks_score_as_published(mode: str) -> None
                 env.reset(options={"task": task})
                 for action in env.expert():
                     *_, info = env.step(action)
-                    results += [info["turn_result"]] if "turn_result" in info else []
-        wrong = [result["request"] for result in results if not result["scores"]["turn_success"]]
+                    results += [info["request_result"]] if "request_result" in info else []
+        wrong = [result["request"] for result in results if not result["scores"]["request_success"]]
         assert len(wrong) <= len(results) * (0 if mode == "sfc" else 0.01), wrong  # some gold steps are no calls of functions
 
 

@@ -55,7 +55,7 @@ def test_generated_dialogues_are_served(difficulty: str, options: dict) -> None:
     for task in env.tasks.split("test").first(15):
         env.reset(options={"task": task})
         _, total, info = play(env)
-        assert total == pytest.approx(1.0), (task.key, info["turn_result"])
+        assert total == pytest.approx(1.0), (task.key, info["request_result"])
 
 
 def test_function_calls_read_what_decides_before_they_act() -> None:

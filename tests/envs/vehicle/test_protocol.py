@@ -86,7 +86,7 @@ def test_the_stages_of_a_request() -> None:
         ({"selection_state": "half"}, "compact, full"),
         ({"calls": "code"}, "text, tools"),
         ({"calls": "tools", "tool_scope": "some"}, "all, modules, selected"),
-        ({"reward": "sum"}, "accuracy, final, turns"),
+        ({"reward": "sum"}, "accuracy, final, requests"),
     ],
 )
 def test_an_unknown_word_is_refused(options: dict, error: str) -> None:

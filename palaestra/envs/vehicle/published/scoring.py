@@ -1,7 +1,7 @@
-"""The published scores of a turn: which changes were hit, how many, and what else moved.
+"""The published scores of a request: which changes were hit, how many, and what else moved.
 
-Two forms give the same numbers. `score_turn` compares whole states as flat maps; it is the definition. `score_changes` needs
-only what changed during the turn and how many leaves there are, and is what an environment uses.
+Two forms give the same numbers. `score_request` compares whole states as flat maps; it is the definition. `score_changes`
+needs only what changed during the request and how many leaves there are, and is what an environment uses.
 
 Source: VehicleWorld (arXiv:2509.06736) and its published evaluation code.
 """
@@ -22,8 +22,8 @@ Leaves = Mapping[str, Scalar]
 
 
 @dataclass(frozen=True, slots=True)
-class TurnScore:
-    """Counts and scores of one turn.
+class RequestScore:
+    """Counts and scores of one request.
 
     Attributes:
         accuracy: Share of the changes wanted that were made right, 0..1; 1 if none was wanted.
@@ -59,7 +59,7 @@ class TurnScore:
 
 @dataclass(frozen=True, slots=True)
 class MeanScore:
-    """Published scores of several turns or tasks.
+    """Published scores of several requests or tasks.
 
     Attributes:
         accuracy: Mean accuracy, 0..1.
@@ -76,8 +76,8 @@ class MeanScore:
     incomparable: int = 0
 
     @classmethod
-    def of(cls, scores: Iterable[TurnScore | MeanScore]) -> MeanScore:
-        """Return the mean of turns (the score of a task) or of tasks (the score of a run); of nothing it is 0."""
+    def of(cls, scores: Iterable[RequestScore | MeanScore]) -> MeanScore:
+        """Return the mean of requests (the score of a task) or of tasks (the score of a run); of nothing it is 0."""
         found = list(scores)
         n = max(len(found), 1)
         return cls(
@@ -89,13 +89,13 @@ class MeanScore:
         )
 
 
-def score_turn(ref_before: Leaves, ref_after: Leaves, pred_before: Leaves, pred_after: Leaves) -> TurnScore:
-    """Score one turn from whole states.
+def score_request(ref_before: Leaves, ref_after: Leaves, pred_before: Leaves, pred_after: Leaves) -> RequestScore:
+    """Score one request from whole states.
 
     Args:
-        ref_before: Leaves that the scoring sees, by path, before the turn as the reference has it; null counts as absent.
-        ref_after: The same after the turn.
-        pred_before: The same before the turn as the agent found it.
+        ref_before: Leaves that the scoring sees, by path, before the request as the reference has it; null counts as absent.
+        ref_after: The same after the request.
+        pred_before: The same before the request as the agent found it.
         pred_after: The same as the agent left it.
     """
     before = {path: value for path, value in ref_before.items() if value is not None}
@@ -128,15 +128,15 @@ def score_changes(
     num_leaves: int,
     known: Callable[[str], bool],
     lacking: Iterable[str] = (),
-) -> TurnScore:
-    """Score one turn from what changed in it; the same numbers as `score_turn` from a fraction of the work.
+) -> RequestScore:
+    """Score one request from what changed in it; the same numbers as `score_request` from a fraction of the work.
 
     Args:
         wanted: What the scoring sees of the reference's changes: path -> (before, after), `ABSENT` for what is not there.
         made: The same of the agent's changes. A leaf that both leave alone is in neither.
-        num_leaves: Leaves of the reference that the scoring sees before the turn.
+        num_leaves: Leaves of the reference that the scoring sees before the request.
         known: Whether a path that the reference does not change is one of its leaves.
-        lacking: Leaves of the reference before the turn that the agent's state does not have after it.
+        lacking: Leaves of the reference before the request that the agent's state does not have after it.
     """
     count = _Count()
     num_before = 0
@@ -159,22 +159,22 @@ def score_changes(
 
 def score_scope(
     scope: Scope, reference: CarState, wanted: Iterable[Change], made: Iterable[Change], agent: CarState | None = None
-) -> TurnScore:
-    """Score one turn of a car as published.
+) -> RequestScore:
+    """Score one request of a car as published.
 
     Args:
         scope: Modules that the task lists.
-        reference: State before the turn, as the reference has it.
-        wanted: What the reference changes in the turn, over all modules.
+        reference: State before the request, as the reference has it.
+        wanted: What the reference changes in the request, over all modules.
         made: What the agent changed in it.
-        agent: State after the turn, as the agent left it; None if it has the leaves of the reference but for its changes.
+        agent: State after the request, as the agent left it; None if it has the leaves of the reference but for its changes.
     """
     seen, moved = scope.changes(wanted), scope.changes(made)
     lacking = () if agent is None else scope.lacking(reference, agent)
     return score_changes(seen, moved, scope.count(reference), lambda path: scope.holds(reference, path), lacking)
 
 
-def idle_score(should_change: int, should_stay: int) -> TurnScore:
+def idle_score(should_change: int, should_stay: int) -> RequestScore:
     """Return the score of an agent that does nothing.
 
     Args:
@@ -190,7 +190,7 @@ _UNMOVED: Final = (ABSENT, ABSENT)
 
 
 class _Count:
-    """Counts of one turn while they are taken."""
+    """Counts of one request while they are taken."""
 
     __slots__ = ("correct", "false_negative", "false_positive", "incomparable", "should_change", "true_positive")
 
@@ -224,13 +224,13 @@ class _Count:
         else:
             self.false_negative += 1
 
-    def score(self, should_stay: int, stayed: int) -> TurnScore:
+    def score(self, should_stay: int, stayed: int) -> RequestScore:
         """Return the scores that follow from the counts."""
         positive, change = self.true_positive, self.should_change
         precision = _ratio(positive, positive + self.false_positive, float(not change and not self.false_positive))
         recall = _ratio(positive, change, 1.0)
         kept = _ratio(stayed, stayed + self.false_negative, float(not should_stay and not self.false_negative))
-        return TurnScore(
+        return RequestScore(
             accuracy=_ratio(self.correct, change, 1.0),
             f1_positive=_harmonic(precision, recall),
             f1_negative=_harmonic(kept, _ratio(stayed, should_stay, 1.0)),
@@ -255,4 +255,14 @@ def _harmonic(precision: float, recall: float) -> float:
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
-__all__ = ["ABSENT", "MeanScore", "Scope", "TurnScore", "idle_score", "score_changes", "score_scope", "score_turn", "visible"]
+__all__ = [
+    "ABSENT",
+    "MeanScore",
+    "RequestScore",
+    "Scope",
+    "idle_score",
+    "score_changes",
+    "score_request",
+    "score_scope",
+    "visible",
+]

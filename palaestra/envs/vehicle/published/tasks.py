@@ -24,7 +24,7 @@ from palaestra.envs.vehicle.car.car import Car
 from palaestra.envs.vehicle.car.tables import ENVIRONMENT, MODULES, PRESETS, car_tables
 from palaestra.envs.vehicle.published.scenario_text import Scenario, ScenarioError, parse_gold, parse_scenario, split_scenarios
 from palaestra.envs.vehicle.published.scoring import ABSENT, Scope
-from palaestra.envs.vehicle.requests.gold import LOOK, gold_turn
+from palaestra.envs.vehicle.requests.gold import LOOK, gold_effect
 from palaestra.envs.vehicle.requests.task import CarRequest, CarTask
 from palaestra.errors import MissingDataError, UnknownNameError, UsageError, unknown_name
 from palaestra.types import Json
@@ -174,25 +174,25 @@ def _from_row(place: _Place, row: Any) -> Task:
     dialogue = place.get(row, "dialogue", list)
     if not dialogue:
         raise place.error("dialogue", "is empty; expected at least one request")
-    turns = [_turn(place, f"dialogue[{i}]", turn) for i, turn in enumerate(dialogue)]
+    requests = [_request(place, f"dialogue[{i}]", row) for i, row in enumerate(dialogue)]
     return _task(
         key,
-        CarTask(tuple(modules), tuple(setup), tuple(request for request, _ in turns)),
-        [facts for _, facts in turns],
+        CarTask(tuple(modules), tuple(setup), tuple(request for request, _ in requests)),
+        [facts for _, facts in requests],
         interaction=place.get(row, "interaction", str, default=""),
         ineffective=place.get(row, "init_ineffective", list, default=[]),
         extra={"source_index": row["source_index"]} if isinstance(row.get("source_index"), int) else {},
     )
 
 
-def _turn(place: _Place, field: str, turn: Any) -> tuple[CarRequest, dict[str, Any]]:
+def _request(place: _Place, field: str, row: Any) -> tuple[CarRequest, dict[str, Any]]:
     """Return a request, and what is published about it."""
-    text = place.get(turn, "query", str, field)
-    calls = [_call(place, f"{field}.calls[{i}]", call) for i, call in enumerate(place.get(turn, "calls", list, field))]
-    oks = place.get(turn, "calls_ok", list, field, default=[True] * len(calls))
+    text = place.get(row, "query", str, field)
+    calls = [_call(place, f"{field}.calls[{i}]", call) for i, call in enumerate(place.get(row, "calls", list, field))]
+    oks = place.get(row, "calls_ok", list, field, default=[True] * len(calls))
     if len(oks) != len(calls):
         raise place.error(f"{field}.calls_ok", f"has {len(oks)} entries for {len(calls)} calls; expected one for each")
-    changed = place.get(turn, "changed", list, field)
+    changed = place.get(row, "changed", list, field)
     for i, change in enumerate(changed):
         op = place.get(change, "op", str, f"{field}.changed[{i}]")
         place.get(change, "path", str, f"{field}.changed[{i}]")
@@ -200,8 +200,8 @@ def _turn(place: _Place, field: str, turn: Any) -> tuple[CarRequest, dict[str, A
             raise place.error(f"{field}.changed[{i}].op", f"is {_short(op)}; expected set, add or del")
     facts: dict[str, Any] = {"calls_ok": oks, "changed": changed}
     for key in ("metric_n_should_change", "metric_n_unchanged"):
-        if key in turn:
-            facts[key] = place.get(turn, key, int, field)
+        if key in row:
+            facts[key] = place.get(row, key, int, field)
     num_visible = facts.get("metric_n_should_change", len(changed))
     return CarRequest(text, tuple(calls), kinds_of(calls, oks, changed, num_visible)), facts
 
@@ -279,7 +279,7 @@ def _from_scenario(place: _Place, text: str) -> Task:
         for call in calls:
             _check_call(place, f"api_call[{i}]", call)
         num_leaves = scope.count(car.state)
-        gold = gold_turn(car, calls)
+        gold = gold_effect(car, calls)
         oks = [result.ok for result in gold.results]
         changed = [change.to_json() for change in gold.changes]
         counts = _metric_counts(scope, num_leaves, gold.changes)
@@ -324,8 +324,8 @@ def _task(
         "trunk_by_name": {"trunk", "frontTrunk"} <= set(task.modules) and "trunk" not in names,
         "acts_outside": outside,
     }
-    turns = {name: [turn.get(name) for turn in facts] for name in facts[0]} if facts else {}
-    published = {"id": key, "flags": [name for name in FLAGS if found[name]], **turns, **(extra or {})}
+    by_request = {name: [row.get(name) for row in facts] for name in facts[0]} if facts else {}
+    published = {"id": key, "flags": [name for name in FLAGS if found[name]], **by_request, **(extra or {})}
     label = interaction or f"{'S' if len(task.requests) == 1 else 'M'}-{'S' if len(task.modules) <= 1 else 'M'}"
     return Task(key, SPLIT, label, {**task.to_json(), "published": published})
 

@@ -145,7 +145,7 @@ class Scope:
 
 
 def visible(state: CarState | Car, modules: Iterable[str]) -> dict[str, Scalar]:
-    """Return the leaves that the published scoring sees in a state, by path, for `score_turn`.
+    """Return the leaves that the published scoring sees in a state, by path, for `score_request`.
 
     Args:
         state: A state, or a car in one.

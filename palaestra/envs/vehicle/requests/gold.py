@@ -21,7 +21,7 @@ _DEGREE = "degree"
 
 
 @dataclass(frozen=True, slots=True)
-class GoldTurn:
+class GoldEffect:
     """What a request is to change.
 
     Attributes:
@@ -35,7 +35,7 @@ class GoldTurn:
     degree_paths: frozenset[str]
 
 
-def gold_turn(car: Car, calls: Sequence[Call]) -> GoldTurn:
+def gold_effect(car: Car, calls: Sequence[Call]) -> GoldEffect:
     """Carry out the gold calls of a request on a car, and return what they changed.
 
     Args:
@@ -51,7 +51,7 @@ def gold_turn(car: Car, calls: Sequence[Call]) -> GoldTurn:
         results.append(carry_out(car, call))
         if uses_degree(call):
             by_degree += [change.path for change in state.changes_since(mark)]
-    return GoldTurn(state.changes_since(start), results, frozenset(by_degree))
+    return GoldEffect(state.changes_since(start), results, frozenset(by_degree))
 
 
 def carry_out(car: Car, call: Call) -> CallResult:

@@ -1,8 +1,8 @@
 """Results of single requests inside an episode, as blocks of the transcript viewer.
 
-The step that ends a request says in `info["turn_result"]` what was asked, what has changed, what should have, and how that is
-scored. Here this becomes one block: what the agent did for the request, a table of the leaves concerned, and the scores with
-those of doing nothing below. Whatever part is absent or odd in a stored episode is left out.
+The step that ends a request says in `info["request_result"]` what was asked, what has changed, what should have, and how that
+is scored. Here this becomes one block: what the agent did for the request, a table of the leaves concerned, and the scores
+with those of doing nothing below. Whatever part is absent or odd in a stored episode is left out.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from palaestra.envs.vehicle.results.requests import request_result
 from palaestra.results.tables import Mark, ResultTable, StepBlock
 from palaestra.types import Message, Step, Trajectory
 
@@ -32,7 +33,7 @@ def request_blocks(trajectory: Trajectory) -> dict[int, list[StepBlock]]:
     acts: list[str] = []
     for index, step in enumerate(trajectory.steps):
         acts += acts_of(step)
-        block = request_block(step.info.get("turn_result"), acts)
+        block = request_block(request_result(step.info), acts)
         if block is not None:
             blocks[index] = [block]
             acts = []
@@ -43,7 +44,7 @@ def request_block(result: Any, acts: Sequence[str]) -> StepBlock | None:
     """Return one request as the viewer shows it.
 
     Args:
-        result: What the environment reported in `info["turn_result"]`.
+        result: What the environment reported in `info["request_result"]`.
         acts: What the agent did for this request, message by message.
 
     Returns:
@@ -53,7 +54,7 @@ def request_block(result: Any, acts: Sequence[str]) -> StepBlock | None:
         return None
     index, scores = result.get("index"), result.get("scores")
     scores = scores if isinstance(scores, Mapping) else {}
-    served = scores.get("turn_success") is True if "turn_success" in scores else None
+    served = scores.get("request_success") is True if "request_success" in scores else None
     counts = [
         f"{result[key]} {name}{'' if result[key] == 1 else 's'}"
         for key, name in _COUNTS

@@ -1,7 +1,7 @@
 """The requests of stored VehicleWorld episodes, with their scores and costs.
 
-Every step that ends a request carries `info["turn_result"]`. Requests that an episode never came to (a limit, a failed model)
-count as requests in which nothing was done; they are never dropped.
+Every step that ends a request carries `info["request_result"]`. Requests that an episode never came to (a limit, a failed
+model) count as requests in which nothing was done; they are never dropped.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from palaestra.envs.vehicle.car.former_names import current_name
 from palaestra.envs.vehicle.car.tables import ENVIRONMENT, car_tables
 from palaestra.envs.vehicle.reference import do_nothing, replay
 from palaestra.envs.vehicle.requests.task import CarTask
@@ -24,7 +25,7 @@ class RequestRow:
     """One request of an episode.
 
     Attributes:
-        scores: Its scores, as in `turn_result["scores"]`.
+        scores: Its scores, as in `request_result["scores"]`.
         do_nothing: The same scores of an agent that does nothing.
         kinds: What is special about it.
         played: Whether the episode came to it.
@@ -84,6 +85,12 @@ class TaskFinder:
             return None
 
 
+def request_result(info: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what the info of a step says about the request that it ended, in the names of today; None if it ended none."""
+    found = next((value for key, value in info.items() if current_name(key) == "request_result"), None)
+    return _renamed(found) if isinstance(found, Mapping) else None
+
+
 def episode_requests(trajectory: Trajectory, finder: TaskFinder) -> EpisodeRequests | None:
     """Return the requests of an episode, those included that it never came to.
 
@@ -98,9 +105,7 @@ def episode_requests(trajectory: Trajectory, finder: TaskFinder) -> EpisodeReque
     error = trajectory.outcome.error
     if error is not None and error.boundary != "model":
         return None
-    results: list[Mapping[str, Json]] = [
-        step.info["turn_result"] for step in trajectory.steps if isinstance(step.info.get("turn_result"), Mapping)
-    ]
+    results = [result for step in trajectory.steps if (result := request_result(step.info)) is not None]
     requests = [RequestRow(row["scores"], row["scores"]["do_nothing"], tuple(row["kinds"])) for row in results]
     modules = tuple(results[-1]["modules"]) if results else ()
     if not (trajectory.steps and trajectory.steps[-1].terminated):
@@ -120,6 +125,11 @@ def episode_requests(trajectory: Trajectory, finder: TaskFinder) -> EpisodeReque
         wall_s=usage.model_s + usage.env_s,
     )
     return EpisodeRequests(str(trajectory.task["key"]), tuple(requests), modules, costs)
+
+
+def _renamed(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a result or its scores with the keys of today."""
+    return {current_name(key): _renamed(value) if isinstance(value, Mapping) else value for key, value in row.items()}
 
 
 def _unplayed(task: CarTask, num_played: int, profile: str) -> list[RequestRow]:
@@ -145,4 +155,4 @@ def _tasks_of(env_id: str, arguments: dict[str, Json]) -> Any:
         env.close()
 
 
-__all__ = ["EpisodeRequests", "RequestRow", "TaskFinder", "episode_requests"]
+__all__ = ["EpisodeRequests", "RequestRow", "TaskFinder", "episode_requests", "request_result"]

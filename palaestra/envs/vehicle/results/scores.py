@@ -31,12 +31,12 @@ class CarScores:
         accuracy: Published accuracy, 0..1.
         f1_positive: Published F1 of what was to change.
         f1_negative: Published F1 of what was to stay.
-        turn_success: Share of requests that changed exactly the wanted leaves of the whole car, to the wanted values.
+        request_success: Share of requests that changed exactly the wanted leaves of the whole car, to the wanted values.
         loose_success: The same, amounts asked for by a degree word only in direction.
         task_success: Share of episodes with every request a success.
         refusal: Share of requests that want no change in which nothing changed.
         side_effects: Leaves changed besides, per request.
-        idle: Accuracy and turn success of an agent that does nothing.
+        idle: Accuracy and request success of an agent that does nothing.
         normalised_accuracy: Accuracy against doing nothing: 0 is as good, 1 is perfect.
         normalised_success: Turn success against doing nothing.
     """
@@ -48,7 +48,7 @@ class CarScores:
     accuracy: Estimate
     f1_positive: Estimate
     f1_negative: Estimate
-    turn_success: Estimate
+    request_success: Estimate
     loose_success: Estimate
     task_success: Estimate
     refusal: Estimate
@@ -74,7 +74,7 @@ def car_scores(episodes: Iterable[_Part]) -> CarScores:
     everything = [row for _, requests in parts for row in requests]
     idle = {
         "accuracy": _mean(value for _, requests in parts for value in _mean_of("do_nothing", "accuracy")(requests)),
-        "turn_success": _mean(float(row.do_nothing["turn_success"]) for row in everything),
+        "request_success": _mean(float(row.do_nothing["request_success"]) for row in everything),
     }
     return CarScores(
         num_tasks=len({task for task, _ in parts}),
@@ -84,14 +84,14 @@ def car_scores(episodes: Iterable[_Part]) -> CarScores:
         accuracy=mean_interval(_clusters(parts, _mean_of("scores", "accuracy"))),
         f1_positive=mean_interval(_clusters(parts, _mean_of("scores", "f1_positive"))),
         f1_negative=mean_interval(_clusters(parts, _mean_of("scores", "f1_negative"))),
-        turn_success=rate_estimate(_clusters(parts, _each("turn_success"))),
+        request_success=rate_estimate(_clusters(parts, _each("request_success"))),
         loose_success=rate_estimate(_clusters(parts, _each("loose_success"))),
-        task_success=rate_estimate(_clusters(parts, lambda requests: [float(all(_each("turn_success")(requests)))])),
+        task_success=rate_estimate(_clusters(parts, lambda requests: [float(all(_each("request_success")(requests)))])),
         refusal=rate_estimate(_clusters(parts, _each("refusal"))),
         side_effects=mean_interval(_clusters(parts, _each("side_effects"))),
         idle=idle,
         normalised_accuracy=_scaled(mean_interval(_clusters(parts, _mean_gain("accuracy"))), idle["accuracy"]),
-        normalised_success=_scaled(mean_interval(_clusters(parts, _each_gain("turn_success"))), idle["turn_success"]),
+        normalised_success=_scaled(mean_interval(_clusters(parts, _each_gain("request_success"))), idle["request_success"]),
     )
 
 

@@ -123,7 +123,7 @@ class VehicleResults:
         """Return the strict scores, a row for each arm."""
         columns = (
             "Arm",
-            "Turn success",
+            "Request success",
             "95 % interval",
             "Loose",
             "Task success",
@@ -138,8 +138,8 @@ class VehicleResults:
             rows.append(
                 (
                     arm.name,
-                    _percent(total.turn_success),
-                    _ends(total.turn_success),
+                    _percent(total.request_success),
+                    _ends(total.request_success),
                     _percent(total.loose_success),
                     _percent(total.task_success),
                     _percent(total.refusal),
@@ -171,7 +171,7 @@ class VehicleResults:
         return ResultTable("Costs per task (means, as measured)", columns, tuple(rows))
 
     def _group_tables(self) -> list[ResultTable]:
-        """Return accuracy and turn success by class, domain and kind of request, a table for each model."""
+        """Return accuracy and request success by class, domain and kind of request, a table for each model."""
         tables = []
         for model, arms in self.by_model.items():
             rows: list[tuple[str, ...]] = []
@@ -276,8 +276,8 @@ def _by_task(values: Sequence[tuple[str, float]]) -> list[list[float]]:
 
 
 def _pair(scores: CarScores | None) -> tuple[str, str]:
-    """Return accuracy and turn success as percent."""
-    return ("-", "-") if scores is None else (_percent(scores.accuracy), _percent(scores.turn_success))
+    """Return accuracy and request success as percent."""
+    return ("-", "-") if scores is None else (_percent(scores.accuracy), _percent(scores.request_success))
 
 
 def _percent(estimate: Estimate) -> str:

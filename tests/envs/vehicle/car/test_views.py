@@ -18,7 +18,7 @@ from palaestra.envs.vehicle.world import VehicleWorld
 from palaestra.errors import UsageError
 from palaestra.types import ToolCall
 from tests.envs.vehicle.published_data import files
-from tests.envs.vehicle.writes.test_writes import some_turn
+from tests.envs.vehicle.writes.test_writes import some_request
 
 TABLES = car_tables()
 
@@ -35,7 +35,7 @@ def unwrap(data: object) -> object:
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(st.integers(0, 2**32))
 def test_all_forms_show_the_same_and_the_plain_one_leads_back(profile: Profile, seed: int) -> None:
-    _, world = some_turn(random.Random(seed), profile)
+    _, world = some_request(random.Random(seed), profile)
     plain = plain_state(world)
     assert json.loads(state_text(world)) == plain
     assert unwrap(wrapped_state(world)) == plain

@@ -11,12 +11,12 @@ from palaestra.envs.vehicle.car.call_result import Change
 from palaestra.envs.vehicle.car.tables import MODULES, SEATS
 from palaestra.envs.vehicle.published.scoring import (
     MeanScore,
+    RequestScore,
     Scope,
-    TurnScore,
     idle_score,
     score_changes,
+    score_request,
     score_scope,
-    score_turn,
     visible,
 )
 from palaestra.envs.vehicle.published.visibility import ABSENT
@@ -41,7 +41,7 @@ def test_every_published_scoring_example_comes_out_as_published() -> None:
     if not found:
         pytest.skip("no metric_fixtures.jsonl.gz in the folders named by PALAESTRA_FIXTURES")
     for row in found:
-        score = score_turn(row["ref_before"], row["ref_after"], row["pred_before"], row["pred_after"])
+        score = score_request(row["ref_before"], row["ref_after"], row["pred_before"], row["pred_after"])
         if "raises" in row["expected"]:
             assert score.incomparable >= 1, row["id"]
             continue
@@ -60,12 +60,12 @@ def test_published_examples_come_out_the_same_from_changes_alone() -> None:
             value is None for name in ("ref_before", "ref_after", "pred_before", "pred_after") for value in row[name].values()
         ):
             continue  # changes tell a null as absent, on both sides
-        whole = score_turn(row["ref_before"], row["ref_after"], row["pred_before"], row["pred_after"])
+        whole = score_request(row["ref_before"], row["ref_after"], row["pred_before"], row["pred_after"])
         assert _from_changes(row["ref_before"], row["ref_after"], row["pred_before"], row["pred_after"]) == whole, row["id"]
 
 
 @pytest.mark.parity
-def test_the_leaves_of_every_published_turn_are_counted_as_published() -> None:
+def test_the_leaves_of_every_published_request_are_counted_as_published() -> None:
     found = rows("tasks.jsonl.gz")
     if not found:
         pytest.skip("no tasks.jsonl.gz in the folders named by PALAESTRA_FIXTURES")
@@ -75,23 +75,23 @@ def test_the_leaves_of_every_published_turn_are_counted_as_published() -> None:
         scope = Scope(row["modules"])
         num_leaves = scope.count(world.state)
         assert num_leaves == len(visible(world, row["modules"]))
-        for turn in row["dialogue"]:
-            changes = [Change(c["op"], c["path"], c.get("old"), c.get("new")) for c in turn["changed"]]
+        for request in row["dialogue"]:
+            changes = [Change(c["op"], c["path"], c.get("old"), c.get("new")) for c in request["changed"]]
             seen = scope.changes(changes).values()
             num_new, num_gone = sum(old is ABSENT for old, _ in seen), sum(new is ABSENT for _, new in seen)
             counts = (len(seen), num_leaves - (len(seen) - num_new))
-            assert counts == (turn["metric_n_should_change"], turn["metric_n_unchanged"]), row["id"]
+            assert counts == (request["metric_n_should_change"], request["metric_n_unchanged"]), row["id"]
             num_leaves += num_new - num_gone
 
 
-def test_a_turn_done_exactly_scores_one_everywhere() -> None:
-    score = score_turn({"a": 1, "b": "x"}, {"a": 3, "b": "x"}, {"a": 1, "b": "x"}, {"a": 3, "b": "x"})
+def test_a_request_done_exactly_scores_one_everywhere() -> None:
+    score = score_request({"a": 1, "b": "x"}, {"a": 3, "b": "x"}, {"a": 1, "b": "x"}, {"a": 3, "b": "x"})
     assert (score.accuracy, score.f1_positive, score.f1_negative) == (1, 1, 1)
 
 
 def test_numbers_only_need_the_right_direction_and_texts_the_right_value() -> None:
     def correct(old: object, new: object, got: object) -> int:
-        return score_turn({"a": old}, {"a": new}, {"a": old}, {"a": got}).correct  # type: ignore[dict-item]
+        return score_request({"a": old}, {"a": new}, {"a": old}, {"a": got}).correct  # type: ignore[dict-item]
 
     assert correct(10, 20, 11) == 1
     assert correct(10, 20, 9) == 0
@@ -102,19 +102,19 @@ def test_numbers_only_need_the_right_direction_and_texts_the_right_value() -> No
 
 def test_doing_nothing_is_perfect_where_nothing_was_wanted_and_worthless_elsewhere() -> None:
     state = {"a": 1, "b": 2}
-    idle = score_turn(state, state, state, state)
+    idle = score_request(state, state, state, state)
     assert (idle.accuracy, idle.f1_positive, idle.f1_negative) == (1, 1, 1)
-    missed = score_turn(state, {"a": 5, "b": 2}, state, state)
+    missed = score_request(state, {"a": 5, "b": 2}, state, state)
     assert (idle, missed) == (idle_score(0, 2), idle_score(1, 1))
     assert (missed.accuracy, missed.f1_positive) == (0, 0)
     assert missed.f1_negative == pytest.approx(2 / 3)
 
 
 def test_a_number_that_becomes_a_text_is_a_wrong_change_and_reported() -> None:
-    score = score_turn({"a": 1, "b": 2}, {"a": 5, "b": 2}, {"a": 1, "b": 2}, {"a": "loud", "b": 2})
+    score = score_request({"a": 1, "b": 2}, {"a": 5, "b": 2}, {"a": 1, "b": 2}, {"a": "loud", "b": 2})
     assert (score.incomparable, score.true_positive, score.false_positive, score.correct) == (1, 0, 1, 0)
     assert (score.accuracy, score.f1_positive, score.f1_negative) == (0, 0, 1)
-    assert MeanScore.of([score, score_turn({}, {}, {}, {})]) == MeanScore(0.5, 0.5, 1.0, 2, 1)
+    assert MeanScore.of([score, score_request({}, {}, {}, {})]) == MeanScore(0.5, 0.5, 1.0, 2, 1)
 
 
 def test_what_the_published_scores_cannot_see_is_no_leaf() -> None:
@@ -139,18 +139,18 @@ def test_unknown_modules_are_ignored_and_the_environment_is_always_seen() -> Non
 
 @pytest.mark.parametrize("profile", ["published", "fixed"])
 @pytest.mark.parametrize("seed", range(40))
-def test_both_forms_agree_on_random_turns_of_the_whole_car(seed: int, profile: str) -> None:
+def test_both_forms_agree_on_random_requests_of_the_whole_car(seed: int, profile: str) -> None:
     rng = random.Random(seed)
     reference, agent = VehicleWorld(profile), VehicleWorld(profile)  # type: ignore[arg-type]
     scope = Scope(rng.sample(MODULES, rng.randint(0, 8)))
-    if rng.random() < 0.5:  # the agent may have drifted away in earlier turns
+    if rng.random() < 0.5:  # the agent may have drifted away in earlier requests
         _mess_up(agent, rng, 6)
     before, past = visible(reference, scope.modules), visible(agent, scope.modules)
     past_state, mark, start = reference.state.copy(), reference.state.mark(), agent.state.mark()
     shared = rng.getrandbits(30)
     _mess_up(reference, random.Random(shared), rng.randint(0, 8))
     _mess_up(agent, random.Random(shared if rng.random() < 0.5 else shared + 1), rng.randint(0, 8))
-    whole = score_turn(before, visible(reference, scope.modules), past, visible(agent, scope.modules))
+    whole = score_request(before, visible(reference, scope.modules), past, visible(agent, scope.modules))
     changes = reference.state.changes_since(mark), agent.state.changes_since(start)
     assert score_scope(scope, past_state, *changes, agent.state) == whole
     assert scope.count(reference.state) == len(visible(reference, scope.modules))
@@ -162,10 +162,10 @@ def test_both_forms_agree_on_random_maps(data: st.DataObject) -> None:
     leaf = st.one_of(st.booleans(), st.integers(0, 3), st.sampled_from(["x", "y"]))
     state = st.dictionaries(st.sampled_from("abcdefg"), leaf)
     maps = [data.draw(state) for _ in range(4)]
-    assert _from_changes(*maps) == score_turn(*maps)
+    assert _from_changes(*maps) == score_request(*maps)
 
 
-def test_scoring_a_turn_takes_less_than_a_fifth_of_a_millisecond() -> None:
+def test_scoring_a_request_takes_less_than_a_fifth_of_a_millisecond() -> None:
     world = VehicleWorld("published")
     scope = Scope(MODULES)
     past, mark = world.state.copy(), world.state.mark()
@@ -181,7 +181,7 @@ def test_scoring_a_turn_takes_less_than_a_fifth_of_a_millisecond() -> None:
     assert sorted(times)[20] < 0.0002  # the fastest tenth: other processes do not count
 
 
-def _from_changes(before: dict, after: dict, past: dict, present: dict) -> TurnScore:
+def _from_changes(before: dict, after: dict, past: dict, present: dict) -> RequestScore:
     def differences(one: dict, other: dict) -> dict:
         pairs = {path: (one.get(path, ABSENT), other.get(path, ABSENT)) for path in one.keys() | other.keys()}
         return {path: pair for path, pair in pairs.items() if pair[0] != pair[1]}

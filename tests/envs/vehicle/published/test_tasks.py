@@ -103,9 +103,9 @@ def test_the_same_task_twice_is_one_task(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_special_about_a_request_is_told(tmp_path: Path, changes: dict[str, Any], kinds: tuple[str, ...]) -> None:
-    turn = {**ROW["dialogue"][0], **changes}
-    turn["calls_ok"] = turn["calls_ok"][: len(turn["calls"])]
-    (task,) = load_published(write(tmp_path / "tasks.jsonl", {**ROW, "dialogue": [turn]}))
+    request = {**ROW["dialogue"][0], **changes}
+    request["calls_ok"] = request["calls_ok"][: len(request["calls"])]
+    (task,) = load_published(write(tmp_path / "tasks.jsonl", {**ROW, "dialogue": [request]}))
     assert CarTask.from_json(task.data).requests[0].kinds == kinds
     assert set(kinds) <= set(KINDS)
 
@@ -292,8 +292,8 @@ def test_the_shared_tasks_load_and_their_texts_say_the_same() -> None:
     assert tasks.keys() == {row["id"] for row in found}
     for row in found:
         task = CarTask.from_json(tasks[row["id"]].data)
-        turns = "".join(f"<query>{turn['query']}</query><api_call>{turn['gold_raw']}</api_call>" for turn in row["dialogue"])
-        scenario = parse_scenario(f"<scenario><inits>{row['inits_raw']}</inits>{turns}</scenario>")
+        said = "".join(f"<query>{said['query']}</query><api_call>{said['gold_raw']}</api_call>" for said in row["dialogue"])
+        scenario = parse_scenario(f"<scenario><inits>{row['inits_raw']}</inits>{said}</scenario>")
         assert scenario.modules == task.modules
         assert scenario.init == task.setup
         assert list(scenario.init_ineffective) == row["init_ineffective"]

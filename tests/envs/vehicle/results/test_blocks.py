@@ -23,7 +23,7 @@ def leaves_of(result):
 
 
 def test_each_leaf_is_told_with_what_it_was_should_be_and_is():
-    block = block_of(build.cockpit().steps[2].info["turn_result"])
+    block = block_of(build.cockpit().steps[2].info["request_result"])
     leaves = block.tables[0]
     assert [row[1:] for row in leaves.rows] == [
         ("0", "30", "100", "wrong"),
@@ -47,10 +47,10 @@ def test_without_marks_a_change_that_was_not_expected_is_a_side_effect():
 
 
 def test_scores_stand_above_those_of_doing_nothing():
-    table = block_of(build.cockpit().steps[1].info["turn_result"]).tables[1]
+    table = block_of(build.cockpit().steps[1].info["request_result"]).tables[1]
     agent, idle = (dict(zip(table.columns, row, strict=True)) for row in table.rows)
     assert (agent["accuracy"], idle["accuracy"]) == ("1.000", "0.000")
-    assert (agent["turn success"], idle["turn success"]) == ("yes", "no")
+    assert (agent["request success"], idle["request success"]) == ("yes", "no")
     assert (agent["side effects"], idle["side effects"]) == ("0", "0")
     assert not {"refusal", "do nothing"} & set(table.columns)  # neither has a refusal
 

@@ -26,7 +26,7 @@ def scores(accuracy: float, success: bool, *, refusal: bool | None = None, side_
         "accuracy": accuracy,
         "f1_positive": accuracy,
         "f1_negative": 1.0,
-        "turn_success": success,
+        "request_success": success,
         "loose_success": success,
         "refusal": refusal,
         "side_effects": side_effects,
@@ -59,26 +59,28 @@ def arm(store: RunStore, run_id: str, **settings: Any) -> Arm:
 # -- sums -------------------------------------------------------------------------------------------------------------
 
 
-def test_published_scores_are_means_over_turns_then_over_tasks() -> None:
+def test_published_scores_are_means_over_requests_then_over_tasks() -> None:
     found = car_scores([("a", [row(1, True)]), ("b", [row(0, False), row(1, True), row(1, False)])])
     assert found.accuracy.mean == pytest.approx((1 + 2 / 3) / 2)
-    assert found.turn_success.mean == pytest.approx(2 / 4)
+    assert found.request_success.mean == pytest.approx(2 / 4)
     assert found.task_success.mean == pytest.approx(1 / 2)
     assert (found.num_tasks, found.num_requests) == (2, 4)
     assert found.accuracy.low < found.accuracy.mean < found.accuracy.high
 
 
 def test_samples_of_a_task_are_one_cluster() -> None:
-    turns = [row(1, True)], [row(0, False)]
-    apart = car_scores([(f"task {i}", turns[i % 2]) for i in range(20)])
-    together = car_scores([(f"task {i // 2 % 2}", turns[i // 2 % 2]) for i in range(20)])
+    requests = [row(1, True)], [row(0, False)]
+    apart = car_scores([(f"task {i}", requests[i % 2]) for i in range(20)])
+    together = car_scores([(f"task {i // 2 % 2}", requests[i // 2 % 2]) for i in range(20)])
     assert apart.accuracy.mean == together.accuracy.mean == 0.5
     assert together.num_tasks == 2
     assert together.accuracy.high - together.accuracy.low > apart.accuracy.high - apart.accuracy.low
-    assert together.turn_success.high - together.turn_success.low > apart.turn_success.high - apart.turn_success.low
+    assert (
+        together.request_success.high - together.request_success.low > apart.request_success.high - apart.request_success.low
+    )
 
 
-def test_refusals_count_turns_without_a_change_only() -> None:
+def test_refusals_count_requests_without_a_change_only() -> None:
     found = car_scores([("a", [row(1, True, 1, refusal=True), row(1, False, 1, refusal=False), row(1, True)])])
     assert (found.refusal.mean, found.refusal.n) == (0.5, 2)
 
@@ -86,7 +88,7 @@ def test_refusals_count_turns_without_a_change_only() -> None:
 def test_normalised_scores_set_an_agent_against_doing_nothing() -> None:
     idle = [("a", [row(0, False)]), ("b", [row(1, True, 1, refusal=True)])]
     found = car_scores(idle)
-    assert found.idle == {"accuracy": 0.5, "turn_success": 0.5}
+    assert found.idle == {"accuracy": 0.5, "request_success": 0.5}
     assert (found.normalised_accuracy.mean, found.normalised_success.mean) == (0, 0)
     gold = car_scores([("a", [row(1, True)]), ("b", [row(1, True, 1, refusal=True)])])
     assert (gold.normalised_accuracy.mean, gold.normalised_success.mean) == (1, 1)
@@ -112,7 +114,7 @@ def test_the_expert_is_perfect_and_doing_nothing_is_at_zero(store: RunStore) -> 
         assert total.num_tasks == 6
         assert total.num_unplayed == found.num_errors == 0
         if found.model == "expert":
-            perfect = (total.accuracy.mean, total.turn_success.mean, total.normalised_success.mean)
+            perfect = (total.accuracy.mean, total.request_success.mean, total.normalised_success.mean)
             assert perfect == pytest.approx((1, 1, 1))
         else:
             assert total.accuracy.mean == pytest.approx(total.idle["accuracy"])
@@ -162,7 +164,7 @@ def test_the_same_settings_twice_are_told_apart_by_their_runs(store: RunStore) -
 def test_requests_never_played_count_as_nothing_done(store: RunStore) -> None:
     whole = {trajectory.episode_id: trajectory for trajectory in store.trajectories("expert-fc")}
     long = next(trajectory for trajectory in whole.values() if _num_results(trajectory) > 1)
-    ends = [i for i, step in enumerate(long.steps) if "turn_result" in step.info]
+    ends = [i for i, step in enumerate(long.steps) if "request_result" in step.info]
     first = long.steps[: ends[0] + 1]
     cut = replace(long, steps=(*first[:-1], replace(first[-1], truncated=True)))
     found = episode_requests(cut, TaskFinder())
@@ -172,7 +174,7 @@ def test_requests_never_played_count_as_nothing_done(store: RunStore) -> None:
     idle = episode_requests(nothing, TaskFinder())
     assert idle is not None
     for ours, theirs in zip(found.requests[1:], idle.requests[1:], strict=True):
-        assert ours.scores["turn_success"] == theirs.scores["turn_success"]
+        assert ours.scores["request_success"] == theirs.scores["request_success"]
         assert ours.scores["accuracy"] == theirs.scores["accuracy"]
         assert ours.kinds == theirs.kinds
     assert found.modules == idle.modules
@@ -221,4 +223,32 @@ def test_results_are_found_by_the_id_of_the_environment(store: RunStore) -> None
 
 
 def _num_results(trajectory: Trajectory) -> int:
-    return sum("turn_result" in step.info for step in trajectory.steps)
+    return sum("request_result" in step.info for step in trajectory.steps)
+
+
+# -- former names -------------------------------------------------------------------------------------------------------
+
+
+def formerly(trajectory: Trajectory) -> Trajectory:
+    """A trajectory as it was stored when a request was called a turn."""
+    text = json.dumps(trajectory.to_json())
+    assert '"request_result"' in text
+    for now, then in (("request_result", "turn_result"), ("request_success", "turn_success")):
+        text = text.replace(f'"{now}"', f'"{then}"')
+    return Trajectory.from_json(json.loads(text))
+
+
+def test_runs_stored_under_former_names_are_read_as_those_of_today(store: RunStore) -> None:
+    now = arm(store, "expert-fc")
+    then = replace(now, episodes=[formerly(trajectory) for trajectory in now.episodes])
+    assert read_results([then]).to_json() == read_results([now]).to_json()
+    for former, trajectory in zip(then.episodes, now.episodes, strict=True):
+        assert request_blocks(former) == request_blocks(trajectory) != {}
+
+
+def test_requests_that_a_run_of_former_names_never_came_to_are_found_again(store: RunStore) -> None:
+    known = next(trajectory for trajectory in store.trajectories("expert-fc") if _num_results(trajectory) > 1)
+    cut = replace(known, steps=known.steps[:1], meta={**known.meta, "env_kwargs": {"profile": "paper", "reward": "turns"}})
+    found = episode_requests(cut, TaskFinder())
+    assert found is not None
+    assert not found.requests[-1].played

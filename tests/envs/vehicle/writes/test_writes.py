@@ -485,7 +485,7 @@ def some_arguments(chance: random.Random, function: Function) -> dict[str, Any]:
     return arguments
 
 
-def some_turn(chance: random.Random, profile: Profile) -> tuple[VehicleWorld, VehicleWorld]:
+def some_request(chance: random.Random, profile: Profile) -> tuple[VehicleWorld, VehicleWorld]:
     world = VehicleWorld(profile)
     steps = [{"op": "env_preset", "preset": chance.choice(["default", "init1", "init3", "init7"])}]
     steps += [
@@ -507,7 +507,7 @@ def some_turn(chance: random.Random, profile: Profile) -> tuple[VehicleWorld, Ve
 @settings(max_examples=250, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 2**32))
 def test_writes_lead_from_any_state_to_any_that_calls_lead_to(profile: Profile, seed: int) -> None:
-    before, after = some_turn(random.Random(seed), profile)
+    before, after = some_request(random.Random(seed), profile)
     writes = writes_between(before, after)
     reached = before.copy()
     assert apply_writes(reached, writes).ok
@@ -576,24 +576,24 @@ def test_the_environment_can_be_written_as_a_whole() -> None:
 
 @pytest.mark.parity
 @pytest.mark.parametrize("profile", ["fixed", "published"])
-def test_every_published_turn_comes_out_the_same_by_calls_by_code_and_by_writes(profile: Profile) -> None:
+def test_every_published_request_comes_out_the_same_by_calls_by_code_and_by_writes(profile: Profile) -> None:
     tasks = rows("tasks.jsonl.gz")
     if not tasks:
         pytest.skip("no tasks.jsonl.gz in the folders named by PALAESTRA_FIXTURES")
     for task in tasks:
         world = VehicleWorld(profile)
         world.set_up(task["init"])
-        for turn in task["dialogue"]:
-            if not all("api" in call for call in turn["calls"]):  # a gold answer that rebuilds a module, which is no call
+        for request in task["dialogue"]:
+            if not all("api" in call for call in request["calls"]):  # a gold answer that rebuilds a module, which is no call
                 break
             before, by_code = world.copy(), world.copy()
-            for call in turn["calls"]:
+            for call in request["calls"]:
                 world.call_with(call["module"], call["api"], call["args"], call["kwargs"])
             by_writes = before.copy()
             assert apply_writes(by_writes, writes_between(before, world)).ok
             assert by_writes == world
-            done = run_code(by_code, turn["gold_raw"])
+            done = run_code(by_code, request["gold_raw"])
             if done.error is None:
                 assert by_code == world
             else:  # the published gold sets shared properties in a few places, which no function of a module does
-                assert "Environment.set_" in turn["gold_raw"]
+                assert "Environment.set_" in request["gold_raw"]
