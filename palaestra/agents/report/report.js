@@ -46,6 +46,7 @@
   let current = -1;
   let query = "";
 
+  const TAG = /<(audio|image) sha256=([0-9a-f]{64})(?: [a-z]+=[^\s<>]+)*\/>/g;
   const pretty = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 2));
   const signed = (x) => (x > 0 ? "+" : "") + Number(x.toFixed(4));
   const count = (n, one) => `${n.toLocaleString("en")} ${one}${n === 1 ? "" : "s"}`;
@@ -104,17 +105,42 @@
 
   function text(value) {
     const pre = el("pre");
-    if (query === "") { pre.textContent = value; return pre; }
+    let from = 0;
+    for (const found of data.media ? value.matchAll(TAG) : []) {
+      const [tag, kind, name] = found;
+      if (!Object.hasOwn(data.media, name)) continue;
+      prose(pre, value.slice(from, found.index));
+      pre.append(shownMedia(tag, kind, data.media[name]));
+      from = found.index + tag.length;
+    }
+    prose(pre, value.slice(from));
+    return pre;
+  }
+
+  function prose(pre, value) {
     const lower = value.toLowerCase();
     // A few letters change length in lower case; positions would then be wrong, so such texts are shown plain.
-    if (lower.length !== value.length) { pre.textContent = value; return pre; }
+    if (query === "" || lower.length !== value.length) { pre.append(value); return; }
     let from = 0;
     for (let at = lower.indexOf(query); at >= 0; at = lower.indexOf(query, from)) {
       pre.append(value.slice(from, at), el("mark", {}, value.slice(at, at + query.length)));
       from = at + query.length;
     }
     pre.append(value.slice(from));
-    return pre;
+  }
+
+  // A sound or a picture where its tag stands: the report holds its bytes, or a link to them, or a word about them.
+  function shownMedia(tag, kind, item) {
+    const said = (name) => (tag.match(new RegExp(` ${name}=([0-9.]+)`)) || [])[1];
+    const label = kind === "audio"
+      ? ["Sound", said("seconds") && `${said("seconds")} s`, said("rate") && `${said("rate") / 1000} kHz`].filter(Boolean).join(", ")
+      : ["Picture", said("width") && `${said("width")} × ${said("height")}`].filter(Boolean).join(", ");
+    const box = el("span", { class: "media", title: tag });
+    if (item.src && kind === "audio") box.append(el("audio", { controls: true, preload: "metadata", "aria-label": label, src: item.src }));
+    else if (item.src) box.append(el("img", { alt: label, class: Number(said("width")) < 64 ? "tiny" : null, src: item.src }));
+    const note = item.note ? `${label} (${item.note})` : label;
+    box.append(item.href ? el("a", { href: item.href }, note) : el("span", { class: "quiet" }, note));
+    return box;
   }
 
   function said(who, node, kind) {

@@ -35,6 +35,7 @@ from palaestra.agents.evaluation.arms import (
 from palaestra.agents.report.breakdowns import by_type, error_rows
 from palaestra.agents.report.charts import HORIZON_NAMES, LINE_STYLES, Curve, draw_curves, horizon_changes, read_curves
 from palaestra.agents.report.seeds import Trained, alarm_notices, compare_runs, curve_names
+from palaestra.agents.report.shown_media import ShownMedia
 from palaestra.agents.report.transcripts import TranscriptBook, TranscriptLimits, candidates_of
 from palaestra.agents.store.store import RunStore, RunSummary
 from palaestra.errors import MissingExtraError, StoreError, UsageError
@@ -93,7 +94,7 @@ def write_report(
         StoreError: If the file cannot be written.
     """
     path = Path(path)
-    text = render_report(runs, store=store, title=title, limits=limits, labels=labels, results=results)
+    text = render_report(runs, store=store, title=title, limits=limits, labels=labels, results=results, folder=path.parent)
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,15 +115,18 @@ def render_report(
     limits: TranscriptLimits | None = None,
     labels: Mapping[str, str] | None = None,
     results: Mapping[str, EnvResults] | None = None,
+    folder: Path | None = None,
 ) -> str:
-    """Return the page that `write_report` writes."""
+    """Return the page that `write_report` writes, to lie in `folder` if it is to link to files."""
     if not runs:
         raise UsageError("A report needs at least one run; name run ids, e.g. from: palaestra runs list.")
     summaries = _with_arms(store, runs)
     arms = arms_of([PlayedRun(run.run_id, run.config, store.episodes(run.run_id)) for run in summaries], store.get)
     metrics = metrics_of_arms(arms)
     own = env_results([row.arm for row in arms]) if results is None else results
-    book = TranscriptBook(limits or TranscriptLimits(), own)
+    limits = limits or TranscriptLimits()
+    media = ShownMedia(store.media, limits.max_item_bytes, limits.max_media_bytes, folder)
+    book = TranscriptBook(limits, own, media)
     book.fill(candidates_of(arms), lambda candidate: store.get(candidate.run_id, candidate.episode_id))
     logs = [store.metrics(run.run_id) for run in summaries]
     seeds = _across_seeds(store, summaries, logs, labels)
@@ -148,6 +152,7 @@ def render_report(
         "transcripts": Markup(book.script([(arm.name, arm.run_id) for arm in arms])) if book.episodes else "",
         "transcript_types": book.types,
         "transcripts_note": _transcripts_note(book),
+        "shows_media": bool(media.items),
         "runs": [_settings(run) for run in summaries],
         **_learning(summaries, logs, draws=not seeds["groups"]),
         "seeds": seeds,
@@ -243,11 +248,16 @@ def _notices(runs: Sequence[RunSummary], arms: Sequence[ArmSummary]) -> list[str
 def _transcripts_note(book: TranscriptBook) -> str:
     """Say whether all episodes are embedded."""
     shown = len(book.episodes)
+    linked = ""
+    if book.media is not None and book.media.num_linked:
+        linked = (
+            f" Sounds and pictures that are too large for this file ({book.media.num_linked:,}) are links to the run's folder."
+        )
     if not book.num_left_out:
-        return f"All {shown:,} episodes, turn by turn." if shown != 1 else "The episode, turn by turn."
+        return (f"All {shown:,} episodes, turn by turn." if shown != 1 else "The episode, turn by turn.") + linked
     return (
         f"{shown:,} of {shown + book.num_left_out:,} episodes, spread over arms, outcomes and task types to bound the size of"
-        " this file. The run store holds all of them (palaestra export)."
+        f" this file. The run store holds all of them (palaestra export).{linked}"
     )
 
 

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from palaestra.agents.evaluation.arms import ArmSummary
+from palaestra.agents.report.shown_media import ShownMedia
 from palaestra.envs.core.declared import declared
+from palaestra.media.items import escape_tags
 from palaestra.results.metrics import Metric, in_order, is_number
 from palaestra.results.tables import Blocks, EnvResults, StepBlock
 from palaestra.types import Json, Message, Step, Trajectory
@@ -32,12 +34,16 @@ class TranscriptLimits:
         max_chars: Characters of all of them together, as JSON.
         max_text_chars: Characters of one text (observation, action, ...); the rest is cut with a note.
         max_turns: Turns of one episode.
+        max_item_bytes: Largest sound or picture inside of the page, in bytes; a larger one is linked.
+        max_media_bytes: Bytes of all sounds and pictures inside of the page.
     """
 
     max_transcripts: int = 240
     max_chars: int = 6_000_000
     max_text_chars: int = 12_000
     max_turns: int = 200
+    max_item_bytes: int = 1_000_000
+    max_media_bytes: int = 8_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +124,12 @@ class TranscriptBook:
     Args:
         limits: How much it may hold.
         results: Results that environments have of their own, by id; they give the blocks below the steps.
+        media: Takes the sounds and pictures that the transcripts name; None shows their tags.
     """
 
     limits: TranscriptLimits
     results: Mapping[str, EnvResults] = field(default_factory=dict)
+    media: ShownMedia | None = None
     episodes: list[tuple[Candidate, dict[str, Json]]] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     num_chars: int = 0
@@ -135,12 +143,15 @@ class TranscriptBook:
                 self.num_left_out += 1
                 continue
             record = self._record(candidate, load(candidate))
-            size = len(json.dumps(record))
+            text = json.dumps(record)
+            size = len(text)
             if self.episodes and self.num_chars + size > self.limits.max_chars:
                 self.num_left_out += 1
                 continue
             self.num_chars += size
             self.episodes.append((candidate, record))
+            if self.media is not None:
+                self.media.add(candidate.run_id, text + self.texts[record["instructions"]])
 
     def script(self, arms: Sequence[tuple[str, str]]) -> str:
         """Return everything as JSON that cannot end or open an HTML element.
@@ -154,6 +165,8 @@ class TranscriptBook:
             "texts": self.texts,
             "episodes": [record for _, record in ordered],
         }
+        if self.media is not None and self.media.items:
+            data["media"] = self.media.items
         try:
             text = json.dumps(
                 data, separators=(",", ":"), allow_nan=False
@@ -256,7 +269,8 @@ class TranscriptBook:
 
     def _action(self, action: Message) -> dict[str, Json]:
         """Return what the agent said; `raw` is what a model wrote where that differs from what was played."""
-        record: dict[str, Json] = {"content": self._clip(action.content)}
+        content = action.content if action.media else escape_tags(action.content)  # prose shows nothing
+        record: dict[str, Json] = {"content": self._clip(content)}
         if action.reasoning:
             record["reasoning"] = self._clip(action.reasoning)
         if action.raw and action.raw != action.content:
