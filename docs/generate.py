@@ -190,15 +190,16 @@ def settings(model: type[BaseModel], prefix: str = "") -> str:
     return table(("key", "type", "default", "what"), list(setting_rows(model, prefix)))
 
 
-def setting_rows(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str, str]]:
-    """Yield the rows of a config class."""
+def setting_rows(model: type[BaseModel], prefix: str, owner: BaseModel | None = None) -> Iterator[tuple[str, str, str, str]]:
+    """Yield the rows of a config class; `owner` is the group's default in the table it stands in, which may differ."""
     about = field_docs(model)
     for name, field in model.model_fields.items():
-        nested = models_in(field.annotation)
-        if len(nested) == 1 and isinstance(field.get_default(call_default_factory=True), BaseModel) and prefix.count(".") < 2:
-            yield from setting_rows(nested[0], f"{prefix}{name}.")
+        value = field.get_default(call_default_factory=True) if owner is None else getattr(owner, name)
+        if isinstance(value, BaseModel) and len(models_in(field.annotation)) == 1 and prefix.count(".") < 2:
+            yield from setting_rows(type(value), f"{prefix}{name}.", value)
             continue
-        yield f"`{prefix}{name}`", f"`{type_text(field)}`", default_text(field), about.get(name, "")
+        default = "required" if owner is None and field.is_required() else default_text(value)
+        yield f"`{prefix}{name}`", f"`{type_text(field)}`", default, about.get(name, "")
 
 
 def models_in(annotation: Any) -> list[type[BaseModel]]:
@@ -236,11 +237,8 @@ def type_text(field: FieldInfo) -> str:
     return f"{text}, {', '.join(bounds)}" if bounds else text
 
 
-def default_text(field: FieldInfo) -> str:
-    """Return a default as TOML would have it; "required" where there is none."""
-    if field.is_required():
-        return "required"
-    value = field.get_default(call_default_factory=True)
+def default_text(value: Any) -> str:
+    """Return a default as TOML would have it."""
     if value is None or value is PydanticUndefined:
         return "-"
     if isinstance(value, BaseModel):

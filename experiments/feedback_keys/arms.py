@@ -163,7 +163,7 @@ def collect(
         return play(world, policy, tasks, generator, with_digests=with_digests)
 
     episodes = play_groups(config.tasks_per_step)
-    for _ in range(config.max_refills if config.drop_equal_groups else 0):
+    for _ in range(config.sampling.max_refills if config.sampling.drop_equal_groups else 0):
         kept = episodes.rows(torch.nonzero(mixed_groups(episodes.return_, _groups(episodes, config))).squeeze(1))
         missing = config.tasks_per_step - len(kept.ids) // config.group_size
         if not missing:

@@ -1,14 +1,19 @@
-"""Settings as strict, frozen data: the base of everything a recipe holds, and one readable error for a wrong value."""
+"""Settings as strict, frozen data: the base of everything a recipe holds, and one readable error for a wrong value.
+
+A table may hold groups (`[grpo.clip]`). A group that is given in part keeps the defaults of the table it stands in:
+`[gspo.clip] low = 0.02` leaves GSPO's own `high` alone. Names that settings had before are read too (`Config.older_names`),
+so that older recipes and stored runs stay valid; what is written has the new names.
+"""
 
 from __future__ import annotations
 
 import difflib
 import types
 import typing
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from palaestra.errors import ConfigError
 
@@ -19,6 +24,59 @@ class Config(BaseModel):
     """A table of a recipe: frozen, and strict about its keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    older_names: ClassVar[Mapping[str, str]] = {}
+    """Older names of settings and their places now, e.g. `{"kl_coefficient": "kl.coefficient"}`. Where the old name is that of
+    the group, a plain value is short for the setting: `correction = "token"` for `[grpo.correction] level = "token"`."""
+
+    @classmethod
+    def with_current_names(cls, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a table with the names that settings have now.
+
+        Raises:
+            ConfigError: If a setting is given under both of its names.
+        """
+        found = dict(data)
+        # short forms first: they make a table of a value, which the other names are then put into
+        for old, place in sorted(cls.older_names.items(), key=lambda item: item[0] != item[1].partition(".")[0]):
+            group, _, name = place.partition(".")
+            if old not in found or (old == group and isinstance(found[old], Mapping | BaseModel)):
+                continue
+            value = found.pop(old)
+            table = _plain(found.get(group, {}))
+            if not isinstance(table, dict):
+                continue  # whatever stands there is no table, and will be refused as such
+            if name in table:
+                raise ConfigError(f"{old} is an older name of {place}, and both are given; take {old} out.")
+            found[group] = {**table, name: value}
+        return found
+
+    @classmethod
+    def class_for(cls, data: object) -> type[Config]:
+        """Return the class that data of this table are checked against: this one, unless the data name another."""
+        del data
+        return cls
+
+    def completed(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a table that is given in part, with this one's values for the rest."""
+        found: dict[str, Any] = self.model_dump()
+        for name, value in self.with_current_names(given).items():
+            own = getattr(self, name, None)
+            found[name] = own.completed(value) if isinstance(own, Config) and isinstance(value, Mapping) else value
+        return found
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, data: object) -> object:
+        """Take older names, and groups that are given in part."""
+        if not isinstance(data, Mapping):
+            return data
+        found = cls.with_current_names(data)
+        for name, field in cls.model_fields.items():
+            own, value = field.default, found.get(name)
+            if isinstance(own, Config) and isinstance(value, Mapping):
+                found[name] = own.completed(value)
+        return found
 
 
 def check(model: type[Model], data: object, where: str) -> Model:
@@ -42,12 +100,12 @@ def check(model: type[Model], data: object, where: str) -> Model:
         if isinstance(cause, ConfigError):
             raise ConfigError(f"{key}: {cause}") from None
         if problem["type"] == "extra_forbidden":
-            raise ConfigError(f"Unknown key {key!r}.{nearest(path[-1], _fields(model, path[:-1]))}") from None
+            raise ConfigError(f"Unknown key {key!r}.{nearest(path[-1], _fields(model, path[:-1], data))}") from None
         if problem["type"] == "missing":
             raise ConfigError(f"The key {key!r} is missing; the recipe has to give it.") from None
         message = problem["msg"][0].lower() + problem["msg"][1:]
         raise ConfigError(
-            f"{key} is {problem['input']!r}: {message}. Mend it in the recipe or with --set {key}=VALUE."
+            f"{key} is {problem['input']!r}: {message}. Fix it in the recipe or with --set {key}=VALUE."
         ) from None
 
 
@@ -59,7 +117,7 @@ def nearest(key: str, known: Sequence[str]) -> str:
     return f" Known here: {', '.join(sorted(known))}." if known else ""
 
 
-def _fields(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+def _fields(model: type[BaseModel], path: Sequence[str], data: object) -> list[str]:
     """Return the keys that are known at a place below a model."""
     for part in path:
         field = model.model_fields.get(part)
@@ -68,5 +126,17 @@ def _fields(model: type[BaseModel], path: Sequence[str]) -> list[str]:
         models = [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
         if not models:
             return []
-        model = models[0]
+        data = data.get(part) if isinstance(data, Mapping) else None
+        own = None if field is None else field.default
+        # the default may be of a narrower class than the annotation, and the data may name another one
+        model = type(own) if isinstance(own, BaseModel) else models[0]
+        if issubclass(model, Config):
+            model = model.class_for(data)
     return list(model.model_fields)
+
+
+def _plain(table: object) -> object:
+    """Return a table as a dict that may be added to; a value that is not one as it is."""
+    if isinstance(table, BaseModel):
+        return table.model_dump()
+    return dict(table) if isinstance(table, Mapping) else table

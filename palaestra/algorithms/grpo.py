@@ -1,103 +1,130 @@
 """Policy gradients without a value model: GRPO and its family, REINFORCE++, and estimators for rewards per turn.
 
-One update: collate the episodes -> advantages by the chosen estimator -> log-probs at the start of the update -> K epochs
-of clipped updates (`policy_update`). The recipes' names `dr_grpo`, `dapo`, `gspo`, `rloo`, `reinforce_pp`, `rebn`,
-`turn_rloo` and `gigpo` are this learner with other defaults (`grpo_family`).
-
-| estimator | advantage | origin |
-|---|---|---|
-| `grpo` | return over the mean of its group, in units of its spread | arXiv:2402.03300 |
-| `rloo` | return over the mean of the others of its group | arXiv:2402.14740 |
-| `reinforce_pp` | discounted token returns, whitened over the batch | arXiv:2501.03262 |
-| `rebn` | discounted turn returns, whitened over the batch | arXiv:2510.01051 |
-| `turn_rloo` | discounted turn returns over the same turn of the others of the group | |
-| `gigpo` | as `grpo`, and turn returns over those that began in the same state | arXiv:2505.10978 |
+`GRPOLearner.learn` is the whole update, top to bottom: log-probs at its start -> advantages by the chosen estimator
+(`math/estimators.py`) -> K epochs of clipped steps. The recipes' names `dr_grpo`, `dapo`, `gspo`, `rloo`, `reinforce_pp`,
+`rebn`, `turn_rloo` and `gigpo` are this learner with other defaults (`grpo_family`).
 
 Departures from the papers: (1) groups lose the members that ended in an error, and groups without any other member are
 dropped; (2) a batch without signal makes no optimiser step, because Adam's momentum would move the weights; (3) the KL term is
 off by default.
+
+Source: Shao et al. 2024, DeepSeekMath (arXiv:2402.03300), section 4.1.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
-from pydantic import Field, model_validator
-from torch import Tensor
+from pydantic import Field, SerializeAsAny, model_validator
 
-from palaestra.algorithms.learner.learner import MakePolicy, batch_metrics
+from palaestra.algorithms.config import Config
+from palaestra.algorithms.learner.learner import MakePolicy, SamplingConfig, batch_metrics
 from palaestra.algorithms.learner.policy import Policy
-from palaestra.algorithms.learner.policy_update import PolicyConfig, PolicyGradientLearner
-from palaestra.algorithms.math.advantages import (
-    Spread,
-    group_statistics,
-    grpo_advantages,
-    mixed_groups,
-    most_uncertain_groups,
-    overlong_penalty,
-    rloo_advantages,
-)
+from palaestra.algorithms.learner.policy_update import MinibatchStep, PolicyConfig, PolicyGradientLearner, averaged
+from palaestra.algorithms.math.advantages import group_statistics, mixed_groups, most_uncertain_groups, overlong_penalty
 from palaestra.algorithms.math.batch import Batch
-from palaestra.algorithms.math.losses import Aggregation
-from palaestra.algorithms.math.returns import discounted_returns, step_group_advantages, turn_baseline_advantages, whiten
-from palaestra.algorithms.math.sequences import Sequences, token_sequences, turn_sequences
+from palaestra.algorithms.math.estimators import AdvantageConfig, GRPOAdvantage, estimate
+from palaestra.algorithms.math.losses import Aggregation, kl_estimate, policy_loss
+from palaestra.algorithms.math.sequences import token_sequences
 from palaestra.algorithms.run.registry import Algorithm
 from palaestra.errors import ConfigError
 from palaestra.types import Trajectory
 
-Estimator = Literal["grpo", "rloo", "reinforce_pp", "rebn", "turn_rloo", "gigpo"]
 
-# estimators of one advantage per episode: rewards of several turns would be summed up
-_EPISODE_LEVEL = ("grpo", "rloo")
-_WITHOUT_GROUPS = ("reinforce_pp", "rebn")
+class GroupSamplingConfig(SamplingConfig):
+    """Group `sampling`: which groups of episodes a step learns from."""
+
+    uncertain_share: float = Field(default=1.0, gt=0, le=1)
+    """Train on this share of the groups, those with the widest spread (StarPO-S: .25)."""
+
+
+class OverlongConfig(Config):
+    """Group `overlong`: a penalty for episodes near a limit of sampled tokens (DAPO)."""
+
+    limit: int | None = Field(default=None, ge=1)
+    """Sampled tokens of an episode at which the penalty reaches -1; None is off."""
+    buffer: int = Field(default=128, ge=1)
+    """Tokens before the limit over which the penalty grows."""
+
+    @model_validator(mode="after")
+    def _buffer_lies_before_the_limit(self) -> OverlongConfig:
+        if self.limit is not None and self.buffer >= self.limit:
+            raise ConfigError(f"overlong.buffer is {self.buffer}; expected less than overlong.limit, {self.limit}.")
+        return self
 
 
 class GRPOConfig(PolicyConfig):
     """Table `[grpo]` of a recipe, and of the rest of the family."""
 
+    older_names: ClassVar[Mapping[str, str]] = {
+        **PolicyConfig.older_names,
+        "advantage": "advantage.estimator",
+        "spread": "advantage.spread",
+        "gamma": "advantage.gamma",
+        "group_baseline": "advantage.group_baseline",
+        "step_weight": "advantage.step_weight",
+        "step_spread": "advantage.step_spread",
+        "sum_turn_rewards": "advantage.sum_turn_rewards",
+        "uncertain_share": "sampling.uncertain_share",
+        "overlong_limit": "overlong.limit",
+        "overlong_buffer": "overlong.buffer",
+    }
+
     group_size: int = Field(default=8, ge=1)
-    """Episodes per task; the group estimators need at least 2."""
-    advantage: Estimator = "grpo"
-    """How episodes, turns or tokens are judged (see the module's table)."""
-    spread: Spread = "group"
-    """What `grpo` and `gigpo` divide by: the spread of the group, of the batch, or nothing (Dr.GRPO)."""
-    gamma: float = Field(default=1.0, gt=0, le=1)
-    """Discount: per turn for rebn, turn_rloo and gigpo, per token for reinforce_pp; the others know none."""
-    group_baseline: bool = False
-    """reinforce_pp only: take the mean of the group away before whitening."""
-    step_weight: float = Field(default=1.0, ge=0)
-    """gigpo only: weight of the step groups."""
-    step_spread: bool = False
-    """gigpo only: divide by the spread of the step group."""
+    """Episodes per task; estimators that compare the episodes of a group need at least 2."""
+    advantage: SerializeAsAny[AdvantageConfig] = GRPOAdvantage()
+    """How episodes, turns or tokens are judged: the estimator and its settings."""
     aggregation: Aggregation = "sequence_mean"
-    """How tokens are averaged; "constant" with spread "none" is Dr.GRPO."""
-    uncertain_share: float = Field(default=1.0, gt=0, le=1)
-    """Train on this share of the groups, those with the widest spread (StarPO-S: .25)."""
-    overlong_limit: int | None = Field(default=None, ge=1)
-    """Sampled tokens of an episode at which the overlong penalty reaches -1; None is off."""
-    overlong_buffer: int = Field(default=128, ge=1)
-    """Tokens before the limit over which the penalty grows."""
-    sum_turn_rewards: bool = False
-    """grpo and rloo: train on the sum of rewards given in several turns; without it such episodes are refused."""
+    """How tokens are averaged; "constant" with advantage.spread "none" is Dr.GRPO."""
+    sampling: GroupSamplingConfig = GroupSamplingConfig()
+    """Which groups of episodes a step learns from."""
+    overlong: OverlongConfig = OverlongConfig()
+    """Penalty for episodes near a limit of sampled tokens."""
+
+    @classmethod
+    def with_current_names(cls, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a table with the names that settings have now.
+
+        The settings of all estimators used to stand side by side, and stored recipes hold every one of them: those of other
+        estimators are left out where they have the value that they had by default, and so said nothing.
+        """
+        found = super().with_current_names(data)
+        table, default = found.get("advantage"), cls.model_fields["advantage"].default
+        if isinstance(table, dict):
+            known = default.class_for(default.completed(table)).model_fields
+            for name, silent in _SILENT.items():
+                if name in data and name not in known and table.get(name) in (silent, getattr(default, name, silent)):
+                    del table[name]
+        return found
 
     @model_validator(mode="after")
     def _groups_can_be_compared(self) -> GRPOConfig:
-        if self.group_size < 2 and self.advantage not in _WITHOUT_GROUPS:
-            raise ConfigError(f"group_size is {self.group_size}; advantage {self.advantage!r} compares 2 episodes or more.")
-        if self.group_baseline and self.group_size < 2:
-            raise ConfigError(f"group_size is {self.group_size}; group_baseline takes the mean of 2 episodes or more away.")
-        if self.overlong_limit is not None and self.overlong_buffer >= self.overlong_limit:
+        least = self.advantage.least_group_size
+        if self.group_size < least:
             raise ConfigError(
-                f"overlong_buffer is {self.overlong_buffer}; expected less than overlong_limit, {self.overlong_limit}."
+                f"group_size is {self.group_size}; advantage {self.advantage.estimator!r} compares {least} episodes or more."
             )
         return self
 
 
+_SILENT = {
+    "spread": "group",
+    "gamma": 1.0,
+    "group_baseline": False,
+    "step_weight": 1.0,
+    "step_spread": False,
+    "sum_turn_rewards": False,
+}
+"""Settings of estimators under their older names, with the values that changed nothing."""
+
+
 class GRPOLearner(PolicyGradientLearner):
     """The update half of the family: trajectories in, better policy out (arguments as `PolicyGradientLearner`)."""
+
+    config: GRPOConfig
 
     def __init__(
         self,
@@ -110,8 +137,7 @@ class GRPOLearner(PolicyGradientLearner):
     ) -> None:
         """Set up the update."""
         super().__init__(policy, config, reference=reference, temperature=temperature, seed=seed)
-        self.config = config
-        self.needs_states = config.advantage == "gigpo"
+        self.needs_states = config.advantage.needs_states
 
     def update(self, trajectories: Sequence[Trajectory], step: int) -> dict[str, float]:
         """Improve the policy with the episodes of one step (see `learn`).
@@ -123,116 +149,84 @@ class GRPOLearner(PolicyGradientLearner):
         Raises:
             ConfigError: If episodes have rewards in several turns, and the estimator knows one return.
         """
-        if self.config.advantage in _EPISODE_LEVEL and not self.config.sum_turn_rewards:
-            refuse_turn_rewards(trajectories, self.config.advantage)
+        advantage = self.config.advantage
+        if advantage.compares == "episodes" and not getattr(advantage, "sum_turn_rewards", True):
+            refuse_turn_rewards(trajectories, advantage.estimator)
         return super().update(trajectories, step)
 
     def learn(self, batch: Batch, step: int) -> dict[str, float]:
-        """Improve the policy with a collated batch.
+        """Improve the policy with a collated batch: B rows of T tokens, of E episodes.
 
         Args:
             batch: Episodes with the tokens that this policy sampled.
-            step: Training step.
+            step: Training step; only the division into minibatches depends on it.
 
         Returns:
             Metrics; `no_signal` is 1.0 if nothing could be learned and no optimiser step was made.
 
         Raises:
-            TrainingStopped: If updates are not finite again and again, or the sampler's log-probs are not this policy's.
+            TrainingStopped: If several updates in a row are not finite, or the sampler's log-probs are not this policy's.
         """
-        config = self.config
-        batch = self._shaped(batch)
-        groups = group_statistics(batch.return_, batch.group_index)
+        config, scores = self.config, dict[str, float]()
+        batch = shaped(batch, config)
+        groups = group_statistics(batch.return_, batch.group_index)  # of the returns [E]
         metrics = batch_metrics(batch, groups)
-        by_turn = config.advantage in ("turn_rloo", "gigpo")  # turns may differ where the returns of a group do not
-        has_signal = (
-            config.advantage in _WITHOUT_GROUPS or groups.has_signal or (by_turn and groups.num_groups > groups.num_single)
-        )
-        if not has_signal or batch.num_rows == 0:
+        if batch.num_rows == 0 or not config.advantage.has_signal(groups):
             return {**metrics, "no_signal": 1.0}
-        update = self.policy_update
-        penalises, scores = update.penalises_reward, dict[str, float]()
-        if penalises:  # log-probs come first, and of all rows
-            batch, scores = update.score(batch)
-        batch = batch.with_tensors(advantage=self.advantages(batch))
+
+        # advantages: where the reward pays for the divergence, the log-probs at the start have to come first
+        if self.penalises_reward:
+            batch, scores = self.score(batch)  # old_log_prob, ref_log_prob, correction: [B, T]
+        reward = self.penalised_reward(batch)  # [B, T], on the last token of each turn
+        batch = batch.with_tensors(advantage=estimate(batch, reward, config.advantage))  # [B, T], 0 at observations
         if not bool((batch.extra["advantage"] != 0).any()):
             return {**metrics, "no_signal": 1.0}
-        if not penalises:
-            batch, scores = update.prepare(batch)
-        advantage = batch.extra["advantage"][batch.action_mask]
+        if not self.penalises_reward:
+            batch, scores = self.prepare(batch)  # the same, of rows with an advantage only
+        advantage = batch.extra["advantage"][batch.action_mask]  # [M] action tokens
         metrics |= scores | {"no_signal": 0.0, "advantage_std": float(advantage.std(correction=0))}
-        return metrics | update.improve(batch, step)
 
-    def advantages(self, batch: Batch) -> Tensor:
-        """Return the advantage of each action token, [B, T], 0 elsewhere.
-
-        Args:
-            batch: Collated episodes; with log-probs if the KL term is part of the reward.
-        """
-        config = self.config
-        reward = self.policy_update.penalised_reward(batch)
-        return_ = self._returns(batch, reward)
-        if config.advantage == "rloo":
-            return batch.spread(rloo_advantages(return_, batch.group_index))
-        if config.advantage in ("grpo", "gigpo"):
-            episode = batch.spread(grpo_advantages(return_, batch.group_index, std=config.spread))
-            if config.advantage == "grpo":
-                return episode
-            return episode + config.step_weight * self._step_advantages(batch, reward)
-        if config.advantage == "reinforce_pp":
-            if config.group_baseline:
-                reward = reward - batch_baseline(batch, return_)
-            tokens = token_sequences(batch.action_mask, batch.episode_index, batch.turn_index)
-            returns = discounted_returns(tokens.total(reward), tokens.mask, gamma=config.gamma)
-            return tokens.spread(whiten(returns, tokens.mask))
-        turns, returns = self._turn_returns(batch, reward)
-        if config.advantage == "rebn":
-            return turns.spread(whiten(returns, turns.mask, eps=1e-9))
-        return turns.spread(turn_baseline_advantages(returns, turns.mask, batch.group_index[turns.episodes]))
-
-    def _shaped(self, batch: Batch) -> Batch:
-        """Apply the overlong penalty and the filters of groups."""
-        config = self.config
-        if config.overlong_limit is not None:
-            batch = with_overlong_penalty(batch, limit=config.overlong_limit, buffer=config.overlong_buffer)
-        keep = torch.ones(batch.num_episodes, dtype=torch.bool)
-        if config.drop_equal_groups:
-            keep &= mixed_groups(batch.return_, batch.group_index)
-        if config.uncertain_share < 1:
-            keep &= most_uncertain_groups(batch.return_, batch.group_index, share=config.uncertain_share)
-        return batch if bool(keep.all()) else batch.with_action_mask(keep[batch.episode_index].unsqueeze(1))
-
-    def _returns(self, batch: Batch, reward: Tensor) -> Tensor:
-        """Return of each episode, [E]; NaN where it has none."""
-        if reward is batch.token_reward:
-            return batch.return_
-        sums = torch.zeros(batch.num_episodes).index_add_(0, batch.episode_index, reward.sum(dim=1))
-        return torch.where(batch.return_.isnan(), batch.return_, sums)
-
-    def _turn_returns(self, batch: Batch, reward: Tensor) -> tuple[Sequences, Tensor]:
-        """Return the turns and their discounted returns, [E, K]."""
-        turns = turn_sequences(batch.action_mask, batch.episode_index, batch.turn_index)
-        return turns, discounted_returns(turns.total(reward), turns.mask, gamma=self.config.gamma)
-
-    def _step_advantages(self, batch: Batch, reward: Tensor) -> Tensor:
-        """Advantages within groups of equal states, [B, T]."""
-        turns, returns = self._turn_returns(batch, reward)
-        states: list[list[str | None]] = []
-        for row, episode in enumerate(turns.episodes.tolist()):
-            owned = batch.turn_index.flatten()[turns.first[row][turns.mask[row]]].tolist()
-            known = batch.states[episode] if batch.states else ()
-            states.append([known[turn] if turn < len(known) else None for turn in owned])
-        if not any(digest for row in states for digest in row):
-            raise ConfigError(
-                "advantage 'gigpo' compares equal states, and no step carries a state_hash; record it, or use grpo."
-            )
-        found = step_group_advantages(
-            returns, turns.mask, batch.group_index[turns.episodes], states, scale_by_std=self.config.step_spread
-        )
-        return turns.spread(found)
+        # K epochs of optimiser steps; the gradient is the same however a minibatch is cut into micro-batches
+        found = []
+        for epoch in range(config.epochs):
+            for index in self.minibatches(batch, step, epoch):
+                update = MinibatchStep(self, batch.rows(index))
+                for rows in update:  # b rows of t tokens
+                    scored = self.scores(rows)  # log_prob and entropy: [b, t], with gradient
+                    old = rows.extra.get("old_log_prob", scored.log_prob.detach())  # the first pass finds its own start
+                    mask, weight = rows.action_mask, rows.extra["weight"]  # [b, t]; weight sums to 1 over the minibatch
+                    form = {"kind": config.loss, "ratio": config.ratio, **config.clip.bounds()}
+                    per_token = policy_loss(scored.log_prob, old, rows.extra["advantage"], mask, **form)  # [b, t]
+                    loss = surrogate = (weight * rows.extra["correction"] * per_token).sum()  # []
+                    terms = {"policy_loss": surrogate}
+                    if "ref_log_prob" in rows.extra:
+                        k3 = kl_estimate(scored.log_prob, rows.extra["ref_log_prob"], "k3")  # [b, t]
+                        terms["kl_reference"] = (rows.extra["token_share"] * k3).sum()
+                        if config.kl.place == "loss":
+                            loss = loss + self.kl_coefficient * (weight * k3).sum()
+                    if config.entropy_coefficient > 0:
+                        loss = loss - config.entropy_coefficient * (rows.extra["token_share"] * scored.entropy).sum()
+                    update.backward(loss, rows, scored, **terms)
+                found.append(update.finish())
+                batch = update.remembered(batch)
+        self.policy.version += 1  # samplers drop what they have cached
+        metrics |= averaged(found)
+        return metrics | self.adapt_kl(metrics, len(batch.episode_index.unique()))
 
 
 ALGORITHM = Algorithm("grpo", GRPOConfig, learner=GRPOLearner)
+
+
+def shaped(batch: Batch, config: GRPOConfig) -> Batch:
+    """Apply the overlong penalty, and take groups that a step does not learn from out of the loss."""
+    if config.overlong.limit is not None:
+        batch = with_overlong_penalty(batch, limit=config.overlong.limit, buffer=config.overlong.buffer)
+    keep = torch.ones(batch.num_episodes, dtype=torch.bool)  # [E]
+    if config.sampling.drop_equal_groups:
+        keep &= mixed_groups(batch.return_, batch.group_index)
+    if config.sampling.uncertain_share < 1:
+        keep &= most_uncertain_groups(batch.return_, batch.group_index, share=config.sampling.uncertain_share)
+    return batch if bool(keep.all()) else batch.with_action_mask(keep[batch.episode_index].unsqueeze(1))
 
 
 def refuse_turn_rewards(trajectories: Sequence[Trajectory], estimator: str) -> None:
@@ -246,29 +240,15 @@ def refuse_turn_rewards(trajectories: Sequence[Trajectory], estimator: str) -> N
         if len(rewarded) > 1:
             raise ConfigError(
                 f"Episode {trajectory.episode_id!r} has rewards in turns {rewarded}; advantage {estimator!r} knows one return "
-                f"per episode. Set sum_turn_rewards = true to train on their sum, or use rebn, turn_rloo or ppo."
+                f"per episode. Set advantage.sum_turn_rewards = true to train on their sum, or use rebn, turn_rloo or ppo."
             )
-
-
-def batch_baseline(batch: Batch, return_: Tensor) -> Tensor:
-    """Mean return of each token's group on the last action token of each episode, [B, T], so that sums lose it once."""
-    means = torch.zeros_like(return_)
-    for group in batch.group_index.unique():
-        members = (batch.group_index == group) & ~return_.isnan()
-        if bool(members.any()):
-            means[members] = return_[members].mean()
-    tokens = token_sequences(batch.action_mask, batch.episode_index, batch.turn_index)
-    placed = torch.zeros(tokens.mask.shape)
-    last = tokens.mask.sum(dim=1) - 1
-    placed[torch.arange(len(last)), last] = means[tokens.episodes]
-    return tokens.spread(placed)
 
 
 def with_overlong_penalty(batch: Batch, *, limit: int, buffer: int) -> Batch:
     """Take a penalty for near-limit length from the return and from the reward on the last action token of each episode."""
     tokens = token_sequences(batch.action_mask, batch.episode_index, batch.turn_index)
-    penalty = overlong_penalty(tokens.mask.sum(dim=1), limit=limit, buffer=buffer)
-    placed = torch.zeros(tokens.mask.shape)
+    penalty = overlong_penalty(tokens.mask.sum(dim=1), limit=limit, buffer=buffer)  # [E'], episodes with action tokens
+    placed = torch.zeros(tokens.mask.shape)  # [E', N]
     placed[torch.arange(len(penalty)), tokens.mask.sum(dim=1) - 1] = penalty
     return_ = batch.return_.clone()
     return_[tokens.episodes] += penalty

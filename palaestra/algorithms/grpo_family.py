@@ -5,12 +5,19 @@ A recipe names one (`phases = ["sft", "dapo"]`) and may change every setting in 
 
 from __future__ import annotations
 
-from typing import Literal
+from pydantic import Field, SerializeAsAny
 
-from pydantic import Field
-
-from palaestra.algorithms.grpo import Estimator, GRPOConfig, GRPOLearner
-from palaestra.algorithms.math.advantages import Spread
+from palaestra.algorithms.grpo import GroupSamplingConfig, GRPOConfig, GRPOLearner
+from palaestra.algorithms.learner.policy_update import ClipConfig, KLConfig
+from palaestra.algorithms.math.estimators import (
+    AdvantageConfig,
+    GiGPOAdvantage,
+    GRPOAdvantage,
+    ReBNAdvantage,
+    ReinforcePPAdvantage,
+    RLOOAdvantage,
+    TurnRLOOAdvantage,
+)
 from palaestra.algorithms.math.losses import Aggregation, PolicyLoss, RatioLevel
 from palaestra.algorithms.run.registry import Algorithm
 
@@ -18,7 +25,7 @@ from palaestra.algorithms.run.registry import Algorithm
 class DrGRPOConfig(GRPOConfig):
     """Table `[dr_grpo]`: no division by spread or length (arXiv:2503.20783)."""
 
-    spread: Spread = "none"
+    advantage: SerializeAsAny[AdvantageConfig] = GRPOAdvantage(spread="none")
     """Nothing is divided by the spread."""
     aggregation: Aggregation = "constant"
     """Every token weighs the same, however long its episode is."""
@@ -31,14 +38,12 @@ class DAPOConfig(GRPOConfig):
 
     group_size: int = Field(default=16, ge=2)
     """Episodes per task."""
-    clip_high: float = Field(default=0.28, gt=0)
-    """How far the ratio may rise above 1."""
+    clip: ClipConfig = ClipConfig(high=0.28)
+    """Clip higher: .2 below, .28 above."""
     aggregation: Aggregation = "token_mean"
     """Every token of the batch weighs the same."""
-    drop_equal_groups: bool = True
-    """Dynamic sampling."""
-    max_refills: int = Field(default=2, ge=0)
-    """How often a step may play further tasks in place of the groups that were dropped."""
+    sampling: GroupSamplingConfig = GroupSamplingConfig(drop_equal_groups=True, max_refills=2)
+    """Dynamic sampling: further tasks in place of groups that are all equal."""
 
 
 class GSPOConfig(GRPOConfig):
@@ -46,16 +51,14 @@ class GSPOConfig(GRPOConfig):
 
     ratio: RatioLevel = "sequence"
     """The importance ratio is the geometric mean over the sequence."""
-    clip_low: float = Field(default=3e-4, gt=0, lt=1)
-    """3e-4 for large models; .02 for tiny ones."""
-    clip_high: float = Field(default=4e-4, gt=0)
-    """4e-4 for large models; .02 for tiny ones."""
+    clip: ClipConfig = ClipConfig(low=3e-4, high=4e-4)
+    """3e-4 and 4e-4 for large models; .02 and .02 for tiny ones."""
 
 
 class RLOOConfig(GRPOConfig):
     """Table `[rloo]`: each episode against the mean of the others (arXiv:2402.14740)."""
 
-    advantage: Estimator = "rloo"
+    advantage: SerializeAsAny[AdvantageConfig] = RLOOAdvantage()
     """Leave-one-out."""
     group_size: int = Field(default=4, ge=2)
     """Episodes per task."""
@@ -63,14 +66,14 @@ class RLOOConfig(GRPOConfig):
     """Passes over the episodes; set loss = "ppo" for more than one."""
     loss: PolicyLoss = "reinforce"
     """On-policy: no ratio."""
-    kl_place: Literal["loss", "reward"] = "reward"
+    kl: KLConfig = KLConfig(place="reward")
     """The divergence is part of the reward."""
 
 
 class ReinforcePPConfig(GRPOConfig):
     """Table `[reinforce_pp]`: token returns, whitened over the batch (arXiv:2501.03262)."""
 
-    advantage: Estimator = "reinforce_pp"
+    advantage: SerializeAsAny[AdvantageConfig] = ReinforcePPAdvantage()
     """Discounted token returns over the batch."""
     group_size: int = Field(default=1, ge=1)
     """Episodes per task; no group is needed."""
@@ -78,17 +81,15 @@ class ReinforcePPConfig(GRPOConfig):
     """Tasks per step."""
     aggregation: Aggregation = "token_mean"
     """Every token of the batch weighs the same."""
-    kl_place: Literal["loss", "reward"] = "reward"
+    kl: KLConfig = KLConfig(place="reward")
     """The divergence is part of the reward."""
 
 
 class ReBNConfig(GRPOConfig):
     """Table `[rebn]`: discounted turn returns, whitened over the batch (arXiv:2510.01051)."""
 
-    advantage: Estimator = "rebn"
+    advantage: SerializeAsAny[AdvantageConfig] = ReBNAdvantage(gamma=0.9)
     """Discounted turn returns over the batch."""
-    gamma: float = Field(default=0.9, gt=0, le=1)
-    """Discount per turn."""
     group_size: int = Field(default=1, ge=1)
     """Episodes per task; no group is needed."""
     tasks_per_step: int = Field(default=64, ge=1)
@@ -100,7 +101,7 @@ class ReBNConfig(GRPOConfig):
 class TurnRLOOConfig(GRPOConfig):
     """Table `[turn_rloo]`: turn returns against the same turn of the others; unbiased, for rewards per turn."""
 
-    advantage: Estimator = "turn_rloo"
+    advantage: SerializeAsAny[AdvantageConfig] = TurnRLOOAdvantage()
     """Leave-one-out by turn."""
     aggregation: Aggregation = "token_mean"
     """Every token of the batch weighs the same."""
@@ -109,10 +110,8 @@ class TurnRLOOConfig(GRPOConfig):
 class GiGPOConfig(GRPOConfig):
     """Table `[gigpo]`: groups of episodes, and of turns that began in the same state (arXiv:2505.10978)."""
 
-    advantage: Estimator = "gigpo"
+    advantage: SerializeAsAny[AdvantageConfig] = GiGPOAdvantage(gamma=0.95)
     """Episode groups and step groups."""
-    gamma: float = Field(default=0.95, gt=0, le=1)
-    """Discount per turn."""
     aggregation: Aggregation = "token_mean"
     """Every token of the batch weighs the same."""
 

@@ -2,7 +2,7 @@
 
 One update: collate the episodes -> log-probs and values at the start of the update -> rewards less the KL term -> GAE over
 action tokens or turns (separate trace decay for the policy and for the critic's targets, optionally suited to the length)
--> K epochs of clipped policy updates (`policy_update`) -> epochs of the critic (`critic`). Before the first update the critic
+-> K epochs of clipped policy updates -> epochs of the critic (`critic`). Before the first update the critic
 may be trained on the returns of the starting policy until it explains no more of those of a held-out fifth.
 
 Sources: Schulman et al. 2017 (arXiv:1707.06347); decoupled trace decay and critic pre-training: VC-PPO (arXiv:2503.01491);
@@ -23,9 +23,9 @@ from torch import Tensor
 from palaestra.algorithms.learner.critic import Critic, CriticConfig, make_value_model
 from palaestra.algorithms.learner.learner import MakePolicy, batch_metrics
 from palaestra.algorithms.learner.policy import Policy
-from palaestra.algorithms.learner.policy_update import PolicyConfig, PolicyGradientLearner
+from palaestra.algorithms.learner.policy_update import MinibatchStep, PolicyConfig, PolicyGradientLearner, averaged
 from palaestra.algorithms.math.batch import Batch, collate
-from palaestra.algorithms.math.losses import explained_variance
+from palaestra.algorithms.math.losses import explained_variance, kl_estimate, policy_loss
 from palaestra.algorithms.math.returns import Advantages, adaptive_lambda, generalised_advantages, whiten
 from palaestra.algorithms.math.sequences import Sequences, token_sequences, turn_sequences
 from palaestra.algorithms.run.on_policy import build_learner, train_on_policy
@@ -78,10 +78,12 @@ class PPOLearner(PolicyGradientLearner):
         policy: Trained in place.
         config: Settings.
         critic: Its value model; one as the settings say if None.
-        reference: Makes the frozen policy that the KL term refers to; needed if `kl_coefficient` is above 0.
+        reference: Makes the frozen policy that the KL term refers to; needed if `kl.coefficient` is above 0.
         temperature: Sampling temperature of the rollouts.
         seed: Seed of the division into minibatches, and of the value head.
     """
+
+    config: PPOConfig
 
     def __init__(
         self,
@@ -97,50 +99,82 @@ class PPOLearner(PolicyGradientLearner):
         # the critic first: where weights are shared, the policy is cut into shards by its update
         self.critic = make_critic(policy, config, seed=seed) if critic is None else critic
         super().__init__(policy, config, reference=reference, temperature=temperature, seed=seed)
-        self.config = config
         self.pretrained = config.pretrain_episodes == 0
 
     def learn(self, batch: Batch, step: int) -> dict[str, float]:
-        """Improve policy and critic with a collated batch.
+        """Improve policy and critic with a collated batch: B rows of T tokens, of E episodes.
 
         Args:
             batch: Episodes with the tokens that this policy sampled.
-            step: Training step.
+            step: Training step; only the divisions into minibatches depend on it.
 
         Returns:
             Metrics; `no_signal` is 1.0 if every episode failed with an error and nothing was learned.
 
         Raises:
-            TrainingStopped: If updates are not finite again and again, or the sampler's log-probs are not this policy's.
+            TrainingStopped: If several updates in a row are not finite, or the sampler's log-probs are not this policy's.
         """
+        scores = dict[str, float]()
         metrics = batch_metrics(batch)
-        if not metrics["within_group_std"]:  # no groups to compare: the watch looks at the spread of the batch
+        if not metrics["within_group_std"]:  # no groups to compare: the watchdog looks at the spread of the batch
             scored = batch.return_[~batch.return_.isnan()]
             metrics["within_group_std"] = float(scored.std(correction=0)) if scored.numel() else 0.0
         if batch.num_rows == 0:
             return {**metrics, "no_signal": 1.0}
-        update = self.policy_update
-        penalises, scores = update.penalises_reward, dict[str, float]()
-        if penalises:  # log-probs come first
-            batch, scores = update.score(batch)
-        batch = self.judged(batch)
+
+        # advantages: where the reward pays for the divergence, the log-probs at the start have to come first
+        if self.penalises_reward:
+            batch, scores = self.score(batch)  # old_log_prob, ref_log_prob, correction: [B, T]
+        batch = self.judged(batch)  # value, advantage, return_ (the critic's targets): [B, T]
         if not bool((batch.extra["advantage"] != 0).any()):
             return {**metrics, **scores, "no_signal": 1.0}
-        if not penalises:
-            batch, scores = update.prepare(batch)
-        metrics |= scores
-        advantage = batch.extra["raw_advantage"][batch.action_mask]
-        metrics |= {
+        if not self.penalises_reward:
+            batch, scores = self.prepare(batch)
+        advantage = batch.extra["raw_advantage"][batch.action_mask]  # [M] action tokens, before whitening
+        metrics |= scores | {
             "no_signal": 0.0,
             "advantage_mean": float(advantage.mean()),
             "advantage_std": float(advantage.std(correction=0)),
             "value_mean": float(batch.extra["value"][batch.action_mask].mean()),
         }
-        metrics |= update.improve(batch, step)
-        metrics |= self.critic.fit(batch, step)
+        metrics |= self.improve(batch, step)
+        metrics |= self.critic.fit(batch, step)  # after the policy: its targets come from the values at the start
         if self.config.critic.share_backbone:  # the critic moved the policy too
             self.policy.version = self.policy.version
         return metrics
+
+    def improve(self, batch: Batch, step: int) -> dict[str, float]:
+        """Improve the policy: K epochs of clipped optimiser steps.
+
+        Args:
+            batch: With `advantage` and what `score` or `prepare` adds.
+            step: Training step; only the division into minibatches depends on it.
+        """
+        config, found = self.config, []
+        for epoch in range(config.epochs):
+            for index in self.minibatches(batch, step, epoch):
+                update = MinibatchStep(self, batch.rows(index))
+                for rows in update:  # b rows of t tokens
+                    scored = self.scores(rows)  # log_prob and entropy: [b, t], with gradient
+                    old = rows.extra.get("old_log_prob", scored.log_prob.detach())  # the first pass finds its own start
+                    mask, weight = rows.action_mask, rows.extra["weight"]  # [b, t]; weight sums to 1 over the minibatch
+                    form = {"kind": config.loss, "ratio": config.ratio, **config.clip.bounds()}
+                    per_token = policy_loss(scored.log_prob, old, rows.extra["advantage"], mask, **form)  # [b, t]
+                    loss = surrogate = (weight * rows.extra["correction"] * per_token).sum()  # []
+                    terms = {"policy_loss": surrogate}
+                    if "ref_log_prob" in rows.extra:
+                        k3 = kl_estimate(scored.log_prob, rows.extra["ref_log_prob"], "k3")  # [b, t]
+                        terms["kl_reference"] = (rows.extra["token_share"] * k3).sum()
+                        if config.kl.place == "loss":
+                            loss = loss + self.kl_coefficient * (weight * k3).sum()
+                    if config.entropy_coefficient > 0:
+                        loss = loss - config.entropy_coefficient * (rows.extra["token_share"] * scored.entropy).sum()
+                    update.backward(loss, rows, scored, **terms)
+                found.append(update.finish())
+                batch = update.remembered(batch)
+        self.policy.version += 1  # samplers drop what they have cached
+        metrics = averaged(found)
+        return metrics | self.adapt_kl(metrics, len(batch.episode_index.unique()))
 
     def judged(self, batch: Batch) -> Batch:
         """Add `value`, `advantage`, `raw_advantage` (before whitening), `return_` (critic targets) and `decision`.
@@ -151,7 +185,7 @@ class PPOLearner(PolicyGradientLearner):
         config = self.config
         steps = steps_of(batch, config.level)
         value = self.critic.values(batch)
-        reward = steps.total(self.policy_update.penalised_reward(batch))
+        reward = steps.total(self.penalised_reward(batch))
         at_steps = steps.at_first(value)
         bootstrap = self._bootstrap(batch, steps) if config.bootstrap_truncated else None
         lam = (

@@ -143,13 +143,13 @@ def test_groups_whose_members_are_all_alike_or_alone_move_nothing(name: str) -> 
     policy = toy_policy()
     before = weights(policy)
     alike = [with_reward(t, 1.0) for t in episodes(policy)]
-    if get_algorithm(name).config().advantage == "gigpo":  # type: ignore[attr-defined]
+    if get_algorithm(name).config().advantage.needs_states:  # type: ignore[attr-defined]
         # turns that begin in equal states may end differently; here none does
         alike = [
             replace(t, steps=tuple(replace(s, state_hash=f"{i}/{j}") for j, s in enumerate(t.steps)))
             for i, t in enumerate(alike)
         ]
-    if get_algorithm(name).config().advantage != "turn_rloo":  # type: ignore[attr-defined]
+    if name != "turn_rloo":  # which tells turns apart by what came after them
         assert build(name, policy).update(alike, 1)["no_signal"] == 1.0
     alone = [
         replace(t, group_id=f"alone/{i}", steps=tuple(replace(s, state_hash=f"{i}/{j}") for j, s in enumerate(t.steps)))
@@ -199,8 +199,8 @@ def test_a_context_that_is_too_short_is_told(tmp_path: Path) -> None:
         ),
         ("dpo", {"group_size": 1}, "group_size"),
         *((name, {"aggregation": "constant", "constant_length": None}, "constant_length") for name in [*CORRECTING, "sft"]),
-        ("reinforce_pp", {"group_baseline": True}, "group_baseline takes the mean of 2 episodes"),
-        ("dapo", {"overlong_limit": 100, "overlong_buffer": 100}, "overlong_buffer is 100; expected less than overlong_limit"),
+        ("reinforce_pp", {"group_baseline": True}, "advantage 'reinforce_pp' compares 2 episodes"),
+        ("dapo", {"overlong_limit": 100, "overlong_buffer": 100}, "overlong.buffer is 100; expected less than overlong.limit"),
         ("vrpo", {"bootstrap_truncated": True, "critic": {"bottleneck_over": "turn"}}, "bottleneck_over 'turn' knows only"),
         *((name, {"lrr": 1}, rf"Unknown key '{name}.lrr'") for name in algorithm_names()),
         *(
@@ -220,12 +220,12 @@ def test_tables_that_contradict_themselves_are_refused_before_anything_runs(
 @pytest.mark.parametrize("name", CORRECTING)
 def test_a_divergence_without_a_reference_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=r"needs? a (reference policy|frozen language model)"):
-        make_learner(name, toy_policy(), {"kl_coefficient": 0.1})
+        make_learner(name, toy_policy(), {"kl": {"coefficient": 0.1}})
 
 
 @pytest.mark.parametrize("name", CORRECTING)
 def test_older_weights_without_a_correction_are_refused_before_anything_runs(name: str) -> None:
-    tables: dict[str, Any] = {name: {"steps": 1, "max_refills": 0}, "asynchronous": {"max_staleness": 2}}
+    tables: dict[str, Any] = {name: {"steps": 1, "sampling": {"max_refills": 0}}, "asynchronous": {"max_staleness": 2}}
     with pytest.raises(ConfigError, match=rf"{name}\.correction is 'off'. Set {name}\.correction = 'token'"):
         toy_recipe(phases=[name], **tables)
 

@@ -85,7 +85,7 @@ def episodes() -> list[Trajectory]:
 def settings(name: str, **options: Any) -> Any:
     kind = get_algorithm(name).config
     # the log-probs of hand-made episodes are made up, so any drift has to do
-    common: dict[str, Any] = {"epochs": 1, "lr": 1e-3, "group_size": 4, "drift_limit": 1e6}
+    common: dict[str, Any] = {"epochs": 1, "lr": 1e-3, "group_size": 4, "correction": {"drift_limit": 1e6}}
     common = {key: value for key, value in common.items() if key in kind.model_fields}
     if "critic" in options:  # keep the class of the critic's table that the algorithm wants
         options["critic"] = type(kind().critic)(**options["critic"])  # type: ignore[attr-defined]

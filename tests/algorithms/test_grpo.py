@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -10,9 +11,11 @@ import torch
 from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.algorithms.grpo import GRPOConfig, GRPOLearner
 from palaestra.algorithms.learner.policy import Policy
+from palaestra.algorithms.learner.policy_update import CorrectionConfig, KLConfig
 from palaestra.algorithms.math.advantages import grpo_advantages, rloo_advantages
 from palaestra.algorithms.math.batch import collate
-from palaestra.algorithms.math.losses import clipped_policy_loss, kl_estimate, token_weights
+from palaestra.algorithms.math.estimators import GRPOAdvantage
+from palaestra.algorithms.math.losses import clipped_policy_loss, kl_estimate, policy_loss, token_weights
 from palaestra.algorithms.run.phase import TaskFeed, policy_agent
 from palaestra.errors import ConfigError, TrainingStopped
 from palaestra.types import EpisodeError, Outcome, Trajectory
@@ -164,7 +167,8 @@ def test_rewards_in_several_turns_need_a_word() -> None:
     played[0] = dataclasses.replace(played[0], steps=steps)
     with pytest.raises(ConfigError, match=r"has rewards in turns \[0, 1, 2, 3\].*sum_turn_rewards = true"):
         GRPOLearner(policy, GRPOConfig()).update(played, 1)
-    assert GRPOLearner(policy, GRPOConfig(sum_turn_rewards=True)).update(played, 1)["no_signal"] == 0.0
+    summed = GRPOConfig(advantage=GRPOAdvantage(sum_turn_rewards=True))
+    assert GRPOLearner(policy, summed).update(played, 1)["no_signal"] == 0.0
 
 
 def test_log_probs_of_another_policy_are_refused() -> None:
@@ -177,39 +181,30 @@ def test_log_probs_of_another_policy_are_refused() -> None:
         GRPOLearner(policy, GRPOConfig()).update(played, 1)
 
 
-def test_weights_that_are_not_finite_stop_training_without_touching_more() -> None:
+def test_weights_that_are_not_finite_stop_training_without_touching_more(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = toy_policy()
     played = play(policy)
     learner = GRPOLearner(policy, GRPOConfig(epochs=4))
     before = weights(policy)
-    learner.policy_update._loss = _broken(learner.policy_update._loss)  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr("palaestra.algorithms.grpo.policy_loss", lambda *a, **k: policy_loss(*a, **k) * math.nan)
     with pytest.raises(TrainingStopped, match="3 updates in a row"):
         learner.update(played, 1)
     assert torch.equal(weights(policy), before)
 
 
-def _broken(loss: Callable[..., tuple[torch.Tensor, dict[str, float], float, torch.Tensor]]) -> Callable[..., object]:
-    def broken(rows: object) -> object:
-        value, measured, *rest = loss(rows)
-        return value * math.nan, {**measured, "loss": math.nan}, *rest
-
-    return broken
-
-
 @pytest.mark.parametrize(
-    "options", [{}, {"ratio": "sequence"}, {"kl_coefficient": 0.1}, {"max_tokens_per_microbatch": 64}], ids=str
+    "options", [{}, {"ratio": "sequence"}, {"kl": {"coefficient": 0.1}}, {"max_tokens_per_microbatch": 64}], ids=str
 )
-def test_the_first_pass_finds_the_log_probs_that_scoring_before_it_finds(options: dict[str, float | str]) -> None:
+def test_the_first_pass_finds_the_log_probs_that_scoring_before_it_finds(options: dict[str, Any]) -> None:
     played = play(toy_policy())
     found = []
     for scores_first in (False, True):
         policy = toy_policy()
         config = GRPOConfig(lr=1e-2, warmup_updates=0, epochs=3, **options)  # type: ignore[arg-type]
         learner = GRPOLearner(policy, config, reference=policy.frozen_copy)
-        update = learner.policy_update
         passes = counted_passes(policy)
         if scores_first:
-            update.prepare = lambda batch, update=update: update.score(batch, update.reached(batch))  # type: ignore[method-assign, misc]
+            learner.prepare = lambda batch, made=learner: made.score(batch, made.reached(batch))  # type: ignore[method-assign, misc]
         metrics = learner.update(played, 1)
         found.append((metrics, weights(policy), len(passes)))
     (metrics, trained, passed), (expected, wanted, more) = found
@@ -232,7 +227,7 @@ def counted_passes(policy: Policy) -> list[None]:
 
 def test_a_drifting_sampler_leaves_weights_and_gradients_alone() -> None:
     policy = toy_policy()
-    learner = GRPOLearner(policy, GRPOConfig(drift_limit=1e-12))
+    learner = GRPOLearner(policy, GRPOConfig(correction=CorrectionConfig(drift_limit=1e-12)))
     before = weights(policy)
     with pytest.raises(TrainingStopped, match="sampler's log-probs differ"):
         learner.update(play(policy), 1)
@@ -244,7 +239,7 @@ def test_the_kl_term_pulls_back_to_the_reference() -> None:
     policy = toy_policy()
     reference = policy.frozen_copy()
     played = play(policy)
-    learner = GRPOLearner(policy, GRPOConfig(lr=1e-2, warmup_updates=0, epochs=8, kl_coefficient=0.0))
+    learner = GRPOLearner(policy, GRPOConfig(lr=1e-2, warmup_updates=0, epochs=8))
     free = learner.update(played, 1)
     assert "kl_reference" not in free
     batch = collate(played)
@@ -257,7 +252,7 @@ def test_the_kl_term_pulls_back_to_the_reference() -> None:
 
     held = toy_policy()
     metrics = GRPOLearner(
-        held, GRPOConfig(lr=1e-2, warmup_updates=0, epochs=8, kl_coefficient=5.0), reference=lambda: reference
+        held, GRPOConfig(lr=1e-2, warmup_updates=0, epochs=8, kl=KLConfig(coefficient=5.0)), reference=lambda: reference
     ).update(played, 1)
     assert metrics["kl_reference"] > 0
     assert distance(held) < 0.5 * distance(policy)
@@ -265,8 +260,8 @@ def test_the_kl_term_pulls_back_to_the_reference() -> None:
 
 
 def test_a_kl_term_without_reference_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"kl_coefficient is 0\.1; it needs a reference"):
-        GRPOLearner(toy_policy(), GRPOConfig(kl_coefficient=0.1))
+    with pytest.raises(ConfigError, match=r"kl\.coefficient is 0\.1; it needs a reference"):
+        GRPOLearner(toy_policy(), GRPOConfig(kl=KLConfig(coefficient=0.1)))
 
 
 def test_minibatches_keep_the_segments_of_an_episode_together_and_train_all() -> None:

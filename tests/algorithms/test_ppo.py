@@ -24,7 +24,7 @@ def learner(policy: Policy, *, critic: dict | None = None, **options: object) ->
 
 def judged(policy: Policy, played: list[Trajectory], **options: object):
     made = learner(policy, **options)
-    batch, _ = made.policy_update.score(collate(played))
+    batch, _ = made.score(collate(played))
     return made, made.judged(batch)
 
 
@@ -72,12 +72,12 @@ def test_a_shared_backbone_is_moved_by_the_critic_but_not_by_its_pretraining() -
     found = made.pretrain(collate(played))
     assert found["pretrain_passes"] >= 1
     assert torch.equal(weights(policy), start)
-    batch, _ = made.policy_update.score(collate(played))
+    batch, _ = made.score(collate(played))
     made.critic.fit(made.judged(batch), 1)
     assert not torch.equal(weights(policy), start)
 
 
-@pytest.mark.parametrize("options", [{}, {"kl_coefficient": 0.1}, {"entropy_coefficient": 0.1}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"kl": {"coefficient": 0.1}}, {"entropy_coefficient": 0.1}], ids=str)
 def test_the_first_pass_finds_the_log_probs_that_scoring_before_it_finds(options: dict[str, float]) -> None:
     played = play(toy_policy())
     found = []
@@ -86,9 +86,9 @@ def test_the_first_pass_finds_the_log_probs_that_scoring_before_it_finds(options
         config = PPOConfig(lr=1e-2, warmup_updates=0, epochs=3, **options)  # type: ignore[arg-type]
         critic = Critic(make_value_model(policy, config.critic, seed=0), config.critic)
         made = PPOLearner(policy, config, critic=critic, reference=policy.frozen_copy)
-        update, passes = made.policy_update, counted_passes(policy)
+        passes = counted_passes(policy)
         if scores_first:
-            update.prepare = update.score  # type: ignore[method-assign]
+            made.prepare = made.score  # type: ignore[method-assign]
         metrics = made.update(played, 1)
         found.append((metrics, weights(policy), weights(critic.model), len(passes)))
     (metrics, trained, judging, passed), (expected, wanted, valued, more) = found
@@ -102,7 +102,7 @@ def test_the_critic_learns_its_targets() -> None:
     policy = toy_policy()
     played = play(policy, num_tasks=6)
     made = learner(policy, critic={"epochs": 30, "warmup_updates": 0, "lr": 3e-3})
-    batch, _ = made.policy_update.score(collate(played))
+    batch, _ = made.score(collate(played))
     first = made.critic.fit(made.judged(batch), 1)
     again = made.critic.fit(made.judged(batch), 2)
     assert again["value_loss"] < 0.5 * first["value_loss"]

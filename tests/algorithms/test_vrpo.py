@@ -33,7 +33,7 @@ def vrpo(policy: Policy, **options: object) -> PPOLearner:
 
 
 def ready(learner: PPOLearner, played: list):
-    batch, _ = learner.policy_update.score(collate(played))
+    batch, _ = learner.score(collate(played))
     batch = learner.judged(batch)
     return learner.critic.prepared(learner.critic.with_uncertainty(batch))
 
@@ -168,7 +168,7 @@ def test_a_latent_that_says_nothing_is_noticed_after_20_updates() -> None:
     learner = vrpo(
         policy, beta=10.0, beta_warmup=0, lr=1e-3, warmup_updates=0, epochs=4, entropy_weight=0.0, perplexity_weight=0.0
     )
-    batch, _ = learner.policy_update.score(collate(play(policy)))
+    batch, _ = learner.score(collate(play(policy)))
     batch = learner.judged(batch)
     batch = batch.with_tensors(return_=torch.randn(batch.ids.shape, generator=torch.Generator().manual_seed(0)))
     seen = [

@@ -25,7 +25,7 @@ class Inner(Config):
 class Outer(Config):
     """A table."""
 
-    inner: Inner = Inner()
+    inner: Inner = Inner(low=0.1)
     """The group."""
     size: int
     """How many."""
@@ -80,7 +80,7 @@ def test_papers_are_read_from_docstrings(generate):
 def test_settings_of_nested_groups_have_dotted_keys(generate):
     rows = list(generate.setting_rows(Outer, ""))
     assert rows == [
-        ("`inner.low`", "`float, > 0`", "`0.2`", "Lower bound."),
+        ("`inner.low`", "`float, > 0`", "`0.1`", "Lower bound."),  # as in the table it stands in
         ("`size`", "`int`", "required", "How many."),
     ]
 

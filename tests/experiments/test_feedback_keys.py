@@ -164,7 +164,12 @@ def test_dynamic_sampling_plays_other_groups_in_place_of_equal_ones():
     for keys in batch.ids[:, KEY_PLACE::6].view(6, 2, 4):
         played.append(tuple(keys[0].tolist()))
         assert torch.equal(keys[0], keys[1])  # groups stay together
-    plain = collect(world, policy, config.model_copy(update={"drop_equal_groups": False}), generator(0))
+    plain = collect(
+        world,
+        policy,
+        config.model_copy(update={"sampling": config.sampling.model_copy(update={"drop_equal_groups": False})}),
+        generator(0),
+    )
     assert not torch.equal(batch.ids, plain.ids)
     kept = [number for number in range(6) if plain.return_[2 * number] != plain.return_[2 * number + 1]]
     first = [tuple(plain.ids[2 * number, KEY_PLACE::6].tolist()) for number in kept]

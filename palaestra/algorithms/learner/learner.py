@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from pydantic import Field
 
+from palaestra.algorithms.config import Config
 from palaestra.algorithms.learner.optimiser import Optimiser, OptimiserConfig
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.advantages import GroupStatistics, group_statistics
@@ -25,8 +26,22 @@ MakePolicy = Callable[[], Policy]
 """Makes a frozen copy of the policy that training began with."""
 
 
+class SamplingConfig(Config):
+    """Group `sampling`: which groups of episodes a step learns from."""
+
+    drop_equal_groups: bool = False
+    """Leave groups whose returns are all equal out of the normalisers too (DAPO's dynamic sampling)."""
+    max_refills: int = Field(default=0, ge=0)
+    """With drop_equal_groups: how often a step may play further tasks in place of the groups that were dropped."""
+
+
 class OnPolicyConfig(OptimiserConfig):
     """Settings of the shared outer loop (`run/on_policy.py`), part of the table of every algorithm that it runs."""
+
+    older_names: ClassVar[Mapping[str, str]] = {
+        "drop_equal_groups": "sampling.drop_equal_groups",
+        "max_refills": "sampling.max_refills",
+    }
 
     steps: int = Field(default=100, ge=1)
     """Training steps: one collection and its updates each."""
@@ -36,12 +51,15 @@ class OnPolicyConfig(OptimiserConfig):
     """Tasks (groups) per step."""
     group_size: int = Field(default=8, ge=1)
     """Episodes per task."""
-    drop_equal_groups: bool = False
-    """Leave groups whose returns are all equal out of the normalisers too (DAPO's dynamic sampling)."""
-    max_refills: int = Field(default=0, ge=0)
-    """With drop_equal_groups: how often a step may play further tasks in place of the groups that were dropped."""
+    sampling: SamplingConfig = SamplingConfig()
+    """Which groups of episodes a step learns from."""
     on_collapse: Literal["warn", "stop", "rollback"] = "warn"
     """What to do when spread and entropy are gone: report, stop, or go back once with half the rate."""
+
+    @property
+    def corrects_staleness(self) -> bool:
+        """Whether tokens that older weights sampled are corrected for."""
+        return False
 
 
 class Learner(ABC):

@@ -97,7 +97,7 @@ ALARM_TEXTS: Mapping[str, str] = {
     "alarm_not_finite": "Losses, gradients, rewards or log-probs were not finite and were left out.",
     "alarm_errors": "More than a quarter of the episodes ended in an error; they are left out of every mean.",
     "alarm_no_signal": "Nothing could be learned in 5 steps on end; choose easier tasks, larger groups or a better start.",
-    "alarm_collapse": "Policy or value model have collapsed; lower lr, or raise entropy_coefficient or kl_coefficient.",
+    "alarm_collapse": "Policy or value model have collapsed; lower lr, or raise entropy_coefficient or kl.coefficient.",
 }
 """What each alarm means and what to do."""
 

@@ -193,7 +193,7 @@ def collect_step(phase: Phase, table: OnPolicyConfig, step: int) -> list[Traject
     Source: Yu et al. 2025, DAPO (arXiv:2503.14476), section 3.2.
     """
     trajectories = phase.collect(phase.plans(step, num_tasks=table.tasks_per_step, group_size=table.group_size))
-    for refill in range(1, table.max_refills + 1 if table.drop_equal_groups else 1):
+    for refill in range(1, table.sampling.max_refills + 1 if table.sampling.drop_equal_groups else 1):
         taught = [group for group in _groups(trajectories) if len({t.return_ for t in group}) > 1]
         missing = table.tasks_per_step - len(taught)
         if not missing:

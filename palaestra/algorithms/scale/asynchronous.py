@@ -52,20 +52,20 @@ class AsynchronousConfig(BaseModel):
 
         Args:
             name: The algorithm.
-            settings: Its table; one without corrections or refills has nothing to contradict.
+            settings: Its table; one that the shared outer loop does not run has nothing to contradict.
 
         Raises:
             ConfigError: If the update does not correct for older weights, or the algorithm wants to refill its batches.
         """
-        if self.max_staleness and getattr(settings, "correction", None) == "off":
-            raise ConfigError(
-                f"asynchronous.max_staleness is {self.max_staleness}, so older weights sample some tokens, and "
-                f"{name}.correction is 'off'. Set {name}.correction = 'token' (or 'sequence')."
-            )
-        refills = getattr(settings, "max_refills", 0)
+        if self.max_staleness and not getattr(settings, "corrects_staleness", True):
+            older = f"asynchronous.max_staleness is {self.max_staleness}, so older weights sample some tokens, and"
+            if hasattr(settings, "correction"):
+                raise ConfigError(f"{older} {name}.correction is 'off'. Set {name}.correction = 'token' (or 'sequence').")
+            raise ConfigError(f"{older} {name} has no correction for them. Set it to 0, or take out [asynchronous].")
+        refills = getattr(getattr(settings, "sampling", None), "max_refills", 0)
         if refills:
             raise ConfigError(
-                f"{name}.max_refills is {refills}; asynchronous batches are not refilled. Set it to 0, or take out "
+                f"{name}.sampling.max_refills is {refills}; asynchronous batches are not refilled. Set it to 0, or take out "
                 f"[asynchronous]."
             )
 

@@ -84,7 +84,7 @@ def test_a_recipe_survives_json(file: Path) -> None:
         ("phases=[]", r"phases is empty"),
         ("phases=['sft', 'sft']", r"at most once"),
         ("asynchronous.max_staleness=2", r"max_staleness is 2.*grpo.correction is 'off'. Set grpo.correction = 'token'"),
-        ("grpo.kl_target=0.1", r"grpo: kl_target is 0.1 and kl_coefficient is 0"),
+        ("grpo.kl_target=0.1", r"grpo: kl.target is 0.1 and kl.coefficient is 0"),
         ("grpo", r"--set 'grpo' is no assignment; expected KEY=VALUE"),
         ("seed.deep=1", r"'seed' is a value, not a table"),
     ],
@@ -98,7 +98,7 @@ def test_what_asynchronous_steps_cannot_do_is_refused_where_it_is_written(file: 
     corrected = ["asynchronous.max_staleness=2", "grpo.correction=token"]
     assert "asynchronous" in load_recipe(file, corrected).extensions
     assert "asynchronous" in load_recipe(file, ["asynchronous.max_staleness=0"]).extensions
-    with pytest.raises(ConfigError, match=r"grpo.max_refills is 2; asynchronous batches are not refilled"):
+    with pytest.raises(ConfigError, match=r"grpo.sampling.max_refills is 2; asynchronous batches are not refilled"):
         load_recipe(file, [*corrected, "grpo.max_refills=2", "grpo.drop_equal_groups=true"])
     # a phase that is switched off contradicts nothing
     assert "asynchronous" in load_recipe(file, ["asynchronous.max_staleness=2", "phases=['sft']"]).extensions

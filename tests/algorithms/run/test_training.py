@@ -122,11 +122,11 @@ def test_a_run_that_is_older_than_a_setting_goes_on(whole: TrainingResult, tmp_p
     shutil.copytree(whole.folder.parent, tmp_path / "copy")
     with RunStore(tmp_path / "copy") as store:
         config = store.config("toy")
-        del config["recipe"]["grpo"]["kl_horizon"]
+        del config["recipe"]["grpo"]["kl"]["horizon"]
         store.set_config("toy", config)
         assert train(toy_recipe(), store=store, run_id="toy").policy_path.is_dir()
-        with pytest.raises(ConfigError, match=r"different: grpo.kl_horizon"):
-            train(toy_recipe(grpo={"kl_horizon": 500}), store=store, run_id="toy")
+        with pytest.raises(ConfigError, match=r"different: grpo.kl.horizon"):
+            train(toy_recipe(grpo={"kl": {"horizon": 500}}), store=store, run_id="toy")
 
 
 def test_horizons_follow_the_schedule_and_evaluation_does_not(tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_a_server_samples_while_the_policy_is_updated(tmp_path: Path) -> None:
     from tests.agents.backends.vllm_server import vllm_server
 
     policy = toy_policy()
-    learner = GRPOLearner(policy, GRPOConfig(correction="token", warmup_updates=0))
+    learner = GRPOLearner(policy, GRPOConfig.model_validate({"correction": "token", "warmup_updates": 0}))
 
     def update(trajectories: list[Trajectory], step: int) -> dict[str, float]:
         batch = collate(trajectories)
@@ -221,7 +221,7 @@ def test_a_stale_run_trains_on_every_episode_once_and_resumes(tmp_path: Path) ->
     ("settings", "match"),
     [
         (GRPOConfig(), r"grpo.correction = 'token'"),
-        (GRPOConfig(correction="token", max_refills=2, drop_equal_groups=True), "max_refills"),
+        (GRPOConfig.model_validate({"correction": "token", "max_refills": 2, "drop_equal_groups": True}), "max_refills"),
     ],
 )
 def test_settings_that_no_recipe_was_read_for_are_refused_when_the_phase_starts(

@@ -176,7 +176,7 @@ def test_asynchronous_steps_are_sampled_while_the_policy_is_updated(server: VLLM
     server.delay_s = 0.01
     recipe = recipe_for(clone, server, asynchronous={"max_staleness": 1}, evaluation={"n": 4, "baselines": [], "every": 2})
     settings = recipe.phase("grpo").settings
-    assert settings.correction == "token"  # type: ignore[attr-defined]
+    assert settings.correction.level == "token"  # type: ignore[attr-defined]
     with pytest.raises(Killed):
         train(recipe, store=tmp_path / "runs", run_id="toy", progress=killing(2))
     result = train(recipe, store=tmp_path / "runs", run_id="toy")
@@ -388,7 +388,7 @@ def test_the_model_that_training_begins_with_is_not_written_over(tmp_path: Path)
 def test_another_engine_is_corrected_for_unless_the_recipe_says_off() -> None:
     def correction(**tables: Any) -> str:
         recipe = toy_recipe(**tables)
-        found = recipe.phase("grpo").settings.correction  # type: ignore[attr-defined]
+        found = recipe.phase("grpo").settings.correction.level  # type: ignore[attr-defined]
         assert parse_recipe(recipe.to_json()).phase("grpo") == recipe.phase("grpo")
         return str(found)
 

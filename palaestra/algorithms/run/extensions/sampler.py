@@ -39,7 +39,10 @@ class Sampler(Extension):
     @classmethod
     def settings(cls, config: SamplerConfig, fields: Any, given: Any) -> Any:
         """Correct for the server's log-probs unless the recipe says otherwise: another engine is another policy."""
-        return {"correction": "token", **given} if "correction" in fields else given
+        if "correction" not in fields:
+            return given
+        chosen = given.get("correction", {})
+        return {**given, "correction": {"level": "token", **chosen} if isinstance(chosen, dict) else chosen}
 
     @classmethod
     def refuse(cls, config: SamplerConfig, phase: PhaseConfig, recipe: Recipe) -> None:
