@@ -120,10 +120,14 @@ class AgentRecord:
     Attributes:
         usage: What it cost so far.
         segments: Tokens seen and sampled, where the backend reports them.
+        name: Name of the agent, where it sits in a seat of its own.
+        seats: Records of the agents in seats other than the policy's, by seat.
     """
 
     usage: Usage = Usage()
     segments: tuple[Segment, ...] = ()
+    name: str = ""
+    seats: Mapping[str, AgentRecord] = field(default_factory=dict)
 
 
 class Agent(ABC):
@@ -131,15 +135,23 @@ class Agent(ABC):
 
     Attributes:
         name: Shown in reports and stored on trajectories.
+        seats: Seats that it plays in addition to the policy's, in environments that have several (see `Seats`).
     """
 
     name: str = "agent"
+    seats: tuple[str, ...] = ()
+
+    @property
+    def version(self) -> str:
+        """What tells agents of one name apart (settings, prompt, weights); compared when a run is resumed."""
+        return ""
 
     def reset(self, info: Mapping[str, Any], *, env: gymnasium.Env[Any, Any] | None = None, session: str = "") -> None:
         """Begin an episode.
 
         Args:
-            info: `info` of the environment's reset: `task`, `instructions`, `tools`.
+            info: `info` of the environment's reset: `task`, `instructions`, `tools`; in a seat of a table also `seat`, its
+                name, and `private`, its goal and persona as data.
             env: The environment, for agents that need it (random, expert); a language model never looks at it.
             session: Unique name of the episode.
         """
@@ -151,7 +163,8 @@ class Agent(ABC):
 
         Args:
             observation: What the environment shows.
-            info: `info` of the step (or the reset) that led here.
+            info: `info` of the step (or the reset) that led here; in a seat of a table, of its own last action, with `seat`
+                and `step`, the index of the step that its answer will be.
 
         Raises:
             ModelError: If the model behind the agent failed.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, Literal, Self
 
 import gymnasium
@@ -19,7 +20,7 @@ from palaestra.envs.formats.action_format import ActionFormat
 from palaestra.errors import ConfigError, EpisodeStateError, UnsupportedMediaError
 from palaestra.media.items import MARK, read_tags
 from palaestra.media.store import current_media
-from palaestra.types import Json, Message, Usage
+from palaestra.types import Json, Message, Usage, plain
 
 
 class LLMAgent(Agent):
@@ -69,6 +70,7 @@ class LLMAgent(Agent):
     def _begin_episode(self, session: str) -> None:
         """Forget the last episode."""
         self._session = session
+        self._is_seated = False
         self._tools: tuple[Mapping[str, Json], ...] = ()
         self._transient: tuple[str, ...] = ()
         self._active: Format = self.format
@@ -87,6 +89,7 @@ class LLMAgent(Agent):
         """
         del env
         self._begin_episode(session)
+        self._is_seated = "seat" in info and "private" in info  # as `Seats` tells it; others may have a `step` of their own
         self._tools = tuple(info.get("tools") or ())
         self._active = choose(self.format, self._tools, info.get("format") or "")
         self._transient = tuple(info.get("transient") or ())
@@ -123,7 +126,7 @@ class LLMAgent(Agent):
         generation = await self.backend.generate(request)
         self._usage += replace(generation.usage, model_s=time.perf_counter() - started)
         if generation.tokens is not None:
-            self._segments.add(generation.tokens, self._turn)
+            self._segments.add(generation.tokens, info["step"] if self._is_seated else self._turn)
         answer = generation.message
         if self.media == "text" and MARK in answer.content:
             content, media = read_tags(answer.content, current_media().holds)
@@ -134,6 +137,13 @@ class LLMAgent(Agent):
         self._played = played
         self._turn += 1
         return played
+
+    @property
+    def version(self) -> str:
+        """A digest of everything that the agent's answers follow from in addition to the backend's weights."""
+        settings = [self.backend.name, self.format.name, self.system_prompt, self.instructions_as, self.media]
+        text = json.dumps([*settings, plain(asdict(self.sampling)), plain(asdict(self.context))], sort_keys=True)
+        return hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=6).hexdigest()
 
     def record(self) -> AgentRecord:
         """Return usage and tokens of the present episode."""

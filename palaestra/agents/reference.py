@@ -31,10 +31,11 @@ class RandomAgent(Agent):
         self._rng = np.random.default_rng(seed)
 
     def reset(self, info: Mapping[str, Any], *, env: gymnasium.Env[Any, Any] | None = None, session: str = "") -> None:
-        """Take the action space of `env` and seed for this episode."""
+        """Take the action space of `env`, or of its own seat, and seed for this episode."""
         if env is None:
             raise UsageError("RandomAgent needs the environment: call reset(info, env=env).")
-        self._space = env.action_space
+        seat, inner = info.get("seat"), env.unwrapped
+        self._space = inner.action_space_of(seat) if seat and _has_seats(env) else env.action_space  # type: ignore[attr-defined]
         digest = hashlib.blake2b(f"{self.seed}|{session}".encode(), digest_size=8).digest()
         self._rng = np.random.default_rng(int.from_bytes(digest, "big"))
         if not isinstance(self._space, TextSpace):
@@ -78,13 +79,14 @@ class ExpertAgent(Agent):
         self._actions: Iterator[str | Message] | None = None
 
     def reset(self, info: Mapping[str, Any], *, env: gymnasium.Env[Any, Any] | None = None, session: str = "") -> None:
-        """Ask the environment for its expert."""
-        del info, session
+        """Ask the environment for its expert, or for that of its own seat."""
+        del session
         expert = getattr(None if env is None else env.unwrapped, "expert", None)
         if expert is None:
             given = "no environment" if env is None else type(env.unwrapped).__name__
             raise UsageError(f"ExpertAgent got {given}; it needs reset(info, env=env) with an env that has expert().")
-        self._actions = expert()
+        seat = info.get("seat")
+        self._actions = expert(seat) if seat and _has_seats(env) else expert()
 
     async def aact(self, observation: str, info: Mapping[str, Any]) -> Message:
         """Play the expert's next action."""
@@ -127,6 +129,11 @@ class HumanAgent(Agent):
         del info
         self._write(observation)
         return Message("assistant", self._read("> "))
+
+
+def _has_seats(env: gymnasium.Env[Any, Any] | None) -> bool:
+    """Whether the `seat` of an info names a seat of the environment; others may mean something else by it."""
+    return env is not None and hasattr(env.unwrapped, "action_space_of")
 
 
 def _as_message(action: str | Message) -> Message:

@@ -433,7 +433,7 @@ def _own_step(step: Step, span: Sequence[Step], name: str, is_policy: bool, scor
     last = span[-1]
     reward = sum(one.reward if is_policy else one.info.get("rewards", {}).get(name, 0.0) for one in span)
     info = {key: value for key, value in step.info.items() if key not in _TABLE_INFO}
-    info["reward_parts"] = _sums(one.info.get("reward_parts", {}) for one in span) if is_policy else {"task": reward}
+    info["reward_parts"] = add_by_name(one.info.get("reward_parts", {}) for one in span) if is_policy else {"task": reward}
     if metrics := {key: value for one in span for key, value in (one.info.get("metrics") or {}).items()}:
         info["metrics"] = metrics
     if is_policy:
@@ -449,7 +449,7 @@ def _own_reason(reason: StopReason, success: bool) -> StopReason:
     return ("success" if success else "failure") if reason in ("success", "failure") else reason
 
 
-def _sums(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
+def add_by_name(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
     """Add up numbers by name."""
     sums: dict[str, float] = {}
     for one in parts:

@@ -22,6 +22,7 @@ from palaestra.agents.rollout.engine import RolloutEngine, run_blocking
 from palaestra.agents.rollout.env_pool import make_planned_env
 from palaestra.agents.rollout.env_slots import MakeEnv
 from palaestra.agents.rollout.plans import EpisodePlan
+from palaestra.agents.seats import seats_config
 from palaestra.agents.store.records import EpisodeSummary, RunStatus, pack, unpack, written
 from palaestra.agents.store.store import RunStore
 from palaestra.envs.core.declared import declared
@@ -204,6 +205,7 @@ async def evaluate_async(
         "samples": samples,
         "seed": seed,
         "max_turns": max_turns,
+        **({"seats": seats_config(agent)} if agent.seats else {}),
         **(plain(extra_config) if extra_config else {}),
     }
     engine = engine or RolloutEngine(concurrency)

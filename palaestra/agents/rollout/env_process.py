@@ -12,6 +12,7 @@ import pickle
 import signal
 import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -20,12 +21,13 @@ import numpy as np
 
 from palaestra.agents.rollout.env_slots import Env, MakeEnv, RemoteFailure, ThreadSlot
 from palaestra.agents.rollout.plans import EpisodePlan
-from palaestra.errors import BoundaryError, EnvironmentFault, UsageError
+from palaestra.agents.rollout.seating import seats_of
+from palaestra.errors import BoundaryError, EnvironmentFault, UsageError, unknown_name
 from palaestra.media.items import MARK, Media
 from palaestra.media.store import MediaOutbox, bytes_named, current_media
 from palaestra.results.metrics import Metric, declared_by
 from palaestra.spaces import ActionSpace, TextSpace
-from palaestra.types import Message
+from palaestra.types import Message, StopReason
 
 # starting afresh is slower than forking, but a fork would copy threads' locks and the event loop's open connections
 _PROCESSES = multiprocessing.get_context("spawn")
@@ -63,6 +65,8 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         self.action_space = ActionSpace(sampler=self._sample) if about["takes_messages"] else TextSpace(sampler=self._sample)
         self.max_turns: int | None = about["max_turns"]
         self.metrics: tuple[Metric, ...] = about["metrics"]
+        self.seats: tuple[str, ...] = about["seats"]
+        self.seat: str = about["seat"]
         self._has = about["has"]
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -83,13 +87,23 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         """Return the digest of the world, where the environment gives one."""
         return self._ask("state_hash") if "state_hash" in self._has else None
 
-    def expert(self) -> Iterator[str | Message]:
+    def expert(self, seat: str = "") -> Iterator[str | Message]:
         """Yield the actions of the environment's expert, each asked for when it is needed."""
         if "expert" not in self._has:
             raise UsageError("The environment in the worker process has no expert(); choose another agent.")
-        self._ask("begin_expert")
-        while (action := self._ask("next_expert")) is not None:
+        self._ask("begin_expert", seat)
+        while (action := self._ask("next_expert", seat)) is not None:
             yield action
+
+    def action_space_of(self, seat: str) -> ActionSpace:
+        """Return the space of a seat's actions; it draws in the child."""
+        if seat not in self.seats:
+            raise unknown_name("seat", seat, self.seats)
+        return ActionSpace(sampler=partial(self._sample, seat=seat))
+
+    def cut(self, reason: StopReason) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Stop an episode of an environment with seats between two actions."""
+        return self._ask("cut", reason)  # type: ignore[no-any-return]
 
     def close(self) -> None:
         """Close the environment and end the child."""
@@ -109,9 +123,9 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
             self._process.kill()
             self._process.join()
 
-    def _sample(self, rng: np.random.Generator) -> str | Message:
+    def _sample(self, rng: np.random.Generator, *, seat: str = "") -> str | Message:
         """Draw an action in the child; `rng` moves on as if it had drawn itself."""
-        action, state = self._ask("sample", rng)
+        action, state = self._ask("sample", rng, seat)
         rng.bit_generator.state = state
         return action  # type: ignore[no-any-return]
 
@@ -192,7 +206,7 @@ class _Served:
     def __init__(self, payload: bytes) -> None:
         make_env, plan = pickle.loads(payload)
         self.env: Env = make_env(plan)
-        self._expert: Iterator[Any] = iter(())
+        self._experts: dict[str, Iterator[Any]] = {}  # by seat, "" for the only one
 
     def about(self) -> dict[str, Any]:
         world = self.env.unwrapped
@@ -200,6 +214,8 @@ class _Served:
             "takes_messages": isinstance(self.env.action_space, ActionSpace),
             "max_turns": getattr(world, "max_turns", None),
             "metrics": declared_by(self.env),
+            "seats": seats_of(world),
+            "seat": world.seat if seats_of(world) else "",  # type: ignore[attr-defined]
             "has": [name for name in ("expert", "state_hash") if hasattr(world, name)],
         }
 
@@ -222,14 +238,17 @@ class _Served:
     def state_hash(self) -> Any:
         return self.env.unwrapped.state_hash()  # type: ignore[attr-defined]
 
-    def begin_expert(self) -> None:
-        self._expert = self.env.unwrapped.expert()  # type: ignore[attr-defined]
+    def begin_expert(self, seat: str) -> None:
+        self._experts[seat] = self.env.unwrapped.expert(*([seat] if seat else []))  # type: ignore[attr-defined]
 
-    def next_expert(self) -> Any:
-        return next(self._expert, None)
+    def next_expert(self, seat: str) -> Any:
+        return next(self._experts[seat], None)
 
-    def sample(self, rng: np.random.Generator) -> Any:
-        space = self.env.action_space
+    def cut(self, reason: StopReason) -> Any:
+        return self.env.unwrapped.cut(reason)  # type: ignore[attr-defined]
+
+    def sample(self, rng: np.random.Generator, seat: str) -> Any:
+        space = self.env.unwrapped.action_space_of(seat) if seat else self.env.action_space  # type: ignore[attr-defined]
         if not isinstance(space, TextSpace):
             space.seed(int(rng.integers(2**31)))
             return space.sample(), rng.bit_generator.state

@@ -18,7 +18,7 @@ import gymnasium
 from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.errors import Boundary, EnvironmentFault
 from palaestra.spaces import ActionSpace
-from palaestra.types import Message
+from palaestra.types import Message, StopReason
 
 Env = gymnasium.Env[Any, Any]
 MakeEnv = Callable[[EpisodePlan], Env]
@@ -80,6 +80,10 @@ class EnvSlot:
     def step(self, action: Message) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Play a message, or its text where the environment knows only text."""
         return self.env.step(action if self._takes_messages else action.content)
+
+    def cut(self, reason: StopReason) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Stop an episode of an environment with seats between two actions."""
+        return self.env.unwrapped.cut(reason)  # type: ignore[attr-defined, no-any-return]
 
     def state_hash(self) -> str | None:
         """Return the digest of the world, where the environment gives one."""

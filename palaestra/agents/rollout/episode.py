@@ -20,6 +20,7 @@ from palaestra.agents.core import Agent, AgentRecord
 from palaestra.agents.rollout.env_pool import EnvPool
 from palaestra.agents.rollout.env_slots import EnvSlot, RemoteFailure
 from palaestra.agents.rollout.plans import EpisodePlan
+from palaestra.agents.rollout.seating import Seating
 from palaestra.errors import (
     Boundary,
     BoundaryError,
@@ -45,6 +46,7 @@ from palaestra.types import (
     Trajectory,
     plain,
 )
+from palaestra.types.trajectory import add_by_name
 
 MAX_DETAIL_CHARS = 20_000
 
@@ -112,6 +114,7 @@ class _Episode:
         self._record_state_hash = record_state_hash
         self._agent: Agent | None = None
         self._agent_name = ""
+        self._seating: Seating | None = None
         self._reset_info: Mapping[str, Any] = {}
         self._steps: list[Step] = []
         self._observation = ""
@@ -132,12 +135,13 @@ class _Episode:
             self._max_turns = env_limit if plan.max_turns is None else min(env_limit, plan.max_turns)
         self._has_metrics = bool(declared_by(slot.env))
         self.phase = "reset"
+        self._seating = seating = Seating(slot.env.unwrapped, agent)
         started = clock()
-        options = None if plan.task_key is None else {"task": plan.task_key}
-        observation, info = await slot.call(slot.reset, plan.seed, options)
+        observation, info = await slot.call(slot.reset, plan.seed, seating.options(plan))
         self._env_s += clock() - started
         self._observation = _checked_text(observation)
         self._reset_info = info
+        seating.begin(info)
         self.phase = "prepare"
         player = agent.fork()
         self._agent = player
@@ -152,13 +156,20 @@ class _Episode:
             self.phase = "act"
             started = clock()
             try:
-                action = _checked_action(await player.aact(self._observation, info))
+                action = _checked_action(await player.aact(self._observation, seating.shown(info, len(self._steps))))
             except ContextWindowError:
-                if not self._steps:  # not even the opening fits: that is a setting to mend, not a way to play
+                # not even the opening fits: that is a setting to correct, not a way to play; nor is a partner's full context
+                if not seating.is_policys_turn or not any(step.seat == seating.policy for step in self._steps):
                     raise
                 self._model_s += clock() - started
-                self._cut_short("max_tokens")
-                break
+                if not seating.has_seats:
+                    self._cut_short("max_tokens")
+                    break
+                self.phase = "step"
+                observation, reward, terminated, truncated, info = await slot.call(slot.cut, "max_tokens")
+                if self._amend(_checked_text(observation), float(reward), bool(terminated), bool(truncated), info):
+                    break
+                continue
             ended = clock()
             self._model_s += ended - started
             self._unfinished = action
@@ -193,11 +204,19 @@ class _Episode:
                 raise EnvironmentFault(
                     f"The metric {name!r} of step {len(self._steps)} is {value!r}; expected a finite number."
                 )
-        at_limit = self.plan.max_turns is not None and len(self._steps) + 1 >= self.plan.max_turns
+        seating = self._seating
+        assert seating is not None
+        is_limited = self.plan.max_turns is not None and not seating.has_seats  # who has seats keeps the horizon itself
+        at_limit = is_limited and len(self._steps) + 1 >= (self.plan.max_turns or 0)
         truncated = truncated or (at_limit and not terminated)
-        self._steps.append(Step(self._observation, action, reward, terminated, truncated, _kept(info), digest))
+        seat, info = seating.acting, seating.kept(info)
+        self._steps.append(Step(self._observation, action, reward, terminated, truncated, _kept(info), digest, seat))
         self._unfinished = None
         self._observation = observation
+        return self._is_over(terminated, truncated, float(score), info)
+
+    def _is_over(self, terminated: bool, truncated: bool, score: float, info: Mapping[str, Any]) -> bool:
+        """Note how the episode ended, if it did."""
         if not terminated and not truncated:
             return False
         # an environment without `success` in its info follows the contract's reward: 1.0 for a solved episode
@@ -205,8 +224,24 @@ class _Episode:
         reason: StopReason = info.get("stop_reason") or (
             "max_rounds" if truncated and not terminated else "success" if success else "failure"
         )
-        self._outcome = Outcome(float(score), success, reason, metrics=self._last_metrics())
+        self._outcome = Outcome(score, success, reason, metrics=self._last_metrics())
         return True
+
+    def _amend(self, observation: str, reward: float, terminated: bool, truncated: bool, info: Mapping[str, Any]) -> bool:
+        """Add to the last step what came of cutting the episode after it; return whether the episode is over."""
+        seating, last = self._seating, self._steps[-1]
+        assert seating is not None
+        self._return += reward
+        info = _kept(seating.kept(info))
+        merged = {**last.info, **{key: value for key, value in info.items() if key not in ("action_error", "tool_results")}}
+        for key in ("reward_parts", "rewards"):
+            if key in info:
+                merged[key] = add_by_name((last.info.get(key, {}), info[key]))
+        if "metrics" in info:
+            merged["metrics"] = {**last.info.get("metrics", {}), **info["metrics"]}
+        self._steps[-1] = replace(last, reward=last.reward + reward, terminated=terminated, truncated=truncated, info=merged)
+        self._observation = observation
+        return self._is_over(terminated, truncated, float(info.get("score", self._return)), info)
 
     def _cut_short(self, reason: StopReason) -> None:
         """End the episode after its last step, with the score it has."""
@@ -222,13 +257,16 @@ class _Episode:
     def fail(self, error: Exception) -> None:
         """Record what ended the episode."""
         boundary = error.boundary if isinstance(error, (BoundaryError, RemoteFailure)) else _BOUNDARIES[self.phase]
+        if self._seating is not None and self.phase == "act":
+            boundary = self._seating.boundary(boundary)
         # a model's failure leaves the environment between two steps, ready for the next reset
-        self.env_is_sound = self.phase in ("prepare", "act", "done") and boundary == "model"
+        is_agents = boundary in ("model", "user", "judge")
+        self.env_is_sound = self.phase in ("prepare", "act", "done") and is_agents
         name = error.type_name if isinstance(error, RemoteFailure) else type(error).__name__
         detail = error.detail if isinstance(error, RemoteFailure) else "".join(traceback.format_exception(error))
         message = str(error) or f"{name} without a message"
         self._outcome = Outcome(
-            stop_reason="" if boundary == "model" else "env_error",
+            stop_reason="" if is_agents else "env_error",
             error=EpisodeError(boundary, name, message, detail[-MAX_DETAIL_CHARS:]),
         )
 
@@ -246,8 +284,11 @@ class _Episode:
         task = plain(info.get("task")) or {"key": plan.task_key or "", "split": "", "type": ""}
         meta: dict[str, Json] = {"env_kwargs": plain(plan.env_kwargs)} if plan.env_kwargs else {}
         meta |= {key: plain(info[key]) for key in OPENING_HINTS if key in info}
+        seating = self._seating
         if self._unfinished is not None:
             meta["unfinished_action"] = self._unfinished.to_json()
+            meta |= seating.meta() if seating is not None else {}
+        is_open = seating is not None and seating.is_open
         return Trajectory(
             episode_id=plan.episode_id,
             env_id=plan.env_id,
@@ -259,12 +300,15 @@ class _Episode:
             steps=tuple(self._steps),
             final_observation=self._observation,
             outcome=self._outcome,
-            usage=replace(record.usage, model_s=self._model_s, env_s=self._env_s),
+            # the seats of a tick are asked together, so that only each agent knows how long it took
+            usage=replace(record.usage, model_s=record.usage.model_s if is_open else self._model_s, env_s=self._env_s),
             segments=record.segments,
             group_id=plan.group_id,
             sample=plan.sample,
             max_turns=self._max_turns,
             meta=meta,
+            seat=seating.policy if seating is not None else "",
+            seats=seating.records(record) if seating is not None and is_open else {},
         )
 
 
