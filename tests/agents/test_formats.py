@@ -155,3 +155,9 @@ def test_a_final_answer_is_written_so_that_it_can_be_read(name):
 def test_a_written_answer_stays_as_it_is():
     for name, text in {"json": '{"function_name": "move", "arguments": {}}', "code": "move()", "react": "Action: go"}.items():
         assert make_format(name).write(said(text), TOOLS) == text
+
+
+def test_thinking_that_the_server_reported_apart_is_kept():
+    answer = Message("assistant", "Thought: aloud\nAction: go", reasoning="in private")
+    assert make_format("react").read(answer, []).reasoning == "in private"
+    assert make_format("react").read(said("Thought: aloud\nAction: go"), []).reasoning == "aloud"

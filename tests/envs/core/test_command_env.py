@@ -143,6 +143,20 @@ def test_calls_of_one_message_are_played_in_order_and_add_up():
     assert (info["score"], info["metrics"], info["room"], info["action_error"]) == (3.0, {"steps_taken": 3}, 3, "")
 
 
+def test_rewards_of_one_name_add_up_and_the_last_native_score_counts():
+    class Paying(CorridorEnv):
+        def _command(self, text):
+            if text == "take":
+                return Turn("Thanks.", 0.25)
+            return Turn("Paid.", 0.5, score=7.0, reward_parts={"task": 0.25, "tip": 0.25})
+
+    env = Paying()
+    env.reset(seed=0)
+    _, reward, *_, info = env.step(message(TAKE, RIGHT, TAKE))
+    assert (reward, info["score"]) == (1.0, 7.0)
+    assert info["reward_parts"] == {"task": 0.75, "tip": 0.25}
+
+
 def test_calls_after_a_lost_end_are_not_said_to_have_reached_the_goal():
     class Trap(CorridorEnv):
         def _command(self, text):

@@ -68,6 +68,25 @@ def test_the_only_action_is_read_as_the_published_client_does(text):
         assert parse_react(text, marker="only", sanitise=True).action == wanted
 
 
+@pytest.mark.parametrize("text", ["Action: a\nAction: b", "Action: a\n\nThought: no\nAction: b\nAction: c"])
+def test_several_actions_are_refused_where_only_one_is_read(text):
+    for sanitise in (False, True):
+        with pytest.raises(ActionFormatError, match="Only one 'Action' is allowed"):
+            parse_react(text, marker="only", sanitise=sanitise)
+
+
+@pytest.mark.parametrize(
+    ("text", "thought", "action"),
+    [
+        ("Thought: t\nAction: get 1 log\nObservation: none", "t", "get 1 log"),
+        ("Action: a Action: b", "", "a Action: b"),  # one line is one action
+        ("Thought: t\n\nAction:\n\n  **get 1   log.**\n", "t", "**get 1   log.**"),
+    ],
+)
+def test_the_only_action_is_a_line(text, thought, action):
+    assert parse_react(text, marker="only") == (thought, action)
+
+
 @given(MARKED)
 def test_the_readings_agree_on_a_text_of_the_form_asked_for(text):
     well_formed = format_react(text.replace("Action:", "").replace("Thought:", ""), "get 1 oak log")

@@ -8,6 +8,9 @@ from hypothesis import strategies as st
 
 from palaestra.agents.formats import FORMATS
 from palaestra.envs.formats import ACTION_FORMATS, ActionFormat, ActionFormatError, action_format
+from palaestra.envs.formats.action_format import FINAL_ANSWER
+from palaestra.envs.formats.json_call import JsonCallFormat
+from palaestra.envs.formats.python_call import PythonCallFormat
 from palaestra.errors import UnknownNameError, UsageError
 from palaestra.types import Message, ToolCall
 
@@ -103,3 +106,29 @@ def test_agents_know_every_form_by_its_name(name):
 def test_an_unknown_form_names_the_nearest():
     with pytest.raises(UnknownNameError, match="Did you mean 'react'"):
         action_format("reakt")
+
+
+@pytest.mark.parametrize("form", [JsonCallFormat(answers=False), PythonCallFormat(answers=False)], ids=lambda form: form.name)
+def test_a_form_without_final_answers_knows_tools_only(form):
+    assert FINAL_ANSWER in ACTION_FORMATS[form.name].describe(TOOLS)
+    assert FINAL_ANSWER not in form.describe(TOOLS)
+    with pytest.raises(UsageError, match="writes calls only"):
+        form.write(Message("assistant", "Done."), TOOLS)
+
+
+def test_without_final_answers_their_function_is_one_like_any_other():
+    written = {name: ACTION_FORMATS[name].write(Message("assistant", "Done."), TOOLS) for name in ("json", "code")}
+    assert JsonCallFormat(answers=False).parse(written["json"]).tool_calls == (ToolCall(FINAL_ANSWER, {"answer": "Done."}),)
+    with pytest.raises(ActionFormatError, match=f"Unknown function '{FINAL_ANSWER}'"):
+        PythonCallFormat(answers=False).parse(written["code"], TOOLS)
+
+
+def test_ids_of_calls_are_not_written_for_a_model():
+    call = ToolCall("take", {"item": "a"}, "call_7")
+    assert "call_7" not in ACTION_FORMATS["hermes"].write(Message("assistant", "", (call,)), TOOLS)
+
+
+def test_arguments_that_are_not_an_object_cannot_be_written():
+    for name in ("react", "json", "code"):
+        with pytest.raises(UsageError, match="unparsed text"):
+            ACTION_FORMATS[name].write(Message("assistant", "", (ToolCall("take", "{broken"),)), TOOLS)
