@@ -8,11 +8,10 @@ here.
 from __future__ import annotations
 
 from abc import abstractmethod
-from functools import cache
-from pathlib import Path
 
 from palaestra.envs.core.tasks import TaskSet
 from palaestra.envs.core.text_env import TextEnv, Turn
+from palaestra.envs.formats.action_format import prompt
 from palaestra.envs.formats.hermes import format_results, parse_message
 from palaestra.envs.tools import Toolkit
 from palaestra.errors import ConfigError
@@ -68,7 +67,8 @@ class ToolEnv(TextEnv):
         self.max_calls_per_turn = max_calls_per_turn
         self.lenient = lenient
         self._schemas = toolkit.schemas()
-        self._instructions = f"{rules.strip()}\n\n{_format_text()}{toolkit.signatures()}".lstrip()
+        tools = f"The tools (? marks an argument that may be left out):\n{toolkit.signatures()}"
+        self._instructions = f"{rules.strip()}\n\n{prompt('hermes')}\n\n{tools}".lstrip()
 
     @abstractmethod
     def _finish(self, answer: str) -> Turn:
@@ -110,12 +110,6 @@ class ToolEnv(TextEnv):
         if any(result.status == "ok" for result in results):
             return Turn(observation, tool_results=results)
         return Turn(observation, tool_results=results, action_error="\n".join(result.content for result in results))
-
-
-@cache
-def _format_text() -> str:
-    """Return the text that says how calls are written."""
-    return Path(__file__).with_name("tool_format.txt").read_text(encoding="utf-8")
 
 
 __all__ = ["ToolEnv"]

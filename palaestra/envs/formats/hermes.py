@@ -165,7 +165,7 @@ class HermesFormat(ActionFormat):
 
     def describe(self, tools: Tools = ()) -> str:
         """List the tools and explain the form."""
-        return prompt("hermes").format(tools=schema_lines(self.needed(tools)))
+        return f"{prompt('hermes')}\n\nThe tools:\n{schema_lines(self.needed(tools))}"
 
     def parse(self, text: str, tools: Tools = ()) -> Message:
         """Return the message; near misses are accepted, and a call that cannot be read is kept without a name."""
