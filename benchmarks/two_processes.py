@@ -58,7 +58,7 @@ def _policy(path: Path) -> int:
     """Save an untrained policy whose tokenizer knows the world; return the number of its weights."""
     from palaestra.agents.rollout.engine import RolloutEngine
     from palaestra.algorithms.data.demonstrations import expert_episodes
-    from palaestra.algorithms.run.phase import TaskFeed
+    from palaestra.algorithms.run.feed import TaskFeed
     from palaestra.models.tiny_lm import build_tiny_lm, save
 
     feed = TaskFeed(ENV, WORLD, split="train", seed=0)
@@ -107,7 +107,8 @@ def _step(path: Path) -> Callable[[int, int], dict[str, float]]:
     from palaestra.agents.rollout.engine import RolloutEngine
     from palaestra.algorithms.grpo import GRPOConfig, GRPOLearner
     from palaestra.algorithms.learner.policy import Policy
-    from palaestra.algorithms.run.phase import TaskFeed, played_together
+    from palaestra.algorithms.run.feed import TaskFeed
+    from palaestra.algorithms.run.phase import played_together
     from palaestra.algorithms.scale.ranks import ranks
 
     policy = Policy.from_path(path)

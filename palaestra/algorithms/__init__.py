@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from palaestra.algorithms.data.demonstrations import expert_episodes, tokenize
     from palaestra.algorithms.learner.policy import Policy
     from palaestra.algorithms.math.batch import Batch, collate
-    from palaestra.algorithms.run.phase import Phase, ProgressEvent, TaskFeed
+    from palaestra.algorithms.run.feed import TaskFeed
+    from palaestra.algorithms.run.phase import Phase, ProgressEvent
     from palaestra.algorithms.run.recipe import Recipe, load_recipe, parse_recipe
     from palaestra.algorithms.run.registry import Algorithm, algorithm_names, get_algorithm
     from palaestra.algorithms.run.scaling_inter import horizon
@@ -28,10 +29,10 @@ _HOMES = {
         "Batch",
         "collate",
     ),
+    "run.feed": ("TaskFeed",),
     "run.phase": (
         "Phase",
         "ProgressEvent",
-        "TaskFeed",
     ),
     "run.recipe": (
         "Recipe",

@@ -21,7 +21,7 @@ from palaestra.algorithms.config import Config
 from palaestra.algorithms.learner.learner import Learner, MakePolicy
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.seeds import stable_seed
-from palaestra.algorithms.run.metrics import episode_metrics
+from palaestra.algorithms.run.metrics import measured
 from palaestra.algorithms.run.on_policy import build_learner
 from palaestra.algorithms.run.phase import Phase
 from palaestra.algorithms.run.registry import Algorithm
@@ -154,7 +154,7 @@ def run(phase: Phase, config: DPOConfig) -> None:
         started = time.perf_counter()
         played = phase.collect(phase.plans(step, num_tasks=config.tasks_per_step, group_size=config.group_size))
         rollout_s = time.perf_counter() - started
-        metrics = {**episode_metrics(played), **learner.update(played, step), "seconds_rollout": rollout_s}
+        metrics = {**measured(played), **learner.update(played, step), "seconds_rollout": rollout_s}
         metrics["seconds_update"] = time.perf_counter() - started - rollout_s
         phase.log(step, metrics, total=config.steps)
         if phase.is_save_due(step, last=config.steps):

@@ -31,7 +31,7 @@ from pydantic import Field
 from palaestra.algorithms.config import Config
 from palaestra.algorithms.data.demonstrations import without_turns
 from palaestra.algorithms.data.reward_noise import observed_score, observed_success
-from palaestra.algorithms.run.metrics import episode_metrics
+from palaestra.algorithms.run.metrics import measured
 from palaestra.algorithms.run.phase import Phase
 from palaestra.algorithms.run.registry import Algorithm
 from palaestra.algorithms.sft import Passes, SFTConfig, SFTLearner, imitation_batch, load_demonstrations
@@ -210,7 +210,7 @@ class Rounds:
             chosen = [_trimmed(t) if config.skip_refused else t for t in found.episodes]
             self.kept = merged(self.kept if config.kept_of == "all" else (), chosen, config.max_per_task)
             self.step += 1
-            metrics = episode_metrics(played) | {
+            metrics = measured(played) | {
                 "round": float(self.round),
                 "successes": float(found.num_successes),
                 "successes_different": float(found.num_different),

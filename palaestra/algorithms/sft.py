@@ -34,7 +34,8 @@ from palaestra.algorithms.math.episode_weights import (
 )
 from palaestra.algorithms.math.losses import Aggregation, token_weights
 from palaestra.algorithms.math.seeds import stable_seed
-from palaestra.algorithms.run.phase import Phase, policy_agent
+from palaestra.algorithms.run.phase import Phase
+from palaestra.algorithms.run.player import policy_agent
 from palaestra.algorithms.run.registry import Algorithm
 from palaestra.algorithms.scale.ranks import ranks
 from palaestra.errors import ConfigError, UsageError
@@ -294,7 +295,9 @@ def _source(phase: Phase, config: SFTConfig) -> list[Trajectory]:
             kind = "episode without an error" if wants_all else "successful episode"
             raise UsageError(f"Run {run_id!r} holds no {kind}; there is nothing to clone.")
         return episodes
-    return read_agent_traj(Path(config.source), env_id=phase.recipe.envs[0].id)[: config.episodes]
+    envs = phase.recipe.envs
+    # the file does not say where it was played, and a mixture leaves it open
+    return read_agent_traj(Path(config.source), env_id=envs[0].id if len(envs) == 1 else "")[: config.episodes]
 
 
 def _only_last_turn(batch: Batch) -> Batch:

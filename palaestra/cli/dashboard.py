@@ -242,10 +242,13 @@ def watching(recipe: Recipe, run_id: str, *, plain: bool = False) -> Iterator[Pr
 
 def parts_of(recipe: Recipe) -> list[str]:
     """Return the names of baselines, phases and arms in the order in which a run of the recipe comes to them."""
-    from palaestra.algorithms.run.training import phase_arms
+    from palaestra.algorithms.run.arms import phase_arms, runs_of
 
     order = [name for name in ("random", "expert", "untrained") if name in recipe.evaluation.baselines]
-    return order + [name for pair in phase_arms(recipe).items() for name in pair]
+    parts = [run for arm in order for run in runs_of(recipe, arm)]
+    for phase, arm in phase_arms(recipe).items():
+        parts += [phase, *runs_of(recipe, arm)]
+    return parts
 
 
 def sparkline(values: Sequence[float], width: int, bars: str = BARS) -> str:

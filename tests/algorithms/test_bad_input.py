@@ -18,8 +18,9 @@ from palaestra.algorithms.learner.learner import OnPolicyConfig
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.learner.policy_update import PolicyConfig
 from palaestra.algorithms.math.batch import collate
+from palaestra.algorithms.run.feed import TaskFeed
 from palaestra.algorithms.run.metrics import read_metrics
-from palaestra.algorithms.run.phase import TaskFeed, policy_agent
+from palaestra.algorithms.run.player import policy_agent
 from palaestra.algorithms.run.recipe import parse_recipe
 from palaestra.algorithms.run.registry import algorithm_names, get_algorithm, make_learner
 from palaestra.algorithms.run.training import train

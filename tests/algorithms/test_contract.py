@@ -24,8 +24,8 @@ from palaestra.agents.segments import SegmentBuilder
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.batch import collate
 from palaestra.algorithms.math.estimators import ESTIMATORS, estimate
-from palaestra.algorithms.run.phase import TaskFeed
-from palaestra.algorithms.run.training import build_policy
+from palaestra.algorithms.run.feed import TaskFeed
+from palaestra.algorithms.run.start import build_policy
 from palaestra.envs.core.tasks import GeneratedTasks, Task
 from palaestra.envs.core.text_env import TextEnv, Turn
 from palaestra.errors import UsageError

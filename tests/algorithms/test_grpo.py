@@ -16,7 +16,8 @@ from palaestra.algorithms.math.advantages import grpo_advantages, rloo_advantage
 from palaestra.algorithms.math.batch import collate
 from palaestra.algorithms.math.estimators import GRPOAdvantage
 from palaestra.algorithms.math.losses import clipped_policy_loss, kl_estimate, policy_loss, token_weights
-from palaestra.algorithms.run.phase import TaskFeed, policy_agent
+from palaestra.algorithms.run.feed import TaskFeed
+from palaestra.algorithms.run.player import policy_agent
 from palaestra.errors import ConfigError, TrainingStopped
 from palaestra.types import EpisodeError, Outcome, Trajectory
 from tests.algorithms import toy_env

@@ -15,7 +15,8 @@ from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.batch import collate
 from palaestra.algorithms.math.episode_weights import given_weights, regression_weights, scaled_to_mean_one, task_index
 from palaestra.algorithms.math.losses import token_weights
-from palaestra.algorithms.run.phase import TaskFeed, policy_agent
+from palaestra.algorithms.run.feed import TaskFeed
+from palaestra.algorithms.run.player import policy_agent
 from palaestra.algorithms.sft import Passes, SFTConfig, SFTLearner, clone_loss, imitation_batch
 from palaestra.errors import MissingDataError, UsageError
 from palaestra.types import Message, Outcome, Trajectory

@@ -9,14 +9,14 @@ import torch
 
 from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.algorithms.learner.policy import Policy
-from palaestra.algorithms.run.phase import TaskFeed
+from palaestra.algorithms.run.feed import TaskFeed
 from palaestra.algorithms.run.recipe import Recipe, parse_recipe
-from palaestra.algorithms.run.training import build_policy
+from palaestra.algorithms.run.start import build_policy
 from tests.algorithms import toy_env
 
 
 def toy_recipe(**tables: Any) -> Recipe:
-    """Return a small recipe; keyword arguments replace or extend its tables."""
+    """Return a small recipe; keyword arguments replace or extend its tables, None takes one out."""
     toy_env.register()
     torch.set_num_threads(1)  # bitwise equality is promised for one thread
     data: dict[str, Any] = {
@@ -37,8 +37,9 @@ def toy_recipe(**tables: Any) -> Recipe:
         "grpo": {"steps": 4, "tasks_per_step": 2, "group_size": 4, "lr": 1e-3, "warmup_updates": 2},
     }
     for name, table in tables.items():
-        data[name] = {**data[name], **table} if isinstance(data.get(name), dict) else table
-    return parse_recipe(data)
+        extends = isinstance(data.get(name), dict) and isinstance(table, dict)
+        data[name] = {**data[name], **table} if extends else table
+    return parse_recipe({name: table for name, table in data.items() if table is not None})
 
 
 @functools.cache

@@ -10,6 +10,7 @@ from typing import Any
 from palaestra.errors import UsageError
 
 _DEFAULT_CONTEXT = 8192  # for models that know no limit
+_ALIGNMENT = 64  # bytes, of torch's allocator on CPUs
 
 
 def load_checkpoint(path: str | Path, *, dtype: str | None = None) -> tuple[Any, Any]:
@@ -37,6 +38,17 @@ def load_checkpoint(path: str | Path, *, dtype: str | None = None) -> tuple[Any,
             f"No model could be loaded from {str(path)!r}: {reason} Give a directory written by save_pretrained."
         ) from error
     return model.eval(), tokenizer
+
+
+def align_weights(model: Any) -> None:
+    """Move weights that were read from a file to addresses as memory is allocated; nothing else changes.
+
+    Weights of a file lie wherever the file has them, and matrix products from odd addresses may differ in their last bit from
+    those of a model that was built in memory.
+    """
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.data_ptr() % _ALIGNMENT:
+            tensor.data = tensor.data.clone()
 
 
 def save_checkpoint(model: Any, tokenizer: Any, path: str | Path) -> Path:

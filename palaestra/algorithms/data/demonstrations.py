@@ -133,7 +133,7 @@ async def _replay(trajectory: Trajectory, agent: LLMAgent, dictation: Dictation)
     opening |= {key: trajectory.meta[key] for key in OPENING_HINTS if key in trajectory.meta}
     player.reset(opening, session=session)
     info: Mapping[str, Json] = opening
-    form = choose(agent.format, trajectory.tools, trajectory.meta.get("format", ""))
+    form = choose(player.format, trajectory.tools, trajectory.meta.get("format", ""))
     try:
         for step in trajectory.steps:
             dictation.dictate(session, step.action.raw or form.write(step.action, trajectory.tools))

@@ -1,7 +1,7 @@
 """Training metrics: one JSON line per step, TensorBoard curves, and the run store, from one call.
 
 `MetricsLog.log` writes; `MetricsLog.rewind` forgets what a killed run had logged beyond its last checkpoint, so that
-a resumed run tells each step once. `episode_metrics` sums up what a set of trajectories shows.
+a resumed run tells each step once. `episode_metrics` sums up what a set of trajectories shows, `measured` also by environment.
 """
 
 from __future__ import annotations
@@ -13,8 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from palaestra.algorithms.run.feed import by_env
 from palaestra.algorithms.run.trackers import Tracker
 from palaestra.types import Json, Trajectory
+
+BY_ENV = ("episodes", "errors", "success", "score_mean", "return_mean", "turns_mean", "truncated_rounds", "invalid_actions")
+"""Metrics of the episodes of a step that a mixture logs by environment too."""
 
 
 class MetricsStore(Protocol):
@@ -153,6 +157,15 @@ def episode_metrics(trajectories: Sequence[Trajectory]) -> dict[str, float]:
         "sampled_tokens": float(tokens),
         "tokens_per_turn": tokens / num_steps,
     }
+
+
+def measured(trajectories: Sequence[Trajectory]) -> dict[str, float]:
+    """Sum up the episodes of a training step; those of a mixture also by environment, as `success.NAME`."""
+    found = episode_metrics(trajectories)
+    for name, members in by_env(trajectories).items():
+        own = episode_metrics(members)
+        found |= {f"{metric}.{name}": own[metric] for metric in BY_ENV}
+    return found
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from palaestra.algorithms.learner.learner import Learner, OnPolicyConfig
 from palaestra.algorithms.run.alarms import CollapseWatchdog
 from palaestra.algorithms.run.extension import Collection
-from palaestra.algorithms.run.metrics import episode_metrics
+from palaestra.algorithms.run.metrics import measured
 from palaestra.algorithms.run.phase import Phase
 from palaestra.algorithms.run.registry import Algorithm
 from palaestra.algorithms.scale.ranks import ranks
@@ -120,7 +120,7 @@ def _run_steps(
         max_turns = phase.max_turns(step)
         trajectories = collection.collect(step)
         collected = time.perf_counter()
-        metrics = episode_metrics(trajectories) | collection.metrics(trajectories) | {"no_signal": 0.0}
+        metrics = measured(trajectories) | collection.metrics(trajectories) | {"no_signal": 0.0}
         metrics |= collection.update(partial(learner.update, trajectories, step))
         updated = time.perf_counter()
 

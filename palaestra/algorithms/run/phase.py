@@ -11,25 +11,20 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import gymnasium
-import numpy as np
-
-from palaestra.agents.core import Agent, Backend, Sampling
-from palaestra.agents.llm import LLMAgent
+from palaestra.agents.core import Agent
 from palaestra.agents.rollout.engine import EpisodePlan, RolloutEngine
 from palaestra.agents.store.store import RunStore
-from palaestra.algorithms.math.seeds import stable_seed
 from palaestra.algorithms.run.active_extensions import ActiveExtensions
 from palaestra.algorithms.run.alarms import ALARM_TEXTS, Alarms
 from palaestra.algorithms.run.checkpoint import Checkpoint, Checkpoints
 from palaestra.algorithms.run.extension import ExtensionContext
+from palaestra.algorithms.run.feed import Feed
 from palaestra.algorithms.run.metrics import MetricsLog
+from palaestra.algorithms.run.player import policy_agent
 from palaestra.algorithms.run.recipe_configs import Recipe
 from palaestra.algorithms.scale.ranks import ranks
-from palaestra.envs.core.tasks import TaskSet
-from palaestra.errors import ConfigError, UsageError, unknown_name
 from palaestra.types import Trajectory
 
 if TYPE_CHECKING:
@@ -58,75 +53,6 @@ class ProgressEvent:
 Progress = Callable[[ProgressEvent], None]
 
 
-class TaskFeed:
-    """Deals out the training tasks of an environment, shuffled anew every epoch.
-
-    Args:
-        env_id: Registered id.
-        env_kwargs: Arguments of the environment.
-        split: Split the tasks come from.
-        seed: Seed of the shuffling and of the episodes.
-    """
-
-    def __init__(self, env_id: str, env_kwargs: Mapping[str, Any], *, split: str, seed: int) -> None:
-        """Look at the task set once."""
-        self.env_id = env_id
-        self.env_kwargs = dict(env_kwargs)
-        self.split = split
-        self.seed = seed
-        env = _make_env(env_id, self.env_kwargs)
-        try:
-            tasks = getattr(env.unwrapped, "tasks", None)
-        finally:
-            env.close()
-        self._tasks: TaskSet | None = tasks
-        self._size = None if tasks is None else tasks.size(tasks.split(split).name)
-        if self._size == 0:
-            raise UsageError(f"Split {split!r} of {env_id!r} holds no tasks; choose another with --set env.train_split=NAME.")
-
-    def key(self, position: int) -> str | None:
-        """Return the key of the task at a position of the endless stream; None if the environment has no task set."""
-        if self._tasks is None:
-            return None
-        if self._size is None:
-            return self._tasks.at(self.split, position).key
-        epoch, place = divmod(position, self._size)
-        order = np.random.default_rng([self.seed, epoch]).permutation(self._size)
-        return self._tasks.at(self.split, int(order[place])).key
-
-    def plans(
-        self, phase: str, step: int, *, num_tasks: int, group_size: int = 1, max_turns: int | None = None
-    ) -> list[EpisodePlan]:
-        """Plan the episodes of one training step.
-
-        Args:
-            phase: Name of the phase; part of the episode ids.
-            step: Training step, from 1.
-            num_tasks: Tasks of the step.
-            group_size: Episodes per task; they share task and seed and differ in what the policy samples.
-            max_turns: Horizon of these episodes.
-        """
-        plans = []
-        for index in range(num_tasks):
-            group = f"{phase}/{step:05d}/{index:03d}"
-            key = self.key((step - 1) * num_tasks + index)
-            seed = stable_seed(self.seed, group)
-            plans += [
-                EpisodePlan(
-                    episode_id=f"{group}/{sample:02d}",
-                    env_id=self.env_id,
-                    env_kwargs=self.env_kwargs,
-                    task_key=key,
-                    seed=seed,
-                    sample=sample,
-                    group_id=group,
-                    max_turns=max_turns,
-                )
-                for sample in range(group_size)
-            ]
-        return plans
-
-
 class Phase:
     """One phase of a training run, as the algorithm sees it.
 
@@ -151,7 +77,7 @@ class Phase:
         *,
         recipe: Recipe,
         policy: Policy,
-        feed: TaskFeed,
+        feed: Feed,
         engine: RolloutEngine,
         checkpoints: Checkpoints,
         metrics: MetricsLog,
@@ -350,34 +276,4 @@ def played_together(
     return [found[plan.episode_id] for plan in plans]
 
 
-def _make_env(env_id: str, env_kwargs: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:
-    """Make an environment; what the user got wrong is one clear error."""
-    try:
-        return gymnasium.make(env_id, **env_kwargs)
-    except (gymnasium.error.UnregisteredEnv, gymnasium.error.VersionNotFound) as error:
-        raise unknown_name("environment", env_id, gymnasium.registry, hint="List all with palaestra list.") from error
-    except TypeError as error:
-        raise ConfigError(f"Environment {env_id!r} refuses the arguments {dict(env_kwargs)} of [env]: {error}") from error
-
-
-def policy_agent(
-    policy: Policy, recipe: Recipe, *, backend: Backend | None = None, seed: int | None = None, name: str = "policy"
-) -> LLMAgent:
-    """Return the agent that plays with a policy the way the recipe says.
-
-    Args:
-        policy: Its weights are shared, not copied: the agent always plays the current policy.
-        recipe: Format, temperature, limits.
-        backend: Samples with the weights that it was given last; None samples in this process.
-        seed: Seed of sampling; the recipe's by default.
-        name: Shown in reports.
-    """
-    table = recipe.agent
-    backend = policy.sampler(max_batch=table.concurrency) if backend is None else backend
-    seed = recipe.seed if seed is None else seed
-    sampling = Sampling(temperature=table.temperature, max_tokens=table.max_tokens_per_turn, seed=seed)
-    shown: Literal["system", "none"] = "system" if table.instructions else "none"
-    return LLMAgent(backend, format=table.format, sampling=sampling, instructions_as=shown, name=name)
-
-
-__all__ = ["Phase", "Progress", "ProgressEvent", "TaskFeed", "policy_agent"]
+__all__ = ["Phase", "Progress", "ProgressEvent"]

@@ -1,8 +1,31 @@
 """Recipes: a training run as a TOML file, checked before anything starts.
 
-`load_recipe(path, ["env.recipes=PATH", "grpo.lr=3e-4"])` reads the file, applies the overrides (dotted keys, values as
-TOML, bare words as text) and returns a frozen `Recipe`. Unknown keys, wrong types and impossible values are one
-`ConfigError` each with the key, the value and the next move.
+`load_recipe(path, ["grpo.lr=3e-4"])` reads the file, applies the overrides and returns a frozen `Recipe`; `parse_recipe`
+takes plain data. Unknown keys, wrong types and impossible values are one `ConfigError` each, with the key, the value and the
+next move.
+
+A recipe is a list of environments and a list of phases:
+
+    [[env]]                                         [[phase]]
+    id = "palaestra/TextCraft-v0"                   algorithm = "sft"
+    weight = 2.0                                    episodes = 3000
+    arguments = {recipes = "procedural"}
+                                                    [[phase]]
+    [[env]]                                         algorithm = "grpo"
+    id = "palaestra/Desk-v0"                        name = "easy"
+                                                    horizon = {rounds = [4]}
+
+Where there is one environment, and every phase is called like its algorithm, the short form says the same:
+
+    phases = ["sft", "grpo"]                        [sft]
+                                                    episodes = 3000
+    [env]
+    id = "palaestra/TextCraft-v0"                   [grpo.horizon]
+    recipes = "procedural"                          rounds = [4]
+
+An override is `KEY=VALUE` with a dotted key: values as TOML, bare words as text. In both forms `env.NAME.KEY` and `env.0.KEY`
+reach an environment, `phase.NAME.KEY`, `phase.0.KEY` and `NAME.KEY` a phase; `env.KEY` reaches a single environment.
+`phases=["sft"]` chooses which phases are run, and in which order.
 """
 
 from __future__ import annotations
@@ -10,13 +33,13 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel
 
 from palaestra.algorithms.config import check, nearest
 from palaestra.algorithms.run.extension_registry import extension_names, get_extension
-from palaestra.algorithms.run.recipe_configs import EnvConfig, PhaseConfig, Recipe
+from palaestra.algorithms.run.overrides import apply_override
+from palaestra.algorithms.run.recipe_configs import EnvConfig, PhaseConfig, Recipe, checked_name
 from palaestra.algorithms.run.registry import algorithm_names, get_algorithm
 from palaestra.errors import ConfigError
 from palaestra.types import Json
@@ -24,6 +47,7 @@ from palaestra.types import Json
 DEFAULT_PHASES = ("sft", "grpo")
 
 _PLAIN = ("name", "description", "seed", "threads", "model", "agent", "evaluation", "checkpoint", "metrics")
+_TAKEN = ("env", "phase", "phases", "start", "random", "expert", "untrained", *_PLAIN)
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -34,7 +58,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         overrides: `KEY=VALUE` with dotted keys, e.g. `grpo.lr=3e-4`, `horizon.rounds=[4,8]`, `env.recipes=../recipes`.
 
     Raises:
-        ConfigError: If the file is missing or no TOML, or a key or value is wrong.
+        ConfigError: If the file is missing or is not TOML, or a key or value is wrong.
     """
     file = Path(path)
     try:
@@ -46,60 +70,131 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"Recipe {str(file)!r} is no valid TOML: {error}.") from None
     for override in overrides:
-        _apply(data, override)
+        apply_override(data, override, phases=DEFAULT_PHASES)
     data.setdefault("name", file.stem)
     return parse_recipe(data)
 
 
 def parse_recipe(data: Mapping[str, Json]) -> Recipe:
-    """Check plain data and return the recipe.
+    """Check plain data, in the long or the short form, and return the recipe.
 
     Raises:
         ConfigError: If a key or value is wrong.
     """
     algorithms, extensions = algorithm_names(), extension_names()
+    known = ["env", "phase", "phases", *_PLAIN, *extensions, *algorithms]
     for key in data:
-        known = ["env", "phases", *_PLAIN, *extensions, *algorithms]
         if key not in known:
             raise ConfigError(f"Unknown key {key!r} in the recipe.{nearest(key, known)}")
     tables = {name: _extension(name, data[name], name) for name in extensions if name in data}
-    phases = _phases(data.get("phases", list(DEFAULT_PHASES)), data, tables)
+    phases = _listed_phases(data, tables) if "phase" in data else _short_phases(data, tables)
     plain = {key: data[key] for key in _PLAIN if key in data}
-    found = {**plain, "envs": (_env(data),), "phases": phases, "extensions": tables}
-    recipe: Recipe = check(Recipe, found, "")
+    recipe: Recipe = check(Recipe, {**plain, "envs": _envs(data), "phases": phases, "extensions": tables}, "")
     for phase in recipe.phases:
         for name, table in phase.active.items():
             get_extension(name).refuse(table, phase, recipe)
     return recipe
 
 
-def _env(data: Mapping[str, Json]) -> EnvConfig:
-    """Return the environment of a recipe."""
+# -- environments -----------------------------------------------------------------------------------------------------
+
+
+def _envs(data: Mapping[str, Json]) -> tuple[EnvConfig, ...]:
+    """Return the environments of a recipe."""
     if "env" not in data:
         raise ConfigError("The key 'env' is missing; the recipe has to give it.")
-    table = data["env"]
+    tables = data["env"]
+    if not isinstance(tables, list):
+        return (_short_env(tables),)
+    if not tables:
+        raise ConfigError("env is an empty list; expected at least one [[env]], e.g. with id = 'palaestra/Desk-v0'.")
+    envs = tuple(_listed_env(table, f"env.{index}") for index, table in enumerate(tables))
+    names = [env.name for env in envs]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"{names.count(name)} environments are called {name!r}; give each [[env]] a name of its own.")
+    return envs
+
+
+def _short_env(table: Json) -> EnvConfig:
+    """Return the environment of the short form: keys that are no setting of ours are its arguments."""
     if isinstance(table, dict):
-        arguments = {key: value for key, value in table.items() if key not in EnvConfig.model_fields}
-        table = {key: value for key, value in table.items() if key not in arguments} | {"arguments": arguments}
+        own = {key: value for key, value in table.items() if key in EnvConfig.model_fields}
+        arguments = {key: value for key, value in table.items() if key not in own}
+        if isinstance(own.get("arguments", {}), dict):
+            table = {**own, "arguments": {**own.get("arguments", {}), **arguments}}
     return check(EnvConfig, table, "env")
 
 
-def _phases(names: Json, data: Mapping[str, Json], tables: Mapping[str, BaseModel]) -> tuple[PhaseConfig, ...]:
-    """Return the phases that are named, and check the tables of those that are not all the same."""
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise ConfigError(f"phases is {names!r}; expected the algorithms to run, e.g. phases = ['sft', 'grpo'].")
-    if not names:
-        raise ConfigError("phases is empty; expected the algorithms to run, e.g. phases = ['sft', 'grpo'].")
+def _listed_env(table: Json, where: str) -> EnvConfig:
+    """Return one environment of a list."""
+    for key in table if isinstance(table, dict) else ():
+        if key not in EnvConfig.model_fields:
+            hint = nearest(key, list(EnvConfig.model_fields))
+            raise ConfigError(f"Unknown key '{where}.{key}'.{hint} An argument of the environment is {where}.arguments.{key}.")
+    return check(EnvConfig, table, where)
+
+
+# -- phases -----------------------------------------------------------------------------------------------------------
+
+
+def _short_phases(data: Mapping[str, Json], tables: Mapping[str, BaseModel]) -> tuple[PhaseConfig, ...]:
+    """Return the phases of the short form; a table of a phase that is switched off is checked all the same."""
+    names = _chosen(data.get("phases", list(DEFAULT_PHASES)), "the algorithms to run, e.g. phases = ['sft', 'grpo']")
     if len(set(names)) < len(names):
-        raise ConfigError(f"phases is {list(names)}; expected each algorithm at most once.")
-    found = {name: _phase(name, name, data.get(name, {}), tables) for name in names}
+        raise ConfigError(
+            f"phases is {names}; expected each algorithm at most once. To run one twice, list the phases as [[phase]] with "
+            f"algorithm and name."
+        )
+    found = {name: _phase(name, name, data.get(name, {}), tables, where=name) for name in names}
     for name in algorithm_names():
         if name in data and name not in found:
-            _phase(name, name, data[name], {})  # a phase that is switched off is checked all the same
+            _phase(name, name, data[name], {}, where=name)
     return tuple(found.values())
 
 
-def _phase(name: str, algorithm: str, table: Json, of_recipe: Mapping[str, BaseModel]) -> PhaseConfig:
+def _listed_phases(data: Mapping[str, Json], tables: Mapping[str, BaseModel]) -> tuple[PhaseConfig, ...]:
+    """Return the phases of the long form: those that `phases` names, or all."""
+    listed = data["phase"]
+    if not isinstance(listed, list) or not listed or not all(isinstance(table, dict) for table in listed):
+        raise ConfigError(f"phase is {listed!r}; expected a list of tables, e.g. [[phase]] with algorithm = 'grpo'.")
+    if misplaced := [name for name in algorithm_names() if name in data]:
+        raise ConfigError(
+            f"[{misplaced[0]}] is a table of the short form, and this recipe lists its phases; put its settings into the "
+            f"[[phase]] with algorithm = {misplaced[0]!r}."
+        )
+    found: dict[str, PhaseConfig] = {}
+    for index, table in enumerate(listed):
+        phase = _listed_phase(table, f"phase.{index}", tables)
+        if phase.name in found:
+            raise ConfigError(f"Two phases are called {phase.name!r}; give each [[phase]] a name of its own.")
+        found[phase.name] = phase
+    arms = {get_algorithm(phase.algorithm).arm for phase in found.values()}
+    if clash := sorted(arms & found.keys()):
+        raise ConfigError(f"A phase is called {clash[0]!r}, as its policy is called in reports; give it another name.")
+    names = _chosen(data.get("phases", list(found)), f"names of its phases, {list(found)}")
+    if unknown := [name for name in names if name not in found]:
+        raise ConfigError(f"phases names {unknown[0]!r}, and there is no such [[phase]].{nearest(unknown[0], list(found))}")
+    if len(set(names)) < len(names):
+        raise ConfigError(f"phases is {names}; expected each phase at most once.")
+    return tuple(found[name] for name in names)
+
+
+def _listed_phase(table: Mapping[str, Json], where: str, of_recipe: Mapping[str, BaseModel]) -> PhaseConfig:
+    """Return one phase of a list."""
+    if "algorithm" not in table:
+        raise ConfigError(f"The key '{where}.algorithm' is missing; expected one of {', '.join(algorithm_names())}.")
+    algorithm, name = table["algorithm"], table.get("name", table["algorithm"])
+    for key, value in (("algorithm", algorithm), ("name", name)):
+        if not isinstance(value, str):
+            raise ConfigError(f"{where}.{key} is {value!r}; expected a text.")
+    if name in (*_TAKEN, *extension_names()) or (name != algorithm and name in algorithm_names()):
+        raise ConfigError(f"{where}.name is {name!r}, which means something else in a recipe; choose another name.")
+    settings = {key: value for key, value in table.items() if key not in ("algorithm", "name")}
+    return _phase(checked_name(name), algorithm, settings, of_recipe, where=f"phase.{name}")
+
+
+def _phase(name: str, algorithm: str, table: Json, of_recipe: Mapping[str, BaseModel], *, where: str) -> PhaseConfig:
     """Return one phase.
 
     Args:
@@ -107,6 +202,7 @@ def _phase(name: str, algorithm: str, table: Json, of_recipe: Mapping[str, BaseM
         algorithm: Its name.
         table: Settings of the algorithm and tables of extensions.
         of_recipe: Extension tables of the whole recipe.
+        where: Dotted key of the table.
     """
     model = get_algorithm(algorithm).config
     own: dict[str, BaseModel | None] = {}
@@ -114,41 +210,28 @@ def _phase(name: str, algorithm: str, table: Json, of_recipe: Mapping[str, BaseM
     if isinstance(table, dict):
         fields = model.model_fields
         keys = [key for key in extension_names() if key in table and key not in fields]
-        own = {key: None if table[key] is False else _extension(key, table[key], f"{name}.{key}") for key in keys}
+        own = {key: None if table[key] is False else _extension(key, table[key], f"{where}.{key}") for key in keys}
         table = {key: value for key, value in table.items() if key not in own}
         merged = {**of_recipe, **own}
         active = {key: found for key in extension_names() if (found := merged.get(key)) is not None}
         for key, config in active.items():
             table = get_extension(key).settings(config, fields, table)
-    settings = check(model, table, name)
+    settings = check(model, table, where)
     return PhaseConfig(name=name, algorithm=algorithm, settings=settings, extensions=own, active=active)
+
+
+def _chosen(names: Json, expected: str) -> list[str]:
+    """Return the list `phases` if it is one of names."""
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"phases is {names!r}; expected {expected}.")
+    if not names:
+        raise ConfigError(f"phases is empty; expected {expected}.")
+    return list(names)
 
 
 def _extension(name: str, table: Json, where: str) -> BaseModel:
     """Return the checked table of an extension."""
     return check(get_extension(name).config_type, table, where)
-
-
-def _apply(data: dict[str, Any], override: str) -> None:
-    """Set one dotted key."""
-    key, separator, text = override.partition("=")
-    parts = [part.strip() for part in key.split(".")]
-    if not separator or not all(parts):
-        raise ConfigError(f"--set {override!r} is no assignment; expected KEY=VALUE, e.g. grpo.lr=3e-4.")
-    table = data
-    for part in parts[:-1]:
-        table = table.setdefault(part, {})
-        if not isinstance(table, dict):
-            raise ConfigError(f"--set {override!r}: {part!r} is a value, not a table.")
-    table[parts[-1]] = _value(text.strip())
-
-
-def _value(text: str) -> Any:
-    """Read a TOML value; what is none is a text, so that paths and names need no quotes."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 __all__ = ["Recipe", "load_recipe", "parse_recipe"]

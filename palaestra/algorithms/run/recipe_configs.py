@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, SerializeAsAny
+from pydantic import BaseModel, Field, SerializeAsAny, field_validator, model_validator
 
 from palaestra.algorithms.config import Config
 from palaestra.algorithms.run.trackers import MetricsConfig
@@ -13,16 +15,37 @@ from palaestra.types import Json
 
 
 class EnvConfig(Config):
-    """`[env]`: the environment. Every further key is an argument of the environment (e.g. `recipes = "procedural"`)."""
+    """`[[env]]`: one environment of the recipe, or of a mixture of several.
+
+    In the short form `[env]`, for a single environment, its arguments may stand among the keys (`recipes = "procedural"`).
+    """
 
     id: str
     """Registered id."""
+    name: str = Field(default="", validate_default=True)
+    """How metrics, evaluations and `--set` call it; by default the id without its package and version."""
+    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """Share of the training groups that are played in it, relative to the other environments."""
     train_split: str = "train"
     """Split whose tasks are trained on."""
     test_split: str = "test"
     """Split whose tasks are evaluated on; never trained on."""
+    format: str | None = None
+    """Prompt format in this environment; that of `[agent]` if left out."""
     arguments: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the environment."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, data: Any) -> Any:
+        if isinstance(data, dict) and not data.get("name") and isinstance(data.get("id"), str):
+            return {**data, "name": default_env_name(data["id"])}
+        return data
+
+    @field_validator("name")
+    @classmethod
+    def _name_can_be_one(cls, name: str) -> str:
+        return checked_name(name)
 
 
 class ModelConfig(Config):
@@ -95,7 +118,7 @@ class PhaseConfig(Config):
     """One phase: an algorithm, its settings, and the extensions that are its own."""
 
     name: str
-    """How checkpoints, metrics and reports call it."""
+    """How checkpoints, metrics, reports and `--set` call it; by default the algorithm's name."""
     algorithm: str
     """Name of the algorithm."""
     settings: SerializeAsAny[BaseModel]
@@ -146,15 +169,45 @@ class Recipe(Config):
         """Names of the phases, in their order."""
         return [phase.name for phase in self.phases]
 
-    def to_json(self) -> dict[str, Json]:
-        """Return the recipe as plain JSON, defaults filled in; `parse_recipe` reads it back."""
-        shown = {"envs", "phases", "extensions"}
-        data: dict[str, Json] = self.model_dump(mode="json", exclude=shown, exclude_none=True)
-        data["env"] = _env_json(self.envs[0])
-        data["phases"] = self.phase_names
-        data |= {name: _plain(table) for name, table in self.extensions.items()}
-        data |= {phase.name: _plain(phase.settings) | _own_tables(phase) for phase in self.phases}
-        return data
+    @property
+    def is_mixture(self) -> bool:
+        """Whether there are several environments."""
+        return len(self.envs) > 1
+
+    def to_json(self, *, without: Mapping[str, Collection[str]] | None = None) -> dict[str, Json]:
+        """Return the recipe as plain JSON, defaults filled in; `parse_recipe` reads it back.
+
+        A single environment, and phases that are called like their algorithms, are written in the short form.
+
+        Args:
+            without: Keys to leave out of the tables of extensions, by the name of the extension.
+        """
+        written = {"envs", "phases", "extensions"}
+        data: dict[str, Json] = self.model_dump(mode="json", exclude=written, exclude_none=True)
+        data["env"] = [_plain(env) for env in self.envs] if self.is_mixture else _short_env(self.envs[0])
+        data |= _tables(self.extensions, without or {})
+        phases = {phase.name: _plain(phase.settings) | _tables(phase.extensions, without or {}) for phase in self.phases}
+        if all(phase.name == phase.algorithm for phase in self.phases):
+            return {**data, "phases": self.phase_names, **phases}
+        listed = [{"algorithm": phase.algorithm, "name": phase.name, **phases[phase.name]} for phase in self.phases]
+        return {**data, "phase": listed}
+
+
+def default_env_name(env_id: str) -> str:
+    """Return what an environment is called without a name of its own: its id without package and version."""
+    bare = re.sub(r"-v\d+$", "", env_id.rpartition("/")[2])
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", bare).strip("-_") or "env"
+
+
+def checked_name(name: str) -> str:
+    """Return the name of an environment or a phase if it can be part of dotted keys, metrics and file names.
+
+    Raises:
+        ConfigError: If it cannot.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) or name.isdigit():
+        raise ConfigError(f"{name!r} cannot be a name; expected letters, digits, - and _, and not digits alone.")
+    return name
 
 
 def _plain(table: BaseModel) -> dict[str, Json]:
@@ -162,11 +215,23 @@ def _plain(table: BaseModel) -> dict[str, Json]:
     return table.model_dump(mode="json", exclude_none=True)
 
 
-def _own_tables(phase: PhaseConfig) -> dict[str, Json]:
-    """Return the extension tables of one phase; false stands for one that is left out."""
-    return {name: False if table is None else _plain(table) for name, table in phase.extensions.items()}
+def _tables(tables: Mapping[str, BaseModel | None], without: Mapping[str, Collection[str]]) -> dict[str, Json]:
+    """Return tables of extensions as plain JSON; false stands for one that a phase leaves out."""
+    return {
+        name: False
+        if table is None
+        else {key: value for key, value in _plain(table).items() if key not in without.get(name, ())}
+        for name, table in tables.items()
+    }
 
 
-def _env_json(env: EnvConfig) -> dict[str, Json]:
-    """Return an environment in the short form: its arguments among its keys."""
-    return {"id": env.id, "train_split": env.train_split, "test_split": env.test_split, **env.arguments}
+def _short_env(env: EnvConfig) -> dict[str, Json]:
+    """Return an environment in the short form: what is said of it, its arguments among its keys."""
+    data = {"id": env.id, "train_split": env.train_split, "test_split": env.test_split}
+    if env.name != default_env_name(env.id):
+        data["name"] = env.name
+    if env.format is not None:
+        data["format"] = env.format
+    own = {key: value for key, value in env.arguments.items() if key in EnvConfig.model_fields}
+    short = {key: value for key, value in env.arguments.items() if key not in own}
+    return {**data, **short, **({"arguments": own} if own else {})}

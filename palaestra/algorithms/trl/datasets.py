@@ -16,7 +16,7 @@ import gymnasium
 
 from palaestra.agents.export.conversations import Conversation, chat_record
 from palaestra.algorithms.math.seeds import stable_seed
-from palaestra.algorithms.run.phase import TaskFeed
+from palaestra.algorithms.run.feed import TaskFeed
 from palaestra.errors import MissingExtraError, UsageError
 from palaestra.spaces import is_unicode
 from palaestra.types import Json, Outcome, Step, Trajectory

@@ -21,7 +21,7 @@ from palaestra.agents.llm import LLMAgent
 from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.algorithms.math.seeds import stable_seed
-from palaestra.algorithms.run.phase import TaskFeed
+from palaestra.algorithms.run.feed import TaskFeed
 from palaestra.errors import ConfigError, EnvironmentFault, ModelError, UsageError
 from palaestra.types import Json, Segment, Trajectory
 

@@ -149,7 +149,7 @@ def test_every_hook_is_called_in_its_order_for_every_extension(tmp_path: Path) -
         *step, *agent, *resets, *came,
         *step, *resets, *came,
         *step, *resets, *came,
-        *per_member("agent", "ready", "played", phase=""),  # the learning curve
+        *per_member("ready", "agent", "played", phase=""),  # the learning curve
         *per_member("ready", "agent", phase=""),  # trained
     ]  # fmt: skip
     assert calls == expected

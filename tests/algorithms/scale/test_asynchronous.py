@@ -19,9 +19,11 @@ from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.algorithms.grpo import GRPOConfig, GRPOLearner
 from palaestra.algorithms.math.batch import collate
 from palaestra.algorithms.run.checkpoint import Checkpoints
+from palaestra.algorithms.run.feed import TaskFeed
 from palaestra.algorithms.run.metrics import MetricsLog
 from palaestra.algorithms.run.on_policy import train_on_policy
-from palaestra.algorithms.run.phase import Phase, TaskFeed, policy_agent
+from palaestra.algorithms.run.phase import Phase
+from palaestra.algorithms.run.player import policy_agent
 from palaestra.algorithms.run.training import TrainingResult, train
 from palaestra.algorithms.scale.asynchronous import AsyncCollector, AsynchronousConfig, staleness_metrics
 from palaestra.errors import ConfigError

@@ -10,7 +10,8 @@ import palaestra  # noqa: F401  (registers the environments)
 from palaestra.agents.reference import ExpertAgent
 from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.algorithms.data.demonstrations import expert_episodes, tokenize
-from palaestra.algorithms.run.phase import TaskFeed, policy_agent
+from palaestra.algorithms.run.feed import TaskFeed
+from palaestra.algorithms.run.player import policy_agent
 from palaestra.algorithms.trl.datasets import from_dataset, task_rows, to_dataset, token_dataset
 from palaestra.errors import UsageError
 from palaestra.types import EpisodeError, Message, Outcome, Trajectory

@@ -14,7 +14,7 @@ from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 from palaestra.agents.core import Agent
 from palaestra.agents.rollout.engine import EpisodePlan, RolloutEngine
 from palaestra.algorithms.learner.policy import Policy
-from palaestra.algorithms.run.phase import TaskFeed
+from palaestra.algorithms.run.feed import TaskFeed
 from palaestra.algorithms.trl.datasets import task_rows, to_dataset
 from palaestra.algorithms.trl.rollouts import EnvironmentRollouts, rollout_rows
 from palaestra.algorithms.trl.tool_environment import environment_class, shown_tools

@@ -16,7 +16,8 @@ from palaestra.algorithms.data.demonstrations import expert_episodes, tokenize
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.batch import collate
 from palaestra.algorithms.math.losses import token_weights
-from palaestra.algorithms.run.phase import TaskFeed, policy_agent
+from palaestra.algorithms.run.feed import TaskFeed
+from palaestra.algorithms.run.player import policy_agent
 from palaestra.algorithms.sft import clone_loss
 from palaestra.algorithms.trl.datasets import token_dataset
 from palaestra.algorithms.trl.preferences import PreferencePair
