@@ -115,12 +115,15 @@ class CheckpointConfig(Config):
 
 
 class PhaseConfig(Config):
-    """One phase: an algorithm, its settings, and the extensions that are its own."""
+    """`[[phase]]`: an algorithm, its settings among the keys, and tables of extensions that are the phase's own.
 
-    name: str
-    """How checkpoints, metrics, reports and `--set` call it; by default the algorithm's name."""
+    In the short form, `phases = ["sft", "grpo"]` names the algorithms, and each has a table of its name (`[sft]`).
+    """
+
     algorithm: str
     """Name of the algorithm."""
+    name: str = ""
+    """How checkpoints, metrics, reports and `--set` call it; by default the algorithm's name."""
     settings: SerializeAsAny[BaseModel]
     """The algorithm's own table, defaults filled in."""
     extensions: dict[str, SerializeAsAny[BaseModel] | None] = Field(default_factory=dict)
@@ -130,7 +133,7 @@ class PhaseConfig(Config):
 
 
 class Recipe(Config):
-    """A whole training run."""
+    """A whole training run: environments, a model, phases, and how they are played, evaluated and saved."""
 
     name: str = ""
     """Shown in reports; the file's name by default."""
