@@ -54,7 +54,7 @@ class VehicleWorldEnv(TextEnv):
 
     Description: a car of 30 modules (doors, windows, seats, climate, lights, screens, music, radio, video, phone,
     navigation, ...) with 248 functions. A task is a dialogue of one or more requests ("Open my window a bit", "Is there a
-    faster way home?"); some cannot be served in the present state, ask for what holds already, or only want to know
+    faster way home?"); some cannot be served in the current state, ask for what holds already, or only want to know
     something. In mode "fc" the agent does not see the state and calls functions; in mode "sfc" it chooses modules, sees
     their state and writes the new one; in mode "hybrid" it chooses modules and calls their functions.
 
@@ -100,12 +100,12 @@ class VehicleWorldEnv(TextEnv):
         tasks: None for tasks made here, the path of published tasks (a file or a folder), or a `TaskSet`.
         split: Split that `reset` draws from; by default "train", or the first that there is.
         max_turns: Number of messages after which the episode is truncated; None for no limit.
-        render_mode: None, "ansi" (dialogue and cockpit) or "rgb_array" (the car from above).
+        render_mode: None, "ansi" (dialogue and cockpit) or "rgb_array" (the car from above; needs the extra `plots`).
         **generator: Arguments of `requests.vehicle_tasks`, e.g. `difficulty`.
 
     Registered ids: `palaestra/VehicleWorld-v0` (mode "fc", 60 messages).
 
-    Expert: says the gold plan as the mode wants it; in "sfc" it mends the difference to the goal from any state.
+    Expert: says the gold plan as the mode wants it; in "sfc" it fixes the difference to the goal from any state.
 
     Data: made by this package; published tasks (Apache-2.0, OpenMOSS-Team/VehicleWorld) are read from a path. Tables of the
     car hold facts of the published implementation.
@@ -141,7 +141,7 @@ class VehicleWorldEnv(TextEnv):
         render_mode: str | None = None,
         **generator: Any,
     ) -> None:
-        """Check the arguments and put up a standard car."""
+        """Check the arguments and create a standard car."""
         self.rules = Rules(
             mode=mode,
             profile=profile_named(profile),
@@ -184,7 +184,7 @@ class VehicleWorldEnv(TextEnv):
         return offered_tools(self.rules, self.visible, self.asked, self.progress)
 
     def expert(self) -> Iterator[str | Message]:
-        """Yield messages that serve the requests from the present state of the car, as far as that is possible."""
+        """Yield messages that serve the requests from the current state of the car, as far as that is possible."""
         while self._playing:
             before = self._num_turns
             yield expert_action(self._situation())
@@ -203,7 +203,7 @@ class VehicleWorldEnv(TextEnv):
         return observation, info
 
     def view(self) -> dict[str, Json]:
-        """Return the present observation in parts: what its text is made of, as plain data.
+        """Return the current observation in parts: what its text is made of, as plain data.
 
         Keys: `request`, `feedback` (on the last message), `state_view` (plain or wrapped state, or None where none is shown),
         `api_view` (text on functions, or None), `index` (of the request, from 0) and `num_requests`, `round` and `max_rounds`,
@@ -254,7 +254,7 @@ class VehicleWorldEnv(TextEnv):
 
     @property
     def request(self) -> CarRequest | None:
-        """The present request; None after the last."""
+        """The current request; None after the last."""
         requests = self._car_task.requests
         return requests[self.progress.index] if self.progress.index < len(requests) else None
 
@@ -277,7 +277,7 @@ class VehicleWorldEnv(TextEnv):
         return self._observe()
 
     def _act(self, action: str | Message) -> Turn:
-        """Let a message do what the present stage is for."""
+        """Let a message do what the current stage is for."""
         message = parse_message(action) if isinstance(action, str) else action
         if not message.tool_calls and isinstance(action, Message):
             message = parse_message(action.content)  # a server without a parser of its own leaves calls in the content
@@ -296,7 +296,7 @@ class VehicleWorldEnv(TextEnv):
         return turn
 
     def _save(self) -> Json:
-        """Return the car as the present request found it, and what has acted on it since."""
+        """Return the car as the current request found it, and what has acted on it since."""
         start = VehicleWorld(self.rules.profile, self.world.state.before(0))
         return {
             "world": start.to_json(),
@@ -319,7 +319,7 @@ class VehicleWorldEnv(TextEnv):
     # -- stages ---------------------------------------------------------------------------------------------------
 
     def _keep_plan(self, message: Message) -> Turn:
-        """Keep the plan for the present request."""
+        """Keep the plan for the current request."""
         if message.tool_calls:
             return _refuse(PLAN_FIRST)
         self.progress.plan = message.content.strip()[:MAX_PLAN_CHARS]
@@ -376,7 +376,7 @@ class VehicleWorldEnv(TextEnv):
         return self._answer(effect.feedback, self._observe(), effect.results, effect.feedback if did_nothing else "")
 
     def _finish(self, feedback: str, results: Sequence[ToolResult] = ()) -> Turn:
-        """Score the present request and go on to the next."""
+        """Score the current request and go on to the next."""
         request, progress, rules = self.request, self.progress, self.rules
         assert request is not None
         made = self.world.state.changes_since(0)
@@ -476,7 +476,7 @@ class VehicleWorldEnv(TextEnv):
         return turn
 
     def _render_ansi(self) -> str:
-        """Return the dialogue of the present turn, and the cockpit with what the present request has changed."""
+        """Return the dialogue of the current turn, and the cockpit with what the current request has changed."""
         if self.task is None:
             return super()._render_ansi()
         changed = frozenset(change.path for change in self.world.state.changes_since(0))

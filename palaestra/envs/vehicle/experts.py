@@ -1,4 +1,4 @@
-"""The expert of each mode: the gold plan of the present request, said as the mode wants it."""
+"""The expert of each mode: the gold plan of the current request, said as the mode wants it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def expert_action(situation: Situation) -> str | Message:
     """Return the message that serves the current request best in the current state.
 
     Function calls follow the gold plan: all of it from the start of a request, later the end of it that leads to the goal.
-    Writes mend the difference to the goal from any state.
+    Writes fix the difference to the goal from any state.
     """
     calls = [call for call in situation.request.calls if _is_sayable(call)]
     match situation.progress.stage:

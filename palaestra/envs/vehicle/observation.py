@@ -22,7 +22,7 @@ STATE_TAG, SCHEMA_TAG, FUNCTIONS_TAG = "state", "schema", "functions"
 def observation(
     rules: Rules, world: VehicleWorld, requests: Sequence[CarRequest], progress: Progress, visible: Sequence[str]
 ) -> str:
-    """Return the text of the present stage, feedback on the last message aside.
+    """Return the text of the current stage, feedback on the last message aside.
 
     Args:
         rules: Rules of the episode.
@@ -57,7 +57,7 @@ def observation(
 
 
 def shown_modules(rules: Rules, progress: Progress, visible: Sequence[str]) -> tuple[str, ...] | None:
-    """Return the modules whose state is shown at the present stage, None if none is."""
+    """Return the modules whose state is shown at the current stage, None if none is."""
     if progress.stage == "select":
         return (ENVIRONMENT, *visible)
     if progress.stage == "act" and rules.mode == "sfc":

@@ -114,13 +114,13 @@ class Progress:
     Attributes:
         index: Which request is the current one, from 0.
         stage: What the next message is for.
-        round: Messages that have acted on the present request.
-        plan: Plan for the present request; empty without one.
-        selected: Modules chosen for the present request.
+        round: Messages that have acted on the current request.
+        plan: Plan for the current request; empty without one.
+        selected: Modules chosen for the current request.
         shown: Modules whose schema or functions the agent has been shown.
         opened: Modules whose functions are offered as tools, where tools are loaded.
-        feedback: What the last message was told, for the present request.
-        played: What has acted on the car in the present request, to be played again from its start.
+        feedback: What the last message was told, for the current request.
+        played: What has acted on the car in the current request, to be played again from its start.
     """
 
     index: int = 0

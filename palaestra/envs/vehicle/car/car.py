@@ -43,7 +43,7 @@ class Car:
         profile: As given.
         as_published: Whether the profile is "published".
         tables: The car's description.
-        state: The present state; a value that may be copied and compared.
+        state: The current state; a value that may be copied and compared.
     """
 
     __slots__ = ("as_published", "profile", "state", "tables")
@@ -164,7 +164,7 @@ def _default_state(profile: Profile) -> CarState:
 
 
 def _write_preset(state: CarState, module: Module, preset: str, as_published: bool) -> None:
-    """Write all properties of a module as a preset has them; a field {"from": path} takes the present value of that leaf."""
+    """Write all properties of a module as a preset has them; a field {"from": path} takes the current value of that leaf."""
     names = {preset for row in module.properties for preset in row.values}
     if preset not in ("default", "init1", "init2") and preset not in names:
         raise unknown_name(f"preset of {module.name}", preset, sorted({"default", "init1", "init2"} | names))

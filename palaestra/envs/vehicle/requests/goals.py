@@ -23,7 +23,7 @@ ROWS = {"first": SEATS[:2], "second": SEATS[2:4], "third": SEATS[4:]}
 
 
 class Clash(Exception):
-    """What was drawn does not go together; it is drawn anew."""
+    """What was drawn does not go together; it is drawn again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,7 @@ class UnitAxis:
         return round(new) if wanted in self._rounds else new if exact else round(new, _DIGITS)
 
     def degree(self, state: CarState, place: str) -> tuple[str, float]:
-        """Return the path of the number of one place, and the highest number in its present unit."""
+        """Return the path of the number of one place, and the highest number in its current unit."""
         return self._paths[place], self.ranges[str(state.values[self.unit_paths[place]])][1]
 
     def move(self, car: Car, place: str, amount: Amount, sign: int) -> dict[str, Any]:
