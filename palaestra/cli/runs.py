@@ -69,16 +69,16 @@ def show_run(run_id: RunId, runs: RunsFolder = DEFAULT_RUNS, as_json: AsJson = F
 
     with RunStore(runs, read_only=True) as store:
         run, episodes = store.run(run_id), store.episodes(run_id)
-        folder = store.folder / run_id
+        folder, media = store.folder / run_id, store.media(run_id)
         arms = arms_of([PlayedRun(run_id, run.config, episodes)], store.get)
         own = env_results([row.arm for row in arms])
-    files = (
-        sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())[:200] if folder.is_dir() else []
-    )
+    found = (path for path in folder.rglob("*") if path.is_file() and path.parent != media.folder) if folder.is_dir() else ()
+    files = sorted(str(path.relative_to(folder)) for path in found)[:200]
     if as_json:
         results = {arm.name: arm.summary.to_json() for arm in arms}
         tables = {"env_results": {env_id: found.to_json() for env_id, found in own.items()}} if own else {}
-        print_json({**run.to_json(), "results": results, **tables, "folder": str(folder.resolve()), "files": files})
+        shown = {"media": {"files": len(media), "bytes": media.num_bytes}} if len(media) else {}
+        print_json({**run.to_json(), "results": results, **tables, "folder": str(folder.resolve()), "files": files, **shown})
         return
     out = console()
     out.print(f"{run.run_id}  {run.status}{': ' + run.note if run.note else ''}", style="bold", soft_wrap=True)
@@ -100,6 +100,9 @@ def show_run(run_id: RunId, runs: RunsFolder = DEFAULT_RUNS, as_json: AsJson = F
     out.print(grid)
     if files:
         out.print(f"Files in {folder.resolve()}: {', '.join(files[:12])}{' ...' if len(files) > 12 else ''}", soft_wrap=True)
+    if len(media):
+        size = f"{media.num_bytes / 1e6:,.1f} MB" if media.num_bytes >= 100_000 else f"{media.num_bytes / 1e3:,.1f} kB"
+        out.print(f"{len(media):,} sounds and pictures ({size}) in {media.folder.resolve()}", soft_wrap=True)
 
 
 @app.command("delete")

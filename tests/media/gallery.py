@@ -35,7 +35,7 @@ class GalleryEnv(TextEnv):
 
     def __init__(self, *, exit_at: str = "", max_turns: int | None = 6, render_mode: str | None = None) -> None:
         self.exit_at = exit_at
-        tasks = GeneratedTasks(self._make_task, {"train": None, "test": 60})
+        tasks = GeneratedTasks(self._make_task, {"train": None, "test": 400})
         super().__init__(tasks, max_turns=max_turns, sampler=MediaWords(as_message=True), render_mode=render_mode)
 
     @staticmethod
