@@ -64,7 +64,7 @@ def evaluate(
         ),
     ] = None,
     format: Annotated[
-        str | None, typer.Option(help="How a model is asked to act: text, react, tools, json, code, auto.")
+        str | None, typer.Option(help="How a model is asked to act: text, react, tools, json, code, hermes, auto.")
     ] = None,
     base_url: Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible server.")] = None,
     n: Annotated[

@@ -19,8 +19,7 @@ class Commands:
 
     def schemas(self) -> list[dict[str, Json]]:
         """Return the OpenAI function schemas."""
-        schemas: list[dict[str, Json]] = json.loads(_schema_text())
-        return schemas
+        return schemas()
 
     def call(self, call: ToolCall) -> ToolResult:
         """Return the command that a call stands for, or what is wrong with the call."""
@@ -30,6 +29,12 @@ class Commands:
             return ToolResult(call.name, str(error.args[0]), "unknown_tool", call.id)
         except ValueError as error:
             return ToolResult(call.name, str(error), "invalid_arguments", call.id)
+
+
+def schemas() -> list[dict[str, Json]]:
+    """Return the OpenAI function schemas of `craft`, `get` and `inventory`."""
+    stored: list[dict[str, Json]] = json.loads(_schema_text())
+    return stored
 
 
 def command_of(call: ToolCall) -> str:
@@ -90,4 +95,4 @@ def _schema_text() -> str:
     return (files("palaestra.envs.agentgym.textcraft") / "tools.json").read_text(encoding="utf-8")
 
 
-__all__ = ["Commands", "command_of"]
+__all__ = ["Commands", "command_of", "schemas"]
