@@ -12,7 +12,16 @@ if TYPE_CHECKING:
     from palaestra.agents.backends.scripted import ScriptedBackend
     from palaestra.agents.context import ContextPolicy
     from palaestra.agents.core import Agent, AgentRecord, Backend, Generation, Request, Sampling
-    from palaestra.agents.evaluation import EnvSpec, Evaluation, Summary, evaluate, evaluate_async, summarize
+    from palaestra.agents.evaluation import (
+        EnvSpec,
+        Evaluation,
+        Summary,
+        evaluate,
+        evaluate_async,
+        rescore,
+        rescore_async,
+        summarize,
+    )
     from palaestra.agents.evaluation.summary import compare
     from palaestra.agents.export.export import EXPORT_FORMATS, export_trajectories, load_conversations
     from palaestra.agents.llm import LLMAgent
@@ -44,6 +53,8 @@ _HOMES = {
         "Summary",
         "evaluate",
         "evaluate_async",
+        "rescore",
+        "rescore_async",
         "summarize",
     ),
     "evaluation.summary": ("compare",),
@@ -102,6 +113,8 @@ __all__ = [
     "load_conversations",
     "make_agent",
     "make_backend",
+    "rescore",
+    "rescore_async",
     "run_sync",
     "summarize",
     "write_report",

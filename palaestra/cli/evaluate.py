@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import secrets
 import shlex
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from palaestra.cli.options import DEFAULT_RUNS, AsJson, EachSetting, RunsFolder, Settings, parse_each, parse_settings
+from palaestra.cli.options import (
+    DEFAULT_RUNS,
+    AsJson,
+    EachSetting,
+    RunsFolder,
+    Settings,
+    new_run_ids,
+    parse_each,
+    parse_settings,
+)
 from palaestra.errors import ConfigError, StoreError, UsageError
 from palaestra.types import Json
 
@@ -173,7 +179,7 @@ def _planned(
     if twice := sorted(settings["env_kwargs"].keys() & each[0].keys()):
         raise ConfigError(f"{twice[0]} is given by --set and by --each; leave one of them out.")
     played = [(model, values) for model in models for values in each]
-    ids = list(run_ids) or _new_ids(["-".join([_last_part(model), *map(str, values.values())]) for model, values in played])
+    ids = list(run_ids) or new_run_ids(["-".join([_last_part(model), *map(str, values.values())]) for model, values in played])
     return [
         PlannedRun(
             run_id,
@@ -193,9 +199,8 @@ def _stored_run(
         store.run(run_id)  # raises with the nearest name
     config = store.config(run_id)
     if config.get("kind") != "evaluate" or "model" not in config:
-        raise UsageError(
-            f"Run {run_id!r} was not made by 'palaestra evaluate'; a training run goes on with: palaestra train --run."
-        )
+        ways = "a training run with: palaestra train --run; scores with: palaestra runs rescore RUN --into"
+        raise UsageError(f"Run {run_id!r} was not made by 'palaestra evaluate'. Resume {ways}.")
     env = config["envs"][0]
     kept = {"env_id": env["env_id"], "env_kwargs": env["env_kwargs"]}
     kept |= {key: config[key] for key in ("split", "n", "samples", "seed", "max_turns")}
@@ -213,13 +218,6 @@ def _stored_run(
 def _last_part(model: str) -> str:
     """Return the part of a model string that says most."""
     return model.rpartition("/")[2] or model
-
-
-def _new_ids(names: Sequence[str]) -> list[str]:
-    """Return names for new runs: when, and who."""
-    stamp = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
-    slugs = [re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")[:60] for name in names]
-    return [f"{stamp}-{slug}" if slugs.count(slug) == 1 else f"{stamp}-{i}-{slug}" for i, slug in enumerate(slugs)]
 
 
 class _Agents:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import secrets
+import time
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Annotated
@@ -38,6 +41,13 @@ EachSetting = Annotated[
 ]
 RunsFolder = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder of the run store.", envvar="PALAESTRA_RUNS")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on standard output.")]
+
+
+def new_run_ids(names: Sequence[str]) -> list[str]:
+    """Return names for new runs: when, and who."""
+    stamp = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+    slugs = [re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")[:60] for name in names]
+    return [f"{stamp}-{slug}" if slugs.count(slug) == 1 else f"{stamp}-{i}-{slug}" for i, slug in enumerate(slugs)]
 
 
 def parse_settings(assignments: Iterable[str] | None) -> dict[str, Json]:

@@ -1,24 +1,36 @@
-"""`palaestra runs`: what is in the run store."""
+"""`palaestra runs`: what is in the run store; list, show, score again, delete."""
 
 from __future__ import annotations
 
+import os
+import shlex
+import sys
 import time
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from palaestra.cli.options import DEFAULT_RUNS, AsJson, RunsFolder
+from palaestra.cli.options import DEFAULT_RUNS, AsJson, RunsFolder, new_run_ids
+from palaestra.errors import UsageError
 from palaestra.types import Json
 
-app = typer.Typer(help="List, show and delete stored runs; on its own it lists them.")
+if TYPE_CHECKING:
+    from palaestra.agents.evaluation.arms import ArmSummary
+    from palaestra.agents.evaluation.evaluation import Evaluation
+    from palaestra.results.tables import EnvResults
+
+app = typer.Typer(help="List, show, rescore and delete stored runs; on its own it lists them.")
 
 RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="Name of a run, from: palaestra runs list.", show_default=False)]
+EPISODE_ERRORS = 3
 _MOST_EPISODES = 20
 
 
 @app.callback(invoke_without_command=True)
 def runs_of_folder(context: typer.Context, runs: RunsFolder = DEFAULT_RUNS, as_json: AsJson = False) -> None:
-    """List, show and delete stored runs; on its own it lists them."""
+    """List, show, rescore and delete stored runs; on its own it lists them."""
     if context.invoked_subcommand is None:
         list_runs(runs, as_json)
 
@@ -105,6 +117,104 @@ def show_run(run_id: RunId, runs: RunsFolder = DEFAULT_RUNS, as_json: AsJson = F
         out.print(f"{len(media):,} sounds and pictures ({size}) in {media.folder.resolve()}", soft_wrap=True)
 
 
+@app.command("rescore")
+def rescore_run(
+    run_id: RunId,
+    scorer: Annotated[
+        str,
+        typer.Option(
+            metavar="MODULE:FUNCTION",
+            help="Takes a trajectory and returns score, success, metrics (what it leaves out stays); may be async.",
+            show_default=False,
+        ),
+    ],
+    into: Annotated[
+        str | None, typer.Option(metavar="ID", help="Name of the run for the scores; one that exists is resumed.")
+    ] = None,
+    retry_errors: Annotated[
+        bool, typer.Option("--retry-errors", help="Score episodes again that ended in a scoring error.")
+    ] = False,
+    concurrency: Annotated[int, typer.Option(help="Episodes that an async scorer scores at once.", min=1)] = 16,
+    runs: RunsFolder = DEFAULT_RUNS,
+    as_json: AsJson = False,
+) -> None:
+    """Score the episodes of a run again, without playing, into a run of their own; the old scores stay."""
+    from palaestra.agents.evaluation.arms import PlayedRun, arms_of, env_results
+    from palaestra.agents.evaluation.rescore import rescore
+    from palaestra.agents.report import write_report
+    from palaestra.agents.store.store import RunStore
+    from palaestra.cli.output import Interrupted, progress
+
+    function = _scorer(scorer)
+    into = into or new_run_ids([scorer.rpartition(":")[2]])[0]
+    where = [] if runs == DEFAULT_RUNS else ["--runs", str(runs)]
+    resume = shlex.join(["palaestra", "runs", "rescore", run_id, "--scorer", scorer, "--into", into, *where])
+    with RunStore(runs) as store:
+        with progress() as lines:
+            try:
+                done = rescore(
+                    store,
+                    run_id,
+                    function,
+                    into=into,
+                    name=scorer,
+                    retry_errors=retry_errors,
+                    concurrency=concurrency,
+                    progress=lines.line(f"scoring {run_id}").update,
+                    results=False,  # of both runs together, below
+                )
+            except KeyboardInterrupt:
+                raise Interrupted(resume) from None
+        both = [PlayedRun(one, store.config(one), store.episodes(one)) for one in (run_id, into)]
+        arms = arms_of(both, store.get)
+        own = env_results([row.arm for row in arms])
+        report = write_report(store.run_folder(into) / "report.html", [run_id, into], store=store, results=own)
+    _print_rescored(done, arms, own, report, resume, as_json)
+    if done.status != "finished" or "scoring" in done.summary.errors:
+        raise typer.Exit(EPISODE_ERRORS)
+
+
+def _scorer(spec: str) -> Any:
+    """Import a scorer, also from the current folder; a class is made into an object that is called."""
+    from palaestra.results.tables import load_named
+
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # as `python -m` does
+    found = load_named(spec, "scorer")
+    found = found() if isinstance(found, type) else found
+    if not callable(found):
+        raise UsageError(f"{spec!r} is a {type(found).__name__}; expected a function of a trajectory.")
+    return found
+
+
+def _print_rescored(
+    done: Evaluation,
+    arms: Sequence[ArmSummary],
+    own: Mapping[str, EnvResults],
+    report: Path,
+    resume: str,
+    as_json: bool,
+) -> None:
+    """Print old and new scores side by side, what could not be scored, and where to look."""
+    from palaestra.cli.output import console, print_json
+    from palaestra.cli.results import print_results
+
+    if as_json:
+        tables = {"results": {env_id: found.to_json() for env_id, found in own.items()}} if own else {}
+        print_json({"runs": [done.to_json()], **tables, "report": str(report.resolve())})
+        return
+    out = console()
+    print_results(out, arms, own)
+    if done.status != "finished":
+        out.print(f"{done.run_id} {done.status}: {done.note}", style="red", soft_wrap=True)
+        out.print(f"  resume: {resume}", soft_wrap=True)
+    if num_errors := done.summary.errors.get("scoring"):
+        out.print(f"{num_errors:,} episodes could not be scored", style="red")
+        out.print(f"  score them again: {resume} --retry-errors", soft_wrap=True)
+    out.print(f"Run     {done.run_id}", soft_wrap=True)
+    out.print(f"Report  {report.resolve()}", soft_wrap=True)
+
+
 @app.command("delete")
 def delete_run(
     run_id: RunId,
@@ -145,6 +255,8 @@ def _what(config: Any) -> str:
     envs = ", ".join(str(env.get("env_id")) for env in settings.get("envs", ()))
     if settings.get("kind") == "evaluate":
         return f"{settings.get('agent', '')} on {envs}"
+    if settings.get("kind") == "rescore":
+        return f"{settings.get('rescored', '')} scored by {settings.get('scorer', '')}"
     name = str(settings.get("name") or settings.get("kind") or "")
     env = settings.get("env")
     return f"{name} on {env.get('id')}" if isinstance(env, dict) else name

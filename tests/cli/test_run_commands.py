@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +39,74 @@ def test_a_run_is_deleted_when_it_is_meant(palaestra_run, refused, runs):
     assert palaestra_run("runs", "delete", "eval-1", "--runs", runs, "--yes").out == "Deleted eval-1 (12 episodes).\n"
     assert not (runs / "eval-1").exists()
     assert json.loads(palaestra_run("runs", "list", "--runs", runs, "--json").out) == []
+
+
+SCORERS = """
+def shortness(trajectory):
+    return {"success": trajectory.outcome.success, "metrics": {"words": len(trajectory.steps)}}
+
+class Strict:
+    async def __call__(self, trajectory):
+        if trajectory.sample or trajectory.agent == "expert":
+            raise ValueError("the judge said nothing")
+        return {"score": 0, "success": False}
+
+nothing = 3
+"""
+
+
+@pytest.fixture
+def scorers(tmp_path, monkeypatch):
+    (tmp_path / "my_scorers.py").write_text(SCORERS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(tmp_path)])
+    yield
+    sys.modules.pop("my_scorers", None)
+
+
+def test_a_run_is_scored_again_next_to_its_old_scores(palaestra_run, runs, scorers):
+    words = ("runs", "rescore", "eval-1", "--runs", runs, "--into", "words", "--scorer", "my_scorers:shortness")
+    ran = palaestra_run(*words)
+    assert ran.code == 0, ran.err
+    assert re.search(r"expert · eval-1 .*100\.0 %", ran.out)
+    assert re.search(r"expert · words .*100\.0 %", ran.out)
+    assert "Words" in ran.out
+    assert f"Report  {runs / 'words' / 'report.html'}" in ran.out
+    (done,) = json.loads(palaestra_run(*words, "--json").out)["runs"]
+    assert done["config"]["scorer"] == "my_scorers:shortness"
+    assert done["summary"]["total"]["metrics"]["words"]["n"] == 12
+    listed = json.loads(palaestra_run("runs", "list", "--runs", runs, "--json").out)
+    assert {run["run_id"]: run["num_success"] for run in listed} == {"eval-1": 9, "words": 9}
+    assert "scored by my_scorers:shortness" in palaestra_run("runs", "list", "--runs", runs).out
+
+
+def test_episodes_that_cannot_be_scored_are_told_with_the_command_that_tries_again(palaestra_run, runs, scorers):
+    ran = palaestra_run("runs", "rescore", "eval-1", "--runs", runs, "--scorer", "my_scorers:Strict")
+    assert ran.code == 3, ran.err
+    assert "6 episodes could not be scored" in ran.out
+    again = shlex.split(re.search(r"score them again: (.*)", ran.out)[1])
+    assert again[-1] == "--retry-errors"
+    assert palaestra_run(*again[1:]).code == 3
+    assert len(json.loads(palaestra_run("runs", "list", "--runs", runs, "--json").out)) == 2
+
+
+@pytest.mark.parametrize(
+    ("scorer", "match"),
+    [
+        ("my_scorers", "expected module:function"),
+        ("no_scorers:x", "cannot be imported"),
+        ("my_scorers:x", "my_scorers has no x"),
+        ("my_scorers:nothing", "is a int; expected a function"),
+    ],
+)
+def test_a_scorer_that_is_none_is_refused_before_anything_is_stored(palaestra_run, refused, runs, scorers, scorer, match):
+    refused("runs", "rescore", "eval-1", "--runs", runs, "--scorer", scorer, match=match)
+    assert len(json.loads(palaestra_run("runs", "list", "--runs", runs, "--json").out)) == 1
+
+
+def test_scores_are_not_played_on(refused, palaestra_run, runs, scorers):
+    palaestra_run("runs", "rescore", "eval-1", "--runs", runs, "--into", "w", "--scorer", "my_scorers:shortness")
+    refused("evaluate", "--run", "w", "--runs", runs, match="palaestra runs rescore RUN --into")
 
 
 @pytest.mark.parametrize("format", ["agenttraj", "sharegpt", "chat", "messages", "experience", "jsonl", "trajectories"])

@@ -17,6 +17,7 @@ import numpy as np
 
 from palaestra.agents.core import Agent
 from palaestra.agents.evaluation.arms import PlayedRun, arms_of, env_results
+from palaestra.agents.evaluation.running import running
 from palaestra.agents.evaluation.summary import Summary, summarize
 from palaestra.agents.rollout.engine import RolloutEngine, run_blocking
 from palaestra.agents.rollout.env_pool import make_planned_env
@@ -72,7 +73,7 @@ class Evaluation:
     @property
     def metrics(self) -> dict[str, tuple[Metric, ...]]:
         """Metrics that the environments declare, by id; those that declare none are left out."""
-        env_ids = dict.fromkeys(str(env["env_id"]) for env in self.config["envs"])
+        env_ids = dict.fromkeys(str(env["env_id"]) for env in self.config.get("envs", ()))
         return {env_id: found for env_id in env_ids if (found := declared(env_id).metrics)}
 
     def to_json(self) -> dict[str, Json]:
@@ -218,7 +219,7 @@ async def evaluate_async(
         return _with_results(evaluation, memory) if keeps else evaluation
     with contextlib.ExitStack() as stack:
         kept = store if isinstance(store, RunStore) else stack.enter_context(RunStore(store))
-        run_id = _open_run(kept, run_id, config)
+        run_id = open_run(kept, run_id, config)
         stack.enter_context(kept.lock(run_id))
         keeper = _Stored(kept, run_id, retry_errors)
         evaluation = await _play(plans, agent, engine, config, progress, make_env, keeper)
@@ -334,21 +335,16 @@ async def _play(
     report(num_done, len(plans))
     status: RunStatus = "finished"
     note = ""
-    keeper.set_status("running", "")
-    try:
-        async with contextlib.aclosing(engine.run(missing, agent, make_env=make_env)) as trajectories:
-            async for trajectory in trajectories:
-                keeper.add(trajectory)
-                num_done += 1
-                report(num_done, len(plans))
-    except BudgetError as error:
-        status, note = "stopped", f"{error} Played {num_done} of {len(plans)} episodes; raise the budget and resume the run."
-    except BaseException as error:
-        # whatever happens here must not hide why the run ended
-        with contextlib.suppress(Exception):
-            stopped = not isinstance(error, Exception)
-            keeper.set_status("stopped" if stopped else "failed", "" if stopped else str(error) or type(error).__name__)
-        raise
+    with running(keeper.set_status):
+        try:
+            async with contextlib.aclosing(engine.run(missing, agent, make_env=make_env)) as trajectories:
+                async for trajectory in trajectories:
+                    keeper.add(trajectory)
+                    num_done += 1
+                    report(num_done, len(plans))
+        except BudgetError as error:
+            status = "stopped"
+            note = f"{error} Played {num_done} of {len(plans)} episodes; raise the budget and resume the run."
     keeper.set_status(status, note)
     return Evaluation(keeper.run_id, status, note, summarize(keeper.episodes()), config, len(plans))
 
@@ -397,8 +393,12 @@ def _task_keys(
         env.close()
 
 
-def _open_run(store: RunStore, run_id: str | None, config: Mapping[str, Json]) -> str:
-    """Create the run, or check that the one to resume was created with the same settings."""
+def open_run(store: RunStore, run_id: str | None, config: Mapping[str, Json]) -> str:
+    """Create a run, or check that the one to resume was created with the same settings; return its name.
+
+    Raises:
+        ConfigError: If it was created with other settings; the message names them.
+    """
     if run_id is None:
         return store.create_run(config)
     try:

@@ -16,6 +16,7 @@ from palaestra.agents.backends.wire_media import text_of_parts
 from palaestra.envs.formats.hermes import format_message
 from palaestra.errors import UsageError
 from palaestra.media.items import write_tags
+from palaestra.results.metrics import is_number
 from palaestra.spaces import is_unicode
 from palaestra.types import Json, Message, Outcome, Role, Step, ToolCall, Trajectory
 
@@ -45,6 +46,7 @@ class Conversation:
         reward: Return of the episode, where it is known.
         success: Whether it solved its task, where it is known.
         tools: OpenAI function schemas the assistant was given.
+        metrics: What else the environment measured, by name.
         instructions_as: How the instructions open the dialogue: a "system" message, a "user" message that the assistant
             acknowledges, or "" where nobody can tell.
     """
@@ -55,6 +57,7 @@ class Conversation:
     reward: float | None = None
     success: bool | None = None
     tools: tuple[Mapping[str, Json], ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
     instructions_as: str = field(default="", compare=False)
 
     @classmethod
@@ -82,6 +85,7 @@ class Conversation:
             reward=trajectory.return_ if scored else None,
             success=trajectory.outcome.success,
             tools=trajectory.tools,
+            metrics=trajectory.outcome.metrics,
             instructions_as="user" if trajectory.instructions else "",
         )
 
@@ -126,7 +130,7 @@ class Conversation:
             tools=self.tools,
             steps=tuple(steps),
             final_observation="\n".join(waiting),
-            outcome=Outcome(score=self.reward, success=self.success),
+            outcome=Outcome(score=self.reward, success=self.success, metrics=self.metrics),
         )
 
     def to_agenttraj(self) -> dict[str, Json]:
@@ -141,9 +145,10 @@ class Conversation:
         }
 
     def to_experience(self) -> dict[str, Json]:
-        """Return an experience record: AgentTraj with reward and success (1 or 0)."""
+        """Return an experience record: AgentTraj with reward, success (1 or 0), and metrics where there are any."""
         success = None if self.success is None else int(self.success)
-        return {**self.to_agenttraj(), "reward": self.reward, "success": success}
+        record: dict[str, Json] = {**self.to_agenttraj(), "reward": self.reward, "success": success}
+        return {**record, "metrics": dict(self.metrics)} if self.metrics else record
 
     def to_sharegpt(self) -> dict[str, Json]:
         """Return a ShareGPT record; instructions become its system message."""
@@ -181,6 +186,8 @@ class Conversation:
             loss.append((mark is not False) if message.role == "assistant" else None)
         reward, success = record.get("reward"), record.get("success")
         tools = record.get("tools") or []
+        metrics = record.get("metrics")
+        metrics = metrics if isinstance(metrics, Mapping) else {}
         return cls(
             item_id=name,
             messages=tuple(messages),
@@ -188,6 +195,7 @@ class Conversation:
             reward=None if reward is None else float(reward),
             success=None if success is None else bool(success),
             tools=tuple(json.loads(tools) if isinstance(tools, str) else tools),
+            metrics={name: float(value) for name, value in metrics.items() if is_number(value)},
             instructions_as="system" if messages and messages[0].role == "system" else "",
         )
 

@@ -299,6 +299,7 @@ def _dataset_row(trajectory: Trajectory) -> dict[str, Json]:
         "score": trajectory.outcome.score,
         "success": trajectory.outcome.success,
         "stop_reason": trajectory.outcome.stop_reason,
+        "metrics": json.dumps(dict(trajectory.outcome.metrics)),
     }
 
 
@@ -330,6 +331,7 @@ def _write_dataset(rows: Iterable[dict[str, Json]], path: Path) -> None:
             "score": number,
             "success": truth,
             "stop_reason": text,
+            "metrics": text,
         }
     )
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:

@@ -52,6 +52,16 @@ def test_an_agenttraj_record_has_the_published_form(played: Trajectory) -> None:
     assert record["conversations"][2] == {"from": "human", "loss": None, "value": "3 left"}
 
 
+def test_an_experience_record_has_metrics_where_there_are_any(played: Trajectory) -> None:
+    assert "metrics" not in Conversation.of(played).to_experience()
+    measured = played.with_outcome(replace(played.outcome, metrics={"wer": 0.25}))
+    record = json.loads(json.dumps(Conversation.of(measured).to_experience()))
+    assert record["metrics"] == {"wer": 0.25}
+    assert Conversation.from_record(record).to_trajectory().outcome.metrics == {"wer": 0.25}
+    assert Conversation.from_record({**record, "metrics": {"wer": None, "note": "x"}}).metrics == {}
+    assert Conversation.from_record({**record, "metrics": "none"}).metrics == {}
+
+
 def test_an_experience_record_adds_reward_and_success(played: Trajectory) -> None:
     record = Conversation.of(played).to_experience()
     assert (record["reward"], record["success"]) == (pytest.approx(1.0), 1)

@@ -84,6 +84,7 @@ def test_a_huggingface_dataset_is_written_and_loads_back(played: list[Trajectory
     with_tools = replace(
         played[0],
         tools=({"type": "function", "function": {"name": "find", "parameters": {}}},),
+        outcome=Outcome(1.0, True, "success", metrics={"wer": 0.25}),
         steps=(
             Step("?", Message("assistant", "", (call,)), info={"tool_results": [{"name": "find", "content": "1"}]}),
             Step("1", Message("assistant", "done"), 1.0, terminated=True),
@@ -100,6 +101,7 @@ def test_a_huggingface_dataset_is_written_and_loads_back(played: list[Trajectory
     last = loaded[8]
     assert [message["role"] for message in last["messages"]][1:4] == ["user", "assistant", "tool"]
     assert json.loads(last["messages"][2]["tool_calls"][0]["function"]["arguments"]) == {"name": "Ann \ud800"}
+    assert [json.loads(row["metrics"]) for row in (loaded[0], last)] == [{}, {"wer": 0.25}]
     assert json.loads(last["tools"])[0]["function"]["name"] == "find"
 
 
