@@ -91,7 +91,7 @@ class ModelError(BoundaryError):
     def __init__(
         self, message: str, *, status: int | None = None, retryable: bool = False, retry_after_s: float | None = None
     ) -> None:
-        """Keep what the retry layer needs to know beside the message."""
+        """Keep what the retry layer needs to know in addition to the message."""
         super().__init__(message)
         self.status = status
         self.retryable = retryable

@@ -175,7 +175,7 @@ class Agent(ABC):
         return run_sync(self.aact(observation, info))
 
     def record(self) -> AgentRecord:
-        """Return usage and tokens of the present episode."""
+        """Return usage and tokens of the current episode."""
         return AgentRecord()
 
     def fork(self) -> Self:

@@ -146,7 +146,7 @@ class LLMAgent(Agent):
         return hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=6).hexdigest()
 
     def record(self) -> AgentRecord:
-        """Return usage and tokens of the present episode."""
+        """Return usage and tokens of the current episode."""
         return AgentRecord(self._usage, self._segments.segments())
 
     def fork(self) -> Self:

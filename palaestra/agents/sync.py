@@ -65,7 +65,7 @@ def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
         Its result; its exception is raised here.
 
     Raises:
-        UsageError: If called from the background loop itself, which would wait for itself for ever.
+        UsageError: If called from the background loop itself, which would deadlock.
     """
     background = _get_background()
     if threading.current_thread() is background.thread:

@@ -20,7 +20,7 @@ def check(
     seed: Annotated[int, typer.Option(help="Seed of all that is drawn.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Check everything the contract promises; say what fails and how to mend it. Exits with 1 on failures."""
+    """Check everything the contract promises; say what fails and how to fix it. Exits with 1 on failures."""
     from palaestra.cli.environments import find_spec, open_env
     from palaestra.cli.output import busy, console, print_json
     from palaestra.envs.check import check_environment

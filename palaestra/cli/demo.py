@@ -17,7 +17,7 @@ def demo(
         list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Change one value of the recipe. Repeatable.")
     ] = None,
     runs: RunsFolder = DEFAULT_RUNS,
-    run: Annotated[str | None, typer.Option("--run", metavar="ID", help="Go on with this run.")] = None,
+    run: Annotated[str | None, typer.Option("--run", metavar="ID", help="Resume this run.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a tiny policy on TextCraft and compare it with random, expert, untrained and cloned play; write a report."""
@@ -28,7 +28,7 @@ def demo(
 
 
 def _is_stored(runs: Path, run_id: str | None) -> bool:
-    """Whether a run of this name is there to go on with."""
+    """Whether a run of this name is there to resume."""
     from palaestra.agents.store.store import FILE_NAME, RunStore
 
     if run_id is None or not (runs / FILE_NAME).is_file():

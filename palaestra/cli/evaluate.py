@@ -96,14 +96,14 @@ def evaluate(
     runs: RunsFolder = DEFAULT_RUNS,
     run: Annotated[
         list[str] | None,
-        typer.Option("--run", metavar="ID", help="Go on with this run (its settings are kept), or give a new one this name."),
+        typer.Option("--run", metavar="ID", help="Resume this run (its settings are kept), or give a new one this name."),
     ] = None,
     retry_errors: Annotated[bool, typer.Option("--retry-errors", help="Play episodes again that ended in an error.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Evaluate agents on the tasks of a split: success and score with 95 % intervals, transcripts, a report.
 
-    Every finished episode is kept at once: after a crash or Ctrl-C, `--run ID` goes on where the run stopped.
+    Every finished episode is kept at once: after a crash or Ctrl-C, `--run ID` resumes where the run stopped.
     """
     from palaestra.agents.evaluation.arms import env_results
     from palaestra.agents.store.store import RunStore
@@ -158,11 +158,11 @@ def _planned(
     given: Mapping[str, Any],
     each: Sequence[Mapping[str, Json]],
 ) -> list[PlannedRun]:
-    """Return what to play: stored runs to go on with, or new ones, each model with each combination of values."""
+    """Return the runs to play: stored ones to resume, or new ones, each model with each combination of values."""
     stored = {run.run_id for run in store.runs()}
     if run_ids and not models:
         if each[0]:
-            raise UsageError(f"--each {next(iter(each[0]))}=... starts new runs; leave it out to go on with --run.")
+            raise UsageError(f"--each {next(iter(each[0]))}=... starts new runs; leave it out to resume with --run.")
         return [_stored_run(store, run_id, stored, options, given) for run_id in run_ids]
     if not models:
         raise UsageError("There is no agent to evaluate; name one with --model, e.g. --model random or --model openai:NAME.")
@@ -194,7 +194,7 @@ def _planned(
 def _stored_run(
     store: RunStore, run_id: str, stored: set[str], options: Mapping[str, Json], given: Mapping[str, Any]
 ) -> PlannedRun:
-    """Return what a stored run was created for; a new wish contradicts it."""
+    """Return the arm that a stored run was created for; a new wish contradicts it."""
     if run_id not in stored:
         store.run(run_id)  # raises with the nearest name
     config = store.config(run_id)
@@ -326,7 +326,7 @@ def _play(
             except KeyboardInterrupt:
                 raise Interrupted(resume) from None
             except StoreError as error:
-                raise StoreError(f"{error} Go on with: {resume}") from error
+                raise StoreError(f"{error} Resume with: {resume}") from error
     return finished
 
 
@@ -338,7 +338,7 @@ def _resume_command(planned: Sequence[PlannedRun], runs: Path, *extra: str) -> s
 
 
 def _arms(store: RunStore, evaluations: Sequence[Evaluation]) -> list[ArmSummary]:
-    """Return what was played, arm by arm."""
+    """Return the played arms."""
     from palaestra.agents.evaluation.arms import PlayedRun, arms_of
 
     played = [PlayedRun(one.run_id, one.config, store.episodes(one.run_id)) for one in evaluations]

@@ -26,7 +26,7 @@ def list_environments(as_json: AsJson = False) -> None:
 
 
 def describe(env_id: str) -> dict[str, Json]:
-    """Return what the list shows of one environment; one that cannot be made (missing data) says why."""
+    """Return the row of one environment in the list; one that cannot be made (missing data) says why."""
     from palaestra.cli.environments import env_class, first_line, open_env, split_sizes, tool_names
     from palaestra.errors import MissingExtraError, PalaestraError
 

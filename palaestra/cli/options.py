@@ -54,7 +54,7 @@ def parse_settings(assignments: Iterable[str] | None) -> dict[str, Json]:
     """Read `key=value` texts.
 
     Args:
-        assignments: Texts such as `max_turns=12`; values that are no TOML literal stay texts.
+        assignments: Texts such as `max_turns=12`; values that are not a TOML literal stay texts.
 
     Raises:
         ConfigError: Without a key or an equals sign.

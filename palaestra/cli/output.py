@@ -23,12 +23,12 @@ class Interrupted(Exception):
     """Ctrl-C during something that can be resumed.
 
     Args:
-        resume: Command that goes on with it.
+        resume: Command that resumes it.
     """
 
     def __init__(self, resume: str) -> None:
         """Keep the command."""
-        super().__init__(f"interrupted; every finished episode is kept. Go on with: {resume}")
+        super().__init__(f"interrupted; every finished episode is kept. Resume with: {resume}")
 
 
 def print_json(value: Json) -> None:

@@ -37,7 +37,7 @@ def train(
     runs: RunsFolder = DEFAULT_RUNS,
     run: Annotated[
         str | None,
-        typer.Option("--run", metavar="ID", help="Go on with this run (its recipe is kept), or give a new one this name."),
+        typer.Option("--run", metavar="ID", help="Resume this run (its recipe is kept), or give a new one this name."),
     ] = None,
     plain: Annotated[
         bool, typer.Option("--plain", help="Lines of text instead of the dashboard, also on a terminal.")
@@ -46,7 +46,7 @@ def train(
 ) -> None:
     """Train a policy by a recipe: baselines, training phases, evaluations on test tasks, checkpoints, a report.
 
-    Whatever is finished is kept at once: after a crash or Ctrl-C, `--run ID` goes on from the last checkpoint. Under
+    Whatever is finished is kept at once: after a crash or Ctrl-C, `--run ID` resumes from the last checkpoint. Under
     `accelerate launch` several processes train together, and the first one speaks.
     """
     with _launched() as is_main:
@@ -61,10 +61,10 @@ def run_recipe(
     """Train, then write the report.
 
     Args:
-        recipe: File or name; None takes the recipe of the run to go on with.
+        recipe: File or name; None takes the recipe of the run to resume.
         overrides: `KEY=VALUE` with dotted keys.
         runs: Folder of the run store.
-        run_id: Run to go on with, or the name of a new one.
+        run_id: Run to resume, or the name of a new one.
         plain: Show lines of text instead of the dashboard.
         is_main: Whether this process shows progress and writes the report.
 
@@ -92,7 +92,7 @@ def run_recipe(
         except UsageError:
             raise
         except PalaestraError as error:
-            raise type(error)(f"{error} Go on with: {_resume_command(run_id, runs)}") from error
+            raise type(error)(f"{error} Resume with: {_resume_command(run_id, runs)}") from error
         run_id = result.run_id  # several processes agree on that of the first
         report = store.run_folder(run_id) / "report.html"
         if is_main:
@@ -155,7 +155,9 @@ def _load(store: RunStore, recipe: str | None, overrides: Sequence[str], run_id:
         raise UsageError("There is no recipe to train; give a TOML file, e.g. palaestra train textcraft_tiny.")
     stored = store.run(run_id).config
     if "recipe" not in stored:
-        raise UsageError(f"Run {run_id!r} is no training run; an evaluation goes on with: palaestra evaluate --run {run_id}")
+        raise UsageError(
+            f"Run {run_id!r} is not a training run; an evaluation resumes with: palaestra evaluate --run {run_id}"
+        )
     if overrides:
         raise ConfigError(f"Run {run_id!r} keeps its recipe; leave out --set, or train under another run id.")
     return parse_recipe(stored["recipe"])
@@ -176,6 +178,6 @@ def _check_env(recipe: Recipe) -> None:
 
 
 def _resume_command(run_id: str, runs: Path) -> str:
-    """Return the command that goes on with a run."""
+    """Return the command that resumes a run."""
     where = [] if runs == DEFAULT_RUNS else ["--runs", str(runs)]
     return shlex.join(["palaestra", "train", "--run", run_id, *where])

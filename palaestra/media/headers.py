@@ -109,7 +109,7 @@ def read_wave(data: bytes) -> Wave:
     Lengths in it are not trusted: servers that stream write sizes of 0 or 4 GiB.
 
     Raises:
-        UsageError: If the bytes are no WAV file with samples.
+        UsageError: If the bytes are not a WAV file with samples.
     """
     position, head = 12, None
     while data[:4] == b"RIFF" and data[8:12] == b"WAVE" and position + 8 <= len(data):

@@ -226,7 +226,7 @@ def _names(media: Iterable[Media]) -> str:
 
 
 def _read_tag(tag: str) -> Media:
-    """Return what a tag says."""
+    """Return the item that a tag names."""
     kind, *parts = tag[1:-2].split(" ")
     said = dict(part.split("=", 1) for part in parts)
     numbers = {name: int(said[name]) for name in ("rate", "channels", "width", "height") if name in said}

@@ -53,7 +53,7 @@ def read_wav(data: bytes) -> tuple[NDArray[np.float32], int]:
     """Return the samples of a WAV file as floats from -1 to 1, shape (n, channels), and its rate.
 
     Raises:
-        UsageError: If it is no WAV file of 8, 16, 24 or 32 bits PCM or 32 bits floating point.
+        UsageError: If it is not a WAV file of 8, 16, 24 or 32 bits PCM or 32 bits floating point.
     """
     head = read_wave(data)
     body = data[head.start : head.start + head.num_frames * head.channels * head.bits // 8]

@@ -222,7 +222,7 @@ class MediaOutbox(MemoryMedia):
         super().add(items)
 
     def take_fresh(self) -> list[tuple[Media, bytes]]:
-        """Return what was put since the last call."""
+        """Return the items put since the last call."""
         if not self._fresh:
             return []
         with self._lock:

@@ -155,7 +155,7 @@ def train_tokenizer(corpus: Iterable[str], *, vocab_size: int = 1024, max_positi
     special = [PAD, END, *ROLE_TOKENS]
     smallest = len(alphabet) + len(special) + len(TOOL_CALL_TOKENS) + 8
     if vocab_size < smallest:
-        raise ValueError(f"vocab_size={vocab_size} leaves no room beside bytes and special tokens; use at least {smallest}.")
+        raise ValueError(f"vocab_size={vocab_size} leaves no room next to bytes and special tokens; use at least {smallest}.")
     texts = [text for text in corpus if text]
     if not texts:
         raise ValueError("The corpus holds no text; give instructions, observations and actions of the environment.")

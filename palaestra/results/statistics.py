@@ -253,13 +253,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
         Adjusted p-values in the same order, at most 1.
 
     Raises:
-        ConfigError: If a value is no probability.
+        ConfigError: If a value is not a probability.
 
     Source: Holm 1979, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6.
     """
     for value in p_values:
         if not (math.isnan(value) or 0 <= value <= 1):
-            raise ConfigError(f"{value} is no p-value; expected a number from 0 to 1.")
+            raise ConfigError(f"{value} is not a p-value; expected a number from 0 to 1.")
     order = sorted((i for i, value in enumerate(p_values) if not math.isnan(value)), key=lambda i: p_values[i])
     adjusted = [math.nan] * len(p_values)
     highest = 0.0

@@ -14,7 +14,7 @@ from palaestra.types.tokens import Segment
 StopReason = Literal["success", "failure", "env_done", "max_rounds", "max_tokens", "invalid_limit", "env_error", ""]
 
 OPENING_HINTS = ("format", "transient")
-"""What the info of a reset may hold for agents beside task, instructions and tools; kept in `Trajectory.meta`."""
+"""What the info of a reset may hold for agents in addition to task, instructions and tools; kept in `Trajectory.meta`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ class EpisodeError:
         boundary: Where it came from.
         type: Name of the exception class.
         message: Its text, without a traceback.
-        detail: The traceback or the server's answer, for people who mend it.
+        detail: The traceback or the server's answer, for people who fix it.
     """
 
     boundary: Boundary

@@ -235,7 +235,7 @@ def test_ctrl_c_ends_with_130_and_a_command_that_finishes_the_run(evaluate, tmp_
     assert process.returncode == 130, err
     assert out == ""
     assert err.count("\n") == 1
-    resume = shlex.split(re.search(r"Go on with: (.*)", err)[1])
+    resume = shlex.split(re.search(r"Resume with: (.*)", err)[1])
     run_id = resume[resume.index("--run") + 1]
     with RunStore(runs, read_only=True) as store:
         before = store.finished(run_id)
@@ -272,7 +272,7 @@ def test_ctrl_c_among_several_arms_goes_on_with_all_of_them(evaluate, tmp_path):
     finally:
         process.kill()
     assert process.returncode == 130, err
-    resume = shlex.split(re.search(r"Go on with: (.*)", err)[1])
+    resume = shlex.split(re.search(r"Resume with: (.*)", err)[1])
     assert resume[:-4] == ["palaestra", *words]
     ran = evaluate(*resume[2:], "--json")
     assert ran.code == 0, ran.err

@@ -168,7 +168,7 @@ def test_ctrl_c_ends_with_130_and_a_command_that_goes_on(recipe, tmp_path):
     finally:
         process.kill()
     assert process.returncode == 130, err
-    resume = shlex.split(re.search(r"Go on with: (.*)", err)[1])
+    resume = shlex.split(re.search(r"Resume with: (.*)", err)[1])
     assert resume == ["palaestra", "train", "--run", "t", "--runs", str(runs)]
     with RunStore(runs, read_only=True) as store:
         assert store.status("t") == "stopped"

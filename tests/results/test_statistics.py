@@ -218,7 +218,7 @@ def test_holm_of_a_worked_example() -> None:
     assert found[0] == pytest.approx(0.02)
     assert math.isnan(found[1])
     assert found[2] == pytest.approx(0.02)
-    with pytest.raises(ConfigError, match="no p-value"):
+    with pytest.raises(ConfigError, match="is not a p-value"):
         holm([1.5])
 
 

@@ -1,7 +1,7 @@
 """Answers kept on disk: the same request to the same model is asked once.
 
 One SQLite file. The key is a digest of everything that shapes an answer: backend, messages, tools and sampling. The
-session is no part of it. Several processes may share a file. Sounds in answers are kept with them.
+session is not part of it. Several processes may share a file. Sounds in answers are kept with them.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class ResponseCache:
         """Open the file, or make it with its folder.
 
         Raises:
-            StoreError: If it cannot be opened or is no cache.
+            StoreError: If it cannot be opened or is not a cache.
         """
         self.path = Path(path)
         self._lock = threading.Lock()

@@ -49,7 +49,7 @@ class ChatTemplate:
     Args:
         tokenizer: A transformers tokenizer with a chat template.
         append_only: Continue by appending even where the template would rewrite earlier turns (some drop the reasoning
-            of all but the last one). False renders such dialogues anew, which opens a new token segment per turn.
+            of all but the last one). False renders such dialogues again, which opens a new token segment per turn.
 
     Raises:
         UsageError: If the tokenizer has no chat template.

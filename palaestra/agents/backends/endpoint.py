@@ -104,7 +104,7 @@ class Endpoint:
         except (ValueError, RecursionError) as error:  # invalid UTF-8 is a ValueError too
             hint = " It looks like a web page: check the base URL." if body.lstrip()[:1] == b"<" else ""
             raise ModelError(
-                f"{self.url} answered with something that is no JSON ({error}): {excerpt(body)}.{hint}", retryable=True
+                f"{self.url} answered with something that is not JSON ({error}): {excerpt(body)}.{hint}", retryable=True
             ) from None
         return read_generation(data, request, return_tokens=self.return_tokens)
 
@@ -176,7 +176,7 @@ def check_url(url: str) -> str:
     except ValueError:  # a port that is no number, or a broken IPv6 address
         valid = False
     if not valid or any(character.isspace() for character in url):
-        raise UsageError(f"{url!r} is no base URL. Expected http://HOST:PORT/v1 or https://HOST/v1.")
+        raise UsageError(f"{url!r} is not a base URL. Expected http://HOST:PORT/v1 or https://HOST/v1.")
     return url.rstrip("/")
 
 

@@ -388,7 +388,7 @@ class _SlotLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers comes w
         )
 
     def reallocate(self, kept: list[int]) -> None:
-        """Move rows `kept` to the front of tensors of the present size."""
+        """Move rows `kept` to the front of tensors of the current size."""
         if not self.is_initialized:
             return
         with torch.inference_mode():

@@ -19,8 +19,8 @@ class RateLimit:
     """How much a server takes.
 
     Attributes:
-        requests_per_minute: Attempts per minute, retries included; None is no limit.
-        tokens_per_minute: Prompt and completion tokens per minute; None is no limit. A request is let in by an estimate,
+        requests_per_minute: Attempts per minute, retries included; None means no limit.
+        tokens_per_minute: Prompt and completion tokens per minute; None means no limit. A request is let in by an estimate,
             which is settled when the server reports the true number.
     """
 
@@ -40,7 +40,7 @@ class Budget:
     paid for, so tokens and money can end above the limit by one round of concurrent requests.
 
     Attributes:
-        calls: Attempts, retries included; None is no limit.
+        calls: Attempts, retries included; None means no limit.
         tokens: Prompt and completion tokens.
         cost: Money, in the currency of the price table.
     """
@@ -109,7 +109,7 @@ class TokenBucket:
 
 
 def _check_positive(limits: RateLimit | Budget, *names: str) -> None:
-    """Refuse limits that are no numbers above 0."""
+    """Refuse limits that are not numbers above 0."""
     for name in names:
         value = getattr(limits, name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0):

@@ -164,7 +164,7 @@ class LocalBackend:
         return len(self._waiting) + len(self._active)
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
-        """Return the length in tokens of a dialogue, rendered anew."""
+        """Return the length in tokens of a dialogue, rendered again."""
         return len(self.template.render(messages))
 
     async def generate(self, request: Request) -> Generation:
@@ -190,7 +190,7 @@ class LocalBackend:
 
         Args:
             weights: A state dict or a model of the same shape; None if the model was changed in place.
-            version: The new version; one more than the present one if None.
+            version: The new version; one more than the current one if None.
         """
         if weights is not None:
             self.model.load_state_dict(weights if isinstance(weights, Mapping) else weights.state_dict())

@@ -41,7 +41,7 @@ class Price:
     cached: float
 
     def cost(self, usage: Usage) -> float:
-        """Return what `usage` costs."""
+        """Return the cost of `usage`."""
         fresh = usage.prompt_tokens - usage.cached_tokens
         return (fresh * self.prompt + usage.cached_tokens * self.cached + usage.completion_tokens * self.completion) / 1e6
 
@@ -76,7 +76,7 @@ class PriceTable:
         try:
             return _read(tomllib.loads(path.read_text(encoding="utf-8")), f"'{path}'")
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"The price table '{path}' is no TOML ({error}).") from None
+            raise ConfigError(f"The price table '{path}' is not TOML ({error}).") from None
 
     def find(self, *names: str) -> Price | None:
         """Return the price of a model that goes by any of `names`: an exact entry, else the longest pattern that fits."""

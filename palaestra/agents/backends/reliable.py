@@ -40,7 +40,7 @@ class RetryPolicy:
         longest_wait_s: Where the doubling ends. A longer wait asked for by the server is kept.
         timeout_s: Seconds for one attempt; None leaves it to the backend.
         deadline_s: Seconds for a request in all: attempts and the waits between them, not the time in our own queue. A
-            retry that could only start later is given up at once. None is no deadline.
+            retry that could only start later is given up at once. None means no deadline.
         seed: Seed of the waits.
     """
 
@@ -104,7 +104,7 @@ class Reliable:
             backend: What answers.
             policy: Retries and time limits.
             rate_limit: What the server takes per minute.
-            concurrency: Most attempts in flight at once, per event loop; None is no limit.
+            concurrency: Most attempts in flight at once, per event loop; None means no limit.
             budget: What may be spent in all.
             prices: What tokens cost.
             cache: Where answers are kept.
@@ -160,7 +160,7 @@ class Reliable:
 
         Raises:
             BudgetError: If the budget is spent.
-            ModelError: If the backend failed in a way that no retry mends, or too often.
+            ModelError: If the backend failed in a way that no retry fixes, or too often.
         """
         key = None
         if self.cache is not None and (self.cache_sampled or is_deterministic(request.sampling)):

@@ -110,7 +110,7 @@ class ScriptedBackend:
 
         Raises:
             MissingDataError: If there is no such file.
-            ConfigError: If a line is no reply; the message names the line.
+            ConfigError: If a line is not a reply; the message names the line.
         """
         path = Path(path)
         if not path.is_file():
@@ -188,7 +188,7 @@ def reply_from_json(row: Mapping[str, Json], where: str = "reply", *, folder: Pa
         folder: Where the files of `media` lie; the working folder by default.
 
     Raises:
-        ConfigError: If the row is no reply.
+        ConfigError: If the row is not a reply.
     """
     for key in row:
         if key not in _ROW_KEYS:
@@ -205,7 +205,7 @@ def reply_from_json(row: Mapping[str, Json], where: str = "reply", *, folder: Pa
     try:
         match = None if pattern is None else re.compile(pattern, re.DOTALL)
     except re.error as error:
-        raise ConfigError(f"{where}: 'match' is {pattern!r}, which is no regular expression ({error}).") from None
+        raise ConfigError(f"{where}: 'match' is {pattern!r}, which is not a regular expression ({error}).") from None
     message = Message(
         "assistant",
         _typed(row, "content", str, where) or "",

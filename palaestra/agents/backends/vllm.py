@@ -77,7 +77,7 @@ class VLLMBackend:
         max_tokens: Most tokens of an answer where the request does not say.
         seed: Mixed into the seeds of requests that bring none.
         session_header: Header that names the episode, for routers that keep its turns together.
-        reload: Requests that make the server read its weights anew: paths from the server's root, and JSON in which the texts
+        reload: Requests that make the server read its weights again: paths from the server's root, and JSON in which the texts
             "{path}" and "{version}" are filled in.
         append_only: Append to the dialogue even where the chat template would rewrite earlier turns.
         name: Shown in reports.
@@ -122,7 +122,7 @@ class VLLMBackend:
         self._refreshing = False
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
-        """Return the length in tokens of a dialogue, rendered anew."""
+        """Return the length in tokens of a dialogue, rendered again."""
         return len(self.template.render(messages))
 
     async def generate(self, request: Request) -> Generation:
@@ -226,7 +226,7 @@ class VLLMBackend:
             version: Their version.
 
         Raises:
-            ModelError: If the server refuses; it goes on with what it has.
+            ModelError: If the server refuses; it continues with what it has.
         """
         self._refreshing = True
         try:
@@ -379,10 +379,10 @@ def _json(body: bytes) -> Mapping[str, Json]:
         data = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise ModelError(
-            f"The server answered with something that is no JSON ({error}): {excerpt(body)}", retryable=True
+            f"The server answered with something that is not JSON ({error}): {excerpt(body)}", retryable=True
         ) from None
     if not isinstance(data, Mapping):
-        raise ModelError(f"The server answered with JSON that is no object: {excerpt(data)}", retryable=True)
+        raise ModelError(f"The server answered with JSON that is not an object: {excerpt(data)}", retryable=True)
     return data
 
 

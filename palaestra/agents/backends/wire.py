@@ -128,7 +128,7 @@ def read_generation(data: Json, request: Request, *, return_tokens: bool = False
             they were asked for.
     """
     if not isinstance(data, Mapping):
-        raise ModelError(f"The server answered with JSON that is no object: {excerpt(data)}", retryable=True)
+        raise ModelError(f"The server answered with JSON that is not an object: {excerpt(data)}", retryable=True)
     choices = data.get("choices")
     if not choices and data.get("error"):
         raise ModelError(f"The server answered with an error: {excerpt(data['error'])}", retryable=True)
@@ -207,7 +207,7 @@ def _calls_from_wire(calls: Json, id_prefix: str) -> tuple[ToolCall, ...]:
     if not calls:
         return ()
     if not isinstance(calls, Sequence) or isinstance(calls, str):
-        raise ModelError(f"The server's tool_calls are no list: {excerpt(calls)}", retryable=True)
+        raise ModelError(f"The server's tool_calls are not a list: {excerpt(calls)}", retryable=True)
     read: list[ToolCall] = []
     seen: set[str] = set()
     for index, call in enumerate(calls):
@@ -244,7 +244,7 @@ def _parse(text: str) -> Json:
 
 def _refuse_constant(name: str) -> Json:
     """NaN and the infinities are no JSON."""
-    raise ValueError(f"{name} is no JSON value")
+    raise ValueError(f"{name} is not a JSON value")
 
 
 def _calls_as_text(message: Message) -> str:

@@ -46,7 +46,7 @@ class OnPolicyConfig(OptimiserConfig):
     steps: int = Field(default=100, ge=1)
     """Training steps: one collection and its updates each."""
     max_env_steps: int | None = Field(default=None, ge=1)
-    """Turns played in training, all episodes together, after which no further step begins; None is no limit."""
+    """Turns played in training, all episodes together, after which no further step begins; None means no limit."""
     tasks_per_step: int = Field(default=8, ge=1)
     """Tasks (groups) per step."""
     group_size: int = Field(default=8, ge=1)

@@ -52,7 +52,7 @@ class SamplerConfig(BaseModel):
     weights: str = Field(min_length=1)
     """Model folder that the server was started from; it is written after every update."""
     reload: tuple[tuple[str, dict[str, Any]], ...] | None = None
-    """Requests that make the server read its weights anew, `[["/path", {key = "value"}], ...]`, with "{path}" and "{version}"
+    """Requests that make the server read its weights again, `[["/path", {key = "value"}], ...]`, with "{path}" and "{version}"
     filled in; None is what vLLM in development mode understands."""
     session_header: str = "X-Session-Id"
     """Header that names the episode, for routers that keep its turns with one replica."""

@@ -41,8 +41,8 @@ class DeskEnv(ToolEnv):
     and must stand alone. Letter case and punctuation do not count.
 
     Shaped reward: with `shaping` above 0 every message also brings `shaping` times the growth of `progress()`, the share of
-    differences between the desk and the goal that are mended: 0 at the start, 1 when all are, below 0 if more was broken. The
-    end of the episode takes back what was paid, so that the sum is the reward above, whatever was played, and the best
+    differences between the desk and the goal that are resolved: 0 at the start, 1 when all are, below 0 if more was broken.
+    The end of the episode takes back what was paid, so that the sum is the reward above, whatever was played, and the best
     policy stays the best (Ng et al. 1999, potential-based shaping). `reward_parts` has it as "progress"; `score` and `success`
     are not touched. An episode that is cut off from outside, before `max_turns`, has nothing taken back.
 
@@ -60,7 +60,7 @@ class DeskEnv(ToolEnv):
 
     Registered ids: `palaestra/Desk-v0` (difficulty "normal", 30 turns).
 
-    Expert: plays the gold plan from the start of a task; from any other state it mends the difference to the goal.
+    Expert: plays the gold plan from the start of a task; from any other state it resolves the difference to the goal.
 
     Data: made by this package from its own word lists; nothing to download. No published source.
 
@@ -78,7 +78,7 @@ class DeskEnv(ToolEnv):
         max_turns: int | None = None,
         render_mode: str | None = None,
     ) -> None:
-        """Check the arguments and put up an empty desk."""
+        """Check the arguments and create an empty desk."""
         tasks = desk_tasks(difficulty)
         if isinstance(shaping, bool) or not isinstance(shaping, int | float) or not 0 <= shaping < float("inf"):
             raise ConfigError(f"shaping is {shaping!r}; expected a finite number from 0.")
@@ -107,7 +107,7 @@ class DeskEnv(ToolEnv):
         yield data["answer"]["gold"] if "answer" in data else DONE
 
     def progress(self) -> float:
-        """Share of the differences between the start and the goal that are mended, at least -1; 0 if there were none."""
+        """Share of the differences between the start and the goal that are resolved, at least -1; 0 if there were none."""
         if self.task is None:
             return 0.0
         data = self.task.data

@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 
 class Clash(Exception):
-    """Two parts of a scene do not go together; it is drawn anew."""
+    """Two parts of a scene do not go together; it is drawn again."""
 
 
 @cache
@@ -225,7 +225,7 @@ class Desk:
         world: The start; changed in place.
 
     Attributes:
-        world: The present state.
+        world: The current state.
         plan: The calls made so far, as `{"name", "arguments"}`.
     """
 

@@ -162,7 +162,7 @@ def _request(goals: list[tuple[Intent, Slots]], pick: Pick) -> str:
 
 
 def _other_answers(intent: str, answer: str, world: DeskWorld, slots: Slots) -> list[str]:
-    """Return answers to the same question about other things, so that a list of everything is no answer."""
+    """Return answers to the same question about other things, so that a list of everything is not an answer."""
     if intent == "ask_email":
         values = [contact.email for contact in world.contacts.values()]
     elif intent == "ask_phone":

@@ -151,7 +151,7 @@ class DeskWorld:
         return to_clock(start) if start + minutes <= to_minutes(closes) else None
 
     def content(self) -> dict[str, Json]:
-        """Return what the desk holds, without ids and order: two desks with equal content mean the same."""
+        """Return the content of the desk, without ids and order: two desks with equal content mean the same."""
         return {
             "events": sorted([e.title, e.date, e.start, e.end, e.place, list(e.guests)] for e in self.events.values()),
             "notes": sorted([n.title, n.text] for n in self.notes.values()),

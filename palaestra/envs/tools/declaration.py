@@ -197,7 +197,7 @@ class ToolDeclaration:
         described = {p.arg_name.lstrip("*"): " ".join((p.description or "").split()) for p in parsed.params}
         if unknown := [name for name in described if name not in self.parameters]:
             raise UsageError(
-                f"The docstring of tool {self.where} describes {unknown[0]!r}, which is no parameter; "
+                f"The docstring of tool {self.where} describes {unknown[0]!r}, which is not a parameter; "
                 f"its parameters are: {', '.join(self.parameters) or 'none'}."
             )
         parts = [parsed.short_description, parsed.long_description]

@@ -82,7 +82,7 @@ class Toolkit:
         return len(self._table)
 
     def declaration(self, name: str) -> ToolDeclaration:
-        """Return what was declared for a tool; UnknownNameError if there is none."""
+        """Return the declaration of a tool; UnknownNameError if there is none."""
         return _known(self._table, name).declaration
 
     def schemas(self, *, strict: bool = False) -> list[dict[str, Json]]:
@@ -118,7 +118,7 @@ class Toolkit:
             call: Any call at all.
 
         Returns:
-            The result; a status other than "ok" means that nothing changed, and the content says how to mend the call.
+            The result; a status other than "ok" means that nothing changed, and the content says how to fix the call.
 
         Raises:
             BoundaryError: Raised by the tool itself (its service failed); nothing changed.

@@ -66,7 +66,7 @@ class RecordTrajectory(TextWrapper, RecordConstructorArgs):
         self._env_s = 0.0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
-        """Complete the present episode, if one is being played, and start another."""
+        """Complete the current episode, if one is being played, and start another."""
         self._cut()
         began = time.perf_counter()
         observation, info = self.env.reset(seed=seed, options=options)
@@ -100,7 +100,7 @@ class RecordTrajectory(TextWrapper, RecordConstructorArgs):
         return observation, reward, terminated, truncated, info
 
     def close(self) -> None:
-        """Complete the present episode, if one is being played, and close the environment."""
+        """Complete the current episode, if one is being played, and close the environment."""
         self._cut()
         super().close()
 

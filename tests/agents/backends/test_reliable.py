@@ -200,7 +200,7 @@ def test_a_file_that_is_no_cache_is_one_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("x = ", "is no TOML"),
+        ("x = ", "is not TOML"),
         ("", r"no \[models.NAME\] sections"),
         ("[model.a]\nprompt = 1", "Did you mean 'models'"),
         ("[models.a]\nprompt = 1", "completion is missing"),

@@ -81,7 +81,7 @@ async def test_a_function_may_answer() -> None:
         ('{"contents": "x"}', "Did you mean 'content'"),
         ('{"delay_s": 1}', "needs 'content', 'tool_calls', 'media' or 'error'"),
         ('{"content": 1}', "'content' is 1; expected str"),
-        ('{"content": "x", "match": "("}', "no regular expression"),
+        ('{"content": "x", "match": "("}', "is not a regular expression"),
         ('{"tool_calls": [{"arguments": {}}]}', "tool call 0 is"),
     ],
 )

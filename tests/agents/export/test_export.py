@@ -165,8 +165,8 @@ def test_arrays_over_many_lines_and_records_longer_than_a_block_are_read(tmp_pat
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('[{"item_id": "a"}, {"item_id": "b", "conv', "record 2 is no JSON .*cut off"),
-        ('{"item_id": "a"}\nhello\n', "record 2 is no JSON"),
+        ('[{"item_id": "a"}, {"item_id": "b", "conv', "record 2 is not JSON .*cut off"),
+        ('{"item_id": "a"}\nhello\n', "record 2 is not JSON"),
         ('{"item_id": "a"}\n{"text": 1}\n', "record 2: A record has the keys"),
         ("[3]", "record 1 is a int; expected an object"),
     ],

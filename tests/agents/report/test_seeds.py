@@ -71,7 +71,7 @@ def test_labels_group_whatever_they_are_given_to(store):
     runs = [add(store, name, seed, 5, [0.1, 0.2]) for name in ("ppo", "grpo") for seed in (0, 1)]
     found = compare_runs(trained(store, runs), {runs[0]: "ours", runs[1]: "ours"})
     assert [(group.label, len(group.runs)) for group in found.groups] == [("ours", 2), ("grpo", 2)]
-    with pytest.raises(UsageError, match="Run 'nothing' has a label and is no training run"):
+    with pytest.raises(UsageError, match="Run 'nothing' has a label and is not a training run"):
         compare_runs(trained(store, runs), {"nothing": "x"})
 
 

@@ -353,7 +353,7 @@ TABLE: dict[str, Any] = {"url": "http://127.0.0.1:8000/v1", "model": "policy", "
 @pytest.mark.parametrize(
     ("table", "match"),
     [
-        ({"url": "localhost:8000"}, r"sampler.*is no base URL"),
+        ({"url": "localhost:8000"}, r"sampler.*is not a base URL"),
         ({"url": "http://me:word@host/v1"}, r"holds a name or password"),
         ({"url": "http://host:8000"}, r"does not end with /v1"),
         ({"reload": []}, "reload is empty"),

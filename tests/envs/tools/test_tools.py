@@ -415,7 +415,7 @@ def test_bad_declarations_are_refused_when_the_toolkit_is_made():
         return 0
 
     for bad, says in [
-        (misdocumented, "describes 'b', which is no parameter; its parameters are: a"),
+        (misdocumented, "describes 'b', which is not a parameter; its parameters are: a"),
         (opaque, "has no JSON form"),
         (pattern, "Parameter 'a' .* has a pattern and no examples"),
         (default, "default Ellipsis, which has no JSON form"),

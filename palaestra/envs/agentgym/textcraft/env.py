@@ -144,7 +144,7 @@ class TextCraftEnv(CommandEnv):
 
     @property
     def world(self) -> TextCraftWorld:
-        """The world of the present episode."""
+        """The world of the current episode."""
         if self._world is None:
             raise EpisodeStateError("There is no world before reset(); call reset() first.")
         return self._world

@@ -141,7 +141,7 @@ def _put(path: str, value: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("row", "match"),
     [
-        ("{", "line 2, the line: is no JSON"),
+        ("{", "line 2, the line: is not JSON"),
         ("[1]", r"line 2, the line: is \[1\]; expected an object"),
         (_put("id", ...), "line 2, id: is missing"),
         (_put("id", 5), "line 2, id: is 5; expected a text"),
