@@ -1,14 +1,44 @@
+import atexit
 import os
+import shutil
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 import palaestra
+from palaestra.envs.registration import register_environments
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side; more threads only make them wait for each other
 
 settings.register_profile("palaestra", deadline=None, max_examples=60, derandomize=True)
 settings.load_profile("palaestra")
+
+
+def install_plugin(package: Path) -> None:
+    """Install the package of toys as `pip install --editable` would, into a folder of this process, without a network.
+
+    Everything it brings (environments, an algorithm, ...) is then in the registries, and every test over them holds for it.
+    """
+    project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
+    site = tempfile.mkdtemp(prefix="palaestra-plugin-")
+    atexit.register(shutil.rmtree, site, ignore_errors=True)
+    info = Path(site) / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    groups = {
+        f"[{group}]": [f"{name} = {target}" for name, target in points.items()]
+        for group, points in project["entry-points"].items()
+    }
+    (info / "entry_points.txt").write_text("\n".join(line for group, lines in groups.items() for line in (group, *lines)))
+    sys.path += [site, str(package)]
+
+
+install_plugin(Path(__file__).parent / "plugin")
+register_environments()  # `import palaestra` was before
 
 
 @pytest.fixture(scope="session", params=palaestra.list_envs())

@@ -75,13 +75,29 @@ def env_class(env_id: str) -> type[Any]:
 
 def arguments(env_id: str) -> dict[str, str]:
     """Return the arguments of an environment with their defaults as source text; those fixed by the id win."""
-    parameters = inspect.signature(env_class(env_id)).parameters.values()
     defaults = {
         parameter.name: "required" if parameter.default is parameter.empty else repr(parameter.default)
-        for parameter in parameters
-        if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+        for parameter in _parameters(env_class(env_id))
     }
     return {**defaults, **{key: repr(value) for key, value in find_spec(env_id).kwargs.items()}}
+
+
+def _parameters(creator: Any) -> list[inspect.Parameter]:
+    """Return the named parameters of a class or function; those of base classes too, where `**kwargs` passes them on."""
+    found: dict[str, inspect.Parameter] = {}
+    for owner in creator.__mro__ if isinstance(creator, type) else [creator]:
+        if isinstance(owner, type) and "__init__" not in vars(owner):
+            continue
+        parameters = list(inspect.signature(owner).parameters.values())
+        for parameter in parameters:
+            # what a base takes by position is for its subclasses to give
+            if parameter.kind is parameter.KEYWORD_ONLY or (
+                owner is creator and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+            ):
+                found.setdefault(parameter.name, parameter)
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            break
+    return list(found.values())
 
 
 def first_line(text: str | None) -> str:
