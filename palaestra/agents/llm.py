@@ -18,8 +18,8 @@ from palaestra.agents.formats import Format, choose, make_format
 from palaestra.agents.segments import SegmentBuilder
 from palaestra.envs.formats.action_format import ActionFormat
 from palaestra.errors import ConfigError, EpisodeStateError, UnsupportedMediaError
-from palaestra.media.items import MARK, read_tags
-from palaestra.media.store import current_media
+from palaestra.media.items import MARK
+from palaestra.media.store import current_media, read_known_tags
 from palaestra.types import Json, Message, Usage, plain
 
 
@@ -129,7 +129,7 @@ class LLMAgent(Agent):
             self._segments.add(generation.tokens, info["step"] if self._is_seated else self._turn)
         answer = generation.message
         if self.media == "text" and MARK in answer.content:
-            content, media = read_tags(answer.content, current_media().holds)
+            content, media = read_known_tags(answer.content)
             answer = replace(answer, content=content, media=media)
         played = self._active.read(answer, self._tools)
         # the history holds what the model wrote; with native calls, as they were played (ids filled in)

@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from palaestra.errors import StoreError, UsageError
 from palaestra.media.headers import SUFFIXES, describe
-from palaestra.media.items import MARK, Media, digest, find_media, is_sha256
+from palaestra.media.items import MARK, Media, digest, find_media, is_sha256, read_tags
 
 MAX_ITEM_BYTES = 32 * 2**20
 """Largest sound or picture that a store takes, in bytes."""
@@ -376,6 +376,11 @@ def bytes_named(value: object) -> list[tuple[Media, bytes]]:
     return [(media, data) for media, data in found if data is not None]
 
 
+def read_known_tags(text: str) -> tuple[str, tuple[Media, ...]]:
+    """Read a text form that a model may have written: tags whose bytes are not in the current store are prose."""
+    return read_tags(text, current_media().holds) if MARK in text else (text, ())
+
+
 def set_media(store: MediaStore) -> None:
     """Make a store the current one of this process."""
     global _current
@@ -434,6 +439,7 @@ __all__ = [
     "MemoryMedia",
     "bytes_named",
     "current_media",
+    "read_known_tags",
     "set_media",
     "use_media",
 ]

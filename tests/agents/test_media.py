@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import gymnasium
 import pytest
 
-from palaestra.agents.core import Agent
+from palaestra.agents.backends.token_turns import finished_turn
+from palaestra.agents.core import Agent, Request
 from palaestra.agents.evaluation.evaluation import evaluate
+from palaestra.agents.export.export import load_trajectories
 from palaestra.agents.reference import ExpertAgent, RandomAgent
 from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.agents.rollout.env_process import RemoteEnv
 from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.agents.store.store import RunStore
+from palaestra.envs.wrappers import RecordTrajectory
 from palaestra.errors import StoreError, UnknownNameError
 from palaestra.media import FolderMedia, Media, MemoryMedia, current_media, describe, find_media, tone, use_media
-from palaestra.media.store import MediaOutbox, bytes_named
+from palaestra.media.store import VARIABLE, MediaOutbox, bytes_named
 from palaestra.types import Message, Outcome, Step, Trajectory
 from tests.media.gallery import ENV_ID, make_gallery
 
@@ -155,6 +159,52 @@ def test_a_message_that_does_not_name_its_media_is_a_failure_of_the_agent(media)
     assert played.outcome.error is not None
     assert played.outcome.error.boundary == "model"
     assert "not well-formed: A message has the media audio" in played.outcome.error.message
+
+
+def test_what_a_local_model_writes_names_no_media(media):
+    class Template:
+        def decode(self, ids: tuple[int, ...]) -> str:
+            return texts[ids[0]]
+
+    real = media.put(tone(440, 0.1))
+    call = '<tool_call>\n{"name": "look", "arguments": {}}\n</tool_call>'
+    texts = [real.tag, f"&lt;{real.tag[1:]}", f"{real.tag}\n{call}"]
+    for tools in ((), ({"type": "function", "function": {"name": "look"}},)):
+        for number, text in enumerate(texts[: 3 if tools else 2]):
+            turn = finished_turn(Template(), Request((), tools=tools), (), (number,), "eos")  # type: ignore[arg-type]
+            assert turn.answer.media == ()
+            assert turn.answer.content == text.removesuffix(f"\n{call}")
+
+
+def test_a_recorded_file_has_its_media_next_to_it(tmp_path, media):
+    env = RecordTrajectory(make_gallery(plans(1)[0]), path=tmp_path / "played.jsonl")
+    forged = describe(tone(441, 0.1))
+    env.reset(options={"task": "test/0"})
+    for action in env.unwrapped.expert():
+        env.step(f"{action.content} {forged.tag}" if isinstance(action, Message) else action)
+    [trajectory] = env.trajectories
+    assert [len(step.action.media) for step in trajectory.steps] == [0, 0, 1]
+    assert list(load_trajectories(tmp_path / "played.jsonl")) == [trajectory]
+    kept = FolderMedia(tmp_path / "played_media")
+    assert set(kept) == {item.sha256 for item in named([trajectory])} - {forged.sha256}
+
+
+def test_vector_environments_in_processes_share_a_folder_by_name(tmp_path, monkeypatch):
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "shared"))
+    with use_media(FolderMedia(tmp_path / "shared")) as shared:
+        envs = gymnasium.make_vec(
+            ENV_ID,
+            num_envs=2,
+            vectorization_mode="async",
+            vector_kwargs={"shared_memory": False, "context": "spawn"},
+            wrappers=(),
+        )
+        try:
+            observations, _ = envs.reset(seed=0)
+            assert all(item in shared for text in observations for item in find_media(text))
+            assert all(find_media(text) for text in observations)
+        finally:
+            envs.close()
 
 
 # -- the store of a run -----------------------------------------------------------------------------------------------

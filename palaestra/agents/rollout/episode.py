@@ -32,8 +32,8 @@ from palaestra.errors import (
     UnsupportedMediaError,
     UsageError,
 )
-from palaestra.media.items import MARK, read_tags, write_tags
-from palaestra.media.store import current_media
+from palaestra.media.items import write_tags
+from palaestra.media.store import current_media, read_known_tags
 from palaestra.results.metrics import declared_by, is_number, last_metrics
 from palaestra.types import (
     OPENING_HINTS,
@@ -322,7 +322,7 @@ def _checked_text(observation: object) -> str:
 def _checked_action(action: object) -> Message:
     """Return an agent's answer as the assistant message it has to be."""
     if isinstance(action, str):
-        content, media = read_tags(action, current_media().holds) if MARK in action else (action, ())
+        content, media = read_known_tags(action)
         return Message("assistant", content, media=media)
     if not isinstance(action, Message) or action.role != "assistant":
         given = f"a message with role {action.role!r}" if isinstance(action, Message) else f"a {type(action).__name__}"

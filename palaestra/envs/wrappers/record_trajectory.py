@@ -13,6 +13,8 @@ from gymnasium.utils import RecordConstructorArgs
 
 from palaestra.envs.wrappers.text_wrapper import Action, Env, Result, TextWrapper, message_of
 from palaestra.errors import BoundaryError, UsageError
+from palaestra.media.items import MARK
+from palaestra.media.store import FolderMedia, bytes_named
 from palaestra.results.metrics import declared_by, last_metrics
 from palaestra.types import OPENING_HINTS, EpisodeError, Json, Outcome, Step, Trajectory, Usage, plain
 
@@ -25,7 +27,8 @@ class RecordTrajectory(TextWrapper, RecordConstructorArgs):
 
     Args:
         env: Any text environment.
-        path: JSONL file that every complete episode is appended to at once.
+        path: JSONL file that every complete episode is appended to at once. The sounds and pictures that it names are kept
+            in the folder `NAME_media` next to the file.
         callback: Called with every complete episode.
         keep: Whether to hold them in `trajectories`; switch off for long runs.
         hash_states: Whether steps carry the digest of the world before the action (costs a serialisation a step).
@@ -148,8 +151,11 @@ class RecordTrajectory(TextWrapper, RecordConstructorArgs):
             self.trajectories.append(trajectory)
         if self.path is not None:
             # Plain ASCII: an action with lone surrogates has no UTF-8 form, and must not be lost for that.
+            line = json.dumps(trajectory.to_json()) + "\n"
+            if MARK in line:  # their bytes are on the disk before a line names them
+                FolderMedia(self.path.with_name(f"{self.path.stem}_media")).add(bytes_named(line))
             with self.path.open("a", encoding="ascii") as file:
-                file.write(json.dumps(trajectory.to_json()) + "\n")
+                file.write(line)
         if self.callback is not None:
             self.callback(trajectory)
 

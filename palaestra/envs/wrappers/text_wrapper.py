@@ -6,6 +6,7 @@ from typing import Any, SupportsFloat
 
 import gymnasium
 
+from palaestra.media.store import read_known_tags
 from palaestra.types import Message
 
 Action = str | Message
@@ -16,7 +17,10 @@ Result = tuple[str, SupportsFloat, bool, bool, dict[str, Any]]
 
 def message_of(action: Action) -> Message:
     """Return the assistant message that an action stands for."""
-    return action if isinstance(action, Message) else Message("assistant", action)
+    if isinstance(action, Message):
+        return action
+    content, media = read_known_tags(action)
+    return Message("assistant", content, media=media)
 
 
 __all__ = ["Action", "Env", "Result", "TextWrapper", "message_of"]
