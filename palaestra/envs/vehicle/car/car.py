@@ -50,7 +50,7 @@ class Car:
 
     def __init__(self, profile: Profile = "fixed", state: CarState | None = None) -> None:
         """Build the default car, or one in the state given."""
-        self.profile = profile_named(profile)
+        self.profile: Profile = profile if profile in PROFILES else profile_named(profile)  # seldom another: cars are copied
         self.as_published = self.profile == "published"
         self.tables = car_tables()
         self.state = _default_state(self.profile).copy() if state is None else state
