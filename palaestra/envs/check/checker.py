@@ -65,7 +65,7 @@ CHECKS = (
     Check("bad actions", contract.check_bad_actions, "Return Turn(message, action_error=message) before anything is changed."),
     Check("wrong types", contract.check_wrong_types, "Raise UsageError for anything but a str or an assistant Message."),
     Check(
-        "expert", contract.check_expert, "Let expert() plan from the present state, and let the reward of a solved task be 1."
+        "expert", contract.check_expert, "Let expert() plan from the current state, and let the reward of a solved task be 1."
     ),
     Check("metrics", figures.check_metrics, figures.METRICS_ADVICE, False),
     Check(
@@ -80,7 +80,7 @@ CHECKS = (
     Check(
         "seeding",
         state.check_seeding,
-        "Draw all chance from self.np_random and build the world anew in every reset.",
+        "Draw all chance from self.np_random and build a new world in every reset.",
     ),
     Check(
         "other process",

@@ -87,7 +87,7 @@ def check_step_info(subject: Subject) -> str:
                 isinstance(reward, (int, float)) and math.isfinite(reward),
                 f"The reward is {reward!r}; expected a finite float.",
             )
-            expect(isinstance(terminated, bool) and isinstance(truncated, bool), "terminated or truncated is no bool.")
+            expect(isinstance(terminated, bool) and isinstance(truncated, bool), "terminated or truncated is not a bool.")
             _expect_step_info(info, float(reward), is_over=terminated or truncated)
             total += float(reward)
     return f"{len(actions)} actions, return {total:g}"
@@ -228,7 +228,7 @@ def check_bad_actions(subject: Subject) -> str:
 
 
 def check_wrong_types(subject: Subject) -> str:
-    """What is no action at all is a mistake of the caller: a `UsageError`, and nothing changes."""
+    """Something that is not an action is a mistake of the caller: a `UsageError`, and nothing changes."""
     with subject.open() as env:
         env.reset(seed=subject.seed)
         before = state_hash(env)

@@ -1,6 +1,6 @@
 """Plays scripts in a second Python process: with another hash seed, another clock, and nothing left in memory.
 
-`run_elsewhere` pickles a `Job` into a file, the other process calls `main` with it and writes the transcript beside it.
+`run_elsewhere` pickles a `Job` into a file, the other process calls `main` with it and writes the transcript next to it.
 """
 
 from __future__ import annotations

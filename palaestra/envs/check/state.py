@@ -1,4 +1,4 @@
-"""Checks of the state: same seed and actions, same episode; snapshots, copies and pickles go on alike."""
+"""Checks of the state: same seed and actions, same episode; snapshots, copies and pickles continue alike."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def check_clock(subject: Subject) -> str:
 
 
 def check_snapshot(subject: Subject) -> str:
-    """`snapshot()` gives bytes; `restore()` goes on to an identical future, in the same environment and in a fresh one."""
+    """`snapshot()` gives bytes; `restore()` continues to an identical future, in the same environment and in a fresh one."""
     with subject.open() as env:
         head, tail = _begin(subject, env)
         snapshot = method(env, "snapshot")()
@@ -118,7 +118,7 @@ def check_snapshot(subject: Subject) -> str:
 
 
 def check_snapshot_elsewhere(subject: Subject) -> str:
-    """Another process restores a snapshot and goes on to the same future."""
+    """Another process restores a snapshot and continues to the same future."""
     with subject.open() as env:
         _, tail = _begin(subject, env)
         snapshot = method(env, "snapshot")()
@@ -147,7 +147,7 @@ def check_foreign_snapshot(subject: Subject) -> str:
 
 
 def check_pickle(subject: Subject) -> str:
-    """An environment pickles in the middle of an episode and goes on alike."""
+    """An environment pickles in the middle of an episode and continues alike."""
     with subject.open() as env:
         _, tail = _begin(subject, env)
         twin: Env = pickle.loads(pickle.dumps(env))
@@ -157,7 +157,7 @@ def check_pickle(subject: Subject) -> str:
 
 
 def check_copy(subject: Subject) -> str:
-    """A deep copy goes on alike, and playing it does not touch the original."""
+    """A deep copy continues alike, and playing it does not touch the original."""
     with subject.open() as env:
         _, tail = _begin(subject, env)
         before = state_hash(env)

@@ -67,7 +67,7 @@ class Subject:
 
 
 def next_expert_action(env: Env) -> Action | None:
-    """Return what the expert would do now, or None if it knows nothing or there is none."""
+    """Return the expert's next action, or None if it knows nothing or there is none."""
     expert = getattr(env.unwrapped, "expert", None)
     return None if expert is None else next(iter(expert()), None)
 

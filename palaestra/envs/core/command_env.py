@@ -229,7 +229,7 @@ def write_command(commands: Commands, form: ActionFormat, command: str | ToolCal
 
 
 def _joined(whole: Turn, turn: Turn) -> Turn:
-    """Return what several commands did together, as far as it is not text."""
+    """Return one turn for several commands: rewards, flags, infos and metrics, without the text."""
     parts = dict(whole.reward_parts or {})
     for name, part in (turn.reward_parts or {"task": turn.reward}).items():
         parts[name] = parts.get(name, 0.0) + part

@@ -21,7 +21,7 @@ SNAPSHOT_VERSION = 1
 
 
 class Snapshot(NamedTuple):
-    """What `read_snapshot` finds.
+    """The contents of a snapshot.
 
     Attributes:
         task: The task of the episode.
@@ -68,7 +68,7 @@ def write_snapshot(
 
 
 def read_snapshot(snapshot: bytes, env_name: str, fields: Sequence[str]) -> Snapshot:
-    """Return what a snapshot holds.
+    """Return the contents of a snapshot.
 
     Args:
         snapshot: What `write_snapshot` returned.

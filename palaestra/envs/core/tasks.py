@@ -1,6 +1,6 @@
 """Tasks: stable records with stable keys, and the sets they come in.
 
-A `Task` says what is to be done; its `key` names it for ever. A `TaskSet` holds the tasks of an environment in named
+A `Task` says what is to be done; its `key` names it permanently. A `TaskSet` holds the tasks of an environment in named
 splits: a fixed list, or a generator of any length whose item *i* can be made alone.
 """
 
@@ -35,7 +35,7 @@ class Task:
     data: Mapping[str, Json] = field(default_factory=dict)
 
     def public(self) -> dict[str, Json]:
-        """Return what may be shown: key, split and type."""
+        """Return the public part: key, split and type."""
         return {"key": self.key, "split": self.split, "type": self.type}
 
 
@@ -46,11 +46,11 @@ class TaskSet(ABC):
 
     @abstractmethod
     def size(self, split: str) -> int | None:
-        """Return the number of tasks in `split`, or None if there is no end to them."""
+        """Return the number of tasks in `split`, or None if it is unbounded."""
 
     @abstractmethod
     def at(self, split: str, index: int) -> Task:
-        """Return task number `index` of `split`, made alone; the same for ever.
+        """Return task number `index` of `split`, made alone and always the same.
 
         Raises:
             IndexError: If `index` is outside the split.
@@ -116,7 +116,7 @@ class Split:
 
     @property
     def is_unbounded(self) -> bool:
-        """Whether there is no end to its tasks."""
+        """Whether it is unbounded."""
         return self.tasks.size(self.name) is None
 
     def __len__(self) -> int:
@@ -179,7 +179,7 @@ class FixedTasks(TaskSet):
 
 
 class GeneratedTasks(TaskSet):
-    """Tasks made by a function; item *i* of a split is `make(split, i)`, alone and the same for ever.
+    """Tasks made by a function; item *i* of a split is `make(split, i)`, alone and always the same.
 
     Args:
         make: Returns the task of `(split, index)`. Its key must be `f"{split}/{index}"`.

@@ -141,7 +141,7 @@ class TextEnv(gymnasium.Env[str, "str | Message"]):
         """Set the world to a state that `_save` returned."""
 
     def instructions(self) -> str:
-        """Return what an agent must be told once: rules and formats."""
+        """Return the rules and formats, which an agent must be told once."""
         return ""
 
     def tools(self) -> list[dict[str, Json]]:

@@ -34,7 +34,7 @@ class ToolEnv(TextEnv):
     Args:
         tasks: The environment's tasks.
         toolkit: The tools, on a world of any state; `_begin` and `_load` set `self.toolkit` to one on the task's world.
-        rules: What an agent must know beside the format of calls; opens the instructions.
+        rules: What an agent must know in addition to the format of calls; opens the instructions.
         max_calls_per_turn: Calls of one message that are run; further ones are refused.
         lenient: Also accept near misses: see `parse_message` and `Toolkit`.
         split: Split that `reset` draws from unless told otherwise.

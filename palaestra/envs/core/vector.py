@@ -38,7 +38,7 @@ class InfoBatch(dict[str, Any]):
     """The infos of all environments in Gymnasium's form, made when first looked at.
 
     Behaves as the dict that `SyncVectorEnv` returns: for each key one array over the environments (object arrays for what
-    is no number), under `_key` a mask of the environments that have it, nested dicts likewise.
+    is not a number), under `_key` a mask of the environments that have it, nested dicts likewise.
 
     Attributes:
         rows: The infos as the environments returned them, one dict each; reading these costs nothing.
@@ -180,7 +180,7 @@ class TextVectorEnv(VectorEnv[tuple[str, ...], "Sequence[str | Message]", NDArra
         return observations, np.array(rewards, dtype=np.float64), terminated, truncated, InfoBatch(rows)
 
     def render(self) -> tuple[Any, ...]:
-        """Return what each environment renders."""
+        """Return the picture of each environment."""
         return tuple(env.render() for env in self.envs)
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:

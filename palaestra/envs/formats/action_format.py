@@ -52,7 +52,7 @@ class ActionFormat(ABC):
 
     @abstractmethod
     def describe(self, tools: Tools = ()) -> str:
-        """Return what a model is told about the form of its answers.
+        """Return the explanation of the form for a model.
 
         Args:
             tools: OpenAI function schemas of the environment's tools.

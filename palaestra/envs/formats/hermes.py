@@ -10,7 +10,7 @@
     </tool_call>
 
 `parse_message(format_message(m)) == m` for every assistant message with JSON arguments (its `raw` and `error` are notes of an
-agent, no part of the message). A tag inside a JSON string is
+agent, not part of the message). A tag inside a JSON string is
 written with the escape of `<` (backslash u003c), a tag inside prose as `&lt;tool_call>` (and `&lt;` before a tag as
 `&amp;lt;`). A call that cannot be read is kept: a `ToolCall` without a name whose arguments are the source text, which
 `explain_malformed` turns into advice. Results go back to the agent inside `<tool_response>` tags. Sounds and pictures are
@@ -90,7 +90,7 @@ def parse_message(text: str, *, lenient: bool = False) -> Message:
     Args:
         text: Any text at all; nothing is raised.
         lenient: Also accept a call whose closing tag is missing though its JSON is complete, `parameters` for
-            `arguments`, arguments left out (none) or written as a string of JSON, and further keys beside them.
+            `arguments`, arguments left out (none) or written as a string of JSON, and further keys next to them.
 
     Returns:
         The message. Text around the calls is its content, what tags of media in it name is its media; a leading `<think>`
@@ -158,7 +158,7 @@ def refuse_constant(name: str) -> NoReturn:
 
 
 class HermesFormat(ActionFormat):
-    """Tool calls as JSON between tags, with or without text beside them; a message without a call is a text or an answer."""
+    """Tool calls as JSON between tags, with or without text around them; a message without a call is a text or an answer."""
 
     name = "hermes"
     needs_tools = True
@@ -210,7 +210,7 @@ def _split_reasoning(text: str) -> tuple[str, str]:
 
 
 def _keep_piece(pieces: list[str], piece: str, *, is_first: bool) -> None:
-    """Add text that stood beside a call; only the line breaks that separate it from the calls go."""
+    """Add text that stood next to a call; only the line breaks that separate it from the calls go."""
     piece = piece.removesuffix("\n") if is_first else piece.strip("\n")
     if piece and (is_first or not piece.isspace()):
         pieces.append(piece)

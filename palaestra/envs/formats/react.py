@@ -129,7 +129,7 @@ class ReActFormat(ActionFormat):
 
 
 def _after_thought(text: str) -> str:
-    """Return what follows the first `Thought:`, or all of it."""
+    """Return the text after the first `Thought:`, or all of it."""
     before, marker, after = text.partition("Thought:")
     return (after if marker else before).strip()
 

@@ -65,7 +65,7 @@ class NoiseModel:
         return self.rate if self.mode != "judge" or self.false_rate is None else self.false_rate
 
     def noise(self, rng: np.random.Generator, return_: Any, *, success: Any = False, length: Any = 0.0) -> Any:
-        """Return what is added to returns, s' - s.
+        """Return the noise on returns, s' - s.
 
         Args:
             rng: Chance; as many numbers are drawn as there are returns.

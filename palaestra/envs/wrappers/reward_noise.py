@@ -96,7 +96,7 @@ class RewardNoise(TextWrapper, RecordConstructorArgs):
         return observation, clean + noise if noise else reward, terminated, truncated, info
 
     def _noise(self, success: bool) -> float:
-        """Return what the noise adds to the return of the episode that has just ended."""
+        """Return the noise on the return of the episode that has just ended."""
         key: list[Json] = [self.seed, self._task]
         if self.noise_model.mode != "label":
             key = [self.seed, self._origin, self._number, self._task, self._actions]

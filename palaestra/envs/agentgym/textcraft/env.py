@@ -64,7 +64,7 @@ class TextCraftEnv(CommandEnv):
     * `split`: "train" or "test"; a goal belongs to one of them for ever. By default "train", or the split of the
       first of `tasks`.
     * `max_turns`: 30 by default, as AgentGym-RL evaluates (AgentEvol: 20).
-    * `distractors`: most commands shown beside those the goal may need.
+    * `distractors`: most commands shown in addition to those the goal may need.
     * `action_format`: "text" or "react".
     * `tasks`: only these tasks: keys, `Task`s, or `{"goal": ID, "commands": LINES}`.
     * For `recipes="procedural"` alone, see `ProceduralWorlds`: `depth`, `max_ingredients`, `max_count`, `max_yield`,
@@ -82,7 +82,7 @@ class TextCraftEnv(CommandEnv):
     e.g. from AgentGym (MIT): pass their folder as `recipes`.
 
     ## Version history
-    * v0: replies word for word as AgentGym's engine; mended: an ingredient listed twice cannot take more than is
+    * v0: replies word for word as AgentGym's engine; fixed: an ingredient listed twice cannot take more than is
       carried, counts of 0 or above a million are not executed, looking at a goal's recipes does not change them.
 
     Raises:
@@ -154,7 +154,7 @@ class TextCraftEnv(CommandEnv):
         return _prompt(self.action_format)
 
     def expert(self) -> Iterator[str | Message]:
-        """Yield commands that obtain the goal, planned anew from what is carried; nothing if there is no plan."""
+        """Yield commands that obtain the goal, planned again from what is carried; nothing if there is no plan."""
         world = self.world
         if self._planner is None or self._planner.book is not world.book:
             self._planner = Planner(world.book)
@@ -261,6 +261,6 @@ def _prompt(action_format: str) -> str:
 
 
 def _thought(command: str) -> str:
-    """Return what the expert thinks with a command."""
+    """Return the expert's thought with a command."""
     words = command.split(" using ")[0].split(" ", 2)
     return f"I still need {words[1]} {words[2]}." if words[0] == "get" else f"I carry all that {words[2]} takes."

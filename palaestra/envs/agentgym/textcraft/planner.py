@@ -53,7 +53,7 @@ class Planner:
     def _amounts(
         self, goal: str, inventory: Mapping[str, int]
     ) -> tuple[list[tuple[str, int, list[tuple[str, int]]]], dict[str, int]]:
-        """Return what to craft (item, times, concrete ingredients), goal first, and how much to fetch of what."""
+        """Return the crafts (item, times, concrete ingredients), goal first, and how much to fetch of what."""
         pending = {goal: 1}
         steps: list[tuple[str, int, list[tuple[str, int]]]] = []
         fetch: dict[str, int] = {}

@@ -22,7 +22,7 @@ from palaestra.envs.core.tasks import GeneratedTasks, Task
 from palaestra.errors import ConfigError, unknown_name
 
 MAX_CRAFTS_PER_ITEM = 4  # bounds the length of a plan
-MAX_CRAFTED = 16  # crafted ingredients from which on only main chains go on; bounds the length of the command list
+MAX_CRAFTED = 16  # crafted ingredients from which on only main chains continue; bounds the length of the command list
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class ProceduralWorlds:
         max_ingredients: Most different ingredients of a recipe, 1 to 9.
         max_count: Most of one ingredient in a recipe, 1 to 64.
         max_yield: Most items that come out of a recipe, 1 to 64.
-        branching: Chance that an ingredient beside the main chain is crafted itself, 0 to 1.
+        branching: Chance that an ingredient outside the main chain is crafted itself, 0 to 1.
         distractors: Recipes shown that the goal does not need; they share its ingredients.
         num_names: Size of the vocabulary; None for all names there are.
         name_words: 1 for names like "ladder", 2 for "red ladder".
@@ -101,7 +101,7 @@ class ProceduralWorlds:
 
     @classmethod
     def option_names(cls) -> list[str]:
-        """Return the names of the options beside `distractors`."""
+        """Return the names of the options other than `distractors`."""
         return [field.name for field in fields(cls) if field.name != "distractors"]
 
     @classmethod
@@ -126,7 +126,7 @@ class ProceduralWorlds:
         return GeneratedTasks(self.task, {"train": None, "test": self.num_test_tasks})
 
     def task(self, split: str, index: int) -> Task:
-        """Make one task alone, the same for ever under the same options."""
+        """Make one task alone, always the same under the same options."""
         digest = hashlib.blake2b(f"textcraft/{split}/{index}".encode(), digest_size=16).digest()
         rng = np.random.Generator(np.random.PCG64(int.from_bytes(digest, "big")))
         least, greatest = self.depth
@@ -203,7 +203,7 @@ class _Growth:
             self._craft(item, level, total)
 
     def _side_level(self, depth: int) -> int:
-        """Draw the depth of an ingredient beside the main chain: mostly 0."""
+        """Draw the depth of an ingredient outside the main chain: mostly 0."""
         if depth == 1 or len(self.crafted) >= MAX_CRAFTED or self.rng.random() >= self.worlds.branching:
             return 0
         level = int(self.rng.integers(1, depth))

@@ -1,6 +1,6 @@
-"""Tasks of TextCraft: goals of a recipe book, split for ever by the hash of the goal.
+"""Tasks of TextCraft: goals of a recipe book, split permanently by the hash of the goal.
 
-Keys: `GOAL` draws the command list anew in every episode, `GOAL#N` always shows list number N of that goal, and a task
+Keys: `GOAL` draws a new command list in every episode, `GOAL#N` always shows list number N of that goal, and a task
 made from an explicit command list (`explicit_task`) has the key `GOAL@DIGEST`. Published integer ids are not resolved:
 they count in the directory order of one machine. `task_from_observation` recovers the task of such an item instead.
 """
@@ -103,7 +103,7 @@ def task_from_observation(book: RecipeBook, observation: str, *, split: str = "t
     """Return the task whose first observation this is, as found in published trajectories.
 
     Raises:
-        UsageError: If the text is no first observation of TextCraft.
+        UsageError: If the text is not a first observation of TextCraft.
         UnknownNameError: If the book does not know the goal.
     """
     head, mark, rest = observation.rpartition("\n\nGoal: craft ")
@@ -122,7 +122,7 @@ def draw_commands(book: RecipeBook, goal: str, distractors: int, rng: np.random.
     Args:
         book: The recipes.
         goal: Item id.
-        distractors: Most recipes shown beside the needed ones.
+        distractors: Most recipes shown in addition to the needed ones.
         rng: Source of chance.
     """
     needed = dict.fromkeys(book.line(recipe) for recipe in book.needed_recipes(goal))

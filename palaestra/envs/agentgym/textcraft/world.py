@@ -1,7 +1,7 @@
 """The world of TextCraft: a recipe book, a goal, and what is carried.
 
 Replies are word for word those of AgentGym's engine, because published models and data depend on them. Three faults
-of that engine are mended: an ingredient listed twice cannot take more than is carried, counts of 0 and beyond
+of that engine are fixed: an ingredient listed twice cannot take more than is carried, counts of 0 and beyond
 `MAX_COUNT` are not executed, and looking at the recipes of a goal does not change them.
 """
 
