@@ -18,7 +18,7 @@ from palaestra.agents.store.store import RunStore
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.seeds import stable_seed
 from palaestra.algorithms.run.active_extensions import ActiveExtensions
-from palaestra.algorithms.run.metrics import episode_metrics
+from palaestra.algorithms.run.metrics import episode_metrics, with_own
 from palaestra.algorithms.run.phase import Progress, ProgressEvent
 from palaestra.algorithms.run.player import policy_agent
 from palaestra.algorithms.run.recipe_configs import EnvConfig, Recipe
@@ -27,7 +27,7 @@ from palaestra.algorithms.scale.ranks import ranks
 from palaestra.types import Trajectory
 
 CURVE = ("success", "score_mean", "turns_mean")
-"""Metrics of a point of the learning curve."""
+"""Metrics of a point of the learning curve, in addition to those that the environments measure."""
 
 
 def phase_arms(recipe: Recipe) -> dict[str, str]:
@@ -139,10 +139,10 @@ class ArmEvaluations:
         self.extensions.ready()
         played = {env.name: self._short(policy, env) for env in self.recipe.envs}
         total = episode_metrics([trajectory for members in played.values() for trajectory in members])
-        found = {metric: total[metric] for metric in CURVE}
+        found = {metric: total[metric] for metric in with_own(CURVE, total)}
         for name, members in played.items() if self.recipe.is_mixture else ():
             own = episode_metrics(members)
-            found |= {f"{metric}.{name}": own[metric] for metric in CURVE}
+            found |= {f"{metric}.{name}": own[metric] for metric in with_own(CURVE, own)}
         return found
 
     def totals(self) -> Mapping[str, Summary]:

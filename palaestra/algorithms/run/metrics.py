@@ -20,6 +20,8 @@ from palaestra.types import Json, Trajectory
 BY_ENV = ("episodes", "errors", "success", "score_mean", "return_mean", "turns_mean", "truncated_rounds", "invalid_actions")
 """Metrics of the episodes of a step that a mixture logs by environment too."""
 
+_METRIC = "metric_"
+
 
 class MetricsStore(Protocol):
     """The part of the run store that keeps metrics."""
@@ -126,9 +128,10 @@ def read_metrics(path: str | Path) -> list[dict[str, Json]]:
 
 
 def episode_metrics(trajectories: Sequence[Trajectory]) -> dict[str, float]:
-    """Sum up a set of episodes: score, success, length, truncation by cause, invalid actions, errors.
+    """Sum up a set of episodes: score, success, length, truncation by cause, invalid actions, errors, metrics.
 
-    Rates and means are over episodes without an error; every value is a plain float.
+    Rates and means are over episodes without an error; every value is a plain float. A metric of the environment is
+    `metric_NAME`, its mean over the episodes that have it.
     """
     scored = [t for t in trajectories if t.outcome.error is None and t.outcome.score is not None]
     scores = [float(t.outcome.score) for t in scored if t.outcome.score is not None]
@@ -156,6 +159,7 @@ def episode_metrics(trajectories: Sequence[Trajectory]) -> dict[str, float]:
         "env_steps": float(sum(turns)),
         "sampled_tokens": float(tokens),
         "tokens_per_turn": tokens / num_steps,
+        **_own_metrics(scored),
     }
 
 
@@ -164,8 +168,19 @@ def measured(trajectories: Sequence[Trajectory]) -> dict[str, float]:
     found = episode_metrics(trajectories)
     for name, members in by_env(trajectories).items():
         own = episode_metrics(members)
-        found |= {f"{metric}.{name}": own[metric] for metric in BY_ENV}
+        found |= {f"{metric}.{name}": own[metric] for metric in with_own(BY_ENV, own)}
     return found
+
+
+def with_own(names: Sequence[str], metrics: Iterable[str]) -> list[str]:
+    """Return names of metrics, followed by those among `metrics` that an environment measures."""
+    return [*names, *(name for name in metrics if name.startswith(_METRIC))]
+
+
+def _own_metrics(scored: Sequence[Trajectory]) -> dict[str, float]:
+    """Return the means of what the environments measure."""
+    names = sorted({name for t in scored for name in t.outcome.metrics})
+    return {f"{_METRIC}{name}": _mean(t.outcome.metrics[name] for t in scored if name in t.outcome.metrics) for name in names}
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from palaestra.agents.store.store import RunStore
-from palaestra.algorithms.run.metrics import MetricsLog, episode_metrics, read_metrics
+from palaestra.algorithms.run.feed import MARK
+from palaestra.algorithms.run.metrics import MetricsLog, episode_metrics, measured, read_metrics, with_own
 from tests.algorithms.build import episode, segment, simple
 
 
@@ -54,6 +56,24 @@ def test_episode_metrics_leave_errors_out_of_every_mean() -> None:
     assert found["success"] == 0.5
     assert found["score_mean"] == 0.5
     assert found["sampled_tokens"] == 9
+
+
+def test_what_the_environment_measures_is_averaged_over_the_episodes_that_have_it() -> None:
+    played = [simple("a", 1.0), simple("b", 0.0), simple("c", 1.0), simple("d", 0.0, error=True)]
+    figures = [{"wer": 0.5, "steps": 3.0}, {"wer": 0.25}, {}]
+    played = [replace(t, outcome=replace(t.outcome, metrics=given)) for t, given in zip(played, [*figures, {}], strict=True)]
+    found = episode_metrics(played)
+    assert {name: found[name] for name in with_own(("success",), found)} == {
+        "success": 2 / 3,
+        "metric_steps": 3.0,
+        "metric_wer": 0.375,
+    }
+    by_env = [replace(t, episode_id=f"step-1{MARK}{name}/x") for t, name in zip(played, "abab", strict=True)]
+    assert {name: value for name, value in measured(by_env).items() if name.startswith("metric_wer")} == {
+        "metric_wer": 0.375,
+        "metric_wer.a": 0.5,
+        "metric_wer.b": 0.25,
+    }
 
 
 def test_episode_metrics_of_nothing_are_zero() -> None:
