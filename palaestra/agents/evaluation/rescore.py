@@ -132,11 +132,11 @@ async def rescore_async(
 
         def keep(trajectory: Trajectory) -> None:
             nonlocal num_done
-            kept.add(into, trajectory, replace=trajectory.episode_id in again, media=kept.media(run_id))
+            kept.add(into, trajectory, replace=trajectory.episode_id in again)
             num_done += 1
             report(num_done, len(episode_ids))
 
-        with use_media(kept.media(run_id)):  # a scorer may listen and look
+        with use_media(kept.media(run_id)):  # a scorer may listen and look, and the copies take them along
             status, note = await _score_all(kept, run_id, into, missing, scorer, keep, concurrency)
         episodes = kept.episodes(into)
         arms = arms_of([PlayedRun(into, config, episodes)], kept.get) if results else []
