@@ -52,6 +52,22 @@ class Config(BaseModel):
         return found
 
     @classmethod
+    def renamed(cls, table: dict[str, Any], path: Sequence[str]) -> list[str]:
+        """Return the path of a setting by its current names, and give the table these names, in place.
+
+        So a value can be set under any name, whichever names the table was written with.
+
+        Args:
+            table: Plain data of this table.
+            path: Keys from the table to the setting.
+        """
+        found = cls.with_current_names(table)
+        table.clear()
+        table.update(found)
+        place = cls.older_names.get(path[0]) if len(path) == 1 else None
+        return list(path) if place is None else place.split(".")
+
+    @classmethod
     def class_for(cls, data: object) -> type[Config]:
         """Return the class that data of this table are checked against: this one, unless the data name another."""
         del data

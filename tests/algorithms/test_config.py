@@ -15,6 +15,7 @@ from palaestra.algorithms.config import Config, check
 from palaestra.algorithms.grpo import GRPOConfig
 from palaestra.algorithms.learner.policy_update import PolicyConfig
 from palaestra.algorithms.math.estimators import ESTIMATORS, AdvantageConfig, GiGPOAdvantage, ReBNAdvantage, estimator
+from palaestra.algorithms.run.recipe import load_recipe
 from palaestra.algorithms.run.registry import get_algorithm
 from palaestra.errors import ConfigError
 
@@ -164,3 +165,69 @@ def test_an_estimator_that_names_none_or_a_taken_name_is_refused() -> None:
     for config in (Nameless, Taken):
         with pytest.raises(ConfigError, match="expected a default that names no other estimator"):
             estimator(config)
+
+
+RECIPE = """
+phases = ["grpo"]
+
+[env]
+id = "palaestra/TextCraft-v0"
+
+[grpo]
+{table}
+"""
+TABLES = {
+    "older names": 'kl_coefficient = 0.1\nclip_low = 0.1\ncorrection = "token"\ncorrection_cap = 4.0\nspread = "batch"',
+    "groups": """
+kl = {coefficient = 0.1}
+clip = {low = 0.1}
+correction = {level = "token", cap = 4.0}
+advantage = {spread = "batch"}
+""",
+}
+LISTED = """
+[[env]]
+id = "palaestra/TextCraft-v0"
+
+[[phase]]
+algorithm = "grpo"
+name = "first"
+{table}
+"""
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+@pytest.mark.parametrize(
+    ("key", "value", "place"),
+    [
+        ("kl_coefficient", "0.3", ("kl", "coefficient")),
+        ("kl.coefficient", "0.3", ("kl", "coefficient")),
+        ("clip_high", "0.3", ("clip", "high")),
+        ("correction", "sequence", ("correction", "level")),
+        ("correction.level", "sequence", ("correction", "level")),
+        ("correction.max_staleness", "1", ("correction", "max_staleness")),
+        ("advantage.spread", "none", ("advantage", "spread")),
+        ("sum_turn_rewards", "true", ("advantage", "sum_turn_rewards")),
+    ],
+)
+@pytest.mark.parametrize(
+    ("form", "prefix"), [(RECIPE, "grpo"), (LISTED, "first"), (LISTED, "phase.0"), (RECIPE, "phase.grpo")]
+)
+def test_an_override_holds_under_every_name_of_a_setting(
+    tmp_path: Path, table: str, key: str, value: str, place: tuple[str, str], form: str, prefix: str
+) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text(form.format(table=table))
+    before: Any = load_recipe(file).phases[0].settings
+    after: Any = load_recipe(file, [f"{prefix}.{key}={value}"]).phases[0].settings
+    assert str(getattr(getattr(after, place[0]), place[1])).lower() == value
+    expected = before.model_dump()
+    expected[place[0]][place[1]] = getattr(getattr(after, place[0]), place[1])
+    assert after.model_dump() == expected  # and nothing else has changed
+
+
+def test_an_override_of_the_estimator_brings_its_own_settings(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text(RECIPE.format(table=""))
+    found: Any = load_recipe(file, ["grpo.advantage=rebn", "grpo.gamma=0.8"]).phases[0].settings
+    assert found.advantage == ReBNAdvantage(gamma=0.8)

@@ -6,8 +6,9 @@ import tomllib
 from collections.abc import Sequence
 from typing import Any
 
-from palaestra.algorithms.config import nearest
+from palaestra.algorithms.config import Config, nearest
 from palaestra.algorithms.run.recipe_configs import default_env_name
+from palaestra.algorithms.run.registry import algorithm_names, get_algorithm
 from palaestra.errors import ConfigError
 
 Table = dict[str, Any]
@@ -31,11 +32,25 @@ def apply_override(data: Table, override: str, *, phases: Sequence[str]) -> None
     table, rest = _begin(data, parts, override, phases)
     if not rest:
         raise ConfigError(f"--set {override!r} names a whole table; expected a key of it, e.g. {key.strip()}.KEY=VALUE.")
+    if table is data and len(rest) > 1 and rest[0] in algorithm_names():
+        table, rest = data.setdefault(rest[0], {}), rest[1:]
+    if isinstance(table, dict) and (config := _phase_config(data, table)) is not None:
+        rest = config.renamed(table, rest)
     for part in rest[:-1]:
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
             raise ConfigError(f"--set {override!r}: {part!r} is a value, not a table.")
     table[rest[-1]] = _value(text.strip())
+
+
+def _phase_config(data: Table, table: Table) -> type[Config] | None:
+    """Return the config class of the phase whose table this is; None for other tables."""
+    names = [item.get("algorithm") for item in _listed(data) if item is table]
+    names += [name for name in algorithm_names() if data.get(name) is table]
+    if not names or names[0] not in algorithm_names():
+        return None
+    config = get_algorithm(names[0]).config
+    return config if issubclass(config, Config) else None
 
 
 def _begin(data: Table, parts: list[str], override: str, phases: Sequence[str]) -> tuple[Table, list[str]]:
@@ -88,9 +103,13 @@ def _env_name(env: Any) -> str:
 
 def _phase_names(data: Table) -> list[str]:
     """Return the names of the phases that plain data lists; none in the short form."""
+    return [str(table.get("name") or table.get("algorithm", "")) for table in _listed(data)]
+
+
+def _listed(data: Table) -> list[Table]:
+    """Return the tables of the phases that plain data lists; none in the short form."""
     listed = data.get("phase")
-    tables = [table for table in listed if isinstance(table, dict)] if isinstance(listed, list) else []
-    return [str(table.get("name") or table.get("algorithm", "")) for table in tables]
+    return [table for table in listed if isinstance(table, dict)] if isinstance(listed, list) else []
 
 
 def _value(text: str) -> Any:
