@@ -104,11 +104,8 @@ class TextSpace(Space[str]):
 
     def contains(self, x: Any) -> bool:
         """Whether `x` is a text of at most `max_chars` characters that can be written as UTF-8."""
-        return self._fits(x) and (self.media is None or self._lie_there(find_media(x)))
-
-    def _fits(self, x: Any) -> bool:
-        """Whether `x` is a text within the bound that can be written as UTF-8."""
-        return isinstance(x, str) and len(x) <= self.max_chars and is_unicode(x)
+        fits = isinstance(x, str) and len(x) <= self.max_chars and is_unicode(x)
+        return fits and (self.media is None or self._lie_there(find_media(x)))
 
     def _lie_there(self, media: Iterable[Media]) -> bool:
         """Whether the bytes of all media lie in the store, if there is one."""
@@ -160,7 +157,9 @@ class ActionSpace(TextSpace):
         """Whether `x` is a contained text or an assistant message with contained content, which names its media."""
         if not isinstance(x, Message):
             return super().contains(x)
-        if x.role != "assistant" or not self._fits(x.content):
+        if x.role != "assistant" or not isinstance(x.content, str):
+            return False
+        if len(x.content) > self.max_chars or not is_unicode(x.content):
             return False
         return not x.media or (find_media(x.content) == x.media and self._lie_there(x.media))
 

@@ -19,7 +19,7 @@ from palaestra.envs.formats.hermes import HermesFormat, ensure_call_ids
 from palaestra.envs.formats.plain import PlainFormat
 from palaestra.envs.formats.registry import ACTION_FORMATS, action_format
 from palaestra.errors import UsageError, unknown_name
-from palaestra.media.items import read_tags
+from palaestra.media.items import MARK, read_tags
 from palaestra.types import Message, ToolResult, result_messages
 
 
@@ -54,7 +54,7 @@ class Format(ABC):
     def show(self, played: Message | None, observation: str, info: Mapping[str, Any]) -> list[Message]:
         """Return the messages that show an observation to the model."""
         del played, info
-        return [Message.of_text("user", observation)]
+        return [Message("user", observation) if MARK not in observation else Message.of_text("user", observation)]
 
 
 class TextFormat(Format):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from palaestra.media.items import Media, read_tags
+from palaestra.media.items import MARK, Media, read_tags
 from palaestra.types.plain_json import Json
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -120,6 +120,8 @@ class Message:
     @classmethod
     def of_text(cls, role: Role, text: str, **fields: Any) -> Message:
         """Return the message that a text form stands for: what tags in it name are its media."""
+        if MARK not in text:
+            return cls(role, text, **fields)
         content, media = read_tags(text)
         return cls(role, content, media=media, **fields)
 
@@ -132,7 +134,7 @@ class Message:
 def result_messages(calls: Sequence[ToolCall], results: Sequence[ToolResult], observation: str) -> list[Message]:
     """Answer native tool calls with one "tool" message each, or fall back to one "user" message."""
     if not calls or len(results) != len(calls) or not all(call.id for call in calls):
-        return [Message.of_text("user", observation)]
+        return [Message("user", observation) if MARK not in observation else Message.of_text("user", observation)]
     return [
         Message.of_text("tool", result.content, tool_call_id=call.id, name=call.name)
         for call, result in zip(calls, results, strict=True)

@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any, Literal, TypeGuard
 
 from palaestra.agents.backends.wire_media import audio_answer, with_media
@@ -22,6 +23,7 @@ MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
 
 _UNREADABLE = "unreadable_call"  # stands for a call whose name could not be read: servers refuse an empty one
 _ROLES: dict[str, Role] = {"system": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
+_media_of = attrgetter("media")
 _EXCERPT = 200  # characters of a server's answer shown in an error
 
 
@@ -49,7 +51,7 @@ def request_body(
         A plain dict. `sampling.extra` is laid over it last; a None there takes a field out.
     """
     messages = [message_to_wire(message, send_reasoning=send_reasoning) for message in request.messages]
-    if any([message.media for message in request.messages]):
+    if any(map(_media_of, request.messages)):
         messages = with_media(request.messages, messages)
     body: dict[str, Json] = {"model": model, "messages": messages}
     if request.tools:

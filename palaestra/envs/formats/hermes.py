@@ -27,7 +27,7 @@ from typing import NoReturn
 
 from palaestra.envs.formats.action_format import ActionFormat, Tools, prompt, schema_lines
 from palaestra.errors import UsageError
-from palaestra.media.items import escape_tags, read_tags, unescape_tags, write_tags
+from palaestra.media.items import MARK, escape_tags, read_tags, unescape_tags, write_tags
 from palaestra.spaces import is_unicode
 from palaestra.types import Json, Message, ToolCall, ToolResult
 
@@ -97,7 +97,7 @@ def parse_message(text: str, *, lenient: bool = False) -> Message:
         block is its reasoning. Calls that cannot be read have the name "" and their source text as arguments.
     """
     if not _WORTH_PARSING.search(text):
-        return Message.of_text("assistant", text)
+        return Message("assistant", text) if MARK not in text else Message.of_text("assistant", text)
     reasoning, text = _split_reasoning(text)
     pieces: list[str] = []
     calls: list[ToolCall] = []
