@@ -1,6 +1,7 @@
 """One JSON object a message: `{"thought": ..., "function_name": ..., "arguments": {...}}`.
 
-Source: AgentGym's `function_calling` (arXiv:2406.04151; WooooDyy/AgentGym).
+Papers:
+    AgentGym (arXiv:2406.04151): the action format `function_calling`.
 """
 
 from __future__ import annotations

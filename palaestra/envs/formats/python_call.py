@@ -2,7 +2,8 @@
 
 The code is parsed and never run. Published servers evaluate it, which is the one thing that is not imitated.
 
-Source: AgentGym's `code_as_action` (arXiv:2406.04151; WooooDyy/AgentGym).
+Papers:
+    AgentGym (arXiv:2406.04151): the action format `code_as_action`. Left out: evaluating the code.
 """
 
 from __future__ import annotations

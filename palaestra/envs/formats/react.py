@@ -16,7 +16,8 @@ reader, so that an environment with published numbers names its own:
 | Maze, Wordle | "first" | no |
 | TextCraft, BabyAI | "only" | yes |
 
-Source: AgentGym's action formats and clients (arXiv:2406.04151; WooooDyy/AgentGym).
+Papers:
+    AgentGym (arXiv:2406.04151): the action format `react` and the readings of its clients (WooooDyy/AgentGym).
 """
 
 from __future__ import annotations

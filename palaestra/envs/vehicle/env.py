@@ -110,7 +110,8 @@ class VehicleWorldEnv(TextEnv):
     Data: made by this package; published tasks (Apache-2.0, OpenMOSS-Team/VehicleWorld) are read from a path. Tables of the
     car hold facts of the published implementation.
 
-    Source: VehicleWorld (arXiv:2509.06736).
+    Papers:
+        VehicleWorld (arXiv:2509.06736): the car, its functions, the three modes, the published tasks and scores.
 
     Version history: v0, the first.
     """

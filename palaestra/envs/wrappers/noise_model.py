@@ -3,7 +3,8 @@
 `NoiseModel` is the one place where the kinds of noise are written down. `RewardNoise` applies it inside an environment, the
 table `[noise]` of a recipe to the episodes that are trained on, and the benchmarks to whole batches.
 
-Source: the noise models of the robustness study of VRPO (Zhu et al. 2026, arXiv:2508.03058), in our form.
+Papers:
+    VRPO (arXiv:2508.03058): the noise models of its robustness study, in our form.
 """
 
 from __future__ import annotations

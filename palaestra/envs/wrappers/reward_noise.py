@@ -41,7 +41,7 @@ class RewardNoise(TextWrapper, RecordConstructorArgs):
         false_rate: "judge": share of unsolved episodes called right; `rate` by default.
         length_bias: "judge": added per 10 words (whitespace-separated) of the agent's messages.
 
-    Source: the noise models of the robustness study of VRPO; incremental rewards and the seeding are ours.
+    Source: the noise models of the robustness study of VRPO (`noise_model`); incremental rewards and the seeding are ours.
     """
 
     def __init__(

@@ -81,6 +81,11 @@ class TextCraftEnv(CommandEnv):
     The built-in book is part of this package (Apache-2.0). The published tasks use the recipe files of Minecraft 1.16,
     e.g. from AgentGym (MIT): pass their folder as `recipes`.
 
+    ## Papers
+    * AgentGym (arXiv:2406.04151): the engine's replies, word for word. Left out: its server.
+    * AgentGym-RL (arXiv:2509.08755): the horizon of 30 messages and the reading of ReAct. Left out: its server.
+    * ADaPT (arXiv:2311.05772): the task.
+
     ## Version history
     * v0: replies word for word as AgentGym's engine; fixed: an ingredient listed twice cannot take more than is
       carried, counts of 0 or above a million are not executed, looking at a goal's recipes does not change them.
