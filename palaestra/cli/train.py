@@ -111,11 +111,12 @@ def show(result: TrainingResult, report: Path, *, as_json: bool) -> None:
         print_json(page)
     else:
         out = console()
-        out.print(
-            results_table(
-                [(name, evaluation.summary) for name, evaluation in result.arms.items()], "On test tasks", width=out.width
-            )
-        )
+        rows = [(name, evaluation.summary) for name, evaluation in result.arms.items()]
+        declared = {
+            metric: None for evaluation in result.arms.values() for found in evaluation.metrics.values() for metric in found
+        }
+        lead = [metric for metric in declared if metric.lead]
+        out.print(results_table(rows, "On test tasks", metrics=lead, width=out.width))
         if num_errors:
             out.print(
                 f"{num_errors} test episodes ended in an error and are not scored; see the report.",

@@ -13,6 +13,7 @@ from palaestra.errors import UsageError
 from palaestra.results.statistics import mean_interval
 from tests.agents.report import build
 from tests.agents.report.page import parse
+from tests.envs.miniature import MEASURED_ID, register_miniatures
 
 
 @pytest.fixture
@@ -130,6 +131,26 @@ def test_runs_without_episodes_or_curves_have_no_numbers_and_break_nothing(store
     assert found.groups[0].estimates == {}
     assert found.differences == ()
     assert "Across seeds" in parse(render_report(["x-0", "x-1"], store=store)).text
+
+
+def test_leading_metrics_of_the_environment_are_compared_like_success(store):
+    register_miniatures()
+    runs = [add(store, name, seed, 5, [0.2, 0.4]) for name in ("grpo", "ppo") for seed in range(3)]
+    for i, run_id in enumerate(runs):
+        for number, played in enumerate(list(store.trajectories(f"{run_id}-trained"))):
+            metrics = {"directness": 0.1 * i, "distance": float(number)}
+            outcome = dataclasses.replace(played.outcome, metrics=metrics)
+            measured = dataclasses.replace(played, env_id=MEASURED_ID, outcome=outcome)
+            store.add(f"{run_id}-trained", measured, replace=True)
+    found = compare_runs(trained(store, runs))
+    assert [metric.name for metric in found.metrics] == ["directness"]  # the only one that leads
+    assert [group.estimates["directness"].mean for group in found.groups] == pytest.approx([0.1, 0.4])
+    [difference] = [row for row in found.differences if row.measure == "directness"]
+    assert (difference.first, difference.second, difference.paired.n) == ("grpo", "ppo", 3)
+    assert difference.paired.mean == pytest.approx(-0.3)
+    page = parse(render_report(runs, store=store))
+    assert "Directness of the final policy on test tasks ↑" in page.text
+    assert re.search(r"grpo .*10\.0 %", page.text)
 
 
 def trained_without_arms(store, run_ids):
