@@ -190,7 +190,7 @@ def compare_runs(trained: Sequence[Trained], labels: Mapping[str, str] | None = 
     labels = dict(labels or {})
     known = {run.run.run_id for run in trained}
     if missing := sorted(labels.keys() - known):
-        raise UsageError(f"Run {missing[0]!r} has a label and is no training run of this report; name its id.")
+        raise UsageError(f"Run {missing[0]!r} has a label and is not a training run of this report; name its id.")
     groups: dict[str, list[Trained]] = defaultdict(list)
     names = _names([run.run for run in trained if run.run.run_id not in labels])
     for run in trained:
