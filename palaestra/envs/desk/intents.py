@@ -113,13 +113,15 @@ class CreateEventFirstFree(Intent):
                 pick.title(), {"date": slots["date"], "start": to_clock(clock), "end": to_clock(end)}, is_owner=True
             )
             clock = end
-        # the stretch right after them stays free, so that there always is one
+        # the stretch right after them stays free, so that there is one unless they fill the day
         scene.keep_free(slots["date"], to_clock(clock), to_clock(clock + slots["minutes"]), is_owner=True)
 
     def solve(self, desk: Desk, slots: Slots) -> str | None:
         """List the day, then create in the first gap."""
         desk.call("list_events", date=slots["date"])
-        start = desk.world.first_free(slots["date"], slots["minutes"]) or "09:00"
+        start = desk.world.first_free(slots["date"], slots["minutes"])
+        if start is None:
+            raise Clash(f"{slots['date']} has no {slots['minutes']} minutes left before the desk closes")
         end = to_clock(to_minutes(start) + slots["minutes"])
         desk.call("create_event", title=slots["title"], date=slots["date"], start=start, end=end)
         return None

@@ -16,7 +16,6 @@ import numpy as np
 from palaestra.envs.desk.tools import DeskTools
 from palaestra.envs.desk.world import TODAY, DeskWorld, Event, to_clock
 from palaestra.envs.tools import Toolkit
-from palaestra.errors import EnvironmentFault
 from palaestra.types import Json, ToolCall
 
 Slots = dict[str, Any]
@@ -43,7 +42,7 @@ T = TypeVar("T")
 
 
 class Clash(Exception):
-    """Two parts of a scene do not go together; it is drawn again."""
+    """What was drawn leads nowhere: two parts of a scene do not go together, or it cannot be solved. It is drawn again."""
 
 
 @cache
@@ -236,16 +235,26 @@ class Desk:
         self._toolkit = Toolkit(DeskTools(world), world=world)
 
     def call(self, name: str, /, **arguments: Json) -> Any:
-        """Make a call, add it to the plan and return the parsed result."""
+        """Make a call, add it to the plan and return the parsed result.
+
+        Raises:
+            Clash: If the call is refused; a scene in which a gold plan fails is a dead end.
+        """
         result = self._toolkit.call(ToolCall(name, arguments))
         if result.status != "ok":
-            raise EnvironmentFault(f"A gold plan of the desk failed at {name}({arguments}): {result.content}")
+            raise Clash(f"{name}({arguments}) was refused: {result.content}")
         self.plan.append({"name": name, "arguments": arguments})
         return json.loads(result.content) if result.content[:1] in ("[", "{") else result.content
 
     def find(self, tool: str, key: str, value: str) -> dict[str, Any]:
-        """Find the record with exactly this title or name."""
+        """Find the record with exactly this title or name.
+
+        Raises:
+            Clash: If the search does not find it.
+        """
         found: list[dict[str, Any]] = [record for record in self.call(tool, query=value) if record[key] == value]
+        if not found:
+            raise Clash(f"{tool}({value!r}) does not find it")
         return found[0]
 
     def event(self, title: str) -> dict[str, Any]:

@@ -84,13 +84,14 @@ def make_task(difficulty: str, split: str, index: int) -> Task:
         index: Number of the task, from 0.
     """
     rng = np.random.default_rng([SEED, list(LEVELS).index(difficulty), SPLITS.index(split), index])
+    last = Clash()
     for _ in range(1000):
         try:
             return _draw_task(rng, difficulty, split, index)
-        except Clash:
-            continue  # two parts wanted the same hour or title: draw again from the same stream
+        except Clash as clash:  # e.g. two parts wanted the same hour or title: draw again from the same stream
+            last = clash
     raise EnvironmentFault(
-        f"No {difficulty} task {split}/{index} could be drawn in 1000 attempts; this is a fault of the desk."
+        f"No {difficulty} task {split}/{index} could be drawn in 1000 attempts; this is a fault of the desk. The last: {last}"
     )
 
 

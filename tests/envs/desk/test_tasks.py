@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from palaestra.envs.desk.intents import EASY_INTENTS, INTENTS
-from palaestra.envs.desk.scene import request_data
+from palaestra.envs.desk.scene import Clash, Desk, request_data
 from palaestra.envs.desk.tasks import LEVELS, NUM_TEST_TASKS, desk_tasks, make_task, split_of
 from palaestra.envs.desk.tools import EASY_TOOLS
 from palaestra.envs.desk.world import DeskWorld
@@ -125,3 +125,19 @@ def test_test_tasks_are_not_the_same_over_and_over():
 def test_an_unknown_difficulty_is_refused():
     with pytest.raises(UnknownNameError, match=r"Unknown difficulty 'eazy'\. Did you mean 'easy'"):
         desk_tasks("eazy")
+
+
+@pytest.mark.parametrize("index", [1425643714, 1527207855, 494457587])  # of seeds 75, 2400 and 8586
+def test_a_day_without_a_free_stretch_is_drawn_again(index):
+    task = make_task("normal", "train", index)
+    assert task.data["plan"]
+    assert make_task.__wrapped__("normal", "train", index) == task
+
+
+def test_a_refused_call_and_a_search_that_finds_nothing_are_dead_ends():
+    desk = Desk(DeskWorld())
+    with pytest.raises(Clash, match=r"move_event.*was refused"):
+        desk.call("move_event", event_id="E9", date="2031-03-04", start="09:00")
+    with pytest.raises(Clash, match="does not find it"):
+        desk.event("Garden auction")
+    assert [step["name"] for step in desk.plan] == ["find_events"]

@@ -98,6 +98,19 @@ class ProceduralWorlds:
                 f"num_names is {self.num_names!r}; expected an integer from {least} (for depth {depth[1]} and "
                 f"{self.distractors} distractors) to {known} (names of {self.name_words} words)."
             )
+        self._check_goals(least, known)
+
+    def _check_goals(self, least: int, known: int) -> None:
+        """Refuse a vocabulary so small that a split has no name to make a goal of."""
+        names = self.vocabulary
+        if names.train_goals and names.test_goals:
+            return
+        enough = next(n for n in range(least, known + 1) if all(map(_vocabulary(self.name_words, n).goals, ("train", "test"))))
+        empty = "test" if names.train_goals else "train"
+        raise ConfigError(
+            f"num_names is {self.num_names!r}, and none of these names may be a goal of the {empty} split; expected an "
+            f"integer from {enough} to {known}."
+        )
 
     @classmethod
     def option_names(cls) -> list[str]:

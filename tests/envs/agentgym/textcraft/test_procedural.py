@@ -76,7 +76,7 @@ def test_every_world_of_every_difficulty_can_be_solved(
         branching=branching,
         distractors=distractors,
         name_words=words,
-        num_names=4 * (depth[1] + 2) + distractors,
+        num_names=max(20, 4 * (depth[1] + 2) + distractors),  # of fewer than 20 nouns none may be a test goal
     )
     task = worlds.task("train", index)
     book = ProceduralWorlds.book_of(task)
@@ -111,6 +111,10 @@ def test_small_settings_give_short_prompts_and_plans() -> None:
         ({"name_words": 3}, "name_words is 3"),
         ({"num_names": 10}, r"num_names is 10; expected an integer from 30 \(for depth 3 and 10 distractors\)"),
         ({"num_names": 10**6}, r"num_names is 1000000"),
+        (
+            {"depth": [1, 1], "name_words": 1, "num_names": 12, "distractors": 0},
+            r"num_names is 12, and none of these names may be a goal of the test split; expected an integer from 20 to 231",
+        ),
         ({"num_test_tasks": 0}, "num_test_tasks is 0"),
     ],
 )
