@@ -9,7 +9,10 @@ from palaestra.lazy import lazy_names
 
 if TYPE_CHECKING:
     from palaestra.envs.check import check_environment
+    from palaestra.envs.core.child_process import ChildProcess
     from palaestra.envs.core.command_env import CommandEnv
+    from palaestra.envs.core.engine_env import EngineEnv
+    from palaestra.envs.core.engines import Engine
     from palaestra.envs.core.seated import Exchange, Refused, SeatedEnv
     from palaestra.envs.core.tasks import FixedTasks, GeneratedTasks, Task, TaskSet
     from palaestra.envs.core.text_env import TextEnv, Turn, World
@@ -29,7 +32,10 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "check": ("check_environment",),
+    "core.child_process": ("ChildProcess",),
     "core.command_env": ("CommandEnv",),
+    "core.engine_env": ("EngineEnv",),
+    "core.engines": ("Engine",),
     "core.seated": (
         "Exchange",
         "Refused",
@@ -68,7 +74,10 @@ _HOMES = {
 }
 
 __all__ = [
+    "ChildProcess",
     "CommandEnv",
+    "Engine",
+    "EngineEnv",
     "Exchange",
     "FixedTasks",
     "GeneratedTasks",

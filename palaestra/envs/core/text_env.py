@@ -95,6 +95,8 @@ class TextEnv(gymnasium.Env[str, "str | Message"]):
         results: "module:function" of tables that means over episodes cannot express (see `palaestra.results.tables`).
         snapshot_fields: Plain attributes that belong to a snapshot and not to `state_hash()`, because they are not the
             world's (turns used, refusals): JSON values, so lists rather than tuples. A subclass adds its own.
+        blocks: Whether a step waits for something outside of Python (an engine, a network): rollouts then play in workers.
+        thread_bound: Whether the environment has to stay in the thread in which it was first used.
 
     Subclasses write `_begin`, `_act`, `_save`, `_load`, and where they apply `instructions`, `tools`, `expert`.
     """
@@ -103,6 +105,8 @@ class TextEnv(gymnasium.Env[str, "str | Message"]):
     snapshot_fields: ClassVar[tuple[str, ...]] = ("_playing", "_num_turns", "_score", "_success", "_observation")
     metrics: ClassVar[tuple[Metric, ...]] = ()
     results: ClassVar[str] = ""
+    blocks: ClassVar[bool] = False
+    thread_bound: ClassVar[bool] = False
 
     def __init__(
         self,
