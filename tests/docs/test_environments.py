@@ -1,3 +1,5 @@
+import contextlib
+import copy
 import re
 from pathlib import Path
 from typing import get_args
@@ -45,6 +47,18 @@ def test_the_environment_with_metrics_and_results_on_the_page_has_them():
     assert found.tables[0].rows == (("a", "rhythm"),)
     assert found.blocks(played)[0][0].text == "r y t h m"
     assert names["spelling_results"]([]).tables == ()
+
+
+def test_the_environment_on_an_engine_on_the_page_works():
+    names: dict = {}
+    exec(next(block for block in BLOCKS if "MirrorEnv" in block), names)
+    with contextlib.closing(names["MirrorEnv"]()) as env:
+        env.reset(seed=0)
+        assert env.step("two\nlines")[-1]["action_error"]
+        assert env.step("ab")[0] == "ba"
+        twin = copy.deepcopy(env)
+        assert env.step("lager")[:3] == twin.step("lager")[:3] == ("regal", 1.0, True)
+        twin.close()
 
 
 def test_the_info_fields_on_the_page_are_those_of_an_environment():
