@@ -36,6 +36,11 @@ def counts() -> tuple[int, int, int]:
     return len(children()), open_files(), threading.active_count()
 
 
+def nothing_new(before: tuple[int, int, int]) -> bool:
+    """Whether there is no more than there was: what was about to end has ended meanwhile."""
+    return all(now <= then for now, then in zip(counts(), before, strict=True))
+
+
 def is_running(pid: int) -> bool:
     """Whether a process runs, whosever it is; one that ended and was not waited for does not."""
     try:

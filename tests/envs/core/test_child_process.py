@@ -10,7 +10,7 @@ import pytest
 from palaestra.envs.core import child_process
 from palaestra.envs.core.child_process import ChildProcess
 from palaestra.errors import EnvironmentFault, UsageError
-from tests.envs.processes import counts, is_running, needs_proc, wait_for
+from tests.envs.processes import counts, is_running, needs_proc, nothing_new, wait_for
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the programs of these tests are those of a POSIX system")
 
@@ -35,7 +35,7 @@ def start():
     for child in started:
         child.kill()
     if sys.platform == "linux":
-        wait_for(lambda: counts() == before)  # timers of the tests end as well
+        wait_for(lambda: nothing_new(before))  # timers of the tests end as well
 
 
 def test_a_line_is_answered_with_a_line(start):

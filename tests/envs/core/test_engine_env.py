@@ -25,7 +25,7 @@ from palaestra.envs.core.engines import EnginePool, engine_pool
 from palaestra.errors import EnvironmentFault, EpisodeStateError, UsageError
 from palaestra.types import Message, plain
 from tests.envs.lift import LIFT_ID, MUTE_LIFT_ID, LiftEnv, MuteLiftEnv, register_lifts
-from tests.envs.processes import children, counts, is_running, needs_proc, wait_for
+from tests.envs.processes import children, counts, is_running, needs_proc, nothing_new, wait_for
 
 register_lifts()
 
@@ -37,10 +37,11 @@ def _nothing_is_left():
         return
     gc.collect()
     engine_pool().close()
+    wait_for(lambda: engine_pool()._keeper is None)
     before = counts()
     yield
     gc.collect()  # environments of a test that were not closed
-    wait_for(lambda: counts() == before)
+    wait_for(lambda: nothing_new(before))
 
 
 @pytest.fixture
@@ -322,7 +323,7 @@ def test_a_thousand_environments_leave_no_process_no_file_and_no_thread():
         env.close()
         assert len(children()) == before[0]
     assert len(pids) == 1000
-    wait_for(lambda: counts() == before)
+    wait_for(lambda: nothing_new(before))
 
 
 @needs_proc
@@ -331,7 +332,7 @@ def test_environments_that_are_thrown_away_leave_nothing_either():
     for number in range(20):
         EchoEnv().reset(seed=number)
     gc.collect()
-    wait_for(lambda: counts() == before)
+    wait_for(lambda: nothing_new(before))
 
 
 EXITS = """
