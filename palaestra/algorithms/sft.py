@@ -276,7 +276,7 @@ def run(phase: Phase, config: SFTConfig) -> None:
             save(step)
 
 
-ALGORITHM = Algorithm("sft", SFTConfig, learner=SFTLearner, run=run, arm="cloned")
+ALGORITHM = Algorithm("sft", SFTConfig, learner=SFTLearner, run=run, arm="cloned", plays=False)
 
 
 def _source(phase: Phase, config: SFTConfig) -> list[Trajectory]:

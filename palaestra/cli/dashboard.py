@@ -168,7 +168,12 @@ class Dashboard:
         grid = Table.grid(padding=(0, 2))
         for justify in ("left", "right", "left", "right"):
             grid.add_column(justify=justify, no_wrap=True)
-        shown = [name for name in KEY_METRICS if name in part.values and (name != "horizon" or any(part.values[name]))]
+        shown = [
+            name
+            for key in KEY_METRICS
+            for name in part.values
+            if name.partition(".")[0] == key and (key != "horizon" or any(part.values[name]))
+        ]
         for name in shown[:MOST_METRICS]:
             values = part.values[name]
             ends = f"{number(min(values))} .. {number(max(values))}"

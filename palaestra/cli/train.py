@@ -112,6 +112,7 @@ def show(result: TrainingResult, report: Path, *, as_json: bool) -> None:
     else:
         out = console()
         rows = [(name, evaluation.summary) for name, evaluation in result.arms.items()]
+        rows += [(f"{arm}, all", summary) for arm, summary in result.totals.items()]
         declared = {
             metric: None for evaluation in result.arms.values() for found in evaluation.metrics.values() for metric in found
         }

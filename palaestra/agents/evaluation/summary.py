@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from palaestra.agents.store.records import EpisodeSummary
 from palaestra.errors import unknown_name
@@ -140,6 +140,19 @@ def summarize(episodes: Iterable[Trajectory | EpisodeSummary]) -> Summary:
     )
 
 
+def summarize_together(runs: Mapping[str, Iterable[EpisodeSummary]]) -> Summary:
+    """Summarise the episodes of several runs as one; tasks of the same name in two of them are two tasks.
+
+    Args:
+        runs: Episodes by the name of their run.
+    """
+    return summarize(
+        replace(episode, group_id=f"{name}/{episode.group_id or episode.task_key or episode.episode_id}")
+        for name, episodes in runs.items()
+        for episode in episodes
+    )
+
+
 def compare(
     first: Iterable[Trajectory | EpisodeSummary], second: Iterable[Trajectory | EpisodeSummary], *, by: str = "success"
 ) -> PairedDifference:
@@ -223,4 +236,4 @@ def _counts(names: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(names).items(), key=lambda item: (-item[1], item[0])))
 
 
-__all__ = ["GroupSummary", "Summary", "compare", "summarize"]
+__all__ = ["GroupSummary", "Summary", "compare", "summarize", "summarize_together"]

@@ -32,9 +32,9 @@ from palaestra.agents.evaluation.arms import (
     metrics_of_arms,
     metrics_table,
 )
-from palaestra.agents.report.breakdowns import by_type, error_rows
+from palaestra.agents.report.breakdowns import by_type, error_rows, totals_tables
 from palaestra.agents.report.charts import HORIZON_NAMES, LINE_STYLES, Curve, draw_curves, horizon_changes, read_curves
-from palaestra.agents.report.seeds import Trained, alarm_notices, compare_runs, curve_names
+from palaestra.agents.report.seeds import Trained, alarm_notices, compare_runs, curve_names, final_runs
 from palaestra.agents.report.shown_media import ShownMedia
 from palaestra.agents.report.transcripts import TranscriptBook, TranscriptLimits, candidates_of
 from palaestra.agents.store.store import RunStore, RunSummary
@@ -142,6 +142,7 @@ def render_report(
         "cards": _cards(arms),
         "notices": _notices(summaries, arms) + alarm_notices(list(zip(summaries, logs, strict=True))),
         "arms": arms,
+        "totals": totals_tables(summaries, store),
         "lead_metrics": [metric for metric in metrics if metric.lead],
         "metrics": metrics_table(arms, metrics),
         "own_tables": [table for found in own.values() for table in found.tables],
@@ -285,9 +286,8 @@ def _across_seeds(
     trained = []
     for run, log in zip(runs, logs, strict=True):
         if _is_training(run):
-            arms = run.config.get("arms") or [""]
-            arm_run = f"{run.run_id}-{arms[-1]}"
-            final = store.episodes(arm_run) if any(other.run_id == arm_run for other in runs) else ()
+            known = {other.run_id for other in runs}
+            final = {name: store.episodes(name) for name in final_runs(run) if name in known}
             trained.append(Trained(run, final, log))
     if len(trained) < 2 and not labels:
         return {"groups": [], "metrics": [], "differences": [], "curves": [], "legend": [], "notice": ""}
@@ -369,20 +369,23 @@ def _learning(
 
 
 def _metric_rank(name: str) -> tuple[int, int, str]:
-    """Order metrics: what was reached first, the rest by name; cloning after what follows it."""
+    """Order metrics: what was reached first, the rest by name; cloning after what follows it, parts after their total."""
     phase, _, short = name.rpartition("/")
+    short = short.partition(".")[0]  # success.Desk: of one environment
     lead = _LEAD_METRICS.index(short) if short in _LEAD_METRICS else len(_LEAD_METRICS)
     return (lead, 1 if phase == "sft" else 0, name)
 
 
 def _is_worth_drawing(name: str, curves: Sequence[Curve]) -> bool:
     """Whether there is anything to see: a value that changes, or the success that everyone looks for."""
-    return name.rpartition("/")[2] in ("test_success", "success") or any(len(set(curve.values)) > 1 for curve in curves)
+    return name.rpartition("/")[2].partition(".")[0] in ("test_success", "success") or any(
+        len(set(curve.values)) > 1 for curve in curves
+    )
 
 
 def _is_share(name: str, curves: Sequence[Curve]) -> bool:
     """Whether a metric is a rate between 0 and 1."""
-    short = name.rpartition("/")[2]
+    short = name.rpartition("/")[2].partition(".")[0]
     named = short.removeprefix("test_") in (
         "success",
         "invalid_actions",

@@ -15,7 +15,7 @@ from functools import cached_property
 from itertools import combinations, pairwise
 from typing import Any
 
-from palaestra.agents.evaluation.summary import summarize
+from palaestra.agents.evaluation.summary import summarize_together
 from palaestra.agents.report.charts import Curve
 from palaestra.agents.store.records import EpisodeSummary, RunSummary
 from palaestra.envs.core.declared import declared
@@ -40,12 +40,12 @@ class Trained:
 
     Attributes:
         run: The run.
-        final: Episodes of its last arm.
+        final: Episodes of its last arm, by the run that holds them.
         log: Its logged metrics.
     """
 
     run: RunSummary
-    final: Sequence[EpisodeSummary]
+    final: Mapping[str, Sequence[EpisodeSummary]]
     log: Sequence[Mapping[str, Json]]
 
     @property
@@ -56,20 +56,20 @@ class Trained:
     @cached_property
     def curves(self) -> dict[str, dict[int, float]]:
         """Metrics of the last phase by name, then by step."""
-        phases = self.run.config.get("recipe", {}).get("phases") or [""]
+        last = last_phase(self.run.config)
         found: dict[str, dict[int, float]] = defaultdict(dict)
         for record in self.log:
             for name, value in record.items():
                 phase, _, short = name.rpartition("/")
                 is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-                if phase == phases[-1] and is_number and math.isfinite(value):
+                if phase == last and is_number and math.isfinite(value):
                     found[short][int(record["step"])] = float(value)
         return dict(found)
 
     @property
     def metrics(self) -> list[Metric]:
         """Metrics of the final policy that its environments declare as leading."""
-        env_ids = sorted({episode.env_id for episode in self.final})
+        env_ids = sorted({episode.env_id for episodes in self.final.values() for episode in episodes})
         metrics = in_order((metric for env_id in env_ids for metric in declared(env_id).metrics), self.values)
         return [metric for metric in metrics if metric.lead]
 
@@ -77,7 +77,7 @@ class Trained:
     def values(self) -> dict[str, float]:
         """What is compared, by measure; a measure is missing where the run has none."""
         found: dict[str, float] = {}
-        total = summarize(self.final).total
+        total = summarize_together(self.final).total
         if total.num_episodes > total.num_errors:
             found |= {"success": total.success.mean, "return_": total.return_.mean}
             found |= {name: estimate.mean for name, estimate in total.metrics.items()}
@@ -248,8 +248,24 @@ def _names(runs: Sequence[RunSummary]) -> dict[str, str]:
     return names
 
 
+def last_phase(config: Mapping[str, Json]) -> str:
+    """Return the name of the last phase of a training run: of its recipe's list, or of the short form."""
+    recipe = config.get("recipe", {})
+    names = [table.get("name") or table.get("algorithm", "") for table in recipe.get("phase", ())]
+    return str((names or recipe.get("phases") or [""])[-1])
+
+
+def final_runs(run: RunSummary) -> list[str]:
+    """Return the runs that evaluate the final policy of a training run: one, or one for each environment of a mixture."""
+    last = (run.config.get("arms") or [""])[-1]
+    names = next((names for names in (run.config.get("totals") or {}).values() if last in names), [last])
+    return [f"{run.run_id}-{name}" for name in names]
+
+
 def _flat(value: Json, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield dotted keys and values."""
+    """Yield dotted keys and values; the tables of a list are told by their names."""
+    if isinstance(value, list) and value and all(isinstance(item, Mapping) and "name" in item for item in value):
+        value = {item["name"]: {key: item[key] for key in item if key != "name"} for item in value}
     if isinstance(value, Mapping):
         for key in value:
             yield from _flat(value[key], f"{prefix}.{key}" if prefix else str(key))

@@ -7,12 +7,11 @@ in a mixture it is one run for each environment, and `totals` sums them up.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from palaestra.agents.core import Agent
 from palaestra.agents.evaluation.evaluation import Evaluation, evaluate, plan_evaluation
-from palaestra.agents.evaluation.summary import Summary, summarize
+from palaestra.agents.evaluation.summary import Summary, summarize_together
 from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.agents.store.store import RunStore
 from palaestra.algorithms.learner.policy import Policy
@@ -149,18 +148,12 @@ class ArmEvaluations:
         """Sum up each arm over the environments of a mixture; empty for a single environment."""
         if not self.recipe.is_mixture or not ranks().is_main:
             return {}
-        found = {}
-        for arm in arms_of(self.recipe):
-            episodes = [
-                # one id with two sets of arguments is two sets of tasks
-                replace(episode, group_id=f"{name}/{episode.group_id}")
-                for name in runs_of(self.recipe, arm)
-                if name in self.found
-                for episode in self.store.episodes(f"{self.run_id}-{name}")
-            ]
-            if episodes:
-                found[arm] = summarize(episodes)
-        return found
+        names = {arm: [name for name in runs_of(self.recipe, arm) if name in self.found] for arm in arms_of(self.recipe)}
+        return {
+            arm: summarize_together({name: self.store.episodes(f"{self.run_id}-{name}") for name in played})
+            for arm, played in names.items()
+            if played
+        }
 
     def _short(self, policy: Policy, env: EnvConfig) -> list[Trajectory]:
         """Play the short evaluation of one environment."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 
 from palaestra.algorithms.run.extension import Extension
-from palaestra.errors import ConfigError, unknown_name
+from palaestra.errors import ConfigError, MissingExtraError, unknown_name
+from palaestra.lazy import TORCH_PACKAGES
 
 ENTRY_POINTS = "palaestra.extensions"
 
@@ -29,13 +30,19 @@ def get_extension(name: str) -> type[Extension]:
 
     Raises:
         UnknownNameError: If there is none of this name.
+        MissingExtraError: If torch is not installed and the extension needs it.
         ConfigError: If a package offers something else under it.
     """
     target = BUILTIN.get(name) or _plugins().get(name)
     if target is None:
         raise unknown_name("extension", name, extension_names())
     module, _, attribute = target.partition(":")
-    found = getattr(importlib.import_module(module), attribute, None)
+    try:
+        found = getattr(importlib.import_module(module), attribute, None)
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.partition(".")[0] in TORCH_PACKAGES:
+            raise MissingExtraError(f"The extension {name!r}", "train") from error
+        raise
     if not (isinstance(found, type) and issubclass(found, Extension)):
         raise ConfigError(f"{target} is {found!r}; expected a subclass of palaestra.algorithms.run.extension.Extension.")
     if found.name != name:

@@ -213,7 +213,7 @@ def _phase(name: str, algorithm: str, table: Json, of_recipe: Mapping[str, BaseM
         own = {key: None if table[key] is False else _extension(key, table[key], f"{where}.{key}") for key in keys}
         table = {key: value for key, value in table.items() if key not in own}
         merged = {**of_recipe, **own}
-        active = {key: found for key in extension_names() if (found := merged.get(key)) is not None}
+        active = {key: config for key in extension_names() if (config := merged.get(key)) is not None}
         for key, config in active.items():
             table = get_extension(key).settings(config, fields, table)
     settings = check(model, table, where)

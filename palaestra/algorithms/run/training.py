@@ -8,6 +8,7 @@ tasks with the same seeds. Whatever is finished when a run is killed is kept: ar
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -41,6 +42,8 @@ from palaestra.errors import ConfigError, PalaestraError, UsageError
 from palaestra.types import Json
 
 START = "start"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -222,7 +225,10 @@ class _Training:
                 shared=self.shared,
             )
             config = self.recipe.phase(name)
-            run_algorithm(get_algorithm(config.algorithm), phase, config.settings)
+            algorithm = get_algorithm(config.algorithm)
+            if unused := [table for table, own in config.extensions.items() if own is not None and not algorithm.plays]:
+                log.warning("Phase %s plays no episodes with the policy; its table %s does nothing.", name, unused[0])
+            run_algorithm(algorithm, phase, config.settings)
             found = ranks().on_main(checkpoints.latest)
             if found is None or not found.finished:
                 raise ConfigError(
@@ -256,6 +262,8 @@ def _open_run(store: RunStore, run_id: str | None, recipe: Recipe) -> str:
     """Create the run, or check that the one to resume has the same recipe."""
     arms = [name for arm in arms_of(recipe) for name in runs_of(recipe, arm)]
     config: dict[str, Json] = {"kind": "train", "name": recipe.name, "arms": arms, "recipe": recipe.to_json()}
+    if recipe.is_mixture:
+        config["totals"] = {arm: list(runs_of(recipe, arm)) for arm in arms_of(recipe)}
     if run_id is None or run_id not in {run.run_id for run in store.runs()}:
         return store.create_run(config, run_id)
     stored, wanted = _comparable(store.config(run_id).get("recipe")), _comparable(config["recipe"])

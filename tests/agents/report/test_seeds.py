@@ -41,7 +41,7 @@ def add(store, name, seed, solved, heights, *, alarms=(), **settings):
 
 
 def trained(store, run_ids):
-    return [Trained(store.run(i), store.episodes(f"{i}-trained"), store.metrics(i)) for i in run_ids]
+    return [Trained(store.run(i), {f"{i}-trained": store.episodes(f"{i}-trained")}, store.metrics(i)) for i in run_ids]
 
 
 def test_runs_of_one_recipe_are_one_group_and_groups_are_paired_by_seed(store):
@@ -154,7 +154,7 @@ def test_leading_metrics_of_the_environment_are_compared_like_success(store):
 
 
 def trained_without_arms(store, run_ids):
-    return [Trained(store.run(i), (), store.metrics(i)) for i in run_ids]
+    return [Trained(store.run(i), {}, store.metrics(i)) for i in run_ids]
 
 
 def test_failed_episodes_count_in_no_group(store):

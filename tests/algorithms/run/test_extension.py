@@ -244,6 +244,10 @@ def test_a_run_resumes_though_a_movable_key_has_changed(tmp_path: Path) -> None:
         ({"grpo": {"bonus": True}}, r"grpo.bonus is True"),
         ({"bonus": False}, r"bonus is False"),
         ({"bonnus": {}}, r"Unknown key 'bonnus' in the recipe. Did you mean 'bonus'"),
+        (
+            {"phases": ["rft"], "rft": {"asynchronous": {}}},
+            r"rft has a table \[asynchronous\], and 'rft' collects episodes in a loop of its own",
+        ),
     ],
 )
 def test_tables_are_checked(tables: dict[str, Any], match: str) -> None:
@@ -261,6 +265,14 @@ def test_the_registry_names_its_mistakes(monkeypatch: pytest.MonkeyPatch) -> Non
         get_extension("odd")
     with pytest.raises(ConfigError, match="registered as 'alias' and calls itself 'bonus'"):
         get_extension("alias")
+
+
+def test_a_table_that_means_nothing_to_a_phase_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    evaluation = {"n": 1, "baselines": []}
+    recipe = toy_recipe(phases=["sft"], sft={"epochs": 1, "noise": {}}, horizon={"rounds": [2]}, evaluation=evaluation)
+    train(recipe, store=tmp_path)
+    assert "Phase sft plays no episodes with the policy; its table noise does nothing" in caplog.text
+    assert "horizon" not in caplog.text  # the recipe's tables are for the phases that play
 
 
 @pytest.mark.parametrize("name", list(BUILTIN))

@@ -12,6 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from palaestra.agents.report import write_report
+from palaestra.agents.report.seeds import Trained, compare_runs, final_runs
 from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.agents.store.store import RunStore
 from palaestra.algorithms.data.demonstrations import expert_episodes, tokenize
@@ -174,6 +175,21 @@ def test_the_report_of_a_mixture_has_a_row_for_each_environment_and_names_its_ph
         assert name in page
     assert "mix-cloned-long" in page
     assert "mix-cloned-short" in page
+    assert "mix: all environments together" in page
+    total = whole.totals["trained-second"].total
+    assert f"{100 * total.success.low:.1f} to {100 * total.success.high:.1f}" in page
+
+
+def test_mixtures_are_compared_over_seeds_by_all_environments_of_the_last_arm(whole: TrainingResult) -> None:
+    with RunStore(whole.folder.parent) as store:
+        run = store.run("mix")
+        assert final_runs(run) == ["mix-trained-second-long", "mix-trained-second-short"]
+        final = {name: store.episodes(name) for name in final_runs(run)}
+        trained = Trained(run, final, store.metrics("mix"))
+        assert trained.values["success"] == whole.totals["trained-second"].total.success.mean
+        assert sorted(trained.curves["episodes.long"]) == [1, 2]  # of the phase "second"
+        (group,) = compare_runs([trained]).groups
+        assert group.label == "toy"
 
 
 def test_each_environment_has_its_prompt_format() -> None:

@@ -50,7 +50,9 @@ def both_forms(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
     }
     names = draw(st.permutations(list(SETTINGS)).flatmap(lambda all_: st.integers(1, 4).map(lambda n: all_[:n])))
     switches = {name: st.one_of(table, st.just(False)) for name, table in EXTENSIONS.items()}
-    tables = {name: draw(st.fixed_dictionaries({}, optional={**SETTINGS[name], **switches})) for name in names}
+    own_loop = {**switches, "asynchronous": st.just(False)}
+    options = {name: {**SETTINGS[name], **(switches if name in ("grpo", "rloo") else own_loop)} for name in names}
+    tables = {name: draw(st.fixed_dictionaries({}, optional=options[name])) for name in names}
     for name in ("grpo", "rloo"):  # what [asynchronous] asks for
         if name in tables:
             tables[name].setdefault("correction", "token")

@@ -24,7 +24,14 @@ class Asynchronous(Extension):
 
     @classmethod
     def refuse(cls, config: AsynchronousConfig, phase: PhaseConfig, recipe: Recipe) -> None:
-        """Refuse settings that do not correct for older weights, or want to refill their batches."""
+        """Refuse settings that do not correct for older weights or want to refill their batches, and loops of another kind."""
+        from palaestra.algorithms.learner.learner import OnPolicyConfig
+
+        if cls.name in phase.extensions and not isinstance(phase.settings, OnPolicyConfig):
+            raise ConfigError(
+                f"{phase.name} has a table [asynchronous], and {phase.algorithm!r} collects episodes in a loop of its own. "
+                f"Take it out, or use an algorithm of the shared loop, e.g. grpo."
+            )
         config.refuse(phase.name, phase.settings)
 
     def collection(self, phase: Any, settings: Any, learner: Any) -> Collection:
