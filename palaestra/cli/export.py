@@ -22,6 +22,10 @@ def export(
         str, typer.Option(help="agenttraj, sharegpt, chat (messages), experience, jsonl (trajectories) or dataset (hf).")
     ] = "agenttraj",
     only_success: Annotated[bool, typer.Option("--only-success", help="Leave out what did not solve its task.")] = False,
+    of_seat: Annotated[
+        str,
+        typer.Option("--of-seat", metavar="NAME", help="Whose episodes, if there are several seats: the policy's by default."),
+    ] = "",
     runs: RunsFolder = DEFAULT_RUNS,
     as_json: AsJson = False,
 ) -> None:
@@ -45,6 +49,7 @@ def export(
             total=num_episodes,
             progress=line.update,
             media=store.media(run_id),
+            seat=of_seat,
         )
     if as_json:
         media = {} if written.media is None else {"media": str(written.media.resolve()), "num_media": written.num_media}

@@ -91,6 +91,7 @@ def export_trajectories(
     total: int | None = None,
     progress: Progress | None = None,
     media: MediaStore | None = None,
+    seat: str = "",
 ) -> Export:
     """Write trajectories to a file.
 
@@ -103,9 +104,11 @@ def export_trajectories(
         total: Number of trajectories, for `progress`; by default `len(trajectories)` where it has one, else 0.
         progress: Called with (episodes seen, total), also once at the start.
         media: Where the sounds and pictures are that they name, e.g. `store.media(run_id)`; the current store by default.
+        seat: Whose episodes are written, of episodes with several seats; by default the policy's, and all of them together
+            for "jsonl".
 
     Raises:
-        UnknownNameError: If the format or the selection does not exist.
+        UnknownNameError: If the format, the selection or the seat does not exist.
         MissingExtraError: If the format needs a package that is not installed.
         StoreError: If the file cannot be written.
     """
@@ -117,7 +120,11 @@ def export_trajectories(
     path = Path(path)
     if total is None:
         total = len(trajectories) if isinstance(trajectories, Sized) else 0
-    selected = _Selected(trajectories, select, total, progress)
+    if seat or format != "jsonl":
+        own = (trajectory.of_seat(seat) for trajectory in trajectories)
+        selected = _Selected(own, select, total, progress)
+    else:
+        selected = _Selected(trajectories, select, total, progress)
     form = EXPORT_FORMATS[format]
     files = _media_files(current_media() if media is None else media, path, format)
     records = _records(selected, form, files)

@@ -12,10 +12,13 @@ import pytest
 
 from palaestra.agents.export.conversations import Conversation
 from palaestra.agents.export.export import EXPORT_FORMATS, export_trajectories, load_conversations, load_trajectories
-from palaestra.agents.rollout.engine import RolloutEngine
+from palaestra.agents.reference import ExpertAgent
+from palaestra.agents.rollout.engine import EpisodePlan, RolloutEngine
+from palaestra.agents.seats import Seats
 from palaestra.errors import MissingExtraError, StoreError, UnknownNameError, UsageError
 from palaestra.types import EpisodeError, Message, Outcome, Step, ToolCall, Trajectory
 from tests.agents.countdown import Steady, plans
+from tests.envs.seated_toys import GUESS_ID, register_seated_toys
 
 FILES = [name for name in EXPORT_FORMATS if name != "dataset"]
 
@@ -191,3 +194,24 @@ def test_missing_binary_and_foreign_files_are_told(tmp_path: Path) -> None:
 
 def test_conversations_of_equal_episodes_are_equal(played: list[Trajectory]) -> None:
     assert Conversation.of(played[0]) == Conversation.of(Trajectory.from_json(played[0].to_json()))
+
+
+def test_an_export_takes_the_episodes_of_one_seat_and_jsonl_the_whole(tmp_path: Path) -> None:
+    whole = played_by_two()
+    export_trajectories([whole], tmp_path / "whole.jsonl", "jsonl")
+    assert list(load_trajectories(tmp_path / "whole.jsonl")) == [whole]
+    for seat in ("", "bob"):
+        for format in ("chat", "agenttraj", "jsonl"):
+            if seat or format != "jsonl":
+                export_trajectories([whole], tmp_path / "own", format, seat=seat)
+                export_trajectories([whole.of_seat(seat)], tmp_path / "expected", format)
+                assert (tmp_path / "own").read_bytes() == (tmp_path / "expected").read_bytes()
+    with pytest.raises(UnknownNameError, match="Unknown seat 'zoe'"):
+        export_trajectories([whole], tmp_path / "own", "chat", seat="zoe")
+
+
+def played_by_two() -> Trajectory:
+    register_seated_toys()
+    plan = EpisodePlan("e", GUESS_ID, task_key="train/5", seed=0)
+    [whole] = RolloutEngine(1).collect([plan], Seats(ExpertAgent(), bob=ExpertAgent()))
+    return whole
