@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from palaestra.agents.registry import make_agent
     from palaestra.agents.report import TranscriptLimits, write_report
     from palaestra.agents.rollout import EpisodePlan, RolloutEngine
+    from palaestra.agents.seats import OtherSeats, Seats
     from palaestra.agents.store import RunStore
     from palaestra.agents.sync import run_sync
 
@@ -79,6 +80,10 @@ _HOMES = {
         "EpisodePlan",
         "RolloutEngine",
     ),
+    "seats": (
+        "OtherSeats",
+        "Seats",
+    ),
     "store": ("RunStore",),
     "sync": ("run_sync",),
 }
@@ -97,12 +102,14 @@ __all__ = [
     "HumanAgent",
     "LLMAgent",
     "NothingAgent",
+    "OtherSeats",
     "RandomAgent",
     "Request",
     "RolloutEngine",
     "RunStore",
     "Sampling",
     "ScriptedBackend",
+    "Seats",
     "Summary",
     "TranscriptLimits",
     "compare",

@@ -28,6 +28,7 @@ def register_environments() -> None:
     """Register every id of this package and of its plugins; called by `import palaestra`, harmless when repeated."""
     _register("palaestra/TextCraft-v0", "palaestra.envs.agentgym.textcraft.env:TextCraftEnv", max_turns=30)
     _register("palaestra/Desk-v0", "palaestra.envs.desk.env:DeskEnv", max_turns=30)
+    _register("palaestra/TwentyQuestions-v0", "palaestra.envs.twenty_questions.env:TwentyQuestionsEnv", max_turns=20)
     _register("palaestra/VehicleWorld-v0", "palaestra.envs.vehicle.env:VehicleWorldEnv", max_turns=60)
     if _any_plugin_installed(sys.path):
         load_plugins()

@@ -30,6 +30,11 @@ VARIANTS = {
         {"recipes": "procedural", "depth": 3, "action_format": "react"},
     ],
     "palaestra/Desk-v0": [],
+    "palaestra/TwentyQuestions-v0": [
+        {"judge": "each", "seat": "answerer", "things": 6},
+        {"judge": "last", "seat": "judge", "players": {"asker": "random"}},
+        {"judge": "last", "things": 40},
+    ],
     "palaestra/VehicleWorld-v0": [
         {"mode": "sfc"},
         {"mode": "hybrid", "plan": True, "mixed": True},

@@ -40,6 +40,11 @@ SAYS = {
         r"249 tools",
         r'"environment.volume":25',
     ],
+    "two_llm_seats.py": [
+        r"asker +Is it an animal\?\nanswerer +(Yes|No)\.",
+        r"found: True \| metrics: \{'questions'",
+        r"answerer-model: (\d+) answers, \1 calls, reward 1\.00",
+    ],
     "train_with_trl.py": [
         r"sft: loss [3-9]\.\d+ to 0\.\d+",
         r"grpo on rollouts: mean rewards (\d\.\d\d(, )?){3}",

@@ -55,6 +55,7 @@ class SeatedEnv(TextEnv):
         judges: Those of them that judge: their failures are errors of boundary "judge".
         simultaneous: Whether every seat acts in every tick; there is a parallel PettingZoo face then.
         personas: What scripted players can be like, by seat, the default first.
+        prompt_format: Prompt format that the instructions of every seat describe (`info["format"]`); "" leaves it open.
         seat: The policy's seat: `step`'s reward, `score` and `success` are this seat's, whoever acted.
 
     Subclasses write `_open`, `_read`, `_play`, `_scripted`, `_sample`, `_save_world`, `_load_world`, and where they apply
@@ -65,6 +66,7 @@ class SeatedEnv(TextEnv):
     judges: ClassVar[tuple[str, ...]] = ()
     simultaneous: ClassVar[bool] = False
     personas: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    prompt_format: ClassVar[str] = ""
     # not the world's: a refused action, or the end of the policy's turns, changes no state hash
     snapshot_fields: ClassVar[tuple[str, ...]] = (
         *TextEnv.snapshot_fields,
@@ -238,6 +240,8 @@ class SeatedEnv(TextEnv):
             raise unknown_name("reset option", unknown[0], _OPTIONS)
         self._wanted = self._wanted_seats(wanted.pop("seats", ())), self._wanted_horizon(wanted.pop("max_turns", None))
         observation, info = super().reset(seed=seed, options=wanted)
+        if self.prompt_format:
+            info["format"] = self.prompt_format
         if self.is_open:
             info["seats"] = {seat: self._about(seat) for seat in self.seats if seat in self._outside}
             self._announce(info)
@@ -352,6 +356,7 @@ class SeatedEnv(TextEnv):
             "tools": self.tools(seat),
             "private": self.private(seat),
             "boundary": self.boundary(seat),
+            **({"format": self.prompt_format} if self.prompt_format else {}),
         }
 
     def _announce(self, info: dict[str, Any]) -> None:
