@@ -267,7 +267,7 @@ def _read_records(path: Path) -> Iterator[tuple[int, dict[str, Json]]]:
                         if not text[position:].strip(" \t\r\n,[]"):
                             return
                         raise UsageError(
-                            f"{path}, record {number + 1} is no JSON ({error.msg}); is the file cut off?"
+                            f"{path}, record {number + 1} is not JSON ({error.msg}); is the file cut off?"
                         ) from None
                     text, position = text[position:] + piece, 0
                     wanted = max(_READ_CHARS, len(text))  # doubling keeps huge records from being read again and again
