@@ -228,6 +228,7 @@ def test_a_stored_run_has_its_media_in_its_folder(store, media):
     assert garbage not in kept
     with use_media(MemoryMedia()):  # as in another process, later
         assert all(item in kept for item in named(list(store.trajectories("a"))))
+        assert store.add("a", store.get("a", "e00"), replace=True)  # its bytes are there already
         store.create_run({}, "b")
         store.add("b", store.get("a", "e00"), media=kept)
         assert set(store.media("b")) == {item.sha256 for item in named(played[:1])}
