@@ -8,7 +8,7 @@ so that an environment's `action_space.sample()` draws from its own grammar. Tex
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +18,15 @@ from gymnasium.spaces import Space
 from palaestra.media.items import Media, find_media
 from palaestra.media.making import png_bytes, tone
 from palaestra.media.store import MediaStore, current_media
-from palaestra.types import Message
+from palaestra.types import MAX_DEPTH, Message, ToolCall
 
 Sampler = Callable[[np.random.Generator], "str | Message"]
 
 MAX_TEXT_CHARS = 1_000_000
 MAX_ACTION_CHARS = 100_000
+_MAX_BITS = 4_000  # of a whole number in a call: some 1,200 digits; Python itself writes at most 4,300
+_TOO_LARGE = f"Your message and its tool calls are larger than {MAX_ACTION_CHARS} characters. Send less at once."
+_NOT_UNICODE = "A tool call is not valid Unicode (it holds lone surrogates). Send it again as plain text."
 
 
 @dataclass(frozen=True)
@@ -154,12 +157,14 @@ class ActionSpace(TextSpace):
         super().__init__(max_chars, sampler=sampler, media=media, seed=seed)
 
     def contains(self, x: Any) -> bool:
-        """Whether `x` is a contained text or an assistant message with contained content, which names its media."""
+        """Whether `x` is a contained text, or an assistant message with usable content and calls, which names its media."""
         if not isinstance(x, Message):
             return super().contains(x)
         if x.role != "assistant" or not isinstance(x.content, str):
             return False
         if len(x.content) > self.max_chars or not is_unicode(x.content):
+            return False
+        if x.tool_calls and calls_problem(x.tool_calls, self.max_chars - len(x.content)):
             return False
         return not x.media or (find_media(x.content) == x.media and self._lie_there(x.media))
 
@@ -170,6 +175,53 @@ class ActionSpace(TextSpace):
     def from_jsonable(self, sample_n: list[Any]) -> list[Any]:
         """Rebuild from `to_jsonable`."""
         return [Message.from_json(x) if isinstance(x, dict) else x for x in sample_n]
+
+
+def calls_problem(calls: Sequence[ToolCall], max_chars: int = MAX_ACTION_CHARS) -> str:
+    """Return what makes tool calls unusable, for the agent; empty if nothing does.
+
+    Names, ids and arguments must be plain JSON of valid Unicode, at most `MAX_DEPTH` levels deep and `max_chars` in size:
+    characters of all texts, and one for each other value. Nothing is looked at beyond these bounds.
+
+    Args:
+        calls: The calls of one message.
+        max_chars: Room that the message has for them.
+    """
+    for call in calls:
+        max_chars, problem = _values_problem([call.name, call.id, call.arguments], max_chars)
+        if problem:
+            return problem
+    return ""
+
+
+def _values_problem(values: list[Any], room: int) -> tuple[int, str]:
+    """Return the room that is left after some values, and what makes one of them unusable."""
+    level: list[Any] = [values]
+    for _ in range(MAX_DEPTH + 1):
+        below: list[Any] = []
+        for part in level:
+            room -= len(part)
+            if isinstance(part, Mapping):
+                if not all(isinstance(key, str) for key in part):
+                    return room, "A map in a tool call has a key that is not a text. Send JSON values."
+                part = [*part, *part.values()] if room >= 0 else ()
+            for item in part if room >= 0 else ():
+                if isinstance(item, str):
+                    room -= len(item)
+                    if not item.isascii() and not is_unicode(item):
+                        return room, _NOT_UNICODE
+                elif isinstance(item, (Mapping, list, tuple)):
+                    below.append(item)
+                elif isinstance(item, int) and item.bit_length() > _MAX_BITS:
+                    return room, "A number in a tool call has too many digits. Send a shorter one."
+                elif item is not None and not isinstance(item, (int, float)):
+                    return room, f"A value in a tool call is a {type(item).__name__}, which is not JSON. Send JSON values."
+            if room < 0:
+                return room, _TOO_LARGE
+        if not below:
+            return room, ""
+        level = below
+    return room, f"The arguments of a tool call are nested deeper than {MAX_DEPTH} levels. Send flatter ones."
 
 
 def is_unicode(text: str) -> bool:

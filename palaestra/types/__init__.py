@@ -6,7 +6,7 @@ reading, so that newer files stay readable.
 
 from palaestra.media.items import Media
 from palaestra.types.messages import Message, Role, ToolCall, ToolResult, ToolStatus, result_messages
-from palaestra.types.plain_json import Json, plain
+from palaestra.types.plain_json import MAX_DEPTH, Json, is_deep, plain
 from palaestra.types.tokens import Segment, TurnSpan
 from palaestra.types.trajectory import (
     OPENING_HINTS,
@@ -21,6 +21,7 @@ from palaestra.types.trajectory import (
 )
 
 __all__ = [
+    "MAX_DEPTH",
     "OPENING_HINTS",
     "EpisodeError",
     "Json",
@@ -38,6 +39,7 @@ __all__ = [
     "Trajectory",
     "TurnSpan",
     "Usage",
+    "is_deep",
     "observation_messages",
     "plain",
     "result_messages",

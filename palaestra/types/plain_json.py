@@ -7,6 +7,24 @@ from typing import Any
 
 Json = Any  # None | bool | int | float | str | list[Json] | dict[str, Json]; recursive aliases slow strict checkers down
 
+MAX_DEPTH = 64
+"""Most levels of lists and maps in what a model wrote: far fewer than Python's own reader and writer of JSON take."""
+
+
+def is_deep(value: Json, max_depth: int = MAX_DEPTH) -> bool:
+    """Whether lists and dicts, as read from JSON, are nested deeper than `max_depth`; never recurses."""
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(max_depth):
+        if not level:
+            return False
+        level = [
+            item
+            for part in level
+            for item in (part.values() if isinstance(part, dict) else part)
+            if isinstance(item, (dict, list))
+        ]
+    return bool(level)
+
 
 def plain(value: Any) -> Json:
     """Return `value` as plain JSON data: dataclasses of this module, mappings, sequences and numpy scalars included."""

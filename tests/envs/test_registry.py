@@ -181,6 +181,36 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=5,
 )
+
+
+def nested(depth):
+    """Return the text of lists in lists, and the lists."""
+    value = 0
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+STRANGE = [  # what no server should send, and some do
+    *map(nested, (50, 64, 300, 850, 930, 990, 10_000)),
+    *("\ud800", {"\ud800": 1}, ["a\udfff"], 10**5000, -(10**400), float("nan"), float("inf"), "x" * 100_001, [0] * 100_001),
+]
+strange_texts = st.builds(
+    lambda depth, wrap: wrap.replace("@", "[" * depth + "]" * depth),
+    st.sampled_from([10, 63, 64, 65, 300, 850, 900, 930, 960, 990, 20_000]),
+    st.sampled_from(
+        [
+            '<tool_call>\n{"name": "get", "arguments": {"item": @}}\n</tool_call>',
+            '<tool_call>\n{"name": "get", "arguments": @}\n</tool_call>',
+            '<tool_call>\n{"name": "\\ud800", "arguments": {"\\udfff": @}, "id": "\\ud800"}\n</tool_call>',
+            "<tool_call>@</tool_call>",
+            "```json\n@\n```",
+            "```python\nx = @\nvw.door.carcontrol_carDoor_switch(action=@)\n```",
+            "Action: @",
+            "@",
+        ]
+    ),
+)
 any_text = st.one_of(
     st.text(st.characters(codec=None), max_size=200),  # lone surrogates included
     st.sampled_from(
@@ -194,16 +224,20 @@ def any_action(env) -> st.SearchStrategy[str | Message]:
     names = [tool["function"]["name"] for tool in env.unwrapped.tools()]
     properties = sorted({p for tool in env.unwrapped.tools() for p in tool["function"]["parameters"].get("properties", {})})
     arguments = st.dictionaries(st.sampled_from([*properties, "x"]), json_values, max_size=4) | st.text(max_size=30)
-    call = st.builds(ToolCall, st.sampled_from([*names, "no_such_tool", ""]), arguments, st.text(max_size=4))
+    arguments |= st.dictionaries(
+        st.sampled_from([*properties, "x", "\udfff"]), json_values | st.sampled_from(STRANGE), max_size=2
+    )
+    name = st.sampled_from([*names, "no_such_tool", "", "\ud800", "x" * 100_001])
+    call = st.builds(ToolCall, name, arguments, st.text(st.characters(codec=None), max_size=4))
     message = st.builds(Message, st.just("assistant"), any_text, st.lists(call, max_size=3).map(tuple))
-    return any_text | message
+    return any_text | strange_texts | message
 
 
 @every_case
 def test_any_text_or_message_is_played_or_refused_but_never_raises(env_id, kwargs):
     with made(env_id, kwargs) as env:
 
-        @settings(max_examples=60)
+        @settings(max_examples=80)
         @given(st.lists(any_action(env), min_size=1, max_size=4))
         def play(actions):
             env.reset(seed=0)
@@ -212,8 +246,11 @@ def test_any_text_or_message_is_played_or_refused_but_never_raises(env_id, kwarg
                 observation, reward, terminated, truncated, info = env.step(action)
                 assert observation in env.observation_space
                 assert np.isfinite(reward)
+                json.dumps(plain(info), ensure_ascii=False).encode()
                 if info["action_error"]:
                     assert env.unwrapped.state_hash() == before
+                if isinstance(action, Message) and action.tool_calls and info["tool_results"]:
+                    assert len(info["tool_results"]) == len(action.tool_calls)
                 env.unwrapped.restore(env.unwrapped.snapshot())
                 if terminated or truncated:
                     break

@@ -17,7 +17,7 @@ from palaestra.agents.backends.wire_media import audio_answer, with_media
 from palaestra.agents.core import Generation, Request, Sampling, Tokens
 from palaestra.errors import ModelError
 from palaestra.media.items import Media, escape_tags
-from palaestra.types import Json, Message, Role, ToolCall, Usage
+from palaestra.types import MAX_DEPTH, Json, Message, Role, ToolCall, Usage, is_deep
 
 MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
 
@@ -225,7 +225,9 @@ def _calls_from_wire(calls: Json, id_prefix: str) -> tuple[ToolCall, ...]:
 
 
 def read_arguments(arguments: Json) -> Mapping[str, Json] | str:
-    """Return the arguments of a call as a dict, or as the raw text if they are not a JSON object."""
+    """Return the arguments of a call as a dict, or as the raw text if they are not a JSON object of at most 64 levels."""
+    if is_deep(arguments):
+        return f"(nested deeper than {MAX_DEPTH} levels)"
     if isinstance(arguments, Mapping):
         return dict(arguments)
     if arguments is None or arguments == "":
@@ -237,11 +239,12 @@ def read_arguments(arguments: Json) -> Mapping[str, Json] | str:
 
 
 def _parse(text: str) -> Json:
-    """Return the JSON value in `text`, or None if there is none."""
+    """Return the JSON value in `text`, or None if there is none, or one nested too deeply."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         return None
+    return None if is_deep(value) else value
 
 
 def _refuse_constant(name: str) -> Json:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from palaestra.envs.core.tasks import Task
+from palaestra.envs.formats.hermes import parse_message
 from palaestra.errors import UsageError
-from palaestra.spaces import MAX_ACTION_CHARS, is_unicode
-from palaestra.types import Message
+from palaestra.spaces import MAX_ACTION_CHARS, calls_problem, is_unicode
+from palaestra.types import Message, ToolCall, ToolResult
 
 
 def unusable(action: object) -> str | None:
@@ -23,7 +27,7 @@ def unusable(action: object) -> str | None:
         if action.role != "assistant":
             raise UsageError(f"The action is a message with role {action.role!r}; expected 'assistant'.")
         if action.error:
-            return action.error
+            return sayable(action.error)
         text = action.content
     else:
         raise UsageError(f"The action is a {type(action).__name__}; expected a str or an assistant Message.")
@@ -31,7 +35,32 @@ def unusable(action: object) -> str | None:
         return f"Your message has {len(text)} characters; at most {MAX_ACTION_CHARS} are read. Send a shorter one."
     if not is_unicode(text):
         return "Your message is not valid Unicode (it holds lone surrogates). Send it again as plain text."
+    if isinstance(action, Message) and action.tool_calls:
+        return calls_problem(action.tool_calls, MAX_ACTION_CHARS - len(text)) or None
     return None
+
+
+def read_message(text: str, *, lenient: bool = False) -> Message:
+    """Read a text in the canonical form; the `error` of the message says why its calls cannot be used, if they cannot.
+
+    Args:
+        text: Any text that `unusable` lets through.
+        lenient: See `parse_message`.
+    """
+    message = parse_message(text, lenient=lenient)
+    if message.tool_calls and (problem := calls_problem(message.tool_calls)):
+        return replace(message, error=problem)
+    return message
+
+
+def refused_results(calls: Sequence[ToolCall], problem: str) -> tuple[ToolResult, ...]:
+    """Return one result for each call of a message that was refused as a whole; names and ids are made sayable."""
+    return tuple(ToolResult(sayable(call.name), problem, "invalid_arguments", sayable(call.id)) for call in calls)
+
+
+def sayable(text: str) -> str:
+    """Return a text that can be written as UTF-8: lone surrogates become escapes."""
+    return text if is_unicode(text) else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def show_turn(task: Task | None, num_turns: int, score: float, action: str | Message | None, observation: str) -> str:
@@ -53,8 +82,8 @@ def show_turn(task: Task | None, num_turns: int, score: float, action: str | Mes
 def _action_text(action: str | Message) -> str:
     """Return the text of an action, else the names of the tools that it calls."""
     if isinstance(action, str):
-        return action
-    return action.content or ", ".join(call.name for call in action.tool_calls)
+        return sayable(action)
+    return sayable(action.content) or ", ".join(sayable(call.name) for call in action.tool_calls)
 
 
-__all__ = ["show_turn", "unusable"]
+__all__ = ["read_message", "refused_results", "sayable", "show_turn", "unusable"]

@@ -14,10 +14,11 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
+from palaestra.envs.core.actions import read_message, unusable
 from palaestra.envs.core.tasks import TaskSet
 from palaestra.envs.core.text_env import TextEnv, Turn
 from palaestra.envs.formats.action_format import ActionFormat, ActionFormatError
-from palaestra.envs.formats.hermes import CALL_OPEN, format_message, parse_message
+from palaestra.envs.formats.hermes import CALL_OPEN, format_message
 from palaestra.envs.formats.json_call import JsonCallFormat
 from palaestra.envs.formats.plain import PlainFormat
 from palaestra.envs.formats.python_call import PythonCallFormat
@@ -131,7 +132,9 @@ class CommandEnv(TextEnv):
         if isinstance(action, Message):
             calls, action = action.tool_calls, action.content
         if not calls and CALL_OPEN in action:
-            message = parse_message(action, lenient=True)
+            message = read_message(action, lenient=True)
+            if message.error:
+                return self._refuse_action(message, message.error)
             calls, action = message.tool_calls, message.content
         if calls:
             return self._play_calls(calls)
@@ -141,6 +144,8 @@ class CommandEnv(TextEnv):
             message = self.format.parse(action, self._schemas)
         except ActionFormatError as problem:
             return Turn(str(problem), action_error=str(problem))
+        if (unread := unusable(message)) is not None:
+            return self._refuse_action(message, unread)
         return self._play_calls(message.tool_calls) if message.tool_calls else self._command(message.content)
 
     def _play_calls(self, calls: Sequence[ToolCall]) -> Turn:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Protocol, SupportsFloat
 
 import gymnasium
 
-from palaestra.envs.core.actions import show_turn, unusable
+from palaestra.envs.core.actions import refused_results, show_turn, unusable
 from palaestra.envs.core.snapshots import digest, read_snapshot, write_snapshot
 from palaestra.envs.core.tasks import Task, TaskSet, wanted_task
 from palaestra.errors import ConfigError, EpisodeStateError, unknown_name
@@ -195,7 +195,7 @@ class TextEnv(gymnasium.Env[str, "str | Message"]):
         if type(action) is str and len(action) <= MAX_ACTION_CHARS and action.isascii():  # nearly always: the short way
             turn = self._act(action)
         else:
-            turn = self._act(action) if (problem := unusable(action)) is None else self._refuse(problem)
+            turn = self._act(action) if (problem := unusable(action)) is None else self._refuse_action(action, problem)
         self._last_action, self._observation, self._success = action, turn.observation, turn.success
         self._score = score = self._score + turn.reward if turn.score is None else turn.score
         self._num_turns = num_turns = self._num_turns + 1
@@ -244,6 +244,13 @@ class TextEnv(gymnasium.Env[str, "str | Message"]):
     def _refuse(self, problem: str) -> Turn:
         """Answer an action that cannot even be read; `_act` is not asked then."""
         return Turn(problem, action_error=problem)
+
+    def _refuse_action(self, action: str | Message, problem: str) -> Turn:
+        """Return the turn of an action that cannot be read, with a result for each of its calls."""
+        turn = self._refuse(problem)
+        if isinstance(action, Message) and action.tool_calls and not turn.tool_results:
+            turn.tool_results = refused_results(action.tool_calls, turn.observation)
+        return turn
 
     def _render_ansi(self) -> str:
         """Return the last action and the current observation."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
+from palaestra.envs.core.actions import read_message
 from palaestra.envs.core.tasks import TaskSet
 from palaestra.envs.core.text_env import TextEnv, Turn
 from palaestra.envs.formats.action_format import prompt
-from palaestra.envs.formats.hermes import format_results, parse_message
+from palaestra.envs.formats.hermes import format_results
 from palaestra.envs.tools import Toolkit
 from palaestra.errors import ConfigError
 from palaestra.types import Json, Message, ToolCall, ToolResult
@@ -85,11 +86,13 @@ class ToolEnv(TextEnv):
     def _act(self, action: str | Message) -> Turn:
         """Run the calls of a message, or score its answer."""
         if isinstance(action, str):
-            message = parse_message(action, lenient=self.lenient)
+            message = read_message(action, lenient=self.lenient)
         elif action.tool_calls:
             message = action
         else:  # a server without a parser of its own leaves calls in the content
-            message = parse_message(action.content, lenient=self.lenient)
+            message = read_message(action.content, lenient=self.lenient)
+        if message.error:
+            return self._refuse_action(message, message.error)
         if message.tool_calls:
             return self._run(message.tool_calls)
         answer = message.content.strip()

@@ -9,8 +9,8 @@
     {"name": "find_events", "arguments": {"query": "review"}}
     </tool_call>
 
-`parse_message(format_message(m)) == m` for every assistant message with JSON arguments (its `raw` and `error` are notes of an
-agent, not part of the message). A tag inside a JSON string is
+`parse_message(format_message(m)) == m` for every assistant message with JSON arguments of at most 64 levels
+(its `raw` and `error` are notes of an agent, not part of the message). A tag inside a JSON string is
 written with the escape of `<` (backslash u003c), a tag inside prose as `&lt;tool_call>` (and `&lt;` before a tag as
 `&amp;lt;`). A call that cannot be read is kept: a `ToolCall` without a name whose arguments are the source text, which
 `explain_malformed` turns into advice. Results go back to the agent inside `<tool_response>` tags. Sounds and pictures are
@@ -29,11 +29,12 @@ from palaestra.envs.formats.action_format import ActionFormat, Tools, prompt, sc
 from palaestra.errors import UsageError
 from palaestra.media.items import MARK, escape_tags, read_tags, unescape_tags, write_tags
 from palaestra.spaces import is_unicode
-from palaestra.types import Json, Message, ToolCall, ToolResult
+from palaestra.types import MAX_DEPTH, Json, Message, ToolCall, ToolResult, is_deep
 
 CALL_OPEN, CALL_CLOSE = "<tool_call>", "</tool_call>"
 THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
 RESPONSE_OPEN, RESPONSE_CLOSE = "<tool_response>", "</tool_response>"
+TOO_DEEP = f"This call is nested too deeply to be read; at most {MAX_DEPTH} levels are."
 CALL_EXAMPLE = '<tool_call>\n{"name": "TOOL", "arguments": {"ARGUMENT": "VALUE"}}\n</tool_call>'
 
 _WORTH_PARSING = re.compile(r"(?:tool_call|tool_response|think)>")
@@ -224,7 +225,9 @@ def _read_block(text: str, start: int, lenient: bool) -> tuple[ToolCall, int]:
         value, end = _DECODER.raw_decode(text, begin)
     except (ValueError, RecursionError):
         value = None
-    else:  # reading the JSON first lets its strings hold closing tags
+    else:
+        if is_deep(value, MAX_DEPTH + 1):  # the arguments are one level down
+            value = None  # reading the JSON first lets its strings hold closing tags
         end = _SPACE.match(text, end).end()  # type: ignore[union-attr]
         if text.startswith(CALL_CLOSE, end):
             stop = end + len(CALL_CLOSE)
@@ -269,7 +272,7 @@ def _decoded_object(text: str) -> dict[str, Json] | str:
         value = json.loads(text, parse_constant=refuse_constant)
     except (ValueError, RecursionError):
         return text
-    return value if isinstance(value, dict) else text
+    return value if isinstance(value, dict) and not is_deep(value) else text
 
 
 def _diagnose(call: ToolCall) -> str:
@@ -288,10 +291,10 @@ def _diagnose(call: ToolCall) -> str:
         near = body[max(error.pos - 15, 0) : error.pos + 15]
         return f"This call is not valid JSON: {error.msg} at character {error.pos}, near {near!r}."
     except RecursionError:
-        return "This call is nested too deeply to be read."
+        return TOO_DEEP
     except ValueError as error:
         return f"This call is not valid JSON: {str(error)[:100]}."
-    return _diagnose_value(value)
+    return TOO_DEEP if is_deep(value, MAX_DEPTH + 1) else _diagnose_value(value)
 
 
 def _diagnose_value(value: Json) -> str:

@@ -19,7 +19,7 @@ from palaestra.envs.formats.action_format import (
     prompt,
     schema_lines,
 )
-from palaestra.types import ToolCall
+from palaestra.types import MAX_DEPTH, ToolCall, is_deep
 
 
 def parse_json_call(text: str) -> ThoughtCall:
@@ -37,6 +37,8 @@ def parse_json_call(text: str) -> ThoughtCall:
         data = json.loads(text[start : end + 1])
     except (ValueError, RecursionError) as error:
         raise ActionFormatError(f"The JSON object could not be read: {error}. Send one valid JSON object.") from None
+    if is_deep(data, MAX_DEPTH + 1):
+        raise ActionFormatError(f"The JSON object is nested deeper than {MAX_DEPTH} levels. Send a flatter one.")
     name = data.get("function_name", data.get("name")) if isinstance(data, dict) else None
     if not isinstance(name, str) or not name:
         raise ActionFormatError('The JSON object has no "function_name" (a string); name the function to call.')

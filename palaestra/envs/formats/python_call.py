@@ -24,7 +24,7 @@ from palaestra.envs.formats.action_format import (
     arguments_of,
     prompt,
 )
-from palaestra.types import Json, ToolCall
+from palaestra.types import MAX_DEPTH, Json, ToolCall, is_deep
 
 _FENCE = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
 _ANSWER_SIGNATURE = f'def {FINAL_ANSWER}(answer: str):\n    """End the task with this answer."""'
@@ -140,8 +140,12 @@ def _literal_arguments(node: ast.Call, name: str, parameters: Sequence[str]) -> 
         try:
             arguments[key] = ast.literal_eval(value)
             json.dumps(arguments[key])
+            if is_deep(arguments[key]):
+                raise ValueError(key)
         except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-            raise ActionFormatError(f"{key} must be a literal (text, number, list, dict, True, False or None).") from None
+            raise ActionFormatError(
+                f"{key} must be a literal (text, number, list, dict, True, False or None) of at most {MAX_DEPTH} levels."
+            ) from None
     return arguments
 
 

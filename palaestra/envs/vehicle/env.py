@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from palaestra.envs.core.actions import read_message
 from palaestra.envs.core.snapshots import digest
 from palaestra.envs.core.tasks import Task, TaskSet
 from palaestra.envs.core.text_env import TextEnv, Turn
-from palaestra.envs.formats.hermes import format_results, parse_message
+from palaestra.envs.formats.hermes import format_results
 from palaestra.envs.vehicle import prompts
 from palaestra.envs.vehicle.calls.code_blocks import PYTHON, WRITABLE, extract_code
 from palaestra.envs.vehicle.calls.schemas import api_text
@@ -279,9 +280,11 @@ class VehicleWorldEnv(TextEnv):
 
     def _act(self, action: str | Message) -> Turn:
         """Let a message do what the current stage is for."""
-        message = parse_message(action) if isinstance(action, str) else action
+        message = read_message(action) if isinstance(action, str) else action
         if not message.tool_calls and isinstance(action, Message):
-            message = parse_message(action.content)  # a server without a parser of its own leaves calls in the content
+            message = read_message(action.content)  # a server without a parser of its own leaves calls in the content
+        if message.error:
+            return self._refuse_action(message, message.error)
         if message.tool_calls and not self.rules.native:
             return _refuse(NO_TOOLS)
         stage, tools = self.progress.stage, self._offer()

@@ -171,3 +171,13 @@ def test_as_many_log_probs_as_ids_are_needed() -> None:
     data["choices"][0] |= {"token_ids": [7, 8], "logprobs": {"content": [{"logprob": -0.5}]}}
     with pytest.raises(ModelError, match="2 token ids but 1 log-probs"):
         read_generation(data, ASK, return_tokens=True)
+
+
+@pytest.mark.parametrize("depth", [63, 64, 300, 900, 20_000])
+def test_arguments_nested_too_deeply_stay_text(depth):
+    text = f'{{"n": {"[" * depth}{"]" * depth}}}'
+    assert (read_arguments(text) == text) == (depth + 1 > 64)
+    lists = 0
+    for _ in range(depth):
+        lists = [lists]
+    assert isinstance(read_arguments({"n": lists}), str) == (depth + 1 > 64)

@@ -115,6 +115,10 @@ def test_one_bad_call_leaves_its_neighbours_readable():
         ('{"name": "a", "arguments": {}, "title": 1}', "unexpected keys.*: title"),
         ('{"name": "a", "arguments": {}, "id": 1}', "\"id\" of the call of 'a' is a number"),
         ("[" * 100_000, "nested too deeply|not valid JSON"),
+        *(
+            (f"{'[' * depth}{']' * depth}", "nested too deeply to be read; at most 64 levels")
+            for depth in (66, 300, 900, 985, 20_000)
+        ),
     ],
 )
 def test_a_malformed_call_is_explained_precisely(body, says):
