@@ -150,6 +150,7 @@ COLUMNS = tuple(item.name for item in fields(EpisodeSummary))
 
 _SEED, _SUCCESS, _TRUNCATED, _METRICS = (COLUMNS.index(name) for name in ("seed", "success", "truncated", "metrics"))
 _NO_METRICS = "{}"
+_EMPTY: Mapping[str, float] = {}  # one for all: ten thousand of them would keep the garbage collector busy
 
 
 def to_row(summary: EpisodeSummary) -> list[Any]:
@@ -169,7 +170,7 @@ def from_row(row: Sequence[Any]) -> EpisodeSummary:
     values[_SEED] = None if row[_SEED] is None else int(row[_SEED])
     values[_SUCCESS] = None if row[_SUCCESS] is None else bool(row[_SUCCESS])
     values[_TRUNCATED] = bool(row[_TRUNCATED])
-    values[_METRICS] = json.loads(row[_METRICS]) if row[_METRICS] != _NO_METRICS else {}
+    values[_METRICS] = _EMPTY if row[_METRICS] == _NO_METRICS else json.loads(row[_METRICS])
     return EpisodeSummary(*values)
 
 
