@@ -75,11 +75,22 @@ class Metric:
 
     def shown(self, value: float) -> str:
         """Return a value as text with its unit; a dash if it is not finite."""
-        if not math.isfinite(value):
+        return f"{self._bare(value)} {self._unit}".strip() if math.isfinite(value) else "-"
+
+    def shown_range(self, low: float, high: float) -> str:
+        """Return both ends of an interval with one unit; a dash if an end is not finite."""
+        if not (math.isfinite(low) and math.isfinite(high)):
             return "-"
-        if self.unit == SHARE:
-            return f"{100 * value:.1f} %"
-        return f"{number(value)} {self.unit}" if self.unit else number(value)
+        return f"{self._bare(low)} - {self._bare(high)} {self._unit}".strip()
+
+    @property
+    def _unit(self) -> str:
+        """The unit as it is written after a number."""
+        return "%" if self.unit == SHARE else self.unit
+
+    def _bare(self, value: float) -> str:
+        """Return a value without its unit."""
+        return f"{100 * value:.1f}" if self.unit == SHARE else number(value)
 
     def to_json(self) -> dict[str, Any]:
         """Return a plain dict."""

@@ -54,7 +54,10 @@ def test_values_are_shown_in_their_unit():
     assert Metric("a", unit=SHARE).shown(0.4567) == "45.7 %"
     assert Metric("a", unit="s").shown(1.5) == "1.500 s"
     assert Metric("a").shown(3) == "3"
-    assert Metric("a", unit="s").shown(math.nan) == "-"
+    assert Metric("a", unit="s").shown(math.nan) == Metric("a").shown_range(-math.inf, math.inf) == "-"
+    assert Metric("a", unit=SHARE).shown_range(0.25, 0.5) == "25.0 - 50.0 %"
+    assert Metric("a", unit="s").shown_range(1, 2.5) == "1 - 2.500 s"
+    assert Metric("a").shown_range(1, 2) == "1 - 2"
     assert (Metric("word_error_rate", "lower").title, Metric("a", "lower").arrow) == ("Word error rate", "↓")
 
 

@@ -193,7 +193,7 @@ def metrics_table(arms: Sequence[ArmSummary], metrics: Sequence[Metric]) -> Resu
             f"{metric.title} {metric.arrow}".strip(),
             *([arm.name] if several else []),
             metric.shown(estimate.mean),
-            interval_text(metric, estimate),
+            metric.shown_range(estimate.low, estimate.high),
             f"{estimate.n:,}",
         )
         for metric in metrics
@@ -203,13 +203,6 @@ def metrics_table(arms: Sequence[ArmSummary], metrics: Sequence[Metric]) -> Resu
     about = [f"{metric.title}: {metric.about}" for metric in metrics if metric.about]
     columns = ("Metric", *(["Arm"] if several else []), "Mean", "95 % interval", "Episodes")
     return ResultTable("Metrics", columns, tuple(rows), "\n".join(about), text_columns=2 if several else 1)
-
-
-def interval_text(metric: Metric, estimate: Estimate) -> str:
-    """Return both ends of an interval in the metric's unit; a single task has none."""
-    if estimate.high == float("inf") or not estimate.n:
-        return "-"
-    return f"{metric.shown(estimate.low)} - {metric.shown(estimate.high)}"
 
 
 def _results(spec: str, arms: Sequence[Arm]) -> EnvResults:
@@ -261,7 +254,6 @@ __all__ = [
     "StoredEpisodes",
     "arms_of",
     "env_results",
-    "interval_text",
     "metrics_of_arms",
     "metrics_table",
 ]

@@ -28,7 +28,6 @@ from palaestra.agents.evaluation.arms import (
     PlayedRun,
     arms_of,
     env_results,
-    interval_text,
     metrics_of_arms,
     metrics_table,
 )
@@ -447,7 +446,7 @@ def _environment() -> jinja2.Environment:
         percent_range=_percent_range,
         figure=_figure,
         seconds=_seconds,
-        metric_range=lambda estimate, metric: interval_text(metric, estimate),
+        metric_range=lambda estimate, metric: metric.shown_range(estimate.low, estimate.high),
         place=_place,
         spoken=_spoken,
         ending=_ending,
