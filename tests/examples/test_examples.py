@@ -50,6 +50,7 @@ SAYS = {
         r"grpo on rollouts: mean rewards (\d\.\d\d(, )?){3}",
         r"grpo with tools: craft, get, inventory; 1 update",
     ],
+    "grpo_in_the_open.py": [r"step 1: mean reward 0\.[0-1]", r"step 40: mean reward 0\.[4-9]"],
     "train_grpo_on_a_toy.py": [r"before: +success \d%", r"after: +success [3-9]\d%"],
 }
 
