@@ -23,7 +23,11 @@ from palaestra.algorithms.run.registry import Algorithm
 
 
 class DrGRPOConfig(GRPOConfig):
-    """Table `[dr_grpo]`: no division by spread or length (arXiv:2503.20783)."""
+    """Table `[dr_grpo]`: no division by spread or length.
+
+    Papers:
+        Liu et al. 2025, Dr.GRPO (arXiv:2503.20783): the unbiased loss, with a constant in place of the length.
+    """
 
     advantage: SerializeAsAny[AdvantageConfig] = GRPOAdvantage(spread="none")
     """Nothing is divided by the spread."""
@@ -34,7 +38,12 @@ class DrGRPOConfig(GRPOConfig):
 
 
 class DAPOConfig(GRPOConfig):
-    """Table `[dapo]`: clip higher, dynamic sampling, token mean (arXiv:2503.14476)."""
+    """Table `[dapo]`: clip higher, dynamic sampling, token mean.
+
+    Papers:
+        Yu et al. 2025, DAPO (arXiv:2503.14476): clip-higher, dynamic sampling, token mean, overlong penalty. Left out:
+            the filter of truncated episodes.
+    """
 
     group_size: int = Field(default=16, ge=2)
     """Episodes per task."""
@@ -47,7 +56,11 @@ class DAPOConfig(GRPOConfig):
 
 
 class GSPOConfig(GRPOConfig):
-    """Table `[gspo]`: one ratio per sequence (arXiv:2507.18071)."""
+    """Table `[gspo]`: one ratio per sequence.
+
+    Papers:
+        Zheng et al. 2025, GSPO (arXiv:2507.18071): the sequence's ratio and its clip range, GSPO-token (`ratio`).
+    """
 
     ratio: RatioLevel = "sequence"
     """The importance ratio is the geometric mean over the sequence."""
@@ -56,7 +69,11 @@ class GSPOConfig(GRPOConfig):
 
 
 class RLOOConfig(GRPOConfig):
-    """Table `[rloo]`: each episode against the mean of the others (arXiv:2402.14740)."""
+    """Table `[rloo]`: each episode against the mean of the others.
+
+    Papers:
+        Ahmadian et al. 2024, RLOO (arXiv:2402.14740): leave-one-out baseline, REINFORCE on-policy, divergence in the reward.
+    """
 
     advantage: SerializeAsAny[AdvantageConfig] = RLOOAdvantage()
     """Leave-one-out."""
@@ -71,7 +88,11 @@ class RLOOConfig(GRPOConfig):
 
 
 class ReinforcePPConfig(GRPOConfig):
-    """Table `[reinforce_pp]`: token returns, whitened over the batch (arXiv:2501.03262)."""
+    """Table `[reinforce_pp]`: token returns, whitened over the batch.
+
+    Papers:
+        Hu 2025, REINFORCE++ (arXiv:2501.03262): token returns with the divergence, whitened over the batch; group baseline.
+    """
 
     advantage: SerializeAsAny[AdvantageConfig] = ReinforcePPAdvantage()
     """Discounted token returns over the batch."""
@@ -86,7 +107,11 @@ class ReinforcePPConfig(GRPOConfig):
 
 
 class ReBNConfig(GRPOConfig):
-    """Table `[rebn]`: discounted turn returns, whitened over the batch (arXiv:2510.01051)."""
+    """Table `[rebn]`: discounted turn returns, whitened over the batch.
+
+    Papers:
+        Liu et al. 2025, GEM (arXiv:2510.01051): return batch normalisation of turn returns. Left out: its environments.
+    """
 
     advantage: SerializeAsAny[AdvantageConfig] = ReBNAdvantage(gamma=0.9)
     """Discounted turn returns over the batch."""
@@ -108,7 +133,11 @@ class TurnRLOOConfig(GRPOConfig):
 
 
 class GiGPOConfig(GRPOConfig):
-    """Table `[gigpo]`: groups of episodes, and of turns that began in the same state (arXiv:2505.10978)."""
+    """Table `[gigpo]`: groups of episodes, and of turns that began in the same state.
+
+    Papers:
+        Feng et al. 2025, GiGPO (arXiv:2505.10978): episode groups and step groups.
+    """
 
     advantage: SerializeAsAny[AdvantageConfig] = GiGPOAdvantage(gamma=0.95)
     """Episode groups and step groups."""

@@ -5,8 +5,7 @@ action tokens or turns (separate trace decay for the policy and for the critic's
 -> K epochs of clipped policy updates -> epochs of the critic (`critic`). Before the first update the critic
 may be trained on the returns of the starting policy until it explains no more of those of a held-out fifth.
 
-Sources: Schulman et al. 2017 (arXiv:1707.06347); decoupled trace decay and critic pre-training: VC-PPO (arXiv:2503.01491);
-length-adaptive decay: VAPO (arXiv:2504.05118); turn level: Turn-PPO (arXiv:2512.17008).
+Sources: see `PPOConfig`.
 """
 
 from __future__ import annotations
@@ -37,7 +36,16 @@ log = logging.getLogger(__name__)
 
 
 class PPOConfig(PolicyConfig):
-    """Table `[ppo]` of a recipe."""
+    """Table `[ppo]`: a value model judges each token, or each turn.
+
+    Papers:
+        Schulman et al. 2017, PPO (arXiv:1707.06347): clipped surrogate, epochs over collected episodes.
+        Schulman et al. 2016, GAE (arXiv:1506.02438): generalised advantages over tokens or turns.
+        Yuan et al. 2025, VC-PPO (arXiv:2503.01491): decoupled trace decay, pre-training of the critic.
+        Yue et al. 2025, VAPO (arXiv:2504.05118): trace decay suited to the length (`adaptive_alpha`). Left out: the
+            likelihood of solved episodes in the loss.
+        Turn-PPO (arXiv:2512.17008): turns as steps in time (`level = "turn"`).
+    """
 
     tasks_per_step: int = Field(default=48, ge=1)
     """Tasks per step."""

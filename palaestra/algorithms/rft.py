@@ -42,7 +42,12 @@ log = logging.getLogger(__name__)
 
 
 class RFTConfig(Config):
-    """Table `[rft]` of a recipe."""
+    """Table `[rft]`: imitate experts and own successes, each round from the base model.
+
+    Papers:
+        Xi et al. 2024, AgentGym (arXiv:2406.04151): AgentEvol, rounds of playing and imitating from the base model.
+        Yuan et al. 2023, RFT (arXiv:2308.01825): rejection sampling of different successes.
+    """
 
     rounds: int = Field(default=3, ge=1)
     """Rounds of playing and imitating."""

@@ -43,7 +43,12 @@ from palaestra.types import Trajectory
 
 
 class SFTConfig(OptimiserConfig):
-    """Table `[sft]` of a recipe."""
+    """Table `[sft]`: imitate recorded turns.
+
+    Papers:
+        Peng et al. 2019, AWR (arXiv:1910.00177): weights from returns (`weighting = "regression"`). Left out: the
+            value function.
+    """
 
     source: str = "expert"
     """Where episodes come from: "expert" (played on train tasks), "run:ID" (successes of a stored run; with weighting

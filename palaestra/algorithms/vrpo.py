@@ -75,7 +75,12 @@ class VRPOCriticConfig(CriticConfig):
 
 
 class VRPOConfig(PPOConfig):
-    """Table `[vrpo]` of a recipe: PPO's settings, and those of its critic."""
+    """Table `[vrpo]`: PPO whose value model is made robust to noisy rewards.
+
+    Papers:
+        Zhu et al. 2026, VRPO (arXiv:2508.03058): bottleneck and auxiliary losses of the value model. Left out: widths, weights
+            and thresholds, which are not published; the defaults are the project's.
+    """
 
     critic: VRPOCriticConfig = VRPOCriticConfig()
     """Settings of the critic."""
