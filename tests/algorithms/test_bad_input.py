@@ -162,6 +162,21 @@ def test_groups_whose_members_are_all_alike_or_alone_move_nothing(name: str) -> 
     assert torch.equal(weights(policy), before)
 
 
+@pytest.mark.parametrize("name", COMPARING)
+def test_turns_that_differ_teach_where_turns_are_compared_though_returns_are_alike(name: str) -> None:
+    policy = toy_policy()
+    alike = []
+    for i, trajectory in enumerate(episodes(policy)):  # one point each, in another turn
+        steps = tuple(
+            replace(step, reward=float(turn == i % 3), state_hash="start" if turn == 0 else f"{i}/{turn}")
+            for turn, step in enumerate(trajectory.steps)
+        )
+        alike.append(replace(trajectory, steps=steps))
+    by_turn = hasattr(get_algorithm(name).config().advantage, "gamma")  # type: ignore[attr-defined]
+    learner = build(name, policy, **({"gamma": 0.5} if by_turn else {}))
+    assert learner.update(alike, 1)["no_signal"] == float(not by_turn)
+
+
 @pytest.mark.parametrize("fault", ["nan", "inf", "dies"])
 def test_a_world_that_goes_wrong_costs_its_episodes_and_rings(
     fault: str, tmp_path: Path, caplog: pytest.LogCaptureFixture

@@ -10,6 +10,7 @@ import torch
 
 from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.algorithms.grpo import GRPOConfig, GRPOLearner
+from palaestra.algorithms.learner.learner import BatchLearner
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.learner.policy_update import CorrectionConfig, KLConfig
 from palaestra.algorithms.math.advantages import grpo_advantages, rloo_advantages
@@ -18,6 +19,7 @@ from palaestra.algorithms.math.estimators import GRPOAdvantage
 from palaestra.algorithms.math.losses import clipped_policy_loss, kl_estimate, policy_loss, token_weights
 from palaestra.algorithms.run.feed import TaskFeed
 from palaestra.algorithms.run.player import policy_agent
+from palaestra.algorithms.run.registry import make_learner
 from palaestra.errors import ConfigError, TrainingStopped
 from palaestra.types import EpisodeError, Outcome, Trajectory
 from tests.algorithms import toy_env
@@ -42,19 +44,27 @@ def failed(trajectory: Trajectory) -> Trajectory:
     return dataclasses.replace(trajectory, outcome=Outcome(error=EpisodeError("environment", "EnvironmentFault", "died")))
 
 
-def gradient(policy: Policy, played: list[Trajectory], **options: object) -> torch.Tensor:
-    """The gradient of one epoch, caught before the optimiser uses it."""
+def caught_gradient(learner: BatchLearner, update: Callable[[], object]) -> torch.Tensor:
+    """The gradient of the only optimiser step of an update, caught before it is used."""
     caught: list[torch.Tensor] = []
-    learner = GRPOLearner(policy, GRPOConfig(epochs=1, **options))  # type: ignore[arg-type]
+    optimiser = learner.optimiser
+    assert optimiser is not None
 
     def catch(loss: float) -> dict[str, float]:
-        caught.append(torch.cat([p.grad.flatten().clone() for p in learner.optimiser.parameters]))
-        learner.optimiser.zero()
+        caught.append(torch.cat([p.grad.flatten().clone() for p in optimiser.parameters]))
+        optimiser.zero()
         return {}
 
-    learner.optimiser.step = catch  # type: ignore[method-assign]
-    learner.update(played, 1)
-    return caught[0]
+    optimiser.step = catch  # type: ignore[method-assign]
+    update()
+    (only,) = caught
+    return only
+
+
+def gradient(policy: Policy, played: list[Trajectory], **options: object) -> torch.Tensor:
+    """The gradient of one epoch of GRPO."""
+    learner = GRPOLearner(policy, GRPOConfig(epochs=1, **options))  # type: ignore[arg-type]
+    return caught_gradient(learner, lambda: learner.update(played, 1))
 
 
 def weights(policy: Policy) -> torch.Tensor:
@@ -86,20 +96,63 @@ def test_order_of_the_episodes_changes_nothing() -> None:
     torch.testing.assert_close(gradient(policy, played[::-1]), gradient(policy, played), atol=1e-6, rtol=1e-5)
 
 
-def test_the_gradient_is_that_of_the_formula_written_out() -> None:
-    policy = toy_policy()
-    played = play(policy)
+def moved(policy: Policy, scale: float) -> Policy:
+    """A policy that says something else about the same tokens."""
+    other = policy.frozen_copy()
+    with torch.no_grad():
+        for parameter in other.model.parameters():
+            parameter.mul_(scale)
+    other.model.requires_grad_(True)
+    return other
+
+
+FORMS: list[dict[str, Any]] = [
+    {},
+    {"aggregation": "token_mean"},
+    {"entropy_coefficient": 0.3},
+    {"kl": {"coefficient": 0.2}},
+    {"correction": {"level": "token", "cap": 1.1}},
+    {"correction": {"level": "sequence", "cap": 3.0}},
+    {"kl": {"coefficient": 0.2}, "entropy_coefficient": 0.3, "correction": {"level": "token"}, "aggregation": "token_mean"},
+]
+
+
+@pytest.mark.parametrize("options", FORMS, ids=str)
+@pytest.mark.parametrize("algorithm", ["grpo", "ppo"])
+def test_the_gradient_is_that_of_the_formula_written_out(algorithm: str, options: dict[str, Any]) -> None:
+    played = play(toy_policy())
+    policy = moved(toy_policy(), 1.05)  # not quite what sampled
+    reference = moved(toy_policy(), 0.95)
+    options = {"correction": {"drift_limit": 1e6}, "aggregation": "sequence_mean", **options}
     batch = collate(played)
-    scored = policy.token_log_probs(batch.ids, batch.attention_mask, batch.action_mask).log_prob
-    advantage = grpo_advantages(batch.return_, batch.group_index)
-    loss = torch.zeros(())
+    advantage = batch.spread(grpo_advantages(batch.return_, batch.group_index))
+
+    scores = policy.token_log_probs(batch.ids, batch.attention_mask, batch.action_mask, entropy=True)
+    said = reference.token_log_probs(batch.ids, batch.attention_mask, batch.action_mask).log_prob
+    level, cap = options["correction"].get("level", "off"), options["correction"].get("cap", 2.0)
+    loss, tokens = torch.zeros(()), int(batch.action_mask.sum())
     for row in range(batch.num_rows):
-        chosen = scored[row][batch.action_mask[row]]
-        loss = loss - (advantage[batch.episode_index[row]] * (chosen - chosen.detach()).exp()).mean() / batch.num_rows
+        mask = batch.action_mask[row]
+        now, entropy = scores.log_prob[row][mask], scores.entropy[row][mask]  # type: ignore[index]
+        gap = (now - batch.rollout_log_prob[row][mask]).detach()
+        weight = {"off": torch.ones(()), "token": gap.exp(), "sequence": gap.sum().exp()}[level].clamp(max=cap)
+        each = -weight * advantage[row][mask] * (now - now.detach()).exp()
+        if "kl" in options:
+            d = said[row][mask].detach() - now
+            each = each + options["kl"]["coefficient"] * (d.exp() - d - 1)
+        loss = loss + (each.mean() / batch.num_rows if options["aggregation"] == "sequence_mean" else each.sum() / tokens)
+        loss = loss - options.get("entropy_coefficient", 0.0) * entropy.sum() / tokens
     loss.backward()
     expected = torch.cat([p.grad.flatten() for p in policy.parameters()])
     policy.model.zero_grad()
-    torch.testing.assert_close(gradient(policy, played), expected, atol=1e-6, rtol=1e-4)
+
+    made: Any = make_learner(algorithm, policy, {"epochs": 1, **options}, reference=lambda: reference)
+    if algorithm == "grpo":
+        found = caught_gradient(made, lambda: made.learn(batch, 1))
+    else:  # whose advantages come from its critic: here those of the groups are put in their place
+        ready, _ = made.prepare(batch.with_tensors(advantage=advantage))
+        found = caught_gradient(made, lambda: made.improve(ready, 1))
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
 
 
 def test_rows_without_advantage_add_nothing_and_are_still_counted() -> None:
@@ -109,6 +162,8 @@ def test_rows_without_advantage_add_nothing_and_are_still_counted() -> None:
     whole = gradient(policy, played)
     alone = gradient(policy, played[:4])
     torch.testing.assert_close(whole, alone / 2, atol=1e-6, rtol=1e-4)  # the mean is over all eight episodes
+    metrics = GRPOLearner(policy, GRPOConfig(epochs=1)).update(played, 1)
+    assert metrics["ratio_mean"] == pytest.approx(1.0)  # and what is measured, over the four that the update reaches
 
 
 def test_failed_episodes_change_neither_baseline_nor_loss() -> None:

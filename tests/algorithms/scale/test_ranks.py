@@ -26,7 +26,7 @@ from tests.algorithms.toy_recipe import toy_policy
 
 pytest.importorskip("accelerate")
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ACCELERATE = (sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--main_process_port", "0")
 LIMIT_S = 240  # of a machine that does much else; a quiet one needs a tenth
 
