@@ -35,8 +35,8 @@ class DPOConfig(Config):
     """Table `[dpo]`: better plays of a task against worse ones, by TRL's trainer.
 
     Papers:
-        Rafailov et al. 2023, DPO (arXiv:2305.18290): the loss, on the episodes of one task from the first turn that differs.
-        Pang et al. 2024, iterative RPO (arXiv:2404.19733): likelihood of the chosen plays in the loss (`sft_weight`).
+        DPO (arXiv:2305.18290): the loss, on the episodes of one task from the first turn that differs.
+        iterative RPO (arXiv:2404.19733): likelihood of the chosen plays in the loss (`sft_weight`).
     """
 
     steps: int = Field(default=20, ge=1)

@@ -60,10 +60,10 @@ class GRPOConfig(PolicyConfig):
     """Table `[grpo]`: returns over the mean of their group, in units of its spread.
 
     Papers:
-        Shao et al. 2024, DeepSeekMath (arXiv:2402.03300): advantages within groups, k3 divergence in the loss. Left out:
+        DeepSeekMath (arXiv:2402.03300): advantages within groups, k3 divergence in the loss. Left out:
             process rewards, an iterated reward model.
-        Yu et al. 2025, DAPO (arXiv:2503.14476): overlong penalty (`overlong`), dynamic sampling (`sampling`).
-        Wang et al. 2025, RAGEN (arXiv:2504.20073): the groups with the widest spread (`sampling.uncertain_share`).
+        DAPO (arXiv:2503.14476): overlong penalty (`overlong`), dynamic sampling (`sampling`).
+        RAGEN (arXiv:2504.20073): the groups with the widest spread (`sampling.uncertain_share`).
     """
 
     older_names: ClassVar[Mapping[str, str]] = {

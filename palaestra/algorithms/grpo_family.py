@@ -26,7 +26,7 @@ class DrGRPOConfig(GRPOConfig):
     """Table `[dr_grpo]`: no division by spread or length.
 
     Papers:
-        Liu et al. 2025, Dr.GRPO (arXiv:2503.20783): the unbiased loss, with a constant in place of the length.
+        Dr.GRPO (arXiv:2503.20783): the unbiased loss, with a constant in place of the length.
     """
 
     advantage: SerializeAsAny[AdvantageConfig] = GRPOAdvantage(spread="none")
@@ -41,7 +41,7 @@ class DAPOConfig(GRPOConfig):
     """Table `[dapo]`: clip higher, dynamic sampling, token mean.
 
     Papers:
-        Yu et al. 2025, DAPO (arXiv:2503.14476): clip-higher, dynamic sampling, token mean, overlong penalty. Left out:
+        DAPO (arXiv:2503.14476): clip-higher, dynamic sampling, token mean, overlong penalty. Left out:
             the filter of truncated episodes.
     """
 
@@ -59,7 +59,7 @@ class GSPOConfig(GRPOConfig):
     """Table `[gspo]`: one ratio per sequence.
 
     Papers:
-        Zheng et al. 2025, GSPO (arXiv:2507.18071): the sequence's ratio and its clip range, GSPO-token (`ratio`).
+        GSPO (arXiv:2507.18071): the sequence's ratio and its clip range, GSPO-token (`ratio`).
     """
 
     ratio: RatioLevel = "sequence"
@@ -72,7 +72,7 @@ class RLOOConfig(GRPOConfig):
     """Table `[rloo]`: each episode against the mean of the others.
 
     Papers:
-        Ahmadian et al. 2024, RLOO (arXiv:2402.14740): leave-one-out baseline, REINFORCE on-policy, divergence in the reward.
+        RLOO (arXiv:2402.14740): leave-one-out baseline, REINFORCE on-policy, divergence in the reward.
     """
 
     advantage: SerializeAsAny[AdvantageConfig] = RLOOAdvantage()
@@ -91,7 +91,7 @@ class ReinforcePPConfig(GRPOConfig):
     """Table `[reinforce_pp]`: token returns, whitened over the batch.
 
     Papers:
-        Hu 2025, REINFORCE++ (arXiv:2501.03262): token returns with the divergence, whitened over the batch; group baseline.
+        REINFORCE++ (arXiv:2501.03262): token returns with the divergence, whitened over the batch; group baseline.
     """
 
     advantage: SerializeAsAny[AdvantageConfig] = ReinforcePPAdvantage()
@@ -110,7 +110,7 @@ class ReBNConfig(GRPOConfig):
     """Table `[rebn]`: discounted turn returns, whitened over the batch.
 
     Papers:
-        Liu et al. 2025, GEM (arXiv:2510.01051): return batch normalisation of turn returns. Left out: its environments.
+        GEM (arXiv:2510.01051): return batch normalisation of turn returns. Left out: its environments.
     """
 
     advantage: SerializeAsAny[AdvantageConfig] = ReBNAdvantage(gamma=0.9)
@@ -136,7 +136,7 @@ class GiGPOConfig(GRPOConfig):
     """Table `[gigpo]`: groups of episodes, and of turns that began in the same state.
 
     Papers:
-        Feng et al. 2025, GiGPO (arXiv:2505.10978): episode groups and step groups.
+        GiGPO (arXiv:2505.10978): episode groups and step groups.
     """
 
     advantage: SerializeAsAny[AdvantageConfig] = GiGPOAdvantage(gamma=0.95)

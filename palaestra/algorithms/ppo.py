@@ -39,10 +39,10 @@ class PPOConfig(PolicyConfig):
     """Table `[ppo]`: a value model judges each token, or each turn.
 
     Papers:
-        Schulman et al. 2017, PPO (arXiv:1707.06347): clipped surrogate, epochs over collected episodes.
-        Schulman et al. 2016, GAE (arXiv:1506.02438): generalised advantages over tokens or turns.
-        Yuan et al. 2025, VC-PPO (arXiv:2503.01491): decoupled trace decay, pre-training of the critic.
-        Yue et al. 2025, VAPO (arXiv:2504.05118): trace decay suited to the length (`adaptive_alpha`). Left out: the
+        PPO (arXiv:1707.06347): clipped surrogate, epochs over collected episodes.
+        GAE (arXiv:1506.02438): generalised advantages over tokens or turns.
+        VC-PPO (arXiv:2503.01491): decoupled trace decay, pre-training of the critic.
+        VAPO (arXiv:2504.05118): trace decay suited to the length (`adaptive_alpha`). Left out: the
             likelihood of solved episodes in the loss.
         Turn-PPO (arXiv:2512.17008): turns as steps in time (`level = "turn"`).
     """

@@ -45,8 +45,8 @@ class RFTConfig(Config):
     """Table `[rft]`: imitate experts and own successes, each round from the base model.
 
     Papers:
-        Xi et al. 2024, AgentGym (arXiv:2406.04151): AgentEvol, rounds of playing and imitating from the base model.
-        Yuan et al. 2023, RFT (arXiv:2308.01825): rejection sampling of different successes.
+        AgentGym (arXiv:2406.04151): AgentEvol, rounds of playing and imitating from the base model.
+        RFT (arXiv:2308.01825): rejection sampling of different successes.
     """
 
     rounds: int = Field(default=3, ge=1)

@@ -46,7 +46,7 @@ class SFTConfig(OptimiserConfig):
     """Table `[sft]`: imitate recorded turns.
 
     Papers:
-        Peng et al. 2019, AWR (arXiv:1910.00177): weights from returns (`weighting = "regression"`). Left out: the
+        AWR (arXiv:1910.00177): weights from returns (`weighting = "regression"`). Left out: the
             value function.
     """
 

@@ -78,7 +78,7 @@ class VRPOConfig(PPOConfig):
     """Table `[vrpo]`: PPO whose value model is made robust to noisy rewards.
 
     Papers:
-        Zhu et al. 2026, VRPO (arXiv:2508.03058): bottleneck and auxiliary losses of the value model. Left out: widths, weights
+        VRPO (arXiv:2508.03058): bottleneck and auxiliary losses of the value model. Left out: widths, weights
             and thresholds, which are not published; the defaults are the project's.
     """
 

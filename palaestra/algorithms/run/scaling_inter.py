@@ -4,7 +4,7 @@ Rollouts of step t may take at most `horizon(t, rounds, interval)` turns. Nothin
 nothing is remembered, training that resumes at any step goes on with the same horizons.
 
 Papers:
-    Xi et al. 2025, AgentGym-RL (arXiv:2509.08755): ScalingInter-RL (section 3.3), a horizon that grows by stages.
+    AgentGym-RL (arXiv:2509.08755): ScalingInter-RL (section 3.3), a horizon that grows by stages.
 """
 
 from __future__ import annotations
