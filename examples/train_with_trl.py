@@ -18,7 +18,7 @@ from palaestra.models.tiny_lm import save  # noqa: E402
 
 torch.set_num_threads(1)
 ENV = "palaestra/TextCraft-v0"
-WORLD = {"recipes": "procedural", "name_words": 1, "num_names": 12, "depth": [1, 1], "distractors": 0}
+WORLD = {"recipes": "procedural", "name_words": 1, "num_names": 20, "depth": [1, 1], "distractors": 0}
 folder = tempfile.mkdtemp()
 plain = {
     "use_cpu": True,
