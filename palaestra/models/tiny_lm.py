@@ -15,7 +15,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from palaestra.errors import MissingExtraError
+from palaestra.models.registry import BuildContext, ModelConfig, ModelKind
 
 PAD, END = "<|pad|>", "<|end|>"
 ROLE_TOKENS = ("<|system|>", "<|user|>", "<|assistant|>", "<|tool|>")
@@ -57,6 +60,28 @@ CHAT_TEMPLATE = """\
 {%- endfor -%}
 {%- if add_generation_prompt -%}<|assistant|>{%- endif -%}
 """
+
+
+class TinyConfig(ModelConfig):
+    """Table `[model]`, kind `tiny`: a Llama-style model of up to 5 million parameters, built on the spot.
+
+    Its tokenizer is made from texts of the recipe's environments. This is the kind where neither `kind` nor `path` is given.
+    """
+
+    hidden_size: int = Field(default=128, ge=8)
+    """Width of the residual stream; a multiple of 2 * `num_heads`."""
+    num_layers: int = Field(default=4, ge=1)
+    """Transformer blocks."""
+    num_heads: int = Field(default=4, ge=1)
+    """Attention heads."""
+    intermediate_size: int | None = Field(default=None, ge=1)
+    """Width of the feed-forward layers; twice `hidden_size` if left out."""
+    vocab_size: int = Field(default=1024, ge=272)
+    """Largest vocabulary of the tokenizer."""
+    max_positions: int = Field(default=2048, ge=64)
+    """Longest sequence, tokens."""
+    corpus_episodes: int = Field(default=200, ge=1)
+    """Expert episodes on train tasks whose texts the tokenizer is made from."""
 
 
 def build_tiny_lm(
@@ -127,6 +152,15 @@ def build_tiny_lm(
             "Lower hidden_size, num_layers or vocab_size, or load a pretrained checkpoint instead."
         )
     return model.eval(), tokenizer
+
+
+def _build(config: TinyConfig, context: BuildContext) -> tuple[Any, Any]:
+    """Build the model of a recipe."""
+    sizes = config.model_dump(exclude={"dtype", "corpus_episodes"})
+    return build_tiny_lm(context.texts(config.corpus_episodes), **sizes, seed=context.seed)
+
+
+KIND = ModelKind("tiny", TinyConfig, build=_build)
 
 
 def train_tokenizer(corpus: Iterable[str], *, vocab_size: int = 1024, max_positions: int = 2048) -> Any:

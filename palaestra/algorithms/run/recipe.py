@@ -42,6 +42,7 @@ from palaestra.algorithms.run.overrides import apply_override
 from palaestra.algorithms.run.recipe_configs import EnvConfig, PhaseConfig, Recipe, checked_name
 from palaestra.algorithms.run.registry import algorithm_names, get_algorithm
 from palaestra.errors import ConfigError
+from palaestra.models.registry import ModelConfig, get_model_kind, model_kinds
 from palaestra.types import Json
 
 DEFAULT_PHASES = ("sft", "grpo")
@@ -88,12 +89,30 @@ def parse_recipe(data: Mapping[str, Json]) -> Recipe:
             raise ConfigError(f"Unknown key {key!r} in the recipe.{nearest(key, known)}")
     tables = {name: _extension(name, data[name], name) for name in extensions if name in data}
     phases = _listed_phases(data, tables) if "phase" in data else _short_phases(data, tables)
-    plain = {key: data[key] for key in _PLAIN if key in data}
-    recipe: Recipe = check(Recipe, {**plain, "envs": _envs(data), "phases": phases, "extensions": tables}, "")
+    kind, model = _model(data.get("model", {}))
+    plain = {key: data[key] for key in _PLAIN if key in data and key != "model"}
+    parts = {"envs": _envs(data), "phases": phases, "extensions": tables, "model_kind": kind, "model": model}
+    recipe: Recipe = check(Recipe, {**plain, **parts}, "")
     for phase in recipe.phases:
         for name, table in phase.active.items():
             get_extension(name).refuse(table, phase, recipe)
     return recipe
+
+
+def _model(table: Json) -> tuple[str, ModelConfig]:
+    """Return the kind of model and its settings."""
+    if not isinstance(table, dict):
+        raise ConfigError(f"model is {table!r}; expected a table, e.g. [model] with hidden_size = 64.")
+    kind = table.get("kind", "tiny" if table.get("path") is None else "checkpoint")
+    if not isinstance(kind, str):
+        raise ConfigError(f"model.kind is {kind!r}; expected one of {', '.join(model_kinds())}.")
+    config = get_model_kind(kind).config
+    given = {key: value for key, value in table.items() if key != "kind"}
+    if "kind" not in table and kind == "checkpoint":
+        # a path in place of a tiny model (--set model.path=...): the sizes of that model are no mistake, only of no use
+        sizes = get_model_kind("tiny").config.model_fields.keys() - config.model_fields.keys()
+        given = {key: value for key, value in given.items() if key not in sizes}
+    return kind, check(config, given, "model")
 
 
 # -- environments -----------------------------------------------------------------------------------------------------

@@ -11,7 +11,11 @@ from pydantic import BaseModel, Field, SerializeAsAny, field_validator, model_va
 from palaestra.algorithms.config import Config
 from palaestra.algorithms.run.trackers import MetricsConfig
 from palaestra.errors import ConfigError
+from palaestra.models.registry import ModelConfig
 from palaestra.types import Json
+
+DEFAULT_KINDS = ("tiny", "checkpoint")
+"""Kinds of models that need no name: `path` says which of the two is meant."""
 
 
 class EnvConfig(Config):
@@ -46,29 +50,6 @@ class EnvConfig(Config):
     @classmethod
     def _name_can_be_one(cls, name: str) -> str:
         return checked_name(name)
-
-
-class ModelConfig(Config):
-    """`[model]`: a checkpoint on disk, or a tiny model built on the spot."""
-
-    path: str | None = None
-    """Folder of a transformers model with tokenizer; None builds a tiny one from the environment's own texts."""
-    hidden_size: int = Field(default=128, ge=8)
-    """Width of the tiny model."""
-    num_layers: int = Field(default=4, ge=1)
-    """Layers of the tiny model."""
-    num_heads: int = Field(default=4, ge=1)
-    """Attention heads of the tiny model."""
-    intermediate_size: int | None = Field(default=None, ge=1)
-    """Width of its feed-forward layers; twice `hidden_size` if left out."""
-    vocab_size: int = Field(default=1024, ge=272)
-    """Largest vocabulary of the tiny model's tokenizer."""
-    max_positions: int = Field(default=2048, ge=64)
-    """Longest sequence of the tiny model, tokens."""
-    corpus_episodes: int = Field(default=200, ge=1)
-    """Expert episodes on train tasks whose texts the tokenizer is made from."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Number format of the weights."""
 
 
 class AgentConfig(Config):
@@ -145,7 +126,10 @@ class Recipe(Config):
     """Torch threads; more than one slows tiny models down."""
     envs: tuple[EnvConfig, ...]
     """The environments."""
-    model: ModelConfig = ModelConfig()
+    model_kind: str = "tiny"
+    """Kind of the model that training begins with: `[model] kind`."""
+    model: SerializeAsAny[ModelConfig]
+    """Settings of that kind."""
     agent: AgentConfig = AgentConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
@@ -185,8 +169,10 @@ class Recipe(Config):
         Args:
             without: Keys to leave out of the tables of extensions, by the name of the extension.
         """
-        written = {"envs", "phases", "extensions"}
+        written = {"envs", "phases", "extensions", "model_kind"}
         data: dict[str, Json] = self.model_dump(mode="json", exclude=written, exclude_none=True)
+        if self.model_kind not in DEFAULT_KINDS:
+            data["model"]["kind"] = self.model_kind
         data["env"] = [_plain(env) for env in self.envs] if self.is_mixture else _short_env(self.envs[0])
         data |= _tables(self.extensions, without or {})
         phases = {phase.name: _plain(phase.settings) | _tables(phase.extensions, without or {}) for phase in self.phases}

@@ -1,9 +1,12 @@
-"""The policy that training begins with: a model from disk, or a tiny one for the texts of the recipe's environments."""
+"""The policy that training begins with: a model of the recipe's kind, from disk or built for the texts of its environments."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
+
+import torch
 
 from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.algorithms.data.demonstrations import expert_episodes
@@ -11,33 +14,24 @@ from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.run.feed import Feed, env_of
 from palaestra.algorithms.run.recipe_configs import Recipe
 from palaestra.envs.formats.hermes import format_message
+from palaestra.models.registry import BuildContext, get_model_kind
 from palaestra.types import Trajectory
 
 
 def build_policy(recipe: Recipe, feed: Feed, engine: RolloutEngine) -> Policy:
-    """Load the recipe's model, or build a tiny one whose tokenizer is made from the environments' own texts.
+    """Load the recipe's model, or build it from the environments' own texts.
 
     Args:
         recipe: What to build.
-        feed: Train tasks; the texts of expert episodes on them are the tokenizer's corpus.
+        feed: Train tasks; the texts of expert episodes on them may be the tokenizer's corpus.
         engine: Plays these episodes.
     """
-    table = recipe.model
-    if table.path is not None:
-        return Policy.from_path(table.path, dtype=table.dtype)
-    from palaestra.models.tiny_lm import build_tiny_lm
-
-    model, tokenizer = build_tiny_lm(
-        corpus(recipe, feed, engine, table.corpus_episodes),
-        hidden_size=table.hidden_size,
-        num_layers=table.num_layers,
-        num_heads=table.num_heads,
-        intermediate_size=table.intermediate_size,
-        vocab_size=table.vocab_size,
-        max_positions=table.max_positions,
-        seed=recipe.seed,
-    )
-    return Policy(model, tokenizer)
+    kind, config = get_model_kind(recipe.model_kind), recipe.model
+    if kind.folder is not None:
+        return Policy.from_path(kind.folder(config), dtype=config.dtype)
+    assert kind.build is not None
+    model, tokenizer = kind.build(config, BuildContext(recipe.seed, partial(corpus, recipe, feed, engine)))
+    return Policy(model.to(getattr(torch, config.dtype)), tokenizer)
 
 
 def corpus(recipe: Recipe, feed: Feed, engine: RolloutEngine, num_episodes: int) -> list[str]:

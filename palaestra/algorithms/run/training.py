@@ -39,6 +39,7 @@ from palaestra.algorithms.run.start import build_policy
 from palaestra.algorithms.run.trackers import MetricsConfig, WandbTracker
 from palaestra.algorithms.scale.ranks import join_ranks, ranks
 from palaestra.errors import ConfigError, PalaestraError, UsageError
+from palaestra.models.registry import get_model_kind
 from palaestra.types import Json
 
 START = "start"
@@ -191,7 +192,7 @@ class _Training:
         """
         checkpoints = Checkpoints(self.folder / "checkpoints" / START)
         found = ranks().on_main(checkpoints.latest)
-        is_built = self.recipe.model.path is None
+        is_built = get_model_kind(self.recipe.model_kind).build is not None
         if found is None:
             policy = build_policy(self.recipe, self.feed, self.engine)
             config = self.recipe.to_json()

@@ -47,7 +47,7 @@ class Sampler(Extension):
     @classmethod
     def refuse(cls, config: SamplerConfig, phase: PhaseConfig, recipe: Recipe) -> None:
         """Refuse to write over the model that training begins with."""
-        config.refuse(recipe.model.path)
+        config.refuse(getattr(recipe.model, "path", None))
 
     @classmethod
     def check(cls, config: SamplerConfig, recipe: Recipe) -> None:

@@ -1,0 +1,115 @@
+"""Kinds of models by name: what `[model] kind` of a recipe may say; packages add theirs (entry points `palaestra.models`).
+
+A kind is a config class (the recipe's table `[model]` is checked against it) and one of two ways to come by a model: it builds
+one, from texts of the environments and a seed, or it names a folder to load. Either way the model is a causal language model
+of `transformers` with its tokenizer, so that it is saved and loaded like any other.
+
+    [project.entry-points."palaestra.models"]
+    my_kind = "my_package.my_module:KIND"
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from palaestra.errors import ConfigError, MissingExtraError, unknown_name
+from palaestra.lazy import TORCH_PACKAGES
+
+ENTRY_POINTS = "palaestra.models"
+
+_BUILTIN = {
+    "tiny": "palaestra.models.tiny_lm:KIND",
+    "checkpoint": "palaestra.models.checkpoint:KIND",
+}
+
+
+class ModelConfig(BaseModel):
+    """Table `[model]`: what every kind of model has; a kind adds keys of its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Number format of the weights."""
+
+
+@dataclass(frozen=True)
+class BuildContext:
+    """What a model may be built from.
+
+    Attributes:
+        seed: Of the initial weights.
+        texts: Returns the texts of so many expert episodes on train tasks, as the policy will read and write them.
+    """
+
+    seed: int
+    texts: Callable[[int], Sequence[str]]
+
+
+@dataclass(frozen=True)
+class ModelKind:
+    """A way to come by a model.
+
+    Attributes:
+        name: How recipes call it.
+        config: Its keys of the table `[model]`.
+        build: Builds a model and its tokenizer: `build(config, context)`. The global random state stays as it was.
+        folder: Names a folder (or what transformers has at hand) to load instead: `folder(config)`.
+
+    Raises:
+        ConfigError: If it has both ways, or neither.
+    """
+
+    name: str
+    config: type[ModelConfig]
+    build: Callable[[Any, BuildContext], tuple[Any, Any]] | None = None
+    folder: Callable[[Any], str] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a kind that leaves open where the model comes from."""
+        if (self.build is None) == (self.folder is None):
+            raise ConfigError(f"The model kind {self.name!r} needs one of build and folder.")
+
+
+def model_kinds() -> list[str]:
+    """Return the names of all kinds of models that can be used here, sorted."""
+    return sorted({*_BUILTIN, *_plugins()})
+
+
+def get_model_kind(name: str) -> ModelKind:
+    """Return a kind of model by name.
+
+    Raises:
+        UnknownNameError: If there is none of this name.
+        MissingExtraError: If torch is not installed and the kind needs it.
+        ConfigError: If a package offers something else under it.
+    """
+    target = _BUILTIN.get(name) or _plugins().get(name)
+    if target is None:
+        raise unknown_name("model kind", name, model_kinds())
+    module, _, attribute = target.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute or "KIND", None)
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.partition(".")[0] in TORCH_PACKAGES:
+            raise MissingExtraError(f"The model kind {name!r}", "train") from error
+        raise
+    if not isinstance(found, ModelKind):
+        raise ConfigError(f"{target} is a {type(found).__name__}; expected a palaestra.models.ModelKind.")
+    if found.name != name:
+        raise ConfigError(f"{target} is registered as {name!r} and calls itself {found.name!r}; expected one name.")
+    return found
+
+
+def _plugins() -> dict[str, str]:
+    """Return the kinds that installed packages offer, by name."""
+    from importlib.metadata import entry_points
+
+    return {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
+
+
+__all__ = ["ENTRY_POINTS", "BuildContext", "ModelConfig", "ModelKind", "get_model_kind", "model_kinds"]
