@@ -115,8 +115,10 @@ class HumanAgent(Agent):
         self._write = write
 
     def reset(self, info: Mapping[str, Any], *, env: gymnasium.Env[Any, Any] | None = None, session: str = "") -> None:
-        """Show the instructions."""
-        del env, session
+        """Show the instructions, and in an environment with several seats whose they are."""
+        del session
+        if info.get("seat") and _has_seats(env):
+            self._write(f"You are the {info['seat']}.")
         if info.get("instructions"):
             self._write(str(info["instructions"]))
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +21,16 @@ from palaestra.cli.options import (
     parse_each,
     parse_settings,
 )
+from palaestra.cli.seats import (
+    SECRET_OPTIONS,
+    ChosenSeats,
+    SeatChoices,
+    SeatModel,
+    SeatSettings,
+    check_seats,
+    make_seat_agents,
+    parse_seats,
+)
 from palaestra.errors import ConfigError, StoreError, UsageError
 from palaestra.types import Json
 
@@ -31,7 +42,6 @@ if TYPE_CHECKING:
     from palaestra.results.tables import EnvResults
 
 EPISODE_ERRORS = 3
-_SECRET_OPTIONS = ("api_key",)
 
 
 @dataclass(frozen=True)
@@ -43,16 +53,22 @@ class PlannedRun:
         model: Agent name or model string.
         options: Arguments of `make_agent` that change how the agent plays.
         settings: Arguments of `evaluate`: `env_id`, `env_kwargs`, `split`, `n`, `samples`, `seed`, `max_turns`.
+        seats: Agents of the environment's other seats.
     """
 
     run_id: str
     model: str
     options: Mapping[str, Json]
     settings: Mapping[str, Any]
+    seats: Mapping[str, SeatModel] = field(default_factory=dict)
 
     def stored_options(self) -> dict[str, Json]:
         """Return the options without secrets."""
-        return {key: value for key, value in self.options.items() if key not in _SECRET_OPTIONS}
+        return {key: value for key, value in self.options.items() if key not in SECRET_OPTIONS}
+
+    def stored_seats(self) -> dict[str, Json]:
+        """Return who sits in the other seats, as the run's configuration keeps it; empty if nobody does."""
+        return {"seat_models": {name: one.to_json() for name, one in self.seats.items()}} if self.seats else {}
 
 
 def evaluate(
@@ -69,6 +85,8 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    seat: SeatChoices = None,
+    seat_option: SeatSettings = None,
     format: Annotated[
         str | None, typer.Option(help="How a model is asked to act: text, react, tools, json, code, hermes, auto.")
     ] = None,
@@ -111,9 +129,10 @@ def evaluate(
     agent_options = _given(
         format=format, base_url=base_url, temperature=temperature, max_tokens=max_tokens, **parse_settings(option)
     )
+    seats = parse_seats(seat, seat_option)
     given = _given(
         env_id=env,
-        env_kwargs=parse_settings(settings) or None,
+        env_kwargs=seats.arguments(parse_settings(settings)) or None,
         split=split,
         n=n,
         samples=samples,
@@ -127,10 +146,12 @@ def evaluate(
         budget=_budget(budget_calls, budget_tokens, budget_cost),
     )
     with RunStore(runs) as store:
-        planned = _planned(store, run or [], models or [], agent_options, given, parse_each(each))
+        planned = _planned(store, run or [], models or [], agent_options, given, parse_each(each), seats)
         agents = _Agents(planned, service)
         for distinct in _distinct_settings(planned):
-            _check_env(distinct)
+            _check_env(distinct, planned[0].seats)
+        if any(ChosenSeats(models=one.seats).has_person for one in planned):
+            concurrency = 1  # a person is in one episode at a time
         resume = _resume_command(planned, runs)
         if len(planned) > 1 and not run:  # later runs do not exist yet: the same words, with the names of the runs
             named = [word for one in planned for word in ("--run", one.run_id)]
@@ -157,13 +178,14 @@ def _planned(
     options: Mapping[str, Json],
     given: Mapping[str, Any],
     each: Sequence[Mapping[str, Json]],
+    seats: ChosenSeats,
 ) -> list[PlannedRun]:
     """Return the runs to play: stored ones to resume, or new ones, each model with each combination of values."""
     stored = {run.run_id for run in store.runs()}
     if run_ids and not models:
         if each[0]:
             raise UsageError(f"--each {next(iter(each[0]))}=... starts new runs; leave it out to resume with --run.")
-        return [_stored_run(store, run_id, stored, options, given) for run_id in run_ids]
+        return [_stored_run(store, run_id, stored, options, given, seats.models) for run_id in run_ids]
     if not models:
         raise UsageError("There is no agent to evaluate; name one with --model, e.g. --model random or --model openai:NAME.")
     if "env_id" not in given:
@@ -186,13 +208,19 @@ def _planned(
             model,
             options if ":" in model else {},
             {**settings, "env_kwargs": {**settings["env_kwargs"], **values}},
+            seats.models,
         )
         for run_id, (model, values) in zip(ids, played, strict=True)
     ]
 
 
 def _stored_run(
-    store: RunStore, run_id: str, stored: set[str], options: Mapping[str, Json], given: Mapping[str, Any]
+    store: RunStore,
+    run_id: str,
+    stored: set[str],
+    options: Mapping[str, Json],
+    given: Mapping[str, Any],
+    seats: Mapping[str, SeatModel],
 ) -> PlannedRun:
     """Return the arm that a stored run was created for; a new wish contradicts it."""
     if run_id not in stored:
@@ -208,11 +236,19 @@ def _stored_run(
     for name, old, new in [(k, kept[k], v) for k, v in wishes.items()] + [
         (k, config["model_options"].get(k), v) for k, v in options.items()
     ]:
-        if old != new and name not in _SECRET_OPTIONS:
+        if old != new and name not in SECRET_OPTIONS:
             raise ConfigError(
                 f"Run {run_id!r} was created with {name}={old!r}, now {name}={new!r}; leave it out, or start a new run."
             )
-    return PlannedRun(run_id, config["model"], {**config["model_options"], **options}, kept)
+    known = {name: SeatModel.from_json(one) for name, one in config.get("seat_models", {}).items()}
+    for name, one in seats.items():
+        if name not in known or known[name].to_json() != one.to_json():
+            was = known[name].model if name in known else "nobody"
+            raise ConfigError(
+                f"Run {run_id!r} was created with {was} in the seat {name!r}, now {one.model}; leave it out, or start a new "
+                "run."
+            )
+    return PlannedRun(run_id, config["model"], {**config["model_options"], **options}, kept, {**known, **seats})
 
 
 def _last_part(model: str) -> str:
@@ -250,22 +286,25 @@ def _distinct_settings(planned: Sequence[PlannedRun]) -> list[Mapping[str, Any]]
 
 
 def _make_agent(run: PlannedRun, service: Mapping[str, Any]) -> Agent:
-    """Build the agent of a run."""
-    from palaestra.agents.registry import make_agent
+    """Build the agent of a run, with those of the other seats."""
+    from palaestra.agents.seats import Seats
 
     if run.model == "human":
         raise UsageError("A person plays with: palaestra play ENV_ID.")
-    return make_agent(run.model, **run.options, **(service if ":" in run.model else {}))
+    agents = make_seat_agents({"": SeatModel(run.model, run.options), **run.seats}, service)
+    policy = agents.pop("")
+    return Seats(policy, **agents) if agents else policy
 
 
-def _check_env(settings: Mapping[str, Any]) -> None:
-    """Refuse an unknown environment, argument or split before anything is stored."""
+def _check_env(settings: Mapping[str, Any], seats: Mapping[str, SeatModel]) -> None:
+    """Refuse an unknown environment, argument, seat or split before anything is stored."""
     from palaestra.cli.environments import open_env
 
     env = open_env(settings["env_id"], settings["env_kwargs"])
     try:
         if hasattr(env.unwrapped, "tasks"):
             env.unwrapped.tasks.split(settings["split"])
+        check_seats(env, settings["env_id"], seats)
     finally:
         env.close()
 
@@ -297,12 +336,14 @@ def _play(
 ) -> list[Evaluation]:
     """Play the runs one after the other."""
     from palaestra.agents.evaluation import evaluation
-    from palaestra.cli.output import Interrupted, progress
+    from palaestra.cli.output import Interrupted, Progresses, progress
     from palaestra.results.tables import arm_name, differing
 
     finished = []
     values = differing([run.settings["env_kwargs"] for run in planned])
-    with progress() as lines:
+    has_person = any(ChosenSeats(models=run.seats).has_person for run in planned)
+    # a bar that redraws itself would write over what a person reads and types
+    with contextlib.nullcontext(Progresses(None)) if has_person else progress() as lines:
         for index, run in enumerate(planned):
             agent = agents.take(index)
             line = lines.line(arm_name(agent.name, values[index]))
@@ -316,7 +357,7 @@ def _play(
                         store=store,
                         run_id=run.run_id,
                         retry_errors=retry_errors,
-                        extra_config={"model": run.model, "model_options": run.stored_options()},
+                        extra_config={"model": run.model, "model_options": run.stored_options(), **run.stored_seats()},
                         concurrency=concurrency,
                         progress=line.update,
                         results=False,  # of all runs together, below

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from palaestra.cli.options import EnvId, Settings, parse_settings, parse_value
+from palaestra.cli.seats import SeatChoices, SeatSettings, check_seats, make_seat_agents, parse_seats
 from palaestra.errors import PalaestraError
 from palaestra.types import Message, ToolCall
 
@@ -28,6 +29,8 @@ What you type is your action. Commands begin with a slash (two slashes send a te
 def play(
     env_id: EnvId,
     settings: Settings = None,
+    seat: SeatChoices = None,
+    seat_option: SeatSettings = None,
     split: Annotated[str | None, typer.Option(help="Split to draw the task from.")] = None,
     task: Annotated[str | None, typer.Option(metavar="KEY", help="Task to play, by its key.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the episode; another seed draws another task.")] = 0,
@@ -35,10 +38,16 @@ def play(
     """Play an environment yourself: type actions, ask the expert, take actions back."""
     from palaestra.cli.environments import open_env
 
-    env = open_env(env_id, parse_settings(settings))
+    seats = parse_seats(seat, seat_option)
+    env = open_env(env_id, seats.arguments(parse_settings(settings)))
     options = {key: value for key, value in (("split", split), ("task", task)) if value is not None}
     try:
-        _Game(env, seed, options).run()
+        check_seats(env, env_id, seats.models)
+        if seats.models:
+            from palaestra.agents.seats import OtherSeats
+
+            env = OtherSeats(env, make_seat_agents(seats.models))
+        _Game(env, seed, options, can_undo=not seats.models).run()
     finally:
         env.close()
 
@@ -46,8 +55,8 @@ def play(
 class _Game:
     """One person at one environment."""
 
-    def __init__(self, env: Any, seed: int, options: dict[str, Any]) -> None:
-        self.env, self.seed, self.options = env, seed, options
+    def __init__(self, env: Any, seed: int, options: dict[str, Any], *, can_undo: bool = True) -> None:
+        self.env, self.seed, self.options, self.can_undo = env, seed, options, can_undo
         self.info: dict[str, Any] = {}
         self.observation = ""
         self.score = 0.0
@@ -102,7 +111,7 @@ class _Game:
     def act(self, action: str | Message) -> None:
         """Play one action and show what comes of it."""
         world = self.env.unwrapped
-        before = world.snapshot() if hasattr(world, "snapshot") else b""
+        before = world.snapshot() if self.can_undo and hasattr(world, "snapshot") else b""
         past = (before, self.observation, self.score)
         self.observation, reward, terminated, truncated, info = self.env.step(action)
         self.past.append(past)
@@ -122,7 +131,10 @@ class _Game:
             return
         snapshot, observation, score = self.past[-1]
         if not snapshot:
-            print("This environment keeps no snapshots; /again starts over.")
+            why = (
+                "This environment keeps no snapshots" if self.can_undo else "The other agents cannot take back what they heard"
+            )
+            print(f"{why}; /again starts over.")
             return
         self.past.pop()
         self.env.unwrapped.restore(snapshot)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -217,6 +218,84 @@ def test_a_secret_is_not_kept_in_the_store(evaluate, tmp_path):
     )
     assert b"S3CRET" not in (tmp_path / "runs" / "palaestra.db").read_bytes()
     assert not any(b"S3CRET" in path.read_bytes() for path in (tmp_path / "runs").rglob("*") if path.is_file())
+
+
+TWENTY = ("--env", "palaestra/TwentyQuestions-v0", "--split", "test", "--set", "things=6", "--set", "max_turns=8")
+
+
+def test_another_seat_is_played_by_a_model_a_persona_or_an_agent(evaluate, tmp_path):
+    user = script(tmp_path, {"content": "Yes.", "repeat": True})
+    ran = evaluate(*TWENTY, "--model", "expert", "-n", "3", "--seat", f"answerer={user}", "--run", "mine", "--json")
+    assert ran.code == 0
+    config = json.loads(ran.out)["runs"][0]["config"]
+    assert config["seat_models"] == {"answerer": {"model": user, "options": {}}}
+    assert config["seats"]["answerer"]["agent"] == "scripted:script.jsonl"
+    assert config["envs"][0]["env_kwargs"] == {"things": 6, "max_turns": 8}
+    with RunStore(tmp_path / "runs") as store:
+        whole = next(iter(store.trajectories("mine")))
+        assert {step.action.content for step in whole.steps if step.seat == "answerer"} == {"Yes."}
+        calls = sum(len(one.of_seat("answerer").steps) for one in store.trajectories("mine"))
+        assert sum(line.calls for line in store.episodes("mine")) == calls > 0
+    ran = evaluate(*TWENTY, "--model", "expert", "-n", "3", "--seat", "answerer=persona:liar", "--json")
+    config = json.loads(ran.out)["runs"][0]["config"]
+    assert config["envs"][0]["env_kwargs"]["players"] == {"answerer": "liar"}
+    assert "seats" not in config
+    ran = evaluate(*TWENTY, "--model", "expert", "-n", "2", "--set", "judge=each", "--seat", "judge=expert", "--json")
+    assert json.loads(ran.out)["runs"][0]["summary"]["total"]["success"]["mean"] == 1.0
+
+
+def test_a_run_with_other_seats_resumes_with_the_same_agents_only(evaluate, refused, tmp_path):
+    user = script(tmp_path, {"content": "Yes.", "repeat": True})
+    words = (*TWENTY, "--model", "expert", "--seat", f"answerer={user}", "--seat-option", "answerer.temperature=0.5")
+    assert evaluate(*words, "-n", "2", "--run", "mine").code == 0
+    assert evaluate("--run", "mine").code == 0
+    assert evaluate("--run", "mine", "--seat", f"answerer={user}", "--seat-option", "answerer.temperature=0.5").code == 0
+    runs = ("--runs", tmp_path / "runs", "--run", "mine")
+    refused("evaluate", *runs, "--seat", f"answerer={user}", match="created with scripted:.* in the seat 'answerer'")
+    refused("evaluate", *runs, "--seat", "judge=expert", match="created with nobody in the seat 'judge', now expert")
+    refused("evaluate", *runs, "--seat", "answerer=persona:liar", match="env_kwargs")
+
+
+def test_a_person_sits_in_a_seat(evaluate, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("yes\n" * 40))
+    ran = evaluate(*TWENTY, "--model", "expert", "-n", "2", "--seat", "answerer=human", "--json")
+    assert ran.code == 0
+    json.loads(ran.out)
+    assert ran.err.count("You are the answerer.") == 2
+    assert "Question 1: " in ran.err
+    assert "It is one of these" not in ran.err  # that is for the asker
+    monkeypatch.setattr("sys.stdin", io.StringIO("yes\n"))
+    ran = evaluate(*TWENTY, "--model", "expert", "-n", "2", "--seat", "answerer=human")
+    assert ran.code == 3
+    assert "user: EOFError" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        (["--seat", "answerer"], "expected NAME=MODEL, NAME=persona:NAME or NAME=human"),
+        (["--seat", "answerer=persona:"], "expected NAME=MODEL"),
+        (["--seat", "answerer=expert", "--seat", "answerer=random"], "names answerer twice"),
+        (["--seat", "answrer=expert"], "Unknown seat 'answrer'. Did you mean 'answerer'"),
+        (["--seat", "asker=expert"], "is the policy's"),
+        (["--seat", "answerer=persona:lier"], "Unknown answerer persona 'lier'"),
+        (["--seat", "answerer=persona:liar", "--set", "players={}"], "by --set and by --seat"),
+        (["--seat", "answerer=expert", "--seat-option", "answerer.temperature=1"], "is for a model in that seat"),
+        (["--seat-option", "answerer.temperature=1"], "is for a model in that seat"),
+        (["--seat", "answerer=scripted:x", "--seat-option", "temperature=1"], "expected NAME.KEY=VALUE"),
+        (["--seat", "answerer=nonsense"], "nonsense"),
+    ],
+)
+def test_mistakes_about_seats_are_one_line_and_store_nothing(refused, tmp_path, words, match):
+    refused("evaluate", "--runs", tmp_path / "runs", *TWENTY, "--model", "expert", *words, match=match)
+    with RunStore(tmp_path / "runs") as store:
+        assert store.runs() == []
+
+
+def test_an_environment_with_one_seat_takes_no_agents_for_others(refused, tmp_path):
+    words = ("evaluate", "--runs", tmp_path / "runs", "--env", TEXTCRAFT, "--model", "expert")
+    refused(*words, "--seat", "user=expert", match="has one seat; leave out --seat user=")
+    refused(*words, "--seat", "user=persona:kind", match="players")
 
 
 def test_ctrl_c_ends_with_130_and_a_command_that_finishes_the_run(evaluate, tmp_path):
