@@ -162,8 +162,13 @@ class LLMAgent(Agent):
 
     def _shown(self, messages: list[Message]) -> list[Message]:
         """Return messages as the backend takes them, or refuse what it cannot show."""
-        if not any([message.media for message in messages]):
-            return messages
+        for message in messages:
+            if message.media:
+                return self._shown_media(messages)
+        return messages
+
+    def _shown_media(self, messages: list[Message]) -> list[Message]:
+        """Do what the setting says with messages that name media."""
         if self.media == "text":
             return [replace(message, media=()) for message in messages]
         if not getattr(self.backend, "takes_media", False):

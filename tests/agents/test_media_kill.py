@@ -31,7 +31,7 @@ def play(folder: str, run_id: str, started: Connection | None = None) -> None:
             started.send("playing")
 
     with use_media(MemoryMedia()):
-        evaluate(ENV_ID, RandomAgent(), n=NUM_TASKS, samples=4, store=folder, run_id=run_id, concurrency=16, progress=tell)
+        evaluate(ENV_ID, RandomAgent(), n=NUM_TASKS, samples=2, store=folder, run_id=run_id, concurrency=16, progress=tell)
 
 
 def stored(store: RunStore, run_id: str) -> dict[str, object]:
