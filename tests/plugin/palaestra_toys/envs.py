@@ -2,16 +2,23 @@
 
 import gymnasium
 
+BACKWARDS_ID = "toys/Backwards-v0"
 MEETING_ID = "toys/Meeting-v0"
 
 
 def register() -> None:
     """Register every environment of this package, each once."""
-    if MEETING_ID not in gymnasium.registry:
+    _register(MEETING_ID, "palaestra_toys.meeting:MeetingEnv", max_turns=8)
+    _register(BACKWARDS_ID, "palaestra_toys.backwards.env:BackwardsEnv", max_turns=3)
+
+
+def _register(env_id: str, entry_point: str, **kwargs: object) -> None:
+    """Register one environment with the fast vector environment for text."""
+    if env_id not in gymnasium.registry:
         gymnasium.register(
-            MEETING_ID,
-            entry_point="palaestra_toys.meeting:MeetingEnv",
-            vector_entry_point=f"palaestra.envs.core.vector:{MEETING_ID}",
+            env_id,
+            entry_point=entry_point,
+            vector_entry_point=f"palaestra.envs.core.vector:{env_id}",
             order_enforce=False,
-            kwargs={"max_turns": 8},
+            kwargs=dict(kwargs),
         )

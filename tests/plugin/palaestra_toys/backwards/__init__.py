@@ -1,0 +1,1 @@
+"""Words said backwards: a toy environment with metrics and results of its own, in one folder."""
