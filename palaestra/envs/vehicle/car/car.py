@@ -137,9 +137,11 @@ class Car:
         try:
             if data["version"] != WORLD_VERSION:
                 raise UsageError(f"This world has version {data['version']!r}; expected {WORLD_VERSION}.")
-            return cls(data["profile"], CarState.from_canonical(data))
+            car = cls(data["profile"], CarState.from_canonical(data))
         except (KeyError, TypeError, AttributeError) as error:
             raise UsageError(f"These data describe no world ({error!r}); pass what to_json() returned.") from None
+        car.state.take_order(_default_state(car.profile))
+        return car
 
     def difference(self, other: Car) -> list[Change]:
         """Return the leaves in which `other` differs from this car."""

@@ -184,6 +184,11 @@ class CarState:
         state.next_number = len(state.records)
         return state
 
+    def take_order(self, other: CarState) -> None:
+        """Hold lists and references in another state's order, which is the order in which their changes are told."""
+        self.lists = {path: self.lists[path] for path in (*other.lists, *self.lists) if path in self.lists}
+        self.refs = {path: self.refs[path] for path in (*other.refs, *self.refs) if path in self.refs}
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, CarState):
             return NotImplemented
