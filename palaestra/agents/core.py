@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, Self, runtime_checkable
 
@@ -17,6 +18,9 @@ import gymnasium
 
 from palaestra.agents.sync import run_sync
 from palaestra.types import Json, Message, Segment, Usage
+
+ENV_CALL: ContextVar[Callable[..., Awaitable[Any]] | None] = ContextVar("ENV_CALL", default=None)
+"""Runs a function where the environment of this episode lives (its worker); set by rollouts, for agents that ask it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from palaestra.agents.core import Agent
+from palaestra.agents.core import ENV_CALL, Agent
 from palaestra.errors import EnvironmentFault, EpisodeStateError, UsageError
 from palaestra.spaces import TextSpace
 from palaestra.types import Message
@@ -93,7 +93,8 @@ class ExpertAgent(Agent):
         del observation, info
         if self._actions is None:
             raise EpisodeStateError("act() was called before reset(info, env=env).")
-        action = next(self._actions, None)
+        call = ENV_CALL.get()
+        action = next(self._actions, None) if call is None else await call(next, self._actions, None)
         if action is None:
             raise EnvironmentFault("The environment's expert() has no further action, but the episode is not over.")
         return _as_message(action)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from palaestra.agents.core import Agent
     from palaestra.agents.evaluation.arms import ArmSummary
     from palaestra.agents.evaluation.evaluation import Evaluation
+    from palaestra.agents.rollout.engine import RolloutEngine
     from palaestra.agents.store.store import RunStore
     from palaestra.results.tables import EnvResults
 
@@ -105,6 +106,20 @@ def evaluate(
         typer.Option("--option", metavar="KEY=VALUE", help="Further option of the agent or its backend. Repeatable."),
     ] = None,
     concurrency: Annotated[int, typer.Option(help="Episodes in play at once.", min=1)] = 32,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Environments outside of the event loop at once; 0: none. Default: 8 of those whose steps wait (engines).",
+            min=0,
+            show_default=False,
+        ),
+    ] = None,
+    worker_kind: Annotated[
+        str | None, typer.Option(metavar="process|thread", help="What a worker is; by default as the environment needs it.")
+    ] = None,
+    step_timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Limit of one step of an environment in a worker.")
+    ] = None,
     retries: Annotated[int | None, typer.Option(help="Attempts after a failed request. Default: 5.")] = None,
     timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="Limit of one request.")] = None,
     budget_calls: Annotated[int | None, typer.Option(help="Stop after this many requests.")] = None,
@@ -124,6 +139,7 @@ def evaluate(
     Every finished episode is kept at once: after a crash or Ctrl-C, `--run ID` resumes where the run stopped.
     """
     from palaestra.agents.evaluation.arms import env_results
+    from palaestra.agents.rollout.engine import RolloutEngine
     from palaestra.agents.store.store import RunStore
 
     agent_options = _given(
@@ -145,18 +161,25 @@ def evaluate(
         prices=prices and str(prices),
         budget=_budget(budget_calls, budget_tokens, budget_cost),
     )
+    engine = RolloutEngine(
+        concurrency,
+        env_workers=workers,
+        worker_kind=worker_kind,  # type: ignore[arg-type]  # it checks
+        step_timeout_s=step_timeout,
+    )
     with RunStore(runs) as store:
         planned = _planned(store, run or [], models or [], agent_options, given, parse_each(each), seats)
         agents = _Agents(planned, service)
         for distinct in _distinct_settings(planned):
             _check_env(distinct, planned[0].seats)
+            engine.check_env(distinct["env_id"])
         if any(ChosenSeats(models=one.seats).has_person for one in planned):
-            concurrency = 1  # a person is in one episode at a time
+            engine.concurrency = 1  # a person is in one episode at a time
         resume = _resume_command(planned, runs)
         if len(planned) > 1 and not run:  # later runs do not exist yet: the same words, with the names of the runs
             named = [word for one in planned for word in ("--run", one.run_id)]
             resume = shlex.join(["palaestra", *(context.obj or ()), *named])
-        evaluations = _play(store, planned, agents, resume, concurrency=concurrency, retry_errors=retry_errors)
+        evaluations = _play(store, planned, agents, resume, engine, retry_errors=retry_errors)
         arms = _arms(store, evaluations)
         results = env_results([row.arm for row in arms])
         report = _write_reports(store, [one.run_id for one in planned], results)
@@ -332,7 +355,13 @@ def _given(**values: Any) -> dict[str, Any]:
 
 
 def _play(
-    store: RunStore, planned: Sequence[PlannedRun], agents: _Agents, resume: str, *, concurrency: int, retry_errors: bool
+    store: RunStore,
+    planned: Sequence[PlannedRun],
+    agents: _Agents,
+    resume: str,
+    engine: RolloutEngine,
+    *,
+    retry_errors: bool,
 ) -> list[Evaluation]:
     """Play the runs one after the other."""
     from palaestra.agents.evaluation import evaluation
@@ -358,7 +387,7 @@ def _play(
                         run_id=run.run_id,
                         retry_errors=retry_errors,
                         extra_config={"model": run.model, "model_options": run.stored_options(), **run.stored_seats()},
-                        concurrency=concurrency,
+                        engine=engine,
                         progress=line.update,
                         results=False,  # of all runs together, below
                         close_agent=True,

@@ -33,8 +33,8 @@ def _page(env_id: str, env: Any) -> dict[str, Json]:
     from palaestra.cli.environments import arguments, split_sizes
     from palaestra.results.metrics import declared_by
 
-    observation, info = env.reset(seed=0)
-    expert = getattr(env.unwrapped, "expert", None)
+    inner = env.unwrapped
+    opening = _opening(env) if not getattr(inner, "blocks", False) else _closed(inner)  # a page must not start an engine
     return {
         "id": env_id,
         "docstring": inspect.cleandoc(type(env.unwrapped).__doc__ or "-"),
@@ -42,14 +42,28 @@ def _page(env_id: str, env: Any) -> dict[str, Json]:
         "splits": split_sizes(env),
         "task_types": _task_types(env),
         "metrics": [metric.to_json() for metric in declared_by(env)],
-        "tools": list(info.get("tools") or ()),
-        "opening": {
-            "task": info.get("task"),
-            "instructions": info.get("instructions", ""),
-            "observation": observation,
-            "expert": _text(next(iter(expert()), None)) if callable(expert) else None,
-        },
+        "tools": list(opening.pop("tools") or ()),
+        "opening": opening,
     }
+
+
+def _opening(env: Any) -> dict[str, Json]:
+    """Return how an episode begins."""
+    observation, info = env.reset(seed=0)
+    expert = getattr(env.unwrapped, "expert", None)
+    return {
+        "task": info.get("task"),
+        "instructions": info.get("instructions", ""),
+        "observation": observation,
+        "expert": _text(next(iter(expert()), None)) if callable(expert) else None,
+        "tools": info.get("tools"),
+    }
+
+
+def _closed(inner: Any) -> dict[str, Json]:
+    """Return what an environment says before an episode begins."""
+    says = {name: getattr(inner, name, None) for name in ("instructions", "tools")}
+    return {name: method() if callable(method) else None for name, method in says.items()}
 
 
 def _task_types(env: Any) -> dict[str, dict[str, int]]:
@@ -116,9 +130,12 @@ def _print(page: dict[str, Json]) -> None:
             grid.add_row(function["name"], ", ".join(properties), function.get("description", "").splitlines()[0])
         out.print(grid)
     opening = page["opening"]
-    section("Instructions", opening["instructions"])
-    section(f"An episode opens (task {(opening['task'] or {}).get('key', '')})", opening["observation"])
-    if opening["expert"]:
+    section("Instructions", opening["instructions"] or "")
+    if "observation" in opening:
+        section(f"An episode opens (task {(opening['task'] or {}).get('key', '')})", opening["observation"])
+    else:
+        section("An episode opens", "Not shown: its engine starts with the first episode.")
+    if opening.get("expert"):
         section("The expert would begin with", opening["expert"])
     out.print()
     out.print(f"Play it yourself: palaestra play {page['id']}", style="dim", soft_wrap=True)

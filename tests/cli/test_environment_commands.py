@@ -5,7 +5,10 @@ import json
 import gymnasium
 import pytest
 
+from palaestra.envs import ChildProcess, registration
 from palaestra.envs.registration import list_envs
+from tests.envs.lift import LIFT_ID, register_lifts
+from tests.envs.processes import children, needs_proc
 
 TEXTCRAFT = "palaestra/TextCraft-v0"
 
@@ -68,6 +71,22 @@ def test_show_is_the_page_of_an_environment(palaestra_run, env_id):
     text = palaestra_run("show", env_id).out
     for part in ("Arguments", "Tasks", "Instructions", "An episode opens", "The expert would begin with"):
         assert part in text
+
+
+@needs_proc
+def test_showing_and_listing_an_environment_starts_no_engine(palaestra_run, monkeypatch):
+    register_lifts()
+    before = children()
+    monkeypatch.setattr(ChildProcess, "__init__", lambda self, *args, **options: pytest.fail("an engine was started"))
+    page = json.loads(palaestra_run("show", LIFT_ID, "--json").out)
+    assert page["opening"]["instructions"].startswith('Say "up"')
+    assert "observation" not in page["opening"]
+    assert page["splits"] == {"train": 5, "test": 5}
+    text = palaestra_run("show", LIFT_ID).out
+    assert "its engine starts with the first episode" in text
+    monkeypatch.setattr(registration, "list_envs", lambda: [LIFT_ID])
+    assert json.loads(palaestra_run("list", "--json").out)[0]["error"] == ""
+    assert children() == before
 
 
 def test_show_takes_arguments_of_the_environment(palaestra_run):

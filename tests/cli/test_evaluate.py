@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -178,6 +179,14 @@ def test_one_command_gives_the_papers_table_of_the_car_and_its_own_numbers_apart
         (["--run", "nothing", "--each", "distractors=0,1"], "--each distractors=... starts new runs"),
         (["--env", "palaestra/Desk-v0", "--model", "expert", "--split", "train", "-n", "all"], "no end"),
         (["--run", "nothing"], "Unknown run 'nothing'"),
+        (["--env", TEXTCRAFT, "--model", "random", "--workers", "-1"], "Invalid value for '--workers'"),
+        (["--env", TEXTCRAFT, "--model", "random", "--worker-kind", "ray"], "'ray'; expected 'process' or 'thread'"),
+        (["--env", TEXTCRAFT, "--model", "random", "--step-timeout", "0"], "step_timeout_s is 0.0; expected"),
+        (["--env", TEXTCRAFT, "--model", "random", "--step-timeout", "5"], "runs in the event loop.* --workers N"),
+        (
+            ["--env", TEXTCRAFT, "--model", "random", "--workers", "0", "--step-timeout", "5"],
+            "step_timeout_s needs env_workers",
+        ),
     ],
 )
 def test_mistakes_are_one_line_and_store_nothing(refused, tmp_path, words, match):
@@ -191,6 +200,27 @@ def test_an_unknown_format_or_option_of_a_model_is_refused(refused, tmp_path):
     words = ("evaluate", "--runs", tmp_path / "runs", "--env", TEXTCRAFT, "--model", spec)
     refused(*words, "--format", "raect", match="Did you mean 'react'")
     refused(*words, "--option", "nonsense=1", match="nonsense")
+
+
+def test_environments_play_in_workers_if_that_is_asked_for_with_the_same_results(evaluate, monkeypatch):
+    from palaestra.envs.agentgym.textcraft.env import TextCraftEnv
+
+    used = set()
+    act = TextCraftEnv._act
+
+    def noted(self, action):
+        used.add(threading.current_thread())
+        return act(self, action)
+
+    monkeypatch.setattr(TextCraftEnv, "_act", noted)
+    words = ("--env", TEXTCRAFT, "--model", "expert", "-n", "6", "--json")
+    here = json.loads(evaluate(*words).out)["runs"][0]["summary"]
+    assert used == {threading.current_thread()}
+    used.clear()
+    there = json.loads(evaluate(*words, "--workers", "2", "--worker-kind", "thread", "--step-timeout", "30").out)
+    assert {**there["runs"][0]["summary"], "usage": 0} == {**here, "usage": 0}  # it has the seconds
+    assert 1 <= len(used) <= 2
+    assert threading.current_thread() not in used
 
 
 def test_a_resumed_run_keeps_its_settings(evaluate, refused, tmp_path):

@@ -223,6 +223,15 @@ class ShowsTheDate(CounterEnv):
         return super()._begin(task) + f" in {int(time.time()) // 86400}"
 
 
+class ShowsHowLongItRan(CounterEnv):
+    def _begin(self, task):
+        return super()._begin(task) + f" on day {int(time.monotonic()) // 86400}"
+
+
+class BlocksAndShowsTheDate(ShowsTheDate):
+    blocks = True
+
+
 class ForgetsHalf(CounterEnv):
     def _save(self):
         return self.goal
@@ -506,6 +515,8 @@ BROKEN: list[tuple[str, type[gymnasium.Env]]] = [
     ("global randomness", UsesGlobalRandom),
     ("global randomness", UsesGlobalNumpy),
     ("clock", ShowsTheDate),
+    ("clock", ShowsHowLongItRan),
+    ("clock", BlocksAndShowsTheDate),
     ("snapshot", ForgetsHalf),
     ("snapshot elsewhere", SavesHashes),
     ("foreign snapshot", TrustsSnapshots),

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -33,9 +34,8 @@ class StartLift:
         return ChildProcess([sys.executable, "-I", "-S", str(SCRIPT), str(self.step_s)])
 
 
-def make_task(split: str, index: int) -> Task:
-    goal = 2 + 2 * index + (split == "test")
-    return Task(f"{split}/{index}", split, data={"goal": goal})
+def make_task(lowest: int, spread: int, split: str, index: int) -> Task:
+    return Task(f"{split}/{index}", split, data={"goal": lowest + spread * index + (split == "test")})
 
 
 def draw_action(rng: np.random.Generator) -> str:
@@ -48,6 +48,8 @@ class LiftEnv(EngineEnv[ChildProcess]):
     Args:
         step_s: Seconds that a move takes.
         num_tasks: Tasks of each split.
+        lowest: The lowest floor where the lift is wanted; a move takes it one floor.
+        spread: Floors from one task to the next.
         words: What the lift is told in place of these actions: `{"up": "hang"}` breaks it on purpose.
     """
 
@@ -58,12 +60,14 @@ class LiftEnv(EngineEnv[ChildProcess]):
         *,
         step_s: float = 0.0,
         num_tasks: int = 5,
+        lowest: int = 2,
+        spread: int = 2,
         words: dict[str, str] | None = None,
-        max_turns: int | None = 60,
+        max_turns: int | None = 200,
         split: str = "train",
         render_mode: str | None = None,
     ) -> None:
-        tasks = GeneratedTasks(make_task, {"train": num_tasks, "test": num_tasks})
+        tasks = GeneratedTasks(partial(make_task, lowest, spread), {"train": num_tasks, "test": num_tasks})
         super().__init__(
             tasks, StartLift(step_s), split=split, max_turns=max_turns, sampler=draw_action, render_mode=render_mode
         )
@@ -102,6 +106,11 @@ class MuteLiftEnv(LiftEnv):
     """The same lift, which does not say its state: its actions stand for it."""
 
     _dump = EngineEnv._dump
+
+
+def make_lift(plan: Any) -> gymnasium.Env[Any, Any]:
+    """Make the lift of a plan in whatever process asks."""
+    return LiftEnv(**plan.env_kwargs)
 
 
 def register_lifts() -> None:

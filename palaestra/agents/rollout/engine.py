@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Any
 
 from palaestra.agents.core import Agent
-from palaestra.agents.rollout.env_pool import EnvPool, WorkerKind
+from palaestra.agents.rollout.env_pool import EnvPool, WorkerKind, check_timeout, find_place
 from palaestra.agents.rollout.env_slots import MakeEnv
 from palaestra.agents.rollout.episode import play_episode
 from palaestra.agents.rollout.plans import EpisodePlan
@@ -27,9 +27,11 @@ class RolloutEngine:
     Args:
         concurrency: Episodes in play at once.
         env_workers: Environments that run outside of the event loop at once; 0 runs all of them inside, which is
-            fastest for worlds that answer in microseconds. With workers, an episode holds one of them to its end.
+            fastest for worlds that answer in microseconds. None runs those whose class says that they block in 8 workers,
+            and all others inside. With workers, an episode holds one of them to its end.
         worker_kind: "process" gives every environment a child process (it may crash or hang without harm); "thread"
-            gives it a thread (for worlds that mostly wait).
+            gives it a thread (for worlds that mostly wait). None takes threads for environments that block, unless their
+            class says that they are bound to a thread, and processes for all others.
         step_timeout_s: Limit of one call of an environment in a worker, in seconds; None for no limit.
         episode_timeout_s: Limit of one episode, in seconds; None for no limit.
         record_state_hash: Keep the digest of the world before each action, where the environment gives one.
@@ -42,8 +44,8 @@ class RolloutEngine:
         self,
         concurrency: int = 64,
         *,
-        env_workers: int = 0,
-        worker_kind: WorkerKind = "process",
+        env_workers: int | None = None,
+        worker_kind: WorkerKind | None = None,
         step_timeout_s: float | None = None,
         episode_timeout_s: float | None = None,
         record_state_hash: bool = False,
@@ -51,21 +53,29 @@ class RolloutEngine:
         """Check and keep the settings."""
         if concurrency < 1:
             raise ConfigError(f"concurrency is {concurrency}; expected at least 1.")
-        if env_workers < 0:
-            raise ConfigError(f"env_workers is {env_workers}; expected 0 (in the event loop) or more.")
-        if worker_kind not in ("process", "thread"):
-            raise ConfigError(f"worker_kind is {worker_kind!r}; expected 'process' or 'thread'.")
+        if env_workers is not None and env_workers < 0:
+            raise ConfigError(f"env_workers is {env_workers}; expected 0 (in the event loop) or more, or None.")
+        if worker_kind not in ("process", "thread", None):
+            raise ConfigError(f"worker_kind is {worker_kind!r}; expected 'process' or 'thread', or None.")
         for name, limit in (("step_timeout_s", step_timeout_s), ("episode_timeout_s", episode_timeout_s)):
             if limit is not None and not limit > 0:
                 raise ConfigError(f"{name} is {limit}; expected a number of seconds above 0, or None for no limit.")
-        if step_timeout_s is not None and not env_workers:
+        if step_timeout_s is not None and env_workers == 0:
             raise ConfigError("step_timeout_s needs env_workers: a call inside the event loop cannot be interrupted.")
         self.concurrency = concurrency
         self.env_workers = env_workers
-        self.worker_kind: WorkerKind = worker_kind
+        self.worker_kind: WorkerKind | None = worker_kind
         self.step_timeout_s = step_timeout_s
         self.episode_timeout_s = episode_timeout_s
         self.record_state_hash = record_state_hash
+
+    def check_env(self, env_id: str) -> None:
+        """Refuse an environment that these settings cannot play, before anything is played.
+
+        Raises:
+            ConfigError: If `step_timeout_s` is set and it runs in the event loop.
+        """
+        check_timeout(env_id, self.step_timeout_s, find_place(env_id, self.env_workers, self.worker_kind))
 
     async def run(
         self, plans: Iterable[EpisodePlan], agent: Agent, *, make_env: MakeEnv | None = None
@@ -83,7 +93,8 @@ class RolloutEngine:
 
         Raises:
             BudgetError: After the last finished episode was yielded, if the budget was spent before all were played.
-            UsageError: If an environment or the agent refuses what it was given at the start of an episode.
+            UsageError: If an environment or the agent refuses what it was given at the start of an episode; also if
+                `step_timeout_s` is set for one that runs in the event loop.
         """
         pool = EnvPool(
             make_env,

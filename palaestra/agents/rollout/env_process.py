@@ -6,8 +6,10 @@ The parent holds a `RemoteEnv`, whose calls travel through a pipe; the child ans
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import multiprocessing
+import os
 import pickle
 import signal
 import traceback
@@ -22,6 +24,7 @@ import numpy as np
 from palaestra.agents.rollout.env_slots import Env, MakeEnv, RemoteFailure, ThreadSlot
 from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.agents.rollout.seating import seats_of
+from palaestra.envs.core.engines import kill_engines
 from palaestra.errors import BoundaryError, EnvironmentFault, UsageError, unknown_name
 from palaestra.media.items import MARK, Media
 from palaestra.media.store import MediaOutbox, bytes_named, current_media
@@ -32,6 +35,7 @@ from palaestra.types import Message, StopReason
 # starting afresh is slower than forking, but a fork would copy threads' locks and the event loop's open connections
 _PROCESSES = multiprocessing.get_context("spawn")
 _CLOSE_S = 5.0
+_TERMINATE_S = 2.0
 
 
 class RemoteEnv(gymnasium.Env[Any, Any]):
@@ -118,7 +122,10 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         self.kill()
 
     def kill(self) -> None:
-        """End the child at once; a call that waits for it fails."""
+        """End the child at once, and its engines with it; a call that waits for it fails."""
+        if self._process.is_alive():
+            self._process.terminate()  # lets it kill its engines, which would survive it
+            self._process.join(_TERMINATE_S)
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
@@ -183,13 +190,14 @@ class ProcessSlot(ThreadSlot):
     async def close(self) -> None:
         """Close the environment and end the child, at once if it is in the middle of a call."""
         if self._is_busy and self._remote is not None:
-            self._remote.kill()
+            await asyncio.to_thread(self._remote.kill)
         await super().close()
 
 
 def _serve(pipe: Connection, payload: bytes) -> None:
     """Make an environment and answer calls until the parent closes the pipe or dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what ends when
+    signal.signal(signal.SIGTERM, _end_with_engines)
     outbox = MediaOutbox.of_this_process()
     with contextlib.suppress(EOFError, OSError):
         served = _reply(pipe, outbox, lambda: _Served(payload), lambda made: made.about())
@@ -198,6 +206,12 @@ def _serve(pipe: Connection, payload: bytes) -> None:
             _reply(pipe, outbox, lambda: getattr(served, name)(*args), lambda result: result)  # noqa: B023 (called at once)
             if name == "close":
                 break
+
+
+def _end_with_engines(*_: object) -> None:
+    """End this process from within a signal, and the engines that it has started."""
+    kill_engines()
+    os._exit(128 + signal.SIGTERM)
 
 
 class _Served:

@@ -49,6 +49,8 @@ class EnvSlot:
         make: Makes the environment.
     """
 
+    is_worker = False
+
     def __init__(self, key: str, make: Callable[[], Env]) -> None:
         """Wait for `open`."""
         self.key = key
@@ -98,8 +100,11 @@ class ThreadSlot(EnvSlot):
         key: Pool key.
         make: Makes the environment.
         timeout_s: Limit of a single call in seconds; a call that takes longer is an `EnvironmentFault`. The thread of
-            such a call is left to itself, since Python cannot stop it.
+            such a call is left to itself, since Python cannot stop it; an environment with a method `kill` (as `EngineEnv`
+            has it) is told to end what the call waits for.
     """
+
+    is_worker = True
 
     def __init__(self, key: str, make: Callable[[], Env], timeout_s: float | None = None) -> None:
         """Start the thread."""
@@ -143,10 +148,14 @@ class ThreadSlot(EnvSlot):
         return result
 
     async def close(self) -> None:
-        """Close the environment in its thread, and end the thread; one that hangs is left behind."""
-        if not self._is_busy and hasattr(self, "env"):
+        """Close the environment in its thread, and end the thread; one that hangs is killed if it can be, or left behind."""
+        if hasattr(self, "env"):
+            kill = getattr(self.env.unwrapped, "kill", None) if self._is_busy else None
             with contextlib.suppress(Exception):
-                await self._run(CLOSE_TIMEOUT_S, self.env.close)
+                if not self._is_busy:
+                    await self._run(CLOSE_TIMEOUT_S, self.env.close)
+                elif callable(kill):
+                    await asyncio.to_thread(kill)
         self._calls.put(None)
 
 

@@ -9,14 +9,15 @@ caller (`UsageError`) while an episode is being set up.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-from palaestra.agents.core import Agent, AgentRecord
+from palaestra.agents.core import ENV_CALL, Agent, AgentRecord
 from palaestra.agents.rollout.env_pool import EnvPool
 from palaestra.agents.rollout.env_slots import EnvSlot, RemoteFailure
 from palaestra.agents.rollout.plans import EpisodePlan
@@ -82,11 +83,12 @@ async def play_episode(
     """
     episode = _Episode(plan, record_state_hash)
     slot: EnvSlot | None = None
-    async with pool.seat():
+    async with pool.seat(plan):
         try:
             async with asyncio.timeout(timeout_s) as clock:
                 slot = await pool.take(plan)
-                await episode.play(slot, agent)
+                with _calls_of(slot):
+                    await episode.play(slot, agent)
         except BudgetError:
             raise
         except Exception as error:
@@ -102,6 +104,16 @@ async def play_episode(
                 # an environment that failed, or was left in the middle of a call, is never used again
                 await pool.give_back(slot, reusable=episode.env_is_sound)
     return episode.trajectory()
+
+
+@contextlib.contextmanager
+def _calls_of(slot: EnvSlot) -> Iterator[None]:
+    """Let agents that ask the environment, as experts do, ask it where it lives."""
+    token = ENV_CALL.set(slot.call)
+    try:
+        yield
+    finally:
+        ENV_CALL.reset(token)
 
 
 class _Episode:

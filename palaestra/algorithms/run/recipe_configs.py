@@ -65,6 +65,12 @@ class AgentConfig(Config):
     """Most tokens sampled per turn."""
     concurrency: int = Field(default=64, ge=1)
     """Episodes in play at once."""
+    workers: int | None = Field(default=None, ge=0)
+    """Environments that run outside of the event loop at once; by default those that block run in 8 workers."""
+    worker_kind: Literal["process", "thread"] | None = None
+    """What a worker is; by default a thread for environments that block, a process for all others."""
+    step_timeout_s: float | None = Field(default=None, gt=0)
+    """Limit of one call of an environment in a worker, in seconds."""
 
 
 class EvaluationConfig(Config):

@@ -151,7 +151,14 @@ class _Training:
         self.progress = progress
         self.folder = store.run_folder(run_id)
         self.metrics = _metrics_log(recipe, self.folder, store, run_id)
-        self.engine = RolloutEngine(recipe.agent.concurrency)
+        self.engine = RolloutEngine(
+            recipe.agent.concurrency,
+            env_workers=recipe.agent.workers,
+            worker_kind=recipe.agent.worker_kind,
+            step_timeout_s=recipe.agent.step_timeout_s,
+        )
+        for env in recipe.envs:
+            self.engine.check_env(env.id)
         self.feed = make_feed(recipe.envs, seed=recipe.seed)
         self.shared: dict[str, Any] = {}
         self.arms: ArmEvaluations

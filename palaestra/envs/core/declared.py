@@ -1,4 +1,4 @@
-"""What the class of a registered environment declares about its results, found without making an environment."""
+"""What the class of a registered environment declares about itself, found without making an environment."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ from palaestra.results.metrics import Metric, metrics_of
 
 
 class Declared(NamedTuple):
-    """What an environment declares about its results.
+    """What an environment declares about itself.
 
     Attributes:
         metrics: What its episodes measure.
         results: "module:function" of its own tables; empty if it has none.
+        blocks: Whether a step waits for something outside of Python.
+        thread_bound: Whether it has to stay in the thread in which it was first used.
     """
 
     metrics: tuple[Metric, ...] = ()
     results: str = ""
+    blocks: bool = False
+    thread_bound: bool = False
 
 
 def declared(env_id: str) -> Declared:
@@ -39,7 +43,12 @@ def declared(env_id: str) -> Declared:
         except (ImportError, AttributeError):
             return Declared()
     results = getattr(entry_point, "results", "")
-    return Declared(metrics_of(getattr(entry_point, "metrics", ())), results if isinstance(results, str) else "")
+    return Declared(
+        metrics_of(getattr(entry_point, "metrics", ())),
+        results if isinstance(results, str) else "",
+        getattr(entry_point, "blocks", False) is True,
+        getattr(entry_point, "thread_bound", False) is True,
+    )
 
 
 __all__ = ["Declared", "declared"]

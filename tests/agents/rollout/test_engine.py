@@ -517,7 +517,7 @@ def test_a_make_env_that_cannot_travel_is_refused() -> None:
         ({"env_workers": -1}, "env_workers is -1"),
         ({"worker_kind": "ray"}, "worker_kind is 'ray'"),
         ({"episode_timeout_s": 0}, "episode_timeout_s is 0"),
-        ({"step_timeout_s": 1.0}, "step_timeout_s needs env_workers"),
+        ({"step_timeout_s": 1.0, "env_workers": 0}, "step_timeout_s needs env_workers"),
     ],
 )
 def test_impossible_settings_are_refused(options: dict[str, Any], message: str) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from palaestra.algorithms.run.metrics import read_metrics
 from palaestra.algorithms.run.phase import ProgressEvent
 from palaestra.algorithms.run.training import TrainingResult, train
 from palaestra.errors import ConfigError, TrainingStopped, UsageError
+from tests.algorithms import toy_env
 from tests.algorithms.toy_recipe import toy_recipe
 
 ARMS = ["random", "expert", "untrained", "cloned", "trained"]
@@ -197,12 +199,28 @@ def test_a_run_that_a_watchdog_stops_is_failed_with_the_reason(tmp_path: Path) -
     assert "log-probs differ" in summary.note
 
 
+def test_environments_play_in_the_workers_of_the_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    used = set()
+    act = toy_env.FeedbackKeysEnv._act
+
+    def noted(self: Any, action: Any) -> Any:
+        used.add(threading.current_thread())
+        return act(self, action)
+
+    monkeypatch.setattr(toy_env.FeedbackKeysEnv, "_act", noted)
+    tables = {"phases": ["sft"], "sft": {"epochs": 1}, "evaluation": {"n": 3, "baselines": ["expert"]}}
+    train(toy_recipe(agent={"workers": 2, "worker_kind": "thread", "step_timeout_s": 60}, **tables), store=tmp_path)
+    assert used
+    assert threading.current_thread() not in used
+
+
 @pytest.mark.parametrize(
     ("tables", "match"),
     [
         ({"env": {"id": "palaestra/TextCarft-v0"}}, "TextCraft-v0"),
         ({"env": {"train_split": "trian"}}, "Unknown split 'trian'.*'train'"),
         ({"env": {"num_trns": 3}}, "num_trns"),
+        ({"agent": {"step_timeout_s": 5.0}}, "runs in the event loop.*agent.workers = N in a recipe"),
         ({"agent": {"format": "texd"}}, "Unknown format 'texd'.*'text'"),
         ({"model": {"path": "/nowhere/at/all"}}, "No model could be loaded from '/nowhere/at/all'"),
     ],

@@ -7,7 +7,7 @@ from gymnasium.envs.registration import EnvSpec
 from palaestra.envs import check_environment
 from palaestra.envs.check import CHECKS, CheckReport, CheckResult
 from palaestra.errors import UnknownNameError
-from tests.envs.broken import BROKEN
+from tests.envs.broken import BROKEN, ShowsHowLongItRan
 from tests.envs.miniature import COUNTER_ID, MEASURED_ID, CounterEnv, register_miniatures
 from tests.envs.seated_toys import DRAWERS_ID, GUESS_ID, register_seated_toys
 
@@ -70,6 +70,14 @@ def test_a_broken_promise_is_noticed_and_the_mend_told(name, broken):
     assert failures[name].detail
     assert failures[name].mend
     assert f"FAIL {name}: " in str(report)
+
+
+def test_an_environment_that_blocks_may_measure_durations():
+    class MeasuresDurations(ShowsHowLongItRan):
+        blocks = True
+
+    report = check_environment(spec_of(MeasuresDurations), only=["clock"])
+    assert report.ok, str(report)
 
 
 def test_every_check_can_fail():
