@@ -1,11 +1,11 @@
 """DPO (Rafailov et al. 2023, arXiv:2305.18290) on episodes: learn from pairs of plays of one task, better against worse.
 
-No value model, no advantage: each step plays `tasks_per_step` tasks `group_size` times with the present policy, couples
+No value model, no advantage: each step plays `tasks_per_step` tasks `group_size` times with the current policy, couples
 plays of different return, cuts each couple at the first turn in which they differ, and lets TRL's `DPOTrainer` raise the
 sampled tokens of the better rest against those of the worse one. Episodes that ended in an error are in no pair.
 
 The loop, in the open: collect -> pairs -> `train_dpo` on a copy, weights taken back -> log -> save. A step's optimiser
-begins anew, so policy and step number are all there is to save.
+is a new one, so policy and step number are all there is to save.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class DPOConfig(Config):
     """Largest gradient norm."""
 
     def settings(self, seed: int) -> DPOSettings:
-        """Return what `train_dpo` takes."""
+        """Return the settings of `train_dpo`."""
         return DPOSettings(
             beta=self.beta,
             lr=self.lr,
@@ -138,6 +138,7 @@ class DPOLearner(Learner):
             TrainingStopped: If the weights are not finite after it.
             MissingExtraError: If TRL is not installed.
         """
+        # errors and equal returns are in no pair
         pairs, counts = preference_pairs(trajectories, pairing=self.config.pairing, margin=self.config.margin)
         metrics = _pair_metrics(pairs, counts)
         if pairs:
@@ -167,7 +168,7 @@ def run(phase: Phase, config: DPOConfig) -> None:
 
 
 def _pair_metrics(pairs: list[PreferencePair], counts: PairCounts) -> dict[str, float]:
-    """Return what became of the episodes of a round; without a pair it makes no update and is counted."""
+    """Count the pairs of a round and the episodes that are in none."""
     return {
         "pairs": float(len(pairs)),
         "pair_margin": sum(pair.margin for pair in pairs) / max(1, len(pairs)),

@@ -191,10 +191,10 @@ class PPOLearner(PolicyGradientLearner):
             batch: Collated episodes, with log-probs if the KL term is part of the reward.
         """
         config = self.config
-        steps = steps_of(batch, config.level)
-        value = self.critic.values(batch)
+        steps = steps_of(batch, config.level)  # of E episodes, up to N steps in time each
+        value = self.critic.values(batch)  # [B, T], before each action token
         reward = steps.total(self.penalised_reward(batch))
-        at_steps = steps.at_first(value)
+        at_steps = steps.at_first(value)  # [E, N]
         bootstrap = self._bootstrap(batch, steps) if config.bootstrap_truncated else None
         lam = (
             config.lam_policy
@@ -202,6 +202,7 @@ class PPOLearner(PolicyGradientLearner):
             else adaptive_lambda(steps.mask.sum(dim=1), alpha=config.adaptive_alpha)
         )
         found = generalised_advantages(reward, at_steps, steps.mask, gamma=config.gamma, lam=lam, bootstrap=bootstrap)
+        # a trace of its own: with 1 the critic learns the return itself, whatever it believed before
         targets = generalised_advantages(
             reward, at_steps, steps.mask, gamma=config.gamma, lam=config.lam_value, bootstrap=bootstrap
         )
@@ -226,16 +227,17 @@ class PPOLearner(PolicyGradientLearner):
             steps.total(batch.token_reward), zero, steps.mask, gamma=config.gamma, lam=1.0
         ).advantage
         batch = batch.with_tensors(return_=steps.spread(returns), decision=steps.starts().float())
-        held = (batch.episode_index % 5) == 4
+        held = (batch.episode_index % 5) == 4  # [B], a fifth
         train, test = (batch.rows(torch.nonzero(rows).squeeze(1)) for rows in (~held, held))
         train = self.critic.annotated(train)
         backbone = list(self.critic.model.backbone.parameters())
         for parameter in backbone:
-            parameter.requires_grad_(not config.critic.share_backbone)
+            parameter.requires_grad_(not config.critic.share_backbone)  # a shared one is the policy: it has to stay
         best, kept, waited, done = -math.inf, 0, 0, 0
         saved: dict[str, Any] | None = None
         explained = float("nan")
         for done in range(1, config.pretrain_epochs + 1):
+            # steps below 0, so that no minibatch is divided as one of the training to come
             self.critic.fit(train, -done, epochs=1, minibatches=config.pretrain_minibatches)
             explained = explained_variance(self.critic.values(test), test.extra["return_"], test.extra["decision"].bool())
             if config.pretrain_patience is None:
@@ -267,8 +269,8 @@ class PPOLearner(PolicyGradientLearner):
 
     def _bootstrap(self, batch: Batch, steps: Sequences) -> Tensor:
         """Value of the state at which each episode was cut off, 0 where it ended: [E]."""
-        last = steps.last[torch.arange(len(steps.episodes)), steps.mask.sum(dim=1) - 1]
-        after = self.critic.values_after(batch).flatten()[last]
+        last = steps.last[torch.arange(len(steps.episodes)), steps.mask.sum(dim=1) - 1]  # [E], flat index of the last token
+        after = self.critic.values_after(batch).flatten()[last]  # [E]
         return torch.where(batch.truncated[steps.episodes], after, 0.0)
 
 
@@ -282,14 +284,14 @@ def with_advantages(
     batch: Batch, steps: Sequences, value: Tensor, found: Advantages, targets: Tensor, *, whitened: bool
 ) -> Batch:
     """Return the batch with the tensors that policy and critic are trained on."""
-    raw = found.advantage
-    advantage = whiten(raw, steps.mask) if whitened else raw
+    raw = found.advantage  # [E, N]
+    advantage = whiten(raw, steps.mask) if whitened else raw  # over steps, so that long turns do not count more
     return batch.with_tensors(
         value=value,
         advantage=steps.spread(advantage),
         raw_advantage=steps.spread(raw),
         return_=steps.spread(targets),
-        decision=steps.starts().float(),
+        decision=steps.starts().float(),  # the critic is trained where a step begins
     )
 
 
@@ -301,9 +303,9 @@ def make_critic(policy: Policy, config: PPOConfig, *, seed: int) -> Critic:
         config: Settings.
         seed: Of the value head and of minibatches.
     """
-    table = config.critic
-    total = config.steps * table.epochs * table.minibatches
-    return Critic(make_value_model(policy, table, seed=seed), table, total=total, seed=seed)
+    critic = config.critic
+    total = config.steps * critic.epochs * critic.minibatches
+    return Critic(make_value_model(policy, critic, seed=seed), critic, total=total, seed=seed)
 
 
 def run(phase: Phase, config: PPOConfig) -> None:

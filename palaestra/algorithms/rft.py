@@ -1,6 +1,6 @@
 """Rejection sampling and self-improvement (AgentEvol): play, keep what succeeded, imitate it from the base model, again.
 
-One round: play `samples` episodes of each of `tasks_per_round` tasks with the present policy -> keep the successes -> drop
+One round: play `samples` episodes of each of `tasks_per_round` tasks with the current policy -> keep the successes -> drop
 those that say the same as one that is kept already -> at most `max_per_task` of a task -> clone experts' and kept episodes,
 beginning from the weights that the phase began with, not from those that played. So errors of a round do not add up, and the
 model forgets nothing that the base model knew. Before the first round the experts alone are cloned, unless `clone_first` is
@@ -60,7 +60,7 @@ class RFTConfig(Config):
     clone_first: bool = True
     """Clone the experts before the first round; off where the phase begins with a policy that plays well enough."""
     experts: bool = True
-    """Imitate the episodes of `[rft.sft]` beside those that were kept."""
+    """Imitate the episodes of `[rft.sft]` in addition to those that were kept."""
     threshold: float | None = None
     """Score from which an episode is a success; None takes the environment's word, or with `[noise]` a noisy score of 1."""
     thresholds: dict[str, float] = Field(default_factory=dict)
@@ -127,9 +127,9 @@ def distinct(episodes: Iterable[Trajectory]) -> list[Trajectory]:
     """Keep one of the episodes of a task in which the agent did, word for word, the same: the best, then the earliest."""
     seen: dict[tuple[str, ...], Trajectory] = {}
     for episode in episodes:
-        deeds = (*_task(episode), *actions_of(episode))
-        if deeds not in seen or score_of(episode) > score_of(seen[deeds]):
-            seen[deeds] = episode
+        actions = (*_task(episode), *actions_of(episode))
+        if actions not in seen or score_of(episode) > score_of(seen[actions]):
+            seen[actions] = episode
     return list(seen.values())
 
 
@@ -147,7 +147,7 @@ def merged(kept: Iterable[Trajectory], new: Iterable[Trajectory], most: int) -> 
 
 
 def actions_of(episode: Trajectory) -> tuple[str, ...]:
-    """Return what the agent did, turn by turn, without what it thought."""
+    """Return the agent's actions turn by turn, without its reasoning."""
     return tuple(
         json.dumps([step.action.content, [[call.name, call.to_json()["arguments"]] for call in step.action.tool_calls]])
         for step in episode.steps
@@ -315,7 +315,7 @@ def _trimmed(episode: Trajectory) -> Trajectory:
 
 
 def _task(episode: Trajectory) -> tuple[str, ...]:
-    """Return what makes episodes comparable: environment, task, and for tasks without a key the group they were played in."""
+    """Return the key of episodes that are compared: environment, split, and the task or else the group."""
     key = str(episode.task.get("key", ""))
     return (episode.env_id, str(episode.task.get("split", "")), key or episode.group_id or episode.episode_id)
 

@@ -143,7 +143,7 @@ class SFTLearner(BatchLearner):
         """
         del step
         config = self.config
-        weights = token_weights(
+        weights = token_weights(  # [B, T], of the whole step, however it is cut into micro-batches
             batch.action_mask,
             batch.episode_index,
             config.aggregation,
@@ -151,14 +151,14 @@ class SFTLearner(BatchLearner):
             constant_length=config.constant_length,
         )
         if "episode_weight" in batch.extra:
-            weights = weights * batch.extra["episode_weight"]
+            weights = weights * batch.extra["episode_weight"]  # [B, T]
         batch = batch.with_tensors(weight=weights)
         total = correct = 0.0
         lengths = batch.lengths.tolist()
         plan = ranks().plan(range(batch.num_rows), lengths, config.max_tokens_per_microbatch)
         for part in plan:
             rows = batch.rows(part)
-            scored = self.policy.token_log_probs(rows.ids, rows.attention_mask, rows.action_mask)
+            scored = self.policy.token_log_probs(rows.ids, rows.attention_mask, rows.action_mask)  # [b, t]
             loss = clone_loss(scored.log_prob, rows.extra["weight"])
             (loss * part.weight).backward()
             if not part.weight:
@@ -219,7 +219,7 @@ def imitation_batch(episodes: Sequence[Trajectory], config: SFTConfig) -> Batch:
 
 
 class Passes:
-    """Which rows an optimiser step sees: epochs over a batch, shuffled anew for each; a pure function of seed and step.
+    """Which rows an optimiser step sees: epochs over a batch, shuffled for each; a pure function of seed and step.
 
     Args:
         batch: All rows.

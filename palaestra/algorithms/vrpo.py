@@ -100,7 +100,7 @@ class VRPOCritic(Critic):
 
     Args:
         model: What is trained.
-        table: Settings.
+        config: Settings.
         language_model: Frozen policy; its head judges the critic's states, its uncertainty selects tokens. None only if both
             auxiliary weights are 0.
         temperature: Temperature of the frozen language model's distributions.
@@ -108,12 +108,12 @@ class VRPOCritic(Critic):
         seed: Seed of minibatches and latents.
     """
 
-    table: VRPOCriticConfig
+    config: VRPOCriticConfig
 
     def __init__(
         self,
         model: ValueModel,
-        table: VRPOCriticConfig,
+        config: VRPOCriticConfig,
         *,
         language_model: Policy | None = None,
         temperature: float = 1.0,
@@ -121,7 +121,7 @@ class VRPOCritic(Critic):
         seed: int = 0,
     ) -> None:
         """Keep the parts."""
-        super().__init__(model, table, total=total, seed=seed)
+        super().__init__(model, config, total=total, seed=seed)
         if self.has_auxiliary and language_model is None:
             raise ConfigError("The auxiliary losses need a frozen language model; give one, or set both weights to 0.")
         self.language_model = language_model
@@ -131,13 +131,13 @@ class VRPOCritic(Critic):
     @property
     def has_auxiliary(self) -> bool:
         """Whether any auxiliary loss is on."""
-        return self.table.entropy_weight > 0 or self.table.perplexity_weight > 0
+        return self.config.entropy_weight > 0 or self.config.perplexity_weight > 0
 
     @property
     def beta(self) -> float:
         """Present weight of the latent's divergence."""
-        warmup = self.table.beta_warmup
-        return self.table.beta * (min(1.0, self.updates / warmup) if warmup else 1.0)
+        warmup = self.config.beta_warmup
+        return self.config.beta * (min(1.0, self.updates / warmup) if warmup else 1.0)
 
     def fit(self, batch: Batch, step: int, *, epochs: int | None = None, minibatches: int | None = None) -> dict[str, float]:
         """Train on the targets of a batch (see `Critic.fit`); adds the signs of a collapsed latent."""
@@ -153,9 +153,9 @@ class VRPOCritic(Critic):
 
     def valuation(self, rows: Batch, *, sample: bool = False) -> tuple[Valuation, Tensor]:
         """Value the state before each token (see `Critic.valuation`)."""
-        if self.table.bottleneck_over == "token":
+        if self.config.bottleneck_over == "token":
             return super().valuation(rows, sample=sample)
-        states = self.model.states(rows.ids, rows.attention_mask)
+        states = self.model.states(rows.ids, rows.attention_mask)  # [b, t, d]
         return self.model.head(pooled_over_turns(states, rows), sample=sample), states
 
     def annotated(self, batch: Batch) -> Batch:
@@ -174,7 +174,7 @@ class VRPOCritic(Critic):
             assert scored.entropy is not None  # it was asked for
             return scored.entropy, -scored.log_prob
 
-        entropy, surprise = computed(batch, everything, self.table.max_tokens_per_microbatch, judge, count=2)
+        entropy, surprise = computed(batch, everything, self.config.max_tokens_per_microbatch, judge, count=2)
         return batch.with_tensors(lm_entropy=entropy, lm_surprise=surprise)
 
     def prepared(self, batch: Batch) -> Batch:
@@ -182,14 +182,14 @@ class VRPOCritic(Critic):
         if not self.has_auxiliary:
             return batch
         entropy, surprise = batch.extra["lm_entropy"], batch.extra["lm_surprise"]
-        if self.table.selector == "value_head":
+        if self.config.selector == "value_head":
             entropy, surprise = self._own_uncertainty(batch)
-        candidates = candidate_tokens(batch, self.table.scope)
+        candidates = candidate_tokens(batch, self.config.scope)  # [b, t]
         by_entropy = self._selected(entropy, candidates)
         by_surprise = self._selected(surprise, candidates)
-        if self.table.subset == "union":
+        if self.config.subset == "union":
             by_entropy = by_surprise = by_entropy | by_surprise
-        elif self.table.subset == "intersection":
+        elif self.config.subset == "intersection":
             by_entropy = by_surprise = by_entropy & by_surprise
         return batch.with_tensors(by_entropy=by_entropy.float(), by_surprise=by_surprise.float())
 
@@ -199,7 +199,7 @@ class VRPOCritic(Critic):
         loss, values = self.squared_error(found.value, rows, batch)
         if found.divergence is not None:
             decisions = rows.extra["decision"].bool()
-            divergence = torch.where(decisions, found.divergence, 0.0).sum() / batch.extra["decision"].sum()
+            divergence = torch.where(decisions, found.divergence, 0.0).sum() / batch.extra["decision"].sum()  # mean, nats
             loss = loss + self.beta * divergence
             values["latent_divergence"] = float(divergence.detach())
         if self.has_auxiliary:
@@ -210,13 +210,13 @@ class VRPOCritic(Critic):
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def active_dimensions(self, batch: Batch) -> int:
         """Number of latent dimensions whose mean varies over the decisions of some of the longest rows."""
-        tokens = min(SAMPLED_TOKENS, self.table.max_tokens_per_microbatch)
+        tokens = min(SAMPLED_TOKENS, self.config.max_tokens_per_microbatch)
         part = planned(batch, batch.action_mask.any(dim=1), tokens)[0]
         rows = batch.rows(part)
         found, _ = self.valuation(rows)
         if found.mean is None:
             return 0
-        means = found.mean[rows.action_mask]
+        means = found.mean[rows.action_mask]  # [M, k]
         return int((means.var(dim=0, correction=0) > ACTIVE_VARIANCE).sum())
 
     def state(self) -> dict[str, Any]:
@@ -230,23 +230,24 @@ class VRPOCritic(Critic):
 
     def _auxiliary(self, states: Tensor, rows: Batch, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """Return the weighted auxiliary losses of a micro-batch, as shares of the minibatch's means."""
-        table = self.table
+        config = self.config
         total = torch.zeros(())
         values: dict[str, float] = {}
-        parts = (("by_entropy", table.entropy_weight, "aux_entropy"), ("by_surprise", table.perplexity_weight, "aux_surprise"))
+        entropy, surprise = config.entropy_weight, config.perplexity_weight
+        parts = (("by_entropy", entropy, "aux_entropy"), ("by_surprise", surprise, "aux_surprise"))
         for name, weight, shown in parts:
             chosen, count = rows.extra[name].bool(), batch.extra[name].sum()
             if weight == 0 or not bool(count):
                 continue
-            if table.auxiliary == "distil":
+            if config.auxiliary == "distil":
                 each = self._distilled(states, rows, chosen)
             else:
-                log_q = self._log_q(before(states)[chosen])
+                log_q = self._log_q(before(states)[chosen])  # [N, vocabulary]; states before the tokens that it judges
                 if name == "by_entropy":
                     each = -(log_q.exp() * log_q).sum(dim=-1)
                 else:
                     each = -log_q.gather(1, rows.ids[chosen].unsqueeze(1)).squeeze(1)
-            mean = each.sum() / count
+            mean = each.sum() / count  # tokens of the whole minibatch
             total = total + weight * mean
             values[shown] = float(mean.detach())
         return total, values
@@ -274,14 +275,14 @@ class VRPOCritic(Critic):
             log_q = self._log_q(before(self.model.states(rows.ids, rows.attention_mask)))
             return -(log_q.exp() * log_q).sum(dim=-1), -log_q.gather(2, rows.ids.unsqueeze(2)).squeeze(2)
 
-        entropy, surprise = computed(batch, everything, self.table.max_tokens_per_microbatch, judge, count=2)
+        entropy, surprise = computed(batch, everything, self.config.max_tokens_per_microbatch, judge, count=2)
         return entropy, surprise
 
     def _selected(self, uncertainty: Tensor, candidates: Tensor) -> Tensor:
         """Mark the candidates that are uncertain enough: bool [B, T]."""
-        if self.table.threshold == "absolute":
-            return candidates & (uncertainty >= self.table.absolute)
-        return select_uncertain(uncertainty, candidates, quantile=self.table.quantile)
+        if self.config.threshold == "absolute":
+            return candidates & (uncertainty >= self.config.absolute)
+        return select_uncertain(uncertainty, candidates, quantile=self.config.quantile)
 
 
 def select_uncertain(uncertainty: Tensor, candidates: Tensor, *, quantile: float) -> Tensor:
@@ -295,7 +296,7 @@ def select_uncertain(uncertainty: Tensor, candidates: Tensor, *, quantile: float
     values = uncertainty[candidates]
     if not values.numel():
         return torch.zeros_like(candidates)
-    ordered = values.double().sort().values
+    ordered = values.double().sort().values  # torch.quantile takes no more than 16 million values
     place = quantile * (len(ordered) - 1)
     low = int(place)
     high = min(low + 1, len(ordered) - 1)
@@ -327,7 +328,7 @@ def pooled_over_turns(states: Tensor, rows: Batch) -> Tensor:
     first, last = turns.first - row * width, turns.last - row * width
     begin = torch.cat([torch.zeros_like(first[:, :1]), last[:, :-1] + 1], dim=1)
     begin = torch.minimum(begin, (first - 1).clamp(min=0))  # nothing was read in between: the token before the turn
-    total = sums[row, first] - sums[row, begin]
+    total = sums[row, first] - sums[row, begin]  # [turns, K, d]: prefix sums make the mean of any stretch one difference
     mean = total / (first - begin).clamp(min=1).unsqueeze(-1)
     flat = torch.zeros(rows.num_rows * width, states.shape[2]).index_put((turns.tokens,), mean.flatten(0, 1)[turns.owner])
     return flat.view(rows.num_rows, width, -1)
@@ -345,14 +346,14 @@ def make_critic(
         temperature: Sampling temperature.
         seed: Of the head, minibatches and latents.
     """
-    table = config.critic
+    critic = config.critic
 
     def head(size: int) -> BottleneckValueHead:
-        return BottleneckValueHead(size, table.bottleneck_dim, init_std=table.init_std)
+        return BottleneckValueHead(size, critic.bottleneck_dim, init_std=critic.init_std)
 
-    model = make_value_model(policy, table, seed=seed, head=head if table.bottleneck else None)
-    total = config.steps * table.epochs * table.minibatches
-    return VRPOCritic(model, table, language_model=language_model, temperature=temperature, total=total, seed=seed)
+    model = make_value_model(policy, critic, seed=seed, head=head if critic.bottleneck else None)
+    total = config.steps * critic.epochs * critic.minibatches
+    return VRPOCritic(model, critic, language_model=language_model, temperature=temperature, total=total, seed=seed)
 
 
 def build(

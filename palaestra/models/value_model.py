@@ -54,7 +54,7 @@ class ValueHead(nn.Module):  # type: ignore[misc]
     def forward(self, hidden: Tensor, *, sample: bool = False) -> Valuation:
         """Value hidden states [..., d]."""
         del sample
-        return Valuation(self.layers(hidden.float()).squeeze(-1))
+        return Valuation(self.layers(hidden.float()).squeeze(-1))  # [..., d] -> [...]; in float32, whatever the backbone
 
 
 class BottleneckValueHead(nn.Module):  # type: ignore[misc]
@@ -83,7 +83,7 @@ class BottleneckValueHead(nn.Module):  # type: ignore[misc]
         super().__init__()
         self.mean = nn.Linear(hidden_size, bottleneck_dim)
         self.log_variance = nn.Linear(hidden_size, bottleneck_dim)
-        nn.init.zeros_(self.log_variance.weight)
+        nn.init.zeros_(self.log_variance.weight)  # at first the same variance for every state
         nn.init.constant_(self.log_variance.bias, log_variance)
         self.log_variance.requires_grad_(learn_variance)
         self.predictor = _predictor(bottleneck_dim, hidden_size, init_std)
@@ -96,9 +96,10 @@ class BottleneckValueHead(nn.Module):  # type: ignore[misc]
             sample: Draw the latent; else its mean is used, and equal inputs give equal values.
         """
         hidden = hidden.float()
-        mean = self.mean(hidden)
-        log_variance = self.log_variance(hidden).clamp(*LOG_VARIANCE_RANGE)
-        latent = mean + (0.5 * log_variance).exp() * torch.randn_like(mean) if sample else mean
+        mean = self.mean(hidden)  # [..., k]
+        log_variance = self.log_variance(hidden).clamp(*LOG_VARIANCE_RANGE)  # [..., k]; its exponential stays finite
+        # the reparametrised draw lets the gradient of the value reach mean and variance
+        latent = mean + (0.5 * log_variance).exp() * torch.randn_like(mean) if sample else mean  # [..., k]
         return Valuation(self.predictor(latent).squeeze(-1), gaussian_divergence(mean, log_variance), mean)
 
 
@@ -146,6 +147,7 @@ def gaussian_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 def _predictor(inputs: int, width: int, init_std: float) -> nn.Sequential:
     """Return linear, GELU, linear to one number."""
     last = nn.Linear(width, 1)
+    # a sum over `width` features grows with its root: so first values have the same spread at every width
     nn.init.normal_(last.weight, std=init_std / math.sqrt(width / 48))
     nn.init.zeros_(last.bias)
     return nn.Sequential(nn.Linear(inputs, width), nn.GELU(), last)

@@ -159,7 +159,7 @@ def test_role_and_content_records_are_read(tmp_path: Path) -> None:
 def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "traj.json"
     file.write_text(text)
-    with pytest.raises(UsageError, match="is no AgentTraj file"):
+    with pytest.raises(UsageError, match="is not an AgentTraj file"):
         read_agent_traj(file)
     with pytest.raises(MissingDataError, match="There is no file"):
         read_agent_traj(tmp_path / "absent.json")

@@ -83,7 +83,7 @@ class Dictation:
         return tuple(self.template.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
 
     def _prompt(self, request: Request) -> tuple[int, ...]:
-        """Extend the ids of the last turn where the dialogue goes on from it, else render it anew."""
+        """Extend the ids of the last turn where the dialogue continues it, else render it again."""
         messages, ids = self._turns.get(request.session, ((), ()))
         if messages and request.messages[: len(messages)] == messages:
             added = self.template.continuation(request.messages[len(messages) :], request.tools)
@@ -188,7 +188,7 @@ class SlippingExpert(Agent):
         if self._rng.random() < self.rate:
             self.slips.setdefault(self._session, set()).add(turn)
             return await self._random.aact(observation, info)
-        expert = ExpertAgent()  # asked anew: its plan may have been upset
+        expert = ExpertAgent()  # a new one each turn: a slip may have upset its plan
         expert.reset(info, env=self._env, session=self._session)
         return await expert.aact(observation, info)
 
@@ -232,7 +232,7 @@ def read_agent_traj(path: str | Path, *, env_id: str = "") -> list[Trajectory]:
 
     Raises:
         MissingDataError: If there is no such file.
-        UsageError: If it is no AgentTraj file.
+        UsageError: If it is not an AgentTraj file.
     """
     file = Path(path)
     if not file.is_file():
@@ -243,7 +243,7 @@ def read_agent_traj(path: str | Path, *, env_id: str = "") -> list[Trajectory]:
         return [_from_agent_traj(row, index, env_id) for index, row in enumerate(rows)]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
-            f"{str(file)!r} is no AgentTraj file ({type(error).__name__}: {error}); expected a JSON array of "
+            f"{str(file)!r} is not an AgentTraj file ({type(error).__name__}: {error}); expected a JSON array of "
             f"{{item_id, conversations: [{{from, loss, value}}]}}."
         ) from None
 

@@ -1,7 +1,7 @@
-"""The critic: a value model that is trained beside a policy.
+"""The critic: a value model that is trained along with a policy.
 
-It learns in units of the returns' running mean and standard deviation, and speaks in reward units. V of the state before an
-action token is read from the hidden state of the token before it.
+It learns in units of the returns' running mean and standard deviation; its values are in reward units. V of the state before
+an action token is read from the hidden state of the token before it.
 """
 
 from __future__ import annotations
@@ -86,21 +86,21 @@ class Critic:
 
     Args:
         model: What is trained.
-        table: Settings.
+        config: Settings.
         total: Planned number of updates, for the decay of the rate.
         seed: Seed of the division into minibatches (and of drawn latents).
     """
 
-    def __init__(self, model: ValueModel, table: CriticConfig, *, total: int = 0, seed: int = 0) -> None:
+    def __init__(self, model: ValueModel, config: CriticConfig, *, total: int = 0, seed: int = 0) -> None:
         """Set up the optimiser."""
         self.model = model.eval()
-        if table.share_backbone and ranks().sharing == "sharded":
+        if config.share_backbone and ranks().sharing == "sharded":
             raise ConfigError("share_backbone = true does not go with sharded weights (FSDP); train without --use_fsdp.")
         ranks().shard(model.backbone, blocks_of(model.backbone))
-        self.table = table
+        self.config = config
         self.seed = seed
-        self.moments = RunningMoments(table.momentum)
-        self.optimiser = Optimiser(model.parameters(), table, total=total)
+        self.moments = RunningMoments(config.momentum)
+        self.optimiser = Optimiser(model.parameters(), config, total=total)
         self.updates = 0
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
@@ -120,7 +120,7 @@ class Critic:
             rows: Rows of a batch.
             sample: Draw latents, if the head has any.
         """
-        states = self.model.states(rows.ids, rows.attention_mask)
+        states = self.model.states(rows.ids, rows.attention_mask)  # [b, t, d], after each token
         return self.model.head(before(states), sample=sample), states
 
     def fit(self, batch: Batch, step: int, *, epochs: int | None = None, minibatches: int | None = None) -> dict[str, float]:
@@ -136,14 +136,15 @@ class Critic:
         Returns:
             Means over the optimiser steps, and `explained_variance` before the update where the batch has `value`.
         """
-        decisions = batch.extra["decision"].bool()
+        decisions = batch.extra["decision"].bool()  # [B, T], the first token of each step in time
         metrics: dict[str, float] = {}
         if "value" in batch.extra:
             metrics["explained_variance"] = explained_variance(batch.extra["value"], batch.extra["return_"], decisions)
+        # before the first epoch: all of them are fitted in the same units
         self.moments.observe(batch.extra["return_"][decisions])
         totals: dict[str, list[float]] = {}
-        for epoch in range(self.table.epochs if epochs is None else epochs):
-            parts = self.table.minibatches if minibatches is None else minibatches
+        for epoch in range(self.config.epochs if epochs is None else epochs):
+            parts = self.config.minibatches if minibatches is None else minibatches
             for rows in divide(batch, parts, seed=stable_seed(self.seed, f"critic/{step}/{epoch}")):
                 for name, value in self._optimise(batch.rows(rows)).items():
                     totals.setdefault(name, []).append(value)
@@ -187,11 +188,11 @@ class Critic:
     def squared_error(self, value: Tensor, rows: Batch, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """Return the error of values in the head's own units, [B, T], as a share of the minibatch's mean."""
         mean, std = self.moments.mean, self.moments.std
-        target = (rows.extra["return_"] - mean) / std
-        old = (rows.extra["value"] - mean) / std if self.table.value_clip is not None else None
+        target = (rows.extra["return_"] - mean) / std  # [b, t], in the head's own units
+        old = (rows.extra["value"] - mean) / std if self.config.value_clip is not None else None
         decisions = rows.extra["decision"].bool()
-        error = torch.where(decisions, value_loss(value, target, old_value=old, clip=self.table.value_clip), 0.0)
-        loss = error.sum() / batch.extra["decision"].sum()
+        error = torch.where(decisions, value_loss(value, target, old_value=old, clip=self.config.value_clip), 0.0)
+        loss = error.sum() / batch.extra["decision"].sum()  # decisions of the whole minibatch, however it is cut
         return loss, {"value_loss": float(loss.detach())}
 
     def _optimise(self, batch: Batch) -> dict[str, float]:
@@ -200,11 +201,11 @@ class Critic:
             return {}
         batch = self.prepared(batch)
         sums: dict[str, float] = {}
-        wanted = batch.extra["decision"].bool().any(dim=1)
+        wanted = batch.extra["decision"].bool().any(dim=1)  # [B]
         with torch.random.fork_rng(devices=[]):  # latents are drawn from a stream of their own
             stream = f"latent/{self.updates}" + (f"/{ranks().rank}" if ranks().rank else "")
             torch.manual_seed(stable_seed(self.seed, stream))
-            for part in planned(batch, wanted, self.table.max_tokens_per_microbatch):
+            for part in planned(batch, wanted, self.config.max_tokens_per_microbatch):
                 loss, values = self.loss(batch.rows(part), batch)
                 (loss * part.weight).backward()
                 for name, value in {**values, "loss": float(loss.detach())}.items():
@@ -219,29 +220,29 @@ class Critic:
         everything = torch.ones(batch.num_rows, dtype=torch.bool)
 
         def value(rows: Batch) -> tuple[Tensor, ...]:
-            return (value_of(rows) * self.moments.std + self.moments.mean,)
+            return (value_of(rows) * self.moments.std + self.moments.mean,)  # [b, t], back to reward units
 
-        (found,) = computed(batch, everything, self.table.max_tokens_per_microbatch, value)
+        (found,) = computed(batch, everything, self.config.max_tokens_per_microbatch, value)
         return found
 
 
-def make_value_model(policy: Policy, table: CriticConfig, *, seed: int, head: Any = None) -> ValueModel:
+def make_value_model(policy: Policy, config: CriticConfig, *, seed: int, head: Any = None) -> ValueModel:
     """Return a value model that begins with the policy's transformer.
 
     Args:
         policy: Whose weights it begins with, or shares.
-        table: Whether to share, and the scale of the head.
+        config: Whether to share, and the scale of the head.
         seed: Of the head's weights.
         head: Builds the head from the hidden size; a plain `ValueHead` by default.
     """
     backbone = policy.model.base_model
-    if not table.share_backbone:
+    if not config.share_backbone:
         backbone = copy.deepcopy(backbone)
-        backbone.requires_grad_(True)
-    with torch.random.fork_rng(devices=[]):
+        backbone.requires_grad_(True)  # a policy whose weights are sharded elsewhere has its own frozen
+    with torch.random.fork_rng(devices=[]):  # the head's weights must not move anybody else's random numbers
         torch.manual_seed(stable_seed(seed, "value head"))
         size = int(policy.model.config.hidden_size)
-        built = ValueHead(size, init_std=table.init_std) if head is None else head(size)
+        built = ValueHead(size, init_std=config.init_std) if head is None else head(size)
     return ValueModel(backbone, built)
 
 

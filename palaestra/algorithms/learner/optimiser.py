@@ -1,6 +1,6 @@
 """One optimiser step, the same for every algorithm: warm-up, clipping, refusal of what is not finite.
 
-The learning rate is a pure function of the number of updates, so there is no scheduler state that could drift.
+The learning rate is a pure function of the number of updates, and no scheduler keeps a state that could drift.
 """
 
 from __future__ import annotations
@@ -109,12 +109,12 @@ class Optimiser:
         """
         norm = self._clip()
         lr = self.lr
-        accepted = self.watchdog.accepts(loss, norm)
+        accepted = self.watchdog.accepts(loss, norm)  # before Adam sees the gradient: NaN in its moments would stay
         if accepted:
             for group in self._adam.param_groups:
                 group["lr"] = lr
             self._adam.step()
-            self.updates += 1
+            self.updates += 1  # a skipped update does not advance the learning rate
         self.zero()
         return {"grad_norm": norm, "lr": lr, "skipped": float(not accepted)}
 

@@ -2,7 +2,7 @@
 
 `token_log_probs` scores what was sampled, at the sampling temperature, in float32, without ever holding the logits of
 a whole batch. `sampler()` gives a backend that plays with the very same weights. Raising `version` after an update
-tells the samplers that what they have cached is void.
+makes the samplers drop their caches.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Policy:
             with torch.no_grad():
                 for name, parameter in self.model.named_parameters():
                     parameter.copy_(self._trained[name].full_tensor())
-        for sampler in list(self._samplers):
+        for sampler in list(self._samplers):  # a copy: samplers may vanish meanwhile
             sampler.update_weights(version=value)
 
     @property
@@ -163,7 +163,7 @@ class Policy:
         log_prob, entropies = found
 
         def spread(values: Tensor) -> Tensor:
-            return torch.zeros(ids.shape, device=device).index_put((rows, columns + 1), values)
+            return torch.zeros(ids.shape, device=device).index_put((rows, columns + 1), values)  # [N] -> [B, T]
 
         return TokenScores(spread(log_prob), spread(entropies) if entropy else None)
 
@@ -186,7 +186,7 @@ class Policy:
         """Return a policy of its own that is not trained, e.g. as a reference.
 
         Args:
-            path: Checkpoint whose weights it takes; the present weights if None.
+            path: Checkpoint whose weights it takes; the current weights if None.
         """
         twin = Policy(
             copy.deepcopy(self.model),
@@ -234,7 +234,7 @@ class Policy:
         # With padding on the right only, causality alone keeps real tokens from seeing it, and no mask is faster.
         if not bool((real[:, 1:] <= real[:, :-1]).all()):
             inputs["attention_mask"] = real.long()
-            inputs["position_ids"] = (real.long().cumsum(dim=1) - 1).clamp(min=0)
+            inputs["position_ids"] = (real.long().cumsum(dim=1) - 1).clamp(min=0)  # [B, T], counted from the first real token
         if self._has_plain_head:
             states: Tensor = model.base_model(**inputs).last_hidden_state
             return states
@@ -245,7 +245,7 @@ class Policy:
         """Score N tokens in parts that keep within `max_logits`."""
         head = model.get_output_embeddings() if self._has_plain_head else None
         vocabulary = states.shape[1] if head is None else int(head.weight.shape[0])
-        size = max(1, self._max_logits // vocabulary)
+        size = max(1, self._max_logits // vocabulary)  # tokens at a time
         if len(targets) <= size:
             return _score_part(head, states, targets, temperature, entropy)
         # Logits of a part are computed again in the backward pass rather than kept.
@@ -262,7 +262,7 @@ def _score_part(head: Any, states: Tensor, targets: Tensor, temperature: float, 
     if temperature != 1.0:
         logits = logits / temperature
     log_probs = torch.log_softmax(logits, dim=-1)  # [N, vocabulary]
-    picked = log_probs.gather(1, targets[:, None])[:, 0]
+    picked = log_probs.gather(1, targets[:, None])[:, 0]  # [N]
     # A token of probability 0 adds 0, not the NaN of 0 times minus infinity.
     spread = -(log_probs.exp() * log_probs.clamp(min=-1e4)).sum(dim=-1) if entropy else torch.zeros_like(picked)
     return picked, spread

@@ -59,13 +59,13 @@ def grpo_advantages(
     """
     return_ = return_.detach().float()
     groups = _tally(return_, group_index)
-    centred = groups.centred
+    centred = groups.centred  # [E]
     if std == "group":
-        centred = centred / (groups.std(ddof)[groups.group] + eps)
+        centred = centred / (groups.std(ddof)[groups.group] + eps)  # [N] -> [E]
     elif std == "batch":
         scored = return_[groups.scored]
         centred = centred / ((scored.std(correction=ddof) if scored.numel() > ddof else 0.0) + eps)
-    return torch.where(groups.is_mixed[groups.group], centred, 0.0).float()
+    return torch.where(groups.is_mixed[groups.group], centred, 0.0).float()  # [E]
 
 
 def rloo_advantages(return_: Tensor, group_index: Tensor) -> Tensor:
@@ -132,9 +132,10 @@ def most_uncertain_groups(return_: Tensor, group_index: Tensor, *, share: float 
         raise ValueError(f"share is {share}; expected a number above 0 and at most 1.")
     groups = _tally(return_.detach().float(), group_index)
     several = torch.nonzero(groups.count > 1).squeeze(1)
+    # stable: of equally wide groups the first ones, on every platform
     order = groups.std(1)[several].argsort(descending=True, stable=True)
     chosen = torch.zeros(groups.count.shape, dtype=torch.bool)
-    chosen[several[order[: max(1, round(share * len(several)))]]] = True
+    chosen[several[order[: max(1, round(share * len(several)))]]] = True  # [N]
     return chosen[groups.group] & groups.scored
 
 
@@ -197,13 +198,13 @@ def _tally(return_: Tensor, group_index: Tensor) -> _Tally:
     """Sort returns, NaN for none, by group."""
     numbers, group = torch.unique(group_index, return_inverse=True)
     scored = ~return_.isnan()
-    values = torch.where(scored, return_, 0.0).double()
+    values = torch.where(scored, return_, 0.0).double()  # [E]; the NaN of an error would spoil its whole group
 
     def total(per_episode: Tensor) -> Tensor:
         return torch.zeros(len(numbers), dtype=torch.float64).index_add_(0, group, per_episode)
 
-    count = total(scored.double())
-    mean = total(values) / count.clamp(min=1)
+    count = total(scored.double())  # [N]
+    mean = total(values) / count.clamp(min=1)  # [N]
     lowest = torch.full((len(numbers),), torch.inf).scatter_reduce_(0, group[scored], return_[scored], "amin")
     highest = torch.full((len(numbers),), -torch.inf).scatter_reduce_(0, group[scored], return_[scored], "amax")
     centred = torch.where(scored, values - mean[group], 0.0)

@@ -91,7 +91,7 @@ class Batch:
     def rows(self, index: Sequence[int] | Tensor) -> Batch:
         """Return these rows, cut to the longest of them; per-episode tensors stay whole."""
         chosen = torch.as_tensor(index, dtype=torch.long)
-        width = int(self.lengths[chosen].max()) if chosen.numel() else 0
+        width = int(self.lengths[chosen].max()) if chosen.numel() else 0  # padding of longer rows is not computed
 
         def cut(tensor: Tensor) -> Tensor:
             return tensor[chosen, :width]
@@ -133,11 +133,11 @@ def collate(trajectories: Sequence[Trajectory]) -> Batch:
     returns: list[float] = []
     group_index: list[int] = []
     for episode, trajectory in enumerate(trajectories):
-        name = trajectory.group_id or f"\0alone/{episode}"
+        name = trajectory.group_id or f"\0alone/{episode}"  # no group id begins with a null character
         group_index.append(groups.setdefault(name, len(groups)))
         if trajectory.outcome.error is not None or trajectory.outcome.score is None:
             excluded["error"] += 1
-            returns.append(math.nan)
+            returns.append(math.nan)  # NaN, not 0: an episode without a score is in no baseline
             continue
         if not math.isfinite(trajectory.return_):
             excluded["non_finite_reward"] += 1
@@ -243,7 +243,7 @@ def _pad(
         for span in segment.turns:
             if span.end > span.start:
                 turn_index[row, span.start : span.end] = span.turn
-                token_reward[row, span.end - 1] = rewards[span.turn]
+                token_reward[row, span.end - 1] = rewards[span.turn]  # where the turn is complete
     action_mask[:, :1] = False  # nothing comes before the first token, so no logits score it
     return Batch(
         ids=ids,

@@ -65,12 +65,12 @@ def importance_weights(
         raise ConfigError(f"cap is {cap}; expected at least 1, else every token would be weighed down.")
     missing = mask & rollout_log_prob.isnan()
     known = mask & ~missing
-    gap = torch.where(known, old_log_prob - rollout_log_prob, 0.0).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
-    counts = known.sum(dim=1).clamp(min=1)
+    gap = torch.where(known, old_log_prob - rollout_log_prob, 0.0).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)  # [B, T], nats
+    counts = known.sum(dim=1).clamp(min=1)  # [B]
     if level == "token":
-        weight = gap.exp().clamp(max=cap)
+        weight = gap.exp().clamp(max=cap)  # [B, T]; truncated, so biased a little and of bounded variance
     elif level == "sequence":
-        row = gap.sum(dim=1, keepdim=True).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
+        row = gap.sum(dim=1, keepdim=True).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)  # [B, 1], log of the product
         weight = row.exp().clamp(max=cap).expand_as(gap)
     else:
         weight = torch.ones_like(gap)
@@ -99,7 +99,7 @@ def staleness_weights(version: Tensor, mask: Tensor, *, current: int, max_stalen
 
 
 def _metrics(gap: Tensor, weight: Tensor, mask: Tensor, known: Tensor, rejected: Tensor) -> dict[str, float]:
-    """Return what is always logged about the gap between sampler and trainer."""
+    """Return the metrics of the gap between sampler and trainer."""
     tokens = int(mask.sum())
     if not tokens:
         return {}

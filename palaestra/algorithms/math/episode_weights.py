@@ -38,7 +38,7 @@ def regression_weights(
     _, task = torch.unique(task_index if baseline == "task" else torch.zeros_like(task_index), return_inverse=True)
     size = int(task.max()) + 1 if task.numel() else 0
     counts = torch.zeros(size).double().index_add_(0, task, known.double()).clamp(min=1.0)
-    value = (torch.zeros(size).double().index_add_(0, task, returns) / counts)[task]
+    value = (torch.zeros(size).double().index_add_(0, task, returns) / counts)[task]  # [tasks] -> [E]
     # the bound is put on the exponent, so that no weight is infinite on the way
     weights = ((returns - value) / temperature).clamp(max=math.log(cap)).exp().clamp(max=cap)
     return torch.where(known, weights, 0.0).float()
@@ -48,7 +48,7 @@ def given_weights(episodes: Sequence[Trajectory]) -> Tensor:
     """Return `meta["weight"]` of each episode, 1 where there is none: float32 [E].
 
     Raises:
-        UsageError: If one is no finite number, or below 0.
+        UsageError: If one is not a finite number, or is below 0.
     """
     weights = []
     for episode in episodes:

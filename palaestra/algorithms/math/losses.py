@@ -52,6 +52,7 @@ def clipped_policy_loss(
         (arXiv:1912.09729) for the dual clip.
     """
     ratio = log_ratio(log_prob, old_log_prob).exp()
+    # the minimum is a pessimist: a ratio outside the clip helps no more, and still hurts
     loss = -torch.minimum(ratio * advantage, ratio.clamp(1.0 - clip_low, 1.0 + clip_high) * advantage)
     if dual_clip is not None:
         loss = torch.where(advantage < 0, torch.minimum(loss, -dual_clip * advantage), loss)
@@ -72,8 +73,8 @@ def sequence_log_ratio(log_ratios: Tensor, mask: Tensor, *, token_gradient: bool
     Source: Zheng et al. 2025, GSPO (arXiv:2507.18071), equations 7 and 13.
     """
     counts = mask.sum(dim=1, keepdim=True).clamp(min=1)
-    mean = (log_ratios * mask).sum(dim=1, keepdim=True) / counts
-    if token_gradient:
+    mean = (log_ratios * mask).sum(dim=1, keepdim=True) / counts  # [B, 1]
+    if token_gradient:  # the value of the mean, the gradient of each token
         mean = mean.detach() + log_ratios - log_ratios.detach()
     return torch.where(mask, mean, 0.0)
 
@@ -115,14 +116,16 @@ def policy_loss(
     Returns:
         [B, T], 0 outside the mask.
     """
+    # NaN times 0 is NaN: what stands outside of the mask is replaced, not multiplied
     zero = torch.zeros((), dtype=log_prob.dtype)
     log_prob, old_log_prob, advantage = (torch.where(mask, x, zero) for x in (log_prob, old_log_prob, advantage))
     if kind == "reinforce":
         return -advantage * log_prob
-    ratios = log_ratio(log_prob, old_log_prob)
+    ratios = log_ratio(log_prob, old_log_prob)  # [B, T]
     if ratio != "token":
-        ratios = sequence_log_ratio(ratios, mask, token_gradient=ratio == "sequence_token")
+        ratios = sequence_log_ratio(ratios, mask, token_gradient=ratio == "sequence_token")  # [B, T], one value a row
     if kind == "cispo":
+        # the weight is clipped, not the gradient: every token goes on learning
         return -ratios.exp().clamp(max=max_weight).detach() * advantage * log_prob
     if kind == "none":
         return -ratios.exp() * advantage
@@ -148,7 +151,7 @@ def value_loss(value: Tensor, return_: Tensor, *, old_value: Tensor | None = Non
     error = (value - return_).square()
     if clip is not None and old_value is not None:
         clipped = old_value + (value - old_value).clamp(-clip, clip)
-        error = torch.maximum(error, (clipped - return_).square())
+        error = torch.maximum(error, (clipped - return_).square())  # moving further than the clip gains nothing
     return 0.5 * error
 
 
@@ -241,10 +244,10 @@ def token_weights(
     if aggregation == "token_mean":
         return mask / mask.sum()
     _, episode = torch.unique(episode_index, return_inverse=True)
-    tokens = torch.zeros(int(episode.max()) + 1).index_add_(0, episode, mask.sum(dim=1))
+    tokens = torch.zeros(int(episode.max()) + 1).index_add_(0, episode, mask.sum(dim=1))  # [E]; rows of an episode together
     num_episodes = (tokens > 0).sum()
     if aggregation == "sequence_mean":
-        return mask / (tokens[episode].clamp(min=1.0) * num_episodes).unsqueeze(1)
+        return mask / (tokens[episode].clamp(min=1.0) * num_episodes).unsqueeze(1)  # [E] -> [B, 1]
     if aggregation == "constant":
         if constant_length is None or constant_length < 1:
             raise ValueError(f"constant_length is {constant_length}; aggregation 'constant' needs at least 1 token.")
@@ -253,6 +256,6 @@ def token_weights(
         raise ValueError("Aggregation 'turn_mean' needs turn_index [B, T]; the batch carries it.")
     # number the turns of all episodes consecutively; a turn lies in one segment, but numbering by episode is as easy
     key = episode.unsqueeze(1) * (int(turn_index.max()) + 2) + turn_index + 1
-    _, turn = torch.unique(key, return_inverse=True)
+    _, turn = torch.unique(key, return_inverse=True)  # [B, T]
     sizes = torch.zeros(int(turn.max()) + 1).index_add_(0, turn.flatten(), mask.flatten())
     return mask / (sizes[turn].clamp(min=1.0) * (sizes > 0).sum())

@@ -56,11 +56,11 @@ def generalised_advantages(
     num_episodes, num_steps = mask.shape
     following = torch.zeros(num_episodes) if bootstrap is None else bootstrap.detach().float().clone()
     decay = gamma * torch.as_tensor(lam, dtype=torch.float32)
-    carried = torch.zeros(num_episodes)
+    carried = torch.zeros(num_episodes)  # [E], A of the step that follows
     advantage = torch.zeros(num_episodes, num_steps)
     for step in range(num_steps - 1, -1, -1):
-        real = mask[:, step]
-        delta = reward[:, step] + gamma * following - value[:, step]
+        real = mask[:, step]  # [E]
+        delta = reward[:, step] + gamma * following - value[:, step]  # [E], the error of V
         carried = torch.where(real, delta + decay * carried, carried)  # still 0 in the padding
         following = torch.where(real, value[:, step], following)
         advantage[:, step] = torch.where(real, carried, 0.0)
@@ -110,7 +110,7 @@ def whiten(values: Tensor, mask: Tensor, *, eps: float = 1e-8, centre: bool = Tr
 
 def moments(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Number, sum and sum of squares of the real steps, float64; several ranks add theirs up before `standardised`."""
-    real = values[mask].double()
+    real = values[mask].double()  # float64: the variance is a difference of large sums
     return torch.tensor(float(real.numel()), dtype=torch.float64), real.sum(), real.square().sum()
 
 
@@ -142,11 +142,11 @@ def turn_baseline_advantages(return_: Tensor, mask: Tensor, group: Tensor) -> Te
     Returns:
         [E, K], 0 at padding and in groups of one.
     """
-    return_ = torch.where(mask, return_.float(), 0.0).double()
+    return_ = torch.where(mask, return_.float(), 0.0).double()  # [E, K]; beyond its last turn an episode gets nothing
     numbers, place = torch.unique(group, return_inverse=True)
     count = torch.bincount(place, minlength=len(numbers)).double()[place].unsqueeze(1)  # [E, 1]
     total = torch.zeros(len(numbers), return_.shape[1], dtype=torch.float64).index_add_(0, place, return_)
-    others = (total[place] - return_) / (count - 1).clamp(min=1)
+    others = (total[place] - return_) / (count - 1).clamp(min=1)  # [E, K], without the own return: so no bias
     return torch.where(mask & (count > 1), return_ - others, 0.0).float()
 
 
@@ -184,8 +184,8 @@ def step_group_advantages(
         if len(members) < 2:
             continue
         index = tuple(torch.tensor(part) for part in zip(*members, strict=True))
-        values = return_[index].float()
-        if values.min() == values.max():
+        values = return_[index].float()  # [number of turns in this state]
+        if values.min() == values.max():  # rounding must not become a signal
             continue
         centred = values - values.mean()
         advantage[index] = centred / (values.std(correction=1) + eps) if scale_by_std else centred

@@ -40,13 +40,13 @@ class Sequences:
 
     def total(self, values: Tensor) -> Tensor:
         """Sum [B, T] over the tokens of each step: [E, N]."""
-        sums = torch.zeros(self.mask.numel(), dtype=values.dtype)
+        sums = torch.zeros(self.mask.numel(), dtype=values.dtype)  # [E * N]
         return sums.index_add_(0, self.owner, values.flatten()[self.tokens]).view(self.mask.shape)
 
     def spread(self, values: Tensor) -> Tensor:
         """Copy one number per step, [E, N], to all its tokens: [B, T], 0 elsewhere."""
         flat = torch.zeros(self.shape[0] * self.shape[1], dtype=values.dtype)
-        flat[self.tokens] = values.flatten()[self.owner]
+        flat[self.tokens] = values.flatten()[self.owner]  # [M] of [B * T]
         return flat.view(self.shape)
 
     def starts(self) -> Tensor:
@@ -77,17 +77,18 @@ def turn_sequences(action_mask: Tensor, episode_index: Tensor, turn_index: Tenso
         turn_index: int64 [B, T].
     """
     tokens, episode, turn = _in_order(action_mask, episode_index, turn_index)
-    new = torch.ones(len(tokens), dtype=torch.bool)
+    new = torch.ones(len(tokens), dtype=torch.bool)  # [M], a token that begins a turn
     new[1:] = (episode[1:] != episode[:-1]) | (turn[1:] != turn[:-1])
     return _sequences(tokens, episode, new.cumsum(0) - 1, action_mask.shape)
 
 
 def _in_order(action_mask: Tensor, episode_index: Tensor, turn_index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return flat index, episode and turn of the action tokens, sorted by episode, turn and position."""
-    rows, columns = torch.nonzero(action_mask, as_tuple=True)
+    rows, columns = torch.nonzero(action_mask, as_tuple=True)  # [M]
     episode, turn = episode_index[rows], turn_index[rows, columns]
     width = action_mask.shape[1]
     num_turns = int(turn.max()) + 2 if len(turn) else 1
+    # one number for (episode, turn, column): segments of an episode may stand in any rows of the batch
     order = torch.argsort((episode * num_turns + turn + 1) * width + columns, stable=True)
     return (rows * width + columns)[order], episode[order], turn[order]
 
@@ -101,9 +102,9 @@ def _sequences(tokens: Tensor, episode: Tensor, step: Tensor, shape: torch.Size)
     is_last = torch.ones(len(tokens), dtype=torch.bool)
     is_last[:-1] = is_first[1:]
     of_step = place[is_first]  # row of each step
-    counts = torch.bincount(of_step, minlength=len(episodes))
+    counts = torch.bincount(of_step, minlength=len(episodes))  # [E], steps
     begins = counts.cumsum(0) - counts
-    column = torch.arange(num_steps) - begins[of_step]
+    column = torch.arange(num_steps) - begins[of_step]  # place of each step in its row
     width = int(counts.max()) if len(counts) else 0
     mask = torch.zeros((len(episodes), width), dtype=torch.bool)
     first = torch.zeros((len(episodes), width), dtype=torch.long)
@@ -111,5 +112,5 @@ def _sequences(tokens: Tensor, episode: Tensor, step: Tensor, shape: torch.Size)
     mask[of_step, column] = True
     first[of_step, column] = tokens[is_first]
     last[of_step, column] = tokens[is_last]
-    owner = (of_step * width + column)[step]
+    owner = (of_step * width + column)[step]  # [M]
     return Sequences(episodes, mask, first, last, tokens, owner, (int(shape[0]), int(shape[1])))

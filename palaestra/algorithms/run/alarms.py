@@ -24,7 +24,7 @@ class CollapseWatchdog:
     Args:
         share: The quarter.
         baseline_step: Step whose entropy is the yardstick.
-        window: Steps that are averaged, so that one unlucky batch is no alarm.
+        window: Steps that are averaged, so that one unlucky batch raises no alarm.
 
     Source: specs of the project; the order of the signs as reported in Wang et al. 2025, RAGEN (arXiv:2504.20073).
     """
@@ -96,7 +96,7 @@ ALARM_TEXTS: Mapping[str, str] = {
     "alarm_stale": "Many tokens are too old to count; lower max_staleness or play more episodes at once.",
     "alarm_not_finite": "Losses, gradients, rewards or log-probs were not finite and were left out.",
     "alarm_errors": "More than a quarter of the episodes ended in an error; they are left out of every mean.",
-    "alarm_no_signal": "Nothing could be learned in 5 steps on end; choose easier tasks, larger groups or a better start.",
+    "alarm_no_signal": "Nothing could be learned in 5 steps in a row; choose easier tasks, larger groups or a better start.",
     "alarm_collapse": "Policy or value model have collapsed; lower lr, or raise entropy_coefficient or kl.coefficient.",
 }
 """What each alarm means and what to do."""
@@ -113,7 +113,7 @@ class Alarms:
     | `alarm_stale` | tokens or episodes were too old to count: more than a tenth of them |
     | `alarm_not_finite` | a loss or gradient was not finite, or rewards or log-probs were left out for it |
     | `alarm_errors` | more than a quarter of the episodes ended in an error |
-    | `alarm_no_signal` | nothing could be learned in 5 steps on end |
+    | `alarm_no_signal` | nothing could be learned in 5 steps in a row |
     | `alarm_collapse` | `CollapseWatchdog` saw a collapse, or a value model's latent says nothing any more |
 
     Only alarms whose metrics are logged are returned.
@@ -154,7 +154,7 @@ class Alarms:
         return found
 
     def _judges(self) -> dict[str, Callable[[Mapping[str, float]], bool | None]]:
-        """Return what decides each alarm: True, False, or None where nothing is logged that it could be told from."""
+        """Return the test of each alarm: True, False, or None where the metrics it needs are not logged."""
         return {
             "alarm_grad_norm": lambda m: self._far_above_median("grad_norm", m, times=10.0),
             "alarm_critic_grad_norm": lambda m: self._far_above_median("critic_grad_norm", m, times=10.0),

@@ -63,12 +63,12 @@ def build_learner(phase: Phase, config: Any, make: Callable[..., AnyLearner]) ->
     )
 
 
-def train_on_policy(phase: Phase, table: OnPolicyConfig, learner: Learner) -> None:
+def train_on_policy(phase: Phase, config: OnPolicyConfig, learner: Learner) -> None:
     """Run all steps of a phase, from its last checkpoint on.
 
     Args:
         phase: Tasks, rollouts, logs, checkpoints.
-        table: Steps, tasks per step, group size, what to do on collapse.
+        config: Steps, tasks per step, group size, what to do on collapse.
         learner: Turns episodes into a better policy.
 
     Raises:
@@ -84,16 +84,16 @@ def train_on_policy(phase: Phase, table: OnPolicyConfig, learner: Learner) -> No
         watch.load(state["watch"])
         counts = dict(state["counts"])
 
-    collection = phase.extensions.collection(phase, table, learner) or _StepByStep(phase, table)
+    collection = phase.extensions.collection(phase, config, learner) or _StepByStep(phase, config)
     with contextlib.closing(collection):
         if state is not None and "rollouts" in state:
             collection.load(state["rollouts"])
-        _run_steps(phase, table, learner, collection, watch, counts, None if state is None else done)
+        _run_steps(phase, config, learner, collection, watch, counts, None if state is None else done)
 
 
 def _run_steps(
     phase: Phase,
-    table: OnPolicyConfig,
+    config: OnPolicyConfig,
     learner: Learner,
     collection: Collection,
     watch: CollapseWatchdog,
@@ -109,13 +109,13 @@ def _run_steps(
         phase.save(step, kept, finished=is_last(step))
 
     def is_last(step: int) -> bool:
-        is_spent = table.max_env_steps is not None and counts["env_steps"] >= table.max_env_steps
-        return step == table.steps or is_spent
+        is_spent = config.max_env_steps is not None and counts["env_steps"] >= config.max_env_steps
+        return step == config.steps or is_spent
 
     if done is None:
         done = 0
         save(0)
-    for step in range(done + 1, table.steps + 1):
+    for step in range(done + 1, config.steps + 1):
         started = time.perf_counter()
         max_turns = phase.max_turns(step)
         trajectories = collection.collect(step)
@@ -144,10 +144,10 @@ def _run_steps(
                 step, spread=metrics["within_group_std"], entropy=metrics["entropy_sampled"], return_=metrics["return_mean"]
             )
             metrics["collapsed"] = float(collapsed)
-        phase.log(step, metrics, total=table.steps)
+        phase.log(step, metrics, total=config.steps)
         if collapsed and metrics["success"] < SOLVED:
-            _answer_collapse(phase, learner, table, counts, step)
-        if is_last(step) or phase.is_save_due(step, last=table.steps):
+            _answer_collapse(phase, learner, config, counts, step)
+        if is_last(step) or phase.is_save_due(step, last=config.steps):
             save(step)
         if is_last(step):
             return
@@ -156,12 +156,12 @@ def _run_steps(
 class _StepByStep:
     """Every step plays exactly its own episodes, and the update begins when all of them are over."""
 
-    def __init__(self, phase: Phase, table: OnPolicyConfig) -> None:
+    def __init__(self, phase: Phase, config: OnPolicyConfig) -> None:
         self._phase = phase
-        self._table = table
+        self._config = config
 
     def collect(self, step: int) -> list[Trajectory]:
-        return collect_step(self._phase, self._table, step)
+        return collect_step(self._phase, self._config, step)
 
     def update(self, update: Callable[[], dict[str, float]]) -> dict[str, float]:
         return update()
@@ -182,25 +182,25 @@ class _StepByStep:
         return None
 
 
-def collect_step(phase: Phase, table: OnPolicyConfig, step: int) -> list[Trajectory]:
+def collect_step(phase: Phase, config: OnPolicyConfig, step: int) -> list[Trajectory]:
     """Play the episodes of a step; with dynamic sampling, further tasks in place of groups that cannot teach.
 
     Args:
         phase: Tasks and rollouts.
-        table: Tasks per step, group size, refills.
+        config: Tasks per step, group size, refills.
         step: Training step, from 1.
 
     Source: Yu et al. 2025, DAPO (arXiv:2503.14476), section 3.2.
     """
-    trajectories = phase.collect(phase.plans(step, num_tasks=table.tasks_per_step, group_size=table.group_size))
-    for refill in range(1, table.sampling.max_refills + 1 if table.sampling.drop_equal_groups else 1):
+    trajectories = phase.collect(phase.plans(step, num_tasks=config.tasks_per_step, group_size=config.group_size))
+    for refill in range(1, config.sampling.max_refills + 1 if config.sampling.drop_equal_groups else 1):
         taught = [group for group in _groups(trajectories) if len({t.return_ for t in group}) > 1]
-        missing = table.tasks_per_step - len(taught)
+        missing = config.tasks_per_step - len(taught)
         if not missing:
             break
         # tasks of steps that never come, so that a refill neither repeats nor uses up the tasks of another step
-        later = step + refill * table.steps
-        plans = phase.plans(step, num_tasks=missing, group_size=table.group_size, part="refill", place=later)
+        later = step + refill * config.steps
+        plans = phase.plans(step, num_tasks=missing, group_size=config.group_size, part="refill", place=later)
         trajectories = [t for group in taught for t in group] + phase.collect(plans)
     return trajectories
 
@@ -214,12 +214,12 @@ def _groups(trajectories: Sequence[Trajectory]) -> list[list[Trajectory]]:
     return list(groups.values())
 
 
-def _answer_collapse(phase: Phase, learner: Learner, table: OnPolicyConfig, counts: dict[str, int], step: int) -> None:
+def _answer_collapse(phase: Phase, learner: Learner, config: OnPolicyConfig, counts: dict[str, int], step: int) -> None:
     """Warn, stop, or go back to the last checkpoint once with half the rate and twice the KL weight."""
     message = f"Step {step}: the spread of returns and the entropy (or the return) are below a quarter of what they were"
-    if table.on_collapse == "stop":
+    if config.on_collapse == "stop":
         raise TrainingStopped(f"{message}. Resume with a lower {phase.name}.lr or a higher {phase.name}.entropy_coefficient.")
-    found = ranks().on_main(phase.checkpoints.latest) if table.on_collapse == "rollback" and not counts["rollbacks"] else None
+    found = ranks().on_main(phase.checkpoints.latest) if config.on_collapse == "rollback" and not counts["rollbacks"] else None
     if found is None:
         if not counts["warnings"]:
             log.warning("%s; the policy may have collapsed.", message)

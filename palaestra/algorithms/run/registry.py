@@ -126,7 +126,7 @@ def make_learner(name: str, policy: Policy, config: object = None, **options: An
 
 
 def _plugins() -> dict[str, str]:
-    """Return what installed packages offer, by name."""
+    """Return the entry points of installed packages, by name."""
     from importlib.metadata import entry_points
 
     return {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}

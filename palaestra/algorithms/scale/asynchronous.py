@@ -186,7 +186,7 @@ class AsyncCollector:
         return {"open": sorted(self._open), "next": self._next}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Continue from `state()`: open groups are played anew, from the same plans.
+        """Continue from `state()`: open groups are played again, from the same plans.
 
         Raises:
             UsageError: If episodes are in play already.

@@ -143,7 +143,7 @@ class Heartbeat:
             self._thread = None
 
     def _wait(self, key: str) -> None:
-        # asked for again and again: the store's own waiting writes to stderr whenever it times out
+        # polled: the store's own waiting writes to stderr whenever it times out
         began = checked = time.monotonic()
         while not self._store.check([key]):
             now = time.monotonic()

@@ -5,7 +5,7 @@
           '------------------------------------------------------------------------------------------------------'
 
 `ServerSampler` follows a policy. Whenever its weights have changed since the server read them, `refresh` writes them to the
-folder that the server was started from, asks the server to read it anew, and the tokens that come after carry the new
+folder that the server was started from, asks the server to read it again, and the tokens that come after carry the new
 version. The first refresh of a process and of each phase also compares the two, token by token (`VLLMBackend.probe`): so a
 resumed run begins by giving the server the weights of its checkpoint and by looking whether it really has them.
 
@@ -65,7 +65,7 @@ class SamplerConfig(BaseModel):
     retries: int = Field(default=3, ge=0)
     """How often a request that failed is repeated before its episode ends in an error."""
     timeout_s: float = Field(default=300.0, gt=0)
-    """Seconds for one request; reading the weights anew is one too."""
+    """Seconds for one request; reading the weights again is one too."""
     max_connections: int = Field(default=512, ge=1)
     """Connections open at once."""
     evaluation: Literal["server", "local"] = "server"
@@ -168,7 +168,7 @@ class ServerSampler:
     """A server that samples with the weights of a policy, as they are at each refresh.
 
     Attributes:
-        table: Where the server is.
+        config: Where the server is.
         policy: Whose weights it gets.
         backend: What agents sample from; failed requests are repeated.
         is_stale: Whether the policy has changed since the server read it.
@@ -178,38 +178,38 @@ class ServerSampler:
         MissingExtraError: If aiohttp is not installed.
     """
 
-    def __init__(self, policy: SampledPolicy, table: SamplerConfig, *, temperature: float = 1.0) -> None:
+    def __init__(self, policy: SampledPolicy, config: SamplerConfig, *, temperature: float = 1.0) -> None:
         """Nothing is asked or written yet.
 
         Args:
             policy: Trained in this process.
-            table: Where the server is.
+            config: Where the server is.
             temperature: Of the rollouts; the probe compares log-probs at the same one.
         """
         from palaestra.agents.backends.reliable import Reliable, RetryPolicy
         from palaestra.agents.backends.vllm import RELOAD, VLLMBackend
 
         self._dtype = str(policy.model.dtype).removeprefix("torch.")
-        table.check(self._dtype)
-        _check_shape(table, policy)
-        self.table = table
+        config.check(self._dtype)
+        _check_shape(config, policy)
+        self.config = config
         self.policy = policy
         self.temperature = temperature
         self.is_stale = True
         self._is_probed = False
         self._server = VLLMBackend(
-            table.url,
+            config.url,
             policy.tokenizer,
-            model=table.model,
-            session_header=table.session_header,
-            reload=RELOAD if table.reload is None else table.reload,
+            model=config.model,
+            session_header=config.session_header,
+            reload=RELOAD if config.reload is None else config.reload,
             name="policy",
-            api_key=os.environ[table.api_key_env].strip() if table.api_key_env else None,
-            timeout_s=table.timeout_s,
-            max_connections=table.max_connections,
+            api_key=os.environ[config.api_key_env].strip() if config.api_key_env else None,
+            timeout_s=config.timeout_s,
+            max_connections=config.max_connections,
         )
         # no deadline: the event loop may stand still while the policy is updated
-        self.backend = Reliable(self._server, policy=RetryPolicy(retries=table.retries, deadline_s=None))
+        self.backend = Reliable(self._server, policy=RetryPolicy(retries=config.retries, deadline_s=None))
         policy.attach(self)
 
     @property
@@ -223,12 +223,12 @@ class ServerSampler:
         self.is_stale = True
 
     def begin_phase(self) -> None:
-        """Compare server and trainer anew at the next refresh: a phase may begin with weights from a checkpoint."""
+        """Compare server and trainer again at the next refresh: a phase may begin with weights from a checkpoint."""
         self._is_probed = False
         self.is_stale = True
 
     def refresh(self, run: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run) -> None:
-        """Give the server the present weights, if it has others. Every rank calls it; the first one does it.
+        """Give the server the current weights, unless it has them. Every rank calls it; the first one does it.
 
         Args:
             run: Runs a coroutine to its end: in the event loop in which turns may be in flight, or in a new one.
@@ -258,7 +258,7 @@ class ServerSampler:
         errors = [t.outcome.error for t in trajectories if t.outcome.error is not None and t.outcome.error.boundary == "model"]
         if errors and len(errors) == len(trajectories):
             raise TrainingStopped(
-                f"All {len(errors)} episodes failed at the server that samples, {self.table.url}, and nothing was trained on "
+                f"All {len(errors)} episodes failed at the server that samples, {self.config.url}, and nothing was trained on "
                 f"them: {errors[0].message} {self._next_move()}"
             )
 
@@ -269,28 +269,28 @@ class ServerSampler:
             if not self._is_probed:
                 await self._server.ask_context()  # nothing is written for a server that is not there
             await asyncio.to_thread(self._write)
-            await self._server.refresh(self.table.weights, version=version)
+            await self._server.refresh(self.config.weights, version=version)
             if not self._is_probed:
                 await self._server.probe(
                     self.policy.model,
                     temperature=self.temperature,
-                    tolerance=self.table.tolerance,
-                    max_tokens=self.table.probe_tokens,
+                    tolerance=self.config.tolerance,
+                    max_tokens=self.config.probe_tokens,
                 )
         except ModelError as error:
             raise TrainingStopped(
-                f"The server that samples, {self.table.url}, cannot be given the weights of version {version}: {error} "
+                f"The server that samples, {self.config.url}, cannot be given the weights of version {version}: {error} "
                 f"{self._next_move()}"
             ) from error
         self._is_probed = True
         self.is_stale = False
 
     def _write(self) -> None:
-        """Write the policy beside the server's files, then put each file in place of the old one.
+        """Write the policy next to the server's files, then put each file in place of the old one.
 
         The server may have the old ones mapped into its memory, so they must not be written into.
         """
-        folder = Path(self.table.weights)
+        folder = Path(self.config.weights)
         draft = folder / _DRAFT
         try:
             shutil.rmtree(draft, ignore_errors=True)
@@ -305,20 +305,20 @@ class ServerSampler:
                     file.unlink()
         except OSError as error:
             raise StoreError(
-                f"The weights could not be written to sampler.weights, {str(folder)!r}: {error}. Free space, or mend its "
-                f"rights."
+                f"The weights could not be written to sampler.weights, {str(folder)!r}: {error}. Free space, or fix its "
+                f"permissions."
             ) from error
 
     def _next_move(self) -> str:
         return (
-            f"Start the server, e.g. with: {self.table.command(self._dtype)} -- then go on with the same run, which gives it "
+            f"Start the server, e.g. with: {self.config.command(self._dtype)} -- then go on with the same run, which gives it "
             f"the weights of the last checkpoint. A server elsewhere is named with --set sampler.url=URL."
         )
 
 
-def _check_shape(table: SamplerConfig, policy: SampledPolicy) -> None:
+def _check_shape(config: SamplerConfig, policy: SampledPolicy) -> None:
     """Refuse to write a policy over a model of another shape."""
-    file = Path(table.weights) / "config.json"
+    file = Path(config.weights) / "config.json"
     try:
         served: dict[str, Json] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -327,7 +327,7 @@ def _check_shape(table: SamplerConfig, policy: SampledPolicy) -> None:
     for key in _SHAPE:
         if key in served and key in own and served[key] != own[key]:
             raise ConfigError(
-                f"sampler.weights, {table.weights!r}, holds a model with {key} = {served[key]!r}; the policy has "
+                f"sampler.weights, {config.weights!r}, holds a model with {key} = {served[key]!r}; the policy has "
                 f"{own[key]!r}. Nothing was written. Start the server from a copy of the policy, and name that folder."
             )
 

@@ -38,7 +38,7 @@ def task_rows(
     Args:
         env_id: Registered id.
         env_kwargs: Arguments of the environment.
-        num_tasks: Rows; tasks of the split are dealt out shuffled, anew every time round.
+        num_tasks: Rows; tasks of the split in a shuffled order, a new one every epoch.
         split: Split of the environment.
         seed: Seed of shuffling and episodes.
         instructions: System message; the environment's own if None, no system message if empty.
@@ -101,7 +101,7 @@ def from_dataset(dataset: Iterable[Mapping[str, Any]], *, env_id: str = "") -> l
             found.append(Trajectory.from_json(json.loads(whole)) if whole else _from_chat(row, number, env_id))
         except (UsageError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise UsageError(
-                f"Row {number} is no episode ({error}); expected chat messages in a column 'messages'."
+                f"Row {number} is not an episode ({error}); expected chat messages in a column 'messages'."
             ) from error
     return found
 
@@ -200,7 +200,7 @@ def _with_results(steps: tuple[Step, ...], conversation: Conversation) -> tuple[
             results.append([])
         elif message.role == "tool" and results:
             results[-1].append({"name": message.name, "content": message.content, "call_id": message.tool_call_id})
-    results = results[len(results) - len(steps) :]  # an acknowledgement of the instructions is no step
+    results = results[len(results) - len(steps) :]  # an acknowledgement of the instructions is not a step
     return tuple(
         replace(step, info={**step.info, "tool_results": found}) if found else step
         for step, found in zip(steps, results, strict=True)

@@ -82,7 +82,7 @@ class EnvironmentRollouts:
         """Return a data set of episodes to play: column `prompt`, JSON of task key and seed.
 
         Args:
-            num_tasks: Rows; tasks of the split are dealt out shuffled, anew every time round.
+            num_tasks: Rows; tasks of the split in a shuffled order, a new one every epoch.
             split: Split of the environment.
             seed: Seed of shuffling and episodes.
         """
@@ -131,7 +131,7 @@ class EnvironmentRollouts:
         return list(reward)
 
     def _plans(self, prompts: Sequence[str], trainer: Any) -> list[EpisodePlan]:
-        """Return what is to be played; episode ids are unique over the calls and processes of a run."""
+        """Return the plans of the episodes; their ids are unique over the calls and processes of a run."""
         call, self._num_calls = self._num_calls, self._num_calls + 1
         rank = trainer.accelerator.process_index
         plans = []
@@ -152,7 +152,7 @@ class EnvironmentRollouts:
         return plans
 
     def _player(self, trainer: Any, model: Any) -> LLMAgent:
-        """Return the agent that plays with the trainer's present weights."""
+        """Return the agent that plays with the trainer's current weights."""
         args = trainer.args
         if args.top_p != 1.0 or args.top_k or args.min_p or args.repetition_penalty != 1.0:
             raise ConfigError(
@@ -211,7 +211,7 @@ def rollout_rows(trajectories: Sequence[Trajectory], *, filler: int) -> dict[str
 
 
 def _check_some_played(trajectories: Sequence[Trajectory]) -> None:
-    """Refuse a batch in which every episode failed: that is a setting to mend, or a service that is down."""
+    """Refuse a batch in which every episode failed: a setting is wrong, or a service is down."""
     errors = [t.outcome.error for t in trajectories if t.outcome.error is not None]
     if errors and len(errors) == len(trajectories):
         kind = ModelError if errors[0].boundary == "model" else EnvironmentFault

@@ -236,7 +236,7 @@ def _text(observation: object) -> str:
 
 
 def _shown(observation: str, info: Mapping[str, Any]) -> str:
-    """Return what the model reads: the bare result of a call, since its chat template puts the tags around it."""
+    """Return the bare result of a call, since the chat template puts the tags around it."""
     results: Sequence[Any] = info.get("tool_results") or ()
     if len(results) != 1:
         return observation

@@ -108,7 +108,7 @@ def test_chat_data_of_others_is_read() -> None:
 @pytest.mark.parametrize("row", [{"text": "hi"}, {"messages": []}, {"messages": [{"role": "user", "content": "hi"}]}])
 def test_rows_that_are_no_episodes_are_named(row: dict[str, Any]) -> None:
     good = {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]}
-    with pytest.raises(UsageError, match="Row 1 is no episode"):
+    with pytest.raises(UsageError, match="Row 1 is not an episode"):
         from_dataset([good, row])
 
 
