@@ -23,6 +23,9 @@ SUFFIXES = {
 }
 """Types that are recognised, and the ends of their file names."""
 
+TELLING = frozenset({"audio/wav", "image/png", "image/jpeg", "image/gif", "image/webp"})
+"""Types whose bytes tell all measures; of others, length and rate are what the caller says."""
+
 _SAME = {"audio/x-wav": "audio/wav", "audio/wave": "audio/wav", "audio/mp3": "audio/mpeg", "image/jpg": "image/jpeg"}
 
 
@@ -58,30 +61,27 @@ def describe(data: bytes, type: str = "", *, seconds: float | None = None, rate:
     Raises:
         UsageError: If the bytes are of no known type and `type` is not given, are not what `type` says, or are damaged.
     """
-    found, wanted = recognise(data), _SAME.get(type, type)
-    if not found and not wanted:
-        raise UsageError(
-            f"These {len(data):,} bytes ({data[:8]!r}...) are of no known type; expected {', '.join(SUFFIXES)}, or name their "
-            f"MIME type."
-        )
-    if wanted in SUFFIXES and found != wanted:
-        raise UsageError(
-            f"These {len(data):,} bytes ({data[:8]!r}...) should be {wanted!r} but are {found or 'nothing known'!r}; give the "
-            f"right type, or leave it out."
-        )
-    kind = wanted or found
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise UsageError(f"describe() got a {data.__class__.__name__}; expected the bytes of a whole file.")
+    if not isinstance(type, str):
+        raise UsageError(f"type is {type!r}; expected a MIME type such as 'audio/wav', or '' to read it from the bytes.")
+    data = bytes(data)
+    return _described(digest(data), data, type, seconds, rate)
+
+
+def told_by_bytes(media: Media, data: bytes) -> Media | None:
+    """Return what bytes tell of themselves; None if they do not tell all measures of the medium's type.
+
+    Args:
+        media: What they are said to be.
+        data: The bytes whose hash it has.
+    """
+    if media.type not in TELLING:
+        return None
     try:
-        if kind == "audio/wav":
-            wave = read_wave(data)
-            return Media(digest(data), kind, wave.num_frames / wave.rate, wave.rate, wave.channels)
-        if kind.startswith("image/"):
-            width, height = _size(data, kind)
-            return Media(digest(data), kind, width=width, height=height)
-    except (struct.error, IndexError):
-        raise UsageError(
-            f"These {len(data):,} bytes begin as {kind!r} but are cut off or damaged; give all of them."
-        ) from None
-    return Media(digest(data), kind, seconds, rate)
+        return _described(media.sha256, data, media.type)
+    except UsageError:
+        return None
 
 
 def recognise(data: bytes) -> str:
@@ -133,6 +133,34 @@ def read_wave(data: bytes) -> Wave:
     )
 
 
+def _described(name: str, data: bytes, type: str, seconds: float | None = None, rate: int | None = None) -> Media:
+    """Return the description of bytes whose hash is known."""
+    found, wanted = recognise(data), _SAME.get(type, type)
+    if not found and not wanted:
+        raise UsageError(
+            f"These {len(data):,} bytes ({data[:8]!r}...) are of no known type; expected {', '.join(SUFFIXES)}, or name their "
+            f"MIME type."
+        )
+    if wanted in SUFFIXES and found != wanted:
+        raise UsageError(
+            f"These {len(data):,} bytes ({data[:8]!r}...) should be {wanted!r} but are {found or 'nothing known'!r}; give the "
+            f"right type, or leave it out."
+        )
+    kind = wanted or found
+    try:
+        if kind == "audio/wav":
+            wave = read_wave(data)
+            return Media(name, kind, wave.num_frames / wave.rate, wave.rate, wave.channels)
+        if kind.startswith("image/"):
+            width, height = _size(data, kind)
+            return Media(name, kind, width=width, height=height)
+    except (struct.error, IndexError):
+        raise UsageError(
+            f"These {len(data):,} bytes begin as {kind!r} but are cut off or damaged; give all of them."
+        ) from None
+    return Media(name, kind, seconds, rate)
+
+
 def _size(data: bytes, kind: str) -> tuple[int | None, int | None]:
     """Return width and height of a picture; None for types that are not known."""
     if kind == "image/png":
@@ -176,4 +204,4 @@ def _webp_size(data: bytes) -> tuple[int, int]:
     return width, height
 
 
-__all__ = ["SUFFIXES", "Wave", "describe", "read_wave", "recognise"]
+__all__ = ["SUFFIXES", "TELLING", "Wave", "describe", "read_wave", "recognise", "told_by_bytes"]

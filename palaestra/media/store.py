@@ -4,11 +4,16 @@
 Worker processes send along what was put in theirs (`MediaOutbox`), and are sent what an action names (`bytes_named`).
 `FolderMedia` keeps bytes in files, one each; a run's lie in the run's folder (`RunStore.media`). Bytes under a name never
 change, so copies of a store may always be merged, and bytes that nothing names do no harm.
+
+A `Media` names bytes only if all it says of them is right: their type, and each measure that it gives. So a tag that a model
+has made up from a hash it has seen is prose, whatever the store.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
 import secrets
 import threading
@@ -19,7 +24,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from palaestra.errors import StoreError, UsageError
-from palaestra.media.headers import SUFFIXES, describe
+from palaestra.media.headers import SUFFIXES, TELLING, describe, told_by_bytes
 from palaestra.media.items import MARK, Media, digest, find_media, is_sha256, read_tags
 
 MAX_ITEM_BYTES = 32 * 2**20
@@ -98,7 +103,7 @@ class MediaStore(ABC):
 
     @abstractmethod
     def find(self, media: Media | str) -> bytes | None:
-        """Return bytes, or None if they were never here.
+        """Return bytes, or None if they were never here, or are not what a `Media` says of them.
 
         Raises:
             StoreError: If they were dropped or are damaged.
@@ -114,7 +119,7 @@ class MediaStore(ABC):
 
     @abstractmethod
     def holds(self, media: Media) -> bool:
-        """Whether the bytes of a medium need not be copied here again; quicker than `in`."""
+        """Whether the bytes that a medium names are here and need not be copied again; quicker than `in`."""
 
     @abstractmethod
     def __iter__(self) -> Iterator[str]:
@@ -143,6 +148,7 @@ class MemoryMedia(MediaStore):
         self.max_bytes = max_bytes
         self.num_bytes = 0
         self._items: OrderedDict[str, bytes] = OrderedDict()
+        self._told: dict[str, tuple[Media, ...]] = {}  # what was said of bytes when they were put, dropped ones included
         self._dropped: set[str] = set()
         self._lock = threading.Lock()
 
@@ -150,6 +156,8 @@ class MemoryMedia(MediaStore):
         """Return bytes, or None if they were never here."""
         name = _sha256(media)
         with self._lock:
+            if isinstance(media, Media) and not self._is_right(media):
+                return None
             data = self._items.get(name)
             if data is not None:
                 self._items.move_to_end(name)
@@ -169,6 +177,8 @@ class MemoryMedia(MediaStore):
                     self._items[name] = data
                     self.num_bytes += len(data)
                     self._dropped.discard(name)
+                if not self._is_right(media):
+                    self._told[name] = (*self._told.get(name, ()), told_by_bytes(media, data) or media)
                 self._items.move_to_end(name)
                 while self.num_bytes > self.max_bytes:
                     oldest, dropped = self._items.popitem(last=False)
@@ -199,7 +209,11 @@ class MemoryMedia(MediaStore):
 
     def holds(self, media: Media) -> bool:
         """Whether the bytes are here."""
-        return media.sha256 in self._items
+        return media.sha256 in self._items and self._is_right(media)
+
+    def _is_right(self, media: Media) -> bool:
+        """Whether a medium says of bytes what was said when they were put."""
+        return any(_agrees(media, told) for told in self._told.get(media.sha256, ()))
 
 
 class MediaOutbox(MemoryMedia):
@@ -208,14 +222,14 @@ class MediaOutbox(MemoryMedia):
     def __init__(self) -> None:
         """Start empty."""
         super().__init__()
-        self._fresh: dict[str, tuple[Media, bytes]] = {}
+        self._fresh: dict[Media, bytes] = {}
 
     def add(self, items: Iterable[tuple[Media, bytes]]) -> None:
         """Keep bytes, and remember them for the other process, which may have dropped them since they last came."""
         kept = list(items)
         super().add(kept)
         with self._lock:
-            self._fresh.update((media.sha256, (media, data)) for media, data in kept)
+            self._fresh.update(kept)
 
     def receive(self, items: Iterable[tuple[Media, bytes]]) -> None:
         """Keep bytes that the other process has sent."""
@@ -227,7 +241,7 @@ class MediaOutbox(MemoryMedia):
             return []
         with self._lock:
             fresh, self._fresh = self._fresh, {}
-        return list(fresh.values())
+        return list(fresh.items())
 
     @classmethod
     def of_this_process(cls) -> MediaOutbox:
@@ -242,7 +256,8 @@ class FolderMedia(MediaStore):
     """A store in a folder: one file for each sound or picture, named by its hash.
 
     A file appears under its name only when it is complete and on the disk, so that a process killed at any instant leaves no
-    half of one. Several processes may write at once. What is read is compared with its name.
+    half of one. Several processes may write at once. What is read is compared with its name. Of bytes that do not tell their
+    type or measures, a small `SHA256.told-*` file keeps what was said when they were put.
 
     Args:
         folder: Where; made when the first bytes are written.
@@ -253,7 +268,7 @@ class FolderMedia(MediaStore):
         """Keep the path; nothing is made or read yet."""
         super().__init__(max_item_bytes=max_item_bytes)
         self.folder = Path(folder)
-        self._kept: set[str] = set()  # what this process has written, or compared with its name
+        self._kept: set[Media] = set()  # what this process has written, or compared with its name and its bytes
 
     def path(self, media: Media | str) -> Path | None:
         """Return the file of a medium, or None if there is none."""
@@ -262,7 +277,7 @@ class FolderMedia(MediaStore):
         return next((path for path in paths if path.is_file()), None)
 
     def find(self, media: Media | str) -> bytes | None:
-        """Return bytes, or None if they were never here."""
+        """Return bytes, or None if they were never here, or are not what a `Media` says of them."""
         path = self.path(media)
         if path is None:
             return None
@@ -275,20 +290,47 @@ class FolderMedia(MediaStore):
                 f"The media file {path} is damaged: its {len(data):,} bytes do not have the hash in its name. Restore it "
                 f"from a copy; or delete it, and it is written again when its bytes are next put."
             )
-        self._kept.add(_sha256(media))
+        if isinstance(media, Media):
+            if media not in self._kept and not self._is_right(media, data):
+                return None
+            self._kept.add(media)
+        return data
+
+    def get(self, media: Media | str) -> bytes:
+        """Return bytes.
+
+        Args:
+            media: A medium, or its SHA-256.
+
+        Raises:
+            StoreError: If they are not there or are damaged; of a stored run, the file was lost.
+        """
+        data = self.find(media)
+        if data is None:
+            raise StoreError(
+                f"{self} does not hold {_name(media)}. Put its bytes there first: store.put(data); if it is the folder of a "
+                f"stored run, restore the file {_sha256(media)}{_suffix(media) if isinstance(media, Media) else '.*'} from a "
+                f"copy."
+            )
         return data
 
     def add(self, items: Iterable[tuple[Media, bytes]]) -> None:
         """Write files: their bytes reach the disk before their names do, and both before this returns."""
         drafts: list[tuple[Path, Path]] = []
+        added: list[Media] = []
         try:
             for media, data in items:
-                if not self.holds(media):
-                    path = self.folder / f"{media.sha256}{_suffix(media)}"
-                    drafts.append((self._draft(path, data), path))
+                if self.holds(media):
+                    continue
+                if (told := told_by_bytes(media, data)) is None:  # what was said is there before the bytes are
+                    path = self.folder / f"{media.sha256}.told-{hashlib.sha256(media.tag.encode()).hexdigest()[:16]}"
+                    drafts.append((self._draft(path, json.dumps(media.to_json()).encode()), path))
+                path = self.folder / f"{media.sha256}{_suffix(media)}"
+                drafts.append((self._draft(path, data), path))
+                added.append(told or media)
             for draft, path in drafts:
                 os.replace(draft, path)
-                self._kept.add(path.stem)
+            self._kept.update(added)
             if drafts:
                 _sync_folder(self.folder)
         except OSError as error:
@@ -324,12 +366,27 @@ class FolderMedia(MediaStore):
 
     def holds(self, media: Media) -> bool:
         """Whether the bytes are here; looked at once a process, so that a damaged file is replaced when its bytes come."""
-        if media.sha256 in self._kept and self.path(media) is not None:
+        if media in self._kept and self.path(media) is not None:
             return True
         try:
             return self.find(media) is not None
         except StoreError:
             return False
+
+    def _is_right(self, media: Media, data: bytes) -> bool:
+        """Whether a medium says of bytes what they tell, or what was said when they were put."""
+        if (own := told_by_bytes(media, data)) is not None:
+            return _agrees(media, own)
+        told = list(self.folder.glob(f"{media.sha256}.told-*"))
+        if not told:  # a folder of an earlier version
+            return media.type not in TELLING
+        try:
+            return any(_agrees(media, Media.from_json(json.loads(path.read_bytes()))) for path in told)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"What {self} says of {_name(media)} cannot be read ({error}); delete the files {media.sha256}.told-*, and "
+                f"they are written again when its bytes are next put."
+            ) from error
 
     def _draft(self, path: Path, data: bytes) -> Path:
         """Write bytes beside their place; return where."""
@@ -377,7 +434,7 @@ def bytes_named(value: object) -> list[tuple[Media, bytes]]:
 
 
 def read_known_tags(text: str) -> tuple[str, tuple[Media, ...]]:
-    """Read a text form that a model may have written: tags whose bytes are not in the current store are prose."""
+    """Read a text form that a model may have written: tags that name no bytes in the current store are prose."""
     return read_tags(text, current_media().holds) if MARK in text else (text, ())
 
 
@@ -411,6 +468,14 @@ def _sha256(media: Media | str) -> str:
 def _name(media: Media | str) -> str:
     """Name a medium for a message."""
     return f"the {media.kind} {media.sha256}" if isinstance(media, Media) else f"a medium {str(media)[:80]!r}"
+
+
+def _agrees(media: Media, told: Media) -> bool:
+    """Whether a medium is of the type that bytes were said to be, and each measure that it gives is right."""
+    measures = ("seconds", "rate", "width", "height")
+    return (media.type, media.channels) == (told.type, told.channels) and all(
+        getattr(media, name) in (None, getattr(told, name)) for name in measures
+    )
 
 
 def _suffix(media: Media) -> str:

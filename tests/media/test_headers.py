@@ -99,6 +99,18 @@ def test_bytes_that_are_not_what_they_should_be_are_one_clear_error(data, type, 
         describe(data, type)
 
 
+@pytest.mark.parametrize("type", [5, None, b"audio/wav", ["audio/wav"]])
+def test_a_type_that_is_no_text_is_one_clear_error(type):
+    with pytest.raises(UsageError, match="expected a MIME type such as 'audio/wav'"):
+        describe(TONE, type)
+
+
+@pytest.mark.parametrize("data", ["text", None, 5, [1]])
+def test_what_is_no_bytes_is_one_clear_error(data):
+    with pytest.raises(UsageError, match=r"describe\(\) got a .*; expected the bytes of a whole file"):
+        describe(data)
+
+
 @given(
     st.sampled_from([TONE, PICTURE, *(drawn(f, 4, 4) for f in ("JPEG", "GIF", "WEBP"))]),
     st.integers(0, 120),
