@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 Json = Any  # None | bool | int | float | str | list[Json] | dict[str, Json]; recursive aliases slow strict checkers down
 
@@ -24,6 +26,29 @@ def is_deep(value: Json, max_depth: int = MAX_DEPTH) -> bool:
             if isinstance(item, (dict, list))
         ]
     return bool(level)
+
+
+def strict_json(text: str) -> Json:
+    """Return the value that a JSON text stands for.
+
+    Raises:
+        ValueError: If it is not JSON; NaN and the infinities are not, however they are written.
+        RecursionError: If it is nested too deeply to be read.
+    """
+    return json.loads(text, parse_constant=refuse_constant, parse_float=finite_number)
+
+
+def refuse_constant(name: str) -> NoReturn:
+    """Refuse NaN and Infinity, which Python's reader takes though JSON has neither."""
+    raise ValueError(f"{name} is not JSON")
+
+
+def finite_number(text: str) -> float:
+    """Return the number that a JSON text stands for; one that would be infinite is refused."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is too large for a number")
+    return number
 
 
 def plain(value: Any) -> Json:

@@ -18,6 +18,7 @@ from palaestra.agents.core import Generation, Request, Sampling, Tokens
 from palaestra.errors import ModelError
 from palaestra.media.items import Media, escape_tags
 from palaestra.types import MAX_DEPTH, Json, Message, Role, ToolCall, Usage, is_deep
+from palaestra.types.plain_json import strict_json
 
 MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
 
@@ -229,6 +230,10 @@ def read_arguments(arguments: Json) -> Mapping[str, Json] | str:
     if is_deep(arguments):
         return f"(nested deeper than {MAX_DEPTH} levels)"
     if isinstance(arguments, Mapping):
+        try:
+            json.dumps(dict(arguments), allow_nan=False)
+        except (TypeError, ValueError):  # infinities, that a server's own reader took
+            return json.dumps(dict(arguments), ensure_ascii=False, default=str)
         return dict(arguments)
     if arguments is None or arguments == "":
         return {}
@@ -241,15 +246,10 @@ def read_arguments(arguments: Json) -> Mapping[str, Json] | str:
 def _parse(text: str) -> Json:
     """Return the JSON value in `text`, or None if there is none, or one nested too deeply."""
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = strict_json(text)
     except (ValueError, RecursionError):
         return None
     return None if is_deep(value) else value
-
-
-def _refuse_constant(name: str) -> Json:
-    """NaN and the infinities are no JSON."""
-    raise ValueError(f"{name} is not a JSON value")
 
 
 def _calls_as_text(message: Message) -> str:

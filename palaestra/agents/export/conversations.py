@@ -19,6 +19,7 @@ from palaestra.media.items import write_tags
 from palaestra.results.metrics import is_number
 from palaestra.spaces import is_unicode
 from palaestra.types import Json, Message, Outcome, Role, Step, ToolCall, Trajectory
+from palaestra.types.plain_json import strict_json
 
 ACKNOWLEDGEMENT = "Understood."
 
@@ -283,8 +284,8 @@ def _read_call(call: Mapping[str, Json]) -> ToolCall:
     arguments = function.get("arguments") or {}
     if isinstance(arguments, str):
         try:
-            parsed = json.loads(arguments)
-        except ValueError:
+            parsed = strict_json(arguments)
+        except (ValueError, RecursionError):
             parsed = None
         arguments = parsed if isinstance(parsed, dict) else arguments
     return ToolCall(str(function.get("name", "")), arguments, str(call.get("id") or ""))

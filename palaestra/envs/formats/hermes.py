@@ -23,13 +23,13 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import NoReturn
 
 from palaestra.envs.formats.action_format import ActionFormat, Tools, prompt, schema_lines
 from palaestra.errors import UsageError
 from palaestra.media.items import MARK, escape_tags, read_tags, unescape_tags, write_tags
 from palaestra.spaces import is_unicode
 from palaestra.types import MAX_DEPTH, Json, Message, ToolCall, ToolResult, is_deep
+from palaestra.types.plain_json import finite_number, refuse_constant, strict_json
 
 CALL_OPEN, CALL_CLOSE = "<tool_call>", "</tool_call>"
 THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
@@ -153,11 +153,6 @@ def ensure_call_ids(message: Message, prefix: str = "call") -> Message:
     return replace(message, tool_calls=tuple(calls))
 
 
-def refuse_constant(name: str) -> NoReturn:
-    """Refuse NaN and Infinity, which Python's reader takes though JSON has neither."""
-    raise ValueError(f"{name} is not JSON")
-
-
 class HermesFormat(ActionFormat):
     """Tool calls as JSON between tags, with or without text around them; a message without a call is a text or an answer."""
 
@@ -179,7 +174,7 @@ class HermesFormat(ActionFormat):
         return format_message(replace(message, tool_calls=tuple(replace(call, id="") for call in message.tool_calls)))
 
 
-_DECODER = json.JSONDecoder(parse_constant=refuse_constant)
+_DECODER = json.JSONDecoder(parse_constant=refuse_constant, parse_float=finite_number)
 
 
 def _escape(text: str) -> str:
@@ -269,7 +264,7 @@ def _as_call(value: Json, lenient: bool) -> ToolCall | None:
 def _decoded_object(text: str) -> dict[str, Json] | str:
     """Return the JSON object that a string holds, or the string."""
     try:
-        value = json.loads(text, parse_constant=refuse_constant)
+        value = strict_json(text)
     except (ValueError, RecursionError):
         return text
     return value if isinstance(value, dict) and not is_deep(value) else text
@@ -286,7 +281,7 @@ def _diagnose(call: ToolCall) -> str:
     if not body:
         return "This call is empty."
     try:
-        value = json.loads(body, parse_constant=refuse_constant)
+        value = strict_json(body)
     except json.JSONDecodeError as error:
         near = body[max(error.pos - 15, 0) : error.pos + 15]
         return f"This call is not valid JSON: {error.msg} at character {error.pos}, near {near!r}."

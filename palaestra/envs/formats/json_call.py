@@ -20,6 +20,7 @@ from palaestra.envs.formats.action_format import (
     schema_lines,
 )
 from palaestra.types import MAX_DEPTH, ToolCall, is_deep
+from palaestra.types.plain_json import strict_json
 
 
 def parse_json_call(text: str) -> ThoughtCall:
@@ -34,7 +35,7 @@ def parse_json_call(text: str) -> ThoughtCall:
             'No JSON object was found. Answer with {"thought": "...", "function_name": "...", "arguments": {...}}.'
         )
     try:
-        data = json.loads(text[start : end + 1])
+        data = strict_json(text[start : end + 1])
     except (ValueError, RecursionError) as error:
         raise ActionFormatError(f"The JSON object could not be read: {error}. Send one valid JSON object.") from None
     if is_deep(data, MAX_DEPTH + 1):

@@ -146,7 +146,27 @@ def _literal_arguments(node: ast.Call, name: str, parameters: Sequence[str]) -> 
             raise ActionFormatError(
                 f"{key} must be a literal (text, number, list, dict, True, False or None) of at most {MAX_DEPTH} levels."
             ) from None
+        if fault := _no_json(value, arguments[key]):
+            raise ActionFormatError(f"{key} {fault}")
     return arguments
+
+
+def _no_json(node: ast.expr, value: Json) -> str:
+    """Say what keeps a literal from being JSON, and what to write instead; empty if nothing does."""
+    for part in ast.walk(node):
+        if isinstance(part, ast.Tuple):
+            return "holds a tuple; write a list in square brackets."
+        if isinstance(part, ast.Dict):
+            keys = [key.value if isinstance(key, ast.Constant) else key for key in part.keys]
+            if not all(isinstance(key, str) for key in keys):
+                return "holds a dict with a key that is not text; write every key in quotes."
+            if len(set(keys)) < len(keys):
+                return "holds a dict with a key twice; write every key once."
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        return "holds a number that is too large; write a finite one."
+    return ""
 
 
 def _type_name(spec: Mapping[str, Json]) -> str:

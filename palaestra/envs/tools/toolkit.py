@@ -21,6 +21,7 @@ from palaestra.envs.tools.sampling import ToolSampler, sample_call
 from palaestra.envs.tools.schema import describe
 from palaestra.errors import BoundaryError, EnvironmentFault, UsageError, unknown_name
 from palaestra.types import Json, ToolCall, ToolResult
+from palaestra.types.plain_json import strict_json
 
 MAX_SHOWN = 80
 MAX_PROBLEMS = 4
@@ -348,7 +349,7 @@ def _jsonable(value: Any) -> Json:
 def _parsed_object(text: str) -> dict[str, Json] | None:
     """Return the JSON object that a text holds, or None."""
     try:
-        value = json.loads(text)
+        value = strict_json(text)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
@@ -357,7 +358,7 @@ def _parsed_object(text: str) -> dict[str, Json] | None:
 def _why_no_object(text: str) -> str:
     """Say what is wrong with arguments that arrived as text."""
     try:
-        value = json.loads(text)
+        value = strict_json(text)
     except json.JSONDecodeError as error:
         return f"they do not parse as JSON ({error.msg} at character {error.pos})"
     except (ValueError, RecursionError):

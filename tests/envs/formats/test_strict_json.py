@@ -1,0 +1,128 @@
+"""Calls that a reader returns hold JSON and nothing else, whatever the form they were written in."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from palaestra.agents.backends.wire import read_arguments
+from palaestra.envs.formats.action_format import ActionFormatError
+from palaestra.envs.formats.hermes import HermesFormat, explain_malformed, format_message, parse_message
+from palaestra.envs.formats.json_call import JsonCallFormat
+from palaestra.envs.formats.python_call import PythonCallFormat
+from palaestra.envs.formats.react import ReActFormat
+from palaestra.types import Message
+
+TOOLS = [
+    {
+        "type": "function",
+        "function": {"name": "take", "parameters": {"type": "object", "properties": {"item": {}, "place": {}}}},
+    }
+]
+HERMES, CODE = HermesFormat(), PythonCallFormat()
+JSON_FORMS = {
+    "json": (JsonCallFormat(), '{{"function_name": "take", "arguments": {{"item": {}}}}}'),
+    "react": (ReActFormat(), 'Thought:\nx\n\nAction:\n{{"function_name": "take", "arguments": {{"item": {}}}}}'),
+    "code": (CODE, "```python\ntake({})\n```"),
+    "hermes": (HERMES, '<tool_call>\n{{"name": "take", "arguments": {{"item": {}}}}}\n</tool_call>'),
+    "hermes, as text": (HERMES, '<tool_call>\n{{"name": "take", "arguments": "{{\\"item\\": {}}}"}}\n</tool_call>'),
+}
+NO_JSON = ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "[1, 1e999]"]
+
+atoms = st.sampled_from(
+    [
+        "1",
+        "-0.0",
+        "1e308",
+        *NO_JSON,
+        "True",
+        "true",
+        "None",
+        "null",
+        "'a'",
+        "b'a'",
+        "1j",
+        "(1, 2)",
+        "()",
+        "{1}",
+        "0x1f",
+        "-(1)",
+    ]
+)
+atoms |= st.text(max_size=4).map(json.dumps) | st.text(max_size=4).map(repr)
+keys = atoms | st.sampled_from(["'a'", '"a"', "'\\x61'", "'a' ''"])
+literals = st.recursive(
+    atoms,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]"),
+        st.lists(inner, max_size=3).map(lambda items: f"({', '.join(items)},)"),
+        st.lists(st.tuples(keys, inner), max_size=3).map(
+            lambda items: "{" + ", ".join(f"{key}: {value}" for key, value in items) + "}"
+        ),
+    ),
+    max_leaves=6,
+)
+
+
+@given(st.sampled_from(list(JSON_FORMS)), literals)
+def test_whatever_a_reader_returns_has_the_canonical_text_form(form, literal):
+    reader, text = JSON_FORMS[form]
+    try:
+        message = reader.parse(text.format(literal), TOOLS)
+    except ActionFormatError:
+        return
+    for call in message.tool_calls:
+        arguments = call.arguments if isinstance(call.arguments, str) else dict(call.arguments)
+        assert json.loads(json.dumps(arguments, allow_nan=False)) == arguments
+    message = replace(message, raw="", error="")
+    assert parse_message(format_message(message)) == message
+
+
+@pytest.mark.parametrize("number", NO_JSON)
+@pytest.mark.parametrize("form", list(JSON_FORMS))
+def test_no_reader_takes_numbers_that_json_does_not_have(form, number):
+    reader, text = JSON_FORMS[form]
+    text = text.format(number)
+    told = "must be a literal|number that is too large; write a finite one|(is not JSON|is too large for a number).*Send one"
+    if reader is HERMES:
+        (call,) = reader.parse(text, TOOLS).tool_calls
+        assert isinstance(call.arguments, str)
+        if not call.name:
+            assert "This call is not valid JSON: " in explain_malformed(call)
+        return
+    with pytest.raises(ActionFormatError, match=told):
+        reader.parse(text, TOOLS)
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("take((1, 2))", "item holds a tuple; write a list"),
+        ("take([1, [()]])", "item holds a tuple; write a list"),
+        ("take(1, place={'a': (1,)})", "place holds a tuple"),
+        ("take({1: 2})", "key that is not text; write every key in quotes"),
+        ("take({None: 2})", "key that is not text"),
+        ("take([{True: 2}])", "key that is not text"),
+        ("take({'a': 1, 'a': 2})", "a key twice; write every key once"),
+        ("take({'a': {'b': 1, '\\x62': 2}})", "a key twice"),
+    ],
+)
+def test_python_that_json_does_not_have_is_refused_with_advice(code, told):
+    with pytest.raises(ActionFormatError, match=told):
+        CODE.parse(code, TOOLS)
+    assert CODE.parse("take([1, {'a': [], 'b': {}}], place=-1.5)", TOOLS) == Message(
+        "assistant",
+        "",
+        (parse_message(JSON_FORMS["hermes"][1].format('[1, {"a": [], "b": {}}], "place": -1.5')).tool_calls[0],),
+    )
+
+
+@pytest.mark.parametrize("number", ["NaN", "1e999", "-Infinity"])
+def test_arguments_that_a_server_sends_are_json_too(number):
+    text = f'{{"item": [{number}]}}'
+    assert read_arguments(text) == text
+    assert isinstance(read_arguments(json.loads(text)), str)
