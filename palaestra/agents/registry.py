@@ -10,7 +10,7 @@ from palaestra.agents.context import ContextPolicy
 from palaestra.agents.core import Agent, Sampling
 from palaestra.agents.llm import LLMAgent
 from palaestra.agents.reference import ExpertAgent, HumanAgent, NothingAgent, RandomAgent
-from palaestra.errors import ConfigError, unknown_name
+from palaestra.errors import ConfigError, UsageError, unknown_name
 
 REFERENCE_AGENTS: dict[str, Callable[..., Agent]] = {
     "random": RandomAgent,
@@ -42,6 +42,11 @@ def make_agent(spec: str, **options: Any) -> Agent:
     Raises:
         UsageError: If the string or an option means nothing.
     """
+    if not isinstance(spec, str):
+        raise UsageError(
+            f"make_agent got a {type(spec).__name__}; expected a text such as 'random' or 'openai:NAME'. An Agent is given to "
+            f"evaluate() as it is."
+        )
     if spec in REFERENCE_AGENTS:
         try:
             return REFERENCE_AGENTS[spec](**options)

@@ -90,9 +90,17 @@ class Config(BaseModel):
         found = cls.with_current_names(data)
         for name, field in cls.model_fields.items():
             own, value = field.default, found.get(name)
+            if isinstance(value, bool) and _takes_numbers_only(field.annotation):
+                raise ConfigError(f"{name} is {str(value).lower()}; expected a number.")
             if isinstance(own, Config) and isinstance(value, Mapping):
                 found[name] = own.completed(value)
         return found
+
+
+def _takes_numbers_only(annotation: object) -> bool:
+    """Whether a field is a number (or None): pydantic would read true as 1."""
+    options = typing.get_args(annotation) or (annotation,)
+    return bool({int, float} & set(options)) and bool not in options
 
 
 def check(model: type[Model], data: object, where: str) -> Model:

@@ -71,3 +71,8 @@ def test_agents_by_name():
         make_agent("expart")
     with pytest.raises(ConfigError, match="does not take"):
         make_agent("expert", temperature=1)
+
+
+def test_make_agent_takes_text_only():
+    with pytest.raises(UsageError, match="make_agent got a function; expected a text"):
+        make_agent(lambda observation, info: "look")

@@ -197,6 +197,8 @@ async def evaluate_async(
     for name, value in (("n", n), ("samples", samples), ("max_turns", max_turns)):
         if value is not None and value < 1:
             raise ConfigError(f"{name} is {value}; expected at least 1.")
+    if seed < 0:
+        raise ConfigError(f"seed is {seed}; expected a whole number of at least 0.")
     config: dict[str, Json] = {
         "kind": "evaluate",
         "envs": [{"env_id": spec.env_id, "env_kwargs": plain(spec.env_kwargs)} for spec in specs],

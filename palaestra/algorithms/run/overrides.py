@@ -34,7 +34,9 @@ def apply_override(data: Table, override: str, *, phases: Sequence[str]) -> None
         raise ConfigError(f"--set {override!r} names a whole table; expected a key of it, e.g. {key.strip()}.KEY=VALUE.")
     if table is data and len(rest) > 1 and rest[0] in algorithm_names():
         table, rest = data.setdefault(rest[0], {}), rest[1:]
-    if isinstance(table, dict) and (config := _phase_config(data, table)) is not None:
+    if not isinstance(table, dict):
+        raise ConfigError(f"--set {override!r}: {parts[0]!r} is {table!r}, not a table.")
+    if (config := _phase_config(data, table)) is not None:
         rest = config.renamed(table, rest)
     for part in rest[:-1]:
         table = table.setdefault(part, {})
@@ -63,7 +65,7 @@ def _begin(data: Table, parts: list[str], override: str, phases: Sequence[str]) 
             return _item(data["phase"], rest[0], _phase_names(data), "phase", override), rest[1:]
         given = data.get("phases", phases)
         names = [name for name in given if isinstance(name, str)] if isinstance(given, list | tuple) else []
-        named = names[int(rest[0])] if rest[0].isdigit() and int(rest[0]) < len(names) else rest[0]
+        named = names[int(rest[0])] if _is_number(rest[0]) and int(rest[0]) < len(names) else rest[0]
         own = {name: data.get(name, {}) for name in names}
         data[named] = _item(list(own.values()), rest[0], names, "phase", override)
         return data[named], rest[1:]
@@ -84,7 +86,7 @@ def _env(data: Table, parts: list[str], override: str) -> tuple[Table, list[str]
 
 def _item(tables: Any, part: str, names: Sequence[str], what: str, override: str) -> Table:
     """Return the table that a name or a number means."""
-    index = int(part) if part.isdigit() else names.index(part) if part in names else -1
+    index = int(part) if _is_number(part) else names.index(part) if part in names else -1
     if not isinstance(tables, list) or not 0 <= index < len(tables) or not isinstance(tables[index], dict):
         raise ConfigError(
             f"--set {override!r}: there is no {what} {part!r} in the recipe.{nearest(part, names)} Names are "
@@ -112,12 +114,18 @@ def _listed(data: Table) -> list[Table]:
     return [table for table in listed if isinstance(table, dict)] if isinstance(listed, list) else []
 
 
+def _is_number(part: str) -> bool:
+    """Whether a part of a key counts tables: ASCII digits, which `int` reads."""
+    return part.isascii() and part.isdigit()
+
+
 def _value(text: str) -> Any:
-    """Read a TOML value; anything else is a text."""
+    """Read a TOML value; anything else, lines after it included, is a text."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        table = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
+    return table["value"] if set(table) == {"value"} else text
 
 
 __all__ = ["apply_override"]

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, SerializeAsAny, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, Field, SerializeAsAny, field_validator, model_validator
 
+from palaestra.agents.formats import FORMATS
 from palaestra.algorithms.config import Config
 from palaestra.algorithms.run.trackers import MetricsConfig
 from palaestra.errors import ConfigError
 from palaestra.models.registry import ModelConfig
 from palaestra.types import Json
+
+
+def _known_format(name: str) -> str:
+    """Refuse a prompt format that agents do not know, before anything is built."""
+    if name not in FORMATS:
+        raise ConfigError(f"{name!r} is not a format of agents; expected one of {', '.join(FORMATS)}.")
+    return name
+
+
+FormatName = Annotated[str, AfterValidator(_known_format)]
 
 DEFAULT_KINDS = ("tiny", "checkpoint")
 """Kinds of models that need no name: `path` says which of the two is meant."""
@@ -34,7 +45,7 @@ class EnvConfig(Config):
     """Split whose tasks are trained on."""
     test_split: str = "test"
     """Split whose tasks are evaluated on; never trained on."""
-    format: str | None = None
+    format: FormatName | None = None
     """Prompt format in this environment; that of `[agent]` if left out."""
     arguments: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the environment."""
@@ -55,7 +66,7 @@ class EnvConfig(Config):
 class AgentConfig(Config):
     """`[agent]`: how the policy plays, in training and in evaluation."""
 
-    format: str = "text"
+    format: FormatName = "text"
     """Prompt format: text, react, tools, json, code, hermes."""
     instructions: bool = True
     """Show the environment's instructions; a tiny model trained for one environment does without, and runs faster."""
@@ -88,7 +99,7 @@ class EvaluationConfig(Config):
     """Training steps between short evaluations for the learning curve; 0 is off."""
     curve_n: int = Field(default=64, ge=1)
     """Test tasks of a short evaluation."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     """Seed of evaluation: the same test episodes for every arm."""
 
 
@@ -126,7 +137,7 @@ class Recipe(Config):
     """Shown in reports; the file's name by default."""
     description: str = ""
     """One or two sentences for the report."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     """Seed of weights, tasks and sampling."""
     threads: int = Field(default=1, ge=1)
     """Torch threads; more than one slows tiny models down."""

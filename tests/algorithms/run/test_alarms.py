@@ -122,6 +122,17 @@ def test_a_resumed_watch_goes_on() -> None:
         assert one.observe(step, spread=0.0, entropy=0.0) == two.observe(step, spread=0.0, entropy=0.0)
 
 
+def test_a_resumed_watch_remembers_the_highest_return() -> None:
+    one, two = CollapseWatchdog(baseline_step=2), CollapseWatchdog(baseline_step=2)
+    for step in range(1, 5):
+        one.observe(step, spread=0.4, entropy=1.0, return_=0.9)
+    two.load(one.state())
+    fallen = {"spread": 0.0, "entropy": 9.0, "return_": 0.01}
+    rang = [(one.observe(step, **fallen), two.observe(step, **fallen)) for step in range(5, 9)]
+    assert all(first == second for first, second in rang)
+    assert any(first for first, _ in rang)
+
+
 def rung(rows: list[dict[str, float | None]]) -> dict[str, list[int]]:
     """Steps at which each alarm rang; alarms that were never judged are missing."""
     alarms = Alarms()

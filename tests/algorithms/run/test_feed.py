@@ -110,6 +110,22 @@ def test_seeds_and_names_make_different_episodes() -> None:
     assert len({plan.seed for plan in plans}) == 8
 
 
+def test_every_epoch_has_an_order_of_its_own_and_all_tasks() -> None:
+    feed = TaskFeed(toy_env.ENV_ID, {}, split="test", seed=3)
+    size = feed._size
+    assert size is not None
+    epochs = [[feed.key(epoch * size + place) for place in range(size)] for epoch in range(4)]
+    assert all(sorted(map(str, epoch)) == sorted(map(str, epochs[0])) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) > 1
+
+
+def test_environments_of_a_mixture_are_shuffled_apart() -> None:
+    configs = [config.model_copy(update={"train_split": "test"}) for config in envs(1.0, 1.0, 1.0)]
+    feed = MixtureFeed(configs, seed=4)
+    orders = {tuple(one.key(place) for place in range(8)) for one in feed.feeds.values()}
+    assert len(orders) == 3
+
+
 def test_one_environment_is_dealt_as_it_always_was() -> None:
     (config,) = envs(2.0)
     feed = make_feed([config], seed=5)

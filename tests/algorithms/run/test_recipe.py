@@ -155,3 +155,23 @@ def test_every_tiny_recipe_describes_itself_and_opens_its_environment(path: Path
     env = gymnasium.make(config.id, **config.arguments)
     assert config.train_split in env.unwrapped.tasks.splits  # type: ignore[attr-defined]
     env.close()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "match"),
+    [
+        (["grpo=5", "grpo.lr=1"], "'grpo' is 5, not a table"),
+        (["seed=-1"], "seed is -1"),
+        (["seed=true"], "seed is true; expected a number"),
+        (["agent.temperature=true"], "temperature is true; expected a number"),
+        (["grpo.lr=false"], "lr is false; expected a number"),
+        (["seed=1\n[x]\ny=2"], "seed is"),
+        (["phase.².lr=1"], "there is no phase '²'"),
+        (["agent.format=nix"], "'nix' is not a format of agents; expected one of auto, text, tools"),
+    ],
+)
+def test_an_override_that_means_nothing_is_one_error(tmp_path: Path, overrides: list[str], match: str) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text(RECIPE)
+    with pytest.raises(ConfigError, match=match):
+        load_recipe(file, overrides)
