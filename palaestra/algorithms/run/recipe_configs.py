@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, Field, SerializeAsAny, field_val
 from palaestra.agents.formats import FORMATS
 from palaestra.algorithms.config import Config
 from palaestra.algorithms.run.trackers import MetricsConfig
-from palaestra.errors import ConfigError
+from palaestra.errors import ConfigError, unknown_name
 from palaestra.models.registry import ModelConfig
 from palaestra.types import Json
 
@@ -19,7 +19,7 @@ from palaestra.types import Json
 def _known_format(name: str) -> str:
     """Refuse a prompt format that agents do not know, before anything is built."""
     if name not in FORMATS:
-        raise ConfigError(f"{name!r} is not a format of agents; expected one of {', '.join(FORMATS)}.")
+        raise ConfigError(str(unknown_name("format", name, FORMATS)))
     return name
 
 

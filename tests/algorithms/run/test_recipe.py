@@ -167,7 +167,7 @@ def test_every_tiny_recipe_describes_itself_and_opens_its_environment(path: Path
         (["grpo.lr=false"], "lr is false; expected a number"),
         (["seed=1\n[x]\ny=2"], "seed is"),
         (["phase.².lr=1"], "there is no phase '²'"),
-        (["agent.format=nix"], "'nix' is not a format of agents; expected one of auto, text, tools"),
+        (["agent.format=nix"], "Unknown format 'nix'"),
     ],
 )
 def test_an_override_that_means_nothing_is_one_error(tmp_path: Path, overrides: list[str], match: str) -> None:
