@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from palaestra.cli.options import DEFAULT_RUNS, AsJson, RunsFolder
 from palaestra.errors import UsageError
+
+if TYPE_CHECKING:
+    from palaestra.agents.export.export import Export
 
 ALIASES = {"messages": "chat", "trajectories": "jsonl", "hf": "dataset"}
 
@@ -51,11 +55,27 @@ def export(
             media=store.media(run_id),
             seat=of_seat,
         )
+    _tell_lost(written)
+    lost = {"lost": {name: list(problems) for name, problems in written.lost.items()}} if written.lost else {}
     if as_json:
         media = {} if written.media is None else {"media": str(written.media.resolve()), "num_media": written.num_media}
         figures = {"path": str(written.path.resolve()), "written": written.num_written, "skipped": written.num_skipped}
-        print_json({**figures, **media})
+        print_json({**figures, **media, **lost})
     else:
-        left_out = f", {written.num_skipped:,} left out" if written.num_skipped else ""
+        num_left_out = written.num_skipped + len(written.lost)
+        left_out = f", {num_left_out:,} left out" if num_left_out else ""
         shown = f", {written.num_media:,} sounds and pictures in {written.media.name}" if written.media else ""
         print(f"{written.num_written:,} episodes in {written.path.resolve()}{left_out}{shown}")
+
+
+def _tell_lost(written: Export) -> None:
+    """Say on stderr which sounds and pictures were missing or damaged, and of which episodes."""
+    if written.lost:
+        print(f"{len(written.lost):,} episodes left out: their sounds or pictures are missing or damaged.", file=sys.stderr)
+    for episode_id, problems in written.lost.items():
+        print(f"  {episode_id}: {' '.join(problems)}", file=sys.stderr)
+    if written.num_absent:
+        print(
+            f"{written.num_absent:,} episodes show sounds or pictures that are not in the run's folder; their tags stay text.",
+            file=sys.stderr,
+        )

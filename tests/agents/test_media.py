@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import gymnasium
+import numpy as np
 import pytest
 
 from palaestra.agents.backends.token_turns import finished_turn
+from palaestra.agents.backends.wire import request_body
 from palaestra.agents.core import Agent, Request
 from palaestra.agents.evaluation.evaluation import evaluate
 from palaestra.agents.evaluation.rescore import rescore
@@ -19,7 +21,7 @@ from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.agents.store.store import RunStore
 from palaestra.envs.wrappers import RecordTrajectory
 from palaestra.errors import StoreError, UnknownNameError
-from palaestra.media import FolderMedia, Media, MemoryMedia, current_media, describe, find_media, tone, use_media
+from palaestra.media import FolderMedia, Media, MemoryMedia, current_media, describe, find_media, png_bytes, tone, use_media
 from palaestra.media.store import VARIABLE, MediaOutbox, bytes_named
 from palaestra.types import Message, Outcome, Step, Trajectory
 from tests.media.gallery import ENV_ID, make_gallery
@@ -289,3 +291,56 @@ def test_a_lost_file_is_written_again_by_the_next_episode_that_names_it(store, m
         path.unlink()
     store.add("a", Trajectory("e2", ENV_ID, {}, final_observation=sound.tag))
     assert sound in store.media("a")
+
+
+@pytest.mark.parametrize("harm", ["missing", "damaged"])
+def test_scores_are_given_again_without_media_that_are_lost(store, harm):
+    played = RolloutEngine().collect(plans(3), ExpertAgent(), make_env=make_gallery)
+    for trajectory in played:
+        store.add("a", trajectory)
+    (whistle,) = played[0].steps[-1].action.media
+    file = store.media("a").path(whistle)
+    assert file is not None
+    if harm == "damaged":
+        file.write_bytes(b"noise")
+    else:
+        file.unlink()
+    losers = {one.episode_id for one in played if whistle in one.steps[-1].action.media}
+
+    def listens(trajectory: Trajectory) -> dict[str, float]:
+        return {"score": len(current_media().get(trajectory.steps[-1].action.media[0]))}
+
+    with use_media(MemoryMedia()):
+        done = rescore(store, "a", lambda trajectory: {"score": 0.5}, into="b", name="deaf")
+        heard = rescore(store, "a", listens, into="c")
+    assert (done.status, done.summary.errors) == ("finished", {})
+    assert heard.summary.errors == {"scoring": len(losers)}
+    for run_id in ("b", "c"):
+        for trajectory in store.trajectories(run_id):
+            lost = trajectory.meta.get("lost_media", [])
+            assert [row["sha256"] for row in lost] == [whistle.sha256] * (trajectory.episode_id in losers)
+            assert all("from a copy" in row["problem"] for row in lost)
+            if run_id == "c" and lost:
+                assert "from a copy" in trajectory.outcome.error.message
+    store.create_run({}, "d")
+    with pytest.raises(StoreError, match="whose bytes are nowhere" if harm == "missing" else "is damaged"):
+        store.add("d", played[0], media=store.media("a"))
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        "<audio sha256={wav} type=audio/flac/>",
+        "<audio sha256={png}/>",
+        "<image sha256={wav} type=image/png/>",
+        "<audio sha256={wav} seconds=9999 rate=1/>",
+    ],
+)
+def test_a_forged_tag_that_a_world_repeats_reaches_no_server_as_media(media, claim):
+    forged = claim.format(wav=media.put(tone(100, 0.1)).sha256, png=media.put(png_bytes(np.zeros((2, 2), np.uint8))).sha256)
+    assert find_media(forged)
+    (step,) = RolloutEngine().collect(plans(1, max_turns=1), Says(forged), make_env=make_gallery)[0].steps
+    assert step.action.media == ()
+    echo = Message.of_text("user", f"I do not know {forged}")
+    body = request_body("m", Request((echo,)))
+    assert body["messages"][0]["content"] == echo.content

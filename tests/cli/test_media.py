@@ -137,3 +137,26 @@ def test_a_model_for_text_alone_stops_at_once_with_one_line(refused, tmp_path, m
         *("evaluate", "--env", SPEC, "--model", model, "--format", "text", "-n", "3", "--runs", tmp_path / "runs"),
         match=r"shows an image \(image/png\), and the backend 'scripted:script.jsonl' takes text only. Use a model behind",
     )
+
+
+def test_an_export_says_which_media_are_lost(palaestra_run, model, tmp_path):
+    runs = tmp_path / "runs"
+    words = ("evaluate", "--env", SPEC, "--model", model, "--format", "text", "-n", "3", "--runs", runs, "--run", "a")
+    assert palaestra_run(*words).code == 0
+    with RunStore(runs, read_only=True) as store:
+        whistle = next(store.trajectories("a")).steps[-1].action.media[0]
+        names = sorted(one.episode_id for one in store.trajectories("a") if whistle in one.steps[-1].action.media)
+        store.media("a").path(whistle).unlink()
+    for options in ((), ("--json",)):
+        ran = palaestra_run("export", "a", "--runs", runs, "-o", tmp_path / "out.jsonl", "--format", "chat", *options)
+        assert ran.code == 0
+        assert f"{len(names)} episodes left out: their sounds or pictures are missing or damaged." in ran.err
+        assert all(f"  {name}: " in ran.err for name in names)
+        assert whistle.sha256 in ran.err
+        if options:
+            assert sorted(json.loads(ran.out)["lost"]) == names
+        else:
+            assert f", {len(names)} left out" in ran.out
+    for file in (runs / "a" / "media").iterdir():
+        file.unlink()
+    assert palaestra_run("export", "a", "--runs", runs, "-o", tmp_path / "out.jsonl").code == 0

@@ -61,7 +61,8 @@ def rescore(
         run_id: The run that was played.
         scorer: Scores one trajectory; may be asynchronous, then up to `concurrency` episodes are scored at once. Whatever
             it raises, and a result that is no score, is an error of that episode with boundary "scoring", never a score.
-            `palaestra.media.current_media()` holds the sounds and pictures of the run.
+            `palaestra.media.current_media()` holds the sounds and pictures of the run; a scorer that asks for a missing or
+            damaged one fails for that episode. Of every episode `meta["lost_media"]` lists them.
         into: Name of the run for the scores. If the store has it, it is resumed: episodes scored there already are not
             scored again. By default a new one.
         name: Name of the scorer in the new run's settings; by default module and name of the function. Resuming asks for
@@ -132,7 +133,7 @@ async def rescore_async(
 
         def keep(trajectory: Trajectory) -> None:
             nonlocal num_done
-            kept.add(into, trajectory, replace=trajectory.episode_id in again)
+            kept.add(into, trajectory, replace=trajectory.episode_id in again, allow_lost=True)
             num_done += 1
             report(num_done, len(episode_ids))
 

@@ -12,14 +12,16 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sized
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal, get_args
 
 from palaestra.agents.export.conversations import Conversation, chat_record
 from palaestra.agents.export.media_files import MediaFiles, Showing, copied, in_parts, listed, placed
+from palaestra.agents.store.kept_media import lost_media
 from palaestra.errors import MissingExtraError, StoreError, UsageError, unknown_name
+from palaestra.media.items import MARK
 from palaestra.media.store import MediaStore, current_media
 from palaestra.spaces import is_unicode
 from palaestra.types import Json, Trajectory
@@ -73,6 +75,8 @@ class Export:
         num_skipped: Episodes that the selection left out.
         media: Folder of the sounds and pictures that the episodes name; None if there are no files of them.
         num_media: Files in it that these episodes name.
+        lost: Episodes left out since sounds or pictures that they name are missing or damaged: what is wrong, by id.
+        num_absent: Episodes written whose texts name sounds or pictures that are not there; the tags stay text.
     """
 
     path: Path
@@ -80,6 +84,8 @@ class Export:
     num_skipped: int
     media: Path | None = None
     num_media: int = 0
+    lost: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    num_absent: int = 0
 
 
 def export_trajectories(
@@ -94,6 +100,8 @@ def export_trajectories(
     seat: str = "",
 ) -> Export:
     """Write trajectories to a file.
+
+    Episodes whose sounds or pictures are missing or damaged are left out and listed in `Export.lost`.
 
     Args:
         trajectories: What to write, e.g. `store.trajectories(run_id)`.
@@ -120,13 +128,11 @@ def export_trajectories(
     path = Path(path)
     if total is None:
         total = len(trajectories) if isinstance(trajectories, Sized) else 0
-    if seat or format != "jsonl":
-        own = (trajectory.of_seat(seat) for trajectory in trajectories)
-        selected = _Selected(own, select, total, progress)
-    else:
-        selected = _Selected(trajectories, select, total, progress)
     form = EXPORT_FORMATS[format]
     files = _media_files(current_media() if media is None else media, path, format)
+    if seat or format != "jsonl":
+        trajectories = (trajectory.of_seat(seat) for trajectory in trajectories)
+    selected = _Selected(trajectories, select, total, progress, files.source)
     records = _records(selected, form, files)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -140,7 +146,8 @@ def export_trajectories(
             f"{path} could not be written ({error.strerror or error}); free space or choose another path, then export again."
         ) from error
     folder = files.folder if files.num_files else None
-    return Export(path, selected.num_written, selected.num_skipped, folder, files.num_files)
+    counts = selected.num_written, selected.num_skipped
+    return Export(path, *counts, folder, files.num_files, selected.lost, selected.num_absent)
 
 
 def load_conversations(path: str | os.PathLike[str]) -> Iterator[Conversation]:
@@ -177,9 +184,20 @@ def load_trajectories(path: str | os.PathLike[str]) -> Iterator[Trajectory]:
 class _Selected:
     """Iterates over the trajectories to write, counting and reporting."""
 
-    def __init__(self, trajectories: Iterable[Trajectory], select: Selection, total: int, progress: Progress | None) -> None:
+    def __init__(
+        self,
+        trajectories: Iterable[Trajectory],
+        select: Selection,
+        total: int,
+        progress: Progress | None,
+        media: MediaStore,
+    ) -> None:
         self.num_written = 0
         self.num_skipped = 0
+        self.num_absent = 0
+        self.lost: dict[str, tuple[str, ...]] = {}
+        self._media = media
+        self._has_media = len(media) > 0
         self._trajectories = trajectories
         self._select = select
         self._total = total
@@ -187,14 +205,32 @@ class _Selected:
 
     def __iter__(self) -> Iterator[Trajectory]:
         self._report(0, self._total)
-        for trajectory in self._trajectories:
+        for done, trajectory in enumerate(self._trajectories, start=1):
             outcome = trajectory.outcome
             if (self._select == "success" and not outcome.success) or (self._select != "all" and outcome.error is not None):
                 self.num_skipped += 1
-            else:
+            elif self._is_whole(trajectory):
                 yield trajectory
                 self.num_written += 1
-            self._report(self.num_written + self.num_skipped, self._total)
+            self._report(done, self._total)
+
+    def _is_whole(self, trajectory: Trajectory) -> bool:
+        """Whether every sound and picture of an episode is there; otherwise note what is wrong."""
+        shown = [trajectory.instructions, trajectory.final_observation, *(step.observation for step in trajectory.steps)]
+        if (
+            not self._has_media
+            and not any(MARK in text for text in shown)
+            and not any(step.action.media for step in trajectory.steps)
+        ):
+            return True
+        lost, absent = lost_media(trajectory, self._media)
+        if lost:
+            self.lost[trajectory.episode_id] = tuple(lost.values())
+        elif absent:
+            self.num_absent += any(
+                media.tag in text for media in absent for text in shown
+            )  # what a model writes is not counted
+        return not lost
 
 
 def _media_files(source: MediaStore, path: Path, format: str) -> MediaFiles:

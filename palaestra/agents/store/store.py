@@ -22,7 +22,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Self, get_args
 
-from palaestra.agents.store.kept_media import FOLDER_NAME, keep_media
+from palaestra.agents.store.kept_media import FOLDER_NAME, keep_media, with_lost
 from palaestra.agents.store.lock import LockOwner, this_process
 from palaestra.agents.store.records import (
     COLUMNS,
@@ -218,7 +218,15 @@ class RunStore:
 
     # -- episodes -------------------------------------------------------------------------------------------------
 
-    def add(self, run_id: str, trajectory: Trajectory, *, replace: bool = False, media: MediaStore | None = None) -> bool:
+    def add(
+        self,
+        run_id: str,
+        trajectory: Trajectory,
+        *,
+        replace: bool = False,
+        media: MediaStore | None = None,
+        allow_lost: bool = False,
+    ) -> bool:
         """Store a finished episode, in one transaction, after the sounds and pictures that it names.
 
         Args:
@@ -226,6 +234,7 @@ class RunStore:
             trajectory: The episode.
             replace: Put it in the place of a stored one of the same id; otherwise the stored one stays.
             media: Where the sounds and pictures are that it names; the current store of this process by default.
+            allow_lost: Store it without those of them that are missing or damaged; its `meta["lost_media"]` lists them.
 
         Returns:
             Whether it was stored.
@@ -236,7 +245,10 @@ class RunStore:
         """
         text = written(trajectory)
         if MARK in text:
-            keep_media(trajectory, text, self.media(run_id), media or current_media())
+            source = media or current_media()
+            if lost := keep_media(trajectory, text, self.media(run_id), source, allow_lost=allow_lost):
+                trajectory = with_lost(trajectory, lost)
+                text = written(trajectory)
         data = pack(text)
         summary = EpisodeSummary.of(trajectory, time.time())
         values = to_row(summary)

@@ -13,7 +13,7 @@ from palaestra.agents.reference import ExpertAgent
 from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.errors import UsageError
-from palaestra.media import FolderMedia, Media, MemoryMedia, describe, find_media, png_bytes, tone, use_media
+from palaestra.media import FolderMedia, Media, MemoryMedia, current_media, describe, find_media, png_bytes, tone, use_media
 from palaestra.types import Message, Outcome, Step, Trajectory
 from tests.agents.export.test_export import records
 from tests.media.gallery import ENV_ID
@@ -148,3 +148,52 @@ def test_a_content_part_that_cannot_be_read_is_one_clear_error(tmp_path, part):
     path.write_text(json.dumps({"messages": [{"role": "user", "content": [part]}]}) + "\n")
     with pytest.raises(UsageError, match=r"record 1: A content part is .* expected a text, an image_url with a data URL"):
         list(load_conversations(path))
+
+
+# -- lost media -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["missing", "damaged", "folder"])
+def harmed(request, played, tmp_path):
+    """A folder of media, of which the first episode's whistle is lost."""
+    kept = FolderMedia(tmp_path / "run")
+    kept.keep(named(played), current_media())
+    (whistle,) = played[0].steps[-1].action.media
+    file = kept.path(whistle)
+    if request.param == "damaged":
+        file.write_bytes(file.read_bytes()[:-1] + b"x")
+    else:
+        file.unlink()
+        if request.param == "folder":
+            file.mkdir()
+    return FolderMedia(kept.folder), whistle
+
+
+@pytest.mark.parametrize("format", list(EXPORT_FORMATS))
+def test_episodes_whose_media_are_lost_are_left_out_and_named(played, tmp_path, harmed, format):
+    if format == "dataset":
+        pytest.importorskip("datasets")
+    kept, whistle = harmed
+    losers = [one.episode_id for one in played if whistle in one.steps[-1].action.media]
+    path = tmp_path / f"out{EXPORT_FORMATS[format].suffix}"
+    seen: list[tuple[int, int]] = []
+    done = export_trajectories(played, path, format, media=kept, progress=lambda *figures: seen.append(figures))
+    assert list(done.lost) == losers
+    assert all(whistle.sha256 in problem and "from a copy" in problem for (problem,) in done.lost.values())
+    assert (done.num_written, done.num_skipped, done.num_absent) == (len(played) - len(losers), 0, 0)
+    assert seen == [(i, len(played)) for i in range(len(played) + 1)]
+    if format != "dataset":
+        whole = tmp_path / f"whole{EXPORT_FORMATS[format].suffix}"
+        export_trajectories([one for one in played if one.episode_id not in losers], whole, format, media=kept)
+        assert path.read_text().replace("out_media", "whole_media") == whole.read_text()
+
+
+@pytest.mark.parametrize("format", [name for name in EXPORT_FORMATS if name != "dataset"])
+def test_what_only_worlds_show_and_is_nowhere_stays_text_and_is_counted(played, tmp_path, format):
+    spoken = [one.steps[-1].action.media[0] for one in played]
+    kept = FolderMedia(tmp_path / "run")
+    kept.keep(spoken, current_media())
+    path = tmp_path / f"out{EXPORT_FORMATS[format].suffix}"
+    done = export_trajectories(played, path, format, media=kept)
+    assert (done.num_written, dict(done.lost), done.num_absent) == (len(played), {}, len(played))
+    assert played[0].steps[0].observation in "".join(map(str, records(path))) or format == "chat"
