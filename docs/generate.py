@@ -26,6 +26,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 import palaestra
+from palaestra.envs.registration import conditions
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path(palaestra.__file__).parent
@@ -123,6 +124,11 @@ def environment_page(env_id: str) -> str:
         judges = getattr(cls, "judges", ())
         rows = [(f"`{name}`", "policy" if name == seats[0] else "judge" if name in judges else "user") for name in seats]
         parts += ["## Seats", table(("seat", "boundary"), rows)]
+    known = conditions(env_id)
+    wants = [f"the extra `{known.extra}`"] * bool(known.extra) + [f"{name}" for name in known.needs]
+    wants += [f"the argument `{name}`" for name in known.arguments]
+    if wants:
+        parts.append(f"Needs {', '.join(wants)}.")
     parts.append(f"Class: `{cls.__module__}.{cls.__qualname__}`.")
     return "\n\n".join(parts) + "\n"
 

@@ -4,13 +4,14 @@ import shutil
 import sys
 import tempfile
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 import palaestra
-from palaestra.envs.registration import register_environments
+from palaestra.envs.registration import conditions, for_tests, missing, register_environments
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side; more threads only make them wait for each other
 
@@ -43,4 +44,13 @@ register_environments()  # `import palaestra` was before
 
 @pytest.fixture(scope="session", params=palaestra.list_envs())
 def env_id(request: pytest.FixtureRequest) -> str:
+    if lack := missing(request.param, conditions(request.param).arguments):
+        pytest.skip(lack)
     return str(request.param)
+
+
+@pytest.fixture
+def env_words(env_id: str) -> Iterator[list[str]]:
+    """An id for the command line, with `--set` for the arguments that it needs; their partner runs meanwhile."""
+    with for_tests(env_id) as arguments:
+        yield [env_id, *(word for name, value in arguments.items() for word in ("--set", f"{name}={value}"))]

@@ -9,10 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import gymnasium
 import pytest
 
 import palaestra
+from palaestra.envs.registration import conditions
 
 PACKAGE = Path(palaestra.__file__).parent
 
@@ -195,9 +195,9 @@ def test_an_arrow_that_runs_back_between_rooms_is_noticed(source, part, room):
 
 SETTINGS = sorted(
     {
-        gymnasium.spec(env_id).entry_point.partition(":")[0].rpartition(".")[0]
+        conditions(env_id).entry_point.partition(":")[0].rpartition(".")[0]
         for env_id in palaestra.list_envs()
-        if str(gymnasium.spec(env_id).entry_point).startswith("palaestra.envs.")
+        if conditions(env_id).entry_point.startswith("palaestra.envs.")
     }
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import palaestra
+from palaestra.envs.registration import missing
 
 MADE: dict[str, list[dict[str, Any]]] = {
     "palaestra/TextCraft-v0": [
@@ -45,5 +46,6 @@ def name_of(env_id: str, options: dict[str, Any]) -> str:
 
 
 def _with(variants: dict[str, list[dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
-    """Return every registered id with its defaults and its variants."""
-    return [(env_id, options) for env_id in palaestra.list_envs() for options in [{}, *variants.get(env_id, [])]]
+    """Return every registered id that can be made here without arguments, with its defaults and its variants."""
+    here = [env_id for env_id in palaestra.list_envs() if not missing(env_id)]
+    return [(env_id, options) for env_id in here for options in [{}, *variants.get(env_id, [])]]

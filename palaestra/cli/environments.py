@@ -65,12 +65,15 @@ def open_env(env_id: str, settings: Mapping[str, Json] | None = None, **options:
 
 
 def env_class(env_id: str) -> type[Any]:
-    """Return the class behind an id."""
-    from gymnasium.envs.registration import load_env_creator
+    """Return the class behind an id, also of one that cannot be made here.
 
-    entry_point = find_spec(env_id).entry_point
-    creator: Any = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
-    return creator  # type: ignore[no-any-return]
+    Raises:
+        UnknownNameError: If there is no such id.
+        ImportError: If something that its module imports is not installed.
+    """
+    from palaestra.envs import registration
+
+    return registration.env_class(find_spec(env_id).id)  # type: ignore[no-any-return]
 
 
 def arguments(env_id: str) -> dict[str, str]:

@@ -26,16 +26,26 @@ def list_environments(as_json: AsJson = False) -> None:
 
 
 def describe(env_id: str) -> dict[str, Json]:
-    """Return the row of one environment in the list; one that cannot be made (missing data) says why."""
+    """Return the row of one environment in the list; one that cannot be made here says why. Starts nothing."""
     from palaestra.cli.environments import env_class, first_line, open_env, split_sizes, tool_names
-    from palaestra.errors import MissingExtraError, PalaestraError
+    from palaestra.envs.registration import conditions, missing
+    from palaestra.errors import PalaestraError
 
-    row: dict[str, Json] = {"id": env_id, "description": "", "splits": {}, "tools": [], "error": ""}
+    row: dict[str, Json] = {
+        "id": env_id,
+        "description": "",
+        "splits": {},
+        "tools": [],
+        "cost": conditions(env_id).cost,
+        "error": missing(env_id),
+    }
     try:
         row["description"] = first_line(env_class(env_id).__doc__)
+        if row["error"]:
+            return row
         env = open_env(env_id)
-    except (MissingExtraError, PalaestraError, ImportError) as error:
-        row["error"] = str(error)
+    except (PalaestraError, ImportError) as error:
+        row["error"] = row["error"] or str(error)
         return row
     try:
         row["splits"], row["tools"] = split_sizes(env), tool_names(env)

@@ -10,12 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 import gymnasium
-from gymnasium.envs.registration import load_env_creator
 from pettingzoo import AECEnv, ParallelEnv
 
 from palaestra.envs.core.actions import unusable
 from palaestra.envs.core.seated import Action, SeatedEnv
-from palaestra.envs.registration import list_envs
+from palaestra.envs.registration import env_class, list_envs
 from palaestra.errors import SeatFault, UsageError, unknown_name
 from palaestra.spaces import ActionSpace, TextSpace
 
@@ -213,9 +212,8 @@ class SeatedParallel(_Face, ParallelEnv):  # type: ignore[misc]
 
 def _has_seats(env_id: str) -> bool:
     """Whether the class behind an id has seats; one that cannot be imported here has none to offer."""
-    entry_point = gymnasium.spec(env_id).entry_point
     try:
-        creator: Any = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
+        creator = env_class(env_id)
     except ImportError:
         return False
     return isinstance(creator, type) and issubclass(creator, SeatedEnv)

@@ -6,7 +6,7 @@ import gymnasium
 import pytest
 
 from palaestra.envs import ChildProcess, registration
-from palaestra.envs.registration import list_envs
+from palaestra.envs.registration import conditions, list_envs
 from tests.envs.lift import LIFT_ID, register_lifts
 from tests.envs.processes import children, needs_proc
 
@@ -62,14 +62,18 @@ def test_an_environment_that_cannot_be_made_says_why_and_the_others_are_listed(p
     assert rows[1]["error"] == ""
 
 
-def test_show_is_the_page_of_an_environment(palaestra_run, env_id):
-    page = json.loads(palaestra_run("show", env_id, "--json").out)
+def test_show_is_the_page_of_an_environment(palaestra_run, env_id, env_words):
+    page = json.loads(palaestra_run("show", *env_words, "--json").out)
     assert page["id"] == env_id
-    assert page["opening"]["observation"]
-    assert page["opening"]["expert"]
+    assert page["opening"]["instructions"]
     assert set(page["arguments"]) >= {"split", "max_turns", "render_mode"}
-    text = palaestra_run("show", env_id).out
-    for part in ("Arguments", "Tasks", "Instructions", "An episode opens", "The expert would begin with"):
+    text = palaestra_run("show", *env_words).out
+    parts = ["Arguments", "Tasks", "Instructions", "An episode opens"]
+    if conditions(env_id).cost == "cheap":  # the page of another starts no engine
+        assert page["opening"]["observation"]
+        assert page["opening"]["expert"]
+        parts.append("The expert would begin with")
+    for part in parts:
         assert part in text
 
 
@@ -106,8 +110,8 @@ def test_unknown_names_and_arguments_are_refused_with_the_nearest(refused):
     refused("show", "nomodule:Env-v0", match="'nomodule', which is not installed")
 
 
-def test_check_passes_what_keeps_the_contract(palaestra_run, env_id):
-    ran = palaestra_run("check", env_id, "--json")
+def test_check_passes_what_keeps_the_contract(palaestra_run, env_words):
+    ran = palaestra_run("check", *env_words, "--json")
     report = json.loads(ran.out)
     assert ran.code == 0, [result for result in report["results"] if not result["ok"]]
     assert report["ok"] is True
@@ -118,3 +122,18 @@ def test_check_fails_what_does_not_and_says_how_to_mend_it(palaestra_run, faulty
     assert ran.code == 1
     assert "FAIL" in ran.out
     assert "->" in ran.out
+
+
+def test_the_list_says_what_an_environment_needs_and_imports_nothing_of_it(palaestra_run, monkeypatch):
+    registration.register_env("tests/Needy-v0", "no_such_module:Env", needs=("no-such-program",))
+    monkeypatch.setattr(registration, "list_envs", lambda: ["tests/Needy-v0", "toys/Lighthouse-v0"])
+    try:
+        rows = json.loads(palaestra_run("list", "--json").out)
+        table = palaestra_run("list").out
+    finally:
+        del gymnasium.registry["tests/Needy-v0"]
+    assert rows[0]["error"].startswith("needs no-such-program: there is no program no-such-program. Install no-such-program")
+    assert rows[1]["error"].startswith("needs the argument 'address'")
+    assert rows[1]["description"].startswith("Show a signal")
+    assert [row["cost"] for row in rows] == ["cheap", "engine"]
+    assert "needs no-such-program" in table

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import gymnasium
 import numpy as np
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 
 import palaestra
 from palaestra.envs import check_environment
+from palaestra.envs.registration import conditions, for_tests, missing
 from palaestra.errors import UsageError
 from palaestra.types import Message, ToolCall, plain
 
@@ -44,16 +46,49 @@ VARIANTS = {
     ],
 }
 CASES = [(env_id, kwargs) for env_id in palaestra.list_envs() for kwargs in [{}, *VARIANTS.get(env_id, [])]]
-NAMES = [env_id.removeprefix("palaestra/") + "".join(f",{k}={v}" for k, v in kwargs.items()) for env_id, kwargs in CASES]
 
-every_case = pytest.mark.parametrize(("env_id", "kwargs"), CASES, ids=NAMES)
+
+class Budget(NamedTuple):
+    """How much these tests play of an environment, by what a step of it costs."""
+
+    seeds: int
+    turns: int
+    examples: int
+
+
+BUDGETS = {"cheap": Budget(5, 40, 80), "engine": Budget(2, 15, 10), "browser": Budget(1, 6, 3)}
+
+
+def budget(env_id: str) -> Budget:
+    return BUDGETS[conditions(env_id).cost]
+
+
+def lacking(env_id: str) -> str:
+    """Return why an environment cannot be tried here; arguments that it needs come from `for_tests`."""
+    return missing(env_id, conditions(env_id).arguments)
+
+
+def name_of(env_id: str, kwargs: dict) -> str:
+    return env_id.removeprefix("palaestra/") + "".join(f",{k}={v}" for k, v in kwargs.items())
+
+
+every_case = pytest.mark.parametrize(
+    ("env_id", "kwargs"),
+    [
+        pytest.param(*case, id=name_of(*case), marks=[pytest.mark.skip(reason=lack)] if (lack := lacking(case[0])) else [])
+        for case in CASES
+    ],
+)
 
 
 @contextlib.contextmanager
 def made(env_id: str, kwargs: dict, **more) -> Iterator[gymnasium.Env]:
-    env = gymnasium.make(env_id, **kwargs, **more)
-    yield env
-    env.close()
+    with for_tests(env_id) as arguments:
+        env = gymnasium.make(env_id, **{**arguments, **kwargs}, **more)
+        try:
+            yield env
+        finally:
+            env.close()
 
 
 def random_play(env, seed: int, turns: int = 12) -> list:
@@ -71,7 +106,8 @@ def random_play(env, seed: int, turns: int = 12) -> list:
 
 @every_case
 def test_every_promise_of_the_contract_is_kept(env_id, kwargs):
-    report = check_environment(env_id, kwargs=kwargs)
+    with for_tests(env_id) as arguments:
+        report = check_environment(env_id, kwargs={**arguments, **kwargs})
     assert report.ok, str(report)
 
 
@@ -85,7 +121,7 @@ def test_gymnasiums_checker_is_content(env_id, kwargs):
 @every_case
 def test_every_registered_env_has_an_expert_that_solves_tasks(env_id, kwargs):
     with made(env_id, kwargs) as env:
-        for seed in range(5):
+        for seed in range(budget(env_id).seeds):
             for split in env.unwrapped.tasks.splits:
                 env.reset(seed=seed, options={"split": split})
                 total, info = 0.0, {}
@@ -114,26 +150,29 @@ def test_doing_nothing_useful_earns_less_than_the_expert(env_id, kwargs):
 
 PROGRAM = """
 import sys, json
-import gymnasium
 import palaestra
-from tests.envs.test_registry import random_play
+from tests.envs.test_registry import made, random_play
 for env_id, kwargs in json.loads(sys.argv[1]):
-    print(json.dumps(random_play(gymnasium.make(env_id, **kwargs), seed=11)))
+    with made(env_id, kwargs) as env:
+        print(json.dumps(random_play(env, seed=11)))
 """
 
 
 def test_two_processes_with_different_hash_seeds_play_the_same_episodes():
-    outputs = []
+    outputs, cases = [], [case for case in CASES if not lacking(case[0])]
     for hash_seed in ("0", "77"):
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", PROGRAM, json.dumps(CASES)],
+            [sys.executable, "-W", "ignore", "-c", PROGRAM, json.dumps(cases)],
             env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             capture_output=True,
             text=True,
             check=True,
         )
         outputs.append(done.stdout.splitlines())
-    here = [json.dumps(random_play(gymnasium.make(env_id, **kwargs), seed=11)) for env_id, kwargs in CASES]
+    here = []
+    for env_id, kwargs in cases:
+        with made(env_id, kwargs) as env:
+            here.append(json.dumps(random_play(env, seed=11)))
     assert outputs[0] == outputs[1] == here
 
 
@@ -147,7 +186,7 @@ def test_snapshots_copies_and_pickles_have_the_same_future(env_id, kwargs):
             if terminated or truncated:
                 env.reset()
         actions = [env.action_space.sample() for _ in range(5)]
-        fresh = gymnasium.make(env_id, **kwargs)
+        fresh = gymnasium.make(env.spec)
         fresh.reset(seed=99)
         fresh.unwrapped.restore(env.unwrapped.snapshot())
         twins = [fresh, copy.deepcopy(env), pickle.loads(pickle.dumps(env))]
@@ -157,13 +196,15 @@ def test_snapshots_copies_and_pickles_have_the_same_future(env_id, kwargs):
             if results[0][2] or results[0][3]:
                 break
         assert all(twin.unwrapped.state_hash() == env.unwrapped.state_hash() for twin in twins)
+        for twin in twins:
+            twin.close()
 
 
 @every_case
 def test_random_play_stays_inside_the_spaces(env_id, kwargs):
     with made(env_id, kwargs) as env:
-        for seed in range(3):
-            for entry in random_play(env, seed, turns=40):
+        for seed in range(min(3, budget(env_id).seeds)):
+            for entry in random_play(env, seed, turns=budget(env_id).turns):
                 observation = entry[0] if isinstance(entry[0], str) and isinstance(entry[1], dict) else entry[1][0]
                 assert observation in env.observation_space
 
@@ -237,7 +278,7 @@ def any_action(env) -> st.SearchStrategy[str | Message]:
 def test_any_text_or_message_is_played_or_refused_but_never_raises(env_id, kwargs):
     with made(env_id, kwargs) as env:
 
-        @settings(max_examples=80)
+        @settings(max_examples=budget(env_id).examples)
         @given(st.lists(any_action(env), min_size=1, max_size=4))
         def play(actions):
             env.reset(seed=0)
@@ -260,5 +301,5 @@ def test_any_text_or_message_is_played_or_refused_but_never_raises(env_id, kwarg
 
 @every_case
 def test_an_unknown_argument_is_one_clear_error(env_id, kwargs):
-    with pytest.raises((UsageError, TypeError), match="no_such_argument"):
-        gymnasium.make(env_id, **kwargs, no_such_argument=1)
+    with for_tests(env_id) as arguments, pytest.raises((UsageError, TypeError), match="no_such_argument"):
+        gymnasium.make(env_id, **{**arguments, **kwargs}, no_such_argument=1)

@@ -13,8 +13,9 @@ from gymnasium.envs.registration import EnvSpec
 
 from palaestra.envs.check import contract, face, figures, seats, state
 from palaestra.envs.check.report import CheckFailed, CheckReport, CheckResult
-from palaestra.envs.check.subject import TEXT_ENV_ADVICE, Env, Subject
+from palaestra.envs.check.subject import BUDGETS, TEXT_ENV_ADVICE, Env, Subject
 from palaestra.envs.core.seated import SeatedEnv
+from palaestra.envs.registration import conditions
 from palaestra.errors import unknown_name
 
 
@@ -124,7 +125,8 @@ def check_environment(
         only: Names of checks; all of them by default.
 
     Returns:
-        A report with one result per check. An environment that raises fails the check; nothing is raised.
+        A report with one result per check. An environment that raises fails the check; nothing is raised. How much is
+        played depends on what a step costs (`cost` in the registration).
 
     Raises:
         UnknownNameError: If there is no check of a name in `only`.
@@ -165,7 +167,8 @@ def _subject(env: str | EnvSpec | Env, kwargs: dict[str, Any], seed: int) -> Sub
         assert isinstance(env, gymnasium.Env)
         return Subject(str(env), partial(_copied, env, **kwargs), seed)
     name = f"{spec.id}({arguments})" if arguments else spec.id
-    return Subject(name, partial(gymnasium.make, spec, disable_env_checker=True, **kwargs), seed)
+    make = partial(gymnasium.make, spec, disable_env_checker=True, **kwargs)
+    return Subject(name, make, seed, BUDGETS[conditions(spec.id).cost])
 
 
 def _copied(env: Env, **kwargs: Any) -> Env:

@@ -21,7 +21,6 @@ from palaestra.spaces import MAX_ACTION_CHARS
 from palaestra.types import Message, StopReason, ToolCall, ToolResult, plain
 
 NUM_TASKS = 100  # looked at per split
-NUM_EXPERT_TASKS = 3  # played per split
 MAX_EXPERT_TURNS = 1000
 
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")  # what OpenAI's API accepts
@@ -203,12 +202,15 @@ def check_bad_actions(subject: Subject) -> str:
     num_refused = 0
     with subject.open() as env:
         _, info = env.reset(seed=subject.seed)
-        actions = [*UNREADABLE_ACTIONS, *BAD_ACTIONS, *_calls_with_surrogates(info.get("tools", ()))]
+        calls = islice(_calls_with_surrogates(info.get("tools", ())), subject.budget.tool_calls)
+        actions = [*UNREADABLE_ACTIONS, *BAD_ACTIONS, *calls]
+        is_fresh = False
         for action in actions:
-            env.reset(seed=subject.seed)
+            if not is_fresh:
+                env.reset(seed=subject.seed)
             before = state_hash(env)
             try:
-                observation, _, _, _, info = env.step(action)
+                observation, _, terminated, truncated, info = env.step(action)
             except Exception as error:
                 raise CheckFailed(f"The action {shown(action)} raised {type(error).__name__}: {shown(str(error))}") from None
             problem = info.get("action_error")
@@ -223,7 +225,8 @@ def check_bad_actions(subject: Subject) -> str:
                 expect(observation.strip(), f"The refusal of {shown(action)} is an empty observation.")
                 expect(state_hash(env) == before, f"The refused action {shown(action)} changed the state.")
                 expect(not info.get("success"), f"The refused action {shown(action)} counts as success.")
-            state_hash(env)  # what was let in can be written down
+            after = state_hash(env)  # what was let in can be written down
+            is_fresh = not subject.budget.resets and before == after and not terminated and not truncated
     return f"{num_refused} of {len(actions)} strange actions were refused with a reason"
 
 
@@ -251,7 +254,7 @@ def check_expert(subject: Subject) -> str:
         tasks = _tasks(env)
         expect(callable(getattr(env.unwrapped, "expert", None)), "There is no expert().", TEXT_ENV_ADVICE)
         for split in tasks.splits:
-            for task in tasks.split(split).first(NUM_EXPERT_TASKS):
+            for task in tasks.split(split).first(subject.budget.expert_tasks):
                 env.reset(seed=subject.seed, options={"task": task.key})
                 actions: Iterator[str | Message] = env.unwrapped.expert()  # type: ignore[attr-defined]
                 total, done = 0.0, False

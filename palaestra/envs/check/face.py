@@ -16,7 +16,6 @@ from palaestra.envs.core.text_env import TextEnv
 from palaestra.errors import EpisodeStateError, MissingExtraError
 from palaestra.spaces import TextSpace
 
-NUM_SAMPLES = 80
 MIN_ACCEPTED = 1 / 40  # a well-formed action need not fit the state, but some must
 
 
@@ -75,7 +74,7 @@ def check_spaces(subject: Subject) -> str:
         )
         expect(len({str(draw) for draw in draws[0]}) > 1, "Ten drawn actions are all the same.", "Let the sampler vary them.")
         expect(observation in env.observation_space, f"reset() returned {shown(observation)}, outside the observation space.")
-        for _ in range(NUM_SAMPLES):
+        for _ in range(subject.budget.samples):
             action = env.action_space.sample()
             expect(action in env.action_space, f"The drawn action {shown(action)} is outside the action space.")
             observation, _, terminated, truncated, _ = env.step(action)
@@ -94,7 +93,7 @@ def check_samples(subject: Subject) -> str:
     with subject.open() as env:
         env.action_space.seed(subject.seed)
         env.reset(seed=subject.seed)
-        while num_actions < NUM_SAMPLES:
+        while num_actions < subject.budget.samples:
             action = env.action_space.sample()
             _, _, terminated, truncated, info = env.step(action)
             num_actions += 1
@@ -115,7 +114,7 @@ def check_order(subject: Subject) -> str:
     with subject.open() as env:
         for call in ("before reset()", "after the end of the episode"):
             if call != "before reset()" and not _play_to_the_end(subject, env):
-                return "no episode ended in 200 actions; only the step before reset() was tried"
+                return f"no episode ended in {subject.budget.drawn_turns} actions; only the step before reset() was tried"
             try:
                 env.step(action)
             except (EpisodeStateError, gymnasium.error.ResetNeeded):
@@ -200,7 +199,7 @@ def check_vector(subject: Subject) -> str:
         spec = env.spec
         is_text = isinstance(env.unwrapped, TextEnv)
         env.action_space.seed(subject.seed)
-        actions = [tuple(env.action_space.sample() for _ in range(2)) for _ in range(6)]
+        actions = [tuple(env.action_space.sample() for _ in range(2)) for _ in range(subject.budget.vector_steps)]
     if spec is None:
         raise CheckFailed("The environment has no spec, so make_vec cannot make it.", "Register it with gymnasium.register.")
     expect(
@@ -228,10 +227,10 @@ def check_vector(subject: Subject) -> str:
 
 
 def _play_to_the_end(subject: Subject, env: gymnasium.Env[Any, Any]) -> bool:
-    """Play drawn actions until the episode ends; False if it does not within 200."""
+    """Play drawn actions until the episode ends; False if it does not in time."""
     env.reset(seed=subject.seed)
     env.action_space.seed(subject.seed)
-    for _ in range(200):
+    for _ in range(subject.budget.drawn_turns):
         _, _, terminated, truncated, _ = env.step(env.action_space.sample())
         if terminated or truncated:
             return True

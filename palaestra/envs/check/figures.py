@@ -14,7 +14,6 @@ from palaestra.results.metrics import metrics_of, problems
 from palaestra.results.tables import Arm, EnvResults, StepBlock, distinguish, load_results
 from palaestra.types import Trajectory
 
-NUM_EPISODES = 3  # of the expert, and of drawn actions, per split
 MAX_TURNS = 1000  # of the expert
 MAX_DRAWN_TURNS = 50
 
@@ -104,7 +103,8 @@ def _recorded(subject: Subject) -> list[Trajectory]:
     with subject.open() as env:
         recorder = RecordTrajectory(env)
         tasks = getattr(env.unwrapped, "tasks", None)
-        keys = [task.key for split in tasks.splits for task in tasks.split(split).first(NUM_EPISODES)] if tasks else [None]
+        num = subject.budget.expert_tasks  # of the expert, and of drawn actions, per split
+        keys = [task.key for split in tasks.splits for task in tasks.split(split).first(num)] if tasks else [None]
         for number, key in enumerate(keys):
             options = None if key is None else {"task": key}
             for actions in (_expert(recorder), _drawn(recorder)):

@@ -39,7 +39,7 @@ def check_same_either_way(subject: Subject) -> str:
         if not isinstance(inner, SeatedEnv) or not isinstance(twin, SeatedEnv):
             return NOT_SEATED
         for policy in POLICIES:
-            for seed in range(subject.seed, subject.seed + NUM_SEEDS):
+            for seed in range(subject.seed, subject.seed + min(NUM_SEEDS, subject.budget.seeds)):
                 for horizon in (None, SHORT_HORIZON):
                     alone = play_alone(inner, seed, policy, max_turns=horizon)
                     table = play_table(inner, twin, seed, inner.seat, policy, max_turns=horizon)
@@ -62,7 +62,7 @@ def check_privacy(subject: Subject) -> str:
         inner = env.unwrapped
         if not isinstance(inner, SeatedEnv):
             return NOT_SEATED
-        for seed in range(subject.seed, subject.seed + NUM_SEEDS):
+        for seed in range(subject.seed, subject.seed + min(NUM_SEEDS, subject.budget.seeds)):
             _, info = env.reset(seed=seed)
             infos = [info]
             for turn in range(MAX_TURNS):
@@ -73,7 +73,7 @@ def check_privacy(subject: Subject) -> str:
             found = sorted({key for info in infos for key in info if key in TABLE_INFO})
             expect(not found, f"Without a table, info holds {', '.join(found)}, which is of other seats.")
             _expect_told_is_shown(inner, seed)
-    return f"{len(inner.seats)} seats, {NUM_SEEDS} seeds"
+    return f"{len(inner.seats)} seats, {min(NUM_SEEDS, subject.budget.seeds)} seeds"
 
 
 def check_multi_agent(subject: Subject) -> str:

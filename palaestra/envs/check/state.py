@@ -20,7 +20,6 @@ from palaestra.envs.check.subject import Action, Env, Subject, difference, metho
 from palaestra.errors import EpisodeStateError
 
 HASH_SEEDS = (1, 4242)  # PYTHONHASHSEED of the other processes
-NUM_SEEDS = 8
 
 
 def check_seeding(subject: Subject) -> str:
@@ -33,13 +32,13 @@ def check_seeding(subject: Subject) -> str:
     with subject.open() as env:
         parted = difference(first, play(env, actions, seed=subject.seed))
         expect(not parted, f"In a second environment the episode parts {parted}")
-        starts = {str(env.reset(seed=subject.seed + i)) for i in range(NUM_SEEDS)}
+        starts = {str(env.reset(seed=subject.seed + i)) for i in range(subject.budget.seeds)}
     expect(
         len(starts) > 1 or _has_one_task(env),
-        f"{NUM_SEEDS} different seeds all start the same episode.",
+        f"{subject.budget.seeds} different seeds all start the same episode.",
         "Pass the seed to super().reset(seed=seed) and draw the task from self.np_random.",
     )
-    return f"{len(actions)} actions; {len(starts)} different starts from {NUM_SEEDS} seeds"
+    return f"{len(actions)} actions; {len(starts)} different starts from {subject.budget.seeds} seeds"
 
 
 def check_other_process(subject: Subject) -> str:

@@ -9,18 +9,50 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 
 from palaestra.envs.check.report import CheckFailed
+from palaestra.envs.registration import Cost
 from palaestra.types import Json, Message, plain
 
 Action = str | Message
 Env = gymnasium.Env[Any, Any]
 
-SCRIPT_TURNS = 8
 TEXT_ENV_ADVICE = "Derive the environment from palaestra.envs.TextEnv, which does this for you, or add it by hand."
+
+
+class Budget(NamedTuple):
+    """How much the checks play.
+
+    Attributes:
+        script_turns: Actions of a script.
+        samples: Drawn actions that are tried.
+        seeds: Seeds whose episodes are compared.
+        expert_tasks: Tasks of each split that the expert plays.
+        drawn_turns: Drawn actions after which an episode need not have ended.
+        vector_steps: Steps of vector environments.
+        tool_calls: Calls with texts that have no UTF-8 form.
+        resets: Whether every bad action is tried from a fresh start, or only after one that changed something.
+    """
+
+    script_turns: int = 8
+    samples: int = 80
+    seeds: int = 8
+    expert_tasks: int = 3
+    drawn_turns: int = 200
+    vector_steps: int = 6
+    tool_calls: int = 10_000
+    resets: bool = True
+
+
+BUDGETS: dict[Cost, Budget] = {
+    "cheap": Budget(),
+    "engine": Budget(6, samples=24, seeds=4, expert_tasks=2, drawn_turns=60, vector_steps=3, tool_calls=16, resets=False),
+    "browser": Budget(4, samples=8, seeds=2, expert_tasks=1, drawn_turns=12, vector_steps=2, tool_calls=4, resets=False),
+}
+"""By what a step of the environment costs, as its registration says."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +63,13 @@ class Subject:
         name: For the report.
         make: Returns a fresh environment; keyword arguments are added to those it was given. Pickles (with cloudpickle).
         seed: Seed of all that the checks draw.
+        budget: How much they play.
     """
 
     name: str
     make: Callable[..., Env]
     seed: int = 0
+    budget: Budget = BUDGETS["cheap"]
 
     @contextlib.contextmanager
     def open(self, **kwargs: Any) -> Iterator[Env]:
@@ -48,14 +82,14 @@ class Subject:
 
     def of_seat(self, seat: str) -> Subject:
         """Return the same environment as played from another of its seats."""
-        return Subject(f"{self.name} from the seat {seat!r}", partial(self.make, seat=seat), self.seed)
+        return Subject(f"{self.name} from the seat {seat!r}", partial(self.make, seat=seat), self.seed, self.budget)
 
     def script(self, env: Env) -> list[Action]:
-        """Return up to `SCRIPT_TURNS` actions, drawn and the expert's in turn; `env` has played them afterwards."""
+        """Return a few actions, drawn and the expert's in turn; `env` has played them afterwards."""
         actions: list[Action] = []
         env.reset(seed=self.seed)
         env.action_space.seed(self.seed)
-        for turn in range(SCRIPT_TURNS):
+        for turn in range(self.budget.script_turns):
             action = next_expert_action(env) if turn % 2 else None
             if action is None:
                 action = env.action_space.sample()

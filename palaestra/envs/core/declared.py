@@ -40,6 +40,7 @@ def declared(env_id: str) -> Declared:
     if isinstance(entry_point, str):
         try:
             entry_point = load_env_creator(entry_point)
+            entry_point = getattr(entry_point, "__wrapped__", entry_point)  # the class, whether or not it can be made here
         except (ImportError, AttributeError):
             return Declared()
     results = getattr(entry_point, "results", "")

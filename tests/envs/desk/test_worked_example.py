@@ -17,7 +17,8 @@ def till(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     yield importlib.import_module("till_of_the_page")
-    gymnasium.registry.pop("shop/Till-v0")
+    for env_id in ("shop/Till-v0", "shop/RemoteTill-v0"):
+        gymnasium.registry.pop(env_id)
 
 
 def test_every_block_of_the_page_runs_and_its_environment_passes_the_checker(till):

@@ -2,7 +2,10 @@
 
 import gymnasium
 
+from palaestra.envs.registration import register_env
+
 BACKWARDS_ID = "toys/Backwards-v0"
+LIGHTHOUSE_ID = "toys/Lighthouse-v0"
 MEETING_ID = "toys/Meeting-v0"
 
 
@@ -10,6 +13,13 @@ def register() -> None:
     """Register every environment of this package, each once."""
     _register(MEETING_ID, "palaestra_toys.meeting:MeetingEnv", max_turns=8)
     _register(BACKWARDS_ID, "palaestra_toys.backwards.env:BackwardsEnv", max_turns=3)
+    register_env(
+        LIGHTHOUSE_ID,
+        "palaestra_toys.lighthouse:LighthouseEnv",
+        arguments=("address",),
+        cost="engine",
+        for_tests="palaestra_toys.lighthouse:partner",
+    )
 
 
 def _register(env_id: str, entry_point: str, **kwargs: object) -> None:
