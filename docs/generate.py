@@ -17,7 +17,7 @@ import re
 import sys
 import textwrap
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -173,30 +173,49 @@ def algorithms_page() -> str:
 
 
 def recipe_page() -> str:
-    """Return the page of the tables of a recipe."""
+    """Return the page of the tables of a recipe: its own, then those of extensions."""
     from palaestra.algorithms import Recipe
+    from palaestra.algorithms.run.extension_registry import extension_names, get_extension
+    from palaestra.algorithms.run.recipe_configs import PhaseConfig
+    from palaestra.models import get_model_kind, model_kinds
 
-    parts = ["# Recipes", markdown(inspect.cleandoc(Recipe.__doc__ or "")), settings(Recipe)]
-    for name, model in tables_of_recipes():
-        parts += [f"## [{name}]", markdown(inspect.cleandoc(model.__doc__ or "")), settings(model)]
+    own = list(tables_of_recipes())
+    listed = {name for name, _, _ in own} | {"envs", "phases", "extensions", "model_kind"}
+    parts = ["# Recipes", markdown(inspect.cleandoc(Recipe.__doc__ or "")), settings(Recipe, without=listed)]
+    for name, title, model in own:
+        parts += [f"## {title}", markdown(inspect.cleandoc(model.__doc__ or "")), settings(model)]
+        if name == "env":
+            parts += ["## [[phase]]", markdown(inspect.cleandoc(PhaseConfig.__doc__ or ""))]
+            parts += [settings(PhaseConfig, without={"settings", "extensions", "active"})]
+        for kind in model_kinds() if name == "model" else ():
+            config = get_model_kind(kind).config
+            parts += [f'### kind = "{kind}"', markdown(inspect.cleandoc(config.__doc__ or ""))]
+            parts += [settings(config, without=model.model_fields)]
+    parts += [
+        "# Extensions",
+        "Tables of a recipe, or of one of its phases (`[grpo.noise]`, `noise = {...}` in a `[[phase]]`).",
+    ]
+    for name in extension_names():
+        extension = get_extension(name)
+        parts += [f"## [{name}]", markdown(inspect.cleandoc(extension.__doc__ or "")), settings(extension.config_type)]
     return "\n\n".join(parts) + "\n"
 
 
-def tables_of_recipes() -> Iterator[tuple[str, type[BaseModel]]]:
-    """Yield the tables that every recipe may have, by name."""
+def tables_of_recipes() -> Iterator[tuple[str, str, type[BaseModel]]]:
+    """Yield the tables that every recipe may have: name, heading, config class."""
     from palaestra.algorithms import Recipe
-    from palaestra.algorithms.run.extension_registry import extension_names, get_extension
+    from palaestra.algorithms.run.recipe_configs import EnvConfig
 
+    yield "env", "[[env]]", EnvConfig
     for name, field in Recipe.model_fields.items():
-        for model in models_in(field.annotation):
-            yield {"envs": "env", "phases": "phase"}.get(name, name), model
-    for name in extension_names():
-        yield name, get_extension(name).config_type
+        for model in models_in(field.annotation) if name not in ("envs", "phases", "extensions") else ():
+            yield name, f"[{name}]", model
 
 
-def settings(model: type[BaseModel], prefix: str = "") -> str:
+def settings(model: type[BaseModel], prefix: str = "", *, without: Collection[str] = ()) -> str:
     """Return the table of a config class: key, type, default, what it is; nested groups by dotted keys."""
-    return table(("key", "type", "default", "what"), list(setting_rows(model, prefix)))
+    rows = [row for row in setting_rows(model, prefix) if row[0].strip("`").partition(".")[0] not in without]
+    return table(("key", "type", "default", "what"), rows)
 
 
 def setting_rows(model: type[BaseModel], prefix: str, owner: BaseModel | None = None) -> Iterator[tuple[str, str, str, str]]:

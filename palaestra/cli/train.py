@@ -149,10 +149,9 @@ def _launched() -> Iterator[bool]:
 def _load(store: RunStore, recipe: str | None, overrides: Sequence[str], run_id: str | None) -> Recipe:
     """Return the recipe given, or the one that a stored run was started with."""
     from palaestra.algorithms.run.recipe import load_recipe, parse_recipe
-    from palaestra.cli.recipes import find_recipe
 
     if recipe is not None:
-        return load_recipe(find_recipe(recipe), overrides)
+        return load_recipe(recipe, overrides)
     if run_id is None:
         raise UsageError("There is no recipe to train; give a TOML file, e.g. palaestra train textcraft_tiny.")
     stored = store.run(run_id).config

@@ -29,7 +29,11 @@ _BUILTIN = {
 
 
 class ModelConfig(BaseModel):
-    """Table `[model]`: what every kind of model has; a kind adds keys of its own."""
+    """`[model]`: the model that training begins with.
+
+    `kind` says where it comes from, and each kind has keys of its own. Without `kind`, a `path` means "checkpoint", and no
+    path means "tiny".
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -6,10 +6,10 @@ import pytest
 from rich.console import Console
 
 from palaestra.algorithms.run.alarms import ALARM_TEXTS
+from palaestra.algorithms.run.packaged import find_recipe
 from palaestra.algorithms.run.phase import ProgressEvent
 from palaestra.algorithms.run.recipe import load_recipe
 from palaestra.cli.dashboard import Dashboard, PlainLines, duration, number, parts_of, sparkline
-from palaestra.cli.recipes import find_recipe
 
 
 class Clock:

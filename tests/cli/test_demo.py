@@ -5,8 +5,8 @@ import shlex
 
 import pytest
 
+from palaestra.algorithms.run.packaged import packaged_recipes
 from palaestra.cli.demo import RECIPE
-from palaestra.cli.recipes import packaged_recipes
 from tests.cli.test_train import recipe  # noqa: F401  (a fixture)
 
 

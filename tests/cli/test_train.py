@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from palaestra.agents.store.store import RunStore
-from palaestra.cli.recipes import find_recipe, packaged_recipes
+from palaestra.algorithms.run.packaged import find_recipe, packaged_recipes
 from palaestra.errors import StoreError, UnknownNameError
 from tests.cli.conftest import listen
 

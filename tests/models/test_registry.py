@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import torch
@@ -36,9 +37,10 @@ def test_a_kind_explains_itself_and_its_settings(kind: ModelKind) -> None:
         kind.config.model_validate({"path": "somewhere", "no_such_key": 1})
 
 
-def test_a_model_is_built_from_texts_and_seed_alone_and_loads_like_any_other(kind: ModelKind, tmp_path) -> None:
-    if kind.build is None:
-        pytest.skip("it is loaded from a folder")
+@pytest.mark.parametrize("name", [name for name in model_kinds() if get_model_kind(name).build is not None])
+def test_a_model_is_built_from_texts_and_seed_alone_and_loads_like_any_other(name: str, tmp_path: Path) -> None:
+    kind = get_model_kind(name)
+    assert kind.build is not None
     config = kind.config()
     before = torch.random.get_rng_state()
     model, tokenizer = kind.build(config, BuildContext(7, texts))

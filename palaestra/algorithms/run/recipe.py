@@ -30,6 +30,7 @@ reach an environment, `phase.NAME.KEY`, `phase.0.KEY` and `NAME.KEY` a phase; `e
 
 from __future__ import annotations
 
+import copy
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,6 +40,7 @@ from pydantic import BaseModel
 from palaestra.algorithms.config import check, nearest
 from palaestra.algorithms.run.extension_registry import extension_names, get_extension
 from palaestra.algorithms.run.overrides import apply_override
+from palaestra.algorithms.run.packaged import find_recipe
 from palaestra.algorithms.run.recipe_configs import EnvConfig, PhaseConfig, Recipe, checked_name
 from palaestra.algorithms.run.registry import algorithm_names, get_algorithm
 from palaestra.errors import ConfigError
@@ -55,17 +57,16 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe file.
 
     Args:
-        path: TOML file.
+        path: TOML file, or the name of a recipe that comes with Palaestra.
         overrides: `KEY=VALUE` with dotted keys, e.g. `grpo.lr=3e-4`, `horizon.rounds=[4,8]`, `env.recipes=../recipes`.
 
     Raises:
-        ConfigError: If the file is missing or is not TOML, or a key or value is wrong.
+        UnknownNameError: If there is no such file, and no recipe of that name.
+        ConfigError: If the file is not TOML, or a key or value is wrong.
     """
-    file = Path(path)
+    file = find_recipe(path)
     try:
         data = tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"There is no recipe {str(file)!r}; recipes/ holds ready-made ones.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"Recipe {str(file)!r} could not be read: {error}.") from None
     except tomllib.TOMLDecodeError as error:
@@ -73,6 +74,29 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     for override in overrides:
         apply_override(data, override, phases=DEFAULT_PHASES)
     data.setdefault("name", file.stem)
+    return parse_recipe(data)
+
+
+def read_recipe(recipe: Recipe | Mapping[str, Json] | str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Return a recipe, however it is given: as a file or name (`load_recipe`), as plain data, or as itself.
+
+    Args:
+        recipe: The recipe.
+        overrides: As in `load_recipe`; a `Recipe` has been checked already and takes none.
+
+    Raises:
+        UnknownNameError: If it is the name of no file and of no recipe.
+        ConfigError: If a key or value is wrong.
+    """
+    if isinstance(recipe, str | Path):
+        return load_recipe(recipe, overrides)
+    if isinstance(recipe, Recipe):
+        if overrides:
+            raise ConfigError(f"The recipe has been read already; give {list(overrides)} to load_recipe(path, overrides).")
+        return recipe
+    data = copy.deepcopy(dict(recipe))
+    for override in overrides:
+        apply_override(data, override, phases=DEFAULT_PHASES)
     return parse_recipe(data)
 
 
@@ -253,4 +277,4 @@ def _extension(name: str, table: Json, where: str) -> BaseModel:
     return check(get_extension(name).config_type, table, where)
 
 
-__all__ = ["Recipe", "load_recipe", "parse_recipe"]
+__all__ = ["Recipe", "load_recipe", "parse_recipe", "read_recipe"]

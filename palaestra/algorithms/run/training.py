@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ from palaestra.algorithms.run.feed import make_feed
 from palaestra.algorithms.run.metrics import MetricsLog
 from palaestra.algorithms.run.on_policy import run_algorithm
 from palaestra.algorithms.run.phase import Phase, Progress
-from palaestra.algorithms.run.recipe import load_recipe, parse_recipe
+from palaestra.algorithms.run.recipe import parse_recipe, read_recipe
 from palaestra.algorithms.run.recipe_configs import Recipe
 from palaestra.algorithms.run.registry import get_algorithm
 from palaestra.algorithms.run.start import build_policy
@@ -84,8 +84,9 @@ class TrainingResult:
 
 
 def train(
-    recipe: Recipe | str | Path,
+    recipe: Recipe | Mapping[str, Json] | str | Path,
     *,
+    overrides: Sequence[str] = (),
     store: RunStore | str | Path = "runs",
     run_id: str | None = None,
     progress: Progress | None = None,
@@ -96,7 +97,9 @@ def train(
     first one writes, evaluates and reports; the others play and train with it.
 
     Args:
-        recipe: A recipe, or the path of one.
+        recipe: A recipe: the path of a TOML file, the name of one that comes with Palaestra ("textcraft_tiny"), plain data, or
+            what `load_recipe` returns.
+        overrides: `KEY=VALUE` with dotted keys, e.g. "grpo.lr=3e-4".
         store: Run store or its folder.
         run_id: Name of the run. If the store has it, the run is resumed; the recipe must be the same.
         progress: Called with a `ProgressEvent` after every step and episode.
@@ -109,8 +112,7 @@ def train(
     import torch
 
     started, cpu_started = time.perf_counter(), time.process_time()
-    if not isinstance(recipe, Recipe):
-        recipe = load_recipe(recipe)
+    recipe = read_recipe(recipe, overrides)
     for phase in recipe.phases:
         for name, table in phase.active.items():
             get_extension(name).check(table, recipe)

@@ -213,3 +213,26 @@ def test_each_environment_has_its_prompt_format() -> None:
     assert policy_agent(toy_policy(), recipe, env=recipe.envs[1]).format.name == "react"
     assert policy_agent(toy_policy(), recipe, env=recipe.envs[0]).format.name == "text"
     assert policy_agent(toy_policy(), toy_recipe(env={"id": toy_env.ENV_ID, "format": "react"})).format.name == "react"
+
+
+def test_the_recipe_of_a_mixture_that_is_included_runs(tmp_path: Path) -> None:
+    sizes = ["model.hidden_size=32", "model.num_layers=1", "model.num_heads=2", "model.corpus_episodes=20"]
+    played = [
+        "evaluation.n=2",
+        "evaluation.max_turns=2",
+        "evaluation.every=1",
+        "evaluation.curve_n=1",
+        "agent.max_tokens_per_turn=8",
+    ]
+    steps = [f"{phase}.{key}" for phase in ("short", "long") for key in ("steps=1", "tasks_per_step=5", "group_size=2")]
+    overrides = [*sizes, *played, *steps, "sft.episodes=10", "sft.batch_size=5", "evaluation.baselines=['untrained']"]
+    result = train("mixture_tiny", overrides=overrides, store=tmp_path, run_id="mix")
+    assert list(result.totals) == ["untrained", "cloned", "trained", "trained-long"]
+    assert [name for name in result.arms if name.startswith("trained")] == [
+        f"{arm}-{env}" for arm in ("trained", "trained-long") for env in ("TextCraft", "Desk")
+    ]
+    rows = {row["phase"]: row for row in curve(result.folder)}
+    assert (rows["short"]["episodes.TextCraft"], rows["short"]["episodes.Desk"]) == (4.0, 6.0)  # weights 1 and 1.5
+    assert (rows["short"]["horizon"], rows["long"]["horizon"]) == (4.0, 8.0)
+    assert rows["long"]["turns_max"] <= 8
+    assert {"test_success", "test_success.TextCraft", "test_success.Desk"} <= rows["long"].keys()

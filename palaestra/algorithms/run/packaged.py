@@ -6,7 +6,7 @@ from pathlib import Path
 
 from palaestra.errors import unknown_name
 
-_PACKAGE = Path(__file__).parent.parent
+_PACKAGE = Path(__file__).parents[2]
 # installed: beside the package's folders; in a checkout: at the root of the repository
 _FOLDERS = (_PACKAGE / "recipes", _PACKAGE.parent / "recipes")
 
@@ -19,7 +19,7 @@ def packaged_recipes() -> dict[str, Path]:
     return {}
 
 
-def find_recipe(recipe: str) -> Path:
+def find_recipe(recipe: str | Path) -> Path:
     """Return the file that a user means.
 
     Args:
@@ -35,5 +35,5 @@ def find_recipe(recipe: str) -> Path:
     if path.stem in packaged and str(path) in (path.stem, path.name, f"recipes/{path.name}"):
         return packaged[path.stem]
     raise unknown_name(
-        "recipe", recipe, packaged, hint=f"Give a TOML file, or one of: {', '.join(packaged) or 'none installed'}."
+        "recipe", str(recipe), packaged, hint=f"Give a TOML file, or one of: {', '.join(packaged) or 'none installed'}."
     )
