@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import argparse
 import ast
+import functools
 import inspect
 import itertools
+import operator
 import re
 import sys
 import textwrap
+import types
 import typing
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
@@ -253,7 +256,7 @@ def field_docs(model: type[BaseModel]) -> dict[str, str]:
 
 def type_text(field: FieldInfo) -> str:
     """Return an annotation as a reader would write it, with its bounds."""
-    annotation = field.annotation
+    annotation = _without_checks(field.annotation)
     text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
     text = re.sub(r"\b(?:typing|collections\.abc|palaestra(?:\.\w+)+)\.", "", text)
     bounds = [
@@ -263,6 +266,15 @@ def type_text(field: FieldInfo) -> str:
         if isinstance(getattr(item, key, None), (int, float))
     ]
     return f"{text}, {', '.join(bounds)}" if bounds else text
+
+
+def _without_checks(annotation: Any) -> Any:
+    """Return an annotation without the functions that check its values (`Annotated`)."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _without_checks(typing.get_args(annotation)[0])
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return functools.reduce(operator.or_, map(_without_checks, typing.get_args(annotation)))
+    return annotation
 
 
 def default_text(value: Any) -> str:
