@@ -119,6 +119,10 @@ class OtherSeats(gymnasium.Wrapper[str, "str | Message", str, "str | Message"]):
                 raise unknown_name("seat", seat, seats)
             if seat == own:
                 raise UsageError(f"The seat {seat!r} is played through step(); name another, or make the environment for it.")
+            if not isinstance(agents[seat], Agent):
+                raise UsageError(
+                    f"The seat {seat!r} got a {type(agents[seat]).__name__}; expected an Agent, e.g. make_agent('random')."
+                )
         self.agents = dict(agents)
         self.seat = str(own)
         self._count = 0

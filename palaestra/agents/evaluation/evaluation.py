@@ -194,6 +194,10 @@ async def evaluate_async(
 ) -> Evaluation:
     """Evaluate an agent; the asynchronous form of `evaluate`, with the same arguments."""
     specs = _specs(env_id, env_kwargs or {})
+    if not isinstance(agent, Agent):
+        raise UsageError(
+            f"evaluate() got a {type(agent).__name__} as the agent; expected an Agent, e.g. palaestra.make_agent('expert')."
+        )
     for name, value in (("n", n), ("samples", samples), ("max_turns", max_turns)):
         if value is not None and value < 1:
             raise ConfigError(f"{name} is {value}; expected at least 1.")

@@ -11,7 +11,7 @@ import pytest
 
 from palaestra.agents.evaluation.evaluation import EnvSpec, Evaluation, evaluate, evaluate_async, plan_evaluation, task_seed
 from palaestra.agents.evaluation.summary import summarize
-from palaestra.agents.reference import ExpertAgent
+from palaestra.agents.reference import ExpertAgent, RandomAgent
 from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.agents.store.store import RunStore
 from palaestra.errors import BudgetError, ConfigError, ModelError, StoreError, UnknownNameError, UsageError
@@ -294,3 +294,14 @@ def test_trajectories_in_any_order_give_the_same_summary() -> None:
     for _ in range(5):
         rng.shuffle(played)
         assert summarize(played).to_json() == first
+
+
+@pytest.mark.parametrize("agent", ["expert", lambda observation, info: "look", None], ids=["text", "function", "none"])
+def test_what_is_not_an_agent_is_one_error(agent):
+    with pytest.raises(UsageError, match="as the agent; expected an Agent"):
+        evaluate("palaestra/TextCraft-v0", agent, n=1)
+
+
+def test_a_negative_seed_is_one_error():
+    with pytest.raises(ConfigError, match="seed is -1; expected a whole number of at least 0"):
+        evaluate("palaestra/TextCraft-v0", RandomAgent(), n=1, seed=-1)
