@@ -104,10 +104,15 @@ def papers_table() -> str:
 # -- environments -----------------------------------------------------------------------------------------------------
 
 
-def environment_table(link: str) -> str:
+def own_envs() -> list[str]:
+    """Return the ids of this package; those of plug-ins that happen to be installed are not its pages."""
+    return [env_id for env_id in palaestra.list_envs() if env_id.startswith("palaestra/")]
+
+
+def environment_table(link: str, env_ids: Iterable[str] | None = None) -> str:
     """Return the table of environments; `link` is where their pages are."""
     rows = []
-    for env_id in palaestra.list_envs():
+    for env_id in own_envs() if env_ids is None else env_ids:
         doc = inspect.cleandoc(env_class(env_id).__doc__ or "")
         source = ", ".join(f"{paper.title} ({paper.id})" for paper in papers_of(doc, env_id)) or "ours"
         rows.append((f"[`{env_id}`]({link}{slug(env_id)}.md)", first_sentence(doc), source))
@@ -151,12 +156,19 @@ def slug(env_id: str) -> str:
 # -- algorithms and recipes -------------------------------------------------------------------------------------------
 
 
-def algorithm_table(link: str) -> str:
-    """Return the table of algorithms."""
+def own_algorithms() -> list[str]:
+    """Return the names of this package's algorithms."""
     from palaestra.algorithms import algorithm_names, get_algorithm
 
+    return [name for name in algorithm_names() if get_algorithm(name).config.__module__.startswith("palaestra.")]
+
+
+def algorithm_table(link: str, names: Iterable[str] | None = None) -> str:
+    """Return the table of algorithms."""
+    from palaestra.algorithms import get_algorithm
+
     rows = []
-    for name in algorithm_names():
+    for name in own_algorithms() if names is None else names:
         algorithm = get_algorithm(name)
         doc = inspect.cleandoc(algorithm.config.__doc__ or "")
         papers = ", ".join(f"{paper.title} ({paper.id})" for paper in papers_of(doc, name)) or "-"
@@ -164,12 +176,14 @@ def algorithm_table(link: str) -> str:
     return table(("name", "what", "paper"), rows)
 
 
-def algorithms_page() -> str:
+def algorithms_page(names: Iterable[str] | None = None) -> str:
     """Return the page of all algorithms with their settings."""
-    from palaestra.algorithms import algorithm_names, get_algorithm
+    from palaestra.algorithms import get_algorithm
 
-    parts = ["# Algorithms", "A recipe names an algorithm in a phase; these are its settings.", algorithm_table("")]
-    for name in algorithm_names():
+    listed = own_algorithms() if names is None else list(names)
+
+    parts = ["# Algorithms", "A recipe names an algorithm in a phase; these are its settings.", algorithm_table("", listed)]
+    for name in listed:
         config = get_algorithm(name).config
         parts += [f"## {name}", markdown(inspect.cleandoc(config.__doc__ or "")), settings(config)]
     return "\n\n".join(parts) + "\n"
@@ -383,7 +397,7 @@ def pages() -> dict[Path, str]:
         reference / "papers.md": f"# Papers\n\n{papers_table().replace('](palaestra/', '](../../palaestra/')}\n",
         reference / "environments.md": f"# Environments\n\n{environment_table('environments/')}\n",
     }
-    for env_id in palaestra.list_envs():
+    for env_id in own_envs():
         found[reference / "environments" / f"{slug(env_id)}.md"] = environment_page(env_id)
     found = {path: HEAD + text for path, text in found.items()}
     readme = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -13,6 +13,7 @@ from palaestra.errors import EnvironmentFault, UsageError
 
 if TYPE_CHECKING:
     from palaestra.envs.check import Checked
+    from palaestra.envs.registration import find_spec
 
 FAILURES = 1
 
@@ -37,10 +38,10 @@ def check(
         return
     if env_id is None:
         raise UsageError("There is no environment to check; name one (palaestra list), or check all of them with --all.")
-    from palaestra.cli.environments import find_spec, open_env
+    from palaestra.cli.environments import open_env
     from palaestra.cli.output import busy, console, print_json
     from palaestra.envs.check import check_environment
-    from palaestra.envs.registration import require
+    from palaestra.envs.registration import find_spec, require
 
     require(find_spec(env_id).id, arguments)
     if arguments:

@@ -2,37 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from palaestra.errors import ConfigError, EnvironmentFault, PalaestraError, UsageError, unknown_name
+from palaestra.envs.registration import find_spec
+from palaestra.errors import ConfigError, EnvironmentFault, PalaestraError, unknown_name
 from palaestra.types import Json
-
-
-def find_spec(env_id: str) -> Any:
-    """Return Gymnasium's record of an id, ours or a third party's (`module:Name-v0` imports the module first).
-
-    Raises:
-        UnknownNameError: With the nearest id that exists.
-        UsageError: If the module cannot be imported.
-    """
-    import gymnasium
-
-    from palaestra.envs.registration import list_envs
-
-    module, _, name = env_id.rpartition(":")
-    try:
-        if module:
-            importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{env_id!r} names the module {error.name!r}, which is not installed; install it first.") from None
-    try:
-        return gymnasium.spec(name)
-    except gymnasium.error.Error:
-        raise unknown_name("environment", env_id, list_envs(), hint="List them with: palaestra list") from None
 
 
 def open_env(env_id: str, settings: Mapping[str, Json] | None = None, **options: Any) -> Any:

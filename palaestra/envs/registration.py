@@ -25,7 +25,7 @@ from collections.abc import Collection, Iterator
 from typing import Any, Literal, NamedTuple, get_args
 
 import gymnasium
-from gymnasium.envs.registration import registry
+from gymnasium.envs.registration import EnvSpec, registry
 
 from palaestra.errors import ConfigError, MissingExtraError, UsageError, unknown_name
 
@@ -164,6 +164,7 @@ def register_env(
         entry_point=_guarded(env_id, entry_point) if extra or needs or arguments else entry_point,
         vector_entry_point=f"palaestra.envs.core.vector:{env_id}",
         order_enforce=False,  # TextEnv checks the order itself, with better messages and one call less per step
+        disable_env_checker=True,  # TextEnv checks what comes and goes; a restored environment may step without a reset
         kwargs=kwargs,
     )
 
@@ -221,6 +222,25 @@ def for_tests(env_id: str) -> Iterator[dict[str, Any]]:
         if left_out := sorted(set(known.arguments) - set(arguments)):
             raise ConfigError(f"{known.for_tests} yields no {', '.join(left_out)}, which {env_id} needs.")
         yield dict(arguments)
+
+
+def find_spec(env_id: str) -> EnvSpec:
+    """Return Gymnasium's record of an id, ours or a third party's (`module:Name-v0` imports the module first).
+
+    Raises:
+        UnknownNameError: With the nearest id that exists.
+        UsageError: If the module cannot be imported.
+    """
+    module, _, name = env_id.rpartition(":")
+    try:
+        if module:
+            importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{env_id!r} names the module {error.name!r}, which is not installed; install it first.") from None
+    try:
+        return gymnasium.spec(name)
+    except gymnasium.error.Error:
+        raise unknown_name("environment", env_id, list_envs(), hint="List them with: palaestra list") from None
 
 
 def env_class(env_id: str) -> Any:
@@ -363,6 +383,7 @@ __all__ = [
     "Need",
     "conditions",
     "env_class",
+    "find_spec",
     "for_tests",
     "list_envs",
     "load_plugins",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
+import palaestra
 from palaestra.algorithms.config import Config
 
 ROOT = Path(__file__).parents[2]
@@ -108,3 +109,16 @@ def test_the_api_reference_has_every_public_name(tmp_path):
         page = (tmp_path / f"{name}.html").read_text(encoding="utf-8")
         missing = [public for public in importlib.import_module(name).__all__ if f'id="{public}"' not in page]
         assert [public for public in missing if not public.startswith("__")] == []
+
+
+def test_what_a_plug_in_adds_has_pages_too_and_none_among_ours(generate):
+    toys = [env_id for env_id in palaestra.list_envs() if env_id.startswith("toys/")]
+    assert toys
+    assert all(env_id in generate.environment_table("", toys) for env_id in toys)
+    page = generate.environment_page("toys/Backwards-v0")
+    assert all(metric.about in page for metric in generate.env_class("toys/Backwards-v0").metrics)
+    assert "## Seats" in generate.environment_page("toys/Meeting-v0")
+    assert "## reinforce" in generate.algorithms_page(["reinforce"])
+    ours = generate.environment_table("") + generate.algorithm_table("")
+    assert "toys/" not in ours
+    assert "`reinforce`" not in ours

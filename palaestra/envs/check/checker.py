@@ -15,7 +15,7 @@ from palaestra.envs.check import contract, face, figures, seats, state
 from palaestra.envs.check.report import CheckFailed, CheckReport, CheckResult
 from palaestra.envs.check.subject import BUDGETS, TEXT_ENV_ADVICE, Env, Subject
 from palaestra.envs.core.seated import SeatedEnv
-from palaestra.envs.registration import conditions
+from palaestra.envs.registration import conditions, find_spec
 from palaestra.errors import unknown_name
 
 
@@ -160,7 +160,7 @@ def _other_seats(subject: Subject) -> tuple[str, ...]:
 def _subject(env: str | EnvSpec | Env, kwargs: dict[str, Any], seed: int) -> Subject:
     """Return how to make the environment again."""
     if isinstance(env, str):
-        env = gymnasium.spec(env)
+        env = find_spec(env)
     spec = env if isinstance(env, EnvSpec) else env.spec
     arguments = ", ".join(f"{key}={value!r}" for key, value in kwargs.items())
     if spec is None:

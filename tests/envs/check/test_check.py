@@ -6,7 +6,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from palaestra.envs import check_environment
 from palaestra.envs.check import CHECKS, CheckReport, CheckResult
-from palaestra.errors import UnknownNameError
+from palaestra.errors import UnknownNameError, UsageError
 from tests.envs.broken import BROKEN, ShowsHowLongItRan
 from tests.envs.miniature import COUNTER_ID, MEASURED_ID, CounterEnv, register_miniatures
 from tests.envs.seated_toys import DRAWERS_ID, GUESS_ID, register_seated_toys
@@ -135,3 +135,17 @@ def test_a_report_goes_through_json_and_reads_well():
         "  FAIL copy: shared",
         "       -> copy it",
     ]
+
+
+def test_an_id_with_its_module_is_checked_as_elsewhere(tmp_path, monkeypatch):
+    (tmp_path / "lamp_module.py").write_text(
+        "from palaestra.envs.registration import register_env\n"
+        "register_env('lamp/Desk-v0', 'palaestra.envs.desk.env:DeskEnv', difficulty='easy')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    report = check_environment("lamp_module:lamp/Desk-v0", only=["identity"])
+    assert report.ok
+    with pytest.raises(UnknownNameError, match="Did you mean 'palaestra/TextCraft-v0'"):
+        check_environment("palaestra/TextCrft-v0")
+    with pytest.raises(UsageError, match="names the module 'no_such_module', which is not installed"):
+        check_environment("no_such_module:lamp/Desk-v0")
