@@ -13,7 +13,6 @@ from palaestra.errors import EnvironmentFault, UsageError
 
 if TYPE_CHECKING:
     from palaestra.envs.check import Checked
-    from palaestra.envs.registration import find_spec
 
 FAILURES = 1
 
