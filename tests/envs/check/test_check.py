@@ -121,7 +121,7 @@ def test_arguments_are_passed_on_and_shown():
 def test_unknown_checks_and_environments_are_errors():
     with pytest.raises(UnknownNameError, match="Did you mean 'snapshot'"):
         check_environment(COUNTER_ID, only=["snapshots"])
-    with pytest.raises(gymnasium.error.Error):
+    with pytest.raises(UnknownNameError, match="Unknown environment"):
         check_environment("tests/NoSuch-v0")
 
 
