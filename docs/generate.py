@@ -156,11 +156,16 @@ def slug(env_id: str) -> str:
 # -- algorithms and recipes -------------------------------------------------------------------------------------------
 
 
+def is_own(config: type) -> bool:
+    """Whether a class is this package's."""
+    return config.__module__.startswith("palaestra.")
+
+
 def own_algorithms() -> list[str]:
     """Return the names of this package's algorithms."""
     from palaestra.algorithms import algorithm_names, get_algorithm
 
-    return [name for name in algorithm_names() if get_algorithm(name).config.__module__.startswith("palaestra.")]
+    return [name for name in algorithm_names() if is_own(get_algorithm(name).config)]
 
 
 def algorithm_table(link: str, names: Iterable[str] | None = None) -> str:
@@ -189,8 +194,8 @@ def algorithms_page(names: Iterable[str] | None = None) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def recipe_page() -> str:
-    """Return the page of the tables of a recipe: its own, then those of extensions."""
+def recipe_page(*, plugins: bool = False) -> str:
+    """Return the page of the tables of a recipe: its own, then those of extensions; also what plug-ins add, if asked for."""
     from palaestra.algorithms import Recipe
     from palaestra.algorithms.run.extension_registry import extension_names, get_extension
     from palaestra.algorithms.run.recipe_configs import PhaseConfig
@@ -206,6 +211,8 @@ def recipe_page() -> str:
             parts += [settings(PhaseConfig, without={"settings", "extensions", "active"})]
         for kind in model_kinds() if name == "model" else ():
             config = get_model_kind(kind).config
+            if not plugins and not is_own(config):
+                continue
             parts += [f'### kind = "{kind}"', markdown(inspect.cleandoc(config.__doc__ or ""))]
             parts += [settings(config, without=model.model_fields)]
     parts += [
@@ -214,6 +221,8 @@ def recipe_page() -> str:
     ]
     for name in extension_names():
         extension = get_extension(name)
+        if not plugins and not is_own(extension.config_type):
+            continue
         parts += [f"## [{name}]", markdown(inspect.cleandoc(extension.__doc__ or "")), settings(extension.config_type)]
     return "\n\n".join(parts) + "\n"
 

@@ -119,6 +119,10 @@ def test_what_a_plug_in_adds_has_pages_too_and_none_among_ours(generate):
     assert all(metric.about in page for metric in generate.env_class("toys/Backwards-v0").metrics)
     assert "## Seats" in generate.environment_page("toys/Meeting-v0")
     assert "## reinforce" in generate.algorithms_page(["reinforce"])
+    recipes = generate.recipe_page(plugins=True)
+    assert "## [toys_clip]" in recipes
+    assert '### kind = "toys_gpt2"' in recipes
+    assert "toys_" not in generate.recipe_page()
     ours = generate.environment_table("") + generate.algorithm_table("")
     assert "toys/" not in ours
     assert "`reinforce`" not in ours
