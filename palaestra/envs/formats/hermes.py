@@ -34,6 +34,7 @@ from palaestra.types.plain_json import finite_number, refuse_constant, strict_js
 CALL_OPEN, CALL_CLOSE = "<tool_call>", "</tool_call>"
 THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
 RESPONSE_OPEN, RESPONSE_CLOSE = "<tool_response>", "</tool_response>"
+MAX_UNREADABLE = 200  # calls of one message; what stands after them is kept as one more that cannot be read
 TOO_DEEP = f"This call is nested too deeply to be read; at most {MAX_DEPTH} levels are."
 CALL_EXAMPLE = '<tool_call>\n{"name": "TOOL", "arguments": {"ARGUMENT": "VALUE"}}\n</tool_call>'
 
@@ -102,10 +103,13 @@ def parse_message(text: str, *, lenient: bool = False) -> Message:
     reasoning, text = _split_reasoning(text)
     pieces: list[str] = []
     calls: list[ToolCall] = []
-    position = 0
+    position = num_unreadable = 0
     while (start := text.find(CALL_OPEN, position)) >= 0:
         _keep_piece(pieces, text[position:start], is_first=not calls)
         call, position = _read_block(text, start, lenient)
+        num_unreadable += not call.name
+        if num_unreadable > MAX_UNREADABLE:
+            call, position = ToolCall("", text[start:]), len(text)
         calls.append(call)
     if calls:
         _keep_piece(pieces, text[position:], is_first=False)
@@ -231,11 +235,9 @@ def _read_block(text: str, start: int, lenient: bool) -> tuple[ToolCall, int]:
         if stop >= 0 and (call := _as_call(value, lenient)) is not None:
             return call, stop
     if stop < 0:
-        closing, opening = text.find(CALL_CLOSE, begin), text.find(CALL_OPEN, begin)
-        if closing >= 0 and (opening < 0 or closing < opening):
-            stop = closing + len(CALL_CLOSE)
-        else:
-            stop = opening if opening >= 0 else len(text)
+        opening = text.find(CALL_OPEN, begin)
+        closing = text.find(CALL_CLOSE, begin, opening if opening >= 0 else len(text))  # no further: all in one pass
+        stop = closing + len(CALL_CLOSE) if closing >= 0 else opening if opening >= 0 else len(text)
     return ToolCall("", text[start:stop].rstrip()), stop
 
 

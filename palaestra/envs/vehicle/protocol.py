@@ -28,6 +28,7 @@ CALL_FORMS = ("text", "tools")
 TOOL_SCOPES = ("all", "modules", "selected")
 REWARDS = ("requests", "accuracy", "final")
 MAX_SELECTED = 6
+MAX_PROBLEMS = 50  # of names chosen; a message of nothing but wrong names is not read to its end
 MAX_PLAN_CHARS = 4000
 
 _MODULES_BLOCK = re.compile(r"<modules>(.*?)(?:</modules>|\Z)", re.DOTALL | re.IGNORECASE)
@@ -202,6 +203,9 @@ def choose_modules(names: Iterable[str], known: Sequence[str]) -> Selection:
         module = spellings.get(name.casefold())
         if not name or name.casefold() == ENVIRONMENT or module in chosen:
             continue
+        if len(problems) == MAX_PROBLEMS:
+            problems.append("The names after that were not read.")
+            break
         if module is None:
             close = difflib.get_close_matches(name[:60], known, n=1, cutoff=0.5)
             problems.append(f"There is no module {name[:60]!r}." + (f" Did you mean {close[0]!r}?" if close else ""))

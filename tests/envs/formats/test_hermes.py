@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from palaestra.envs.formats.hermes import ensure_call_ids, explain_malformed, format_message, format_results, parse_message
+from palaestra.envs.formats.hermes import (
+    MAX_UNREADABLE,
+    ensure_call_ids,
+    explain_malformed,
+    format_call,
+    format_message,
+    format_results,
+    parse_message,
+)
 from palaestra.errors import UsageError
 from palaestra.media import Media, find_media
 from palaestra.types import Message, ToolCall, ToolResult
@@ -213,3 +221,18 @@ def test_media_are_read_beside_calls_and_not_inside_them_or_in_reasoning():
 def test_media_that_the_content_does_not_name_are_refused(content, media):
     with pytest.raises(UsageError, match="the tags in its content name"):
         format_message(Message("assistant", content, media=media))
+
+
+def test_tags_that_never_close_are_calls_of_their_own():
+    message = parse_message("<tool_call>" * 200 + "x</tool_call> y")
+    assert [call.name for call in message.tool_calls] == [""] * 200
+    assert message.tool_calls[0].arguments == "<tool_call>"
+    assert message.tool_calls[-1].arguments == "<tool_call>x</tool_call>"
+    assert message.content == " y"
+
+
+def test_after_too_many_calls_that_cannot_be_read_the_rest_is_one_more():
+    good = format_call(ToolCall("a", {}))
+    message = parse_message(f"{good}\n" * 300 + "<tool_call>" * 500 + "x</tool_call> y")
+    assert [call.name for call in message.tool_calls] == ["a"] * 300 + [""] * (MAX_UNREADABLE + 1)
+    assert message.tool_calls[-1].arguments == "<tool_call>" * (500 - MAX_UNREADABLE) + "x</tool_call> y"

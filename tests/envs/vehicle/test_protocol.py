@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from palaestra.envs.vehicle.car.tables import MODULES
-from palaestra.envs.vehicle.protocol import MAX_SELECTED, Progress, Rules, choose_modules, is_writing, read_selection
+from palaestra.envs.vehicle.protocol import (
+    MAX_PROBLEMS,
+    MAX_SELECTED,
+    Progress,
+    Rules,
+    choose_modules,
+    is_writing,
+    read_selection,
+)
 from palaestra.errors import ConfigError, UnknownNameError
 
 
@@ -117,3 +125,10 @@ def test_progress_comes_back_from_json_and_starts_anew_with_each_request() -> No
     back.next_request("select")
     assert back == Progress(3, "select", shown=("door", "seat", "music"), opened=("door",))
     assert progress.shown == ("door", "seat")
+
+
+def test_a_message_of_wrong_names_is_not_read_to_its_end() -> None:
+    chosen = choose_modules(["door", *["dor"] * 24_000, "window"], ["door", "window"])
+    assert chosen.modules == ("door",)
+    assert len(chosen.problems) == MAX_PROBLEMS + 1
+    assert chosen.problems[-1] == "The names after that were not read."

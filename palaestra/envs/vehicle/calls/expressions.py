@@ -9,10 +9,8 @@ so that no expression can run away.
 from __future__ import annotations
 
 import ast
-import math
 import operator
 import re
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -62,6 +60,11 @@ CONSTRUCTS = {
     "Invert": "the operator ~",
 }
 _MAX_DEPTH = 50
+_CHARS_A_STEP = 128  # of text that take as long as a step
+_CHARS_A_PART = 16  # as long as an element takes
+_DIGITS_A_STEP = 8
+_SHOWN, _SHOWN_PARTS = 120, 20  # characters and elements of a value in a message
+_NEEDLE = 100  # characters; a shorter text may be looked for at every place, a longer one is not
 _MAX_NUMBER = 10**15
 _WARNS = re.compile(r"\\|\d[A-Za-z]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -73,16 +76,16 @@ class Limits:
 
     Attributes:
         calls: Calls on the car and discovery calls together.
-        seconds: Time; the other limits are reached first unless the machine stalls.
-        steps: Expressions and statements worked out.
-        text: Characters of the code, and of any text in it.
+        steps: Work: expressions and statements worked out, and the size of what is compared, copied, sorted or shown.
+        code: Characters of the code.
+        text: Characters of any text in it.
         items: Elements of any list or map in it.
         shown: Characters of the feedback.
     """
 
     calls: int = 64
-    seconds: float = 2.0
     steps: int = 20_000
+    code: int = 20_000
     text: int = 50_000
     items: int = 2_000
     shown: int = 400_000
@@ -100,8 +103,8 @@ def parse(text: str, limits: Limits) -> ast.Module:
     Raises:
         Refusal: forbidden_syntax if the text is no code, limit if it is too long.
     """
-    if len(text) > limits.text:
-        raise Refusal("limit", f"The code has {len(text)} characters; at most {limits.text} are read. Send less at once.")
+    if len(text) > limits.code:
+        raise Refusal("limit", f"The code has {len(text)} characters; at most {limits.code} are read. Send less at once.")
     try:
         return _tree(text)
     except SyntaxError as error:
@@ -202,6 +205,8 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sorted": sorted,
     "list": list,
 }
+_TIMES = {"sorted": 16, "len": 0, "bool": 0}
+"""How often a function goes through what it is given, where that is not once."""
 _READERS = ("get", "keys", "values", "items")
 
 CarCall = Callable[[ast.Call, list[str], list[Any], dict[str, Any]], Any]
@@ -216,8 +221,7 @@ class Evaluator:
         limits: What may be used.
         call: Carries out calls on the car.
         names: Values of the names assigned so far.
-        steps: Expressions and statements worked out so far.
-        deadline: When to stop, on the monotonic clock.
+        steps: Work done so far (see `Limits`).
     """
 
     limits: Limits
@@ -225,19 +229,42 @@ class Evaluator:
     names: dict[str, Any] = field(default_factory=dict)
     steps: int = 0
     depth: int = 0
-    deadline: float = math.inf
 
-    def count(self) -> None:
-        """Count one step.
+    def count(self, steps: int = 1) -> None:
+        """Count steps; what a step is does not depend on the machine.
 
         Raises:
             Refusal: limit.
         """
-        self.steps += 1
+        self.steps += steps
         if self.steps > self.limits.steps:
             raise Refusal("limit", f"The code takes more than {self.limits.steps} steps. Make fewer or shorter loops.")
-        if not self.steps % 256 and time.monotonic() > self.deadline:
-            raise Refusal("limit", f"The code ran longer than {self.limits.seconds:g} s. Do less in one message.")
+
+    def weigh(self, *values: Any, times: int = 1) -> None:
+        """Count the work of going through values, before it is done; a text or a list counts as often as it is held.
+
+        Args:
+            *values: What is gone through.
+            times: How often.
+
+        Raises:
+            Refusal: limit.
+        """
+        left: list[Any] = [value for value in values if isinstance(value, str | list | dict)]
+        room = (self.limits.steps - self.steps) * _CHARS_A_STEP // max(1, times)
+        size = 0
+        while left and size <= room:
+            part = left.pop()
+            if isinstance(part, str):
+                size += len(part)
+                continue
+            size += _CHARS_A_PART * len(part)
+            if isinstance(part, dict):
+                size += sum(map(len, filter(_is_text, part)))
+                part = part.values()
+            left.extend(item for item in part if isinstance(item, str | list | dict))
+        if size >= _CHARS_A_STEP:
+            self.count(size * times // _CHARS_A_STEP)
 
     def value(self, node: ast.expr) -> Any:
         """Return the value of an expression.
@@ -262,6 +289,7 @@ class Evaluator:
     def _Constant(self, node: ast.Constant) -> Any:
         if node.value is ... or isinstance(node.value, bytes | complex):
             raise forbidden(f"The literal {type(node.value).__name__}")
+        self.weigh(node.value)
         return plain(node.value, self.limits)
 
     def _List(self, node: ast.List | ast.Tuple) -> Any:
@@ -289,6 +317,7 @@ class Evaluator:
                 parts.append(str(shown))
             else:
                 parts.append(str(self.value(part)))
+        self.weigh(parts)
         return str(self._bounded("".join(parts)))
 
     # -- names and parts of results ---------------------------------------------------------------------------------
@@ -350,6 +379,9 @@ class Evaluator:
         left = self.value(node.left)
         for op, part in zip(node.ops, node.comparators, strict=True):
             right = self.value(part)
+            self.weigh(left, right)
+            if isinstance(op, ast.In | ast.NotIn) and isinstance(left, str) and isinstance(right, str):
+                self.weigh(right, times=max(1, min(len(left), _NEEDLE) // 8))
             try:
                 if not _COMPARE[type(op)](left, right):
                     return False
@@ -374,6 +406,7 @@ class Evaluator:
         joins = isinstance(op, ast.Add) and type(left) is type(right) and isinstance(left, str | list)
         if not numbers and not joins:
             raise Refusal("invalid_type", f"{_short(left)} and {_short(right)} cannot be combined so.")
+        self.weigh(left, right)
         try:
             return self._bounded(work(left, right))
         except (ZeroDivisionError, OverflowError):
@@ -407,6 +440,8 @@ class Evaluator:
         whole = self.value(function.value)
         if not isinstance(whole, dict):
             raise Refusal("invalid_type", f".{function.attr}() reads a map; {_short(whole)} is none.")
+        if function.attr != "get":
+            self.count(len(whole) // 4)
         if function.attr == "get":
             if not 1 <= len(arguments) <= 2:
                 raise Refusal("missing_argument", ".get() takes a field and an optional default.")
@@ -420,6 +455,9 @@ class Evaluator:
             raise Refusal("invalid_value", f"{name}() takes no named arguments here.")
         if name == "round" and len(arguments) == 2 and (type(arguments[1]) is not int or not -15 <= arguments[1] <= 15):
             raise Refusal("invalid_value", "round() takes -15 to 15 digits.")
+        self.weigh(*arguments, times=_TIMES.get(name, 1))
+        if name in ("int", "float") and arguments and isinstance(arguments[0], str):
+            self.count(len(arguments[0]) // _DIGITS_A_STEP)
         try:
             if name == "range":
                 numbers = range(*arguments)
@@ -435,6 +473,7 @@ class Evaluator:
     def _bounded(self, value: Any) -> Any:
         """Return a value if it is not too large; every part of a list or map counts, however often it is shared."""
         if not isinstance(value, list | dict):
+            self.weigh(value)
             return plain(value, self.limits)
         size, most = 0, self.limits.items * 5
         left = [value]
@@ -445,12 +484,13 @@ class Evaluator:
                 if size > most:
                     raise Refusal("limit", f"A value has more than {most} parts.")
                 left.extend(part.values() if isinstance(part, dict) else part)
-        self.steps += size // 8
+        self.count(size // 8)
         return value
 
     def _key(self, key: Any) -> Any:
         if not isinstance(key, str | int | float | None):
             raise Refusal("invalid_type", f"{_short(key)} cannot be a key.")
+        self.weigh(key)
         return key
 
 
@@ -474,7 +514,38 @@ def _starts_with_vw(node: ast.expr) -> bool:
     return parts is not None and parts[0] == "vw"
 
 
+_SMALL = Limits(steps=400)
+"""What may be written out whole before it is cut."""
+
+
+def _no_call(*_: Any) -> Any:
+    """Carry out nothing."""
+
+
+def _is_text(value: Any) -> bool:
+    """Whether a value is a text."""
+    return isinstance(value, str)
+
+
 def _short(value: Any) -> str:
-    """Return a value as text that fits into a message."""
-    text = repr(value) if not isinstance(value, list | dict) or len(value) <= 20 else repr(list(value)[:20])
-    return text if len(text) <= 120 else f"{text[:117]}..."
+    """Return a value as text that fits into a message; of a large one only the beginning is looked at."""
+    small = Evaluator(_SMALL, _no_call)
+    try:
+        small.weigh(value)
+    except Refusal:
+        value = _beginning(value, 2)
+    text = repr(value if not isinstance(value, list | dict) or len(value) <= _SHOWN_PARTS else list(value)[:_SHOWN_PARTS])
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
+def _beginning(value: Any, levels: int) -> Any:
+    """Return a value as far as it may be shown: enough elements and characters to fill a message, and few levels."""
+    if isinstance(value, str):
+        return value[:_SHOWN]
+    if not isinstance(value, list | dict):
+        return value
+    if not levels and value:
+        return ...
+    if isinstance(value, dict) and len(value) <= _SHOWN_PARTS:
+        return {_beginning(key, levels): _beginning(item, levels - 1) for key, item in value.items()}
+    return [_beginning(item, levels - 1) for item in list(value)[:_SHOWN_PARTS]]

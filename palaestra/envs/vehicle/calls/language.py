@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import ast
 import json
-import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -164,7 +163,7 @@ class _Interpreter:
     def __init__(self, car: Car, modules: Collection[str] | None, limits: Limits) -> None:
         self.car, self.modules, self.limits = car, modules, limits
         self.done = CodeRun()
-        self.evaluator = Evaluator(limits, self.call, deadline=time.monotonic() + limits.seconds)
+        self.evaluator = Evaluator(limits, self.call)
         self.shown = 0
         self.depth = 0
 
@@ -277,6 +276,7 @@ class _Interpreter:
 
     def call(self, node: ast.Call, parts: list[str], arguments: list[Any], named: dict[str, Any]) -> Any:
         """Carry out a call that is not one of the expressions' own functions."""
+        self.evaluator.weigh(arguments, named)
         if parts == ["print"]:
             return self.show(" ".join(item if isinstance(item, str) else _json(item) for item in arguments))
         if parts[0] != "vw" and parts[0] not in _DISCOVERY:

@@ -126,8 +126,8 @@ def format_writes(writes: Iterable[Write], syntax: Syntax = "python", wrapped: b
 
 def _parse(text: str) -> list[Write]:
     """Return the writes of one block."""
-    if len(text) > _LIMITS.text:
-        raise Refusal("limit", f"The code has {len(text)} characters; at most {_LIMITS.text} are read.")
+    if len(text) > _LIMITS.code:
+        raise Refusal("limit", f"The code has {len(text)} characters; at most {_LIMITS.code} are read.")
     if text.lstrip()[:1] in ("{", "["):
         return [write for data in _documents(text) for write in _from_data(data)]
     tree = parse(text, _LIMITS)

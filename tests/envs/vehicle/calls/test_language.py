@@ -1,4 +1,5 @@
 import re
+from itertools import count
 from typing import Any
 
 import pytest
@@ -179,11 +180,66 @@ def test_calls_before_the_limit_stay_in_force() -> None:
     assert "may make 4 calls" in done.error.message
 
 
-def test_time_is_the_last_resort() -> None:
-    _, done = run("for i in range(1000): x = i", limits=Limits(seconds=0.0))
+def test_the_clock_decides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "for i in range(1000): x = i\nvw.tailLight.switch(True)"
+    world, done = run(code)
+    ticks = count(0, 60)
+    for name in ("time", "monotonic", "perf_counter", "process_time"):
+        monkeypatch.setattr(f"time.{name}", lambda: float(next(ticks)))
+    again, slow = run(code)
+    assert slow.feedback == done.feedback
+    assert slow.error is None
+    assert again == world
+
+
+LONG = "x = '" + "a" * 15_000 + "'\n"
+LISTS = "a = range(1999)\nb = range(1999)\n"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        LONG + "y = x + x\nfor i in range(60):\n  c = " + " or ".join(["'" + "a" * 90 + "b' in y"] * 40),
+        LONG + "y = x + 'b'\nfor i in range(1900):\n  c = x == y or x < y",
+        LONG + "for i in range(1900):\n  y = x + x",
+        LONG + "for i in range(1900):\n  y = f'{x}{x}'",
+        LONG + "for i in range(1900):\n  y = {'a': 1}.get(x)",
+        LONG + "y = {x: 1}\nfor i in range(1900):\n  z = y.get(x + 'b')",
+        LONG + "y = [x, x, x, x, x, x, x, x, x, x]\ny = [y, y, y, y, y, y, y, y, y, y]\nz = str([y, y, y, y, y, y])",
+        LONG + "y = [x, x, x, x, x, x, x, x, x, x]\ny = [y, y, y, y, y, y, y, y, y, y]\nprint([y, y, y, y, y, y])",
+        LONG + "y = [x, x, x, x, x, x, x, x, x, x]\ny = [y, y, y, y, y, y, y, y, y, y]\nvw.door.none([y, y, y, y, y, y])",
+        LISTS + "for i in range(1900):\n  c = a == b",
+        LISTS + "for i in range(1900):\n  c = 'z' in a",
+        LISTS + "for i in range(1900):\n  c = sorted(a)",
+        LISTS + "for i in range(1900):\n  c = max(a)",
+        LISTS + "for i in range(1900):\n  c = min(a)",
+        LISTS + "for i in range(1900):\n  c = a[0:1] if 0 else str(a)",
+        "x = '" + "0" * 4000 + "'\nfor i in range(1900):\n  y = int(x)",
+        "for i in range(1900):\n  y = '" + "a" * 15_000 + "'",
+    ],
+)
+def test_work_is_counted_by_the_size_of_what_is_gone_through(code: str) -> None:
+    _, done = run(code)
     assert done.error is not None
     assert done.error.code == "limit"
-    assert "ran longer than 0 s" in done.error.message
+    assert "more than 20000 steps" in done.error.message
+
+
+def test_long_code_is_refused_by_its_size_before_it_is_read() -> None:
+    for code in ("vw.door.none(" + "1, " * 20_000 + ")", "(" * 20_001, "x = 1\n" * 5_000):
+        _, done = run(code)
+        assert done.error is not None
+        assert done.error.code == "limit"
+        assert "at most 20000 are read" in done.error.message
+
+
+def test_a_large_value_in_a_message_is_shown_by_its_beginning() -> None:
+    x = LONG + "y = [x, x, x, x]\n"
+    for code, start in (("z = y + 1", "['aaaa"), ("z = {'k': y}['n']", "'n'"), ("z = len(x + 'b', y)", "['aaaa")):
+        _, done = run(x + code)
+        assert done.error is not None
+        assert start in done.error.message
+        assert len(done.error.message) < 500
 
 
 def test_arguments_are_told_as_they_were_worked_out() -> None:
