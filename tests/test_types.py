@@ -23,6 +23,7 @@ from palaestra.types import (
     observation_messages,
     plain,
 )
+from palaestra.types.trajectory import is_metric_name
 from tests.media.drawn import media
 from tests.media.drawn import texts as tagged_texts
 
@@ -58,7 +59,7 @@ outcomes = st.builds(
     numbers,
     st.booleans(),
     st.sampled_from(["success", "failure", "max_rounds", ""]),
-    metrics=st.dictionaries(texts, numbers, max_size=3),
+    metrics=st.dictionaries(texts.filter(is_metric_name), numbers, max_size=3),
 ) | st.builds(Outcome, error=errors)
 
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from palaestra.cli.output import say
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
@@ -211,7 +213,7 @@ class PlainLines:
         now = self._clock()
         part = self._parts.setdefault(event.phase, Part(event.phase))
         for alarm in part.take(event, now):
-            print(f"{event.phase}: {alarm} at step {event.done}", file=sys.stderr, flush=True)
+            say(f"{event.phase}: {alarm} at step {event.done}", stderr=True)
         if event.phase in self._told and not part.is_over and now - self._told[event.phase] < self._every_s:
             return
         self._told[event.phase] = now
@@ -219,7 +221,7 @@ class PlainLines:
         left = part.seconds_left
         ends = "" if part.is_over or left is None else f"{duration(left)} left"
         words = (f"{event.phase}: {event.done}/{event.total}", shown, ends)
-        print("  ".join(word for word in words if word), file=sys.stderr, flush=True)
+        say("  ".join(word for word in words if word), stderr=True)
 
 
 @contextmanager

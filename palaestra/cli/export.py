@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from palaestra.cli.options import DEFAULT_RUNS, AsJson, RunsFolder
+from palaestra.cli.output import say
 from palaestra.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,17 +65,17 @@ def export(
         num_left_out = written.num_skipped + len(written.lost)
         left_out = f", {num_left_out:,} left out" if num_left_out else ""
         shown = f", {written.num_media:,} sounds and pictures in {written.media.name}" if written.media else ""
-        print(f"{written.num_written:,} episodes in {written.path.resolve()}{left_out}{shown}")
+        say(f"{written.num_written:,} episodes in {written.path.resolve()}{left_out}{shown}")
 
 
 def _tell_lost(written: Export) -> None:
     """Say on stderr which sounds and pictures were missing or damaged, and of which episodes."""
     if written.lost:
-        print(f"{len(written.lost):,} episodes left out: their sounds or pictures are missing or damaged.", file=sys.stderr)
+        say(f"{len(written.lost):,} episodes left out: their sounds or pictures are missing or damaged.", stderr=True)
     for episode_id, problems in written.lost.items():
-        print(f"  {episode_id}: {' '.join(problems)}", file=sys.stderr)
+        say(f"  {episode_id}: {' '.join(problems)}", stderr=True)
     if written.num_absent:
-        print(
+        say(
             f"{written.num_absent:,} episodes show sounds or pictures that are not in the run's folder; their tags stay text.",
-            file=sys.stderr,
+            stderr=True,
         )

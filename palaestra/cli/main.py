@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from palaestra.cli.lazy_commands import CommandRow, lazy_group
-from palaestra.cli.output import Interrupted
+from palaestra.cli.output import Interrupted, say
 from palaestra.errors import BudgetError, PalaestraError, UsageError
 
 ENVIRONMENTS, RUNS, SUBJECTS = "Environments", "Runs", "Subjects"
@@ -49,7 +49,7 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version as installed_version  # 30 ms that no other command needs
 
-        print(installed_version("palaestra"))
+        say(installed_version("palaestra"))
         raise typer.Exit
 
 
@@ -106,7 +106,7 @@ def _tell(error: Exception) -> int:
 
 def _fail(message: str, code: int) -> int:
     """Print one line on standard error."""
-    print(f"palaestra: error: {' '.join(message.split())}", file=sys.stderr)
+    say(f"palaestra: error: {' '.join(message.split())}", stderr=True)
     return code
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from palaestra.cli.controls import printable
 from palaestra.types import Json
 
 if TYPE_CHECKING:
@@ -31,21 +33,48 @@ class Interrupted(Exception):
         super().__init__(f"interrupted; every finished episode is kept. Resume with: {resume}")
 
 
+_JSON_CONTROLS = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}  # those that JSON lets stand in texts
+
+
+def say(text: object = "", *, end: str = "\n", stderr: bool = False) -> None:
+    """Print a line in which control characters are escaped.
+
+    Args:
+        text: What is printed.
+        end: Written after it.
+        stderr: Whether it goes to standard error, at once, instead of standard output.
+    """
+    print(printable(str(text)), end=end, file=sys.stderr if stderr else None, flush=stderr)
+
+
 def print_json(value: Json) -> None:
-    """Print plain data as JSON; texts that cannot be encoded are escaped."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    """Print plain data as strict JSON: None where a number is not finite; texts that cannot be encoded are escaped."""
     try:
-        print(text)
+        text = json.dumps(value, indent=2, ensure_ascii=False, default=str, allow_nan=False)
+    except ValueError:
+        value = _without_infinities(value)
+        text = json.dumps(value, indent=2, ensure_ascii=False, default=str, allow_nan=False)
+    try:
+        print(text.translate(_JSON_CONTROLS))
     except UnicodeEncodeError:
         print(json.dumps(value, indent=2, default=str))
 
 
+def _without_infinities(value: Json) -> Json:
+    """Return plain data with None in place of numbers that are not finite."""
+    if isinstance(value, Mapping):
+        return {key: _without_infinities(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_infinities(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def console(*, stderr: bool = False) -> Console:
-    """Return a console that neither wraps tables to 80 columns in a pipe nor reads markup out of data."""
-    from rich.console import Console
+    """Return a console that neither wraps tables to 80 columns in a pipe nor obeys markup or controls in data."""
+    from palaestra.cli.screen import Screen
 
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, markup=False, highlight=False, width=None if stream.isatty() else PIPED_WIDTH)
+    return Screen(stderr=stderr, markup=False, highlight=False, width=None if stream.isatty() else PIPED_WIDTH)
 
 
 def table(title: str, *columns: str, numbers: tuple[str, ...] = (), whole: tuple[str, ...] = ()) -> Any:
@@ -81,7 +110,7 @@ class ProgressLine:
         if now - self._last >= PLAIN_LINE_EVERY_S:
             self._last = now
             of = "" if self.total is None else f"/{self.total}"
-            print(f"{self.label}: {completed}{of} {note}".rstrip(), file=sys.stderr, flush=True)
+            say(f"{self.label}: {completed}{of} {note}".rstrip(), stderr=True)
 
 
 class Progresses:

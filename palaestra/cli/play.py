@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from palaestra.cli.options import EnvId, Settings, parse_settings, parse_value
+from palaestra.cli.output import say
 from palaestra.cli.seats import SeatChoices, SeatSettings, check_seats, make_seat_agents, parse_seats
 from palaestra.errors import PalaestraError
 from palaestra.types import Message, ToolCall
@@ -62,8 +63,8 @@ class _Game:
         self.score = 0.0
         self.past: list[tuple[bytes, str, float]] = []
         self.commands: dict[str, Callable[[str], object]] = {
-            "help": lambda _: print(HELP),
-            "instructions": lambda _: print(self.info.get("instructions") or "There are none."),
+            "help": lambda _: say(HELP),
+            "instructions": lambda _: say(self.info.get("instructions") or "There are none."),
             "tools": lambda _: self.show_tools(),
             "call": self.call,
             "expert": lambda _: self.hint(),
@@ -78,19 +79,19 @@ class _Game:
         """Read lines until the episode or the input ends."""
         self.begin()
         if self.info.get("instructions"):
-            print(self.info["instructions"] + "\n")
-        print("(/help lists the commands)\n")
-        print(self.observation)
+            say(self.info["instructions"] + "\n")
+        say("(/help lists the commands)\n")
+        say(self.observation)
         for line in _lines():
             if line in ("/quit", "/exit"):
                 break
             if line.startswith("/") and not line.startswith("//"):
                 self.command(line[1:])
             elif self.over:
-                print("The episode is over: /again, /undo or /quit.")
+                say("The episode is over: /again, /undo or /quit.")
             elif line.strip():
                 self.act(line[1:] if line.startswith("//") else line)
-        print(f"Score {self.score:g}.")
+        say(f"Score {self.score:g}.")
 
     def begin(self) -> None:
         """Start the episode, or start it again."""
@@ -98,13 +99,13 @@ class _Game:
         self.observation, self.info = self.env.reset(seed=self.seed, options=dict(self.options))
         self.score, self.over, self.past = 0.0, False, []
         if again:
-            print(self.observation)
+            say(self.observation)
 
     def command(self, text: str) -> None:
         """Run a slash command."""
         name, _, rest = text.strip().partition(" ")
         if name not in self.commands:
-            print(f"There is no command /{name}. /help lists them.")
+            say(f"There is no command /{name}. /help lists them.")
             return
         self.commands[name](rest.strip())
 
@@ -116,51 +117,51 @@ class _Game:
         self.observation, reward, terminated, truncated, info = self.env.step(action)
         self.past.append(past)
         self.score = float(info.get("score", self.score + float(reward)))
-        print(self.observation)
+        say(self.observation)
         if reward:
-            print(f"[reward {float(reward):+g}]")
+            say(f"[reward {float(reward):+g}]")
         if terminated or truncated:
             self.over = True
             ending = "Solved." if info.get("success") else f"Over: {info.get('stop_reason') or 'not solved'}."
-            print(f"{ending} Score {self.score:g} in {len(self.past)} actions. (/again, /undo, /quit)")
+            say(f"{ending} Score {self.score:g} in {len(self.past)} actions. (/again, /undo, /quit)")
 
     def undo(self) -> None:
         """Go back to the state before the last action."""
         if not self.past:
-            print("There is nothing to take back.")
+            say("There is nothing to take back.")
             return
         snapshot, observation, score = self.past[-1]
         if not snapshot:
             why = (
                 "This environment keeps no snapshots" if self.can_undo else "The other agents cannot take back what they heard"
             )
-            print(f"{why}; /again starts over.")
+            say(f"{why}; /again starts over.")
             return
         self.past.pop()
         self.env.unwrapped.restore(snapshot)
         self.observation, self.score, self.over = observation, score, False
-        print(f"Taken back.\n{observation}")
+        say(f"Taken back.\n{observation}")
 
     def call(self, text: str) -> None:
         """Call a tool by name."""
         name, _, rest = text.partition(" ")
         if not name:
-            print("Name a tool: /call NAME key=value ... (/tools lists them)")
+            say("Name a tool: /call NAME key=value ... (/tools lists them)")
             return
         if self.over:
-            print("The episode is over: /again, /undo or /quit.")
+            say("The episode is over: /again, /undo or /quit.")
             return
         try:
             arguments = _arguments(rest.strip())
         except ValueError as error:
-            print(f"Arguments are key=value pairs or one JSON object: {error}")
+            say(f"Arguments are key=value pairs or one JSON object: {error}")
             return
         self.act(Message("assistant", tool_calls=(ToolCall(name, arguments, f"call_{len(self.past) + 1}"),)))
 
     def hint(self) -> str | Message | None:
         """Show what the expert would do now."""
         action = self.expert_action()
-        print("The expert has no advice here." if action is None else f"The expert would play:\n{_shown(action)}")
+        say("The expert has no advice here." if action is None else f"The expert would play:\n{_shown(action)}")
         return action
 
     def play_hint(self) -> None:
@@ -177,7 +178,7 @@ class _Game:
         try:
             action: str | Message | None = next(iter(expert()), None)
         except PalaestraError as error:
-            print(error)
+            say(error)
             return None
         return action
 
@@ -185,13 +186,13 @@ class _Game:
         """List the tools with their arguments."""
         tools = self.info.get("tools") or ()
         if not tools:
-            print("This environment has no tools; type an action.")
+            say("This environment has no tools; type an action.")
         for tool in tools:
             function = tool["function"]
             parameters = function.get("parameters", {})
             required = parameters.get("required", ())
             shown = [name if name in required else f"{name}?" for name in parameters.get("properties", {})]
-            print(f"  {function['name']}({', '.join(shown)})  {(function.get('description') or '').splitlines()[0]}")
+            say(f"  {function['name']}({', '.join(shown)})  {(function.get('description') or '').splitlines()[0]}")
 
 
 def _lines() -> Iterator[str]:
@@ -201,13 +202,13 @@ def _lines() -> Iterator[str]:
         try:
             line = input("> ") if is_terminal else sys.stdin.readline()
         except EOFError:
-            print()
+            say()
             return
         if not is_terminal:
             if not line:
                 return
             line = line.rstrip("\r\n")
-            print(f"> {line}")
+            say(f"> {line}")
         yield line
 
 

@@ -36,7 +36,7 @@ def report(
     """Write a self-contained HTML report of stored runs; several training runs are compared across seeds."""
     from palaestra.agents.report import TranscriptLimits, write_report
     from palaestra.agents.store.store import RunStore
-    from palaestra.cli.output import print_json
+    from palaestra.cli.output import print_json, say
 
     by_run = _by_run(labels or [])
     run_ids = list(dict.fromkeys([*(run_ids or []), *by_run]))
@@ -49,7 +49,7 @@ def report(
     if as_json:
         print_json({"report": str(path.resolve()), "runs": run_ids})
     else:
-        print(path.resolve())
+        say(path.resolve())
 
 
 def _by_run(labels: list[str]) -> dict[str, str]:

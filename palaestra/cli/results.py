@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -71,13 +72,13 @@ def _cells(group: GroupSummary, samples: int, narrow: bool, metrics: Sequence[Me
     cells = {
         "Success": percent(group.success.mean),
         "95 % interval": ends,
-        "Score": f"{group.score.mean:.3f}",
+        "Score": figure(group.score.mean),
         "95 % of score": _range(group.score),
     }
     for metric in metrics:
         found = group.metrics.get(metric.name)
         cells[f"{metric.title} {metric.arrow}".strip()] = "-" if found is None else metric.shown(found.mean)
-    cells[f"Avg@{samples}"] = f"{group.avg_at_k.mean:.3f}"
+    cells[f"Avg@{samples}"] = figure(group.avg_at_k.mean)
     cells[f"Pass@{samples}"] = percent(group.pass_at_k.mean)
     cells["Turns"] = f"{group.mean_turns:.1f}"
     if narrow:
@@ -89,6 +90,11 @@ def _cells(group: GroupSummary, samples: int, narrow: bool, metrics: Sequence[Me
     return {**cells, "Scored": f"{scored:,}", "Errors": f"{group.num_errors:,}"}
 
 
+def figure(value: float) -> str:
+    """Return a number to three decimals; with an exponent where it is very large."""
+    return f"{value:.3f}" if abs(value) < 1e9 else f"{value:.3e}"
+
+
 def percent(share: float) -> str:
     """Return 0.4567 as "45.7 %"."""
     return f"{100 * share:.1f} %"
@@ -96,4 +102,5 @@ def percent(share: float) -> str:
 
 def _range(estimate: Estimate) -> str:
     """Return both ends of an interval; a single task has none."""
-    return "-" if estimate.high == float("inf") else f"{estimate.low:.3f} - {estimate.high:.3f}"
+    known = math.isfinite(estimate.low) and math.isfinite(estimate.high)
+    return f"{figure(estimate.low)} - {figure(estimate.high)}" if known else "-"

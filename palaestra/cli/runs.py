@@ -227,7 +227,7 @@ def delete_run(
     import sys
 
     from palaestra.agents.store.store import RunStore
-    from palaestra.cli.output import print_json
+    from palaestra.cli.output import print_json, say
     from palaestra.errors import StoreError, UsageError
 
     with RunStore(runs) as store:
@@ -246,7 +246,7 @@ def delete_run(
     if as_json:
         print_json({"deleted": run_id, "episodes": run.num_episodes})
     else:
-        print(f"Deleted {run_id} ({run.num_episodes:,} episodes).")
+        say(f"Deleted {run_id} ({run.num_episodes:,} episodes).")
 
 
 def _what(config: Any) -> str:

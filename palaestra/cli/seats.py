@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from palaestra.cli.options import parse_value
+from palaestra.cli.output import say
 from palaestra.errors import ConfigError, UsageError, unknown_name
 from palaestra.types import Json
 
@@ -166,7 +167,7 @@ def make_seat_agents(models: Mapping[str, SeatModel], service: Mapping[str, Any]
 
 def _read(prompt: str) -> str:
     """Ask a person for a line; standard output is for results."""
-    print(prompt, end="", file=sys.stderr, flush=True)
+    say(prompt, end="", stderr=True)
     line = sys.stdin.readline()
     if not line:
         raise EOFError("The input ended before the episode did.")
@@ -175,7 +176,7 @@ def _read(prompt: str) -> str:
 
 def _write(text: str) -> None:
     """Show a person a text."""
-    print(text, file=sys.stderr, flush=True)
+    say(text, stderr=True)
 
 
 __all__ = [

@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 
 from palaestra.errors import ConfigError
 from palaestra.types import Step
+from palaestra.types.trajectory import is_metric_name
 
 Better = Literal["higher", "lower", ""]
 
@@ -65,8 +66,8 @@ class Metric:
     @property
     def title(self) -> str:
         """Name of its column: "word_error_rate" is "Word error rate"."""
-        words = self.name.replace("_", " ")
-        return words[0].upper() + words[1:]
+        words = self.name.replace("_", " ").strip()
+        return words[:1].upper() + words[1:] or repr(self.name)
 
     @property
     def arrow(self) -> str:
@@ -90,7 +91,9 @@ class Metric:
 
     def _bare(self, value: float) -> str:
         """Return a value without its unit."""
-        return f"{100 * value:.1f}" if self.unit == SHARE else number(value)
+        if self.unit != SHARE:
+            return number(value)
+        return f"{100 * value:.1f}" if abs(value) < 1e6 else number(100 * value)
 
     def to_json(self) -> dict[str, Any]:
         """Return a plain dict."""
@@ -134,12 +137,12 @@ def metrics_of(value: Any) -> tuple[Metric, ...]:
 
 
 def last_metrics(steps: Iterable[Step]) -> dict[str, float]:
-    """Return the last value of each metric in the infos of steps; what is not a finite number is left out."""
+    """Return the last value of each metric in the infos of steps; what has no name or is not a finite number is left out."""
     found: dict[str, float] = {}
     for step in steps:
         metrics = step.info.get("metrics")
         if isinstance(metrics, Mapping):
-            found.update((str(name), float(value)) for name, value in metrics.items() if is_number(value))
+            found.update((name, float(value)) for name, value in metrics.items() if is_metric_name(name) and is_number(value))
     return found
 
 
@@ -148,7 +151,9 @@ def problems(declared: Iterable[Metric], values: Mapping[str, Any]) -> list[str]
     known = {metric.name: metric for metric in declared}
     found = []
     for name, value in values.items():
-        if not is_number(value):
+        if not is_metric_name(name):
+            found.append(f"metric {name!r} has no name that can be shown")
+        elif not is_number(value):
             found.append(f"metric {name!r} is {value!r}; expected a finite number")
         elif name not in known:
             found.append(f"metric {name!r} is given but not declared")
@@ -159,7 +164,12 @@ def problems(declared: Iterable[Metric], values: Mapping[str, Any]) -> list[str]
 
 def is_number(value: object) -> bool:
     """Whether a value is a finite real number, one of numpy's included; truth values are not."""
-    return isinstance(value, (float, int, Real)) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, (float, int, Real)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer larger than any float
+        return False
 
 
 class _Undeclared(Metric):

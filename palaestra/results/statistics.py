@@ -7,7 +7,7 @@ and widens accordingly; with one sample per task it is the textbook interval.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
@@ -18,6 +18,9 @@ from palaestra.errors import ConfigError, MissingExtraError
 from palaestra.types import Json
 
 CONFIDENCE = 0.95
+
+_LARGE_EXPONENT = 400
+"""Values from 2**400 on are brought down before they are added or squared: a float ends at 2**1024."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +134,15 @@ def mean_interval(clusters: Sequence[Sequence[float]], confidence: float = CONFI
         confidence: Coverage.
 
     Returns:
-        The mean; infinite ends if there are fewer than two clusters, since their spread is not known then.
+        The mean; infinite ends if there are fewer than two clusters, since their spread is not known then, and where an
+        end is beyond the largest float. NaN if a value is not finite.
     """
+    if exponent := _exponent(value for cluster in clusters for value in cluster):
+        return _scaled_up(mean_interval([_scaled(cluster, -exponent) for cluster in clusters], confidence), exponent)
     sizes, totals = _cluster_sums(clusters)
     n = sum(sizes)
-    if n == 0:
-        return Estimate(math.nan, math.nan, math.nan, 0)
+    if n == 0 or not all(map(math.isfinite, totals)):
+        return Estimate(math.nan, math.nan, math.nan, n)
     mean = math.fsum(totals) / n
     if len(sizes) < 2:
         return Estimate(mean, -math.inf, math.inf, n)
@@ -167,6 +173,10 @@ def bootstrap_interval(
     if not len(values):
         return Estimate(math.nan, math.nan, math.nan, 0)
     data = np.sort(np.asarray(values, dtype=np.float64))
+    if statistic is None and (exponent := _exponent(values)):
+        scaled = _scaled(values, -exponent)
+        found_scaled = bootstrap_interval(scaled, confidence=confidence, num_resamples=num_resamples, seed=seed)
+        return _scaled_up(found_scaled, exponent)
     apply = statistic or (lambda rows: rows.mean(axis=1))
     rng = np.random.default_rng(seed)
     block = max(1, 4_000_000 // len(data))  # at most 32 MB of resamples at once
@@ -203,6 +213,9 @@ def bca_interval(
     data = _finite(values)
     if not len(data):
         return Estimate(math.nan, math.nan, math.nan, 0)
+    if exponent := _exponent(data):
+        scaled = bca_interval(_scaled(data, -exponent), confidence=confidence, num_resamples=num_resamples, seed=seed)
+        return _scaled_up(scaled, exponent)
     mean = math.fsum(data) / len(data)
     if len(data) < 2:
         return Estimate(mean, -math.inf, math.inf, len(data))
@@ -284,9 +297,13 @@ def paired_difference(first: Sequence[float], second: Sequence[float], confidenc
     """
     if len(first) != len(second):
         raise ConfigError(f"Got {len(first)} values and {len(second)}; expected one pair per task.")
+    if exponent := _exponent((*first, *second)):
+        scaled = paired_difference(_scaled(first, -exponent), _scaled(second, -exponent), confidence)
+        mean, low, high = (_ldexp(value, exponent) for value in (scaled.mean, scaled.low, scaled.high))
+        return PairedDifference(mean, low, high, scaled.n, scaled.p_value)
     differences = [a - b for a, b in zip(first, second, strict=True)]
     estimate = mean_interval([[difference] for difference in differences], confidence)
-    if estimate.n < 2:
+    if estimate.n < 2 or math.isnan(estimate.mean):
         return PairedDifference(estimate.mean, estimate.low, estimate.high, estimate.n, math.nan)
     quantile = student_t_quantile(0.5 + confidence / 2, estimate.n - 1)
     error = (estimate.high - estimate.mean) / quantile
@@ -371,10 +388,55 @@ def _scipy_stats(feature: str) -> Any:
     return stats
 
 
+def mean_of(values: Sequence[float]) -> float:
+    """Mean of numbers that may be as large as floats are; NaN without any, or if one is not finite.
+
+    Args:
+        values: The numbers; their order does not matter.
+    """
+    if not len(values) or not all(map(math.isfinite, values)):
+        return math.nan
+    exponent = _exponent(values)
+    return math.ldexp(math.fsum(_scaled(values, -exponent) if exponent else values) / len(values), exponent)
+
+
+def _exponent(values: Iterable[float]) -> int:
+    """Return the power of two that brings the largest value below 1; 0 where all values are of ordinary size."""
+    exponent = math.frexp(max((abs(value) for value in values if math.isfinite(value)), default=0.0))[1]
+    return exponent if exponent > _LARGE_EXPONENT else 0
+
+
+def _scaled(values: Iterable[float], exponent: int) -> list[float]:
+    """Return values times a power of two."""
+    return [math.ldexp(value, exponent) for value in values]
+
+
+def _scaled_up(estimate: Estimate, exponent: int) -> Estimate:
+    """Return an estimate times a power of two."""
+    mean, low, high = (_ldexp(value, exponent) for value in (estimate.mean, estimate.low, estimate.high))
+    return Estimate(mean, low, high, estimate.n)
+
+
+def _ldexp(value: float, exponent: int) -> float:
+    """Return a value times a power of two; infinite where that is beyond the largest float."""
+    try:
+        return math.ldexp(value, exponent)
+    except OverflowError:
+        return math.copysign(math.inf, value)
+
+
 def _cluster_sums(clusters: Sequence[Sequence[float]]) -> tuple[list[int], list[float]]:
     """Return size and sum of each cluster that is not empty."""
     filled = [cluster for cluster in clusters if len(cluster)]
-    return [len(cluster) for cluster in filled], [math.fsum(cluster) for cluster in filled]
+    return [len(cluster) for cluster in filled], [_sum(cluster) for cluster in filled]
+
+
+def _sum(values: Sequence[float]) -> float:
+    """Return the exact sum; NaN where infinities of both signs meet."""
+    try:
+        return math.fsum(values)
+    except ValueError:
+        return math.nan
 
 
 def _cluster_variance(sizes: Sequence[int], totals: Sequence[float], mean: float) -> float:
@@ -394,6 +456,7 @@ __all__ = [
     "bootstrap_interval",
     "holm",
     "mean_interval",
+    "mean_of",
     "paired_difference",
     "rate_estimate",
     "student_t_cdf",

@@ -7,6 +7,7 @@ the blocks. Means of one number per episode need no function: they are metrics (
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -59,7 +60,7 @@ class ResultTable:
         quiet: Texts of cells that hold no news, e.g. "unchanged"; shown in grey.
 
     Raises:
-        ConfigError: If a row has another number of cells than there are columns, or marks do not fit.
+        ConfigError: If a row has another number of cells than there are columns, marks do not fit, or a cell is no text.
     """
 
     title: str
@@ -71,7 +72,10 @@ class ResultTable:
     quiet: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse a table whose rows do not fit."""
+        """Refuse a table whose rows do not fit, or that holds something other than text."""
+        _check_texts(f"table {self.title!r}", (self.title, self.note), self.columns, *self.rows, self.quiet)
+        if not isinstance(self.text_columns, int):
+            raise ConfigError(f"text_columns of table {self.title!r} is {self.text_columns!r}; expected a number of columns.")
         for row in self.rows:
             if len(row) != len(self.columns):
                 raise ConfigError(f"A row of table {self.title!r} has {len(row)} cells; expected {len(self.columns)}: {row}.")
@@ -116,8 +120,14 @@ class StepBlock:
     tables: tuple[ResultTable, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse a mark that does not exist."""
+        """Refuse a mark that does not exist, and what is neither text nor a table."""
         _check_mark(self.mark)
+        texts = (self.title, self.verdict, self.text)
+        _check_texts(f"block {self.title!r}", texts, self.tags, self.notes, *self.details)
+        for pair in self.details:
+            if len(pair) != 2:
+                raise ConfigError(f"A detail of block {self.title!r} has {len(pair)} parts; expected a summary and a text.")
+        _check_tables(f"block {self.title!r}", self.tables)
 
     def to_json(self, clip: Callable[[str], str] = str) -> dict[str, Json]:
         """Return a plain dict.
@@ -143,6 +153,25 @@ def _check_mark(mark: str) -> None:
         raise ConfigError(f"The mark is {mark!r}; expected one of {', '.join(map(repr, get_args(Mark)))}.")
 
 
+def _check_texts(what: str, *groups: object) -> None:
+    """Refuse groups that are not tuples or lists of texts."""
+    for group in groups:
+        if not isinstance(group, (tuple, list)):
+            raise ConfigError(f"The {what} holds {repr(group)[:200]}; expected a tuple of texts.")
+        for item in group:
+            if not isinstance(item, str):
+                raise ConfigError(f"The {what} holds {repr(item)[:200]}; expected text, so write str(value).")
+
+
+def _check_tables(what: str, tables: object) -> None:
+    """Refuse what is not a sequence of tables."""
+    if not isinstance(tables, (tuple, list)):
+        raise ConfigError(f"The tables of {what} are {repr(tables)[:200]}; expected a tuple of ResultTable.")
+    for table in tables:
+        if not isinstance(table, ResultTable):
+            raise ConfigError(f"A table of {what} is {repr(table)[:200]}; expected a ResultTable.")
+
+
 Blocks = Mapping[int, Sequence[StepBlock]]
 """Blocks by the index of their step."""
 
@@ -161,15 +190,57 @@ class EnvResults:
         tables: To print, in this order.
         data: Everything as plain data, for `--json`; by default the tables.
         blocks: Returns the blocks of a transcript. It must do with whatever a stored episode holds.
+
+    Raises:
+        ConfigError: If there is something other than tables, data has no strict JSON form, or blocks cannot be called.
     """
 
     tables: tuple[ResultTable, ...] = ()
     data: Json = None
     blocks: Callable[[Trajectory], Blocks] = no_blocks
 
+    def __post_init__(self) -> None:
+        """Refuse what could not be shown."""
+        _check_tables("the results", self.tables)
+        if not callable(self.blocks):
+            raise ConfigError(f"blocks is {repr(self.blocks)[:200]}; expected a function of a trajectory.")
+        try:
+            json.dumps(self.data, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ConfigError(
+                f"The data of the results has no strict JSON form ({error}); expected dicts, lists, texts, finite numbers, "
+                f"True, False and None."
+            ) from error
+
+    def blocks_of(self, trajectory: Trajectory) -> Blocks:
+        """Return the blocks of a transcript; where the environment fails at it, one that says so.
+
+        Args:
+            trajectory: What was played.
+        """
+        try:
+            found = self.blocks(trajectory)
+            _check_blocks(found)
+        except (Exception, SystemExit) as error:
+            message = f"{type(error).__name__}: {error}"
+            return {0: [StepBlock("Blocks of this transcript", "failed", "bad", text=message)]}
+        return found
+
     def to_json(self) -> Json:
         """Return the results as plain data."""
         return [table.to_json() for table in self.tables] if self.data is None else self.data
+
+
+def _check_blocks(blocks: object) -> None:
+    """Refuse what are no blocks by the index of their step."""
+    if not isinstance(blocks, Mapping):
+        raise ConfigError(f"The blocks are {repr(blocks)[:200]}; expected a dict of lists by the index of the step.")
+    for index, found in blocks.items():
+        if not isinstance(index, int) or not isinstance(found, (tuple, list)):
+            raise ConfigError(f"The blocks of step {index!r} are {repr(found)[:200]}; expected a list by the step's index.")
+        for block in found:
+            if not isinstance(block, StepBlock):
+                raise ConfigError(f"A block of step {index} is {repr(block)[:200]}; expected a StepBlock.")
 
 
 ResultsFunction = Callable[[Sequence[Arm]], EnvResults]

@@ -17,6 +17,10 @@ OPENING_HINTS = ("format", "transient")
 """What the info of a reset may hold for agents in addition to task, instructions and tools; kept in `Trajectory.meta`."""
 
 
+MAX_METRIC_NAME_CHARS = 100
+"""Longest name of a metric."""
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What an episode or a request cost; adds up with `+`.
@@ -145,6 +149,23 @@ class EpisodeError:
         return cls(data["boundary"], data["type"], data["message"], data.get("detail", ""))
 
 
+def is_metric_name(name: object) -> bool:
+    """Whether a metric may have this name: printable text of at most 100 characters, not empty."""
+    return isinstance(name, str) and len(name) <= MAX_METRIC_NAME_CHARS and name.isprintable() and bool(name.strip())
+
+
+def check_metric_name(name: object) -> None:
+    """Refuse what cannot be the name of a metric.
+
+    Raises:
+        ValueError: With what was expected.
+    """
+    if not is_metric_name(name):
+        raise ValueError(
+            f"The name of a metric is {repr(name)[:200]}; expected printable text of 1 to {MAX_METRIC_NAME_CHARS} characters."
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How an episode ended.
@@ -164,9 +185,13 @@ class Outcome:
     metrics: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """An error is never a score."""
+        """An error is never a score; metrics have names that can be shown."""
+        if self.error is not None and not isinstance(self.error, EpisodeError):
+            raise TypeError(f"The error of an outcome is {self.error!r}; expected an EpisodeError.")
         if self.error is not None and (self.score is not None or self.success is not None or self.metrics):
             raise ValueError("An outcome with an error has no score, no success and no metrics; leave them out.")
+        for name in self.metrics:
+            check_metric_name(name)
 
     def to_json(self) -> dict[str, Json]:
         """Return a plain dict; `metrics` is left out where there are none."""
@@ -176,14 +201,14 @@ class Outcome:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Json]) -> Outcome:
-        """Rebuild from `to_json()`."""
+        """Rebuild from `to_json()`; metrics whose names are refused today are left out."""
         error = data.get("error")
         return cls(
             score=data.get("score"),
             success=data.get("success"),
             stop_reason=data.get("stop_reason", ""),
             error=None if error is None else EpisodeError.from_json(error),
-            metrics=data.get("metrics", {}),
+            metrics={name: value for name, value in data.get("metrics", {}).items() if is_metric_name(name)},
         )
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from palaestra.errors import ConfigError
 from palaestra.results.metrics import RESERVED, SHARE, Metric, declared_by, in_order, is_number, last_metrics, number, problems
-from palaestra.types import Message, Step
+from palaestra.types import Message, Outcome, Step
 from tests.envs.miniature import CounterEnv, MeasuredEnv
 
 names = st.from_regex(r"[a-z][a-z0-9_]{0,39}", fullmatch=True).filter(lambda name: name not in RESERVED)
@@ -102,3 +102,31 @@ def test_declarations_are_found_through_wrappers_and_nothing_else_is_taken_for_o
     env = CounterEnv()
     env.metrics = {"loss": 1}
     assert declared_by(env) == ()
+
+
+def test_of_one_name_the_first_declaration_counts():
+    first, last = Metric("m", "lower", unit="s", about="first"), Metric("m", "higher", lead=True)
+    assert in_order([first, last], ["m"]) == [first]
+    assert in_order([last, first], ["m"]) == [last]
+
+
+@given(st.text(max_size=5))
+def test_undeclared_metrics_of_any_name_have_a_title(name):
+    [metric] = in_order([], [name])
+    assert metric.title
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "\x1b[31m", "\ud800", "x" * 101, 3, None])
+def test_a_metric_has_a_name_that_can_be_shown(name):
+    step = Step("", Message("assistant", ""), info={"metrics": {name: 1.0, "good": 2.0}})
+    assert last_metrics([step]) == {"good": 2.0}
+    assert "no name that can be shown" in problems([], {name: 1.0})[0]
+    with pytest.raises(ValueError, match="expected printable text"):
+        Outcome(1.0, True, metrics={name: 1.0})
+    assert Outcome.from_json({"score": 1.0, "success": True, "metrics": {name: 1.0, "good": 2.0}}).metrics == {"good": 2.0}
+
+
+def test_the_largest_numbers_are_shown_briefly():
+    assert Metric("m", unit="s").shown(1e308) == "1.00e+308 s"
+    assert Metric("m", unit=SHARE).shown(1e300) == "1.00e+302 %"
+    assert not is_number(10**400)

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import json
 import math
 from statistics import NormalDist
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from palaestra.errors import ConfigError
@@ -14,6 +15,7 @@ from palaestra.results.statistics import (
     bootstrap_interval,
     holm,
     mean_interval,
+    mean_of,
     paired_difference,
     rate_estimate,
     student_t_cdf,
@@ -228,3 +230,53 @@ def test_holm_never_lowers_a_p_value_nor_exceeds_bonferroni_nor_changes_the_orde
     assert all(p <= a <= min(1.0, len(p_values) * p) for p, a in zip(p_values, adjusted, strict=True))
     by_p = [adjusted[i] for i in sorted(range(len(p_values)), key=lambda i: p_values[i])]
     assert by_p == sorted(by_p)
+
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+huge = st.sampled_from([1e308, -1e308, 1.7976931348623157e308, 1e200, 5e-324, 0.0, 1.0]) | finite
+
+
+@given(st.lists(st.lists(huge, max_size=5), max_size=5))
+@example([[1e308], [1e308], [1e308, -1e308]])
+@example([[1e160], [-1e160]])
+def test_every_finite_number_has_a_mean_inside_its_range(clusters: list[list[float]]) -> None:
+    values = [value for cluster in clusters for value in cluster]
+    estimate = mean_interval(clusters)
+    assert estimate.n == len(values)
+    json.dumps(estimate.to_json(), allow_nan=False)
+    if values:
+        slack = 1e-9 * max(map(abs, values))
+        for mean in (estimate.mean, mean_of(values)):
+            assert min(values) - slack <= mean <= max(values) + slack
+        assert estimate.low <= estimate.mean <= estimate.high
+
+
+@given(st.lists(st.tuples(huge, huge), max_size=6))
+def test_every_finite_pair_has_a_difference(pairs: list[tuple[float, float]]) -> None:
+    found = paired_difference([a for a, _ in pairs], [b for _, b in pairs])
+    json.dumps(found.to_json(), allow_nan=False)
+    assert math.isnan(found.p_value) or 0 <= found.p_value <= 1
+
+
+@given(st.lists(st.lists(st.floats(-100, 100), min_size=1, max_size=3), min_size=2, max_size=5))
+def test_intervals_of_large_numbers_are_those_of_small_ones_scaled(clusters: list[list[float]]) -> None:
+    small = mean_interval(clusters)
+    large = mean_interval([[math.ldexp(value, 1000) for value in cluster] for cluster in clusters])
+    ends = [math.ldexp(value, -1000) for value in (large.mean, large.low, large.high)]
+    assert ends == pytest.approx([small.mean, small.low, small.high], rel=1e-9, abs=1e-12)
+
+
+def test_resampled_intervals_survive_the_largest_numbers() -> None:
+    values = [1.7e308, 1.6e308, 1.2e308, 1.5e308, 1.1e308]
+    for interval in (bootstrap_interval, bca_interval):
+        found, small = interval(values), interval([math.ldexp(value, -1000) for value in values])
+        ends = [math.ldexp(value, -1000) for value in (found.mean, found.low, found.high)]
+        assert ends == pytest.approx([small.mean, small.low, small.high], rel=1e-12)
+
+
+@pytest.mark.parametrize("clusters", [[[math.inf], [1.0]], [[math.inf, -math.inf]], [[math.nan], [1e308]]])
+def test_what_older_runs_hold_beyond_the_floats_has_no_mean(clusters: list[list[float]]) -> None:
+    estimate = mean_interval(clusters)
+    assert math.isnan(estimate.mean)
+    assert estimate.to_json() == {"mean": None, "low": None, "high": None, "n": 2}
+    assert math.isnan(mean_of([value for cluster in clusters for value in cluster]))

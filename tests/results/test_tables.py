@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from palaestra.results.tables import (
     load_named,
     load_results,
     no_blocks,
+    short_names,
 )
 from palaestra.types import Trajectory
 
@@ -108,3 +110,76 @@ def test_functions_of_results_are_callable() -> None:
     assert load_named("palaestra.results.tables:ResultTable.to_json", "method") is ResultTable.to_json
     with pytest.raises(UsageError, match="is a list; expected a function of arms"):
         load_results("palaestra.results.tables:__all__")
+
+
+def test_a_run_whose_name_all_others_begin_with_keeps_it() -> None:
+    assert short_names(["day-1", "day-1-fc"]) == {"day-1": "day-1", "day-1-fc": "fc"}
+    assert short_names(["only"]) == {"only": "only"}
+    same = [Arm("day-1", "expert", "x/A-v0"), Arm("day-1-fc", "expert", "x/A-v0")]
+    assert [arm.name for arm in distinguish(same)] == ["expert · day-1", "expert · fc"]
+
+
+BAD_RESULTS = {
+    "table": {"tables": ("x",)},
+    "tables": {"tables": "x"},
+    "nan": {"data": {"x": math.nan}},
+    "object": {"data": object()},
+    "set": {"data": {"s": {1}}},
+    "blocks": {"blocks": 3},
+}
+
+
+@pytest.mark.parametrize("given_results", BAD_RESULTS.values(), ids=BAD_RESULTS)
+def test_results_that_could_not_be_shown_are_refused(given_results) -> None:
+    with pytest.raises(ConfigError, match="expected"):
+        EnvResults(**given_results)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ResultTable("t", ("a",), ((1,),)),
+        lambda: ResultTable("t", (2,), ()),
+        lambda: ResultTable("t", ("a",), ("b",)),
+        lambda: ResultTable(3, ("a",), ()),
+        lambda: ResultTable("t", ("a",), (), note=None),
+        lambda: ResultTable("t", ("a",), (), text_columns="1"),
+        lambda: StepBlock("t", tags=(1,)),
+        lambda: StepBlock("t", text=b"x"),
+        lambda: StepBlock("t", details=(("summary",),)),
+        lambda: StepBlock("t", tables=("x",)),
+    ],
+)
+def test_what_is_no_text_is_refused(make) -> None:
+    with pytest.raises(ConfigError, match="expected"):
+        make()
+
+
+def exits(trajectory):
+    raise SystemExit(9)
+
+
+def raises(trajectory):
+    raise KeyError("block")
+
+
+BAD_BLOCKS = {
+    "no block": lambda trajectory: {0: ["no block"]},
+    "no list": lambda trajectory: {0: None},
+    "no index": lambda trajectory: {"x": []},
+    "no mapping": lambda trajectory: [StepBlock("t")],
+    "exits": exits,
+    "raises": raises,
+}
+
+
+@pytest.mark.parametrize("blocks", BAD_BLOCKS.values(), ids=BAD_BLOCKS)
+def test_wrong_blocks_become_one_that_says_so(blocks) -> None:
+    [(index, (block,))] = EnvResults(blocks=blocks).blocks_of(Trajectory("e", "x/A-v0", {})).items()
+    assert (index, block.verdict, block.mark) == (0, "failed", "bad")
+    assert "Error" in block.text or "SystemExit: 9" in block.text
+
+
+def test_right_blocks_are_passed_on() -> None:
+    blocks = {2: [StepBlock("t", tables=(ResultTable("t", ("a",), (("b",),)),))]}
+    assert EnvResults(blocks=lambda trajectory: blocks).blocks_of(Trajectory("e", "x/A-v0", {})) is blocks

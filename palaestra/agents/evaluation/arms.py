@@ -209,14 +209,14 @@ def _results(spec: str, arms: Sequence[Arm]) -> EnvResults:
     """Return the results of one environment, or in their place what went wrong; the blocks need no arms."""
     try:
         return _called(spec, arms)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script that calls sys.exit() must not end whoever shows results
         message = f"{type(error).__name__}: {error}"
     table = ResultTable(
         f"Results of {arms[0].env_id}", ("Failed", "Error"), ((spec, message),), text_columns=2, marks=("bad",)
     )
     try:
         blocks = _called(spec, ()).blocks
-    except Exception:
+    except (Exception, SystemExit):
         blocks = no_blocks
     return EnvResults((table,), {"error": message, "function": spec}, blocks)
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import inspect
 import os
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 from palaestra.agents.evaluation.arms import PlayedRun, arms_of, env_results
 from palaestra.agents.evaluation.evaluation import Evaluation, Progress, open_run
@@ -23,9 +24,11 @@ from palaestra.agents.rollout.engine import run_blocking
 from palaestra.agents.store.records import RunStatus
 from palaestra.agents.store.store import RunStore
 from palaestra.errors import Boundary, BudgetError, ConfigError, MissingExtraError, ScoringError, UsageError
+from palaestra.media.overlay import OverlayMedia
 from palaestra.media.store import use_media
 from palaestra.results.metrics import is_number
 from palaestra.types import EpisodeError, Outcome, Trajectory
+from palaestra.types.trajectory import MAX_METRIC_NAME_CHARS, is_metric_name
 
 Scored = Outcome | Mapping[str, Any]
 Scorer = Callable[[Trajectory], Scored | Awaitable[Scored]]
@@ -137,7 +140,8 @@ async def rescore_async(
             num_done += 1
             report(num_done, len(episode_ids))
 
-        with use_media(kept.media(run_id)):  # a scorer may listen and look, and the copies take them along
+        # a scorer may listen and look, and the copies take media along; what it makes itself stays out of the played run
+        with use_media(OverlayMedia(kept.media(run_id))):
             status, note = await _score_all(kept, run_id, into, missing, scorer, keep, concurrency)
         episodes = kept.episodes(into)
         arms = arms_of([PlayedRun(into, config, episodes)], kept.get) if results else []
@@ -195,11 +199,11 @@ async def score_again(trajectory: Trajectory, scorer: Scorer) -> Trajectory:
     if before.error is not None and before.error.boundary not in SCORABLE_ERRORS:
         return trajectory
     try:
-        scored = scorer(trajectory)
+        scored = scorer(_copy(trajectory))
         outcome = _outcome(before, await scored if inspect.isawaitable(scored) else scored)
     except (BudgetError, MissingExtraError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         outcome = Outcome(stop_reason=before.stop_reason, error=_scoring_error(error))
     earlier = [*trajectory.meta.get("outcomes_before", ()), before.to_json()]
     return replace(trajectory, outcome=outcome, meta={**trajectory.meta, "outcomes_before": earlier})
@@ -213,6 +217,7 @@ def _outcome(before: Outcome, scored: Scored) -> Outcome:
     """
     if isinstance(scored, Outcome):
         if scored.error is not None:
+            _check_error(scored.error, scored.stop_reason)
             return scored
         scored = {key: getattr(scored, key) for key in _KEYS}
     if not isinstance(scored, Mapping):
@@ -228,16 +233,40 @@ def _outcome(before: Outcome, scored: Scored) -> Outcome:
         raise ScoringError(f"The score is {score!r}; expected a finite number.")
     if success not in (0, 1):
         raise ScoringError(f"success is {success!r}; expected True or False.")
+    if not isinstance(given, Mapping):
+        raise ScoringError(f"The scorer's metrics are {repr(given)[:200]}; expected a mapping of names to numbers.")
     for key, value in given.items():
+        if not is_metric_name(key):
+            raise ScoringError(
+                f"The scorer gave a metric the name {repr(key)[:200]}; expected printable text of 1 to "
+                f"{MAX_METRIC_NAME_CHARS} characters."
+            )
         if not is_number(value):
             raise ScoringError(f"Metric {key!r} is {value!r}; expected a finite number.")
-    metrics = {**before.metrics, **{str(key): float(value) for key, value in given.items()}}
+    metrics = {**before.metrics, **{key: float(value) for key, value in given.items()}}
     kept = before.error is None and before.stop_reason not in ("success", "failure")
     stop_reason = before.stop_reason if kept else "success" if success else "failure"
     return Outcome(float(score), bool(success), stop_reason, metrics=metrics)
 
 
-def _scoring_error(error: Exception) -> EpisodeError:
+def _check_error(error: EpisodeError, stop_reason: object) -> None:
+    """Refuse an error that could not be stored."""
+    if error.boundary not in get_args(Boundary):
+        raise ScoringError(f"The scorer's error has boundary {error.boundary!r}; expected one of {get_args(Boundary)}.")
+    for text in (error.type, error.message, error.detail, stop_reason):
+        if not isinstance(text, str):
+            raise ScoringError(
+                f"The scorer's error holds {repr(text)[:200]}; expected type, message, detail and stop_reason as text."
+            )
+
+
+def _copy(trajectory: Trajectory) -> Trajectory:
+    """Return a copy for a scorer, which may change what it likes: the episode is stored as it was played."""
+    tokens = (trajectory.segments, *(record.segments for record in trajectory.seats.values()))  # cannot be changed, are large
+    return copy.deepcopy(trajectory, {id(segments): segments for segments in tokens})
+
+
+def _scoring_error(error: BaseException) -> EpisodeError:
     """Return what is recorded about a scorer that failed."""
     own = isinstance(error, ScoringError)
     message = str(error) if own else f"{type(error).__name__}: {error}"

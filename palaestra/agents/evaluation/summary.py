@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from palaestra.agents.store.records import EpisodeSummary
 from palaestra.errors import unknown_name
-from palaestra.results.statistics import Estimate, PairedDifference, mean_interval, paired_difference, rate_estimate
+from palaestra.results.statistics import Estimate, PairedDifference, mean_interval, mean_of, paired_difference, rate_estimate
 from palaestra.types import Json, Trajectory, Usage
 
 _FIGURES = ("success", "score", "return_")
@@ -190,7 +190,7 @@ def _task_means(episodes: Iterable[EpisodeSummary], by: str) -> dict[tuple[str, 
         value = getattr(summary, by) if by in _FIGURES else summary.metrics.get(by)
         if not summary.error_boundary and value is not None:
             values[summary.env_id, summary.task_key].append(float(value))
-    return {task: math.fsum(found) / len(found) for task, found in values.items()}
+    return {task: mean_of(found) for task, found in values.items()}
 
 
 def _summarize_group(episodes: Sequence[EpisodeSummary]) -> GroupSummary:
@@ -209,7 +209,7 @@ def _summarize_group(episodes: Sequence[EpisodeSummary]) -> GroupSummary:
         success=rate_estimate([[float(bool(episode.success)) for episode in group] for group in groups]),
         score=mean_interval([[episode.score or 0.0 for episode in group] for group in groups]),
         return_=mean_interval(returns),
-        avg_at_k=mean_interval([[math.fsum(values) / len(values)] for values in returns]),
+        avg_at_k=mean_interval([[mean_of(values)] for values in returns]),
         pass_at_k=rate_estimate([[float(any(episode.success for episode in group))] for group in groups]),
         truncated=sum(episode.truncated for episode in scored) / num if num else math.nan,
         mean_turns=sum(episode.num_turns for episode in scored) / num if num else math.nan,

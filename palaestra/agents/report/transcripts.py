@@ -17,7 +17,7 @@ from palaestra.agents.report.shown_media import ShownMedia
 from palaestra.envs.core.declared import declared
 from palaestra.media.items import escape_tags
 from palaestra.results.metrics import Metric, in_order, is_number
-from palaestra.results.tables import Blocks, EnvResults, StepBlock
+from palaestra.results.tables import Blocks, EnvResults
 from palaestra.types import Json, Message, Step, Trajectory
 
 EpisodeOutcome = Literal["success", "failure", "error"]
@@ -232,14 +232,11 @@ class TranscriptBook:
         return records
 
     def _blocks(self, trajectory: Trajectory) -> Blocks:
-        """Return the blocks of a transcript; where the environment fails at it, one that says so."""
+        """Return the blocks that the environment shows in a transcript."""
         results = self.results.get(trajectory.env_id)
         if results is None:
             return {}
-        try:
-            return results.blocks(trajectory)
-        except Exception as error:
-            return {0: [StepBlock("Blocks of this transcript", "failed", "bad", text=f"{type(error).__name__}: {error}")]}
+        return results.blocks_of(trajectory)
 
     def _step(self, step: Step, tokens: int | None) -> dict[str, Json]:
         """Return one turn; what is empty is left out."""

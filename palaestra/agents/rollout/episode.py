@@ -47,7 +47,7 @@ from palaestra.types import (
     Trajectory,
     plain,
 )
-from palaestra.types.trajectory import add_by_name
+from palaestra.types.trajectory import MAX_METRIC_NAME_CHARS, add_by_name, is_metric_name
 
 MAX_DETAIL_CHARS = 20_000
 
@@ -205,17 +205,7 @@ class _Episode:
         digest: str | None,
     ) -> bool:
         """Keep one finished step; return whether the episode is over."""
-        if not math.isfinite(reward):
-            raise EnvironmentFault(f"The reward of step {len(self._steps)} is {reward}; expected a finite number.")
-        self._return += reward
-        score = info.get("score", self._return)
-        if not isinstance(score, (int, float)) or not math.isfinite(score):
-            raise EnvironmentFault(f"info['score'] of step {len(self._steps)} is {score!r}; expected a finite number.")
-        for name, value in (info.get("metrics") or {}).items() if self._has_metrics else ():
-            if not is_number(value):
-                raise EnvironmentFault(
-                    f"The metric {name!r} of step {len(self._steps)} is {value!r}; expected a finite number."
-                )
+        score = self._figures(len(self._steps), reward, info)
         seating = self._seating
         assert seating is not None
         is_limited = self.plan.max_turns is not None and not seating.has_seats  # who has seats keeps the horizon itself
@@ -225,7 +215,27 @@ class _Episode:
         self._steps.append(Step(self._observation, action, reward, terminated, truncated, _kept(info), digest, seat))
         self._unfinished = None
         self._observation = observation
-        return self._is_over(terminated, truncated, float(score), info)
+        return self._is_over(terminated, truncated, score, info)
+
+    def _figures(self, index: int, reward: float, info: Mapping[str, Any]) -> float:
+        """Add a step's reward to the return, and return its score; what is not a figure is the environment's fault."""
+        if not math.isfinite(reward):
+            raise EnvironmentFault(f"The reward of step {index} is {reward}; expected a finite number.")
+        self._return += reward
+        if not math.isfinite(self._return):
+            raise EnvironmentFault(f"The rewards up to step {index} add up to {self._return}; expected a finite sum.")
+        score = info.get("score", self._return)
+        if not isinstance(score, (int, float)) or not is_number(float(score) if isinstance(score, bool) else score):
+            raise EnvironmentFault(f"info['score'] of step {index} is {score!r}; expected a finite number.")
+        for name, value in (info.get("metrics") or {}).items() if self._has_metrics else ():
+            if not is_metric_name(name):
+                raise EnvironmentFault(
+                    f"A metric of step {index} has the name {repr(name)[:200]}; expected printable text of 1 to "
+                    f"{MAX_METRIC_NAME_CHARS} characters."
+                )
+            if not is_number(value):
+                raise EnvironmentFault(f"The metric {name!r} of step {index} is {value!r}; expected a finite number.")
+        return float(score)
 
     def _is_over(self, terminated: bool, truncated: bool, score: float, info: Mapping[str, Any]) -> bool:
         """Note how the episode ended, if it did."""
@@ -243,7 +253,7 @@ class _Episode:
         """Add to the last step what came of cutting the episode after it; return whether the episode is over."""
         seating, last = self._seating, self._steps[-1]
         assert seating is not None
-        self._return += reward
+        score = self._figures(len(self._steps) - 1, reward, info)
         info = _kept(seating.kept(info))
         merged = {**last.info, **{key: value for key, value in info.items() if key not in ("action_error", "tool_results")}}
         for key in ("reward_parts", "rewards"):
@@ -253,7 +263,7 @@ class _Episode:
             merged["metrics"] = {**last.info.get("metrics", {}), **info["metrics"]}
         self._steps[-1] = replace(last, reward=last.reward + reward, terminated=terminated, truncated=truncated, info=merged)
         self._observation = observation
-        return self._is_over(terminated, truncated, float(info.get("score", self._return)), info)
+        return self._is_over(terminated, truncated, score, info)
 
     def _cut_short(self, reason: StopReason) -> None:
         """End the episode after its last step, with the score it has."""

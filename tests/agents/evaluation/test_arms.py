@@ -99,12 +99,36 @@ def returns_a_list(arms: Any) -> Any:
     return []
 
 
+def gives_no_tables(arms: Any) -> Any:
+    return EnvResults(tables=("x",))  # type: ignore[arg-type]
+
+
+def gives_nan(arms: Any) -> Any:
+    return EnvResults(data={"x": float("nan")})
+
+
+def gives_no_blocks(arms: Any) -> Any:
+    return EnvResults(blocks=3)  # type: ignore[arg-type]
+
+
+def exits(arms: Any) -> Any:
+    raise SystemExit(9)
+
+
+def gives_odd_blocks(arms: Any) -> Any:
+    return EnvResults(blocks=lambda trajectory: {0: ["odd"]})  # type: ignore[dict-item]
+
+
 @pytest.mark.parametrize(
     ("function", "message"),
     [
         ("tests.agents.evaluation.test_arms:fails_with_arms", "KeyError: 'turn_success'"),
         ("tests.agents.evaluation.test_arms:returns_a_list", "returned a list; expected an EnvResults"),
         ("tests.agents.evaluation.test_arms:absent", "has no absent"),
+        ("tests.agents.evaluation.test_arms:gives_no_tables", "A table of the results is 'x'"),
+        ("tests.agents.evaluation.test_arms:gives_nan", "no strict JSON form"),
+        ("tests.agents.evaluation.test_arms:gives_no_blocks", "blocks is 3; expected a function"),
+        ("tests.agents.evaluation.test_arms:exits", "SystemExit: 9"),
     ],
 )
 def test_a_function_that_fails_is_told_and_hides_nothing(
@@ -119,3 +143,10 @@ def test_a_function_that_fails_is_told_and_hides_nothing(
     assert "Success" in page.text
     blocks = [step.get("blocks") for step in page.data["episodes"][0]["steps"]]
     assert ("odd episode" in json.dumps(blocks[0])) == ("fails_with_arms" in function)
+
+
+def test_what_is_no_block_is_told_in_its_place(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MeasuredEnv, "results", "tests.agents.evaluation.test_arms:gives_odd_blocks")
+    page = parse(render_report(["random"], store=store))
+    [block] = page.data["episodes"][0]["steps"][0]["blocks"]
+    assert "expected a StepBlock" in block["text"]

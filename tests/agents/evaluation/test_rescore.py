@@ -22,6 +22,7 @@ from palaestra.agents.evaluation.evaluation import evaluate
 from palaestra.agents.evaluation.rescore import Scored, rescore, rescore_async, score_again
 from palaestra.agents.evaluation.summary import compare
 from palaestra.agents.reference import ExpertAgent, RandomAgent
+from palaestra.agents.report import render_report
 from palaestra.agents.store.store import RunStore
 from palaestra.errors import BudgetError, ConfigError, MissingExtraError, UnknownNameError, UsageError
 from palaestra.media import current_media, tone
@@ -163,7 +164,14 @@ FAILURES: list[tuple[Any, str]] = [
     (lambda played: {"score": "1"}, "The score is '1'"),
     (lambda played: {"success": "yes"}, "success is 'yes'"),
     (lambda played: {"metrics": {"wer": math.inf}}, "Metric 'wer' is inf"),
-    (lambda played: {"metrics": [1]}, "AttributeError"),
+    (lambda played: {"metrics": [1]}, "metrics are [1]; expected a mapping"),
+    (lambda played: {"metrics": {"": 1.0}}, "the name ''; expected printable text"),
+    (lambda played: {"metrics": {3: 1.0}}, "the name 3; expected printable text"),
+    (lambda played: {"score": 10**400}, "expected a finite number"),
+    (lambda played: Outcome(error="just text"), "expected an EpisodeError"),  # type: ignore[arg-type]
+    (lambda played: Outcome(error=EpisodeError("weird", "X", "m")), "'weird'"),  # type: ignore[arg-type]
+    (lambda played: Outcome(error=EpisodeError("scoring", "X", b"m")), "holds b'm'"),  # type: ignore[arg-type]
+    (lambda played: sys.exit(3), "SystemExit: 3"),
     (lambda played: Outcome(error=EpisodeError("scoring", "Own", "no verdict")), "no verdict"),
 ]
 
@@ -371,3 +379,49 @@ def test_a_process_that_is_killed_loses_nothing_that_was_scored(tmp_path: Path) 
         assert set(asked) == store.finished("played") - kept
         assert len(asked) == 300 - len(kept)
         assert all(scored.outcome.score == len(scored.steps) for scored in store.trajectories("r"))
+
+
+def test_whatever_a_scorer_changes_the_episode_is_stored_as_it_was_played(store: RunStore) -> None:
+    old = by_id(store, "played")
+
+    def spoils(played: Trajectory) -> Mapping[str, Any]:
+        played.meta["x"] = object()  # type: ignore[index]
+        played.task["key"] = "another"  # type: ignore[index]
+        for step in played.steps:
+            step.info["metrics"] = {"distance": 99.0}  # type: ignore[index]
+        return {"score": 1.0, "success": True}
+
+    done = rescore(store, "played", spoils, into="spoilt")
+    assert done.summary.errors == {}
+    for episode_id, scored in by_id(store, "spoilt").items():
+        played = old[episode_id]
+        meta = {key: value for key, value in scored.meta.items() if key != "outcomes_before"}
+        assert replace(scored, outcome=played.outcome, meta=meta) == played
+
+
+def test_media_that_a_scorer_makes_stay_out_of_the_played_run(store: RunStore) -> None:
+    def makes_sound(played: Trajectory) -> Mapping[str, Any]:
+        media = current_media().put(tone(440, 0.05))
+        assert current_media().get(media) == tone(440, 0.05)
+        return {"score": 1.0, "success": True}
+
+    assert rescore(store, "played", makes_sound, into="loud").summary.errors == {}
+    assert [len(store.media(run_id)) for run_id in ("played", "loud")] == [0, 0]
+
+
+def test_the_largest_scores_leave_a_run_readable(store: RunStore) -> None:
+    signs = iter([1, -1] * NUM_EPISODES)
+    done = rescore(
+        store,
+        "played",
+        lambda played: {"score": 1e308 * next(signs), "success": True, "metrics": {"big": 1.7e308}},
+        into="big",
+    )
+    json.dumps(done.summary.to_json(), allow_nan=False)
+    assert done.summary.total.metrics["big"].mean == 1.7e308
+    assert abs(done.summary.score.mean) <= 1e308
+    json.dumps(compare(store.episodes("big"), store.episodes("played"), by="score").to_json(), allow_nan=False)
+    page = render_report(["big", "played"], store=store)
+    assert "1.70e+308" in page
+    again = rescore(store, "big", lambda played: {"score": 1.0, "success": True}, into="small")
+    assert again.summary.score.mean == 1.0

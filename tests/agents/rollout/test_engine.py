@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import math
 import time
 import tracemalloc
@@ -549,3 +550,33 @@ def test_results_do_not_depend_on_how_many_play_at_once(concurrency: int, n: int
     played = RolloutEngine(concurrency).collect(plans(n), Wavering(delay_s=delay))
     alone = RolloutEngine(1).collect(plans(n), Wavering())
     assert [without_time(trajectory) for trajectory in played] == [without_time(trajectory) for trajectory in alone]
+
+
+@pytest.mark.parametrize("name", ["", "\x1b[31m", "x" * 101, 3])
+def test_a_metric_without_a_name_to_show_is_an_environment_error(name: Any) -> None:
+    class Broken(MeasuredEnv):
+        def _act(self, action: Any) -> Any:
+            turn = super()._act(action)
+            turn.metrics = {name: 1.0}
+            return turn
+
+    [played] = RolloutEngine().collect([EpisodePlan("e", "any", seed=1)], ExpertAgent(), make_env=lambda plan: Broken())
+    assert played.outcome.error is not None
+    assert played.outcome.error.boundary == "environment"
+    assert "expected printable text of 1 to 100 characters" in played.outcome.error.message
+
+
+def test_rewards_that_add_up_to_no_number_are_an_environment_error() -> None:
+    class Generous(CountdownEnv):
+        def _act(self, action: Any) -> Any:
+            turn = super()._act(action)
+            turn.reward, turn.terminated = 1e308, False
+            return turn
+
+    [played] = RolloutEngine().collect(
+        [EpisodePlan("e", "any", seed=1, max_turns=4)], ExpertAgent(), make_env=lambda plan: Generous()
+    )
+    assert played.outcome.error is not None
+    assert played.outcome.error.boundary == "environment"
+    assert "expected a finite sum" in played.outcome.error.message
+    json.dumps(played.to_json(), allow_nan=False)
