@@ -36,8 +36,8 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
 
 
 def test_the_declaration_is_read_without_making_an_environment() -> None:
-    assert declared(MEASURED_ID) == (MeasuredEnv.metrics, "tests.envs.miniature:measured_results")
-    assert declared("not/Installed-v0") == declared("tests/Foreign-v0") == ((), "")
+    assert declared(MEASURED_ID)[:2] == (MeasuredEnv.metrics, "tests.envs.miniature:measured_results")
+    assert declared("not/Installed-v0") == declared("tests/Foreign-v0") == ((), "", False, False)
 
 
 @pytest.mark.parametrize("is_stored", [True, False])
