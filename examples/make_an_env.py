@@ -8,7 +8,7 @@ env = gym.make("palaestra/TextCraft-v0")
 observation, info = env.reset(seed=0, options={"split": "test"})
 print(observation.splitlines()[-1], f"(task {info['task']['key']})")
 
-start = env.unwrapped.snapshot()  # plain bytes: go on from here in any process, to the same future
+start = env.unwrapped.snapshot()  # plain bytes: continue from here in any process, to the same future
 reward = 0.0
 for action in env.unwrapped.expert():
     observation, reward, terminated, truncated, info = env.step(action)

@@ -42,7 +42,7 @@ class GuessEnv(TextEnv):
     def _act(self, action):
         text = (action if isinstance(action, str) else action.content).strip()
         if not (text.isascii() and text.isdecimal() and 1 <= int(text[:4]) <= 100):
-            problem = f"{text[:40]!r} is no number from 1 to 100. Answer with the number alone."
+            problem = f"{text[:40]!r} is not a number from 1 to 100. Answer with the number alone."
             return Turn(problem, action_error=problem)
         guess, goal = int(text), self.task.data["goal"]
         self.guesses.append(guess)

@@ -178,7 +178,7 @@ class ActionSpace(TextSpace):
 
 
 def calls_problem(calls: Sequence[ToolCall], max_chars: int = MAX_ACTION_CHARS) -> str:
-    """Return what makes tool calls unusable, for the agent; empty if nothing does.
+    """Return the reason why tool calls are unusable, for the agent; empty if nothing does.
 
     Names, ids and arguments must be plain JSON of valid Unicode, at most `MAX_DEPTH` levels deep and `max_chars` in size:
     characters of all texts, and one for each other value. Nothing is looked at beyond these bounds.

@@ -262,7 +262,7 @@ def run_all(
         jobs: What to run.
         out: JSONL file.
         workers: Processes, one thread each.
-        seconds: No run is begun later than this; None is no limit.
+        seconds: No run is begun later than this; None means no limit.
         size: Size of the runs, for tests.
     """
     begun = time.monotonic()

@@ -35,7 +35,7 @@ class Format(ABC):
     native_tools = False
 
     def describe(self, tools: Tools) -> str:
-        """Return what the model is told about the form of its answers, beside the environment's instructions."""
+        """Return the text about the form of answers that goes next to the environment's instructions."""
         del tools
         return ""
 

@@ -49,7 +49,7 @@ class DPOConfig(Config):
     """Which plays of a task are coupled: every two ("all"), best with worst, second best with second worst, ...
     ("matched"), or only the best with the worst ("best_worst")."""
     margin: float = Field(default=0.0, ge=0)
-    """Couples whose returns are no further apart are left out."""
+    """Couples whose returns differ by at most this are left out."""
     beta: float = Field(default=0.1, gt=0)
     """Strength of the pull to the reference."""
     reference: Literal["start", "round"] = "round"

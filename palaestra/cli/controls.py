@@ -4,7 +4,7 @@ _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0
 
 
 def printable(text: str) -> str:
-    """Return a text with its control characters escaped: whoever wrote it must not steer the terminal.
+    """Return a text with its control characters escaped: its writer must not steer the terminal.
 
     Args:
         text: Anything that comes from environments, models or files; lines and tabs stay.

@@ -139,7 +139,7 @@ class SeatedAEC(_Face, AECEnv):  # type: ignore[misc]
         self._skip_agent_selection = None
 
     def observe(self, agent: str) -> SeenText:
-        """Return what an agent sees now."""
+        """Return the current observation of an agent."""
         return SeenText(self.env.observation_of(agent))
 
     def step(self, action: Action | None) -> None:

@@ -113,7 +113,7 @@ def load_plugins() -> None:
             package = "an unknown package" if entry_point.dist is None else f"package {entry_point.dist.name!r}"
             warnings.warn(
                 f"The environment plugin {entry_point.name!r} of {package} ({entry_point.value}) failed with "
-                f"{type(error).__name__}: {error}. Its environments may be missing; mend, update or uninstall it.",
+                f"{type(error).__name__}: {error}. Its environments may be missing; fix, update or uninstall it.",
                 stacklevel=2,
             )
         finally:

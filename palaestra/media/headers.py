@@ -70,7 +70,7 @@ def describe(data: bytes, type: str = "", *, seconds: float | None = None, rate:
 
 
 def told_by_bytes(media: Media, data: bytes) -> Media | None:
-    """Return what bytes tell of themselves; None if they do not tell all measures of the medium's type.
+    """Return the item that bytes describe themselves; None if they do not tell all measures of the medium's type.
 
     Args:
         media: What they are said to be.

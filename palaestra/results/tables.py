@@ -60,7 +60,7 @@ class ResultTable:
         quiet: Texts of cells that hold no news, e.g. "unchanged"; shown in grey.
 
     Raises:
-        ConfigError: If a row has another number of cells than there are columns, marks do not fit, or a cell is no text.
+        ConfigError: If a row has another number of cells than there are columns, marks do not fit, or a cell is not text.
     """
 
     title: str

@@ -63,7 +63,7 @@ def rescore(
         store: Where the run is, a store or its folder; the new run goes there, too.
         run_id: The run that was played.
         scorer: Scores one trajectory; may be asynchronous, then up to `concurrency` episodes are scored at once. Whatever
-            it raises, and a result that is no score, is an error of that episode with boundary "scoring", never a score.
+            it raises, and a result that is not a score, is an error of that episode with boundary "scoring", never a score.
             `palaestra.media.current_media()` holds the sounds and pictures of the run; a scorer that asks for a missing or
             damaged one fails for that episode. Of every episode `meta["lost_media"]` lists them.
         into: Name of the run for the scores. If the store has it, it is resumed: episodes scored there already are not

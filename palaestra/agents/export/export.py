@@ -168,14 +168,14 @@ def load_trajectories(path: str | os.PathLike[str]) -> Iterator[Trajectory]:
     """Read whole trajectories as "jsonl" wrote them, one by one.
 
     Raises:
-        UsageError: If the file is missing, no JSON, or a record is no trajectory; the message names the record.
+        UsageError: If the file is missing, not JSON, or a record is not a trajectory; the message names the record.
     """
     for number, record in _read_records(Path(path)):
         try:
             trajectory = Trajectory.from_json(record)
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(
-                f"{path}, record {number} is no trajectory ({error!r}); write it with the format 'jsonl', or read it with"
+                f"{path}, record {number} is not a trajectory ({error!r}); write it with the format 'jsonl', or read it with"
                 " load_conversations()."
             ) from error
         yield trajectory

@@ -76,7 +76,7 @@ def read_curves(logs: Sequence[Sequence[Mapping[str, Json]]]) -> dict[str, list[
     """Return the curves of every metric, in the order in which the metrics were first logged.
 
     Args:
-        logs: Per run the records of `RunStore.metrics`, each with its `step`; values that are no finite number are left out.
+        logs: Per run the records of `RunStore.metrics`, each with its `step`; values that are not finite numbers are left out.
     """
     points: dict[str, dict[int, list[tuple[int, float]]]] = {}
     for run, log in enumerate(logs):

@@ -293,7 +293,7 @@ class _Episode:
         )
 
     def trajectory(self) -> Trajectory:
-        """Return what was played."""
+        """Return the played episode."""
         record = AgentRecord()
         if self._agent is not None:
             try:

@@ -18,7 +18,7 @@ class EpisodePlan:
         env_id: Registered id of the environment.
         env_kwargs: Arguments of `gymnasium.make`; plain JSON data.
         task_key: Task to play; None lets the environment draw one of its default split.
-        seed: Seed given to `reset`; None goes on with the environment's own stream.
+        seed: Seed given to `reset`; None continues the environment's own stream.
         sample: Index of this episode within its group.
         group_id: Episodes of one task and seed that are compared with each other; empty if alone.
         max_turns: Horizon of this episode, in messages of the agent; None leaves it to the environment. Fixed from the

@@ -96,7 +96,7 @@ class Seating:
         return found
 
     def records(self, record: AgentRecord) -> dict[str, SeatRecord]:
-        """Return what belongs to the seats other than the policy's."""
+        """Return the records of the seats other than the policy's."""
         return {
             seat: SeatRecord(
                 agent=own.name,
@@ -111,7 +111,7 @@ class Seating:
         }
 
     def meta(self) -> dict[str, Json]:
-        """Return what the record says of an action that was chosen and not played."""
+        """Return the note about an action that was chosen and not played."""
         return {"unfinished_seat": self.acting} if self.is_open else {}
 
 

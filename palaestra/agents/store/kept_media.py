@@ -58,7 +58,7 @@ def keep_media(
         elif media in listed and not allow_lost:
             raise StoreError(
                 f"Episode {trajectory.episode_id!r} has an action with the {media.kind} {media.sha256}, whose bytes are "
-                f"nowhere. Whoever makes a sound or a picture has to put it first: palaestra.media.current_media().put(data)."
+                f"nowhere. Put a sound or a picture first: palaestra.media.current_media().put(data)."
             )
         elif media in listed:
             lost[media] = _missing(media, source)

@@ -24,7 +24,7 @@ class RunSummary:
         updated_s: When it last changed.
         status: How far it is; "interrupted" if the process that played it is dead.
         note: Why it stopped or failed, in one line.
-        config: Everything needed to go on with it.
+        config: Everything needed to resume it.
         num_episodes: Finished episodes, those with errors included.
         num_errors: Those that an error ended.
         num_success: Those that solved their task.

@@ -1,8 +1,8 @@
 """All runs on disk: one SQLite file per folder of runs, safe against being killed at any instant.
 
 Each finished episode is one transaction: an indexed row to list and count by, and the whole trajectory as compressed
-JSON beside it. Several processes may read while one writes; a run is played by one process at a time (`lock`).
-Artifacts of a run (reports, checkpoints) lie in a folder named after it beside the file; so do the sounds and pictures that
+JSON next to it. Several processes may read while one writes; a run is played by one process at a time (`lock`).
+Artifacts of a run (reports, checkpoints) lie in a folder named after it next to the file; so do the sounds and pictures that
 its trajectories name, which are on the disk before the trajectory is.
 """
 
@@ -125,17 +125,17 @@ class RunStore:
         """Begin a run.
 
         Args:
-            config: Everything needed to go on with it; plain JSON.
+            config: Everything needed to resume it; plain JSON.
             run_id: Its name (letters, digits, dot, dash, underscore); by default date, time and four random digits.
 
         Returns:
             The name.
 
         Raises:
-            UsageError: If the name is taken or is no file name.
+            UsageError: If the name is taken or is not a file name.
         """
         if run_id is not None and not _RUN_ID.fullmatch(run_id):
-            raise UsageError(f"Run id {run_id!r} is no plain name; use up to 100 letters, digits, '.', '-', '_'.")
+            raise UsageError(f"Run id {run_id!r} is not a plain name; use up to 100 letters, digits, '.', '-', '_'.")
         text = json.dumps(dict(config), sort_keys=True)
         with self._writing("create a run") as connection:
             while True:
@@ -375,7 +375,7 @@ class RunStore:
             self.unlock(run_id)
 
     def unlock(self, run_id: str) -> None:
-        """Free a run, whoever holds it."""
+        """Free a run, even if another process holds it."""
         with self._writing("unlock a run") as connection:
             connection.execute("DELETE FROM locks WHERE run_id = ?", (run_id,))
 
@@ -405,7 +405,9 @@ class RunStore:
                 f"The runs folder {self.folder} cannot be made ({error.strerror or error}); choose another one."
             ) from error
         if not _may_write(self.folder):
-            raise StoreError(f"The runs folder {self.folder} cannot be written; choose another one, or mend its rights.")
+            raise StoreError(
+                f"The runs folder {self.folder} cannot be written; choose another one, or change its permissions."
+            )
 
     def _connect(self) -> sqlite3.Connection:
         """Open the file."""
@@ -572,7 +574,7 @@ def _explain(error: sqlite3.Error, file: Path) -> str:
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return f"{file} has been in use by another process for {BUSY_TIMEOUT_S:g} s. End that one, then try again."
     if name.startswith(("SQLITE_READONLY", "SQLITE_PERM", "SQLITE_CANTOPEN")):
-        return f"{file} cannot be written or opened ({error}). Mend its rights, or choose another runs folder."
+        return f"{file} cannot be written or opened ({error}). Change its permissions, or choose another runs folder."
     if name.startswith("SQLITE_IOERR"):
         return f"reading or writing {file} failed ({error}). Check the disk and its free space, then resume the run."
     return f"{file}: {error}. If it keeps happening, move the file away and start afresh."

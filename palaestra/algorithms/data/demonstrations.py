@@ -149,7 +149,7 @@ async def _replay(trajectory: Trajectory, agent: LLMAgent, dictation: Dictation)
 
 
 class SlippingExpert(Agent):
-    """An expert that now and then plays a random well-formed action instead, and goes on from where that led.
+    """An expert that now and then plays a random well-formed action instead, and continues from where that led.
 
     Episodes of a flawless expert never show what to do after a mistake, so a policy cloned from them is lost after its
     first one. The random actions are noted and never imitated; what is imitated is the way back.
@@ -182,7 +182,7 @@ class SlippingExpert(Agent):
         self._env, self._session, self._turn = env, session, 0
 
     async def aact(self, observation: str, info: Mapping[str, Any]) -> Message:
-        """Play the expert's next action from the present state, or slip."""
+        """Play the expert's next action from the current state, or slip."""
         turn = self._turn
         self._turn += 1
         if self._rng.random() < self.rate:

@@ -67,7 +67,7 @@ class ActiveExtensions:
             member.ready(run)
 
     def backend(self) -> Backend | None:
-        """Return what the policy's agent samples from; where several give one, that of the first."""
+        """Return the backend that the policy's agent samples from; where several give one, that of the first."""
         return self._backend
 
     def agent(self, agent: Agent) -> Agent:
@@ -77,7 +77,7 @@ class ActiveExtensions:
         return agent
 
     def make_env(self) -> MakeEnv | None:
-        """Return what makes the training environments; None where no extension wraps them."""
+        """Return the maker of the training environments; None where no extension wraps them."""
         wrappers = [found for member in self._members if (found := member.wrapper()) is not None]
         return _Wrapped(tuple(wrappers)) if wrappers else None
 
@@ -111,7 +111,7 @@ class ActiveExtensions:
         return {member.name: state for member in self._members if (state := member.state())}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Continue from `state()`; an extension that is not in it begins anew."""
+        """Continue from `state()`; an extension that is not in it begins again."""
         for member in self._members:
             if member.name in state:
                 member.load(state[member.name])

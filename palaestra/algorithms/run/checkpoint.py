@@ -1,7 +1,7 @@
 """Checkpoints that survive a kill at any instant.
 
 A checkpoint is a folder `step-000040` with the policy (a plain model folder), `state.pt` (optimiser, counters, random
-state) and `manifest.json`, which lists every file with its size and digest. It is written beside its place and renamed
+state) and `manifest.json`, which lists every file with its size and digest. It is written next to its place and renamed
 when complete, so a folder of that name is either whole or damaged by something outside; a damaged one is passed over
 for the last good one.
 """
@@ -53,7 +53,7 @@ class Checkpoint:
         return self.path / POLICY
 
     def state(self) -> dict[str, Any]:
-        """Return what was passed to `Checkpoints.save` as `state`; only plain data and tensors are read, never code."""
+        """Return the `state` that was passed to `Checkpoints.save`; only plain data and tensors are read, never code."""
         state: dict[str, Any] = torch.load(self.path / STATE, map_location="cpu", weights_only=True)
         return state
 

@@ -110,11 +110,11 @@ class Collection(Protocol):
         ...
 
     def metrics(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
-        """Return what there is to say of the episodes of a step, before the update."""
+        """Return metrics of the episodes of a step, before the update."""
         ...
 
     def state(self) -> Any:
-        """Return what a resumed run needs; None if nothing is kept from step to step."""
+        """Return the state that a resumed run needs; None if nothing is kept from step to step."""
         ...
 
     def load(self, state: Any) -> None:
@@ -197,7 +197,7 @@ class Extension:
         """
 
     def backend(self) -> Backend | None:
-        """Return what the policy's agent samples from; None samples in this process."""
+        """Return the backend that the policy's agent samples from; None samples in this process."""
         return None
 
     def agent(self, agent: Agent) -> Agent:

@@ -92,7 +92,7 @@ class MetricsLog:
         draft.replace(self.path)
 
     def rows(self, phase: str) -> list[dict[str, Json]]:
-        """Return what was logged of a phase, in order."""
+        """Return the logged metrics of a phase, in order."""
         if not self.path.exists():
             return []
         return [row for row in read_metrics(self.path) if row.get("phase") == phase]

@@ -1,6 +1,6 @@
 """The outer loop of on-policy training: plan, play, update, log, evaluate, save; the same for every learner.
 
-    plans of the step (tasks, group size, horizon) -> episodes with the present policy -> learner.update -> metrics
+    plans of the step (tasks, group size, horizon) -> episodes with the current policy -> learner.update -> metrics
     -> collapse watch -> learning curve -> checkpoint
 
 A learner is what an algorithm writes: it turns the episodes of one step into a better policy. The horizon comes from the

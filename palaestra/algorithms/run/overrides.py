@@ -28,7 +28,7 @@ def apply_override(data: Table, override: str, *, phases: Sequence[str]) -> None
     key, separator, text = override.partition("=")
     parts = [part.strip() for part in key.split(".")]
     if not separator or not all(parts):
-        raise ConfigError(f"--set {override!r} is no assignment; expected KEY=VALUE, e.g. grpo.lr=3e-4.")
+        raise ConfigError(f"--set {override!r} is not an assignment; expected KEY=VALUE, e.g. grpo.lr=3e-4.")
     table, rest = _begin(data, parts, override, phases)
     if not rest:
         raise ConfigError(f"--set {override!r} names a whole table; expected a key of it, e.g. {key.strip()}.KEY=VALUE.")

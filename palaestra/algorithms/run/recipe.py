@@ -70,7 +70,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"Recipe {str(file)!r} could not be read: {error}.") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"Recipe {str(file)!r} is no valid TOML: {error}.") from None
+        raise ConfigError(f"Recipe {str(file)!r} is not valid TOML: {error}.") from None
     for override in overrides:
         apply_override(data, override, phases=DEFAULT_PHASES)
     data.setdefault("name", file.stem)

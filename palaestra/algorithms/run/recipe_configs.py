@@ -200,7 +200,7 @@ class Recipe(Config):
 
 
 def default_env_name(env_id: str) -> str:
-    """Return what an environment is called without a name of its own: its id without package and version."""
+    """Return the name of an environment without a name of its own: its id without package and version."""
     bare = re.sub(r"-v\d+$", "", env_id.rpartition("/")[2])
     return re.sub(r"[^A-Za-z0-9_-]+", "-", bare).strip("-_") or "env"
 

@@ -1,7 +1,7 @@
 """ScalingInter-RL: a horizon that grows with training, as a pure function of the step.
 
 Rollouts of step t may take at most `horizon(t, rounds, interval)` turns. Nothing else changes with the stage, and since
-nothing is remembered, training that resumes at any step goes on with the same horizons.
+nothing is remembered, training that resumes at any step continues with the same horizons.
 
 Papers:
     AgentGym-RL (arXiv:2509.08755): ScalingInter-RL (section 3.3), a horizon that grows by stages.
@@ -41,7 +41,7 @@ def horizon(step: int, rounds: Sequence[int], interval: int) -> int:
 
     Args:
         step: Training step, counted from 1.
-        rounds: Turns allowed in each stage; the last stage lasts for ever.
+        rounds: Turns allowed in each stage; the last stage lasts to the end.
         interval: Steps per stage, at least 1.
 
     Raises:

@@ -17,7 +17,7 @@ from palaestra.types import Json
 
 
 class MetricsConfig(BaseModel):
-    """`[metrics]`: where metrics are written beside `metrics.jsonl` and the run store."""
+    """`[metrics]`: where metrics are written in addition to `metrics.jsonl` and the run store."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -48,7 +48,7 @@ class Tracker(Protocol):
 class WandbTracker:
     """Sends metrics to Weights & Biases, as `<phase>/<name>` over `<phase>/step`.
 
-    A resumed training run goes on with the run of the same id; steps after the last checkpoint are then sent again.
+    A resumed training run continues the run of the same id; steps after the last checkpoint are then sent again.
 
     Args:
         table: Project and mode.

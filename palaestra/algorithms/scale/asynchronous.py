@@ -4,7 +4,7 @@
       ^ as long as (in flight + waiting) <= (max_staleness + 1) batches              in-flight episodes play on |
       '----------------------------------------------------------------------------------------------------------'
 
-A step takes its batch as soon as enough groups are complete; the rest stays in play, and goes on with the new weights after
+A step takes its batch as soon as enough groups are complete; the rest stays in play, and continues with the new weights after
 the update. Nothing that was begun is thrown away: stragglers come in a later batch. Every token carries the version of the
 weights that sampled it, the update corrects for the difference (`correction`), and tokens older than `max_staleness`
 updates weigh nothing and are counted by the length of their episodes, so that a starvation of long ones is seen.
@@ -169,7 +169,7 @@ class AsyncCollector:
     def until(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Let episodes play on until something else is done, where the policy is sampled by a server.
 
-        `until(asyncio.to_thread(learner.update, batch, step))` updates beside them, and `until(backend.refresh(folder,
+        `until(asyncio.to_thread(learner.update, batch, step))` updates next to them, and `until(backend.refresh(folder,
         version=...))` lets their turns end before the server's weights change. A policy that is sampled in this process must
         not be updated this way: it would be read while it is written.
 
@@ -182,7 +182,7 @@ class AsyncCollector:
         return self._loop.run_until_complete(work)
 
     def state(self) -> dict[str, Any]:
-        """Return what a resumed run needs: the groups that were begun and not trained on, and the number of the next one."""
+        """Return the state for resuming: groups that were begun and not trained on, and the number of the next one."""
         return {"open": sorted(self._open), "next": self._next}
 
     def load(self, state: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ comes out is added up: scores of tokens, measurements, gradients. An update is t
 of additions.
 
 Weights are held whole by every rank, with gradients added up after the last micro-batch ("replicated", as DDP), or cut into
-shards by FSDP2 ("sharded": weights, gradients and AdamW's moments). `ranks()` is what the present process belongs to: one
+shards by FSDP2 ("sharded": weights, gradients and AdamW's moments). `ranks()` is what the current process belongs to: one
 rank, unless `join_ranks` found itself under `accelerate launch` or `torchrun`.
 """
 

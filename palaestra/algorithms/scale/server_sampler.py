@@ -311,7 +311,7 @@ class ServerSampler:
 
     def _next_move(self) -> str:
         return (
-            f"Start the server, e.g. with: {self.config.command(self._dtype)} -- then go on with the same run, which gives it "
+            f"Start the server, e.g. with: {self.config.command(self._dtype)} -- then resume the same run, which gives it "
             f"the weights of the last checkpoint. A server elsewhere is named with --set sampler.url=URL."
         )
 

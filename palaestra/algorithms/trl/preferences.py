@@ -73,7 +73,7 @@ def preference_pairs(
         trajectories: Episodes with token segments; those of one `group_id` share task and seed. Errors never count as bad.
         pairing: "matched" couples the best with the worst, the second best with the second worst, ...; "best_worst" makes
             one couple per group; "all" takes every couple.
-        margin: Couples whose returns are no further apart are left out; at least 0.
+        margin: Couples whose returns differ by at most this are left out; at least 0.
 
     Returns:
         The pairs, and what was left out.

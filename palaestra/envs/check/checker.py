@@ -25,13 +25,13 @@ class Check(NamedTuple):
     Attributes:
         name: What the report calls it.
         run: Tries it.
-        mend: What usually fixes it.
+        fix: What usually fixes it.
         every_seat: Whether it is tried again from every further seat of an environment with several.
     """
 
     name: str
     run: Callable[[Subject], str]
-    mend: str
+    fix: str
     every_seat: bool = True
 
 
@@ -195,9 +195,9 @@ def _run(check: Check, subject: Subject, name: str = "") -> CheckResult:
         try:
             return CheckResult(name, True, check.run(subject))
         except CheckFailed as failure:
-            return CheckResult(name, False, failure.detail, failure.mend or check.mend)
+            return CheckResult(name, False, failure.detail, failure.fix or check.fix)
         except Exception as error:
-            return CheckResult(name, False, f"{type(error).__name__}: {error}", check.mend)
+            return CheckResult(name, False, f"{type(error).__name__}: {error}", check.fix)
 
 
 __all__ = ["CHECKS", "Check", "check_environment"]

@@ -126,7 +126,7 @@ def check_tools(subject: Subject) -> str:
         parameters = function.get("parameters")
         expect(
             isinstance(parameters, Mapping) and parameters.get("type") == "object",
-            f"The parameters of {name!r} are no object schema.",
+            f"The parameters of {name!r} are not an object schema.",
         )
         _expect_schema(name, parameters)
         names.append(name)

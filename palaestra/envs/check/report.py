@@ -15,17 +15,17 @@ class CheckResult:
         name: What was checked, e.g. "snapshot".
         ok: Whether it holds, or does not apply.
         detail: What was seen; begins with "does not apply" where there was nothing to check.
-        mend: If it fails: how to mend it.
+        fix: If it fails: how to fix it.
     """
 
     name: str
     ok: bool
     detail: str = ""
-    mend: str = ""
+    fix: str = ""
 
     def to_json(self) -> dict[str, Json]:
         """Return a plain dict."""
-        return {"name": self.name, "ok": self.ok, "detail": self.detail, "mend": self.mend}
+        return {"name": self.name, "ok": self.ok, "detail": self.detail, "fix": self.fix}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +55,14 @@ class CheckReport:
         return {"env_id": self.env_id, "ok": self.ok, "results": [result.to_json() for result in self.results]}
 
     def __str__(self) -> str:
-        """Return one line per check, and under a failed one how to mend it."""
+        """Return one line per check, and under a failed one how to fix it."""
         lines = [f"{self.env_id}: {len(self.results) - len(self.failures)} of {len(self.results)} checks passed"]
         for result in self.results:
             lines.append(
                 f"  {'ok  ' if result.ok else 'FAIL'} {result.name}" + (f": {result.detail}" if result.detail else "")
             )
-            if not result.ok and result.mend:
-                lines.append(f"       -> {result.mend}")
+            if not result.ok and result.fix:
+                lines.append(f"       -> {result.fix}")
         return "\n".join(lines)
 
 
@@ -71,17 +71,17 @@ class CheckFailed(Exception):
 
     Attributes:
         detail: What was seen.
-        mend: How to mend it; empty for the check's usual advice.
+        fix: How to fix it; empty for the check's usual advice.
     """
 
-    def __init__(self, detail: str, mend: str = "") -> None:
+    def __init__(self, detail: str, fix: str = "") -> None:
         """Keep both."""
         super().__init__(detail)
         self.detail = detail
-        self.mend = mend
+        self.fix = fix
 
 
-def expect(condition: object, detail: str, mend: str = "") -> None:
+def expect(condition: object, detail: str, fix: str = "") -> None:
     """Fail the check unless `condition` holds."""
     if not condition:
-        raise CheckFailed(detail, mend)
+        raise CheckFailed(detail, fix)

@@ -167,7 +167,7 @@ def play_table(
 
 
 def choose_action(env: SeatedEnv, seat: str, seed: int, turn: int, policy: str) -> Action:
-    """Return what a policy of the checks does: the same in the same situation, whoever else is played from where."""
+    """Return the action of a policy of the checks: the same in the same situation, however the other seats are played."""
     if policy == "mixed" and turn % 3:
         return "\u2603 no such move" if turn % 3 == 2 else _drawn(env, seat, seed, turn)
     action = next(iter(env.expert(seat)), None)

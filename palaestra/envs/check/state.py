@@ -131,7 +131,7 @@ def check_snapshot_elsewhere(subject: Subject) -> str:
 
 
 def check_foreign_snapshot(subject: Subject) -> str:
-    """Bytes that are no snapshot of this environment are refused, and nothing changes."""
+    """Bytes that are not a snapshot of this environment are refused, and nothing changes."""
     with subject.open() as env:
         _begin(subject, env)
         restore, before = method(env, "restore"), method(env, "snapshot")()

@@ -26,7 +26,7 @@ class Declared(NamedTuple):
 
 
 def declared(env_id: str) -> Declared:
-    """Return what the class (or function) declares that an id is registered with.
+    """Return the declarations of the class (or function) that an id is registered with.
 
     Args:
         env_id: Registered id.

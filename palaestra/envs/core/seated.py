@@ -3,7 +3,7 @@
 One object is driven in two ways. `reset()` makes it the Gymnasium environment of one seat: the setting's own scripted
 players act in the others, inside the world. `reset(options={"seats": (...)})` opens the table for one episode: the seats
 named are played from outside as well, each `step` is the action of `info["seat"]`, and the observation it returns is for
-whoever acts next. No model is ever called in here.
+the seat that acts next. No model is ever called in here.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class SeatedEnv(TextEnv):
         simultaneous: Whether every seat acts in every tick; there is a parallel PettingZoo face then.
         personas: What scripted players can be like, by seat, the default first.
         prompt_format: Prompt format that the instructions of every seat describe (`info["format"]`); "" leaves it open.
-        seat: The policy's seat: `step`'s reward, `score` and `success` are this seat's, whoever acted.
+        seat: The policy's seat: `step`'s reward, `score` and `success` are this seat's, whichever seat acted.
 
     Subclasses write `_open`, `_read`, `_play`, `_scripted`, `_sample`, `_save_world`, `_load_world`, and where they apply
     `_out_of_turns`, `instructions`, `tools`, `private`, `expert`. What a seat is not told it does not see.
@@ -139,7 +139,7 @@ class SeatedEnv(TextEnv):
         return None
 
     def instructions(self, seat: str = "") -> str:
-        """Return what a seat is told once, the policy's by default."""
+        """Return the text that a seat is told once, the policy's by default."""
         del seat
         return ""
 
@@ -180,7 +180,7 @@ class SeatedEnv(TextEnv):
         return np.random.default_rng(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big"))
 
     def observation_of(self, seat: str) -> str:
-        """Return what a seat is shown now: the observation if it acts, else what it was told since it last did."""
+        """Return the observation of a seat now: the observation if it acts, else what it was told since it last did."""
         shown = self._table.acting[0] if self._playing else self.seat
         return self._observation if seat == shown else self._table.waiting(seat)
 

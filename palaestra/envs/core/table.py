@@ -108,12 +108,12 @@ class Table:
         self.stop_reason = exchange.stop_reason
 
     def hear(self, seat: str) -> str:
-        """Return what a seat was told since it last acted, and empty its inbox."""
+        """Return the texts told to a seat since it last acted, and empty its inbox."""
         texts, self.inbox[seat] = self.inbox[seat], []
         return texts[0] if len(texts) == 1 else "\n".join(texts)
 
     def waiting(self, seat: str) -> str:
-        """Return what a seat would be shown if it acted now; its inbox stays as it is."""
+        """Return the observation of a seat if it acted now; its inbox stays as it is."""
         return "\n".join(self.inbox[seat])
 
     def to_json(self) -> dict[str, Any]:

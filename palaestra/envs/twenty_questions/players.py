@@ -29,7 +29,7 @@ PERSONAS = {
 
 
 def ask(world: QuestionWorld, persona: str, chance: Chance) -> str:
-    """Return what an asker says.
+    """Return the next message of an asker.
 
     Args:
         world: Of it only what the asker heard is used.
@@ -48,7 +48,7 @@ def ask(world: QuestionWorld, persona: str, chance: Chance) -> str:
 
 
 def answer(world: QuestionWorld, persona: str, chance: Chance) -> str:
-    """Return what an answerer says to the last question.
+    """Return the answer of an answerer to the last question.
 
     Args:
         world: The game.
@@ -65,7 +65,7 @@ def answer(world: QuestionWorld, persona: str, chance: Chance) -> str:
 
 
 def judge(world: QuestionWorld, persona: str) -> str:
-    """Return what a judge says: the truth if it is "strict"; a "lenient" one lets everything pass."""
+    """Return the verdict of a judge: the truth if it is "strict"; a "lenient" one lets everything pass."""
     if world.phase == "count":
         return str(len(world.answered) if persona == "lenient" else world.num_true)
     return "uphold" if persona == "lenient" or world.is_true(world.asked[-1]) else "overrule"

@@ -63,7 +63,7 @@ def read_question(text: str, names: Collection[str]) -> Question:
         names: Names of the things that may be named.
 
     Raises:
-        Unreadable: If it is no yes/no question about one fact.
+        Unreadable: If it is not a yes/no question about one fact.
     """
     how = HOW_TO_ASK.format(example=next(iter(names), "thing"))
     if len(text) > MAX_CHARS:

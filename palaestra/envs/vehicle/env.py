@@ -72,7 +72,7 @@ class VehicleWorldEnv(TextEnv):
     for has changed in the whole car), "accuracy" (published accuracy / number of requests) or "final" (1.0 at the end if
     every request was served exactly). `success` means that every request was served exactly. `info["request_result"]`, in the
     step that ends a request, holds what changed, what should have, and all scores: published and strict, with those of doing
-    nothing beside them. A request is judged from the car as it stands: what went wrong earlier stays and counts once.
+    nothing next to them. A request is judged from the car as it stands: what went wrong earlier stays and counts once.
 
     Termination: after the last request. A request ends with a message that does nothing, when the results repeat, or after
     `reflections` + 1 messages that act. Truncation: after `max_turns` messages; requests not finished then bring nothing.

@@ -18,7 +18,7 @@ _LOCKS = tuple(Write("set", f"door.doors.{seat}.is_locked", True) for seat in ("
 
 @cache
 def instructions(rules: Rules) -> str:
-    """Return what an agent is told once: its role, the order of work, the syntax, the limits, when to decline."""
+    """Return the text that an agent is told once: its role, the order of work, the syntax, the limits, when to decline."""
     texts = _texts()
     form = f"{rules.mode}_tools" if rules.native else rules.mode
     words = {
@@ -47,7 +47,7 @@ def instructions(rules: Rules) -> str:
 
 
 def stage_text(name: str, **words: Any) -> str:
-    """Return what is said at a stage of a request (see `[stages]` in `prompts.toml`)."""
+    """Return the text at a stage of a request (see `[stages]` in `prompts.toml`)."""
     return _filled(_texts()["stages"][name], words).strip()
 
 

@@ -1,4 +1,4 @@
-"""Stricter scores beside the published ones: the whole car, every kind of leaf, exact values, and nothing else touched.
+"""Stricter scores next to the published ones: the whole car, every kind of leaf, exact values, and nothing else touched.
 
 The published scores look at some leaves of the modules that a task lists, take any number that moved in the right direction,
 and reward doing nothing wherever nothing is to be done. The scores here do none of that, and `normalised` sets any score

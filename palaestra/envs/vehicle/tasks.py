@@ -18,7 +18,7 @@ from palaestra.errors import ConfigError, UsageError
 
 
 def car_task(task: Task) -> CarTask:
-    """Return what a task holds.
+    """Return the content of a task.
 
     Raises:
         UsageError: If its data describe no task of the car.

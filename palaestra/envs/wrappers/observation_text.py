@@ -15,7 +15,7 @@ class TransformObservationText(TextWrapper, RecordConstructorArgs):
 
     Args:
         env: Any text environment.
-        function: Returns what the agent reads instead; a module-level function keeps the environment picklable.
+        function: Returns the text that the agent reads instead; a module-level function keeps the environment picklable.
     """
 
     def __init__(self, env: Env, function: Callable[[str], str]) -> None:

@@ -23,7 +23,7 @@ class RecordTrajectory(TextWrapper, RecordConstructorArgs):
     """Keeps every episode as a `Trajectory`.
 
     An episode is complete when it ends, when `reset` or `close` cuts it short (its `stop_reason` is then empty), or when
-    the environment fails (its outcome is then the error, which is raised on). Mistakes of the caller are no episodes.
+    the environment fails (its outcome is then the error, which is raised on). Mistakes of the caller are not episodes.
 
     Args:
         env: Any text environment.

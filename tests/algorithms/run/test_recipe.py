@@ -88,7 +88,7 @@ def test_a_recipe_survives_json(file: Path) -> None:
         ("agent.workers=-1", r"agent.workers is -1"),
         ("agent.worker_kind='ray'", r"agent.worker_kind is 'ray'"),
         ("agent.step_timeout_s=0", r"agent.step_timeout_s is 0"),
-        ("grpo", r"--set 'grpo' is no assignment; expected KEY=VALUE"),
+        ("grpo", r"--set 'grpo' is not an assignment; expected KEY=VALUE"),
         ("seed.deep=1", r"'seed' is a value, not a table"),
     ],
 )

@@ -68,7 +68,7 @@ def test_a_broken_promise_is_noticed_and_the_mend_told(name, broken):
     failures = {result.name: result for result in report.failures}
     assert name in failures, str(report)
     assert failures[name].detail
-    assert failures[name].mend
+    assert failures[name].fix
     assert f"FAIL {name}: " in str(report)
 
 
@@ -97,7 +97,7 @@ def test_a_foreign_environment_is_told_what_it_lacks():
     failed = {result.name for result in report.failures}
     assert {"reset info", "step info", "tasks", "snapshot", "expert", "turn limit", "spaces"} <= failed
     assert {"make", "identity", "close", "global randomness"}.isdisjoint(failed)
-    assert all(result.mend for result in report.failures)
+    assert all(result.fix for result in report.failures)
 
 
 def test_an_environment_without_spec_is_copied():
@@ -128,7 +128,7 @@ def test_unknown_checks_and_environments_are_errors():
 def test_a_report_goes_through_json_and_reads_well():
     report = CheckReport("x/Y-v0", (CheckResult("pickle", True), CheckResult("copy", False, "shared", "copy it")))
     data = json.loads(json.dumps(report.to_json()))
-    assert (data["ok"], data["results"][1]["mend"]) == (False, "copy it")
+    assert (data["ok"], data["results"][1]["fix"]) == (False, "copy it")
     assert str(report).splitlines() == [
         "x/Y-v0: 1 of 2 checks passed",
         "  ok   pickle",

@@ -61,7 +61,7 @@ class TextCraftEnv(CommandEnv):
     ## Arguments
     * `recipes`: None for the built-in book; "procedural" for a new small recipe world per task; or a path: a folder of
       Minecraft recipe files, or a text file in the format of `data/workshop.txt`.
-    * `split`: "train" or "test"; a goal belongs to one of them for ever. By default "train", or the split of the
+    * `split`: "train" or "test"; a goal belongs to one of them permanently. By default "train", or the split of the
       first of `tasks`.
     * `max_turns`: 30 by default, as AgentGym-RL evaluates (AgentEvol: 20).
     * `distractors`: most commands shown in addition to those the goal may need.

@@ -101,7 +101,7 @@ def parse(text: str, limits: Limits) -> ast.Module:
     """Return the syntax tree of code.
 
     Raises:
-        Refusal: forbidden_syntax if the text is no code, limit if it is too long.
+        Refusal: forbidden_syntax if the text is not code, limit if it is too long.
     """
     if len(text) > limits.code:
         raise Refusal("limit", f"The code has {len(text)} characters; at most {limits.code} are read. Send less at once.")

@@ -17,7 +17,7 @@ Precondition = Callable[["Car"], None]
 
 
 def precondition_of(function: Function, tables: CarTables, needs: Iterable[dict[str, Any]] | None = None) -> Precondition:
-    """Return what checks the row's "needs", or the needs given; it refuses with precondition_failed.
+    """Return the check of the row's "needs", or the needs given; it refuses with precondition_failed.
 
     Each need is one of `{"path", "is"}`, `{"path", "not"}`, `{"any", "is"}` (at least one place), `{"list"}` (not empty) or
     `{"ref"}` (not null), with an optional `"else"`: what to tell.

@@ -73,7 +73,7 @@ def call_of_tool(tables: CarTables, tool_call: ToolCall) -> Call:
         tool_call: Named as in `tool_schemas` (the full `module__function` is understood too).
 
     Raises:
-        Refusal: unknown_function for an unknown name, invalid_type if the arguments are no JSON object of plain values.
+        Refusal: unknown_function for an unknown name, invalid_type if the arguments are not a JSON object of plain values.
     """
     names = _tool_names(tables)
     if tool_call.name not in names:

@@ -50,7 +50,7 @@ class Group(Protocol):
         """Bring the other leaves in step with the one at `path`, except those in `keep`; return what was written."""
 
     def contradiction(self, values: Mapping[str, Scalar]) -> str:
-        """Return what disagrees, to read; empty if all is in step."""
+        """Return the disagreements, to read; empty if all is in step."""
 
 
 def sync(
@@ -109,7 +109,7 @@ def siblings(tables: CarTables, path: str) -> tuple[str, ...]:
 
 
 def contradictions(state: CarState, tables: CarTables) -> list[str]:
-    """Return what disagrees in a state, one line each, to read."""
+    """Return the disagreements in a state, one line each, to read."""
     return [line for group in _groups(tables)[2] if (line := group.contradiction(state.values))]
 
 

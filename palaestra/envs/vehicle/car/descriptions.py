@@ -10,12 +10,12 @@ from palaestra.envs.vehicle.car.tables import SEATS, CarTables, Module, Property
 
 
 def module_list(tables: CarTables) -> dict[str, str]:
-    """Return what each module is, in a line, by name; the shared environment comes first."""
+    """Return a description of each module, in a line, by name; the shared environment comes first."""
     return {name: module.summary or plain_name(name) for name, module in tables.modules.items()}
 
 
 def schema_text(tables: CarTables, modules: Collection[str] | None = None, *, follows: bool = True) -> str:
-    """Return what the properties of some modules mean: type, range, words, unit, what follows from what, what is constant.
+    """Return descriptions of modules' properties: type, range, words, unit, what follows from what, what is constant.
 
     Args:
         tables: Description of the car.
@@ -70,7 +70,7 @@ def type_words(row: Property) -> str:
 
 @cache
 def describe(row: Property) -> str:
-    """Return what a property means, with its range, unit and what it follows from."""
+    """Return the meaning of a property, with its range, unit and what it follows from."""
     parts = [row.doc.rstrip(".") if row.doc else plain_name(row.path.split(".")[-1])]
     if row.low is not None or row.high is not None:
         parts.append(range_words(row.low, row.high))

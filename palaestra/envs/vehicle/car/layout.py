@@ -34,7 +34,7 @@ class Node:
 
     @property
     def prop(self) -> Property:
-        """The property row of a place that is no branch."""
+        """The property row of a place that is not a branch."""
         assert self.row is not None
         return self.row
 
@@ -46,7 +46,7 @@ class Node:
         return self.row.constant
 
     def leaves(self) -> Iterator[Node]:
-        """Yield every place below (or this one) that is no branch, in table order."""
+        """Yield every place below (or this one) that is not a branch, in table order."""
         if self.kind == "branch":
             for child in self.children.values():
                 yield from child.leaves()

@@ -62,7 +62,7 @@ def split_path(text: str) -> list[Step]:
     """Return a path in steps, without a leading `vw`.
 
     Raises:
-        Refusal: unknown_path if the text is no path.
+        Refusal: unknown_path if the text is not a path.
     """
     text = text.strip()
     if not text or len(text) > _MAX_LENGTH:
@@ -105,7 +105,7 @@ def join_path(steps: Sequence[Step]) -> str:
 
 @lru_cache(maxsize=8192)
 def place_at(tables: CarTables, path: str) -> Place:
-    """Return what a path names.
+    """Return the place that a path names.
 
     Raises:
         Refusal: unknown_path, with the nearest path that exists.
@@ -114,7 +114,7 @@ def place_at(tables: CarTables, path: str) -> Place:
 
 
 def find_place(tables: CarTables, steps: Sequence[Step]) -> Place:
-    """Return what the steps of a path name.
+    """Return the place that the steps of a path name.
 
     Raises:
         Refusal: unknown_path, with the nearest path that exists.

@@ -1,6 +1,6 @@
 """The state of a car as a value: cheap to copy, to compare, to hash, to undo.
 
-Scalars lie flat in one dictionary by path. Records (tracks, stations, videos, contacts, ...) lie beside them by number; lists
+Scalars lie flat in one dictionary by path. Records (tracks, stations, videos, contacts, ...) lie next to them by number; lists
 and references hold the numbers, so that one record seen in several lists stays one record. A record is never changed in place:
 a new one takes its number. Every write goes to a log, from which changes are told and refused calls are undone.
 """
@@ -130,7 +130,7 @@ class CarState:
     # -- the log --------------------------------------------------------------------------------------------------
 
     def mark(self) -> int:
-        """Return the present end of the log, for `undo` and `changes_since`."""
+        """Return the current end of the log, for `undo` and `changes_since`."""
         return len(self.log)
 
     def forget(self) -> None:

@@ -66,7 +66,7 @@ def load_published(path: str | Path) -> list[Task]:
 def kinds_of(
     calls: Sequence[Call], oks: Sequence[bool], changed: Sequence[Mapping[str, Json]], num_visible: int
 ) -> tuple[str, ...]:
-    """Return what is special about a request; see `KINDS`.
+    """Return the kinds of a request; see `KINDS`.
 
     Args:
         calls: Gold calls.

@@ -1,7 +1,7 @@
 """What the published scoring sees of a state: some leaves of the modules that a task names, and of the environment.
 
 The published state wraps every value as `{value, type, description}`, and its scoring keeps leaves with a plain type label or
-none. So leaves labelled as an enum or as optional are invisible, a null is no leaf, and the two label texts of every wrapped
+none. So leaves labelled as an enum or as optional are invisible, a null is not a leaf, and both label texts of every wrapped
 dictionary count as leaves that never change. Here these labels are leaves named `.#type` and `.#description`.
 """
 
@@ -111,7 +111,7 @@ class Scope:
         return path.partition(".")[0] in self.modules and _code(self.tables, path) != _NEVER
 
     def changes(self, changes: Iterable[Change]) -> dict[str, tuple[Any, Any]]:
-        """Return what the scoring sees of changes: path -> (before, after), `ABSENT` for what is not there."""
+        """Return the changes that the scoring sees: path -> (before, after), `ABSENT` for what is not there."""
         seen: dict[str, tuple[Any, Any]] = {}
         for op, path, old, new in changes:
             if path.partition(".")[0] not in self.modules:

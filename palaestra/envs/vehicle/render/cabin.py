@@ -38,7 +38,7 @@ _ARROWS = {"up": "↑", "down": "↓", "left": "←", "right": "→"}
 
 
 def draw_dashboard(scene: Scene) -> None:
-    """Draw the dashboard with steering wheel and screens; what the screens tell stands large beside the car."""
+    """Draw the dashboard with steering wheel and screens; what the screens tell stands large next to the car."""
     read, canvas = scene.readings, scene.canvas
     board = smooth(
         polygon((388, 250), (430, 244), (530, 244), (572, 250), (577, 272), (540, 278), (480, 280), (420, 278), (383, 272)), 2

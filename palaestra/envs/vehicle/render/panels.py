@@ -1,4 +1,4 @@
-"""Panels beside the car: what cannot be seen from above is written, on screens as bright as the car's own."""
+"""Panels next to the car: what cannot be seen from above is written, on screens as bright as the car's own."""
 
 from __future__ import annotations
 

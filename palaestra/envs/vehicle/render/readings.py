@@ -1,7 +1,7 @@
 """Reading a car's state for people: switches as yes or no, quantities as shares of their range, records as titles.
 
 Drawings must show any state, also one that the `published` profile or a careless write has left odd (a number stored as text,
-a switch that is no boolean); whatever cannot be read is shown as its text, and as zero where a number is drawn.
+a switch that is not a boolean); whatever cannot be read is shown as its text, and as zero where a number is drawn.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ _DOMAIN_WORDS = {"iHeartRadio", "YouTube"}
 
 
 def problems(books: Mapping[str, Phrasebook], modules: Iterable[str] | None = None) -> list[str]:
-    """Return what is wrong with phrasings, one line each; sentences are compared over all books given.
+    """Return the faults of phrasings, one line each; sentences are compared over all books given.
 
     Args:
         books: Phrasings by module.

@@ -204,7 +204,7 @@ class Chooser:
 
         Args:
             intent: The intent.
-            plain: Only phrasings that order something outright and name its place, fit to stand beside others.
+            plain: Only phrasings that order something outright and name its place, fit to stand next to others.
             strange: Prefer values that the state does not hold, where the intent has such.
 
         Raises:

@@ -105,7 +105,7 @@ def refusal_kinds(module: str) -> set[str]:
 
 
 def goal_kinds(goal: Goal, changes: Sequence[Change], after: CarState) -> set[str]:
-    """Return what is special about a goal: "speaker", "degree", "value", "unit".
+    """Return the kinds of a goal: "speaker", "degree", "value", "unit".
 
     Args:
         goal: The goal.

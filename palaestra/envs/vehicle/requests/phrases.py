@@ -1,6 +1,6 @@
 """How people ask for what the car's functions do: the files under `phrases/`, read into intents and conditions.
 
-The format of the files is described in README.md beside this file.
+The format of the files is described in README.md next to this file.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def request_block(result: Any, acts: Sequence[str]) -> StepBlock | None:
 
 
 def acts_of(step: Step) -> list[str]:
-    """Return what a message did: its tool calls, else its fenced blocks, else its text."""
+    """Return the action of a message: its tool calls, else its fenced blocks, else its text."""
     action: Message = step.action
     if action.tool_calls:
         return [f"{call.name}({_arguments(call.arguments)})" for call in action.tool_calls]

@@ -86,7 +86,7 @@ class TaskFinder:
 
 
 def request_result(info: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return what the info of a step says about the request that it ended, in the names of today; None if it ended none."""
+    """Return the result of the request that a step ended, in today's names; None if it ended none."""
     found = next((value for key, value in info.items() if current_name(key) == "request_result"), None)
     return _renamed(found) if isinstance(found, Mapping) else None
 

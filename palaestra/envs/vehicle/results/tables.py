@@ -1,4 +1,4 @@
-"""Results of VehicleWorld in the form of its paper, with the strict scores, their intervals and the costs beside it.
+"""Results of VehicleWorld in the form of its paper, with the strict scores, their intervals and the costs next to it.
 
 `requests` reads the requests of stored episodes, `scores` sums them up; here they become tables.
 """

@@ -15,7 +15,7 @@ _HEAD = '## Amounts\nlarge is "a lot", little "a bit", tiny "a tiny bit"; a step
 
 
 def amounts_text(tables: CarTables, modules: Collection[str]) -> str:
-    """Return what words for amounts mean for the properties of some modules, a line each; empty if they have none.
+    """Return the meanings of words for amounts for the properties of some modules, a line each; empty if they have none.
 
     Args:
         tables: Description of the car.

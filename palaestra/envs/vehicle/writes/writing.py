@@ -126,7 +126,7 @@ class _Writer(ABC):
         return []
 
     def contradictions(self, mark: int) -> list[str]:
-        """Return what was written since `mark` and does not hold."""
+        """Return the writes since `mark` and does not hold."""
         return []
 
     # -- the three operations -------------------------------------------------------------------------------------
@@ -219,7 +219,7 @@ class _Writer(ABC):
             self.set(find_place(self.tables, [*above, name]), part, stated=False)
 
     def constant(self, place: Place, value: Any, *, stated: bool) -> None:
-        """Refuse to change a constant list or map; repeating it in a larger value is no change."""
+        """Refuse to change a constant list or map; repeating it in a larger value is not a change."""
         if not stated and place.path == place.node.path and _present(self.car, place.node.path) == _unwrapped_deep(value):
             return
         raise Refusal("constant", f"{place.path} is a constant; nothing can write it.")

@@ -89,7 +89,7 @@ class Unit:
         return value if self._step == 1 else value * self._step
 
     def place(self, value: Any) -> Any:
-        """Return what is stored for a value in this unit; not limited."""
+        """Return the stored number of a value in this unit; not limited."""
         if self._whole:
             value = int(value)
         return value if self._same else self._base + (value - self._origin) * self._span / self._over
@@ -141,7 +141,7 @@ class Scale:
         return self._axis["step"]
 
     def target(self, bound: Mapping[str, Any], as_published: bool) -> Any:
-        """Return what set stores; None if nothing happens.
+        """Return the number that set stores; None if nothing happens.
 
         Raises:
             Refusal: out_of_range in the `fixed` profile, missing_argument, invalid_value.
@@ -311,7 +311,7 @@ class _SeatLevel:
                 state.set(self._switch[place], False)
 
     def told(self, car: Car, places: list[str]) -> dict[str, Any]:
-        """Return what the function stands at, by place."""
+        """Return the current value of the function, by place."""
         values = car.state.values
         return {place: {"is_on": values[self._switch[place]], "level": values[self._level[place]]} for place in places}
 

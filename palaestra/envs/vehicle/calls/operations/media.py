@@ -203,7 +203,7 @@ def play_first(function: Function, tables: CarTables) -> Run:
 
 
 def current_of(function: Function, tables: CarTables) -> Any:
-    """Return what finds the record at hand: `(state) -> number or None`.
+    """Return the finder of the record at hand: `(state) -> number or None`.
 
     Row or module setting `player`: `current` (a reference), or `list` and `index` (the position in a list).
     """
@@ -225,7 +225,7 @@ def current_of(function: Function, tables: CarTables) -> Any:
 def mark(function: Function, tables: CarTables) -> Run:
     """Set a boolean of the item at hand (see `current_of`), in every list that holds it.
 
-    Row: `field`. In the `published` profile a value that is no boolean is kept as it is (quirk Q24).
+    Row: `field`. In the `published` profile a value that is not a boolean is kept as it is (quirk Q24).
     """
     param = function.params[0].name
     field = function["field"]
@@ -246,7 +246,7 @@ def collect(function: Function, tables: CarTables) -> Run:
     """Put the item at hand (see `current_of`) into a list, or take it out.
 
     Row: `list`, `field` (boolean of the item that says so; none if left out), `keeps` (`published`, quirk Q24: a value that is
-    no boolean is kept in the field as it is). Items are told apart by the identity of their kind.
+    not a boolean is kept in the field as it is). Items are told apart by the identity of their kind.
     """
     path = full_path(function.module, function["list"])
     field, keeps = function.arguments.get("field"), function.arguments.get("keeps", False)

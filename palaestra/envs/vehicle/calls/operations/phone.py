@@ -64,7 +64,7 @@ class _Phone:
 
 @lru_cache(maxsize=256)
 def seconds_at(timestamp: Any) -> float | None:
-    """Return the car's time, a text, in seconds since 1970 (UTC), as call records keep it; None if the text is no time."""
+    """Return the car's time, a text, in seconds since 1970 (UTC), as call records keep it; None if the text is not a time."""
     try:
         return datetime.fromisoformat(timestamp).replace(tzinfo=UTC).timestamp()
     except (TypeError, ValueError):

@@ -24,8 +24,8 @@ def flag(function: Function, tables: CarTables) -> Run:
 
     Row: `sets` (the property), `needs` (see `preconditions`), `needs_on` (needs for switching on), `also` (words that follow
     the flag: property -> value when false, when true), `remembers` (property that keeps the position as it was said), `stamps`
-    (property that takes the car's time, in seconds), `coerce` (`published` only, quirk Q24; what becomes of a value that is no
-    boolean: "keep" stores it, "bool" takes its truth value, "refuse" refuses).
+    (property that takes the car's time, in seconds), `coerce` (`published` only, quirk Q24; what becomes of a value that
+    is not a boolean: "keep" stores it, "bool" takes its truth value, "refuse" refuses).
     """
     name = next(param.name for param in function.params if param.name != "position")
     coerce = function.arguments.get("coerce", "refuse")
