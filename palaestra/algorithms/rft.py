@@ -315,9 +315,9 @@ def _trimmed(episode: Trajectory) -> Trajectory:
 
 
 def _task(episode: Trajectory) -> tuple[str, ...]:
-    """Return the key of episodes that are compared: environment, split, and the task or else the group."""
+    """Return the key of episodes that are compared: environment, split, task (else the group) and seat."""
     key = str(episode.task.get("key", ""))
-    return (episode.env_id, str(episode.task.get("split", "")), key or episode.group_id or episode.episode_id)
+    return (episode.env_id, str(episode.task.get("split", "")), key or episode.group_id or episode.episode_id, episode.seat)
 
 
 def _worth(episode: Trajectory) -> tuple[float, int]:

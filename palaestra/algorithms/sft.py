@@ -287,7 +287,7 @@ ALGORITHM = Algorithm("sft", SFTConfig, learner=SFTLearner, run=run, arm="cloned
 def _source(phase: Phase, config: SFTConfig) -> list[Trajectory]:
     """Return recorded episodes from where the recipe says."""
     if config.source == "expert":
-        plans = phase.feed.plans(phase.name, 1, num_tasks=config.episodes)
+        plans = phase.demonstrations(config.episodes)
         return expert_episodes(plans, engine=phase.engine, slip_rate=config.slip_rate, seed=phase.recipe.seed)
     if config.source.startswith("run:"):
         run_id = config.source.removeprefix("run:")

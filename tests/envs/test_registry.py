@@ -35,7 +35,7 @@ VARIANTS = {
     "palaestra/TwentyQuestions-v0": [
         {"judge": "each", "seat": "answerer", "things": 6},
         {"judge": "last", "seat": "judge", "players": {"asker": "random"}},
-        {"judge": "last", "things": 40},
+        {"judge": "last", "things": 40, "labels": "numbers"},
     ],
     "palaestra/VehicleWorld-v0": [
         {"mode": "sfc"},

@@ -125,7 +125,8 @@ def collate(trajectories: Sequence[Trajectory]) -> Batch:
         trajectories: Episodes with token segments; `group_id` says which belong together, an empty one stands alone.
 
     Raises:
-        UsageError: If an episode carries no segments although steps were played: text alone cannot be trained on.
+        UsageError: If an episode carries no segments although steps were played: text alone cannot be trained on. Also if
+            it holds several seats: training takes the episode of one (`Trajectory.of_seat`).
     """
     groups: dict[str, int] = {}
     excluded = {"error": 0, "non_finite_reward": 0, "no_action_tokens": 0}
@@ -133,6 +134,12 @@ def collate(trajectories: Sequence[Trajectory]) -> Batch:
     returns: list[float] = []
     group_index: list[int] = []
     for episode, trajectory in enumerate(trajectories):
+        if trajectory.seats:
+            seats = ", ".join((trajectory.seat, *trajectory.seats))
+            raise UsageError(
+                f"Episode {trajectory.episode_id!r} holds the seats {seats}; train on the episode of one of them: "
+                f"trajectory.of_seat({trajectory.seat!r})."
+            )
         name = trajectory.group_id or f"\0alone/{episode}"  # no group id begins with a null character
         group_index.append(groups.setdefault(name, len(groups)))
         if trajectory.outcome.error is not None or trajectory.outcome.score is None:

@@ -62,9 +62,9 @@ def given_weights(episodes: Sequence[Trajectory]) -> Tensor:
 
 
 def task_index(episodes: Sequence[Trajectory]) -> Tensor:
-    """Number the tasks of episodes in order of appearance: int64 [E]."""
-    numbers: dict[tuple[str, str], int] = {}
-    keys = [(episode.env_id, str(episode.task.get("key", ""))) for episode in episodes]
+    """Number the tasks of episodes in order of appearance: int64 [E]; each seat has tasks of its own."""
+    numbers: dict[tuple[str, str, str], int] = {}
+    keys = [(episode.env_id, str(episode.task.get("key", "")), episode.seat) for episode in episodes]
     return torch.tensor([numbers.setdefault(key, len(numbers)) for key in keys], dtype=torch.long)
 
 

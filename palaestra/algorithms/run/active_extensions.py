@@ -16,7 +16,7 @@ from palaestra.agents.rollout.env_slots import MakeEnv
 from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.algorithms.run.extension import Collection, Extension, ExtensionContext, RunCoroutine, WrapEnv
 from palaestra.algorithms.run.extension_registry import get_extension
-from palaestra.types import Trajectory
+from palaestra.types import Json, Trajectory
 
 
 class ActiveExtensions:
@@ -54,6 +54,10 @@ class ActiveExtensions:
         """Return the horizon of a training step; where several give one, that of the last."""
         given = [found for member in self._members if (found := member.max_turns(step)) is not None]
         return given[-1] if given else None
+
+    def env_arguments(self) -> dict[str, Json]:
+        """See `Extension.env_arguments`."""
+        return {name: value for member in self._members for name, value in member.env_arguments().items()}
 
     def plans(self, plans: list[EpisodePlan], step: int) -> list[EpisodePlan]:
         """See `Extension.plans`."""
@@ -130,4 +134,16 @@ class _Wrapped:
         return env
 
 
-__all__ = ["ActiveExtensions"]
+def demonstrated(tables: Mapping[str, BaseModel], plans: list[EpisodePlan]) -> list[EpisodePlan]:
+    """Return the episodes that experts play where these tables hold; see `Extension.demonstrated`."""
+    for name, table in tables.items():
+        plans = get_extension(name).demonstrated(table, plans)
+    return plans
+
+
+def own_weights(tables: Mapping[str, BaseModel]) -> tuple[str, ...]:
+    """Return the names of the weights that a phase with these tables trains apart; see `Extension.own_weights`."""
+    return tuple(found for name, table in tables.items() for found in get_extension(name).own_weights(table))
+
+
+__all__ = ["ActiveExtensions", "demonstrated", "own_weights"]

@@ -85,6 +85,11 @@ class ArmEvaluations:
         self.found: dict[str, Evaluation] = {}
         self._curve_agents: dict[str, Agent] = {}
 
+    def begin(self, extensions: ActiveExtensions) -> None:
+        """Play with these extensions from now on."""
+        self.extensions = extensions
+        self._curve_agents = {}
+
     def policy(self, arm: str, policy: Policy) -> None:
         """Evaluate the policy as it is now, as the extensions of the recipe say."""
         if not ranks().is_main:
@@ -119,7 +124,7 @@ class ArmEvaluations:
             self.found[name] = evaluate(
                 env.id,
                 self.extensions.agent(player(env)),
-                env_kwargs=env.arguments,
+                env_kwargs={**env.arguments, **self.extensions.env_arguments()},
                 split=env.test_split,
                 n=table.n,
                 samples=table.samples,
@@ -160,7 +165,7 @@ class ArmEvaluations:
         table = self.recipe.evaluation
         seed = stable_seed(table.seed, "curve")
         config = {
-            "envs": [{"env_id": env.id, "env_kwargs": env.arguments}],
+            "envs": [{"env_id": env.id, "env_kwargs": {**env.arguments, **self.extensions.env_arguments()}}],
             "split": env.test_split,
             "n": table.curve_n,
             "samples": 1,

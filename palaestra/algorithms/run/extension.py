@@ -31,6 +31,8 @@ installed packages by name), whatever the order of the tables: who samples, what
 |---|---|
 | has another process sample | `start`, `ready`, `backend`, `played` |
 | puts other agents around the policy, or into other seats | `agent`, and `played` to return each seat's own trajectory |
+| plays the environments with other arguments | `env_arguments` |
+| trains weights of its own in turns | `own_weights`; what experts show for them: `demonstrated` |
 | chooses tasks, or sets horizons | `plans`, `max_turns`; `observed` to see what came of them; `state` |
 | disturbs environments | `wrapper` |
 | changes rewards | `observed` |
@@ -58,7 +60,7 @@ from pydantic import BaseModel
 
 from palaestra.agents.core import Agent, Backend
 from palaestra.agents.rollout.plans import EpisodePlan
-from palaestra.types import Trajectory
+from palaestra.types import Json, Trajectory
 
 if TYPE_CHECKING:
     from palaestra.agents.rollout.engine import RolloutEngine
@@ -133,6 +135,7 @@ class Extension:
         name: Name of its table.
         config_type: What its table is checked against.
         movable: Keys of its table that may differ when a run resumes (where a server is, not what is trained).
+        shows: Whether its table means something to a phase that imitates and does not play (see `demonstrated`).
         config: Its table.
         context: Where it is used.
     """
@@ -140,6 +143,7 @@ class Extension:
     name: ClassVar[str]
     config_type: ClassVar[type[BaseModel]]
     movable: ClassVar[frozenset[str]] = frozenset()
+    shows: ClassVar[bool] = False
 
     def __init__(self, config: Any, context: ExtensionContext) -> None:
         """Keep table and context; nothing is played yet."""
@@ -167,6 +171,24 @@ class Extension:
     def check(cls, config: Any, recipe: Recipe) -> None:
         """Raise a `ConfigError` if something is missing on this machine; called before a run is created."""
 
+    @classmethod
+    def own_weights(cls, config: Any) -> tuple[str, ...]:
+        """Return the names of weights that a phase with this table trains apart from the others; empty trains the shared ones.
+
+        A phase begins with the newest weights of the first name, and of the shared ones where there are none yet.
+        """
+        return ()
+
+    @classmethod
+    def demonstrated(cls, config: Any, plans: list[EpisodePlan]) -> list[EpisodePlan]:
+        """Return the episodes that experts play to be imitated, and for the corpus of a tokenizer.
+
+        Args:
+            config: Its table.
+            plans: As the task feed gives them, or the extensions before this one.
+        """
+        return plans
+
     # -- who plays what -------------------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -175,6 +197,10 @@ class Extension:
     def max_turns(self, step: int) -> int | None:
         """Return the horizon of a training step; None leaves it to the others, and at last to the environment."""
         return None
+
+    def env_arguments(self) -> Mapping[str, Json]:
+        """Return arguments with which the environments are made in addition, in training and in evaluation."""
+        return {}
 
     def plans(self, plans: list[EpisodePlan], step: int) -> list[EpisodePlan]:
         """Return the episodes to play in a training step, group by group.

@@ -13,6 +13,7 @@ ENTRY_POINTS = "palaestra.extensions"
 _OURS = "palaestra.algorithms.run.extensions"
 BUILTIN = {
     "sampler": f"{_OURS}.sampler:Sampler",
+    "seats": f"{_OURS}.seats:SeatsInTraining",
     "horizon": f"{_OURS}.horizon:Horizon",
     "noise": f"{_OURS}.noise:Noise",
     "asynchronous": f"{_OURS}.asynchronous:Asynchronous",

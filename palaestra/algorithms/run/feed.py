@@ -59,7 +59,7 @@ class TaskFeed:
         self.env_kwargs = dict(env_kwargs)
         self.split = split
         self.seed = seed
-        env = _make_env(env_id, self.env_kwargs)
+        env = make_env(env_id, self.env_kwargs)
         try:
             tasks = getattr(env.unwrapped, "tasks", None)
         finally:
@@ -216,7 +216,7 @@ def by_env(trajectories: Sequence[Trajectory]) -> dict[str, list[Trajectory]]:
     return found
 
 
-def _make_env(env_id: str, env_kwargs: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:
+def make_env(env_id: str, env_kwargs: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:
     """Make an environment; what the user got wrong is one clear error."""
     try:
         return gymnasium.make(env_id, **env_kwargs)
@@ -226,4 +226,4 @@ def _make_env(env_id: str, env_kwargs: Mapping[str, Any]) -> gymnasium.Env[Any, 
         raise ConfigError(f"Environment {env_id!r} refuses the arguments {dict(env_kwargs)} of [env]: {error}") from error
 
 
-__all__ = ["Feed", "MixtureFeed", "Shares", "TaskFeed", "by_env", "env_of", "make_feed"]
+__all__ = ["Feed", "MixtureFeed", "Shares", "TaskFeed", "by_env", "env_of", "make_env", "make_feed"]

@@ -164,9 +164,9 @@ def episode_metrics(trajectories: Sequence[Trajectory]) -> dict[str, float]:
 
 
 def measured(trajectories: Sequence[Trajectory]) -> dict[str, float]:
-    """Sum up the episodes of a training step; those of a mixture also by environment, as `success.NAME`."""
+    """Sum up the episodes of a training step; those of a mixture or of several seats also by these, as `success.NAME`."""
     found = episode_metrics(trajectories)
-    for name, members in by_env(trajectories).items():
+    for name, members in (*by_env(trajectories).items(), *_by_seat(trajectories).items()):
         own = episode_metrics(members)
         found |= {f"{metric}.{name}": own[metric] for metric in with_own(BY_ENV, own)}
     return found
@@ -175,6 +175,12 @@ def measured(trajectories: Sequence[Trajectory]) -> dict[str, float]:
 def with_own(names: Sequence[str], metrics: Iterable[str]) -> list[str]:
     """Return names of metrics, followed by those among `metrics` that an environment measures."""
     return [*names, *(name for name in metrics if name.startswith(_METRIC))]
+
+
+def _by_seat(trajectories: Sequence[Trajectory]) -> dict[str, list[Trajectory]]:
+    """Return the episodes by their seat; empty where they are all of one."""
+    seats = dict.fromkeys(trajectory.seat for trajectory in trajectories)
+    return {seat: [t for t in trajectories if t.seat == seat] for seat in seats} if len(seats) > 1 else {}
 
 
 def _own_metrics(scored: Sequence[Trajectory]) -> dict[str, float]:

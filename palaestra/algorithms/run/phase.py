@@ -9,14 +9,14 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from palaestra.agents.core import Agent
 from palaestra.agents.rollout.engine import EpisodePlan, RolloutEngine
 from palaestra.agents.store.store import RunStore
-from palaestra.algorithms.run.active_extensions import ActiveExtensions
+from palaestra.algorithms.run.active_extensions import ActiveExtensions, demonstrated
 from palaestra.algorithms.run.alarms import ALARM_TEXTS, Alarms
 from palaestra.algorithms.run.checkpoint import Checkpoint, Checkpoints
 from palaestra.algorithms.run.extension import ExtensionContext
@@ -163,7 +163,17 @@ class Phase:
         dealt = step if place is None else place
         horizon = self.max_turns(step)
         planned = self.feed.plans(name, dealt, num_tasks=num_tasks, group_size=group_size, max_turns=horizon)
+        if arguments := self.extensions.env_arguments():
+            planned = [replace(plan, env_kwargs={**plan.env_kwargs, **arguments}) for plan in planned]
         return self.extensions.plans(planned, step)
+
+    def demonstrations(self, num_tasks: int) -> list[EpisodePlan]:
+        """Plan the episodes that experts play to be imitated in this phase.
+
+        Args:
+            num_tasks: Train tasks.
+        """
+        return demonstrated(self.recipe.phase(self.name).active, self.feed.plans(self.name, 1, num_tasks=num_tasks))
 
     def collect(self, plans: Sequence[EpisodePlan], agent: Agent | None = None) -> list[Trajectory]:
         """Play episodes with the current policy (or another agent), in the order of the plans; return what training sees.

@@ -9,8 +9,10 @@ from functools import partial
 import torch
 
 from palaestra.agents.rollout.engine import RolloutEngine
+from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.algorithms.data.demonstrations import expert_episodes
 from palaestra.algorithms.learner.policy import Policy
+from palaestra.algorithms.run.active_extensions import demonstrated
 from palaestra.algorithms.run.feed import Feed, env_of
 from palaestra.algorithms.run.recipe_configs import Recipe
 from palaestra.envs.formats.hermes import format_message
@@ -39,10 +41,18 @@ def corpus(recipe: Recipe, feed: Feed, engine: RolloutEngine, num_episodes: int)
     formats = {env.name: env.format or recipe.agent.format for env in recipe.envs}
     alone = formats[recipe.envs[0].name]
     texts: list[str] = []
-    for episode in expert_episodes(feed.plans("corpus", 1, num_tasks=num_episodes), engine=engine):
+    for episode in expert_episodes(_plans(recipe, feed, num_episodes), engine=engine):
         shows_tools = formats.get(env_of(episode.episode_id), alone) != "text"
         texts += _texts(episode, instructions=recipe.agent.instructions, shows_tools=shows_tools)
     return texts
+
+
+def _plans(recipe: Recipe, feed: Feed, num_episodes: int) -> list[EpisodePlan]:
+    """Plan what experts show in any phase of a recipe, each episode once."""
+    plans = feed.plans("corpus", 1, num_tasks=num_episodes)
+    shown = [demonstrated(tables, plans) for tables in (recipe.extensions, *(phase.active for phase in recipe.phases))]
+    found = {(plan.episode_id, str(plan.env_kwargs)): plan for part in shown for plan in part}
+    return list(found.values())
 
 
 def _texts(episode: Trajectory, *, instructions: bool, shows_tools: bool) -> Iterator[str]:

@@ -16,6 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from palaestra.agents.backends.checkpoints import align_weights
 from palaestra.agents.evaluation.evaluation import Evaluation
 from palaestra.agents.evaluation.summary import Summary
@@ -23,7 +25,7 @@ from palaestra.agents.reference import ExpertAgent, RandomAgent
 from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.agents.store.store import RunStore
 from palaestra.algorithms.learner.policy import Policy
-from palaestra.algorithms.run.active_extensions import ActiveExtensions
+from palaestra.algorithms.run.active_extensions import ActiveExtensions, own_weights
 from palaestra.algorithms.run.arms import ArmEvaluations, arms_of, phase_arms, runs_of
 from palaestra.algorithms.run.checkpoint import Checkpoints
 from palaestra.algorithms.run.extension import ExtensionContext
@@ -37,6 +39,7 @@ from palaestra.algorithms.run.recipe_configs import Recipe
 from palaestra.algorithms.run.registry import get_algorithm
 from palaestra.algorithms.run.start import build_policy
 from palaestra.algorithms.run.trackers import MetricsConfig, WandbTracker
+from palaestra.algorithms.run.weights import KEY, Weights
 from palaestra.algorithms.scale.ranks import join_ranks, ranks
 from palaestra.errors import ConfigError, PalaestraError, UsageError
 from palaestra.models.registry import get_model_kind
@@ -55,6 +58,7 @@ class TrainingResult:
         run_id: The run in the store; metrics are logged under it.
         folder: Its artifacts: checkpoints, `metrics.jsonl`, TensorBoard files.
         policy_path: Model folder of the final policy; plays as `hf:PATH`.
+        weights: Model folders by seat, where seats were trained with weights of their own.
         arms: Evaluations on test tasks by arm ("random", "expert", "untrained", "cloned", "trained"), in the order they
             were played; each is a run of the store. In a mixture by arm and environment ("cloned-Desk").
         totals: In a mixture each arm over all environments; empty for a single environment.
@@ -65,6 +69,7 @@ class TrainingResult:
     run_id: str
     folder: Path
     policy_path: Path
+    weights: Mapping[str, Path] = field(default_factory=dict)
     arms: Mapping[str, Evaluation] = field(default_factory=dict)
     totals: Mapping[str, Summary] = field(default_factory=dict)
     seconds: float = 0.0
@@ -76,6 +81,7 @@ class TrainingResult:
             "run_id": self.run_id,
             "folder": str(self.folder),
             "policy_path": str(self.policy_path),
+            **({"weights": {name: str(path) for name, path in self.weights.items()}} if self.weights else {}),
             "arms": {name: evaluation.to_json() for name, evaluation in self.arms.items()},
             "totals": {name: summary.to_json() for name, summary in self.totals.items()},
             "seconds": self.seconds,
@@ -136,6 +142,7 @@ def train(
         run_id=run_id,
         folder=training.folder,
         policy_path=policy_path,
+        weights=training.weights,
         arms=training.arms.found,
         totals=totals,
         seconds=time.perf_counter() - started,
@@ -163,11 +170,13 @@ class _Training:
             self.engine.check_env(env.id)
         self.feed = make_feed(recipe.envs, seed=recipe.seed)
         self.shared: dict[str, Any] = {}
+        self.weights: Mapping[str, Path] = {}
         self.arms: ArmEvaluations
 
     def run(self) -> Path:
         """Run everything that is not done yet and return the folder of the final policy."""
         policy, path = self.start()
+        weights = self.shared[KEY] = Weights(path)
         # evaluations go by the tables of the recipe; those of a phase concern the episodes that the phase plays
         context = ExtensionContext("", self.recipe, policy, self.engine, self.store, path, self.shared)
         extensions = ActiveExtensions(self.recipe.extensions, context)
@@ -189,8 +198,18 @@ class _Training:
         if "untrained" in baselines:
             self.arms.policy("untrained", policy)
         for name, arm in phase_arms(self.recipe).items():
-            path = self.run_phase(name, policy, path)
+            active = self.recipe.phase(name).active
+            own = own_weights(active)
+            start = weights.of(own[0] if own else "")
+            if start != path:  # another set of weights has its turn
+                policy.load_weights(start)
+                policy.version += 1
+            # weights of their own are evaluated where they are trained
+            self.arms.begin(ActiveExtensions({**self.recipe.extensions, **_apart(active)}, context) if own else extensions)
+            path = self.run_phase(name, policy, start)
+            weights.trained(own, path)
             self.arms.policy(arm, policy)
+        self.weights = {name: weights.of(name) for name in weights.own}
         return path
 
     def start(self) -> tuple[Policy, Path]:
@@ -236,7 +255,8 @@ class _Training:
             )
             config = self.recipe.phase(name)
             algorithm = get_algorithm(config.algorithm)
-            if unused := [table for table, own in config.extensions.items() if own is not None and not algorithm.plays]:
+            tables = [table for table, own in config.extensions.items() if own is not None and not algorithm.plays]
+            if unused := [table for table in tables if not get_extension(table).shows]:
                 log.warning("Phase %s plays no episodes with the policy; its table %s does nothing.", name, unused[0])
             run_algorithm(algorithm, phase, config.settings)
             found = ranks().on_main(checkpoints.latest)
@@ -293,6 +313,11 @@ def _comparable(recipe: Json) -> Json:
         names = {*parsed.extensions, *(name for phase in parsed.phases for name in phase.extensions)}
         return parsed.to_json(without={name: get_extension(name).movable for name in names})
     return recipe
+
+
+def _apart(tables: Mapping[str, BaseModel]) -> dict[str, BaseModel]:
+    """Return the tables that train weights of their own."""
+    return {name: table for name, table in tables.items() if own_weights({name: table})}
 
 
 def _metrics_log(recipe: Recipe, folder: Path, store: RunStore, run_id: str) -> MetricsLog:

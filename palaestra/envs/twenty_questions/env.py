@@ -28,6 +28,7 @@ from palaestra.results.metrics import SHARE, Metric
 from palaestra.types import Json
 
 JUDGES = ("", "each", "last")
+LABELS = ("names", "numbers")
 ASKER, ANSWERER, JUDGE = "asker", "answerer", "judge"
 _SAID = {YES: "Yes.", NO: "No.", UNKNOWN: "I do not know."}
 
@@ -75,6 +76,8 @@ class TwentyQuestionsEnv(SeatedEnv):
     Arguments:
         things: Number of things in question, 2 to 96.
         judge: "" for none, "each", or "last".
+        labels: How the asker calls the things: by their "names" ("Is it the dowick?"), or by "numbers" ("Is it number 3?"),
+            which is easier for tiny models.
         seat: Whose environment this is.
         players: Scripted players by seat, e.g. `{"answerer": "liar"}`.
         split: Split that `reset` draws from: "train" (without end) or "test" (500 tasks). No thing is in both.
@@ -107,6 +110,7 @@ class TwentyQuestionsEnv(SeatedEnv):
         *,
         things: int = 16,
         judge: str = "",
+        labels: str = "names",
         seat: str = "",
         players: Mapping[str, str] | None = None,
         split: str = "train",
@@ -116,9 +120,12 @@ class TwentyQuestionsEnv(SeatedEnv):
         """Check the arguments; nothing is asked yet."""
         if judge not in JUDGES:
             raise unknown_name("judge", judge, JUDGES)
+        if labels not in LABELS:
+            raise unknown_name("kind of labels", labels, LABELS)
         if not judge:
             self.seats = (ASKER, ANSWERER)
         self.judge = judge
+        self.labels = labels
         self.world = QuestionWorld([], "")
         super().__init__(
             question_tasks(things), seat=seat, players=players, split=split, max_turns=max_turns, render_mode=render_mode
@@ -131,7 +138,7 @@ class TwentyQuestionsEnv(SeatedEnv):
         seat = seat or self.seat
         if seat == ASKER:
             turns = "as many messages as you like" if self.max_turns is None else f"{self.max_turns} messages"
-            return _text(ASKER).format(example=(self.world.things or ["dowick"])[0], turns=turns)
+            return _text(ASKER).format(example=self._ask_for((self.world.things or ["dowick"])[0]), turns=turns)
         if seat == ANSWERER:
             return _text(ANSWERER).format(manner=_MANNERS[self.players[ANSWERER]]).strip()
         return _text(JUDGE).format(task=_TASKS[self.judge])
@@ -139,7 +146,7 @@ class TwentyQuestionsEnv(SeatedEnv):
     def private(self, seat: str) -> Json:
         """Return the list of things for the asker, the thing and the persona for the others."""
         if seat == ASKER:
-            return {"things": list(self.world.things)}
+            return {"things": [self._label(name) for name in self.world.things]}
         return {"secret": self.world.secret, "facts": describe(self.world.thing()), "persona": self.players[seat]}
 
     def expert(self, seat: str = "") -> Iterator[Action]:
@@ -153,7 +160,7 @@ class TwentyQuestionsEnv(SeatedEnv):
     def _open(self, task: Task) -> Exchange:
         """Show the list to the asker and the thing to the others."""
         self.world = world = QuestionWorld(list(task.data["things"]), task.data["secret"])
-        listed = "\n".join(f"- {name}: {describe(ontology().thing(name))}" for name in world.things)
+        listed = "\n".join(f"- {self._label(name)}: {describe(ontology().thing(name))}" for name in world.things)
         fact = f"The thing is the {world.secret}: {describe(world.thing())}."
         told = {ASKER: f"It is one of these {len(world.things)} things:\n{listed}", ANSWERER: fact}
         return Exchange({**told, **({JUDGE: fact} if self.judge else {})}, (ASKER,))
@@ -165,7 +172,7 @@ class TwentyQuestionsEnv(SeatedEnv):
             raise Refused(f"There are no tools here; write plain text. {self._how(seat)}")
         try:
             if seat == ASKER:
-                return read_question(text, self.world.things)
+                return self._unlabelled(read_question(text, [self._label(name) for name in self.world.things]))
             if seat == ANSWERER:
                 return read_answer(text)
             if self.world.phase == "count":
@@ -177,7 +184,7 @@ class TwentyQuestionsEnv(SeatedEnv):
     def _how(self, seat: str) -> str:
         """Return how a seat is to put what it says."""
         if seat == ASKER:
-            return HOW_TO_ASK.format(example=self.world.things[0])
+            return HOW_TO_ASK.format(example=self._ask_for(self.world.things[0]))
         return 'Answer with "yes", "no" or "I do not know".' if seat == ANSWERER else _TASKS[self.judge]
 
     def _play(self, moves: Mapping[str, Any]) -> Exchange:
@@ -197,8 +204,8 @@ class TwentyQuestionsEnv(SeatedEnv):
             return Exchange(told, (ANSWERER,))
         world.named.append(question.value)
         if question.value == world.secret:
-            return self._end({ASKER: f"Yes, it is the {world.secret}!"})
-        return Exchange({ASKER: f"No, it is not the {question.value}."}, (ASKER,), metrics=self._measured())
+            return self._end({ASKER: f"Yes, it is {self._called(world.secret)}!"})
+        return Exchange({ASKER: f"No, it is not {self._called(question.value)}."}, (ASKER,), metrics=self._measured())
 
     def _answered(self, answer: str) -> Exchange:
         """Let a judge rule on an answer, or let the asker hear it."""
@@ -286,7 +293,32 @@ class TwentyQuestionsEnv(SeatedEnv):
             return scripted.judge(self.world, persona)
         play = scripted.ask if seat == ASKER else scripted.answer
         said: str = play(self.world, persona, partial(self.chance, seat))
-        return said
+        return self._relabelled(said) if seat == ASKER and self.labels == "numbers" else said
+
+    # -- what things are called -----------------------------------------------------------------------------------
+
+    def _label(self, name: str) -> str:
+        """Return what the asker calls a thing: its name or its number."""
+        return name if self.labels == "names" else str(self.world.things.index(name) + 1)
+
+    def _called(self, name: str) -> str:
+        """Return a thing as it is called in a sentence."""
+        return f"the {name}" if self.labels == "names" else f"number {self._label(name)}"
+
+    def _ask_for(self, name: str) -> str:
+        """Return the question that names a thing."""
+        return f"Is it {self._called(name)}?"
+
+    def _unlabelled(self, question: Question) -> Question:
+        """Return a question that names a thing with its name."""
+        if question.attribute != "name" or self.labels == "names":
+            return question
+        return question._replace(value=self.world.things[int(question.value) - 1])
+
+    def _relabelled(self, said: str) -> str:
+        """Return what a scripted asker says with the label of the thing that it names."""
+        found = next((name for name in self.world.things if said == f"Is it the {name}?"), None)
+        return said if found is None else self._ask_for(found)
 
     @staticmethod
     def _sample(seat: str, rng: np.random.Generator) -> Action:

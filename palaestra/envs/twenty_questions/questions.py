@@ -16,7 +16,7 @@ MAX_CHARS = 500
 
 HOW_TO_ASK = (
     'Ask one yes/no question about one fact, for example "Is it an animal?", "Is it bigger than a cat?", "Is it made of '
-    'wood?", "Does it have wings?", "Can it fly?", or name a thing: "Is it the {example}?".'
+    'wood?", "Does it have wings?", "Can it fly?", or name a thing: "{example}".'
 )
 
 YES, NO, UNKNOWN = "yes", "no", "unknown"
@@ -28,7 +28,7 @@ _PRELUDE = re.compile(
 )
 _GUESS = re.compile(
     rf"^(?:i (?:would )?(?:guess|say|think)|(?:my |final |the )*(?:guess|answer)|it must be|could it be|might it be)"
-    rf"(?:[\s,:]+(?:is|that|{_IT} is|{_IT}))*[\s,:]+(?:the |an? )?(?P<name>[a-z]+)$"
+    rf"(?:[\s,:]+(?:is|that|{_IT} is|{_IT}))*[\s,:]+(?:the |an? )?(?:number )?(?P<name>[a-z0-9]+)$"
 )
 _IS = re.compile(rf"^(?:is|was) {_IT} (?P<rest>.+)$")
 _HAS = re.compile(rf"^(?:does {_IT} (?:have|possess|come with)|has {_IT}(?: got)?|is {_IT} something that has) (?P<rest>.+)$")
@@ -45,7 +45,7 @@ _PLACE = re.compile(
 )
 _MATERIAL = re.compile(r"^(?:mostly |mainly )?(?:made|built)(?: out)? (?:of|from|with) (?P<material>.+)$")
 _SIZE = re.compile(r"^(?P<word>bigger|larger|taller|greater|smaller|tinier|shorter) than (?:the |an? )?(?P<yardstick>.+)$")
-_ARTICLE = re.compile(r"^(?:an? (?:kind|type|sort) of|the|an?|some|any|its own) ")
+_ARTICLE = re.compile(r"^(?:an? (?:kind|type|sort) of|the number|the|number|an?|some|any|its own) ")
 
 
 _UNSURE = re.compile(r"(?:i )?(?:do not|don't|can't|cannot) (?:know|tell|say)\b|(?:i am |i'm )?(?:not sure|unsure|unknown)\b")
@@ -65,7 +65,8 @@ def read_question(text: str, names: Collection[str]) -> Question:
     Raises:
         Unreadable: If it is not a yes/no question about one fact.
     """
-    how = HOW_TO_ASK.format(example=next(iter(names), "thing"))
+    first = next(iter(names), "thing")
+    how = HOW_TO_ASK.format(example=f"Is it {'number' if first.isdecimal() else 'the'} {first}?")
     if len(text) > MAX_CHARS:
         raise Unreadable(f"Your message has {len(text)} characters; a question has at most {MAX_CHARS}. {how}")
     if text.count("?") > 1:

@@ -192,6 +192,25 @@ def test_each_seat_is_told_what_it_may_know():
     assert all(one["format"] == "text" for one in about.values())
 
 
+def test_things_may_be_called_by_numbers():
+    env = TwentyQuestionsEnv(labels="numbers", things=12, max_turns=20)
+    for seed in range(20):
+        observation, info = env.reset(seed=seed)
+        assert not any(name in observation + info["instructions"] for name in env.world.things)
+        assert env.private("asker") == {"things": [str(number) for number in range(1, 13)]}
+        total, steps = play(env, env.expert())
+        assert total == 1.0
+        number = env.world.things.index(env.world.secret) + 1
+        assert steps[-1][0] == f"Yes, it is number {number}!"
+    for text in ("Is it number 3?", "3", "I guess 3", "Is it the number 3", "My answer is 3."):
+        env.reset(seed=1, options={"task": "train/5"})
+        env.step(text)
+        assert env.world.named == [env.world.things[2]]
+    for text in ("Is it number 13?", "Is it number 0?", "Is it the dowick?", "Is it number \u0663?"):
+        *_, info = env.step(text)
+        assert 'name a thing: "Is it number 1?"' in info["action_error"]
+
+
 def test_calls_of_tools_are_refused():
     env = TwentyQuestionsEnv()
     env.reset(seed=0)
@@ -243,6 +262,8 @@ def test_bits_count_what_the_true_answers_leave():
 def test_arguments_are_checked():
     with pytest.raises(UnknownNameError, match="Unknown judge 'always'"):
         TwentyQuestionsEnv(judge="always")
+    with pytest.raises(UnknownNameError, match="Unknown kind of labels 'letters'"):
+        TwentyQuestionsEnv(labels="letters")
     with pytest.raises(UnknownNameError, match="Unknown seat 'judge'"):
         TwentyQuestionsEnv(seat="judge")
     with pytest.raises(UnknownNameError, match="Did you mean 'liar'"):
