@@ -198,7 +198,7 @@ class SeatsInTraining(Extension):
         """Return the episodes of the seats that are learned from, seat by seat; in evaluation those of the policy's seat.
 
         A seat that never acted has nothing to learn from. For a trained seat that was refused three times in a row the game
-        is no error, as it is none for the policy's seat: it was cut off there, and that is to be learned.
+        is not an error, as it is none for the policy's seat: it was cut off there, and that is to be learned.
         """
         if self.context.evaluates:
             return [trajectory.of_seat() for trajectory in trajectories]
