@@ -10,7 +10,6 @@ does not answer in time, and ends those that nobody has used for a while.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import logging
 import os
@@ -215,7 +214,6 @@ class EnginePool:
             self._changed.notify_all()
         for slot in slots:
             _kill(slot.engine)
-        self._wake.put(None)
 
     # -- an engine for a call ---------------------------------------------------------------------------------------
 
@@ -260,7 +258,7 @@ class EnginePool:
         self, lease: Lease[Any], key: tuple[Callable[[], Engine], threading.Thread | None]
     ) -> tuple[_Slot | None, _Slot | None]:
         """Return a slot that now belongs to the lease, or an engine that has to go first, or neither: then wait."""
-        idle = [slot for slot in self._slots if slot.state == "idle"]
+        idle = [slot for slot in self._slots if slot.state == "idle" or (slot.state == "held" and slot.holder() is None)]
         if dead := next((slot for slot in idle if not _is_alive(slot)), None):
             return None, self._closing(dead)
         if fitting := [slot for slot in idle if slot.key == key]:
@@ -362,6 +360,7 @@ class EnginePool:
                 holder.is_behind = True
             if slot in self._slots:
                 self._slots.remove(slot)
+                self._wake.put(None)  # it may have been the last
         return list(slots)
 
     def _set_deadline(self, slot: _Slot, timeout_s: float) -> None:
@@ -390,7 +389,6 @@ class EnginePool:
             self._remove(slot)
             self._changed.notify_all()
         _kill(slot.engine)
-        self._wake.put(None)
 
     def _allow(self, slot: _Slot, timeout_s: float) -> None:
         with self._lock:
@@ -427,7 +425,6 @@ class EnginePool:
             with self._changed:
                 self._remove(slot)
                 self._changed.notify_all()
-            self._wake.put(None)
 
     # -- the keeper -------------------------------------------------------------------------------------------------
 
@@ -551,9 +548,7 @@ def _end_with_process() -> None:
     """See to it, once a process, that no engine survives it."""
     if os.getpid() not in _ends_with:
         _ends_with.add(os.getpid())
-        atexit.register(_close_pools)
-        # children of multiprocessing end without the functions of atexit
-        from multiprocessing.util import Finalize
+        from multiprocessing.util import Finalize  # also works in children of multiprocessing, which end without atexit
 
         Finalize(None, _close_pools, exitpriority=100)
 

@@ -281,12 +281,13 @@ def test_an_engine_that_does_not_answer_in_time_is_killed(make_pool):
 def test_a_new_engine_has_time_to_start_and_the_clock_can_be_started_again(make_pool):
     pool = make_pool()
     lease = pool.lease(Machine, start_timeout_s=LONG_S)
-    with lease.use("reset()", SHORT_S):
+    with lease.use("reset()", SHORT_S) as engine:
         time.sleep(3 * SHORT_S)
-    with lease.use("step()", 1.0):
+    with lease.use("step()", 1.0) as again:
         for _ in range(3):
             time.sleep(0.4)
             lease.restart_clock(1.0)
+    assert use(lease) is again is engine
     lease.close()
 
 
@@ -401,8 +402,48 @@ def test_an_engine_that_fails_in_close_is_killed(make_pool, monkeypatch, kind):
     pool = make_pool()
     lease = pool.lease(kind)
     engine = use(lease)
+    started = time.monotonic()
     lease.close()
     assert (engine.end, pool.num_engines) == ("killed", 0)
+    assert time.monotonic() - started < LONG_S / 2
+
+
+def test_an_engine_counts_until_it_is_gone(make_pool):
+    class TakesItsTime(Machine):
+        def close(self) -> None:
+            time.sleep(4 * SHORT_S)
+            super().close()
+
+    def start() -> Machine:
+        assert running() == []
+        return Machine()
+
+    pool = make_pool(1)
+    first, second = pool.lease(TakesItsTime), pool.lease(start)
+    use(first)
+    first.release()
+    closing = threading.Thread(target=use, args=(second,))
+    closing.start()
+    time.sleep(SHORT_S)
+    third = pool.lease(start)
+    third_thread = threading.Thread(target=lambda: (use(third), third.release()))
+    third_thread.start()
+    closing.join()
+    second.release()
+    third_thread.join()
+    assert pool.num_engines == 1
+
+
+def test_engines_of_environments_that_were_thrown_away_go_first(make_pool, caplog):
+    pool = make_pool(2)
+    with caplog.at_level(logging.WARNING):
+        kept = pool.lease(Machine)
+        engine = use(kept)
+        for _ in range(5):
+            use(pool.lease(lambda: Machine()))  # each of another kind, and nobody holds the right to it
+        assert use(kept) is engine
+    assert caplog.text == ""
+    kept.close()
 
 
 def test_idle_engines_end_after_a_while_and_held_ones_do_not(make_pool):
