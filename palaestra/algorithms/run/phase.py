@@ -202,13 +202,14 @@ class Phase:
         All ranks call it, and wait here while the first one evaluates. An alarm is told in words once.
 
         Args:
-            step: The step that is over.
+            step: The step that is over; 0 is what comes before the first one, after which nothing is due.
             metrics: Of this step.
             total: Steps in all, for the display.
             evaluates: Whether a point of the learning curve is due; by default after every `evaluation.every` steps.
         """
-        metrics = self.extensions.after_step(step, metrics)
-        is_due = self.is_evaluation_due(step) if evaluates is None else evaluates
+        if step > 0:
+            metrics = self.extensions.after_step(step, metrics)
+        is_due = step > 0 and self.is_evaluation_due(step) if evaluates is None else evaluates
         if self.evaluate is not None and is_due:
             metrics = {**metrics, **{f"test_{name}": value for name, value in self.evaluate().items()}}
         ranks().barrier("log")

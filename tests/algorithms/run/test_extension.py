@@ -158,6 +158,17 @@ def test_every_hook_is_called_in_its_order_for_every_extension(tmp_path: Path) -
     assert "test_success" in logged[-1]
 
 
+def test_what_comes_before_the_first_step_is_no_step(tmp_path: Path) -> None:
+    ppo = {"steps": 1, "tasks_per_step": 2, "pretrain_episodes": 3, "pretrain_epochs": 1, "warmup_updates": 1}
+    evaluation = {"n": 1, "baselines": [], "every": 1, "curve_n": 1}
+    found = train(toy_recipe(phases=["ppo"], ppo=ppo, bonus={}, evaluation=evaluation), store=tmp_path).folder
+    before, first = rows(found, "ppo")
+    assert (before["step"], first["step"]) == (0, 1)
+    assert not {"bonus_steps", "test_success"} & before.keys()
+    assert first["bonus_steps"] == 1.0
+    assert "test_success" in first
+
+
 def test_rewards_pass_through_the_extensions_one_after_the_other(tmp_path: Path) -> None:
     plain = rows(train(toy_recipe(phases=["grpo"], grpo=GRPO, bonus={"amount": 0}), store=tmp_path / "a").folder, "grpo")
     paid = rows(train(toy_recipe(phases=["grpo"], grpo=GRPO, bonus={}, another={}), store=tmp_path / "b").folder, "grpo")
