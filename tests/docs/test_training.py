@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 import tomllib
+import types
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -116,3 +118,34 @@ def test_the_kind_of_model_of_the_page_works(tmp_path: Path, monkeypatch: pytest
     }
     result = train(data, store=tmp_path)
     assert (result.policy_path / "config.json").read_text().count('"gpt2"') == 1
+
+
+def test_the_algorithm_on_the_page_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names: dict[str, Any] = {}
+    exec(next(block for block in blocks("python") if "class MyLearner" in block), names)
+    monkeypatch.setitem(sys.modules, "page_of_algorithms", types.SimpleNamespace(ALGORITHM=names["ALGORITHM"]))
+    monkeypatch.setitem(registry._BUILTIN, "mine", "page_of_algorithms:ALGORITHM")
+    recipe = {
+        "env": {
+            "id": "palaestra/TextCraft-v0",
+            "distractors": 0,
+            "tasks": ["workshop:ash_plank#0", "workshop:peg#0"],
+        },
+        "model": {
+            "hidden_size": 12,
+            "num_layers": 1,
+            "num_heads": 2,
+            "vocab_size": 310,
+            "max_positions": 384,
+            "corpus_episodes": 8,
+        },
+        "agent": {"instructions": False, "max_tokens_per_turn": 8},
+        "evaluation": {"n": 2, "max_turns": 2, "baselines": []},
+        "phase": [
+            {"algorithm": "sft", "episodes": 20},
+            {"algorithm": "mine", "steps": 2, "tasks_per_step": 2, "group_size": 2},
+        ],
+    }
+    result = palaestra.train(recipe, store=tmp_path, run_id="mine")
+    assert list(result.arms) == ["cloned", "trained"]
+    assert [row["step"] for row in read_metrics(result.folder / "metrics.jsonl") if row["phase"] == "mine"] == [1, 2]
