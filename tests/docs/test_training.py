@@ -16,7 +16,7 @@ import pytest
 
 import palaestra
 from palaestra.algorithms import load_recipe, parse_recipe
-from palaestra.algorithms.run import extension_registry
+from palaestra.algorithms.run import extension_registry, registry
 from palaestra.algorithms.run.metrics import read_metrics
 from palaestra.algorithms.run.training import train
 from palaestra.models import registry as model_registry
@@ -121,8 +121,7 @@ def test_the_kind_of_model_of_the_page_works(tmp_path: Path, monkeypatch: pytest
 
 
 def test_the_algorithm_on_the_page_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    names: dict[str, Any] = {}
-    exec(next(block for block in blocks("python") if "class MyLearner" in block), names)
+    names = example("class MyLearner")
     monkeypatch.setitem(sys.modules, "page_of_algorithms", types.SimpleNamespace(ALGORITHM=names["ALGORITHM"]))
     monkeypatch.setitem(registry._BUILTIN, "mine", "page_of_algorithms:ALGORITHM")
     recipe = {
