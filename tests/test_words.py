@@ -28,7 +28,7 @@ WORDS = {
     r"\b[Tt]he present (?!of\b|tense\b|and\b)\w+": "current",
     r"\b[Ww]hoever\b": "the seat that ..., the one who ...",
     r"\bgo(?:es)? on (?:with|where|from|at)\b": "resumes, continues",
-    r"\b(?:reward|score|judge|label)s? (?:that |which )?(?:lies?|lied|lying)\b": "reward noise",
+    r"(?i)\b(?:reward|score|judge|label)s? (?:that |which )?(?:lies?|lied|lying)\b": "reward noise",
     r"\b[Dd]eeds?\b": "effect",
     r"\bput up\b": "create",
     r"\b(?:is|are|was|were) told (?:of|by) (?:the|a|an)\b(?= (?:run|report|log|metric|dashboard))": "reported",

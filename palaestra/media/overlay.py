@@ -25,6 +25,11 @@ class OverlayMedia(MediaStore):
         found = self._base.find(media)
         return self._own.find(media) if found is None else found
 
+    def get(self, media: Media | str) -> bytes:
+        """Return bytes; what is missing is missing in the other store, which says what to do."""
+        own = self._own.find(media)
+        return self._base.get(media) if own is None else own
+
     def add(self, items: Iterable[tuple[Media, bytes]]) -> None:
         """Keep what the other store does not have, in memory."""
         self._own.add((media, data) for media, data in items if not self._base.holds(media))

@@ -167,7 +167,7 @@ def test_one_command_gives_the_papers_table_of_the_car_and_its_own_numbers_apart
         (["--env", TEXTCRAFT, "--model", "random", "--set", "x"], "expected KEY=VALUE"),
         (["--env", TEXTCRAFT, "--model", "random", "--set", "distractors=lots"], "lots"),
         (["--env", TEXTCRAFT, "--model", "random", "--run", "a", "--run", "b"], "one --run per model"),
-        (["--env", TEXTCRAFT, "--model", "random", "--run", "../x"], "no plain name"),
+        (["--env", TEXTCRAFT, "--model", "random", "--run", "../x"], "is not a plain name"),
         (["--env", TEXTCRAFT, "--model", "random", "--each", "distractors"], "expected KEY=VALUE,VALUE"),
         (["--env", TEXTCRAFT, "--model", "random", "--each", "distractors=0,lots"], "lots"),
         (["--env", TEXTCRAFT, "--model", "random", "--each", "distractor=0,1"], "Did you mean 'distractors'"),

@@ -105,7 +105,7 @@ def test_the_trained_policy_plays_as_a_model(palaestra_run, recipe, tmp_path):
         ("grpo.lrr=1", "Unknown key 'grpo.lrr'. Did you mean 'lr'"),
         ("grpo.steps=many", "grpo.steps is 'many'"),
         ("nonsense=1", "Unknown key 'nonsense'"),
-        ("grpo", "no assignment"),
+        ("grpo", "is not an assignment"),
         ('phases=["grop"]', "Did you mean 'grpo'"),
         ("env.id=palaestra/TextCarft-v0", "Did you mean 'palaestra/TextCraft-v0'"),
         ("env.recipies=x", "recipies"),
@@ -124,7 +124,7 @@ def test_a_missing_or_broken_recipe_is_one_line(refused, recipe, tmp_path):
     refused("train", *runs, match="no recipe to train")
     refused("train", tmp_path / "no.toml", *runs, match="Unknown recipe")
     recipe.write_text("name = ", encoding="utf-8")
-    refused("train", recipe, *runs, match="no valid TOML")
+    refused("train", recipe, *runs, match="is not valid TOML")
     refused("train", "--run", "nothing", *runs, match="Unknown run 'nothing'")
 
 

@@ -188,7 +188,7 @@ def test_missing_binary_and_foreign_files_are_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="expected a UTF-8 text file"):
         list(load_conversations(tmp_path / "binary"))
     (tmp_path / "x.jsonl").write_text('{"item_id": "a"}')
-    with pytest.raises(UsageError, match="record 1 is no trajectory"):
+    with pytest.raises(UsageError, match="record 1 is not a trajectory"):
         list(load_trajectories(tmp_path / "x.jsonl"))
 
 

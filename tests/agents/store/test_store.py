@@ -172,7 +172,7 @@ def test_names_that_do_not_exist_are_told_with_the_nearest(store: RunStore, play
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "x" * 101, "a b"])
 def test_a_run_id_has_to_be_a_plain_name(store: RunStore, name: str) -> None:
-    with pytest.raises(UsageError, match="no plain name"):
+    with pytest.raises(UsageError, match="is not a plain name"):
         store.create_run({}, name)
 
 

@@ -127,7 +127,7 @@ def test_a_missing_environment_is_named(tmp_path: Path) -> None:
     ("text", "match"),
     [
         (None, "Unknown recipe .*Give a TOML file, or one of: .*textcraft_tiny"),
-        ("seed = ", "is no valid TOML"),
+        ("seed = ", "is not valid TOML"),
         (b"\xff\xfe", "could not be read"),
     ],
 )

@@ -38,7 +38,7 @@ def test_an_algorithm_from_outside_is_short_and_in_the_reference() -> None:
     assert spec.loader is not None
     generate: Any = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(generate)
-    page = generate.algorithms_page()
+    page = generate.algorithms_page(["reinforce"])
     assert "## reinforce\n" in page
     assert "| `momentum` | `float, >= 0, < 1` | `0.9` | Weight of the past in the baseline. |" in page
 

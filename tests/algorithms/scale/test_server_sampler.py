@@ -264,7 +264,7 @@ def test_the_probe_is_as_strict_as_the_recipe_says(server: VLLMServer, clone: Pa
 def test_a_server_that_dies_costs_the_step_and_no_more(server: VLLMServer, clone: Path, tmp_path: Path) -> None:
     recipe = recipe_for(clone, server, {"retries": 0})
     server.refuses = lambda body, session: bool(session and session.startswith("grpo/00002/"))
-    with pytest.raises(TrainingStopped, match=r"All 16 episodes failed at the server.*the engine died.*go on with the same"):
+    with pytest.raises(TrainingStopped, match=r"All 16 episodes failed at the server.*the engine died.*resume the same"):
         train(recipe, store=tmp_path / "runs", run_id="toy")
     assert len(rows_of(tmp_path / "runs" / "toy")) == 1  # nothing was logged, let alone learned, of the second step
     with RunStore(tmp_path / "runs") as store:

@@ -157,7 +157,7 @@ def _read_file(file: Path) -> Iterator[Task]:
             try:
                 yield _from_row(place, json.loads(row))
             except json.JSONDecodeError as error:
-                raise place.error("the line", f"is no JSON ({error.msg} at column {error.colno})") from None
+                raise place.error("the line", f"is not JSON ({error.msg} at column {error.colno})") from None
 
 
 # -- structured rows --------------------------------------------------------------------------------------------------
