@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from palaestra.errors import MissingExtraError
@@ -37,15 +38,28 @@ def lazy_names(
         if name not in origins:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         home, original = origins[name]
-        try:
-            module = import_module(f"{package}.{home}")
-        except ModuleNotFoundError as error:
-            if extra and error.name is not None and error.name.partition(".")[0] in TORCH_PACKAGES:
-                raise MissingExtraError(feature, extra) from error
-            raise
-        return getattr(module, original)
+        return getattr(import_or_name_extra(f"{package}.{home}", feature, extra), original)
 
     return get, lambda: sorted([*origins, *eager])
 
 
-__all__ = ["lazy_names"]
+def import_or_name_extra(module: str, feature: str, extra: str) -> ModuleType:
+    """Import a module; if torch or what goes with it is missing, the error names the extra that brings it.
+
+    Args:
+        module: Dotted name.
+        feature: What needs the module, for the error.
+        extra: The extra; "" raises the import's own error.
+
+    Raises:
+        MissingExtraError: If a package of the extra is not installed.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if extra and error.name is not None and error.name.partition(".")[0] in TORCH_PACKAGES:
+            raise MissingExtraError(feature, extra) from error
+        raise
+
+
+__all__ = ["import_or_name_extra", "lazy_names"]

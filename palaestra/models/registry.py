@@ -10,15 +10,14 @@ of `transformers` with its tokenizer, so that it is saved and loaded like any ot
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from palaestra.errors import ConfigError, MissingExtraError, unknown_name
-from palaestra.lazy import TORCH_PACKAGES
+from palaestra.errors import ConfigError, unknown_name
+from palaestra.lazy import import_or_name_extra
 
 ENTRY_POINTS = "palaestra.models"
 
@@ -96,12 +95,7 @@ def get_model_kind(name: str) -> ModelKind:
     if target is None:
         raise unknown_name("model kind", name, model_kinds())
     module, _, attribute = target.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute or "KIND", None)
-    except ModuleNotFoundError as error:
-        if error.name is not None and error.name.partition(".")[0] in TORCH_PACKAGES:
-            raise MissingExtraError(f"The model kind {name!r}", "train") from error
-        raise
+    found = getattr(import_or_name_extra(module, f"The model kind {name!r}", "train"), attribute or "KIND", None)
     if not isinstance(found, ModelKind):
         raise ConfigError(f"{target} is a {type(found).__name__}; expected a palaestra.models.ModelKind.")
     if found.name != name:

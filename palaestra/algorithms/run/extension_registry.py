@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-
 from palaestra.algorithms.run.extension import Extension
-from palaestra.errors import ConfigError, MissingExtraError, unknown_name
-from palaestra.lazy import TORCH_PACKAGES
+from palaestra.errors import ConfigError, unknown_name
+from palaestra.lazy import import_or_name_extra
 
 ENTRY_POINTS = "palaestra.extensions"
 
@@ -38,12 +36,7 @@ def get_extension(name: str) -> type[Extension]:
     if target is None:
         raise unknown_name("extension", name, extension_names())
     module, _, attribute = target.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute, None)
-    except ModuleNotFoundError as error:
-        if error.name is not None and error.name.partition(".")[0] in TORCH_PACKAGES:
-            raise MissingExtraError(f"The extension {name!r}", "train") from error
-        raise
+    found = getattr(import_or_name_extra(module, f"The extension {name!r}", "train"), attribute, None)
     if not (isinstance(found, type) and issubclass(found, Extension)):
         raise ConfigError(f"{target} is {found!r}; expected a subclass of palaestra.algorithms.run.extension.Extension.")
     if found.name != name:

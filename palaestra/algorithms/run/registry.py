@@ -10,7 +10,6 @@ brings a function that runs a phase. A third party writes one and names it in it
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from palaestra.algorithms.config import check
-from palaestra.errors import ConfigError, MissingExtraError, unknown_name
+from palaestra.errors import ConfigError, unknown_name
+from palaestra.lazy import import_or_name_extra
 
 if TYPE_CHECKING:
     from palaestra.algorithms.learner.learner import Learner, MakeLearner
@@ -94,12 +94,11 @@ def get_algorithm(name: str) -> Algorithm:
             raise unknown_name("algorithm", name, [*_BUILTIN, *plugins])
         target = plugins[name]
     module, _, attribute = target.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute or "ALGORITHM", None)
-    except ModuleNotFoundError as error:
-        if name in _BUILTIN and error.name is not None and error.name.partition(".")[0] in ("torch", "transformers"):
-            raise MissingExtraError(f"The algorithm {name!r}", "train") from error
-        raise
+    found = getattr(
+        import_or_name_extra(module, f"The algorithm {name!r}", "train" if name in _BUILTIN else ""),
+        attribute or "ALGORITHM",
+        None,
+    )
     if not isinstance(found, Algorithm):
         raise ConfigError(f"{target} is a {type(found).__name__}; expected a palaestra.algorithms.run.registry.Algorithm.")
     return found
