@@ -13,6 +13,7 @@ help:
 	@echo "make check   lint, format and types"
 	@echo "make docs    write the reference pages and the API reference (site/)"
 	@echo "make bench   measure what the project promises, peers beside it"
+	@echo "make clean   remove $(VENV), the environment that the others set up"
 
 demo: $(VENV)/.run
 	$(BIN)/palaestra demo
@@ -38,9 +39,9 @@ clean:
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-# the demo needs the package and its extras; the tests need the tools of development besides
+# the demo installs only what it runs; the tests need every extra and the tools of development
 $(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[all]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[llm,train]"
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
