@@ -35,7 +35,8 @@ json_values = st.recursive(
     max_leaves=4,
 )
 objects = st.dictionaries(texts, json_values, max_size=3)
-calls = st.builds(ToolCall, texts, objects | texts, texts)
+attached = st.just({}) | st.dictionaries(st.sampled_from(["chat", "anthropic"]), objects, max_size=2)
+calls = st.builds(ToolCall, texts, objects | texts, texts, attached)
 results = st.builds(ToolResult, texts, texts, st.sampled_from(["ok", "unknown_tool", "invalid_arguments", "error"]), texts)
 messages = st.builds(
     Message,
@@ -48,6 +49,7 @@ messages = st.builds(
     raw=texts,
     error=texts,
     media=st.lists(media, max_size=2).map(tuple),
+    provider=attached,
 )
 usages = st.builds(Usage, *[st.integers(0, 9)] * 5, *[numbers.map(abs)] * 3)
 steps = st.builds(Step, texts, messages, numbers, st.booleans(), st.booleans(), objects, st.none() | texts, texts)
@@ -347,6 +349,7 @@ SOUND = Media("a" * 64, "audio/wav", 2.5, 16_000)
 
 def test_media_are_absent_from_the_json_of_a_message_without_any():
     assert Message("user", "hello").to_json() == {"role": "user", "content": "hello"}
+    assert ToolCall("f", {}, "1").to_json() == {"id": "1", "name": "f", "arguments": {}}
     assert Message("user", SOUND.tag, media=(SOUND,)).to_json() == {
         "role": "user",
         "content": SOUND.tag,

@@ -21,21 +21,24 @@ class ToolCall:
         name: Name of the tool.
         arguments: The parsed JSON object, or the raw text if it did not parse as one.
         id: Identifier that the result refers to; empty where the format has none.
+        provider: What a provider attached to the call for its own use, as JSON; see `Message.provider`.
     """
 
     name: str
     arguments: Mapping[str, Json] | str = field(default_factory=dict)
     id: str = ""
+    provider: Mapping[str, Json] = field(default_factory=dict, hash=False)
 
     def to_json(self) -> dict[str, Json]:
-        """Return a plain dict."""
+        """Return a plain dict; `provider` is left out where there is nothing."""
         arguments = self.arguments if isinstance(self.arguments, str) else dict(self.arguments)
-        return {"id": self.id, "name": self.name, "arguments": arguments}
+        data: dict[str, Json] = {"id": self.id, "name": self.name, "arguments": arguments}
+        return {**data, "provider": dict(self.provider)} if self.provider else data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Json]) -> ToolCall:
         """Rebuild from `to_json()`."""
-        return cls(name=data["name"], arguments=data.get("arguments", {}), id=data.get("id", ""))
+        return cls(data["name"], data.get("arguments", {}), data.get("id", ""), data.get("provider", {}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,9 @@ class Message:
         raw: What the model wrote verbatim, where `content` and `tool_calls` are only the action read from it.
         error: Why no action could be read from `raw`; an environment answers with this text and changes nothing.
         media: Sounds and pictures that the tags in `content` name, each once, in order (`palaestra.media`).
+        provider: What a provider attached for its own use (signatures of thoughts, encrypted reasoning), as JSON by the name
+            of the API it came through: "chat" for OpenAI-compatible chat completions, "anthropic", "google", "responses", ...
+            It goes back untouched with the message, to backends of that API only, and means nothing to anybody else.
     """
 
     role: Role
@@ -89,6 +95,7 @@ class Message:
     raw: str = ""
     error: str = ""
     media: tuple[Media, ...] = ()
+    provider: Mapping[str, Json] = field(default_factory=dict, hash=False)
 
     def to_json(self) -> dict[str, Json]:
         """Return a plain dict without empty optional fields."""
@@ -100,6 +107,8 @@ class Message:
                 data[key] = value
         if self.media:
             data["media"] = [media.to_json() for media in self.media]
+        if self.provider:
+            data["provider"] = dict(self.provider)
         return data
 
     @classmethod
@@ -115,6 +124,7 @@ class Message:
             raw=data.get("raw", ""),
             error=data.get("error", ""),
             media=tuple(Media.from_json(media) for media in data.get("media", ())),
+            provider=data.get("provider", {}),
         )
 
     @classmethod

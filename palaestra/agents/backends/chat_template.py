@@ -160,6 +160,7 @@ class ChatTemplate:
         neutral = []
         for message in messages:
             data = message.to_json()
+            data.pop("provider", None)  # for servers; no template shows it
             if self._marked.search(message.content) or len(data) > 2:
                 data = {**self._neutralise_json(data, literals), "role": message.role}
                 message = Message.from_json(data)

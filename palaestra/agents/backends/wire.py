@@ -25,6 +25,13 @@ MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
 _UNREADABLE = "unreadable_call"  # stands for a call whose name could not be read: servers refuse an empty one
 _ROLES: dict[str, Role] = {"system": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
 _media_of = attrgetter("media")
+PROVIDER = "chat"
+"""The key of chat completions in `Message.provider` and `ToolCall.provider`."""
+# fields of the API itself; everything else in a message, a call or its function is a provider's own, and goes back
+_MESSAGE_FIELDS = frozenset({"role", "content", "tool_calls", "function_call", "refusal", "annotations", "audio", "name"})
+_MESSAGE_FIELDS |= {"tool_call_id", "reasoning", "reasoning_content"}
+_CALL_FIELDS = frozenset({"id", "type", "index", "function"})
+_FUNCTION_FIELDS = frozenset({"name", "arguments"})
 _EXCERPT = 200  # characters of a server's answer shown in an error
 
 
@@ -71,7 +78,8 @@ def request_body(
 def message_to_wire(message: Message, *, send_reasoning: bool = False) -> dict[str, Json]:
     """Return a message as the chat-completions API writes it, its content as text (`request_body` adds what it shows).
 
-    Calls are sent as native ones if each has an id; calls without ids were read from text and go back as text.
+    Calls are sent as native ones if each has an id; calls without ids were read from text and go back as text. What a provider
+    attached through this API goes back as it came.
     """
     data: dict[str, Json] = {"role": message.role, "content": clean_text(message.content)}
     if message.role == "assistant":
@@ -81,6 +89,8 @@ def message_to_wire(message: Message, *, send_reasoning: bool = False) -> dict[s
             data["content"] = clean_text(message.raw or _calls_as_text(message))
         if send_reasoning and message.reasoning:
             data["reasoning_content"] = clean_text(message.reasoning)
+        if message.provider:
+            data.update(message.provider.get(PROVIDER, {}))
     elif message.role == "tool":
         data["tool_call_id"] = message.tool_call_id
         if message.name:
@@ -115,6 +125,7 @@ def message_from_wire(data: Mapping[str, Json], *, id_prefix: str = "call", audi
         name=_text(data.get("name")),
         reasoning=_text(reasoning),
         media=media,
+        provider=_attached(data, _MESSAGE_FIELDS),
     )
 
 
@@ -202,7 +213,12 @@ def _call_to_wire(call: ToolCall) -> dict[str, Json]:
         # one slip of the model would end the episode: what is no JSON travels as a JSON string.
         text = json.dumps(arguments, ensure_ascii=False)
     name = call.name or _UNREADABLE
-    return {"id": call.id, "type": "function", "function": {"name": name, "arguments": clean_text(text)}}
+    function: dict[str, Json] = {"name": name, "arguments": clean_text(text)}
+    if not call.provider:
+        return {"id": call.id, "type": "function", "function": function}
+    own = dict(call.provider.get(PROVIDER, {}))
+    function.update(own.pop("function", {}))
+    return {"id": call.id, "type": "function", "function": function, **own}
 
 
 def _calls_from_wire(calls: Json, id_prefix: str) -> tuple[ToolCall, ...]:
@@ -221,8 +237,28 @@ def _calls_from_wire(calls: Json, id_prefix: str) -> tuple[ToolCall, ...]:
         if not isinstance(identifier, str) or not identifier or identifier in seen:
             identifier = f"{id_prefix}_{index}"
         seen.add(identifier)
-        read.append(ToolCall(function["name"], read_arguments(function.get("arguments")), identifier))
+        provider = _attached(call, _CALL_FIELDS)
+        if inner := _attached(function, _FUNCTION_FIELDS):
+            provider = {PROVIDER: {**provider.get(PROVIDER, {}), "function": inner[PROVIDER]}}
+        read.append(ToolCall(function["name"], read_arguments(function.get("arguments")), identifier, provider))
     return tuple(read)
+
+
+def _attached(data: Mapping[str, Json], known: frozenset[str]) -> dict[str, Json]:
+    """Return what a provider attached: fields that the API does not have, where they say anything and are strict JSON."""
+    if known.issuperset(data):
+        return {}
+    own = {key: value for key, value in data.items() if key not in known and value and _is_strict([key, value])}
+    return {PROVIDER: own} if own else {}
+
+
+def _is_strict(value: Json) -> bool:
+    """Whether a value that Python's reader of JSON took can be sent: no infinities, no lone surrogates, not too deep."""
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        return False
+    return not is_deep(value)
 
 
 def read_arguments(arguments: Json) -> Mapping[str, Json] | str:
@@ -267,7 +303,8 @@ def _with_tagged_calls(message: Message, prefix: str) -> Message:
     parsed = parse_message(content, lenient=True)
     if not parsed.tool_calls:
         return message
-    read = replace(parsed, reasoning=message.reasoning or parsed.reasoning, raw=message.content)
+    reasoning = message.reasoning or parsed.reasoning
+    read = replace(parsed, reasoning=reasoning, raw=message.content, provider=message.provider)
     return ensure_call_ids(read, prefix)
 
 

@@ -10,8 +10,8 @@
     </tool_call>
 
 `parse_message(format_message(m)) == m` for every assistant message with JSON arguments of at most 64 levels
-(its `raw` and `error` are notes of an agent, not part of the message). A tag inside a JSON string is
-written with the escape of `<` (backslash u003c), a tag inside prose as `&lt;tool_call>` (and `&lt;` before a tag as
+(its `raw` and `error` are notes of an agent, its `provider` is for one server: they are not written). A tag inside a JSON
+string is written with the escape of `<` (backslash u003c), a tag inside prose as `&lt;tool_call>` (and `&lt;` before a tag as
 `&amp;lt;`). A call that cannot be read is kept: a `ToolCall` without a name whose arguments are the source text, which
 `explain_malformed` turns into advice. Results go back to the agent inside `<tool_response>` tags. Sounds and pictures are
 named by tags in the content, read and escaped as `palaestra.media.items` says.

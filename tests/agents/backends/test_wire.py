@@ -23,10 +23,22 @@ values = st.recursive(
     max_leaves=8,
 )
 names = st.text(st.sampled_from("abc_-1"), min_size=1, max_size=12)
-calls = st.lists(st.tuples(names, st.dictionaries(text, values, max_size=3)), max_size=3).map(
-    lambda pairs: tuple(ToolCall(name, arguments, f"call_{n}") for n, (name, arguments) in enumerate(pairs))
+own_fields = st.dictionaries(
+    st.sampled_from(["extra_content", "reasoning_details", "thought_signature", "x"]),
+    st.recursive(
+        st.text(min_size=1) | st.integers(1),
+        lambda inner: st.lists(inner, min_size=1, max_size=2) | st.dictionaries(text, inner, min_size=1, max_size=2),
+    ),
+    min_size=1,
+    max_size=2,
 )
-assistant = st.builds(Message, st.just("assistant"), text, calls, reasoning=text)
+attached = st.just({}) | own_fields.map(lambda fields: {"chat": fields})
+attached_to_calls = attached | own_fields.map(lambda fields: {"chat": {"function": fields}})
+drawn_calls = st.tuples(names, st.dictionaries(text, values, max_size=3), attached_to_calls)
+calls = st.lists(drawn_calls, max_size=3).map(
+    lambda rows: tuple(ToolCall(name, args, f"call_{n}", own) for n, (name, args, own) in enumerate(rows))
+)
+assistant = st.builds(Message, st.just("assistant"), text, calls, reasoning=text, provider=attached)
 tool = st.builds(Message, st.just("tool"), text, tool_call_id=names, name=names)
 spoken = st.builds(Message, st.sampled_from(["system", "user"]), text)
 messages = assistant | tool | spoken
@@ -97,6 +109,27 @@ def test_an_answer_is_read_field_by_field() -> None:
     assert generation.finish_reason == "tool_calls"
     usage = generation.usage
     assert (usage.calls, usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens) == (1, 20, 8, 5)
+
+
+@pytest.mark.parametrize("value", [None, "", [], {}, False, float("inf"), "\ud800", {"a": [float("nan")]}])
+def test_fields_that_say_nothing_or_are_not_strict_json_are_not_kept(value: object) -> None:
+    call = {"id": "c", "index": 0, "type": "function", "function": {"name": "look", "arguments": "{}", "extra": value}}
+    data = chat_completion("hi", tool_calls=[{**call, "extra": value}], extra=value, refusal=None, annotations=[{"a": 1}])
+    message = read_generation(data, ASK).message
+    assert not message.provider
+    assert not message.tool_calls[0].provider
+
+
+def test_what_other_apis_attached_is_not_sent() -> None:
+    call = ToolCall("look", {}, "c", {"google": {"signature": "x"}, "chat": {"extra_content": {"a": 1}}})
+    wire = message_to_wire(Message("assistant", "hi", (call,), provider={"anthropic": {"blocks": [1]}}))
+    assert set(wire) == {"role", "content", "tool_calls"}
+    assert wire["tool_calls"][0] == {
+        "id": "c",
+        "type": "function",
+        "function": {"name": "look", "arguments": "{}"},
+        "extra_content": {"a": 1},
+    }
 
 
 def test_calls_without_or_with_repeated_ids_are_numbered() -> None:
