@@ -150,6 +150,26 @@ def mean_interval(clusters: Sequence[Sequence[float]], confidence: float = CONFI
     return Estimate(mean, mean - half, mean + half, n)
 
 
+def share_interval(clusters: Sequence[Sequence[float]], confidence: float = CONFIDENCE) -> Estimate:
+    """Mean of values from 0 to 1, with the part of its t interval that lies between 0 and 1.
+
+    The mean of such values lies between 0 and 1, so the part outside cannot hold it: leaving that out keeps the coverage.
+
+    Args:
+        clusters: Values by task, as in `mean_interval`. Where one of them is not a share, nothing is left out.
+        confidence: Coverage.
+
+    Returns:
+        As `mean_interval`; infinite ends, where the spread is not known, stay infinite.
+
+    Source: Mandelkern 2002, "Setting confidence intervals for bounded parameters", Statistical Science 17.
+    """
+    found = mean_interval(clusters, confidence)
+    if not (math.isfinite(found.low) and all(0 <= value <= 1 for cluster in clusters for value in cluster)):
+        return found
+    return Estimate(found.mean, max(0.0, found.low), min(1.0, found.high), found.n)
+
+
 def bootstrap_interval(
     values: Sequence[float],
     statistic: Callable[[np.ndarray], np.ndarray] | None = None,
@@ -459,6 +479,7 @@ __all__ = [
     "mean_of",
     "paired_difference",
     "rate_estimate",
+    "share_interval",
     "student_t_cdf",
     "student_t_quantile",
     "wilcoxon_greater",

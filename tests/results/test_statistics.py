@@ -18,6 +18,7 @@ from palaestra.results.statistics import (
     mean_of,
     paired_difference,
     rate_estimate,
+    share_interval,
     student_t_cdf,
     student_t_quantile,
     wilcoxon_greater,
@@ -114,8 +115,27 @@ def test_a_rate_of_zero_keeps_the_doubt_of_the_tasks_not_of_the_samples() -> Non
     assert rate_estimate([[0.0] * 10] * 5).high == pytest.approx(wilson_interval(0, 5)[1])
 
 
+@given(st.lists(st.lists(st.floats(0, 1), max_size=3), max_size=6), st.floats(0.5, 0.99))
+def test_the_interval_of_a_share_is_the_part_of_the_t_interval_from_0_to_1(clusters: list[list[float]], level: float) -> None:
+    share, mean = share_interval(clusters, level), mean_interval(clusters, level)
+    if not math.isfinite(mean.low):  # fewer than two tasks
+        assert repr(share) == repr(mean)
+        return
+    assert 0 <= share.low <= share.high <= 1
+    assert (share.mean, share.n) == (mean.mean, mean.n)
+    assert (share.low, share.high) == (max(mean.low, 0), min(mean.high, 1))
+
+
+def test_the_interval_of_a_share_leaves_0_to_1_only_with_its_values() -> None:
+    nearly = [[1.0], [1.0], [1.0], [0.8]]
+    assert mean_interval(nearly).high > 1
+    assert share_interval(nearly).high == 1
+    assert share_interval([[0.0], *([1.0 - value] for [value] in nearly)]).low == 0
+    assert share_interval([*nearly, [1.5]]) == mean_interval([*nearly, [1.5]])
+
+
 def test_nothing_observed_is_no_number() -> None:
-    for estimate in (rate_estimate([]), mean_interval([[]]), bootstrap_interval([])):
+    for estimate in (rate_estimate([]), mean_interval([[]]), share_interval([]), bootstrap_interval([])):
         assert math.isnan(estimate.mean)
         assert estimate.to_json() == {"mean": None, "low": None, "high": None, "n": 0}
 

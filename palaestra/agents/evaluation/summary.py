@@ -11,8 +11,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from palaestra.agents.store.records import EpisodeSummary
+from palaestra.envs.core.declared import declared
 from palaestra.errors import unknown_name
-from palaestra.results.statistics import Estimate, PairedDifference, mean_interval, mean_of, paired_difference, rate_estimate
+from palaestra.results.metrics import SHARE
+from palaestra.results.statistics import (
+    Estimate,
+    PairedDifference,
+    mean_interval,
+    mean_of,
+    paired_difference,
+    rate_estimate,
+    share_interval,
+)
 from palaestra.types import Json, Trajectory, Usage
 
 _FIGURES = ("success", "score", "return_")
@@ -33,7 +43,8 @@ class GroupSummary:
         pass_at_k: Share of tasks with at least one solved sample.
         truncated: Share of episodes stopped by a limit.
         mean_turns: Mean number of messages of the agent.
-        metrics: Mean of each metric of the environment over the episodes that have it, by name; t interval over tasks.
+        metrics: Mean of each metric of the environment over the episodes that have it, by name; t interval over tasks,
+            of shares the part between 0 and 1.
     """
 
     num_episodes: int
@@ -219,11 +230,18 @@ def _summarize_group(episodes: Sequence[EpisodeSummary]) -> GroupSummary:
 
 def _metric_means(tasks: Sequence[Sequence[EpisodeSummary]]) -> dict[str, Estimate]:
     """Return the mean of each metric that any episode has, the episodes of a task as one cluster."""
-    names = sorted({name for group in tasks for episode in group for name in episode.metrics})
-    return {
-        name: mean_interval([[episode.metrics[name] for episode in group if name in episode.metrics] for group in tasks])
-        for name in names
-    }
+    found = sorted({(name, episode.env_id) for group in tasks for episode in group for name in episode.metrics})
+    means = {}
+    for name in dict.fromkeys(name for name, _ in found):
+        is_share = all(is_declared_share(name, env_id) for other, env_id in found if other == name)
+        values = [[episode.metrics[name] for episode in group if name in episode.metrics] for group in tasks]
+        means[name] = (share_interval if is_share else mean_interval)(values)
+    return means
+
+
+def is_declared_share(metric: str, env_id: str) -> bool:
+    """Return whether an environment declares a metric as a share: a value from 0 to 1."""
+    return any(known.name == metric and known.unit == SHARE for known in declared(env_id).metrics)
 
 
 def _task(episode: EpisodeSummary) -> tuple[str, str]:

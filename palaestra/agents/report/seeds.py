@@ -1,7 +1,8 @@
 """Training runs side by side: what each way to train gives over its seeds, and by how much two of them differ.
 
 Runs belong together if they differ in nothing but the seed, or if they were given the same label. Means come with Student's t
-interval over runs; two groups are compared on the seeds that both have (paired t-test, Holm's correction over all pairs).
+interval over runs (of shares, the part of it from 0 to 1); two groups are compared on the seeds that both have (paired t-test,
+Holm's correction over all pairs).
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from palaestra.agents.report.charts import Curve
 from palaestra.agents.store.records import EpisodeSummary, RunSummary
 from palaestra.envs.core.declared import declared
 from palaestra.errors import UsageError
-from palaestra.results.metrics import Metric, in_order
-from palaestra.results.statistics import Estimate, PairedDifference, holm, mean_interval, paired_difference
+from palaestra.results.metrics import SHARE, Metric, in_order
+from palaestra.results.statistics import Estimate, PairedDifference, holm, mean_interval, paired_difference, share_interval
 from palaestra.types import Json
 
 MEASURES: Mapping[str, str] = {
@@ -30,6 +31,7 @@ MEASURES: Mapping[str, str] = {
     "area": "Area under the learning curve",
 }
 CURVE_METRICS = ("test_success", "success", "return_mean", "entropy", "explained_variance", "grad_norm", "turns_mean", "loss")
+SHARE_CURVES = ("test_success", "success")
 AREA_METRICS = ("test_success", "success", "return_mean")
 MOST_SHOWN = 3  # settings that a label tells
 
@@ -106,7 +108,12 @@ class Group:
         for run in self.runs:
             for name, value in run.values.items():
                 found[name].append(value)
-        return {name: mean_interval([[value] for value in values]) for name, values in found.items()}
+        metrics = (metric for run in self.runs for metric in run.metrics)
+        shares = {"success", *(metric.name for metric in metrics if metric.unit == SHARE)}
+        return {
+            name: (share_interval if name in shares else mean_interval)([[value] for value in values])
+            for name, values in found.items()
+        }
 
     def by_seed(self, measure: str) -> dict[int, float]:
         """Values of a measure by seed; runs of one seed are averaged."""
@@ -163,7 +170,8 @@ class Comparison:
             steps = sorted(set.intersection(*map(set, logged))) if logged else []
             if not steps:
                 continue
-            points = [mean_interval([[curve[step]] for curve in logged]) for step in steps]
+            interval = share_interval if metric in SHARE_CURVES else mean_interval
+            points = [interval([[curve[step]] for curve in logged]) for step in steps]
             is_band = len(logged) > 1
             found.append(
                 Curve(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from importlib import import_module
 from typing import Any, NamedTuple
 
 from gymnasium.envs.registration import load_env_creator, registry
@@ -29,13 +31,17 @@ def declared(env_id: str) -> Declared:
     """Return the declarations of the class (or function) that an id is registered with.
 
     Args:
-        env_id: Registered id.
+        env_id: Registered id; `module:namespace/Name-v0` imports the module first where the id is not registered yet.
 
     Returns:
         Nothing declared if the id is not registered here, or its module cannot be imported: stored runs of environments
         that are not installed can be read all the same.
     """
-    spec = registry.get(env_id.rpartition(":")[2])  # "module:namespace/Name-v0" is registered without its module
+    module, _, name = env_id.rpartition(":")
+    if module and name not in registry:
+        with contextlib.suppress(Exception, SystemExit):  # whatever it fails with, the run can be read without it
+            import_module(module)
+    spec = registry.get(name)
     entry_point: Any = None if spec is None else spec.entry_point
     if isinstance(entry_point, str):
         try:

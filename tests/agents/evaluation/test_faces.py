@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import pytest
 
 from palaestra.agents.evaluation.evaluation import evaluate
@@ -13,7 +15,7 @@ from palaestra.agents.reference import ExpertAgent, RandomAgent
 from palaestra.agents.report import render_report
 from palaestra.agents.store.store import RunStore
 from palaestra.cli.main import main
-from palaestra.envs.core.declared import declared
+from palaestra.envs.core.declared import Declared, declared
 from tests.agents.report.page import chromium, in_browser, parse
 from tests.envs.miniature import MEASURED_ID, MeasuredEnv, register_miniatures
 
@@ -38,6 +40,51 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
 def test_the_declaration_is_read_without_making_an_environment() -> None:
     assert declared(MEASURED_ID)[:2] == (MeasuredEnv.metrics, "tests.envs.miniature:measured_results")
     assert declared("not/Installed-v0") == declared("tests/Foreign-v0") == ((), "", False, False)
+
+
+MODULE = """
+import gymnasium
+from tests.envs.miniature import MeasuredEnv, measured_results
+
+class Env(MeasuredEnv):
+    results = f"{__name__}:measured_results"
+
+gymnasium.register("elsewhere/Measured-v0", entry_point=Env, order_enforce=False)
+"""
+
+
+def test_a_stored_run_of_an_id_with_a_module_is_shown_as_after_playing(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "measured_elsewhere.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    env_id = "measured_elsewhere:elsewhere/Measured-v0"
+
+    def forget() -> None:  # as in a new process
+        del gymnasium.registry["elsewhere/Measured-v0"], sys.modules["measured_elsewhere"]
+
+    try:
+        played = json.loads(run("evaluate", "--env", env_id, "--model", "expert", "-n", "3", "--json"))
+        run_id = played["runs"][0]["run_id"]
+        forget()
+        text = run("runs", "show", run_id)
+        assert "Longest walks" in text
+        assert "100.0 %" in next(line for line in text.splitlines() if "Directness" in line and "-" in line)
+        forget()
+        page = parse(Path(run("report", run_id).strip()).read_text(encoding="utf-8"))
+        assert "Longest walks" in page.text
+        assert "Directness ↑" in page.text
+    finally:
+        gymnasium.registry.pop("elsewhere/Measured-v0", None)
+        sys.modules.pop("measured_elsewhere", None)
+
+
+@pytest.mark.parametrize("body", ["raise SystemExit(3)", "raise ValueError('broken')", "import no_such_module", "x = 1"])
+def test_a_module_that_fails_declares_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
+    (tmp_path / "failing_elsewhere.py").write_text(body)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "failing_elsewhere", raising=False)
+    assert declared("failing_elsewhere:elsewhere/Failing-v0") == Declared()
 
 
 @pytest.mark.parametrize("is_stored", [True, False])

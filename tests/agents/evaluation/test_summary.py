@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 from palaestra.agents.evaluation.summary import compare, summarize
 from palaestra.agents.store.records import EpisodeSummary
 from palaestra.errors import UnknownNameError
-from palaestra.results.statistics import mean_interval, wilson_interval
+from palaestra.results.statistics import mean_interval, share_interval, wilson_interval
+from tests.envs.miniature import MEASURED_ID, register_miniatures
+
+register_miniatures()
 
 
 def episode(
@@ -151,6 +154,19 @@ def test_a_metric_is_averaged_over_the_episodes_that_have_it_with_tasks_as_clust
     ]
     found = summarize([*episodes, episode(3, error="model")]).total.metrics
     assert found == {"wer": mean_interval([[1.0, 2.0], [4.0]])}
+
+
+def test_the_interval_of_a_metric_that_is_declared_as_a_share_stays_from_0_to_1() -> None:
+    values = [1.0, 1.0, 1.0, 0.8]
+    metrics = [{"directness": value, "distance": value} for value in values]
+    both = mean_interval([[value] for value in values]), share_interval([[value] for value in values])
+    assert both[0].high > both[1].high == 1
+    total = summarize([episode(i, env_id=MEASURED_ID, metrics=given) for i, given in enumerate(metrics)]).total
+    assert (total.metrics["distance"], total.metrics["directness"]) == both
+    unknown = [episode(i, metrics=given) for i, given in enumerate(metrics)]  # of an environment that is not installed
+    assert summarize(unknown).total.metrics["directness"] == both[0]
+    mixed = summarize([*unknown[:2], *(episode(i, env_id=MEASURED_ID, metrics=metrics[i]) for i in (2, 3))])
+    assert mixed.total.metrics["directness"] == both[0]
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.floats(-9, 9)), min_size=1, max_size=12), st.randoms())

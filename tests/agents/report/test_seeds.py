@@ -59,6 +59,13 @@ def test_runs_of_one_recipe_are_one_group_and_groups_are_paired_by_seed(store):
     assert area.paired.mean == pytest.approx(0.3 - 0.6)
 
 
+def test_the_interval_of_success_over_seeds_stays_from_0_to_1(store):
+    runs = [add(store, "grpo", seed, 9 + (seed > 0), [0.2, 0.4]) for seed in range(3)]
+    [group] = compare_runs(trained(store, runs)).groups
+    assert mean_interval([[0.9], [1.0], [1.0]]).high > group.estimates["success"].high == 1
+    assert group.estimates["return_"].high > 1  # not a share
+
+
 def test_runs_whose_recipes_differ_are_no_seeds_of_each_other(store):
     runs = [add(store, "ppo", seed, 5, [0.1, 0.2], lr=lr) for lr in (1e-3, 3e-3) for seed in (0, 1)]
     found = compare_runs(trained(store, runs))
@@ -97,7 +104,8 @@ def test_curves_have_a_band_over_the_steps_that_all_runs_logged(store):
     ]
     band, line = compare_runs(trained(store, runs)).curves("success")
     assert (band.steps, band.values) == ((1, 2), pytest.approx((0.2, 0.4)))
-    assert band.low[0] == pytest.approx(mean_interval([[0.1], [0.3]]).low)
+    assert mean_interval([[0.1], [0.3]]).low < band.low[0] == 0  # a share, whose mean cannot be below 0
+    assert band.high[1] == pytest.approx(min(1.0, mean_interval([[0.3], [0.5]]).high))
     assert (line.run, line.low) == (1, ())
 
 

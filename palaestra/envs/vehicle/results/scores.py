@@ -12,7 +12,7 @@ from math import fsum, isfinite, nan
 from typing import Any
 
 from palaestra.envs.vehicle.results.requests import RequestRow
-from palaestra.results.statistics import Estimate, mean_interval, rate_estimate
+from palaestra.results.statistics import Estimate, mean_interval, rate_estimate, share_interval
 from palaestra.types import Json
 
 _Part = tuple[str, Sequence[RequestRow]]
@@ -81,9 +81,9 @@ def car_scores(episodes: Iterable[_Part]) -> CarScores:
         num_requests=len(everything),
         num_unplayed=sum(not row.played for row in everything),
         num_incomparable=sum(bool(row.scores.get("incomparable")) for row in everything),
-        accuracy=mean_interval(_clusters(parts, _mean_of("scores", "accuracy"))),
-        f1_positive=mean_interval(_clusters(parts, _mean_of("scores", "f1_positive"))),
-        f1_negative=mean_interval(_clusters(parts, _mean_of("scores", "f1_negative"))),
+        accuracy=share_interval(_clusters(parts, _mean_of("scores", "accuracy"))),
+        f1_positive=share_interval(_clusters(parts, _mean_of("scores", "f1_positive"))),
+        f1_negative=share_interval(_clusters(parts, _mean_of("scores", "f1_negative"))),
         request_success=rate_estimate(_clusters(parts, _each("request_success"))),
         loose_success=rate_estimate(_clusters(parts, _each("loose_success"))),
         task_success=rate_estimate(_clusters(parts, lambda requests: [float(all(_each("request_success")(requests)))])),
