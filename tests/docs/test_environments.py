@@ -1,13 +1,16 @@
 import contextlib
 import copy
 import re
+import sys
 from pathlib import Path
 from typing import get_args
 
+import gymnasium
 import pytest
 
 import palaestra.envs
-from palaestra.envs import RecordTrajectory
+from palaestra.agents import ExpertAgent, evaluate
+from palaestra.envs import RecordTrajectory, check_environment
 from palaestra.results import Arm
 from palaestra.types import StopReason
 from tests.envs.miniature import CounterEnv
@@ -37,7 +40,7 @@ def test_the_environment_with_metrics_and_results_on_the_page_has_them():
     names: dict = {}
     exec(next(block for block in BLOCKS if "class SpellingEnv" in block), names)
     env = RecordTrajectory(names["SpellingEnv"]())
-    env.reset(seed=0)
+    env.reset(seed=0, options={"split": "train"})
     env.step("rythm")
     env.step("rhythm")
     [played] = env.trajectories
@@ -59,6 +62,26 @@ def test_the_environment_on_an_engine_on_the_page_works():
         twin = copy.deepcopy(env)
         assert env.step("lager")[:3] == twin.step("lager")[:3] == ("regal", 1.0, True)
         twin.close()
+
+
+@pytest.mark.parametrize("name", ["SpellingEnv", "MirrorEnv"])
+def test_the_environments_on_the_page_pass_the_checker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (tmp_path / "my_package").mkdir()
+    block = next(block for block in BLOCKS if f"class {name}" in block)
+    (tmp_path / "my_package" / "spelling.py").write_text(block, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    for module in [module for module in sys.modules if module.partition(".")[0] == "my_package"]:
+        del sys.modules[module]
+    env_id = f"page/{name}-v0"
+    options = {} if name == "MirrorEnv" else {"vector_entry_point": f"palaestra.envs.core.vector:{env_id}"}
+    gymnasium.register(env_id, f"my_package.spelling:{name}", order_enforce=False, disable_env_checker=True, **options)
+    try:
+        report = check_environment(env_id)
+        assert report.ok, str(report)
+        done = evaluate(env_id, ExpertAgent(), n=1)  # on test tasks, as evaluations are by default
+        assert done.summary.success.mean == 1
+    finally:
+        del gymnasium.registry[env_id]
 
 
 def test_the_info_fields_on_the_page_are_those_of_an_environment():

@@ -396,6 +396,15 @@ class DeclaresNames(CounterEnv):
     metrics = ("distance",)
 
 
+class NeedsAnAnswer(MeasuredEnv):
+    results = "tests.envs.broken:longest_words"
+
+
+def longest_words(arms):
+    rows = [(a.name, max((s.action.content for played in a.episodes for s in played.steps), key=len)) for a in arms]
+    return EnvResults((ResultTable("Longest words", ("Arm", "Word"), tuple(rows), text_columns=2),) if arms else ())
+
+
 class DeclaresOnItself(CounterEnv):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -498,6 +507,7 @@ BROKEN: list[tuple[str, type[gymnasium.Env]]] = [
     ("metrics", DeclaresTwice),
     ("metrics", DeclaresNames),
     ("metrics", DeclaresOnItself),
+    ("results", NeedsAnAnswer),
     ("results", NamesNoFunction),
     ("results", NamesAFunctionOfItsOwn),
     ("results", NamesAListOfTables),

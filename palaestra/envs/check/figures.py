@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 
 from palaestra.envs.check.report import CheckFailed, expect
@@ -74,7 +75,7 @@ def check_results(subject: Subject) -> str:
     half = (len(stored) + 1) // 2
     env_id = stored[0].env_id if stored else subject.name
     parts = {"one": stored[:half], "other": stored[half:]}
-    arms = distinguish([Arm(f"run-{name}", name, env_id, episodes=part) for name, part in parts.items()])
+    arms = distinguish([Arm(f"run-{name}", name, env_id, episodes=part) for name, part in parts.items() if part])
     results = function(arms)
     expect(isinstance(results, EnvResults), f"{spec} returned a {type(results).__name__}; expected an EnvResults.")
     for data in (results.to_json(), [table.to_json() for table in results.tables]):
@@ -92,6 +93,9 @@ def check_results(subject: Subject) -> str:
             expect(all(isinstance(block, StepBlock) for block in blocks), f"blocks() of step {index} are not StepBlocks.")
             json.dumps([block.to_json() for block in blocks], allow_nan=False)
             num_blocks += len(blocks)
+    silent = replace(stored[0], steps=())  # its agent failed before it said anything
+    of_silence = function([Arm("run-silent", "silent", env_id, name="silent", episodes=[silent])])
+    expect(isinstance(of_silence, EnvResults), f"{spec} returned a {type(of_silence).__name__} for an episode without steps.")
     empty = function(())
     expect(not empty.tables, f"{spec} returned {len(empty.tables)} tables for no arms; expected none.")
     results.blocks(Trajectory("empty", env_id, {"key": ""}))

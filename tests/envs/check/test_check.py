@@ -45,6 +45,14 @@ def test_an_environment_with_seats_passes_every_check_from_every_seat(env_id, kw
     assert {"same either way", "privacy", "multi-agent", f"same either way ({env.seats[-1]})"} <= applied
 
 
+def test_a_world_that_blocks_needs_no_vector_entry_point_and_others_do():
+    gymnasium.register("tests/Slow-v0", "tests.envs.lift:LiftEnv", order_enforce=False)
+    gymnasium.register("tests/Quick-v0", "tests.envs.miniature:CounterEnv", order_enforce=False)
+    slow, quick = (check_environment(name, only=["vector"]).results[-1] for name in ("tests/Slow-v0", "tests/Quick-v0"))
+    assert (slow.ok, slow.detail) == (True, "only mode 'sync' was tried: there is no vector_entry_point")
+    assert (quick.ok, quick.detail) == (False, "There is no vector_entry_point.")
+
+
 def test_metrics_and_results_are_tried_where_there_are_any():
     found = {result.name: result.detail for result in check_environment(MEASURED_ID, only=["metrics", "results"]).results}
     assert found["metrics"].startswith("distance, directness, lowest in ")

@@ -1,5 +1,6 @@
 import importlib
 import re
+import sys
 from pathlib import Path
 
 import gymnasium
@@ -17,11 +18,15 @@ def till(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     yield importlib.import_module("till_of_the_page")
-    for env_id in ("shop/Till-v0", "shop/RemoteTill-v0"):
-        gymnasium.registry.pop(env_id)
+    for env_id in ("shop/Till-v0", "shop/RemoteTill-v0", "shop/Lamp-v0"):
+        gymnasium.registry.pop(env_id, None)
+    del sys.modules["till_of_the_page"]
 
 
-def test_every_block_of_the_page_runs_and_its_environment_passes_the_checker(till):
+@pytest.mark.parametrize("env_id", ["shop/Till-v0", "shop/Lamp-v0"])
+def test_every_block_of_the_page_runs_and_its_environments_pass_the_checker(till, env_id):
     assert till.info["success"]
-    report = check_environment("shop/Till-v0")
+    vector = "palaestra.envs.core.vector:shop/Lamp-v0"
+    gymnasium.register("shop/Lamp-v0", till.LampEnv, vector_entry_point=vector, order_enforce=False)
+    report = check_environment(env_id)
     assert report.ok, str(report)
