@@ -7,7 +7,7 @@ from palaestra.types import Json
 
 
 def list_environments(as_json: AsJson = False) -> None:
-    """List the environments: id, what it is, splits, tools."""
+    """List the environments: id, what it is, splits, tools, seats."""
     from palaestra.cli.output import console, print_json, table
     from palaestra.envs.registration import list_envs
 
@@ -15,12 +15,11 @@ def list_environments(as_json: AsJson = False) -> None:
     if as_json:
         print_json(rows)
         return
-    grid = table("", "Environment", "What it is", "Tasks", "Tools", numbers=("Tools",))
+    grid = table("", "Environment", "What it is", "Tasks", "Tools", "Seats", numbers=("Tools",))
     for row in rows:
         splits = ", ".join(f"{name} {'∞' if size is None else format(size, ',')}" for name, size in row["splits"].items())
-        grid.add_row(
-            row["id"], row["error"] or row["description"], splits or "-", str(len(row["tools"])) if row["tools"] else "-"
-        )
+        tools = str(len(row["tools"])) if row["tools"] else "-"
+        grid.add_row(row["id"], row["error"] or row["description"], splits or "-", tools, ", ".join(row["seats"]) or "-")
     console().print(grid)
     console().print("Look closer with: palaestra show ENV_ID")
 
@@ -36,11 +35,13 @@ def describe(env_id: str) -> dict[str, Json]:
         "description": "",
         "splits": {},
         "tools": [],
+        "seats": [],
         "cost": conditions(env_id).cost,
         "error": missing(env_id),
     }
     try:
         row["description"] = first_line(env_class(env_id).__doc__)
+        row["seats"] = list(getattr(env_class(env_id), "seats", ()))
         if row["error"]:
             return row
         env = open_env(env_id)
@@ -49,6 +50,7 @@ def describe(env_id: str) -> dict[str, Json]:
         return row
     try:
         row["splits"], row["tools"] = split_sizes(env), tool_names(env)
+        row["seats"] = list(getattr(env.unwrapped, "seats", ()))  # an argument may decide which there are
     finally:
         env.close()
     return row

@@ -41,6 +41,7 @@ def _page(env_id: str, env: Any) -> dict[str, Json]:
         "arguments": arguments(env_id),
         "splits": split_sizes(env),
         "task_types": _task_types(env),
+        "seats": _seats(inner),
         "metrics": [metric.to_json() for metric in declared_by(env)],
         "tools": list(opening.pop("tools") or ()),
         "opening": opening,
@@ -75,6 +76,20 @@ def _task_types(env: Any) -> dict[str, dict[str, int]]:
         split: Counter(task.type for task in tasks.split(split).first(TYPES_SEEN) if task.type) for split in tasks.splits
     }
     return {split: dict(sorted(found.items())) for split, found in counts.items() if found}
+
+
+def _seats(inner: Any) -> list[dict[str, Json]]:
+    """Return the seats of an environment with several: their names, what they are, who plays them without being told."""
+    players, judges = getattr(inner, "players", {}), getattr(inner, "judges", ())
+    return [
+        {
+            "name": name,
+            "role": "policy" if name == inner.seat else "judge" if name in judges else "other",
+            "personas": list(inner.personas.get(name, ())),
+            "player": None if name == inner.seat else players.get(name),
+        }
+        for name in getattr(inner, "seats", ())
+    ]
 
 
 def _text(action: object) -> str | None:
@@ -115,6 +130,15 @@ def _print(page: dict[str, Json]) -> None:
             f"  {split}: {'without end' if size is None else format(size, ',')}"
             + (f"; types{note}: {counted}" if counted else "")
         )
+    if page["seats"]:
+        section("Seats (--seat NAME=MODEL, NAME=persona:PERSONA or NAME=human)")
+        grid = table("", "Name", "Role", "Personas")
+        for seat in page["seats"]:
+            personas = [f"{one} (plays)" if one == seat["player"] else one for one in seat["personas"]]
+            grid.add_row(
+                seat["name"], {"policy": "--model plays it"}.get(seat["role"], seat["role"]), ", ".join(personas) or "-"
+            )
+        out.print(grid)
     if page["metrics"]:
         section("Metrics, in addition to score and success")
         grid = table("", "Name", "Better", "Unit", "What it is")

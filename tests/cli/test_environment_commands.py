@@ -6,6 +6,7 @@ import gymnasium
 import pytest
 
 from palaestra.envs import ChildProcess, registration
+from palaestra.envs.multi_agent import list_multi_agent
 from palaestra.envs.registration import conditions, list_envs
 from tests.envs.lift import LIFT_ID, register_lifts
 from tests.envs.processes import children, needs_proc
@@ -43,6 +44,18 @@ def test_list_shows_every_environment_and_json_is_nothing_else(palaestra_run):
     assert "find_events" in desk["tools"]
     table = palaestra_run("list").out
     assert all(env_id in table for env_id in list_envs())
+
+
+def test_the_list_and_the_page_of_an_environment_say_its_seats(palaestra_run):
+    seats = {row["id"]: row["seats"] for row in json.loads(palaestra_run("list", "--json").out)}
+    assert {env_id for env_id, names in seats.items() if names} == set(list_multi_agent())
+    assert seats["toys/Meeting-v0"] == ["ann", "bob", "cleo"]
+    assert "ann, bob, cleo" in palaestra_run("list").out
+    page = json.loads(palaestra_run("show", "toys/Meeting-v0", "--set", "seat=bob", "--json").out)
+    roles = {seat["name"]: (seat["role"], seat["player"]) for seat in page["seats"]}
+    assert roles == {"ann": ("other", "plain"), "bob": ("policy", None), "cleo": ("other", "plain")}
+    assert "plain (plays), dreamer" in palaestra_run("show", "toys/Meeting-v0").out
+    assert json.loads(palaestra_run("show", TEXTCRAFT, "--json").out)["seats"] == []
 
 
 def test_an_environment_that_cannot_be_made_says_why_and_the_others_are_listed(palaestra_run, monkeypatch):
