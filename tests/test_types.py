@@ -236,6 +236,23 @@ def test_plain_takes_numpy_sets_and_our_own_types():
         plain([object()])
 
 
+class Word(str):
+    """A text of a kind of its own."""
+
+
+@given(
+    st.dictionaries(
+        texts.map(Word) | texts | st.integers(), json_values | texts.map(Word) | st.tuples(json_values), max_size=4
+    )
+)
+def test_plain_copies_and_changes_nothing_but_the_form(value):
+    found = plain(value)
+    assert found == {str(key): list(item) if isinstance(item, tuple) else item for key, item in value.items()}
+    assert found is not value
+    assert json.loads(json.dumps(found)) == found
+    assert plain(found) == found
+
+
 def said(text: str) -> Message:
     return Message("assistant", text)
 

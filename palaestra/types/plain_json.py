@@ -9,6 +9,8 @@ from typing import Any, NoReturn
 
 Json = Any  # None | bool | int | float | str | list[Json] | dict[str, Json]; recursive aliases slow strict checkers down
 
+_SCALARS = frozenset((type(None), bool, int, float, str))
+
 MAX_DEPTH = 64
 """Most levels of lists and maps in what a model wrote: far fewer than Python's own reader and writer of JSON take."""
 
@@ -53,7 +55,12 @@ def finite_number(text: str) -> float:
 
 def plain(value: Any) -> Json:
     """Return `value` as plain JSON data: dataclasses of this module, mappings, sequences and numpy scalars included."""
-    if value is None or isinstance(value, (bool, int, float, str)):
+    kind = type(value)
+    if kind in _SCALARS:  # nearly always: every info of every step goes through here, twice
+        return value
+    if kind is dict:
+        return {str(key): item if type(item) in _SCALARS else plain(item) for key, item in value.items()}
+    if isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}

@@ -316,7 +316,7 @@ class Trajectory:
     @property
     def total_usage(self) -> Usage:
         """What the episode cost, all seats together."""
-        return sum((record.usage for record in self.seats.values()), self.usage)
+        return sum((record.usage for record in self.seats.values()), self.usage) if self.seats else self.usage
 
     def of_seat(self, name: str = "") -> Trajectory:
         """Return the episode of one seat, in the form of an episode with one seat.

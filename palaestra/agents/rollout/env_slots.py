@@ -17,6 +17,7 @@ import gymnasium
 
 from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.errors import Boundary, EnvironmentFault
+from palaestra.results.metrics import declared_by
 from palaestra.spaces import ActionSpace
 from palaestra.types import Message, StopReason
 
@@ -47,9 +48,13 @@ class EnvSlot:
     Args:
         key: Pool key.
         make: Makes the environment.
+
+    Attributes:
+        has_metrics: Whether the environment declares metrics; looked up once, not for every episode.
     """
 
     is_worker = False
+    has_metrics = False
 
     def __init__(self, key: str, make: Callable[[], Env]) -> None:
         """Wait for `open`."""
@@ -62,6 +67,7 @@ class EnvSlot:
         """Make the environment."""
         self.env = await self._open()
         self._takes_messages = isinstance(self.env.action_space, ActionSpace)
+        self.has_metrics = bool(declared_by(self.env))
 
     async def _open(self) -> Env:
         return self._make()

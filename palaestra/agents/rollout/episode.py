@@ -9,11 +9,10 @@ caller (`UsageError`) while an episode is being set up.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -35,7 +34,7 @@ from palaestra.errors import (
 )
 from palaestra.media.items import write_tags
 from palaestra.media.store import current_media, read_known_tags
-from palaestra.results.metrics import declared_by, is_number, last_metrics
+from palaestra.results.metrics import is_number, last_metrics
 from palaestra.types import (
     OPENING_HINTS,
     EpisodeError,
@@ -87,8 +86,11 @@ async def play_episode(
         try:
             async with asyncio.timeout(timeout_s) as clock:
                 slot = await pool.take(plan)
-                with _calls_of(slot):
+                token = ENV_CALL.set(slot.call)  # agents that ask the environment, as experts do, ask it where it lives
+                try:
                     await episode.play(slot, agent)
+                finally:
+                    ENV_CALL.reset(token)
         except BudgetError:
             raise
         except Exception as error:
@@ -104,16 +106,6 @@ async def play_episode(
                 # an environment that failed, or was left in the middle of a call, is never used again
                 await pool.give_back(slot, reusable=episode.env_is_sound)
     return episode.trajectory()
-
-
-@contextlib.contextmanager
-def _calls_of(slot: EnvSlot) -> Iterator[None]:
-    """Let agents that ask the environment, as experts do, ask it where it lives."""
-    token = ENV_CALL.set(slot.call)
-    try:
-        yield
-    finally:
-        ENV_CALL.reset(token)
 
 
 class _Episode:
@@ -145,7 +137,7 @@ class _Episode:
         env_limit = getattr(slot.env.unwrapped, "max_turns", None)
         if isinstance(env_limit, int):
             self._max_turns = env_limit if plan.max_turns is None else min(env_limit, plan.max_turns)
-        self._has_metrics = bool(declared_by(slot.env))
+        self._has_metrics = slot.has_metrics
         self.phase = "reset"
         self._seating = seating = Seating(slot.env.unwrapped, agent)
         started = clock()

@@ -27,6 +27,7 @@ class Seating:
         has_seats: Whether the environment has several; it then keeps the horizon itself.
         policy: The policy's seat at an open table, else empty.
         acting: Whose turn it is at an open table, else empty.
+        is_open: Whether several agents play.
 
     Raises:
         UsageError: If the agent plays seats that the environment does not have.
@@ -36,8 +37,8 @@ class Seating:
         """Look at what the environment and the agent offer each other."""
         self.has_seats = bool(seats_of(env))
         self._played = agent.seats
-        self.policy = ""
-        self.acting = ""
+        self.policy = self.acting = ""
+        self.is_open = False
         self._about: Mapping[str, Any] = {}
         self._last_seen: Mapping[str, str] = {}
         if not agent.seats:
@@ -50,11 +51,7 @@ class Seating:
         if env.seat in agent.seats:
             raise UsageError(f"The seat {env.seat!r} is the policy's; give the agent for it as the policy, not by its name.")
         self.policy = str(env.seat)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether several agents play."""
-        return bool(self.policy)
+        self.is_open = bool(self.policy)
 
     @property
     def is_policys_turn(self) -> bool:

@@ -6,6 +6,7 @@ import json
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from operator import attrgetter
 from typing import Any, Literal
 
 from palaestra.spaces import is_unicode
@@ -149,15 +150,17 @@ class EpisodeSummary:
 COLUMNS = tuple(item.name for item in fields(EpisodeSummary))
 
 _SEED, _SUCCESS, _TRUNCATED, _METRICS = (COLUMNS.index(name) for name in ("seed", "success", "truncated", "metrics"))
+_WRITER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_VALUES = attrgetter(*COLUMNS)
 _NO_METRICS = "{}"
 _EMPTY: Mapping[str, float] = {}  # one for all: ten thousand of them would keep the garbage collector busy
 
 
 def to_row(summary: EpisodeSummary) -> list[Any]:
     """Return the columns of a summary: seeds may be larger than SQLite's integers, texts have to be valid Unicode."""
-    values = [getattr(summary, name) for name in COLUMNS]
+    values = list(_VALUES(summary))
     values[_SEED] = None if summary.seed is None else str(summary.seed)
-    values[_METRICS] = json.dumps(dict(summary.metrics))
+    values[_METRICS] = json.dumps(dict(summary.metrics)) if summary.metrics else _NO_METRICS
     return [
         value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) and not is_unicode(value) else value
         for value in values
@@ -176,7 +179,7 @@ def from_row(row: Sequence[Any]) -> EpisodeSummary:
 
 def written(trajectory: Trajectory) -> str:
     """Return a trajectory as JSON."""
-    return json.dumps(trajectory.to_json(), ensure_ascii=False, separators=(",", ":"))
+    return _WRITER.encode(trajectory.to_json())
 
 
 def pack(text: str) -> bytes:

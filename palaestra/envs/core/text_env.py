@@ -196,18 +196,24 @@ class TextEnv(gymnasium.Env[str, "str | Message"]):
             turn = self._act(action)
         else:
             turn = self._act(action) if (problem := unusable(action)) is None else self._refuse_action(action, problem)
-        self._last_action, self._observation, self._success = action, turn.observation, turn.success
-        self._score = score = self._score + turn.reward if turn.score is None else turn.score
+        self._last_action = action
+        self._observation = observation = turn.observation
+        self._success = success = turn.success
+        reward, score, terminated = turn.reward, turn.score, turn.terminated
+        if score is None:
+            score = self._score + reward
+        self._score = score
         self._num_turns = num_turns = self._num_turns + 1
-        terminated, truncated = turn.terminated, num_turns >= self._limit and not turn.terminated
         info = _QUIET_INFO.copy()  # copying a dict and setting what differs takes half the time of building one
-        info["score"], info["reward_parts"] = score, turn.reward_parts or {"task": turn.reward}
-        if turn.success or turn.tool_results or turn.action_error or turn.info or turn.metrics:
+        info["score"] = score
+        info["reward_parts"] = turn.reward_parts or {"task": reward}
+        if success or turn.tool_results or turn.action_error or turn.info is not None or turn.metrics is not None:
             _report(turn, info)
-        if terminated or truncated:
+        if terminated or num_turns >= self._limit:
             self._playing = False
-            info["stop_reason"] = turn.stop_reason or ("max_rounds" if truncated else "success" if turn.success else "failure")
-        return turn.observation, turn.reward, terminated, truncated, info
+            info["stop_reason"] = turn.stop_reason or ("max_rounds" if not terminated else "success" if success else "failure")
+            return observation, reward, terminated, not terminated, info
+        return observation, reward, terminated, False, info
 
     def render(self) -> str | None:
         """Return the current turn as a readable text if `render_mode` is "ansi"."""
