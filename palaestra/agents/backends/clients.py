@@ -6,9 +6,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from palaestra.agents.backends.endpoint import OPENAI_URL, Endpoint, check_url
 from palaestra.agents.core import Backend
+from palaestra.agents.masking import masked
 from palaestra.errors import ConfigError, UsageError, unknown_name
 
 Client = Literal["auto", "openai", "aiohttp"]
@@ -50,11 +52,15 @@ def from_url(
         **options: Further fields of `Endpoint`.
     """
     if base_url is not None:
-        raise UsageError(f"base_url is {base_url!r}, but the model {url!r} holds a URL already; give one of them.")
+        raise UsageError(
+            f"base_url is {masked(base_url)!r}, but the model {masked(url)!r} holds a URL already; give one of them."
+        )
     address, _, model = url.partition("#")
     if not model:
-        raise UsageError(f"The model {url!r} names a server but no model. Add its name after '#': {address.rstrip('/')}#NAME")
-    key = api_key or os.environ.get("PALAESTRA_API_KEY") or None
+        address = masked(address.rstrip("/"))
+        raise UsageError(f"The model {masked(url)!r} names a server but no model. Add its name after '#': {address}#NAME")
+    has_user = "@" in urlsplit(address).netloc
+    key = api_key or (None if has_user else os.environ.get("PALAESTRA_API_KEY")) or None
     endpoint = _endpoint(options, name=url, model=model, base_url=check_url(address), api_key=key)
     return make_client(endpoint, "aiohttp" if client == "auto" else client)
 

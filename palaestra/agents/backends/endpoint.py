@@ -6,16 +6,19 @@ functions below it turn statuses, headers and bodies into `ModelError`s that say
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
+from palaestra.agents.backends.responses import redirect_problem
 from palaestra.agents.backends.wire import MaxTokensField, excerpt, read_generation, request_body
 from palaestra.agents.core import Generation, Request
+from palaestra.agents.masking import masked, remember_secrets
 from palaestra.errors import ConfigError, ContextWindowError, ModelError, UsageError
 from palaestra.types import Json
 
@@ -32,9 +35,10 @@ class Endpoint:
     """One model on one server.
 
     Attributes:
-        name: Shown in reports, and part of the cache key.
+        name: Shown in reports, and part of the cache key; secrets in it are masked.
         model: The server's name of the model.
-        base_url: Up to and including the version, e.g. "http://127.0.0.1:8000/v1".
+        base_url: Up to and including the version, e.g. "http://127.0.0.1:8000/v1". User and password become a header (basic
+            authorization), a query is kept in `query`, so that what is left may be shown.
         api_key: Sent as a bearer token; None sends none.
         headers: Further headers of every request.
         timeout_s: Seconds for one attempt in all, from the connection to the last byte.
@@ -46,6 +50,7 @@ class Endpoint:
         max_tokens_field: Name of the limit on new tokens; None chooses by the server.
         send_reasoning: Send the reasoning of earlier turns back to the server.
         return_tokens: Insist on token ids and log-probs (vLLM).
+        query: Put after the path of every request, without the question mark.
     """
 
     name: str
@@ -61,9 +66,11 @@ class Endpoint:
     max_tokens_field: MaxTokensField | None = None
     send_reasoning: bool = False
     return_tokens: bool = False
+    query: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse limits that would refuse everything."""
+        """Take secrets out of the URL; refuse limits that would refuse everything."""
+        self._part_url()
         for key in ("timeout_s", "connect_timeout_s", "max_connections", "max_response_bytes"):
             if getattr(self, key) <= 0:
                 raise ConfigError(f"{key} is {getattr(self, key)!r}; expected a number above 0.")
@@ -78,8 +85,17 @@ class Endpoint:
 
     @property
     def url(self) -> str:
-        """Where chat completions are posted."""
+        """Where chat completions are posted, as it is shown."""
         return f"{self.base_url}/chat/completions"
+
+    def address(self, url: str) -> str:
+        """Return a URL of this server with what every request has to have."""
+        return f"{url}?{self.query}" if self.query else url
+
+    @property
+    def query_values(self) -> dict[str, str]:
+        """The query as names and values."""
+        return dict(parse_qsl(self.query, keep_blank_values=True))
 
     def body(self, request: Request) -> dict[str, Json]:
         """Return the JSON body for `request`."""
@@ -109,7 +125,10 @@ class Endpoint:
         return read_generation(data, request, return_tokens=self.return_tokens)
 
     def fail(self, status: int, headers: Mapping[str, str], body: bytes) -> NoReturn:
-        """Raise the error that an answer with an error status means."""
+        """Raise the error that an answer with an error status, or a redirect that is not followed, means."""
+        if 300 <= status < 400:
+            problem = redirect_problem(status, headers.get("location"))
+            raise ModelError(f"{self.url} answered {status}: {problem}.", status=status)
         text = _error_text(body)
         if 400 <= status < 500 and any(word in text.lower() for word in _CONTEXT_WORDS):
             raise ContextWindowError(f"{self.url} answered {status}: {text}", status=status)
@@ -134,8 +153,25 @@ class Endpoint:
 
     def unreachable(self, error: BaseException) -> ModelError:
         """Return the error for a connection that failed or broke off."""
-        detail = str(error) or type(error).__name__
+        detail = masked(str(error)) or type(error).__name__
         return ModelError(f"The connection to {self.base_url} failed ({detail}). Is the server running?", retryable=True)
+
+    def _part_url(self) -> None:
+        """Move user, password and query out of the URL."""
+        remember_secrets(self.base_url, self.name, {"api_key": self.api_key, "headers": self.headers})
+        object.__setattr__(self, "name", masked(self.name))
+        parts = urlsplit(self.base_url)
+        if "@" not in parts.netloc and not parts.query:
+            return
+        user, at, host = parts.netloc.rpartition("@")
+        if at and self.api_key:
+            raise ConfigError(f"There are an api_key and a user in the base URL {masked(self.base_url)!r}; give one of them.")
+        if at:
+            name, _, password = user.partition(":")
+            token = base64.b64encode(f"{unquote(name)}:{unquote(password)}".encode()).decode()
+            object.__setattr__(self, "headers", {"Authorization": f"Basic {token}", **self.headers})
+        object.__setattr__(self, "query", parts.query)
+        object.__setattr__(self, "base_url", urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", "")))
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
@@ -176,7 +212,7 @@ def check_url(url: str) -> str:
     except ValueError:  # a port that is no number, or a broken IPv6 address
         valid = False
     if not valid or any(character.isspace() for character in url):
-        raise UsageError(f"{url!r} is not a base URL. Expected http://HOST:PORT/v1 or https://HOST/v1.")
+        raise UsageError(f"{masked(url)!r} is not a base URL. Expected http://HOST:PORT/v1 or https://HOST/v1.")
     return url.rstrip("/")
 
 

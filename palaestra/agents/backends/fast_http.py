@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from palaestra.agents.backends.endpoint import Endpoint
 from palaestra.agents.backends.per_loop import PerLoop
+from palaestra.agents.backends.responses import ERROR_BYTES, MAX_REDIRECTS, redirect_within_origin
 from palaestra.agents.core import Generation, Request
 from palaestra.errors import MissingExtraError
 
@@ -49,7 +50,7 @@ class FastHTTPBackend:
         self.endpoint = endpoint
         self._http = aiohttp
         self._encode = _encoder()
-        self._url = endpoint.url
+        self._url = endpoint.address(endpoint.url)
         self._headers = {"Content-Type": "application/json", "Accept": "application/json", **endpoint.headers}
         if endpoint.api_key:
             self._headers["Authorization"] = f"Bearer {endpoint.api_key}"
@@ -84,10 +85,15 @@ class FastHTTPBackend:
         session = await self._sessions.get()
         method, payload = ("GET", None) if data is None else ("POST", self._encode(data))
         try:
-            async with session.request(method, url, data=payload, headers=headers) as response:
-                body = await self._read(response)
-                if response.status != 200:
-                    endpoint.fail(response.status, response.headers, body)
+            for _ in range(MAX_REDIRECTS + 1):
+                async with session.request(method, url, data=payload, headers=headers, allow_redirects=False) as response:
+                    if response.status == 200:
+                        return await self._read(response)
+                    location = response.headers.get("Location")
+                    target = redirect_within_origin(str(response.url), response.status, location)
+                    if target is None:
+                        endpoint.fail(response.status, response.headers, await _read_error(response))
+                    url = target
         except self._http.ConnectionTimeoutError:
             raise endpoint.timed_out("accept a connection", endpoint.connect_timeout_s) from None
         except self._http.SocketTimeoutError:
@@ -96,7 +102,7 @@ class FastHTTPBackend:
             raise endpoint.timed_out("answer in full", endpoint.timeout_s) from None
         except (self._http.ClientError, OSError) as error:
             raise endpoint.unreachable(error) from error
-        return body
+        raise endpoint.unreachable(ConnectionError(f"more than {MAX_REDIRECTS} redirects"))
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -132,6 +138,17 @@ def _encoder() -> Callable[[Any], bytes]:
     except ImportError:
         return lambda body: json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
     return encode
+
+
+async def _read_error(response: aiohttp.ClientResponse) -> bytes:
+    """Read as much of an error's body as is worth showing; the rest is never read."""
+    pieces, size = [], 0
+    while size < ERROR_BYTES and (piece := await response.content.readany()):
+        pieces.append(piece[: ERROR_BYTES - size])
+        size += len(piece)
+    if size >= ERROR_BYTES:
+        response.close()
+    return b"".join(pieces)
 
 
 async def _close(session: aiohttp.ClientSession) -> None:

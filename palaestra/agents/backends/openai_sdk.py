@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+import zlib
 from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from palaestra.agents.backends.endpoint import Endpoint
 from palaestra.agents.backends.per_loop import PerLoop
+from palaestra.agents.backends.responses import MAX_REDIRECTS, BoundedBody, response_hook
 from palaestra.agents.core import Generation, Request
 from palaestra.errors import MissingExtraError, ModelError
 from palaestra.types import Json
@@ -67,9 +69,9 @@ class OpenAIBackend:
         try:
             async with asyncio.timeout(endpoint.timeout_s):
                 answer = await self._post(client, body)
-        except self._sdk.APIStatusError as error:
-            endpoint.fail(error.status_code, error.response.headers, error.response.content)
-        except (self._sdk.APIConnectionError, self._transport.RequestError) as error:
+        except (self._sdk.APIConnectionError, self._transport.RequestError, self._transport.InvalidURL) as error:
+            if isinstance(error.__cause__, ModelError):  # the hook's
+                raise error.__cause__ from None
             raise self._connection_fault(error.__cause__ or error) from error
         except TimeoutError:
             raise endpoint.timed_out("answer in full", endpoint.timeout_s) from None
@@ -84,15 +86,19 @@ class OpenAIBackend:
         """Post the body and read the answer up to the limit."""
         limit = self.endpoint.max_response_bytes
         named: dict[str, Any] = {key: body.pop(key) for key in _NAMED if key in body}
-        pieces: list[bytes] = []
-        size = 0
         async with client.chat.completions.with_streaming_response.create(**named, extra_body=body or None) as response:
-            async for piece in response.iter_bytes():
-                pieces.append(piece)
-                size += len(piece)
-                if size > limit:
-                    raise self.endpoint.too_large(size)
-        return b"".join(pieces)
+            answer = BoundedBody(response.headers.get("content-encoding", ""), limit)
+            try:
+                async for piece in response.http_response.aiter_raw():
+                    if not answer.add(piece):
+                        break
+            except zlib.error as error:
+                raise self.endpoint.unreachable(error) from None
+        if not answer.is_readable:
+            raise self.endpoint.unreachable(ConnectionError("an answer in a compression that was not asked for"))
+        if answer.is_cut:
+            raise self.endpoint.too_large(limit)
+        return answer.content
 
     def _connection_fault(self, error: BaseException) -> ModelError:
         """Return the error for a connection that failed, broke off or fell silent."""
@@ -115,8 +121,14 @@ class OpenAIBackend:
             api_key=endpoint.api_key or "none",
             base_url=endpoint.base_url,
             max_retries=0,
-            default_headers=dict(endpoint.headers),
-            http_client=self._sdk.DefaultAsyncHttpxClient(timeout=timeout, limits=limits),
+            default_headers={"Accept-Encoding": "gzip, deflate", **endpoint.headers},
+            default_query=endpoint.query_values,
+            http_client=self._sdk.DefaultAsyncHttpxClient(
+                timeout=timeout,
+                limits=limits,
+                max_redirects=MAX_REDIRECTS,
+                event_hooks={"response": [response_hook(endpoint.fail)]},
+            ),
         )
 
 

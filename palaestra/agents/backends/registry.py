@@ -23,6 +23,7 @@ from palaestra.agents.backends.limits import Budget, RateLimit
 from palaestra.agents.backends.prices import PriceTable
 from palaestra.agents.backends.reliable import Reliable, RetryPolicy
 from palaestra.agents.core import Backend
+from palaestra.agents.masking import check_unmasked, masked_errors, remember_secrets
 from palaestra.errors import ConfigError, PalaestraError, UsageError, unknown_name
 
 BACKENDS: dict[str, str] = {
@@ -83,7 +84,9 @@ def make_backend(
     Raises:
         UsageError: If the string or an option means nothing; the message says what would.
     """
-    scheme, _ = _split(model)
+    remember_secrets(model, options)
+    with masked_errors():
+        scheme, _ = _split(model)
     given = {key: value for key, value in options.items() if value is not None}
     is_remote = scheme not in _LOCAL
     if not is_remote and given.get("client") == "auto":
@@ -123,12 +126,17 @@ def make_bare_backend(model: str, **options: Any) -> Backend:
     Raises:
         UsageError: If the string or an option means nothing; the message says what would.
     """
-    scheme, rest = _split(model)
-    factory = _load(scheme)
-    # A URL is its own argument; every other string is a scheme and what it applies to.
-    argument = model if scheme in ("http", "https") else rest
-    _check_options(factory, scheme, options)
-    return factory(argument, **options)
+    remember_secrets(model, options)
+    with masked_errors():
+        check_unmasked("the model", model)
+        for name, value in options.items():
+            check_unmasked(name, value)
+        scheme, rest = _split(model)
+        factory = _load(scheme)
+        # A URL is its own argument; every other string is a scheme and what it applies to.
+        argument = model if scheme in ("http", "https") else rest
+        _check_options(factory, scheme, options)
+        return factory(argument, **options)
 
 
 def _settings(kind: type[S], value: S | Mapping[str, Any] | None, name: str) -> S | None:

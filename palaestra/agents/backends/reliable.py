@@ -4,6 +4,7 @@
        |  `- ModelError, retryable: wait (Retry-After, else exponential with full jitter) and attempt again
        `- before each attempt: budget, rate limit, pause asked for by the server, free place
 
+Secrets in names, errors and logs of a backend are masked here (`palaestra.agents.masking`).
 A backend itself asks once and says in its `ModelError` whether to try again; nothing else in the library repeats a request.
 """
 
@@ -24,6 +25,7 @@ from palaestra.agents.backends.per_loop import PerLoop
 from palaestra.agents.backends.prices import PriceTable
 from palaestra.agents.context import estimate_tokens
 from palaestra.agents.core import Backend, Generation, Request
+from palaestra.agents.masking import mask_logs, masked, masked_error
 from palaestra.errors import ConfigError, ModelError
 from palaestra.types import Message, Usage
 
@@ -115,7 +117,7 @@ class Reliable:
         """
         if concurrency is not None and (isinstance(concurrency, bool) or concurrency < 1):
             raise ConfigError(f"concurrency is {concurrency!r}; expected a whole number from 1, or None for no limit.")
-        self.name = backend.name
+        self.name = masked(backend.name)
         self.backend = backend
         self.takes_media = bool(getattr(backend, "takes_media", False))
         self.policy = policy or RetryPolicy()
@@ -139,7 +141,9 @@ class Reliable:
         self._lock = threading.Lock()
         self._attempts = 0
         self._usage = Usage()
+        self._paid = Usage()  # without the answers of the cache, which the budget does not pay for
         self._count_tokens = getattr(backend, "count_tokens", estimate_tokens)
+        mask_logs()
 
     @property
     def usage(self) -> Usage:
@@ -166,7 +170,7 @@ class Reliable:
         if self.cache is not None and (self.cache_sampled or is_deterministic(request.sampling)):
             key = request_key(self.name, request)
             if (kept := self.cache.get(key)) is not None:
-                self._count(kept.usage)
+                self._count(kept.usage, is_paid=False)
                 return kept
         generation = await self._ask(request)
         if self.cache is not None and key is not None:
@@ -236,7 +240,7 @@ class Reliable:
     async def _enter(self, request: Request) -> int:
         """Wait for the rate limit and the server's pause; return the tokens reserved."""
         with self._lock:
-            self.budget.check(self._attempts, self._usage)
+            self.budget.check(self._attempts, self._paid)
             self._attempts += 1
         reserved = self._estimate(request) if self._tokens is not None else 0
         wait_s = 0.0
@@ -266,8 +270,13 @@ class Reliable:
             within = f"within {min(limits):.3g} s" if limits else "in time"
             message = f"{self.name} did not answer {within}. Raise timeout_s if it is slow."
             raise ModelError(message, retryable=True) from None
-        except ConnectionError as error:
-            raise ModelError(f"{self.name} lost its connection ({error}).", retryable=True) from error
+        except Exception as error:
+            safe = masked_error(error)
+            if isinstance(safe, ConnectionError):
+                raise ModelError(f"{self.name} lost its connection ({safe}).", retryable=True) from safe
+            if safe is error:
+                raise
+            raise safe from None
 
     def _estimate(self, request: Request) -> int:
         """Return the tokens a request will probably take."""
@@ -280,10 +289,12 @@ class Reliable:
         if self._tokens is not None:
             self._tokens.give_back(reserved - used)
 
-    def _count(self, usage: Usage) -> None:
-        """Add to what was spent."""
+    def _count(self, usage: Usage, *, is_paid: bool = True) -> None:
+        """Add to what was used, and to what the budget pays for."""
         with self._lock:
             self._usage += usage
+            if is_paid:
+                self._paid += usage
 
 
 def _model_names(backend: Backend) -> tuple[str, ...]:

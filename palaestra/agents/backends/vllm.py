@@ -233,7 +233,9 @@ class VLLMBackend:
             while self._in_flight:
                 await asyncio.sleep(0.005)
             for place, body in self._reload:
-                await self._http.post(self._root + place, _filled(body, path=str(path), version=str(version)))
+                await self._http.post(
+                    self._endpoint.address(self._root + place), _filled(body, path=str(path), version=str(version))
+                )
             self.version = version
         finally:
             self._refreshing = False
@@ -276,13 +278,15 @@ class VLLMBackend:
             **(extra or {}),
         }
         headers = {self._header: session} if session else None
-        answer = _json(await self._http.post(f"{self._endpoint.base_url}/completions", body, headers))
+        answer = _json(await self._http.post(self._endpoint.address(f"{self._endpoint.base_url}/completions"), body, headers))
         return _read(answer, prompt)
 
     async def _context(self) -> int:
         """Return the longest sequence of the server, asked for once."""
         if self.max_context is None:
-            listed = _json(await self._http.post(f"{self._endpoint.base_url}/models", None)).get("data")
+            listed = _json(await self._http.post(self._endpoint.address(f"{self._endpoint.base_url}/models"), None)).get(
+                "data"
+            )
             served = {str(entry.get("id")): entry for entry in listed or () if isinstance(entry, Mapping)}
             if self._endpoint.model not in served:
                 raise UsageError(
@@ -302,7 +306,7 @@ class VLLMBackend:
         own, theirs = hashlib.blake2b(digest_size=8), hashlib.blake2b(digest_size=8)
         for text in (*_PROBE_TEXTS, str(self.template.tokenizer.chat_template)):
             body = {"model": self._endpoint.model, "prompt": text, "add_special_tokens": False}
-            found = _json(await self._http.post(f"{self._root}/tokenize", body)).get("tokens")
+            found = _json(await self._http.post(self._endpoint.address(f"{self._root}/tokenize"), body)).get("tokens")
             theirs.update(json.dumps(found).encode())
             own.update(json.dumps(list(self.template.tokenizer.encode(text, add_special_tokens=False))).encode())
         if own.digest() != theirs.digest():

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeGuard
 
 from palaestra.agents.backends.wire_media import audio_answer, with_media
 from palaestra.agents.core import Generation, Request, Sampling, Tokens
+from palaestra.agents.masking import masked
 from palaestra.errors import ModelError
 from palaestra.media.items import Media, escape_tags
 from palaestra.types import MAX_DEPTH, Json, Message, Role, ToolCall, Usage, is_deep
@@ -166,11 +167,11 @@ def read_generation(data: Json, request: Request, *, return_tokens: bool = False
 
 
 def excerpt(value: object) -> str:
-    """Return the beginning of a server's answer, on one line, for an error message."""
+    """Return the beginning of a server's answer, on one line and without secrets, for an error message."""
     if isinstance(value, bytes):
-        value = value[: 4 * _EXCERPT].decode("utf-8", "replace")
+        value = value[: 16 * _EXCERPT].decode("utf-8", "replace")
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    text = " ".join(text[: 4 * _EXCERPT].split())
+    text = " ".join(masked(text[: 16 * _EXCERPT]).split())  # before it is cut: half a secret would not be found
     return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "..."
 
 

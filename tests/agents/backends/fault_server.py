@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import json
 import threading
 import time
@@ -28,6 +29,7 @@ class Received:
     body: dict[str, Any]
     headers: dict[str, str]
     at: float
+    target: str = ""
 
 
 @dataclass
@@ -41,6 +43,8 @@ class FaultServer:
         answer: JSON of a good answer, or a function from the request body to it.
         retry_after: Header sent with 429 and 503.
         received: Requests so far.
+        location: Where redirects point.
+        sent: Bytes sent of endless bodies.
     """
 
     base_url: str = ""
@@ -49,6 +53,8 @@ class FaultServer:
     answer: Any = None
     retry_after: str | None = "0.05"
     received: list[Received] = field(default_factory=list)
+    location: str = "/v1/chat/completions"
+    sent: int = 0
 
     @property
     def model_string(self) -> str:
@@ -142,6 +148,35 @@ async def _huge(server: FaultServer, writer: asyncio.StreamWriter) -> None:
     writer.write(b"0\r\n\r\n")
 
 
+_PACKED = gzip.compress(bytes(4 * 2**20))
+
+
+def _bomb(status: int) -> Fault:
+    """Send some kilobytes that unpack to 256 MiB."""
+
+    async def send(server: FaultServer, writer: asyncio.StreamWriter) -> None:
+        body = _PACKED * 64
+        writer.write(head(status, len(body), "Content-Encoding: gzip") + body)
+
+    return send
+
+
+async def _endless(server: FaultServer, writer: asyncio.StreamWriter) -> None:
+    writer.write(head(500, None, "Transfer-Encoding: chunked"))
+    piece = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+    while not writer.is_closing():  # until the client hangs up
+        writer.write(piece)
+        await writer.drain()
+        server.sent += len(piece)
+
+
+def _redirect(status: int, *headers: str) -> Fault:
+    async def send(server: FaultServer, writer: asyncio.StreamWriter) -> None:
+        writer.write(head(status, 0, f"Location: {server.location}", *headers))
+
+    return send
+
+
 async def _date(server: FaultServer, writer: asyncio.StreamWriter) -> None:
     when = formatdate(time.time() + 1.0, usegmt=True)  # whole seconds: 0 to 1 s from now
     writer.write(head(429, 2, f"Retry-After: {when}") + b"{}")
@@ -179,8 +214,13 @@ FAULTS: dict[str, Fault] = {
     "no message": answers(200, b'{"choices": [{"index": 0}]}'),
     "bad role": answers(200, b'{"choices": [{"message": {"role": "wizard", "content": "x"}}]}'),
     "bad calls": answers(200, b'{"choices": [{"message": {"content": "", "tool_calls": [{"id": "1"}]}}]}'),
+    "bomb": _bomb(200),
+    "500 bomb": _bomb(500),
+    "500 endless": _endless,
     "error object": answers(200, _error("upstream failed")),
 }
+
+REDIRECTS = {f"{status} redirect": _redirect(status) for status in (301, 302, 303, 307, 308)}
 
 # What the same request may not mend. Everything else in FAULTS is worth another try.
 FINAL = ("400", "401", "404", "429 spent")
@@ -226,13 +266,13 @@ async def _serve_connection(server: FaultServer, reader: asyncio.StreamReader, w
             lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             headers = {k.strip().lower(): v.strip() for k, _, v in (line.partition(":") for line in lines[1:] if line)}
             body = json.loads(await reader.readexactly(int(headers["content-length"])))
-            server.received.append(Received(body, headers, time.monotonic()))
+            server.received.append(Received(body, headers, time.monotonic(), lines[0].split(" ")[1]))
             name = server.plan.popleft() if server.plan else server.default
             if name == "ok":
                 payload = server.completion(body)
                 writer.write(head(200, len(payload)) + payload)
             else:
-                await FAULTS[name](server, writer)
+                await {**FAULTS, **REDIRECTS}[name](server, writer)
             await writer.drain()
     except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
         pass

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -141,7 +142,7 @@ async def test_retries_count_against_the_budget_of_calls() -> None:
     backend = Reliable(
         ScriptedBackend([fault(), fault(), "ok"]), budget=Budget(calls=2), policy=RetryPolicy(first_wait_s=0.01)
     )
-    with pytest.raises(BudgetError):
+    with pytest.raises(BudgetError, match="The budget is spent"):
         await backend.generate(ASK)
 
 
@@ -185,6 +186,21 @@ async def test_only_repeatable_answers_are_kept_unless_asked_for(tmp_path: Path)
     assert len(cache) == 4
     await Reliable(inner, cache=cache, cache_sampled=True).generate(ASK)
     assert len(cache) == 5
+    cache.close()
+
+
+async def test_answers_of_the_cache_spend_no_budget(tmp_path: Path) -> None:
+    cache = ResponseCache(tmp_path / "cache.db")
+    inner = ScriptedBackend([PAID] * 9)
+    ask = [replace(ASK, sampling=Sampling(temperature=0, seed=n)) for n in range(3)]
+    backend = Reliable(inner, cache=cache, budget=Budget(tokens=2_200_000, calls=2), prices=PRICES)
+    for _ in range(20):  # 1.1 million tokens; kept answers have tokens too, which were paid for once
+        await backend.generate(ask[0])
+    await backend.generate(ask[1])
+    assert backend.usage.prompt_tokens == 21_000_000
+    with pytest.raises(BudgetError, match="The budget is spent"):
+        await backend.generate(ask[2])
+    assert (await backend.generate(ask[1])).message.content, "what is kept needs no budget"
     cache.close()
 
 

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import json
+import logging
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from palaestra.agents import masking
+from palaestra.agents.masking import (
+    MASK,
+    check_unmasked,
+    is_secret_name,
+    mask_logs,
+    masked,
+    masked_error,
+    may_hold_secrets,
+    remember_secrets,
+)
+from palaestra.errors import ConfigError, ModelError
+
+SECRET = "mk-7Zq!x/9+e@r"
+words = st.text("abcdefghijklmnopqrstuvwxyz0123456789.-", min_size=1, max_size=12)
+secrets = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=5, max_size=20).filter(
+    lambda text: MASK not in text
+)
+
+
+@pytest.fixture(autouse=True)
+def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(masking, "_known", set())
+    monkeypatch.setattr(masking, "_pattern", None)
+
+
+SECRET_NAMES = [
+    *("api_key", "API_KEY", "apiKey", "token", "hf_token", "OPENAI_API_KEY", "aws_secret_access_key", "aws_access_key_id"),
+    *("password", "Authorization", "X-Api-Key", "client_secret", "auth_token", "azure_ad_token", "vertex_credentials"),
+    "acme_token",
+]
+OTHER_NAMES = [
+    *("max_tokens", "task_key", "key", "keys", "tokens", "pad_token", "eos_token", "max_token", "image_token", "monkey"),
+    *("author", "keep_turns", "tokenizer", "max_tokens_field", "return_tokens", "api_base", "passage"),
+]
+LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=8)
+NAMES = st.sampled_from(["n", "split", "task_key", "max_tokens", "model"])
+PLAIN = st.recursive(LEAVES, lambda leaf: st.lists(leaf, max_size=3) | st.dictionaries(NAMES, leaf, max_size=3), max_leaves=12)
+
+
+@pytest.mark.parametrize("name", SECRET_NAMES)
+def test_names_of_secrets(name: str) -> None:
+    assert is_secret_name(name)
+    assert masked({name: SECRET, "kept": "kept"}) == {name: MASK, "kept": "kept"}
+    assert masked({"deep": [{name: SECRET}]}) == {"deep": [{name: MASK}]}
+
+
+@pytest.mark.parametrize("name", OTHER_NAMES)
+def test_names_of_other_things(name: str) -> None:
+    assert not is_secret_name(name)
+    assert masked({name: "value"}) == {name: "value"}
+
+
+def test_headers_are_masked_whatever_they_are_called() -> None:
+    given = {"headers": {"X-Team": "blue", "X": 7}, "extra_headers": [["a", "b"]], "default_query": {"v": "1"}}
+    assert masked(given) == {"headers": {"X-Team": MASK, "X": MASK}, "extra_headers": MASK, "default_query": {"v": MASK}}
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://user:key@host:8000/v1#name", "http://***@host:8000/v1#name"),
+        ("https://key@host/v1?a=1&key=2#m?x=3", "https://***@host/v1?a=***&key=***#m?x=3"),
+        ("http://u:p/w@host/v1#m", "http://***@host/v1#m"),
+        ("http://u:p#w?d@host/v1#m", "http://***@host/v1#m"),
+        ("http://host:8000/v1#claude@2024", "http://host:8000/v1#claude@2024"),
+        ("http://[::1]:8000/v1#a@b", "http://[::1]:8000/v1#a@b"),
+        ("http://host/v1?bare", "http://host/v1?***"),
+        ("http://127.0.0.1:8000/v1#name", "http://127.0.0.1:8000/v1#name"),
+        ("openai:gpt-5-mini", "openai:gpt-5-mini"),
+        ("hf:/models/x", "hf:/models/x"),
+        ("no server at 'http://a:b@c/v1', try again", "no server at 'http://***@c/v1', try again"),
+        ("sent Authorization: Bearer abcdef123, refused", "sent Authorization: Bearer ***, refused"),
+        ("Incorrect API key provided: sk-abcdefghij0123456789", "Incorrect API key provided: ***"),
+    ],
+)
+def test_texts(url: str, expected: str) -> None:
+    assert masked(url) == expected
+    assert masked(expected) == expected
+
+
+@given(secret=secrets, host=words, before=words, after=words)
+def test_a_remembered_secret_is_found_in_every_spelling(secret: str, host: str, before: str, after: str) -> None:
+    masking._known, masking._pattern = set(), None
+    remember_secrets({"headers": {"X-Own": secret}})
+    if secret.lower() in masking._PLACEHOLDERS:
+        return
+    for text in (secret, quote(secret), quote(secret, safe=""), json.dumps(secret)[1:-1], repr(secret)[1:-1]):
+        assert secret not in masked(f"{before} {text} {after}").replace(before, "", 1)
+        assert MASK in masked(f"{before}{text}{after}")
+        assert masked(masked(f"{before}{text}")) == masked(f"{before}{text}")
+
+
+@given(PLAIN)
+def test_plain_data_without_secrets_stays(data: object) -> None:
+    masking._known, masking._pattern = set(), None
+    text = json.dumps(data)
+    if "://" not in text and "Bearer" not in text:
+        assert masked(data) == data
+    if not may_hold_secrets(text):
+        assert masked(data) == data
+
+
+def test_password_and_basic_credentials_of_a_url_are_remembered() -> None:
+    remember_secrets("http://user:pass-word@host/v1?k=query-value#m")
+    assert masked("got pass-word, query-value and dXNlcjpwYXNzLXdvcmQ=") == "got ***, *** and ***"
+    assert masked("user") == "user"
+
+
+def test_a_secret_of_the_environment_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACME_API_KEY", "the-acme-key")
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:proxy-pass@proxy:3128")
+    remember_secrets()
+    assert masked("the-acme-key proxy-pass") == "*** ***"
+
+
+def test_words_that_stand_for_no_key_are_not_masked_elsewhere() -> None:
+    remember_secrets({"api_key": "EMPTY"}, {"api_key": "none"}, {"token": "x"})
+    assert masked("none is empty, x is EMPTY") == "none is empty, x is EMPTY"
+
+
+class Odd(Exception):
+    """Its text is made of an attribute that cannot be set."""
+
+    __slots__ = ("_kept",)
+
+    def __init__(self, kept: str) -> None:
+        super().__init__()
+        self._kept = kept
+
+    def __str__(self) -> str:
+        return self._kept
+
+
+class Described(Exception):
+    """Its text is made of an attribute."""
+
+    def __init__(self, body: str) -> None:
+        super().__init__("x")
+        self.body = {"error": body}
+
+    def __str__(self) -> str:
+        return f"body {self.body}"
+
+
+def raise_three() -> None:
+    try:
+        try:
+            raise Odd(SECRET)
+        except Odd as odd:
+            raise Described(f"got {SECRET}") from odd
+    except Described:
+        raise ValueError("outer", SECRET)  # noqa: B904
+
+
+def test_errors_are_masked_with_what_they_were_raised_from() -> None:
+    remember_secrets({"api_key": SECRET})
+    with pytest.raises(ValueError, match="outer") as caught:
+        raise_three()
+    error = caught.value
+    error.add_note(f"note {SECRET}")
+    assert masked_error(error) is error
+    assert error.args == ("outer", MASK)
+    assert error.__notes__ == [f"note {MASK}"]
+    inner = error.__context__
+    assert isinstance(inner, Described)
+    assert SECRET not in str(inner)
+    assert inner.__cause__ is None
+
+
+def test_an_error_that_cannot_be_changed_is_replaced() -> None:
+    remember_secrets({"api_key": SECRET})
+    safe = masked_error(Odd(f"got {SECRET}"))
+    assert isinstance(safe, ModelError)
+    assert str(safe) == f"Odd: got {MASK}"
+
+
+def test_logs_of_clients_are_masked(caplog: pytest.LogCaptureFixture) -> None:
+    child = logging.getLogger("httpx2.some_child")
+    remember_secrets({"api_key": SECRET})
+    mask_logs()
+    mask_logs()
+    with caplog.at_level(logging.DEBUG):
+        child.info("HTTP Request: %s", f"http://a:b@c/?k={SECRET}")
+        logging.getLogger("openai").debug({"headers": {"x": SECRET}})
+    assert SECRET not in caplog.text
+    assert "http://***@c/?k=***" in caplog.text
+
+
+def test_what_was_stored_without_its_secrets_is_refused() -> None:
+    for value in (MASK, {"X-Key": MASK}, "http://***@host/v1#m", ["a", {"b": "http://h/v1?k=***"}]):
+        with pytest.raises(ConfigError, match="without its secrets; give the whole value again"):
+            check_unmasked("headers", value)
+    check_unmasked("system_prompt", "Rules\n***\nGo.")
