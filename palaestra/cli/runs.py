@@ -19,13 +19,13 @@ from palaestra.types import Json
 if TYPE_CHECKING:
     from palaestra.agents.evaluation.arms import ArmSummary
     from palaestra.agents.evaluation.evaluation import Evaluation
+    from palaestra.agents.store.store import RunStore
     from palaestra.results.tables import EnvResults
 
 app = typer.Typer(help="List, show, rescore and delete stored runs; on its own it lists them.")
 
 RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="Name of a run, from: palaestra runs list.", show_default=False)]
 EPISODE_ERRORS = 3
-_MOST_EPISODES = 20
 
 
 @app.callback(invoke_without_command=True)
@@ -73,48 +73,17 @@ def list_runs(runs: RunsFolder = DEFAULT_RUNS, as_json: AsJson = False) -> None:
 
 @app.command("show")
 def show_run(run_id: RunId, runs: RunsFolder = DEFAULT_RUNS, as_json: AsJson = False) -> None:
-    """Show one run: settings, results by arm, what its environment reports of its own, the last episodes."""
-    from palaestra.agents.evaluation.arms import PlayedRun, arms_of, env_results
+    """Show one run: settings, results by arm and of its environment's own, last episodes; of a training run the curves."""
     from palaestra.agents.store.store import RunStore
-    from palaestra.cli.output import console, print_json, table
-    from palaestra.cli.results import print_results
+    from palaestra.cli.output import print_json
+    from palaestra.cli.run_page import print_page, read_page
 
     with RunStore(runs, read_only=True) as store:
-        run, episodes = store.run(run_id), store.episodes(run_id)
-        folder, media = store.folder / run_id, store.media(run_id)
-        arms = arms_of([PlayedRun(run_id, run.config, episodes)], store.get)
-        own = env_results([row.arm for row in arms])
-    found = (path for path in folder.rglob("*") if path.is_file() and path.parent != media.folder) if folder.is_dir() else ()
-    files = sorted(str(path.relative_to(folder)) for path in found)[:200]
+        page = read_page(store, run_id)
     if as_json:
-        results = {arm.name: arm.summary.to_json() for arm in arms}
-        tables = {"env_results": {env_id: found.to_json() for env_id, found in own.items()}} if own else {}
-        shown = {"media": {"files": len(media), "bytes": media.num_bytes}} if len(media) else {}
-        print_json({**run.to_json(), "results": results, **tables, "folder": str(folder.resolve()), "files": files, **shown})
-        return
-    out = console()
-    out.print(f"{run.run_id}  {run.status}{': ' + run.note if run.note else ''}", style="bold", soft_wrap=True)
-    for key, value in run.config.items():
-        out.print(f"  {key} = {value}", soft_wrap=True)
-    print_results(out, arms, own)
-    grid = table(
-        f"Last {min(_MOST_EPISODES, len(episodes))} episodes",
-        "Episode",
-        "Type",
-        "Outcome",
-        "Score",
-        "Turns",
-        numbers=("Score", "Turns"),
-    )
-    for e in episodes[-_MOST_EPISODES:]:
-        outcome = f"{e.error_boundary} error: {e.error_message}" if e.error_boundary else e.stop_reason
-        grid.add_row(e.episode_id, e.task_type, outcome, "-" if e.score is None else f"{e.score:g}", str(e.num_turns))
-    out.print(grid)
-    if files:
-        out.print(f"Files in {folder.resolve()}: {', '.join(files[:12])}{' ...' if len(files) > 12 else ''}", soft_wrap=True)
-    if len(media):
-        size = f"{media.num_bytes / 1e6:,.1f} MB" if media.num_bytes >= 100_000 else f"{media.num_bytes / 1e3:,.1f} kB"
-        out.print(f"{len(media):,} sounds and pictures ({size}) in {media.folder.resolve()}", soft_wrap=True)
+        print_json(page.to_json())
+    else:
+        print_page(page)
 
 
 @app.command("rescore")
@@ -222,31 +191,49 @@ def delete_run(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete a run, its episodes and its folder."""
-    import shutil
-    import sys
-
+    """Delete a run, its episodes and its folder; with a training run the evaluations of its arms."""
+    from palaestra.agents.evaluation.arms import with_arms
     from palaestra.agents.store.store import RunStore
     from palaestra.cli.output import print_json, say
-    from palaestra.errors import StoreError, UsageError
 
     with RunStore(runs) as store:
-        run = store.run(run_id)
+        run, *others = with_arms(store, [run_id])
+        # a run of that name which somebody played by hand is not the training run's to delete
+        arms = [arm for arm in others if arm.config.get("training_run") == run_id]
+        num_episodes = sum(one.num_episodes for one in (run, *arms))
+        those = f" with its {len(arms)} evaluation{'s' if len(arms) > 1 else ''}" if arms else ""
         if not yes:
             if not sys.stdin.isatty():
-                raise UsageError(f"Deleting {run_id!r} ({run.num_episodes:,} episodes) needs --yes where nobody can be asked.")
-            typer.confirm(f"Delete run {run_id} with {run.num_episodes:,} episodes and its folder?", abort=True, err=True)
-        folder = store.folder / run_id
-        store.delete_run(run_id)
-        try:
-            if folder.is_dir():
-                shutil.rmtree(folder)
-        except OSError as error:
-            raise StoreError(f"The run is deleted, but its folder {folder} is not ({error}); delete it by hand.") from error
+                raise UsageError(
+                    f"Deleting {run_id!r}{those} ({num_episodes:,} episodes) needs --yes where nobody can be asked."
+                )
+            question = f"Delete run {run_id}{those} and {num_episodes:,} episodes, and its folder?"
+            typer.confirm(question, abort=True, err=True)
+        with store.lock(run_id):
+            pass  # a run that is being trained keeps its evaluations as well
+        for one in (*arms, run):  # the training run last: what is interrupted can be deleted by the same command
+            _delete(store, one.run_id)
     if as_json:
-        print_json({"deleted": run_id, "episodes": run.num_episodes})
+        print_json(
+            {"deleted": run_id, "episodes": num_episodes, **({"evaluations": [arm.run_id for arm in arms]} if arms else {})}
+        )
     else:
-        say(f"Deleted {run_id} ({run.num_episodes:,} episodes).")
+        say(f"Deleted {run_id}{those} ({num_episodes:,} episodes).")
+
+
+def _delete(store: RunStore, run_id: str) -> None:
+    """Delete one run and its folder."""
+    import shutil
+
+    from palaestra.errors import StoreError
+
+    folder = store.folder / run_id
+    store.delete_run(run_id)
+    try:
+        if folder.is_dir():
+            shutil.rmtree(folder)
+    except OSError as error:
+        raise StoreError(f"The run is deleted, but its folder {folder} is not ({error}); delete it by hand.") from error
 
 
 def _what(config: Any) -> str:

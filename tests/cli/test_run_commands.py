@@ -4,11 +4,13 @@ import json
 import re
 import shlex
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from palaestra.agents.store.store import RunStore
+from palaestra.cli.run_page import settings_lines
 from tests.agents.report import build
 
 
@@ -39,6 +41,67 @@ def test_a_run_is_deleted_when_it_is_meant(palaestra_run, refused, runs):
     assert palaestra_run("runs", "delete", "eval-1", "--runs", runs, "--yes").out == "Deleted eval-1 (12 episodes).\n"
     assert not (runs / "eval-1").exists()
     assert json.loads(palaestra_run("runs", "list", "--runs", runs, "--json").out) == []
+
+
+@pytest.fixture
+def trained(runs):
+    """The store with a training run, its two evaluations, and a run that only has the name of a third."""
+    with RunStore(runs) as store:
+        build.add_training(store)
+        store.run_folder("train-1-trained").joinpath("report.html").write_text("x")
+        config = store.config("train-1")
+        store.set_config("train-1", {**config, "arms": [*config["arms"], "by-hand"]})
+        store.create_run({"kind": "evaluate"}, "train-1-by-hand")
+    return runs
+
+
+def test_a_training_run_is_shown_with_its_arms_phases_curves_and_recipe(palaestra_run, trained):
+    shown = json.loads(palaestra_run("runs", "show", "train-1", "--runs", trained, "--json").out)
+    assert {name: arm["total"]["success"]["mean"] for name, arm in shown["results"].items()} == {
+        "untrained": 3 / 20,
+        "trained": 16 / 20,
+    }
+    assert shown["evaluations"] == ["train-1-untrained", "train-1-trained", "train-1-by-hand"]
+    phases, curves = shown["tables"]
+    with RunStore(trained, read_only=True) as store:
+        success = [record["grpo/success"] for record in store.metrics("train-1") if "grpo/success" in record]
+    ends = [f"{100 * success[i]:.1f} %" for i in (0, -1)]
+    assert phases["rows"] == [["sft", "sft", "60", "-", "-"], ["grpo", "grpo", "120", *ends]]
+    assert [row[0] for row in curves["rows"]][:2] == ["grpo/test_success", "grpo/success"]
+    assert curves["rows"][1][-1] == "120"
+    text = palaestra_run("runs", "show", "train-1", "--runs", trained).out
+    lines = [line.strip() for line in text.splitlines()]
+    assert lines[lines.index("[grpo]") + 1] == "lr = 0.0003"
+    assert 'phases = ["sft", "grpo"]' in lines
+    assert not any("{" in line for line in lines)
+    for word in ("Phases", "Curves", "untrained", "80.0 %"):
+        assert word in text
+    assert "Last 0 episodes" not in text
+
+
+def test_the_lines_of_settings_are_toml():
+    settings = {
+        "name": 'a "b"\n',
+        "seed": 3,
+        "on": True,
+        "rates": [0.5, 1e-6],
+        "env": [{"id": "x/Y-v0", "arguments": {"n": 2}}, {"id": "x/Z-v0"}],
+        "grpo": {"lr": 3e-4, "clip": {"low": 0.2}, "none": []},
+    }
+    assert tomllib.loads("\n".join(settings_lines(settings))) == settings
+
+
+def test_a_training_run_is_deleted_with_the_evaluations_of_its_arms(palaestra_run, refused, trained):
+    refused("runs", "delete", "train-1", "--runs", trained, match=r"with its 2 evaluations \(40 episodes\) needs --yes")
+    with RunStore(trained) as store, store.lock("train-1"):
+        ran = palaestra_run("runs", "delete", "train-1", "--runs", trained, "--yes")
+        assert (ran.code, "is being played" in ran.err) == (1, True)
+        assert store.run("train-1-trained").num_episodes == 20
+    deleted = json.loads(palaestra_run("runs", "delete", "train-1", "--runs", trained, "--yes", "--json").out)
+    assert deleted == {"deleted": "train-1", "episodes": 40, "evaluations": ["train-1-untrained", "train-1-trained"]}
+    left = json.loads(palaestra_run("runs", "list", "--runs", trained, "--json").out)
+    assert {run["run_id"] for run in left} == {"eval-1", "train-1-by-hand"}
+    assert sorted(path.name for path in trained.iterdir() if path.is_dir()) == ["eval-1"]
 
 
 SCORERS = """

@@ -10,7 +10,8 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from palaestra.agents.evaluation.summary import Summary, summarize
-from palaestra.agents.store.records import EpisodeSummary
+from palaestra.agents.store.records import EpisodeSummary, RunSummary
+from palaestra.agents.store.store import RunStore
 from palaestra.envs.core.declared import declared
 from palaestra.results.metrics import Metric, in_order
 from palaestra.results.statistics import Estimate
@@ -168,6 +169,32 @@ def arms_of(runs: Sequence[PlayedRun], load: Load | None = None) -> list[ArmSumm
     return [ArmSummary(arm, episodes) for arm, episodes in zip(distinguish(arms), found, strict=True)]
 
 
+def is_training(run: RunSummary) -> bool:
+    """Return whether a run is one of a recipe."""
+    return run.config.get("kind") == "train"
+
+
+def with_arms(store: RunStore, run_ids: Sequence[str]) -> list[RunSummary]:
+    """Return runs, each training run followed by the evaluations of its arms that are stored.
+
+    Args:
+        store: Where the runs are.
+        run_ids: Which.
+
+    Raises:
+        UnknownNameError: If there is no run of a name.
+    """
+    found: dict[str, RunSummary] = {}
+    stored = {run.run_id: run for run in store.runs()}
+    for run_id in run_ids:
+        run = store.run(run_id)
+        found[run_id] = run
+        for arm in run.config.get("arms", ()) if is_training(run) else ():
+            if arm_run := stored.get(f"{run_id}-{arm}"):
+                found[arm_run.run_id] = arm_run
+    return list(found.values())
+
+
 def env_results(arms: Sequence[Arm]) -> dict[str, EnvResults]:
     """Return the results of each environment that has tables of its own, by its id.
 
@@ -254,6 +281,8 @@ __all__ = [
     "StoredEpisodes",
     "arms_of",
     "env_results",
+    "is_training",
     "metrics_of_arms",
     "metrics_table",
+    "with_arms",
 ]

@@ -1,15 +1,19 @@
-"""Tables of the report that are made from arms: by task type, errors, metrics, totals of mixtures."""
+"""Tables of the report that are made from arms: by task type, errors, totals of mixtures, phases and curves."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from palaestra.agents.evaluation.arms import ArmSummary
 from palaestra.agents.evaluation.summary import summarize_together
+from palaestra.agents.report.charts import metric_rank, read_curves
+from palaestra.agents.report.seeds import phases_of
 from palaestra.agents.store.records import RunSummary
 from palaestra.agents.store.store import RunStore
+from palaestra.results.metrics import number
 from palaestra.results.tables import ResultTable
+from palaestra.types import Json
 
 
 def by_type(arms: Sequence[ArmSummary]) -> list[dict[str, Any]]:
@@ -36,6 +40,43 @@ def error_rows(arms: Sequence[ArmSummary]) -> list[dict[str, Any]]:
                 )
                 row["count"] += 1
     return sorted(rows.values(), key=lambda row: (-row["count"], row["boundary"], row["arm"], row["type"]))
+
+
+def phases_table(run: RunSummary, log: Sequence[Mapping[str, Json]]) -> ResultTable:
+    """Return the phases of a training run in their order: algorithm, last step that was logged, success there.
+
+    Args:
+        run: A training run.
+        log: Its logged metrics.
+    """
+    curves, rows = read_curves([log]), []
+    for name, algorithm in phases_of(run.config):
+        last = max((int(record["step"]) for record in log if any(key.startswith(f"{name}/") for key in record)), default=None)
+        success = [curve.values for curve in curves.get(f"{name}/success", ())]
+        ends = [f"{100 * success[0][i]:.1f} %" if success else "-" for i in (0, -1)]
+        rows.append((name, algorithm, "-" if last is None else f"{last:,}", *ends))
+    columns = ("Phase", "Algorithm", "Steps", "Success at first", "Success at last")
+    note = "Success: of the episodes that a phase trains on, not of test tasks."
+    return ResultTable("Phases", columns, tuple(rows), note, text_columns=2)
+
+
+def curves_table(log: Sequence[Mapping[str, Json]], *, most: int) -> ResultTable:
+    """Return the curves of a training run in figures: first, lowest, highest and last value.
+
+    Args:
+        log: Its logged metrics.
+        most: Curves that are shown, those first that a report draws first.
+    """
+    curves = read_curves([log])
+    names = sorted(curves, key=metric_rank)
+    rows = []
+    for name in names[:most]:
+        [curve] = curves[name]
+        values = (curve.values[0], min(curve.values), max(curve.values), curve.values[-1])
+        rows.append((name, *map(number, values), f"{len(curve.values):,}"))
+    left = len(names) - len(rows)
+    note = f"{left} more curves: palaestra report, or metrics.jsonl in the folder of the run." if left > 0 else ""
+    return ResultTable("Curves", ("Metric", "First", "Lowest", "Highest", "Last", "Points"), tuple(rows), note)
 
 
 def totals_tables(runs: Sequence[RunSummary], store: RunStore) -> list[ResultTable]:

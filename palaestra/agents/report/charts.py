@@ -17,6 +17,11 @@ from palaestra.errors import MissingExtraError
 from palaestra.types import Json
 
 HORIZON_NAMES = ("horizon", "max_turns")
+# What a reader wants to see first; everything else is folded away.
+LEAD_METRICS = (
+    "test_success", "success", "return_mean", "score_mean", "turns_mean", "horizon", "loss", "likely_tokens", "entropy",
+    "kl", "kl_ref", "kl_old", "invalid_actions", "truncated_rounds", "within_group_std", "grad_norm", "tokens_per_second",
+)  # fmt: skip
 
 _COLOURS = {
     "#010204": "var(--ink)",
@@ -105,6 +110,14 @@ def read_curves(logs: Sequence[Sequence[Mapping[str, Json]]]) -> dict[str, list[
                 )
             )
     return curves
+
+
+def metric_rank(name: str) -> tuple[int, int, str]:
+    """Order metrics: what was reached first, the rest by name; cloning after what follows it, parts after their total."""
+    phase, _, short = name.rpartition("/")
+    short = short.partition(".")[0]  # success.Desk: of one environment
+    lead = LEAD_METRICS.index(short) if short in LEAD_METRICS else len(LEAD_METRICS)
+    return (lead, 1 if phase == "sft" else 0, name)
 
 
 def horizon_changes(curves: Mapping[str, Sequence[Curve]]) -> list[tuple[str, float, int]]:

@@ -28,11 +28,21 @@ from palaestra.agents.evaluation.arms import (
     PlayedRun,
     arms_of,
     env_results,
+    is_training,
     metrics_of_arms,
     metrics_table,
+    with_arms,
 )
 from palaestra.agents.report.breakdowns import by_type, error_rows, totals_tables
-from palaestra.agents.report.charts import HORIZON_NAMES, LINE_STYLES, Curve, draw_curves, horizon_changes, read_curves
+from palaestra.agents.report.charts import (
+    HORIZON_NAMES,
+    LINE_STYLES,
+    Curve,
+    draw_curves,
+    horizon_changes,
+    metric_rank,
+    read_curves,
+)
 from palaestra.agents.report.seeds import Trained, alarm_notices, compare_runs, curve_names, final_runs
 from palaestra.agents.report.shown_media import ShownMedia
 from palaestra.agents.report.transcripts import TranscriptBook, TranscriptLimits, candidates_of
@@ -45,11 +55,6 @@ from palaestra.types import Json
 
 _HERE = Path(__file__).parent
 _KNOWN_ENDINGS = ("success", "failure", "env_done", "max_rounds", "max_tokens", "invalid_limit", "env_error", "model_error")
-# What a reader wants to see first; everything else is folded away.
-_LEAD_METRICS = (
-    "test_success", "success", "return_mean", "score_mean", "turns_mean", "horizon", "loss", "likely_tokens", "entropy",
-    "kl", "kl_ref", "kl_old", "invalid_actions", "truncated_rounds", "within_group_std", "grad_norm", "tokens_per_second",
-)  # fmt: skip
 _MAX_CURVES = 24
 _NUM_LEAD = 10
 
@@ -67,7 +72,7 @@ def write_report(
     path: str | os.PathLike[str],
     runs: Sequence[str],
     *,
-    store: RunStore,
+    store: RunStore | str | os.PathLike[str] = "runs",
     title: str = "",
     limits: TranscriptLimits | None = None,
     labels: Mapping[str, str] | None = None,
@@ -78,7 +83,7 @@ def write_report(
     Args:
         path: File to write; its folder is made if need be. An existing file is replaced in one move.
         runs: Ids of runs in `store`, in the order in which they are shown.
-        store: Where the runs are.
+        store: Where the runs are: a store, or its folder, which is only read.
         title: Headline; by default made from the runs' environments.
         limits: How many transcripts are embedded, and how long they may be.
         labels: Of training runs, by id: those of one label are seeds of one way to train. Without a label, runs belong
@@ -90,10 +95,12 @@ def write_report(
 
     Raises:
         UsageError: Without runs, or for an unknown one.
-        StoreError: If the file cannot be written.
+        StoreError: If the store cannot be read, or the file cannot be written.
     """
     path = Path(path)
-    text = render_report(runs, store=store, title=title, limits=limits, labels=labels, results=results, folder=path.parent)
+    with contextlib.ExitStack() as stack:
+        kept = store if isinstance(store, RunStore) else stack.enter_context(RunStore(store, read_only=True))
+        text = render_report(runs, store=kept, title=title, limits=limits, labels=labels, results=results, folder=path.parent)
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,7 +126,7 @@ def render_report(
     """Return the page that `write_report` writes, to lie in `folder` if it is to link to files."""
     if not runs:
         raise UsageError("A report needs at least one run; name run ids, e.g. from: palaestra runs list.")
-    summaries = _with_arms(store, runs)
+    summaries = with_arms(store, runs)
     arms = arms_of([PlayedRun(run.run_id, run.config, store.episodes(run.run_id)) for run in summaries], store.get)
     metrics = metrics_of_arms(arms)
     own = env_results([row.arm for row in arms]) if results is None else results
@@ -133,7 +140,7 @@ def render_report(
     context: dict[str, Any] = {
         "version": version("palaestra"),
         "title": title or _title(summaries, arms),
-        "kind": "training report" if any(_is_training(run) for run in summaries) else "evaluation report",
+        "kind": "training report" if any(is_training(run) for run in summaries) else "evaluation report",
         "lede": _lede(summaries, arms, title or _title(summaries, arms)),
         "css": Markup((_HERE / "report.css").read_text(encoding="utf-8")),
         "script": Markup(script),
@@ -160,25 +167,12 @@ def render_report(
     return _environment().get_template("template.html").render(context)
 
 
-def _with_arms(store: RunStore, run_ids: Sequence[str]) -> list[RunSummary]:
-    """Return the runs, each training run followed by the evaluations that belong to it."""
-    found: dict[str, RunSummary] = {}
-    stored = {run.run_id: run for run in store.runs()}
-    for run_id in run_ids:
-        run = store.run(run_id)
-        found[run_id] = run
-        for arm in run.config.get("arms", ()) if _is_training(run) else ():
-            if arm_run := stored.get(f"{run_id}-{arm}"):
-                found[arm_run.run_id] = arm_run
-    return list(found.values())
-
-
 # -- headline ---------------------------------------------------------------------------------------------------------
 
 
 def _title(runs: Sequence[RunSummary], arms: Sequence[ArmSummary]) -> str:
     """Name what was played."""
-    training = [run for run in runs if _is_training(run)]
+    training = [run for run in runs if is_training(run)]
     if len(training) == 1 and training[0].config.get("name"):
         return str(training[0].config["name"]).replace("_", " ")
     envs = sorted({env_id for arm in arms for env_id in arm.env_ids})
@@ -261,11 +255,6 @@ def _transcripts_note(book: TranscriptBook) -> str:
     )
 
 
-def _is_training(run: RunSummary) -> bool:
-    """Whether a run is one of a recipe."""
-    return run.config.get("kind") == "train"
-
-
 def _all_endings(arms: Sequence[ArmSummary]) -> list[str]:
     """Return the stop reasons in a fixed order, unknown ones at the end."""
     found = {reason for arm in arms for reason in arm.endings}
@@ -284,7 +273,7 @@ def _across_seeds(
     """Return the comparison of training runs; without groups where there are not at least two runs."""
     trained = []
     for run, log in zip(runs, logs, strict=True):
-        if _is_training(run):
+        if is_training(run):
             known = {other.run_id for other in runs}
             final = {name: store.episodes(name) for name in final_runs(run) if name in known}
             trained.append(Trained(run, final, log))
@@ -333,7 +322,7 @@ def _learning(
     if not curves:
         return empty
     marks = horizon_changes(curves)
-    names = sorted(curves, key=_metric_rank)
+    names = sorted(curves, key=metric_rank)
     drawn, notice = [], ""
     try:
         for name in [name for name in names if draws and _is_worth_drawing(name, curves[name])][:_MAX_CURVES]:
@@ -365,14 +354,6 @@ def _learning(
         "horizon": ", ".join(f"{horizon} turns from step {step:g}" for _, step, horizon in marks),
         "metric_rows": [_metric_row(name, runs[curve.run], curve) for name in names for curve in curves[name]],
     }
-
-
-def _metric_rank(name: str) -> tuple[int, int, str]:
-    """Order metrics: what was reached first, the rest by name; cloning after what follows it, parts after their total."""
-    phase, _, short = name.rpartition("/")
-    short = short.partition(".")[0]  # success.Desk: of one environment
-    lead = _LEAD_METRICS.index(short) if short in _LEAD_METRICS else len(_LEAD_METRICS)
-    return (lead, 1 if phase == "sft" else 0, name)
 
 
 def _is_worth_drawing(name: str, curves: Sequence[Curve]) -> bool:

@@ -256,11 +256,18 @@ def _names(runs: Sequence[RunSummary]) -> dict[str, str]:
     return names
 
 
-def last_phase(config: Mapping[str, Json]) -> str:
-    """Return the name of the last phase of a training run: of its recipe's list, or of the short form."""
+def phases_of(config: Mapping[str, Json]) -> list[tuple[str, str]]:
+    """Return name and algorithm of the phases of a training run: of its recipe's list, or of the short form."""
     recipe = config.get("recipe", {})
-    names = [table.get("name") or table.get("algorithm", "") for table in recipe.get("phase", ())]
-    return str((names or recipe.get("phases") or [""])[-1])
+    listed = [(str(table.get("name") or table.get("algorithm", "")), table) for table in recipe.get("phase", ())]
+    if listed:
+        return [(name, str(table.get("algorithm", name))) for name, table in listed]
+    return [(str(name), str(name)) for name in recipe.get("phases") or ()]
+
+
+def last_phase(config: Mapping[str, Json]) -> str:
+    """Return the name of the last phase of a training run; empty if it has none."""
+    return ([name for name, _ in phases_of(config)] or [""])[-1]
 
 
 def final_runs(run: RunSummary) -> list[str]:

@@ -34,6 +34,17 @@ def test_an_evaluation_shows_each_arm_with_its_interval_and_errors_apart(store):
     assert len(whiskers) == 4 + 3 * 4  # arms, and three task types of each
 
 
+def test_a_report_takes_a_store_or_its_folder(store, tmp_path):
+    build.add_evaluation(store, n=4)
+    of_store = write_report(tmp_path / "a.html", ["eval-1"], store=store).read_bytes()
+    store.close()
+    for number, folder in enumerate((store.folder, str(store.folder))):
+        assert write_report(tmp_path / f"{number}.html", ["eval-1"], store=folder).read_bytes() == of_store
+    with pytest.raises(StoreError, match="no-such-folder"):
+        write_report(tmp_path / "b.html", ["eval-1"], store=tmp_path / "no-such-folder")
+    assert not (tmp_path / "no-such-folder").exists()
+
+
 def test_the_file_needs_nothing_else_and_allows_only_its_own_script(store):
     html = render_report([build.add_evaluation(store, n=4)], store=store)
     page = parse(html)
