@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import pkgutil
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,6 +49,10 @@ def build(folder: Path, modules: Sequence[str] | None = None) -> None:
         modules: Names of modules to write pages for; all public ones by default.
     """
     show_everything(public_modules())
+    # pdoc would have node compile the search index; over one of this size node runs out of stack. Browsers compile it as well.
+    pdoc.render.precompile_index = lambda documents, compile_js: json.dumps(documents)
+    # it cannot look names up from the fields of a NamedTuple, and writes them out as they are
+    warnings.filterwarnings("ignore", message="Error parsing type annotation ForwardRef")
     pdoc.render.configure(docformat="google", show_source=False)
     if modules is None:
         pdoc.pdoc("palaestra", output_directory=folder)

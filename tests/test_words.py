@@ -58,7 +58,7 @@ def prose_of_module(path: Path) -> Iterator[tuple[int, str]]:
 
 def prose() -> Iterator[tuple[str, str]]:
     """Yield place and text of everything that users read."""
-    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "experiments").glob("*.md")]
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "experiments").rglob("*.md")]
     for page in sorted([*pages, *(ROOT / "recipes").glob("*.toml")]):
         for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
             yield f"{page.relative_to(ROOT).as_posix()}:{number}", line

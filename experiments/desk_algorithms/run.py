@@ -32,9 +32,10 @@ EXPERIMENT = Experiment(
     title="Algorithms, and rewards per turn, on the desk",
     about=(
         "For each seed one policy is cloned from expert play (`recipes/desk_tiny.toml`) and trained on by every algorithm "
-        "with the reward at the end alone, and by two of them with `shaping = 0.5` (`shaped`): half of every share of mended "
-        "differences is paid in the turn that mends them and taken back at the end, so that returns, and what is best, are "
-        "the same. `turn_ppo` values turns and not tokens; with it the reward can be told from the algorithm. Success is the "
+        "with the reward at the end alone, and by two of them with `shaping = 0.5` (`shaped`): half of every share of "
+        "resolved differences is paid in the turn that resolves them and taken back at the end, so that returns, and what is "
+        "best, are the same. "
+        "`turn_ppo` values turns and not tokens; with it the reward can be told from the algorithm. Success is the "
         "outcome's, on 200 test requests, temperature 1, at most 8 turns.",
         "What to expect: without discount, a shaped reward changes an advantage against a leave-one-out baseline only by "
         "something that depends on the state before the turn, so `turn_rloo_shaped` has the same gradient on average and "

@@ -35,8 +35,8 @@ EXPERIMENT = Experiment(
         "Whatever is gained is gained on tasks of depth 1; half of the test tasks have depth 2, which a policy of this size "
         "hardly finds.",
         "The interval of one run is about 10 points wide, so two algorithms that differ by less on one seed do not differ.",
-        "Equal numbers of episodes are not equal work: PPO and VRPO train a critic beside the policy, and take more CPU "
-        "seconds than the other two.",
+        "Equal numbers of episodes are not equal work: PPO and VRPO train a critic in addition to the policy, and take more "
+        "CPU seconds than the other two.",
         "Sizes were set for a machine that others used too. They were halved once, after four tuning runs on the tuning seed "
         "had shown how long they take (64 episodes of 6 turns per step; lines not kept), before any reported seed was run. "
         "So was the decision to go on without the rest of the grid.",
