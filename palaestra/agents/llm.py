@@ -17,6 +17,7 @@ from palaestra.agents.core import Agent, AgentRecord, Backend, Request, Sampling
 from palaestra.agents.formats import Format, choose, make_format
 from palaestra.agents.segments import SegmentBuilder
 from palaestra.envs.formats.action_format import ActionFormat
+from palaestra.envs.formats.reasoning import without_reasoning
 from palaestra.errors import ConfigError, EpisodeStateError, UnsupportedMediaError
 from palaestra.media.items import MARK
 from palaestra.media.store import current_media, read_known_tags
@@ -127,13 +128,14 @@ class LLMAgent(Agent):
         self._usage += replace(generation.usage, model_s=time.perf_counter() - started)
         if generation.tokens is not None:
             self._segments.add(generation.tokens, info["step"] if self._is_seated else self._turn)
-        answer = generation.message
+        answer = without_reasoning(generation.message)
+        written = answer
         if self.media == "text" and MARK in answer.content:
             content, media = read_known_tags(answer.content)
             answer = replace(answer, content=content, media=media)
         played = self._active.read(answer, self._tools)
-        # the history holds what the model wrote; with native calls, as they were played (ids filled in)
-        history.append(played if self._active.native_tools else generation.message)
+        # the history holds what the model wrote, its reasoning apart; with native calls, as they were played (ids filled in)
+        history.append(played if self._active.native_tools else written)
         self._played = played
         self._turn += 1
         return played

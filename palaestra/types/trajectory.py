@@ -20,6 +20,9 @@ OPENING_HINTS = ("format", "transient")
 MAX_METRIC_NAME_CHARS = 100
 """Longest name of a metric."""
 
+RETURN_TOLERANCE = 1e-6
+"""How far the rewards of a solved episode may fall short of 1.0: ten of 0.1 do, and shares in single precision."""
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -472,6 +475,11 @@ def _own_step(step: Step, span: Sequence[Step], name: str, is_policy: bool, scor
 def _own_reason(reason: StopReason, success: bool) -> StopReason:
     """Return why an episode ended, as a seat with this success sees it."""
     return ("success" if success else "failure") if reason in ("success", "failure") else reason
+
+
+def is_full_return(return_: float) -> bool:
+    """Whether rewards add up to those of a solved episode, 1.0, as exactly as floats add up."""
+    return return_ >= 1.0 - RETURN_TOLERANCE
 
 
 def add_by_name(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:

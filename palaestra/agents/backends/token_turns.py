@@ -13,6 +13,7 @@ from typing import Literal
 from palaestra.agents.backends.chat_template import ChatTemplate
 from palaestra.agents.core import Request
 from palaestra.envs.formats.hermes import parse_message
+from palaestra.envs.formats.reasoning import without_reasoning
 from palaestra.media.items import escape_tags
 from palaestra.types import Json, Message
 
@@ -74,7 +75,7 @@ def finished_turn(
     if stop == "stop_string":
         text = text[: min((place for place in map(text.find, request.sampling.stop) if place >= 0), default=None)]
     # a tag of a medium that a model writes is text
-    answer = parse_message(escape_tags(text)) if request.tools else Message("assistant", text)
+    answer = parse_message(escape_tags(text)) if request.tools else without_reasoning(Message("assistant", text))
     return TokenTurn(request.messages, request.tools, prompt + ids, len(prompt), text, answer, stop)
 
 

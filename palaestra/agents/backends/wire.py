@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeGuard
 from palaestra.agents.backends.wire_media import audio_answer, with_media
 from palaestra.agents.core import Generation, Request, Sampling, Tokens
 from palaestra.agents.masking import masked
+from palaestra.envs.formats.reasoning import without_reasoning
 from palaestra.errors import ModelError
 from palaestra.media.items import Media, escape_tags
 from palaestra.types import MAX_DEPTH, Json, Message, Role, ToolCall, Usage, is_deep
@@ -113,7 +114,7 @@ def message_from_wire(data: Mapping[str, Json], *, id_prefix: str = "call", audi
     role: Role | None = _ROLES.get(str(data.get("role") or "assistant"))
     if role is None:
         raise ModelError(f"The server sent a message of role {data['role']!r}; expected 'assistant'.", retryable=True)
-    reasoning = data.get("reasoning_content") or data.get("reasoning")
+    reasoning = data.get("reasoning_content") or data.get("reasoning") or _thinking(data.get("content"))
     content = _text(data.get("content")) or _text(data.get("refusal"))
     media: tuple[Media, ...] = ()
     if data.get("audio"):
@@ -154,6 +155,7 @@ def read_generation(data: Json, request: Request, *, return_tokens: bool = False
         raise ModelError(f"The server's first choice holds no message: {excerpt(choice)}", retryable=True)
     prefix = f"call_{len(request.messages)}"
     message = message_from_wire(choice["message"], id_prefix=prefix, audio_format=_audio_format(request.sampling))
+    message = without_reasoning(message)
     finish_reason = _text(choice.get("finish_reason")) or ("tool_calls" if message.tool_calls else "stop")
     if request.tools and not message.tool_calls and "<tool_call>" in message.content:
         message = _with_tagged_calls(message, prefix)
@@ -318,9 +320,21 @@ def _audio_format(sampling: Sampling) -> str:
 def _text(value: Json) -> str:
     """Return a text field: a string, the texts of a list of parts, or nothing."""
     if isinstance(value, list):
-        parts = (part.get("text") for part in value if isinstance(part, Mapping))
+        parts = (part.get("text") for part in value if isinstance(part, Mapping) and not _is_thinking(part))
         value = "".join(part for part in parts if isinstance(part, str))
     return clean_text(value) if isinstance(value, str) else ""
+
+
+def _is_thinking(part: Mapping[str, Json]) -> bool:
+    """Whether a part of a content is reasoning, as Mistral's models send it."""
+    return part.get("type") in ("thinking", "reasoning", "redacted_thinking")
+
+
+def _thinking(content: Json) -> str:
+    """Return the reasoning among the parts of a content."""
+    parts = [part for part in content if isinstance(part, Mapping)] if isinstance(content, list) else []
+    texts = [_text(part.get("thinking") or part.get("text")) for part in parts if _is_thinking(part)]
+    return "\n\n".join(text for text in texts if text)
 
 
 def _usage(data: Json) -> Usage:

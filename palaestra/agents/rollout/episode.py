@@ -21,6 +21,7 @@ from palaestra.agents.rollout.env_pool import EnvPool
 from palaestra.agents.rollout.env_slots import EnvSlot, RemoteFailure
 from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.agents.rollout.seating import Seating
+from palaestra.envs.formats.reasoning import without_reasoning
 from palaestra.errors import (
     Boundary,
     BoundaryError,
@@ -46,7 +47,7 @@ from palaestra.types import (
     Trajectory,
     plain,
 )
-from palaestra.types.trajectory import MAX_METRIC_NAME_CHARS, add_by_name, is_metric_name
+from palaestra.types.trajectory import MAX_METRIC_NAME_CHARS, add_by_name, is_full_return, is_metric_name
 
 MAX_DETAIL_CHARS = 20_000
 
@@ -234,7 +235,7 @@ class _Episode:
         if not terminated and not truncated:
             return False
         # an environment without `success` in its info follows the contract's reward: 1.0 for a solved episode
-        success = bool(info.get("success", terminated and self._return >= 1.0))
+        success = bool(info.get("success", terminated and is_full_return(self._return)))
         reason: StopReason = info.get("stop_reason") or (
             "max_rounds" if truncated and not terminated else "success" if success else "failure"
         )
@@ -337,7 +338,7 @@ def _checked_action(action: object) -> Message:
     """Return an agent's answer as the assistant message it has to be."""
     if isinstance(action, str):
         content, media = read_known_tags(action)
-        return Message("assistant", content, media=media)
+        return without_reasoning(Message("assistant", content, media=media))
     if not isinstance(action, Message) or action.role != "assistant":
         given = f"a message with role {action.role!r}" if isinstance(action, Message) else f"a {type(action).__name__}"
         raise ModelError(f"The agent returned {given}; expected an assistant Message.")

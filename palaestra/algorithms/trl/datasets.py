@@ -20,6 +20,7 @@ from palaestra.algorithms.run.feed import TaskFeed
 from palaestra.errors import MissingExtraError, UsageError
 from palaestra.spaces import is_unicode
 from palaestra.types import Json, Outcome, Step, Trajectory
+from palaestra.types.trajectory import is_full_return
 
 
 def task_rows(
@@ -182,7 +183,7 @@ def _from_chat(row: Mapping[str, Any], number: int, env_id: str) -> Trajectory:
     if not trajectory.steps:
         raise UsageError("it holds no message of an assistant")
     outcome = trajectory.outcome
-    success = outcome.success if outcome.success is not None else (outcome.score or 0.0) >= 1.0
+    success = outcome.success if outcome.success is not None else is_full_return(outcome.score or 0.0)
     return replace(
         trajectory,
         task={"key": str(row.get("task_key") or name), "split": "train", "type": ""},

@@ -18,6 +18,7 @@ import gymnasium
 from palaestra.envs.core.actions import refused_results, show_turn, unusable
 from palaestra.envs.core.snapshots import digest, read_snapshot, write_snapshot
 from palaestra.envs.core.tasks import Task, TaskSet, wanted_task
+from palaestra.envs.formats.reasoning import said
 from palaestra.errors import ConfigError, EpisodeStateError, unknown_name
 from palaestra.results.metrics import Metric
 from palaestra.spaces import MAX_ACTION_CHARS, ActionSpace, Sampler, TextSpace
@@ -193,9 +194,9 @@ class TextEnv(gymnasium.Env[str, "str | Message"]):
         if not self._playing:
             raise _no_episode(self.task)
         if type(action) is str and len(action) <= MAX_ACTION_CHARS and action.isascii():  # nearly always: the short way
-            turn = self._act(action)
+            turn = self._act(said(action) if "<" in action or "[" in action else action)
         else:
-            turn = self._act(action) if (problem := unusable(action)) is None else self._refuse_action(action, problem)
+            turn = self._act(said(action)) if (problem := unusable(action)) is None else self._refuse_action(action, problem)
         self._last_action = action
         self._observation = observation = turn.observation
         self._success = success = turn.success

@@ -9,6 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import ClassVar, NamedTuple
 
+from palaestra.envs.formats.reasoning import split_reasoning
 from palaestra.errors import UsageError
 from palaestra.types import Json, Message, ToolCall
 
@@ -122,7 +123,9 @@ class CallFormat(ActionFormat):
 
     def parse(self, text: str, tools: Tools = ()) -> Message:
         """Return the call; that of `final_answer` becomes plain content where there are final answers."""
+        reasoning, text = split_reasoning(text)
         thought, call = self.read_call(text, tools)
+        thought = "\n\n".join(part for part in (reasoning, thought) if part)
         if not self.answers or call.name != FINAL_ANSWER:
             return Message("assistant", "", (call,), reasoning=thought)
         answer = call.arguments if isinstance(call.arguments, str) else call.arguments.get("answer", "")

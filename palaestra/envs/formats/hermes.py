@@ -12,9 +12,10 @@
 `parse_message(format_message(m)) == m` for every assistant message with JSON arguments of at most 64 levels
 (its `raw` and `error` are notes of an agent, its `provider` is for one server: they are not written). A tag inside a JSON
 string is written with the escape of `<` (backslash u003c), a tag inside prose as `&lt;tool_call>` (and `&lt;` before a tag as
-`&amp;lt;`). A call that cannot be read is kept: a `ToolCall` without a name whose arguments are the source text, which
-`explain_malformed` turns into advice. Results go back to the agent inside `<tool_response>` tags. Sounds and pictures are
-named by tags in the content, read and escaped as `palaestra.media.items` says.
+`&amp;lt;`); so are tags between which models think. A call that cannot be read is kept: a `ToolCall` without a name whose
+arguments are the source text, which `explain_malformed` turns into advice. Results go back to the agent inside
+`<tool_response>` tags. Sounds and pictures are named by tags in the content, read and escaped as `palaestra.media.items`
+says.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from palaestra.envs.formats.action_format import ActionFormat, Tools, prompt, schema_lines
+from palaestra.envs.formats.reasoning import TAG_NAMES, split_reasoning
 from palaestra.errors import UsageError
 from palaestra.media.items import MARK, escape_tags, read_tags, unescape_tags, write_tags
 from palaestra.spaces import is_unicode
@@ -38,12 +40,15 @@ MAX_UNREADABLE = 200  # calls of one message; what stands after them is kept as 
 TOO_DEEP = f"This call is nested too deeply to be read; at most {MAX_DEPTH} levels are."
 CALL_EXAMPLE = '<tool_call>\n{"name": "TOOL", "arguments": {"ARGUMENT": "VALUE"}}\n</tool_call>'
 
-_WORTH_PARSING = re.compile(r"(?:tool_call|tool_response|think)>")
+_WORTH_PARSING = re.compile(rf"(?:tool_call|tool_response|{TAG_NAMES})>|(?i:think)\]|\|channel\|>")
 _SPACE = re.compile(r"\s*")
-_TAG_REST = r"/?(?:tool_call|tool_response|think)>"
-_TAG = re.compile(rf"<(?={_TAG_REST})")
-_TAG_OR_ESCAPED = re.compile(rf"<(?={_TAG_REST})|&(?=(?:amp;)*lt;{_TAG_REST})")
-_ESCAPED_TAG = re.compile(rf"&((?:amp;)*)lt;(?={_TAG_REST})")
+_TAG_REST = rf"(?:/?(?:tool_call|tool_response|{TAG_NAMES})>|\|channel\|>)"
+_SQUARE_REST = r"/?(?i:think)\]"
+_TAG = re.compile(rf"<(?={_TAG_REST})|\[(?={_SQUARE_REST})")
+_ENTITY = rf"(?:lt;(?={_TAG_REST})|lbrack;(?={_SQUARE_REST}))"
+_TAG_OR_ESCAPED = re.compile(rf"<(?={_TAG_REST})|\[(?={_SQUARE_REST})|&(?=(?:amp;)*{_ENTITY})")
+_ESCAPED_TAG = re.compile(rf"&((?:amp;)*)({_ENTITY})")
+_ESCAPES = {"<": "&lt;", "[": "&lbrack;", "&": "&amp;"}
 _RESPONSE_TAG = re.compile(r"<(?=/?tool_response>)")
 _CALL_KEYS = frozenset({"name", "arguments", "id"})
 
@@ -79,8 +84,8 @@ def format_call(call: ToolCall) -> str:
         text = json.dumps(data, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(f"The arguments of a call of {call.name!r} are not plain JSON ({error}); give JSON values.") from None
-    if "<" in text:
-        text = _TAG.sub(r"\\u003c", text)
+    if "<" in text or "]" in text:
+        text = _TAG.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     if not is_unicode(text):  # a lone surrogate cannot be sent; its escape can
         text = json.dumps(data, allow_nan=False)
     return f"{CALL_OPEN}\n{text}\n{CALL_CLOSE}"
@@ -95,12 +100,13 @@ def parse_message(text: str, *, lenient: bool = False) -> Message:
             `arguments`, arguments left out (none) or written as a string of JSON, and further keys next to them.
 
     Returns:
-        The message. Text around the calls is its content, what tags of media in it name is its media; a leading `<think>`
-        block is its reasoning. Calls that cannot be read have the name "" and their source text as arguments.
+        The message. Text around the calls is its content, what tags of media in it name is its media; what was thought
+        (see `palaestra.envs.formats.reasoning`) is its reasoning. Calls that cannot be read have the name "" and their
+        source text as arguments.
     """
     if not _WORTH_PARSING.search(text):
         return Message("assistant", text) if MARK not in text else Message.of_text("assistant", text)
-    reasoning, text = _split_reasoning(text)
+    reasoning, text = split_reasoning(text)
     pieces: list[str] = []
     calls: list[ToolCall] = []
     position = num_unreadable = 0
@@ -183,9 +189,9 @@ _DECODER = json.JSONDecoder(parse_constant=refuse_constant, parse_float=finite_n
 
 def _escape(text: str) -> str:
     """Make tags in prose unreadable as tags."""
-    if "<" not in text and "&" not in text:
+    if "<" not in text and "&" not in text and "]" not in text:
         return text
-    return _TAG_OR_ESCAPED.sub(lambda found: "&lt;" if found[0] == "<" else "&amp;", text)
+    return _TAG_OR_ESCAPED.sub(lambda found: _ESCAPES[found[0]], text)
 
 
 def _contained(text: str) -> str:
@@ -197,16 +203,9 @@ def _unescape(text: str) -> str:
     """Undo `_escape`."""
     if "&" not in text:
         return text
-    return _ESCAPED_TAG.sub(lambda found: f"&{found[1][4:]}lt;" if found[1] else "<", text)
-
-
-def _split_reasoning(text: str) -> tuple[str, str]:
-    """Take a leading think block off; one that never closes is all reasoning."""
-    head = text.lstrip()
-    if not head.startswith(THINK_OPEN):
-        return "", text
-    reasoning, _, rest = head[len(THINK_OPEN) :].partition(THINK_CLOSE)
-    return reasoning.removeprefix("\n").removesuffix("\n"), rest.removeprefix("\n").removeprefix("\n")
+    return _ESCAPED_TAG.sub(
+        lambda found: f"&{found[1][4:]}{found[2]}" if found[1] else "<" if found[2] == "lt;" else "[", text
+    )
 
 
 def _keep_piece(pieces: list[str], piece: str, *, is_first: bool) -> None:

@@ -19,6 +19,7 @@ from palaestra.envs.formats.action_format import (
     prompt,
     schema_lines,
 )
+from palaestra.envs.formats.reasoning import hide_tags
 from palaestra.types import MAX_DEPTH, ToolCall, is_deep
 from palaestra.types.plain_json import strict_json
 
@@ -55,7 +56,7 @@ def parse_json_call(text: str) -> ThoughtCall:
 def format_json_call(thought: str, call: ToolCall) -> str:
     """Write a thought and a call as one JSON object."""
     data = {"thought": thought, "function_name": call.name, "arguments": arguments_of(call)}
-    return json.dumps(data, ensure_ascii=False)
+    return hide_tags(json.dumps(data, ensure_ascii=False, allow_nan=False))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from palaestra.envs.formats.action_format import ActionFormat, Tools
 from palaestra.envs.formats.hermes import format_message
+from palaestra.envs.formats.reasoning import split_reasoning
 from palaestra.types import Message
 
 
@@ -20,7 +21,8 @@ class PlainFormat(ActionFormat):
     def parse(self, text: str, tools: Tools = ()) -> Message:
         """Return the text as content."""
         del tools
-        return Message("assistant", text.strip())
+        reasoning, text = split_reasoning(text)
+        return Message("assistant", text.strip(), reasoning=reasoning)
 
     def write(self, message: Message, tools: Tools = ()) -> str:
         """Return the content; tool calls are written in the canonical form."""

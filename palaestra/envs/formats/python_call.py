@@ -24,6 +24,7 @@ from palaestra.envs.formats.action_format import (
     arguments_of,
     prompt,
 )
+from palaestra.envs.formats.reasoning import hide_tags
 from palaestra.types import MAX_DEPTH, Json, ToolCall, is_deep
 
 _FENCE = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
@@ -63,7 +64,7 @@ def parse_code_call(text: str, parameters: Mapping[str, Sequence[str]]) -> Thoug
 def format_code_call(thought: str, call: ToolCall) -> str:
     """Write a thought (as comments) and a call in one Python fence."""
     comments = "".join(f"# {line}\n" for line in thought.splitlines())
-    arguments = ", ".join(f"{key}={value!r}" for key, value in arguments_of(call).items())
+    arguments = hide_tags(", ".join(f"{key}={value!r}" for key, value in arguments_of(call).items()))
     return f"```python\n{comments}{call.name}({arguments})\n```"
 
 

@@ -37,6 +37,7 @@ from palaestra.envs.formats.action_format import (
     schema_lines,
 )
 from palaestra.envs.formats.json_call import parse_json_call
+from palaestra.envs.formats.reasoning import hide_tags, split_reasoning
 from palaestra.errors import unknown_name
 from palaestra.types import Message
 
@@ -108,7 +109,9 @@ class ReActFormat(ActionFormat):
 
     def parse(self, text: str, tools: Tools = ()) -> Message:
         """Return the action as content, or as the call that it writes as JSON."""
+        reasoning, text = split_reasoning(text)
         thought, action = parse_react(text, marker=self.marker, sanitise=self.sanitise)
+        thought = "\n\n".join(part for part in (reasoning, thought) if part)
         if not action and not self.sanitise:
             raise ActionFormatError(NO_ACTION)
         if self._uses_calls(tools) and action.lstrip("`json \n").startswith("{"):
@@ -121,8 +124,9 @@ class ReActFormat(ActionFormat):
         if not message.tool_calls:
             return message.content if "Action:" in message.content else format_react(message.reasoning, message.content)
         call = self.only_call(message)
-        action = json.dumps({"function_name": call.name, "arguments": arguments_of(call)}, ensure_ascii=False)
-        return format_react(message.reasoning or message.content, action)
+        data = {"function_name": call.name, "arguments": arguments_of(call)}
+        action = json.dumps(data, ensure_ascii=False, allow_nan=False)
+        return format_react(message.reasoning or message.content, hide_tags(action).replace("Action:", "Action\\u003a"))
 
     def _uses_calls(self, tools: Tools) -> bool:
         """Whether actions are tool calls."""
