@@ -15,11 +15,11 @@ from functools import partial
 from typing import Any
 
 from palaestra.envs.formats.action_format import ActionFormat, ActionFormatError, Tools
-from palaestra.envs.formats.hermes import HermesFormat, ensure_call_ids
+from palaestra.envs.formats.hermes import CALL_OPEN, HermesFormat, ensure_call_ids, parse_message
 from palaestra.envs.formats.plain import PlainFormat
 from palaestra.envs.formats.registry import ACTION_FORMATS, action_format
 from palaestra.errors import UsageError, unknown_name
-from palaestra.media.items import MARK, read_tags
+from palaestra.media.items import MARK, escape_tags, read_tags
 from palaestra.types import Message, ToolResult, result_messages
 
 
@@ -119,8 +119,17 @@ class ToolFormat(Format):
 
     def read(self, answer: Message, tools: Tools) -> Message:
         """Play the answer as it is; calls without an id get one, so that their results can be told apart."""
-        del tools
+        if not answer.tool_calls and tools and CALL_OPEN in answer.content:
+            answer = self._read_text(answer)
         return ensure_call_ids(answer)
+
+    def _read_text(self, answer: Message) -> Message:
+        """Read the calls that a server without a parser of its own left in the content."""
+        text = answer.content if answer.media else escape_tags(answer.content)  # what it wrote is text, no medium
+        read = parse_message(text, lenient=True)
+        if not read.tool_calls:
+            return answer
+        return replace(answer, content=read.content, tool_calls=read.tool_calls, raw=answer.content, media=read.media)
 
     def write(self, action: Message, tools: Tools) -> str:
         """Write the calls in their canonical text form, which chat templates turn into native ones."""

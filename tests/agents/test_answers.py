@@ -41,7 +41,7 @@ PLAIN = [
     ("code", "<think>\n```python\ninventory()\n```\n</think>\n\n```python\nget(item='oak log', count=1)\n```"),
     (
         "json",
-        '<think>{"function_name": "inventory"}</think>{"function_name": "get", "arguments": {"item": "oak log", "count": 1}}',
+        '<think>{"name": "inventory"}</think>{"name": "get", "arguments": {"item": "oak log", "count": 1}}',
     ),
 ]
 
@@ -53,7 +53,8 @@ def play(backend: Backend, env_id: str, format: str = "auto", turns: int = 1, **
         agent = LLMAgent(backend, format=format, sampling=Sampling())
         try:
             plans = [EpisodePlan("e1", env_id, plan.pop("env_kwargs", {}), seed=0, max_turns=turns, **plan)]
-            return [trajectory async for trajectory in RolloutEngine(1).run(plans, agent)][0]
+            (played,) = [trajectory async for trajectory in RolloutEngine(1).run(plans, agent)]
+            return played
         finally:
             await agent.aclose()
 
