@@ -46,6 +46,7 @@
   let current = -1;
   let query = "";
 
+  const SEAT_STYLES = 4; // of report.css
   const TAG = /<(audio|image) sha256=([0-9a-f]{64})(?: [a-z]+=[^\s<>]+)*\/>/g;
   const pretty = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 2));
   const signed = (x) => (x > 0 ? "+" : "") + Number(x.toFixed(4));
@@ -58,7 +59,7 @@
       const parts = [e.id, e.key, e.type, data.arms[e.arm].name, e.stop, e.final];
       if (e.error) parts.push(e.error.boundary, e.error.type, e.error.message, e.error.detail);
       for (const s of e.steps) {
-        parts.push(s.observation, s.content, s.raw, s.reasoning, s.action_error);
+        parts.push(s.seat, s.observation, s.content, s.raw, s.reasoning, s.action_error);
         for (const c of s.calls || []) parts.push(c.name, pretty(c.arguments));
         for (const r of s.results || []) parts.push(r.name, r.status, r.content);
         for (const b of s.blocks || []) parts.push(b.title, b.verdict, b.text, ...b.tags, ...b.details.flat(), ...b.tables.flatMap((t) => t.rows.flat()));
@@ -147,8 +148,13 @@
     return [el("div", { class: "who" }, who), el("div", { class: `text ${kind}` }, node)];
   }
 
-  function turn(step, number) {
-    const head = el("div", { class: "turn-head" }, el("b", {}, `Turn ${number}`));
+  // Whose name stands where: the policy's seat has the accent, the others are told apart by their names and their lines.
+  function seatOf(name, seats) {
+    return el("span", { class: `seat seat-${Math.max(0, seats.findIndex(([known]) => known === name)) % SEAT_STYLES}` }, name);
+  }
+
+  function turn(step, number, seats) {
+    const head = el("div", { class: "turn-head" }, el("b", {}, `Turn ${number}`), step.seat && seatOf(step.seat, seats));
     if (step.reward !== 0) head.append(el("span", { class: "reward" }, `reward ${signed(step.reward)}`));
     else head.append(el("span", {}, "reward 0"));
     if (step.score !== undefined && step.score !== null) head.append(el("span", {}, `score ${Number(step.score.toFixed(4))}`));
@@ -233,6 +239,7 @@
     if (u.retries) list.push(["retries", u.retries]);
     if (u.cost) list.push(["cost", u.cost.toFixed(4)]);
     if (u.model_s || u.env_s) list.push(["time", `${(u.model_s + u.env_s).toFixed(2)} s`]);
+    for (const [name, agent] of e.seats) list.push([`seat ${name}`, agent || "?"]);
     list.push(["episode", e.id]);
     return el("dl", { class: "facts" }, list.map(([k, v]) => el("div", {}, el("dt", {}, k), el("dd", {}, String(v)))));
   }
@@ -244,7 +251,7 @@
     const instructions = data.texts[e.instructions], tools = data.texts[e.tools];
     if (instructions) nodes.push(el("details", {}, el("summary", {}, "Instructions"), text(instructions)));
     if (tools) nodes.push(el("details", {}, el("summary", {}, "Tools"), text(tools)));
-    nodes.push(el("ol", { class: "turns-list" }, e.steps.map((step, n) => turn(step, n + 1))));
+    nodes.push(el("ol", { class: "turns-list" }, e.steps.map((step, n) => turn(step, n + 1, e.seats))));
     if (e.left_out_turns) nodes.push(el("p", { class: "notice" }, `${count(e.left_out_turns, "further turn")} left out to bound the size of this file.`));
     if (e.final) nodes.push(el("div", { class: "turn" }, el("div", { class: "turn-head" }, el("b", {}, "End")),
       el("div", { class: "said" }, ...said("Observation", text(e.final), "seen"))));

@@ -182,7 +182,7 @@ class TranscriptBook:
 
     def _record(self, candidate: Candidate, trajectory: Trajectory) -> dict[str, Json]:
         """Return one episode as the viewer reads it."""
-        outcome, usage = trajectory.outcome, trajectory.usage
+        outcome, usage = trajectory.outcome, trajectory.total_usage
         tokens = _tokens_by_turn(trajectory)
         steps = trajectory.steps[: self.limits.max_turns]
         record: dict[str, Json] = {
@@ -203,6 +203,7 @@ class TranscriptBook:
             "tools": self._shared("\n\n".join(_describe_tool(tool) for tool in trajectory.tools)),
             "usage": usage.to_json(),
             "metrics": _shown_metrics(outcome.metrics, declared(trajectory.env_id).metrics),
+            "seats": _seats(trajectory),
             "steps": self._steps(trajectory, steps, tokens),
             "left_out_turns": len(trajectory.steps) - len(steps),
             "final": self._clip(trajectory.final_observation),
@@ -224,6 +225,8 @@ class TranscriptBook:
         records: list[Json] = []
         for i, step in enumerate(steps):
             record = self._step(step, tokens.get(i))
+            if trajectory.seats:
+                record["seat"] = step.seat
             if measured := _shown_metrics(step.info.get("metrics"), metrics):
                 record["metrics"] = measured
             if found := blocks.get(i):
@@ -318,10 +321,17 @@ def _finite(value: Json) -> Json:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def _seats(trajectory: Trajectory) -> list[list[str]]:
+    """Return name and agent of every seat that an agent played, the policy's first; nothing where there is one seat."""
+    if not trajectory.seats:
+        return []
+    return [[trajectory.seat, trajectory.agent], *([name, record.agent] for name, record in trajectory.seats.items())]
+
+
 def _tokens_by_turn(trajectory: Trajectory) -> dict[int, int]:
-    """Return the number of sampled tokens of every turn that has token segments."""
+    """Return the number of sampled tokens of every turn that has token segments, whichever seat it is of."""
     tokens: dict[int, int] = {}
-    for segment in trajectory.segments:
+    for segment in (*trajectory.segments, *(part for record in trajectory.seats.values() for part in record.segments)):
         for span in segment.turns:
             tokens[span.turn] = tokens.get(span.turn, 0) + span.end - span.start
     return tokens

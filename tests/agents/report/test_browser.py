@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from palaestra.agents.report import write_report
+from palaestra.agents import NothingAgent, RandomAgent, Seats, evaluate
+from palaestra.agents.report import render_report, write_report
 from palaestra.agents.store.store import RunStore
 from tests.agents.report import build
-from tests.agents.report.page import chromium, in_browser
+from tests.agents.report.page import chromium, in_browser, parse
 
 
 @pytest.fixture
@@ -201,3 +202,41 @@ def test_even_a_script_that_got_into_the_page_would_not_run(tmp_path):
     )
     assert "OWNED" not in found["title"]
     assert found["list"] == 8
+
+
+@pytest.fixture
+def meeting(tmp_path):
+    with RunStore(tmp_path / "runs") as store:
+        friends = Seats(RandomAgent(), bob=NothingAgent(), cleo=RandomAgent())
+        evaluate("toys/Meeting-v0", friends, n=1, max_turns=2, store=store, run_id="together")
+        evaluate("toys/Meeting-v0", RandomAgent(), n=1, max_turns=2, store=store, run_id="alone")
+        yield store
+
+
+def test_a_transcript_says_which_seat_acted_where_there_are_several(meeting):
+    [together] = parse(render_report(["together"], store=meeting)).data["episodes"]
+    [played] = meeting.trajectories("together")
+    assert together["seats"] == [["ann", "random"], ["bob", "nothing"], ["cleo", "random"]]
+    assert [step["seat"] for step in together["steps"]] == [step.seat for step in played.steps]
+    assert {step.seat for step in played.steps} == {"ann", "bob", "cleo"}
+    [alone] = parse(render_report(["alone"], store=meeting)).data["episodes"]
+    assert alone["seats"] == []
+    assert not any("seat" in step for step in alone["steps"])
+
+
+def test_the_viewer_names_the_seat_of_each_turn(meeting, tmp_path):
+    chromium()
+    path = write_report(tmp_path / "report.html", ["together", "alone"], store=meeting)
+    found = in_browser(
+        path,
+        """
+        const seats = () => [...doc.querySelectorAll(".turn-head .seat")].map((node) => [node.textContent, node.className]);
+        const together = seats(), facts = doc.querySelector(".facts").textContent;
+        press("j");
+        return {together, facts, alone: seats(), turns: doc.querySelectorAll(".turn-head").length};
+        """,
+        tmp_path,
+    )
+    assert found["together"][:3] == [["ann", "seat seat-0"], ["bob", "seat seat-1"], ["cleo", "seat seat-2"]]
+    assert "seat bobnothing" in found["facts"]
+    assert (found["alone"], found["turns"] > 0) == ([], True)
