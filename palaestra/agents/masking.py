@@ -46,7 +46,20 @@ _SHAPES = re.compile(
     r"\b(?:sk|pk|rk)-[A-Za-z0-9_-]{16,}|\b(?:hf|ghp|gho|xai|gsk)_[A-Za-z0-9]{16,}|\bAIza[A-Za-z0-9_-]{30,}|\bAKIA[A-Z0-9]{12,}"
     r"|(?<=\bBearer )[^\s\"',;)\]}]{5,}|(?<=\bBasic )[A-Za-z0-9+/=]{8,}"
 )
-_CLIENTS = ("openai", "httpx", "httpx2", "httpcore", "httpcore2", "aiohttp", "anthropic", "google", "google_genai", "litellm")
+_SCHEME = re.compile(r"(bearer|basic|token|apikey|key)\s+", re.IGNORECASE)  # of a header of authorization
+_CLIENTS = (
+    "openai",
+    "httpx",
+    "httpx2",
+    "httpcore",
+    "httpcore2",
+    "aiohttp",
+    "anthropic",
+    "google",
+    "google_genai",
+    "litellm",
+    "LiteLLM",
+)
 _MAY_HOLD = re.compile(r"://|key|token|secret|passw|passphrase|pwd|auth|header|cookie|credential|bearer|query", re.IGNORECASE)
 
 _lock = threading.Lock()
@@ -131,30 +144,31 @@ def masked_errors() -> Iterator[None]:
 
 
 def mask_logs() -> None:
-    """Mask what the client libraries of backends log from now on."""
-    known = list(logging.root.manager.loggerDict)
-    for name in {*_CLIENTS, "LiteLLM", *(name for name in known if name.partition(".")[0] in _CLIENTS)}:
-        logger = logging.getLogger(name)
-        if _FILTER not in logger.filters:
-            logger.addFilter(_FILTER)
+    """Mask what the client libraries of backends log from now on; the records of other loggers are left alone."""
+    inner = logging.getLogRecordFactory()
+    if getattr(inner, "masks_secrets", False):
+        return
+
+    def make_record(name: str, *args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = inner(name, *args, **kwargs)
+        if name.partition(".")[0] in _CLIENTS:
+            _mask_record(record)
+        return record
+
+    make_record.masks_secrets = True  # type: ignore[attr-defined]
+    logging.setLogRecordFactory(make_record)
 
 
-class _MaskedRecords(logging.Filter):
-    """Masks the text of log records."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        try:
-            text = record.getMessage()
-        except Exception:  # wrong arguments; logging reports them itself
-            return True
-        if (safe := masked(text)) != text:
-            record.msg, record.args = safe, ()
-        if record.exc_info and isinstance(record.exc_info[1], Exception):
-            masked_error(record.exc_info[1])
-        return True
-
-
-_FILTER = _MaskedRecords()
+def _mask_record(record: logging.LogRecord) -> None:
+    """Mask the text of a log record."""
+    try:
+        text = record.getMessage()
+    except Exception:  # wrong arguments; logging reports them itself
+        return
+    if (safe := masked(text)) != text:
+        record.msg, record.args = safe, ()
+    if record.exc_info and isinstance(record.exc_info[1], Exception):
+        masked_error(record.exc_info[1])
 
 
 def _masked(value: Any) -> Any:
@@ -222,7 +236,8 @@ def _secrets(value: Any, name: str = "") -> Iterator[str]:
         value = str(value)  # a key may be all digits
         if is_secret_name(name) or _SECRET_TABLE.search(name):
             yield value
-            yield value.rpartition(" ")[2]  # the token of "Bearer TOKEN"
+            if scheme := _SCHEME.match(value):
+                yield value[scheme.end() :]
         for url in (_WHOLE_URL if _WHOLE_URL.fullmatch(value) else _URL).finditer(value):
             yield from _secrets_of_url(url[2])
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from palaestra.agents.masking import check_unmasked, masked, remember_secrets
 from palaestra.cli.options import (
     DEFAULT_RUNS,
     AsJson,
@@ -29,7 +30,9 @@ from palaestra.cli.seats import (
     SeatSettings,
     check_seats,
     make_seat_agents,
+    masked_word,
     parse_seats,
+    stored_options,
 )
 from palaestra.errors import ConfigError, StoreError, UsageError
 from palaestra.types import Json
@@ -65,7 +68,7 @@ class PlannedRun:
 
     def stored_options(self) -> dict[str, Json]:
         """Return the options without secrets."""
-        return {key: value for key, value in self.options.items() if key not in SECRET_OPTIONS}
+        return stored_options(self.options)
 
     def stored_seats(self) -> dict[str, Json]:
         """Return who sits in the other seats, as the run's configuration keeps it; empty if nobody does."""
@@ -146,6 +149,7 @@ def evaluate(
         format=format, base_url=base_url, temperature=temperature, max_tokens=max_tokens, **parse_settings(option)
     )
     seats = parse_seats(seat, seat_option)
+    remember_secrets(models, agent_options, *({"model": one.model, **one.options} for one in seats.models.values()))
     given = _given(
         env_id=env,
         env_kwargs=seats.arguments(parse_settings(settings)) or None,
@@ -178,7 +182,7 @@ def evaluate(
         resume = _resume_command(planned, runs)
         if len(planned) > 1 and not run:  # later runs do not exist yet: the same words, with the names of the runs
             named = [word for one in planned for word in ("--run", one.run_id)]
-            resume = shlex.join(["palaestra", *(context.obj or ()), *named])
+            resume = shlex.join(["palaestra", *map(masked_word, context.obj or ()), *named])
         evaluations = _play(store, planned, agents, resume, engine, retry_errors=retry_errors)
         arms = _arms(store, evaluations)
         results = env_results([row.arm for row in arms])
@@ -259,19 +263,32 @@ def _stored_run(
     for name, old, new in [(k, kept[k], v) for k, v in wishes.items()] + [
         (k, config["model_options"].get(k), v) for k, v in options.items()
     ]:
-        if old != new and name not in SECRET_OPTIONS:
+        shown = masked({name: new})[name]
+        if old != shown and name not in SECRET_OPTIONS:
             raise ConfigError(
-                f"Run {run_id!r} was created with {name}={old!r}, now {name}={new!r}; leave it out, or start a new run."
+                f"Run {run_id!r} was created with {name}={old!r}, now {name}={shown!r}; leave it out, or start a new run."
             )
     known = {name: SeatModel.from_json(one) for name, one in config.get("seat_models", {}).items()}
     for name, one in seats.items():
         if name not in known or known[name].to_json() != one.to_json():
-            was = known[name].model if name in known else "nobody"
+            was, now = known[name].model if name in known else "nobody", masked(one.model)
             raise ConfigError(
-                f"Run {run_id!r} was created with {was} in the seat {name!r}, now {one.model}; leave it out, or start a new "
-                "run."
+                f"Run {run_id!r} was created with {was} in the seat {name!r}, now {now}; leave it out, or start a new run."
             )
-    return PlannedRun(run_id, config["model"], {**config["model_options"], **options}, kept, {**known, **seats})
+    chosen = PlannedRun(run_id, config["model"], {**config["model_options"], **options}, kept, {**known, **seats})
+    _check_secrets(chosen)
+    return chosen
+
+
+def _check_secrets(run: PlannedRun) -> None:
+    """Refuse to resume a run whose secrets were not given again."""
+    agents = {"--model": SeatModel(run.model, run.options)} | {f"--seat {name}": one for name, one in run.seats.items()}
+    for option, one in agents.items():
+        check_unmasked(f"{option} of run {run.run_id!r}", one.model)
+        for name, value in one.options.items():
+            check_unmasked(f"The option {name} of {option} of run {run.run_id!r}", value)
+    for name, value in run.settings["env_kwargs"].items():
+        check_unmasked(f"The argument {name} of run {run.run_id!r}", value)
 
 
 def _last_part(model: str) -> str:
@@ -386,7 +403,7 @@ def _play(
                         store=store,
                         run_id=run.run_id,
                         retry_errors=retry_errors,
-                        extra_config={"model": run.model, "model_options": run.stored_options(), **run.stored_seats()},
+                        extra_config={"model": masked(run.model), "model_options": run.stored_options(), **run.stored_seats()},
                         engine=engine,
                         progress=line.update,
                         results=False,  # of all runs together, below

@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from palaestra.agents.masking import masked, masked_error
 from palaestra.cli.lazy_commands import CommandRow, lazy_group
 from palaestra.cli.output import Interrupted, say
 from palaestra.errors import BudgetError, PalaestraError, UsageError
@@ -76,8 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _exit_code(app(words, standalone_mode=False, prog_name="palaestra", obj=tuple(words)))
     except Exception as error:
+        error = masked_error(error)
         if debug and not isinstance(error, BrokenPipeError):
-            raise
+            raise error
         return _tell(error)
     except KeyboardInterrupt:
         return _fail("interrupted.", 130)
@@ -106,7 +108,7 @@ def _tell(error: Exception) -> int:
 
 def _fail(message: str, code: int) -> int:
     """Print one line on standard error."""
-    say(f"palaestra: error: {' '.join(message.split())}", stderr=True)
+    say(f"palaestra: error: {' '.join(masked(message).split())}", stderr=True)
     return code
 
 

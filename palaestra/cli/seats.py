@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from palaestra.agents.masking import MASK, masked
 from palaestra.cli.options import parse_value
 from palaestra.cli.output import say
 from palaestra.errors import ConfigError, UsageError, unknown_name
@@ -44,6 +45,20 @@ SeatSettings = Annotated[
 ]
 
 
+def stored_options(options: Mapping[str, Json]) -> dict[str, Json]:
+    """Return the options of an agent as a run keeps them: without keys, other secrets masked."""
+    return masked({key: value for key, value in options.items() if key not in SECRET_OPTIONS})
+
+
+def masked_word(word: str) -> str:
+    """Return a word of a command line without secrets: `api_key=...` and the like too, whatever the value is."""
+    key, equals, value = word.partition("=")
+    name = key.rpartition(".")[2].strip()  # --seat-option user.api_key=...
+    if equals and masked({name: (given := parse_value(value.strip()))})[name] != given:
+        return f"{key}={MASK}"
+    return masked(word)
+
+
 @dataclass(frozen=True)
 class SeatModel:
     """An agent in a seat.
@@ -58,7 +73,7 @@ class SeatModel:
 
     def to_json(self) -> dict[str, Json]:
         """Return a plain dict without secrets."""
-        return {"model": self.model, "options": {k: v for k, v in self.options.items() if k not in SECRET_OPTIONS}}
+        return {"model": masked(self.model), "options": stored_options(self.options)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> SeatModel:
@@ -186,5 +201,7 @@ __all__ = [
     "SeatSettings",
     "check_seats",
     "make_seat_agents",
+    "masked_word",
     "parse_seats",
+    "stored_options",
 ]

@@ -69,7 +69,8 @@ class Endpoint:
     query: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
-        """Take secrets out of the URL; refuse limits that would refuse everything."""
+        """Take secrets out of the URL; refuse what cannot be sent, and limits that would refuse everything."""
+        self._check_headers()
         self._part_url()
         for key in ("timeout_s", "connect_timeout_s", "max_connections", "max_response_bytes"):
             if getattr(self, key) <= 0:
@@ -155,6 +156,21 @@ class Endpoint:
         """Return the error for a connection that failed or broke off."""
         detail = masked(str(error)) or type(error).__name__
         return ModelError(f"The connection to {self.base_url} failed ({detail}). Is the server running?", retryable=True)
+
+    def _check_headers(self) -> None:
+        """Refuse headers that are not texts on one line."""
+        if not isinstance(self.headers, Mapping):
+            raise ConfigError(
+                f"headers is a {type(self.headers).__name__}; expected names and values, e.g. {{'X-Team': 'a'}}."
+            )
+        for name, value in self.headers.items():
+            if not isinstance(value, str) or not value.isprintable():
+                raise ConfigError(f"The header {name!r} is not a text on one line; give one.")
+        if self.api_key is None:
+            return
+        object.__setattr__(self, "api_key", str(self.api_key))  # on a command line, one of digits is a number
+        if not self.api_key.isprintable():
+            raise ConfigError("The api_key is not a text on one line; give one.")
 
     def _part_url(self) -> None:
         """Move user, password and query out of the URL."""

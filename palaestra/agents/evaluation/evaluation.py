@@ -19,6 +19,7 @@ from palaestra.agents.core import Agent
 from palaestra.agents.evaluation.arms import PlayedRun, arms_of, env_results
 from palaestra.agents.evaluation.running import running
 from palaestra.agents.evaluation.summary import Summary, summarize
+from palaestra.agents.masking import masked
 from palaestra.agents.rollout.engine import RolloutEngine, run_blocking
 from palaestra.agents.rollout.env_pool import make_planned_env
 from palaestra.agents.rollout.env_slots import MakeEnv
@@ -217,6 +218,7 @@ async def evaluate_async(
     }
     engine = engine or RolloutEngine(concurrency)
     plans = plan_evaluation(config, make_env=make_env)
+    config = masked(config)
     if store is None:
         if run_id is not None:
             raise UsageError(f"run_id is {run_id!r} but there is no store to keep it in; pass store=.")
@@ -408,7 +410,7 @@ def open_run(store: RunStore, run_id: str | None, config: Mapping[str, Json]) ->
     if run_id is None:
         return store.create_run(config)
     try:
-        stored, given = store.config(run_id), plain(config)
+        stored, given = store.config(run_id), masked(plain(config))
     except UnknownNameError:
         return store.create_run(config, run_id)
     different = sorted(key for key in stored.keys() | given.keys() if stored.get(key) != given.get(key))

@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from palaestra.agents.core import ENV_CALL, Agent, AgentRecord
+from palaestra.agents.masking import masked
 from palaestra.agents.rollout.env_pool import EnvPool
 from palaestra.agents.rollout.env_slots import EnvSlot, RemoteFailure
 from palaestra.agents.rollout.plans import EpisodePlan
@@ -279,7 +280,7 @@ class _Episode:
         self.env_is_sound = self.phase in ("prepare", "act", "done") and is_agents
         name = error.type_name if isinstance(error, RemoteFailure) else type(error).__name__
         detail = error.detail if isinstance(error, RemoteFailure) else "".join(traceback.format_exception(error))
-        message = str(error) or f"{name} without a message"
+        message, detail = masked(str(error)) or f"{name} without a message", masked(detail)
         self._outcome = Outcome(
             stop_reason="" if is_agents else "env_error",
             error=EpisodeError(boundary, name, message, detail[-MAX_DETAIL_CHARS:]),
@@ -297,7 +298,7 @@ class _Episode:
                     self.fail(error)
         plan, info = self.plan, self._reset_info
         task = plain(info.get("task")) or {"key": plan.task_key or "", "split": "", "type": ""}
-        meta: dict[str, Json] = {"env_kwargs": plain(plan.env_kwargs)} if plan.env_kwargs else {}
+        meta: dict[str, Json] = {"env_kwargs": masked(plain(plan.env_kwargs))} if plan.env_kwargs else {}
         meta |= {key: plain(info[key]) for key in OPENING_HINTS if key in info}
         seating = self._seating
         if self._unfinished is not None:

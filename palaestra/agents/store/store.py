@@ -22,6 +22,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Self, get_args
 
+from palaestra.agents.masking import masked, may_hold_secrets
 from palaestra.agents.store.kept_media import FOLDER_NAME, keep_media, with_lost
 from palaestra.agents.store.lock import LockOwner, this_process
 from palaestra.agents.store.records import (
@@ -125,7 +126,7 @@ class RunStore:
         """Begin a run.
 
         Args:
-            config: Everything needed to resume it; plain JSON.
+            config: Everything needed to resume it; plain JSON. Secrets in it are masked.
             run_id: Its name (letters, digits, dot, dash, underscore); by default date, time and four random digits.
 
         Returns:
@@ -136,7 +137,7 @@ class RunStore:
         """
         if run_id is not None and not _RUN_ID.fullmatch(run_id):
             raise UsageError(f"Run id {run_id!r} is not a plain name; use up to 100 letters, digits, '.', '-', '_'.")
-        text = json.dumps(dict(config), sort_keys=True)
+        text = json.dumps(masked(dict(config)), sort_keys=True)
         with self._writing("create a run") as connection:
             while True:
                 now = time.time()
@@ -165,13 +166,12 @@ class RunStore:
 
     def config(self, run_id: str) -> dict[str, Json]:
         """Return the configuration a run was created with."""
-        config: dict[str, Json] = json.loads(self._run_row(run_id, "config"))
-        return config
+        return _config(self._run_row(run_id, "config"))
 
     def set_config(self, run_id: str, config: Mapping[str, Json]) -> None:
         """Replace the configuration of a run, e.g. when it is extended to more episodes."""
         self._run_row(run_id, "config")
-        text = json.dumps(dict(config), sort_keys=True)
+        text = json.dumps(masked(dict(config)), sort_keys=True)
         with self._writing("change a run's configuration") as connection:
             connection.execute("UPDATE runs SET config = ?, updated_s = ? WHERE run_id = ?", (text, time.time(), run_id))
 
@@ -186,7 +186,8 @@ class RunStore:
         self._run_row(run_id, "status")
         with self._writing("set a run's status") as connection:
             connection.execute(
-                "UPDATE runs SET status = ?, note = ?, updated_s = ? WHERE run_id = ?", (status, note, time.time(), run_id)
+                "UPDATE runs SET status = ?, note = ?, updated_s = ? WHERE run_id = ?",
+                (status, masked(note), time.time(), run_id),
             )
 
     def run_folder(self, run_id: str) -> Path:
@@ -530,7 +531,7 @@ class RunStore:
         found = []
         for *values_of_row, owner in rows:
             row = dict(zip(names, values_of_row, strict=True))
-            row["config"] = json.loads(row["config"])
+            row["config"] = _config(row["config"])
             if row["status"] == "running" and owner and not LockOwner.from_json(json.loads(owner)).may_be_alive():
                 row["status"] = "interrupted"
             found.append(RunSummary(**row))
@@ -560,6 +561,12 @@ class RunStore:
                 f"Episode {episode_id!r} of run {run_id!r} in {self.file} is damaged ({error}); the others can be read."
                 " Play it again under another run id, or restore the file from a copy."
             ) from error
+
+
+def _config(text: str) -> dict[str, Json]:
+    """Read the configuration of a run; older versions stored it with its secrets."""
+    config: dict[str, Json] = json.loads(text)
+    return masked(config) if may_hold_secrets(text) else config
 
 
 def _may_write(folder: Path) -> bool:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, Field, SerializeAsAny, field_validator, model_validator
 
 from palaestra.agents.formats import FORMATS
+from palaestra.agents.masking import masked
 from palaestra.algorithms.config import Config
 from palaestra.algorithms.run.trackers import MetricsConfig
 from palaestra.errors import ConfigError, unknown_name
@@ -181,6 +182,7 @@ class Recipe(Config):
     def to_json(self, *, without: Mapping[str, Collection[str]] | None = None) -> dict[str, Json]:
         """Return the recipe as plain JSON, defaults filled in; `parse_recipe` reads it back.
 
+        Secrets (options of agents in other seats) are masked: this is what is stored and shown.
         A single environment, and phases that are called like their algorithms, are written in the short form.
 
         Args:
@@ -194,9 +196,9 @@ class Recipe(Config):
         data |= _tables(self.extensions, without or {})
         phases = {phase.name: _plain(phase.settings) | _tables(phase.extensions, without or {}) for phase in self.phases}
         if all(phase.name == phase.algorithm for phase in self.phases):
-            return {**data, "phases": self.phase_names, **phases}
+            return masked({**data, "phases": self.phase_names, **phases})
         listed = [{"algorithm": phase.algorithm, "name": phase.name, **phases[phase.name]} for phase in self.phases]
-        return {**data, "phase": listed}
+        return masked({**data, "phase": listed})
 
 
 def default_env_name(env_id: str) -> str:

@@ -25,6 +25,7 @@ from typing import Any, ClassVar
 from pydantic import Field, model_validator
 
 from palaestra.agents.core import Agent
+from palaestra.agents.masking import MASK
 from palaestra.agents.registry import make_agent
 from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.agents.seats import Seats
@@ -217,7 +218,9 @@ class SeatsInTraining(Extension):
         if one.model == FROZEN:
             return self._frozen(seat)
         if seat not in self._agents:
-            self._agents[seat] = make_agent(one.model, **one.options)
+            # a key is not stored; the resumed run takes it from the environment
+            options = {key: value for key, value in one.options.items() if key != "api_key" or value != MASK}
+            self._agents[seat] = make_agent(one.model, **options)
         return self._agents[seat]
 
     def _frozen(self, seat: str) -> Agent:
