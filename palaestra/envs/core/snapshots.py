@@ -1,7 +1,7 @@
 """Snapshots of an episode as bytes, and digests of states.
 
 A snapshot is JSON: which environment and version wrote it, the task, the fields of the episode, the generator of chance,
-and the state of the world. Whatever is wrong with one is found before anything is restored.
+and the state of the world; a digest of all this ends it. Whatever is wrong with one is found before anything is restored.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ from palaestra.envs.core.tasks import Task
 from palaestra.errors import EpisodeStateError
 from palaestra.types import Json
 
-SNAPSHOT_VERSION = 1
+SNAPSHOT_VERSION = 2
+
+_DIGEST_BYTES = 16
+_DIGEST_KEY = b',"digest":"'
+_END_LENGTH = len(_DIGEST_KEY) + 2 * _DIGEST_BYTES + len(b'"}')
 
 
 class Snapshot(NamedTuple):
@@ -64,7 +68,14 @@ def write_snapshot(
         "np_random": None if np_random is None else np_random.bit_generator.state,
         "world": world,
     }
-    return json.dumps(state, ensure_ascii=False, separators=(",", ":")).encode()
+    return seal(state)
+
+
+def seal(state: Mapping[str, Json]) -> bytes:
+    """Return the contents of a snapshot, plain data, as bytes that end with a digest of them."""
+    contents = {key: value for key, value in state.items() if key != "digest"}
+    text = json.dumps(contents, ensure_ascii=False, separators=(",", ":")).encode()
+    return text[:-1] + _end(text)
 
 
 def read_snapshot(snapshot: bytes, env_name: str, fields: Sequence[str]) -> Snapshot:
@@ -78,20 +89,32 @@ def read_snapshot(snapshot: bytes, env_name: str, fields: Sequence[str]) -> Snap
     Raises:
         EpisodeStateError: If the bytes are not a snapshot of this environment.
     """
+    if not isinstance(snapshot, (bytes, bytearray, memoryview)):
+        raise EpisodeStateError(f"The snapshot is a {type(snapshot).__name__}; pass the bytes that snapshot() returned.")
+    text = bytes(snapshot)
     try:
-        state = json.loads(snapshot)
+        state = json.loads(text)
         version, name = state["version"], state["env"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise EpisodeStateError(f"These bytes are not a snapshot ({error!r}); pass what snapshot() returned.") from None
     if (version, name) != (SNAPSHOT_VERSION, env_name):
         raise EpisodeStateError(
             f"This snapshot is of {name} version {version}; expected {env_name} version {SNAPSHOT_VERSION}."
         )
+    if text[-_END_LENGTH:] != _end(text[:-_END_LENGTH] + b"}"):
+        raise EpisodeStateError(f"This snapshot of {name} is damaged or was changed; pass the bytes that snapshot() returned.")
     try:
         kept = {name: state[name.removeprefix("_")] for name in fields}
-        return Snapshot(Task(**state["task"]), kept, state["np_random"], state["world"])
-    except (KeyError, TypeError) as error:
+        saved = Snapshot(Task(**state["task"]), kept, state["np_random"], state["world"])
+        saved.generator()
+        return saved
+    except (KeyError, TypeError, ValueError) as error:
         raise EpisodeStateError(f"This snapshot of {name} is incomplete ({error!r}); pass what snapshot() returned.") from None
+
+
+def _end(text: bytes) -> bytes:
+    """Return the end of a snapshot whose JSON without it is `text`."""
+    return _DIGEST_KEY + hashlib.blake2b(text, digest_size=_DIGEST_BYTES).hexdigest().encode() + b'"}'
 
 
 def digest(value: Json) -> str:
@@ -100,4 +123,4 @@ def digest(value: Json) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-__all__ = ["Snapshot", "digest", "read_snapshot", "write_snapshot"]
+__all__ = ["Snapshot", "digest", "read_snapshot", "seal", "write_snapshot"]

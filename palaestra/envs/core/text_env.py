@@ -19,7 +19,7 @@ from palaestra.envs.core.actions import refused_results, show_turn, unusable
 from palaestra.envs.core.snapshots import digest, read_snapshot, write_snapshot
 from palaestra.envs.core.tasks import Task, TaskSet, wanted_task
 from palaestra.envs.formats.reasoning import said
-from palaestra.errors import ConfigError, EpisodeStateError, unknown_name
+from palaestra.errors import BoundaryError, ConfigError, EpisodeStateError, PalaestraError, unknown_name
 from palaestra.results.metrics import Metric
 from palaestra.spaces import MAX_ACTION_CHARS, ActionSpace, Sampler, TextSpace
 from palaestra.types import Json, Message, StopReason, ToolResult
@@ -238,7 +238,17 @@ class TextEnv(gymnasium.Env[str, "str | Message"]):
             EpisodeStateError: If the bytes are not a snapshot of this environment.
         """
         saved = read_snapshot(snapshot, type(self).__name__, self.snapshot_fields)
-        self._load(saved.task, saved.world)
+        try:
+            self._load(saved.task, saved.world)
+        except (EpisodeStateError, BoundaryError):
+            raise
+        except Exception as error:
+            self._playing = False  # the world may be half restored
+            problem = str(error) if isinstance(error, PalaestraError) else repr(error)
+            raise EpisodeStateError(
+                f"The state in this snapshot of {type(self).__name__} cannot be restored ({problem}); pass what snapshot() "
+                f"returned, and call reset() before the next step."
+            ) from error
         vars(self).update(saved.fields)
         self.task, self._np_random, self._last_action = saved.task, saved.generator() or self._np_random, None
 

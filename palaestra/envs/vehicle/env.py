@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from palaestra.envs.core.actions import read_message
-from palaestra.envs.core.snapshots import digest
+from palaestra.envs.core.snapshots import digest, seal
 from palaestra.envs.core.tasks import Task, TaskSet
 from palaestra.envs.core.text_env import TextEnv, Turn
 from palaestra.envs.formats.hermes import format_results
@@ -243,7 +243,7 @@ class VehicleWorldEnv(TextEnv):
 
     def load_state_dict(self, state: Mapping[str, Json]) -> None:
         """Continue from what `state_dict` returned."""
-        self.restore(json.dumps(state).encode())
+        self.restore(seal(state))
 
     def render(self) -> Any:
         """Return dialogue and cockpit as text ("ansi"), or the car from above, uint8 of shape (H, W, 3) ("rgb_array")."""

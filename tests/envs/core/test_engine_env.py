@@ -22,6 +22,7 @@ from palaestra.agents import EpisodePlan, ExpertAgent, RolloutEngine
 from palaestra.envs import ChildProcess, FixedTasks, Task, Turn, check_environment
 from palaestra.envs.core.engine_env import EngineEnv
 from palaestra.envs.core.engines import EnginePool, engine_pool
+from palaestra.envs.core.snapshots import seal
 from palaestra.errors import EnvironmentFault, EpisodeStateError, UsageError
 from palaestra.types import Message, plain
 from tests.envs.lift import LIFT_ID, MUTE_LIFT_ID, LiftEnv, MuteLiftEnv, register_lifts
@@ -474,7 +475,7 @@ def test_a_snapshot_without_seed_and_actions_is_refused_and_nothing_changes(lift
     before = lift.snapshot()
     broken = {**json.loads(before), "world": world}
     with pytest.raises(EpisodeStateError, match="has no seed and actions"):
-        lift.restore(json.dumps(broken).encode())
+        lift.restore(seal(broken))
     assert lift.snapshot() == before
 
 

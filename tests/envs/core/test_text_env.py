@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from palaestra.envs import FixedTasks, Task, Turn
+from palaestra.envs.core.snapshots import seal
 from palaestra.errors import ConfigError, EpisodeStateError, UnknownNameError, UsageError
 from palaestra.types import Message
 from tests.envs.miniature import CounterEnv, MeasuredEnv, make_task
@@ -268,7 +269,7 @@ def test_a_subclass_sees_and_changes_the_refusal_of_unusable_actions():
 def test_the_snapshot_of_another_version_of_a_subclass_is_refused_before_anything_changes():
     env, plain_env = Patient(), CounterEnv()
     plain_env.reset(seed=0)
-    incomplete = plain_env.snapshot().replace(b"CounterEnv", b"Patient")
+    incomplete = seal({**json.loads(plain_env.snapshot()), "env": "Patient"})
     env.reset(seed=1)
     before = env.snapshot()
     with pytest.raises(EpisodeStateError, match=r"incomplete.*refusals"):
