@@ -1,4 +1,4 @@
-"""Public names that are imported when they are first used, so that importing a package stays light.
+"""Names that are imported when they are first used, so that importing a package stays light: public ones, and registered ones.
 
 A package writes `__getattr__, __dir__ = lazy_names(__name__, {"module": ("Name", ...)})`, next to the same imports under
 `TYPE_CHECKING` for type checkers and editors (PEP 562).
@@ -11,7 +11,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from palaestra.errors import MissingExtraError
+from palaestra.errors import ConfigError, MissingExtraError, unknown_name
 
 TORCH_PACKAGES = ("torch", "transformers", "tokenizers")
 
@@ -62,4 +62,49 @@ def import_or_name_extra(module: str, feature: str, extra: str) -> ModuleType:
         raise
 
 
-__all__ = ["import_or_name_extra", "lazy_names"]
+def entry_points_of(group: str) -> dict[str, str]:
+    """Return the entry points of a group of installed packages: `module:attribute` by name."""
+    from importlib.metadata import entry_points
+
+    return {point.name: point.value for point in entry_points(group=group)}
+
+
+def import_named(
+    what: str,
+    name: str,
+    ours: Mapping[str, str],
+    others: Mapping[str, str],
+    *,
+    fits: Callable[[Any], bool],
+    expected: str,
+    attribute: str = "",
+) -> Any:
+    """Import what a registry has under a name: ours, else what an installed package offers.
+
+    Args:
+        what: What is registered, e.g. "model kind", for messages.
+        name: Its name.
+        ours: `module:attribute` by name of this package.
+        others: The same of installed packages, e.g. from `entry_points_of`.
+        fits: Whether an object is one of those that are registered.
+        expected: What it should be, for the error.
+        attribute: Taken where a target names a module alone.
+
+    Raises:
+        UnknownNameError: If there is nothing of this name.
+        MissingExtraError: If torch is not installed and the module needs it.
+        ConfigError: If there is something else under it, or something that calls itself otherwise.
+    """
+    target = ours.get(name) or others.get(name)
+    if target is None:
+        raise unknown_name(what, name, sorted({*ours, *others}))
+    module, _, own = target.partition(":")
+    found = getattr(import_or_name_extra(module, f"The {what} {name!r}", "train"), own or attribute, None)
+    if not fits(found):
+        raise ConfigError(f"{target} is a {type(found).__name__}; expected {expected}.")
+    if (own_name := getattr(found, "name", name)) != name:
+        raise ConfigError(f"{target} is registered as {name!r} and calls itself {own_name!r}; expected one name.")
+    return found
+
+
+__all__ = ["entry_points_of", "import_named", "import_or_name_extra", "lazy_names"]

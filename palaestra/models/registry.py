@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from palaestra.errors import ConfigError, unknown_name
-from palaestra.lazy import import_or_name_extra
+from palaestra.errors import ConfigError
+from palaestra.lazy import entry_points_of, import_named
 
 ENTRY_POINTS = "palaestra.models"
 
@@ -91,23 +91,20 @@ def get_model_kind(name: str) -> ModelKind:
         MissingExtraError: If torch is not installed and the kind needs it.
         ConfigError: If a package offers something else under it.
     """
-    target = _BUILTIN.get(name) or _plugins().get(name)
-    if target is None:
-        raise unknown_name("model kind", name, model_kinds())
-    module, _, attribute = target.partition(":")
-    found = getattr(import_or_name_extra(module, f"The model kind {name!r}", "train"), attribute or "KIND", None)
-    if not isinstance(found, ModelKind):
-        raise ConfigError(f"{target} is a {type(found).__name__}; expected a palaestra.models.ModelKind.")
-    if found.name != name:
-        raise ConfigError(f"{target} is registered as {name!r} and calls itself {found.name!r}; expected one name.")
-    return found
+    return import_named(  # type: ignore[no-any-return]
+        "model kind",
+        name,
+        _BUILTIN,
+        _plugins(),
+        fits=lambda found: isinstance(found, ModelKind),
+        expected="a palaestra.models.ModelKind",
+        attribute="KIND",
+    )
 
 
 def _plugins() -> dict[str, str]:
     """Return the kinds that installed packages offer, by name."""
-    from importlib.metadata import entry_points
-
-    return {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
+    return entry_points_of(ENTRY_POINTS)
 
 
 __all__ = ["ENTRY_POINTS", "BuildContext", "ModelConfig", "ModelKind", "get_model_kind", "model_kinds"]

@@ -23,7 +23,7 @@ from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.agents.segments import SegmentBuilder
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.batch import collate
-from palaestra.algorithms.math.estimators import ESTIMATORS, estimate
+from palaestra.algorithms.math.estimators import estimate, estimator_names, get_estimator
 from palaestra.algorithms.run.feed import TaskFeed
 from palaestra.algorithms.run.start import build_policy
 from palaestra.envs.core.tasks import GeneratedTasks, Task
@@ -327,12 +327,12 @@ def test_a_batch_holds_each_rule_of_the_contract(made: list[Trajectory]) -> None
             assert batch.turn_index[row, :n].tolist() == [owned.get(i, -1) for i in range(n)]
 
 
-@pytest.mark.parametrize("name", [name for name, found in ESTIMATORS.items() if not found.config.needs_states])
+@pytest.mark.parametrize("name", [name for name in estimator_names() if not get_estimator(name).config.needs_states])
 @settings(max_examples=15)
 @given(made=trajectories(), data=st.data())
 def test_the_order_of_episodes_changes_no_advantage(name: str, made: list[Trajectory], data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(len(made))))
-    kind = ESTIMATORS[name].config
+    kind = get_estimator(name).config
     config = kind.model_validate({"gamma": 0.9} if "gamma" in kind.model_fields else {})
 
     def found(arranged: Sequence[Trajectory]) -> dict[tuple[str, tuple[int, ...]], list[float]]:

@@ -19,7 +19,13 @@ An estimator is a config class with its settings and a function `(batch, reward,
         return_ = episode_returns(batch, reward)                      # [E]
         return batch.spread(return_ - return_[~return_.isnan()].mean())    # [B, T]
 
-From then on `[grpo.advantage] estimator = "mean"` finds it. Episodes are numbered E, groups share a number in
+From then on `[grpo.advantage] estimator = "mean"` finds it. A package names the function in its metadata, to be imported
+when a recipe asks for it:
+
+    [project.entry-points."palaestra.estimators"]
+    mean = "my_package.mean:mean_of_batch"
+
+ Episodes are numbered E, groups share a number in
 `batch.group_index`; `reward` is [B, T], with what a KL term takes from it.
 """
 
@@ -39,6 +45,7 @@ from palaestra.algorithms.math.batch import Batch
 from palaestra.algorithms.math.returns import discounted_returns, step_group_advantages, turn_baseline_advantages, whiten
 from palaestra.algorithms.math.sequences import Sequences, token_sequences, turn_sequences
 from palaestra.errors import ConfigError
+from palaestra.lazy import entry_points_of, import_named
 
 Compared = Literal["episodes", "turns", "batch"]
 Function = TypeVar("Function", bound=Callable[[Batch, Tensor, Any], Tensor])
@@ -77,7 +84,7 @@ class AdvantageConfig(Config):
     @classmethod
     def class_for(cls, data: object) -> type[Config]:
         """Return the config class of the estimator that data name."""
-        found = ESTIMATORS.get(str(data.get("estimator"))) if isinstance(data, Mapping) else None
+        found = _find(data.get("estimator")) if isinstance(data, Mapping) else None
         return cls if found is None else found.config
 
     @model_validator(mode="wrap")
@@ -87,9 +94,10 @@ class AdvantageConfig(Config):
         if not isinstance(data, Mapping):
             return handler(data)
         name = data.get("estimator", cls.model_fields["estimator"].default)
-        if name not in ESTIMATORS:
-            raise ConfigError(f"Unknown estimator {name!r}.{nearest(str(name), list(ESTIMATORS))}")
-        kind = ESTIMATORS[name].config
+        found = _find(name)
+        if found is None:
+            raise ConfigError(f"Unknown estimator {name!r}.{nearest(str(name), estimator_names())}")
+        kind = found.config
         return handler(data) if kind is cls else kind.model_validate(data)
 
 
@@ -107,7 +115,44 @@ class Estimator:
 
 
 ESTIMATORS: dict[str, Estimator] = {}
-"""All estimators by name, in the order in which they were defined."""
+"""All estimators that are imported by name, in the order in which they were defined."""
+
+ENTRY_POINTS = "palaestra.estimators"
+
+
+def estimator_names() -> list[str]:
+    """Return the names of all estimators that can be used here: those imported, then those of installed packages."""
+    return [*ESTIMATORS, *sorted(_plugins().keys() - ESTIMATORS.keys())]
+
+
+def get_estimator(name: str) -> Estimator:
+    """Return an estimator by name; one of an installed package is imported first.
+
+    Raises:
+        UnknownNameError: If there is none of this name.
+        ConfigError: If what a package offers under it is not the estimator of that name.
+    """
+    if name not in ESTIMATORS:  # importing an estimator registers it
+        import_named(
+            "estimator",
+            name,
+            {},
+            _plugins(),
+            fits=lambda found: name in ESTIMATORS and ESTIMATORS[name].advantages is found,
+            expected=f"the function under @estimator of a config with the default estimator = {name!r}",
+        )
+    return ESTIMATORS[name]
+
+
+def _find(name: object) -> Estimator | None:
+    """Return an estimator by name; None if there is none."""
+    is_known = isinstance(name, str) and (name in ESTIMATORS or name in _plugins())
+    return get_estimator(str(name)) if is_known else None
+
+
+def _plugins() -> dict[str, str]:
+    """Return the estimators that installed packages offer, by name."""
+    return entry_points_of(ENTRY_POINTS)
 
 
 def estimator(config: type[AdvantageConfig]) -> Callable[[Function], Function]:
@@ -138,7 +183,7 @@ def estimate(batch: Batch, reward: Tensor, config: AdvantageConfig) -> Tensor:
         reward: [B, T], reward of each token.
         config: Which estimator, with its settings.
     """
-    return ESTIMATORS[config.estimator].advantages(batch, reward, config)
+    return get_estimator(config.estimator).advantages(batch, reward, config)
 
 
 # -- one advantage per episode ----------------------------------------------------------------------------------------

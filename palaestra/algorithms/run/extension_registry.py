@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from palaestra.algorithms.run.extension import Extension
-from palaestra.errors import ConfigError, unknown_name
-from palaestra.lazy import import_or_name_extra
+from palaestra.lazy import entry_points_of, import_named
 
 ENTRY_POINTS = "palaestra.extensions"
 
@@ -32,23 +31,19 @@ def get_extension(name: str) -> type[Extension]:
         MissingExtraError: If torch is not installed and the extension needs it.
         ConfigError: If a package offers something else under it.
     """
-    target = BUILTIN.get(name) or _plugins().get(name)
-    if target is None:
-        raise unknown_name("extension", name, extension_names())
-    module, _, attribute = target.partition(":")
-    found = getattr(import_or_name_extra(module, f"The extension {name!r}", "train"), attribute, None)
-    if not (isinstance(found, type) and issubclass(found, Extension)):
-        raise ConfigError(f"{target} is {found!r}; expected a subclass of palaestra.algorithms.run.extension.Extension.")
-    if found.name != name:
-        raise ConfigError(f"{target} is registered as {name!r} and calls itself {found.name!r}; expected one name.")
-    return found
+    return import_named(  # type: ignore[no-any-return]
+        "extension",
+        name,
+        BUILTIN,
+        _plugins(),
+        fits=lambda found: isinstance(found, type) and issubclass(found, Extension),
+        expected="a subclass of palaestra.algorithms.run.extension.Extension",
+    )
 
 
 def _plugins() -> dict[str, str]:
     """Return the extensions that installed packages offer, by name."""
-    from importlib.metadata import entry_points
-
-    return {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
+    return entry_points_of(ENTRY_POINTS)
 
 
 __all__ = ["BUILTIN", "ENTRY_POINTS", "extension_names", "get_extension"]

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from palaestra.algorithms.config import check
-from palaestra.errors import ConfigError, unknown_name
-from palaestra.lazy import import_or_name_extra
+from palaestra.errors import ConfigError
+from palaestra.lazy import entry_points_of, import_named
 
 if TYPE_CHECKING:
     from palaestra.algorithms.learner.learner import Learner, MakeLearner
@@ -87,21 +87,15 @@ def get_algorithm(name: str) -> Algorithm:
         MissingExtraError: If torch is not installed.
         ConfigError: If a package offers something else under it.
     """
-    target = _BUILTIN.get(name)
-    if target is None:
-        plugins = _plugins()
-        if name not in plugins:
-            raise unknown_name("algorithm", name, [*_BUILTIN, *plugins])
-        target = plugins[name]
-    module, _, attribute = target.partition(":")
-    found = getattr(
-        import_or_name_extra(module, f"The algorithm {name!r}", "train" if name in _BUILTIN else ""),
-        attribute or "ALGORITHM",
-        None,
+    return import_named(  # type: ignore[no-any-return]
+        "algorithm",
+        name,
+        _BUILTIN,
+        _plugins(),
+        fits=lambda found: isinstance(found, Algorithm),
+        expected="a palaestra.algorithms.run.registry.Algorithm",
+        attribute="ALGORITHM",
     )
-    if not isinstance(found, Algorithm):
-        raise ConfigError(f"{target} is a {type(found).__name__}; expected a palaestra.algorithms.run.registry.Algorithm.")
-    return found
 
 
 def make_learner(name: str, policy: Policy, config: object = None, **options: Any) -> Learner:
@@ -126,6 +120,4 @@ def make_learner(name: str, policy: Policy, config: object = None, **options: An
 
 def _plugins() -> dict[str, str]:
     """Return the entry points of installed packages, by name."""
-    from importlib.metadata import entry_points
-
-    return {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
+    return entry_points_of(ENTRY_POINTS)

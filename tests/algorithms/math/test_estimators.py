@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +16,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from palaestra.algorithms.math import estimators
 from palaestra.algorithms.math.batch import Batch, collate
 from palaestra.algorithms.math.estimators import (
-    ESTIMATORS,
     AdvantageConfig,
     GiGPOAdvantage,
     GRPOAdvantage,
@@ -25,8 +28,10 @@ from palaestra.algorithms.math.estimators import (
     TurnRLOOAdvantage,
     episode_returns,
     estimate,
+    estimator_names,
+    get_estimator,
 )
-from palaestra.errors import ConfigError
+from palaestra.errors import ConfigError, UnknownNameError
 from palaestra.types import Trajectory
 from tests.algorithms.build import episode, segment
 
@@ -149,14 +154,14 @@ def test_estimators_of_the_batch_are_their_formulas(made: list[Trajectory], with
     assert_is(batch, plus, made, expected)
 
 
-@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize("name", estimator_names())
 def test_a_reward_that_is_less_is_judged_less(name: str) -> None:
     # what a KL term takes from one episode has to reach its advantage
     one = [segment([0, 1], [(1, 2, 0)])]
     made = [episode(f"e{i}", one, [float(i % 2)], group="g") for i in range(4)]
     made = [dataclasses.replace(t, steps=tuple(dataclasses.replace(s, state_hash="x") for s in t.steps)) for t in made]
     batch = collate(made)
-    config: Any = ESTIMATORS[name].config()  # type: ignore[call-arg]
+    config: Any = get_estimator(name).config()  # type: ignore[call-arg]
     plain = estimate(batch, batch.token_reward, config)
     taken = estimate(batch, batch.token_reward - 0.5 * (batch.episode_index == 1).unsqueeze(1) * batch.action_mask, config)
     assert float(taken[1, 1]) < float(plain[1, 1])
@@ -169,6 +174,31 @@ def test_an_episode_without_tokens_keeps_its_return_and_errors_have_none() -> No
     assert episode_returns(batch, batch.token_reward).tolist()[:2] == [1.0, 0.5]
     assert math.isnan(float(episode_returns(batch, batch.token_reward)[2]))
     assert math.isnan(float(episode_returns(batch, batch.token_reward.clone())[2]))
+
+
+def test_an_estimator_of_a_package_is_imported_when_it_is_asked_for() -> None:
+    code = """
+from palaestra.algorithms.math.estimators import ESTIMATORS, estimator_names
+from palaestra.algorithms import get_algorithm
+from tests import conftest  # installs the package of toys
+assert "toys_median" in estimator_names()
+assert "toys_median" not in ESTIMATORS
+config = get_algorithm("grpo").config.model_validate({"advantage": {"estimator": "toys_median"}})
+assert type(config.advantage).__name__ == "MedianAdvantage"
+assert "toys_median" in ESTIMATORS
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3])
+
+
+def test_the_estimators_of_packages_name_their_mistakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UnknownNameError, match=r"Unknown estimator 'toys_medain'\. Did you mean 'toys_median'"):
+        get_estimator("toys_medain")
+    monkeypatch.setattr(
+        estimators, "_plugins", lambda: {"odd": "json:dumps", "alias": "palaestra_toys.median:over_the_median"}
+    )
+    for name in ("odd", "alias"):
+        with pytest.raises(ConfigError, match=f"expected the function under @estimator of a config .* = '{name}'"):
+            get_estimator(name)
 
 
 def test_states_that_were_not_recorded_are_refused() -> None:
