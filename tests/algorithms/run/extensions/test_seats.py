@@ -5,11 +5,13 @@ from dataclasses import replace
 import pytest
 
 from palaestra.agents.store.store import RunStore
+from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.batch import collate
 from palaestra.algorithms.run.extensions.seats import SeatsConfig
 from palaestra.algorithms.run.metrics import measured, read_metrics
 from palaestra.algorithms.run.phase import Phase
 from palaestra.algorithms.run.recipe import Recipe, parse_recipe
+from palaestra.algorithms.run.registry import make_learner
 from palaestra.algorithms.run.training import train
 from palaestra.envs import check_environment
 from palaestra.errors import ConfigError, UsageError
@@ -186,6 +188,49 @@ def test_two_seats_learn_from_each_other(tmp_path):
                 means[arm, seat] = sum(returns) / max(1, len(returns))
     for seat in ("doer", "caller"):
         assert means["untrained", seat] < 0.4 < means["cloned", seat] < means["trained", seat], means
+
+
+def test_the_turns_of_both_seats_have_a_gradient(tmp_path, monkeypatch):
+    seen = collected(monkeypatch)
+    recipe = relay(sft={"episodes": 100, "epochs": 4, "lr": 5e-3}, grpo=GRPO, evaluation={"baselines": []})
+    result = train(recipe, store=tmp_path)
+    [batch] = seen[:1]
+    before = Policy.from_path(max((result.folder / "checkpoints" / "sft").glob("step-*/policy")))
+    after = {}
+    for name in ("doer", "caller", "both"):
+        policy = before.frozen_copy()
+        policy.model.requires_grad_(True)
+        learner = make_learner("grpo", policy, GRPO)
+        metrics = learner.update([t for t in batch if name in (t.seat, "both")], 1)
+        assert metrics["no_signal"] == 0.0 < metrics["grad_norm"], name
+        after[name] = saved(policy, tmp_path)
+    assert (
+        len({saved(before, tmp_path), *after.values()}) == 4
+    )  # each seat alone moves the weights, and each adds to the other
+
+
+def test_shared_weights_of_two_seats_are_the_same_to_the_bit_run_twice_or_resumed(tmp_path, monkeypatch):
+    recipe = relay(grpo=GRPO, checkpoint={"every": 1})
+    first = train(recipe, store=tmp_path / "first", run_id="both")
+    again = train(recipe, store=tmp_path / "again", run_id="both")
+    log, died = Phase.log, []
+
+    def dies(self, step, metrics, **options):
+        if (self.name, step) == ("grpo", 2) and not died:
+            died.append(step)
+            raise KeyboardInterrupt
+        return log(self, step, metrics, **options)
+
+    monkeypatch.setattr(Phase, "log", dies)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, store=tmp_path / "killed", run_id="both")
+    resumed = train(recipe, store=tmp_path / "killed", run_id="both")
+    assert died == [2]
+    for result in (again, resumed):
+        assert weights_of(result.policy_path) == weights_of(first.policy_path)
+        assert {arm: one.summary.total for arm, one in result.arms.items()} == {
+            arm: one.summary.total for arm, one in first.arms.items()
+        }
 
 
 # -- weights of their own ---------------------------------------------------------------------------------------------
