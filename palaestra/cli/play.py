@@ -21,6 +21,7 @@ What you type is your action. Commands begin with a slash (two slashes send a te
   /instructions    what an agent is told once
   /tools           the tools and their arguments
   /call NAME ...   call a tool: /call find_events query=review limit=3, or /call NAME {"query": "review"}
+  /actions         what can be done now, where the environment has a list
   /expert          show what the expert would do; /expert! plays it
   /undo            take the last action back
   /again           start the episode again
@@ -33,7 +34,7 @@ def play(
     seat: SeatChoices = None,
     seat_option: SeatSettings = None,
     split: Annotated[str | None, typer.Option(help="Split to draw the task from.")] = None,
-    task: Annotated[str | None, typer.Option(metavar="KEY", help="Task to play, by its key.")] = None,
+    task: Annotated[str | None, typer.Option(metavar="KEY", help="Task to play: its key, or a published MAPPING#N.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the episode; another seed draws another task.")] = 0,
 ) -> None:
     """Play an environment yourself: type actions, ask the expert, take actions back."""
@@ -67,6 +68,7 @@ class _Game:
             "instructions": lambda _: say(self.info.get("instructions") or "There are none."),
             "tools": lambda _: self.show_tools(),
             "call": self.call,
+            "actions": lambda _: self.show_actions(),
             "expert": lambda _: self.hint(),
             "hint": lambda _: self.hint(),
             "expert!": lambda _: self.play_hint(),
@@ -181,6 +183,15 @@ class _Game:
             say(error)
             return None
         return action
+
+    def show_actions(self) -> None:
+        """List what can be done now."""
+        ask = getattr(self.env.unwrapped, "available_actions", None)
+        listed = ask() if callable(ask) else None
+        if listed is None:
+            say("This environment has no list of actions.")
+        for action in listed or ():
+            say(f"  {_shown(action)}")
 
     def show_tools(self) -> None:
         """List the tools with their arguments."""

@@ -42,6 +42,8 @@ def _page(env_id: str, env: Any) -> dict[str, Json]:
         "splits": split_sizes(env),
         "task_types": _task_types(env),
         "seats": _seats(inner),
+        "published_ids": _published_ids(env),
+        "full_return": getattr(inner, "full_return", 1.0),
         "metrics": [metric.to_json() for metric in declared_by(env)],
         "tools": list(opening.pop("tools") or ()),
         "opening": opening,
@@ -92,6 +94,14 @@ def _seats(inner: Any) -> list[dict[str, Json]]:
     ]
 
 
+def _published_ids(env: Any) -> dict[str, int]:
+    """Count the ids of each published mapping."""
+    from palaestra.envs.core.task_aliases import mapping_of
+
+    tasks = getattr(env.unwrapped, "tasks", None)
+    return dict(sorted(Counter(map(mapping_of, getattr(tasks, "aliases", ()))).items()))
+
+
 def _text(action: object) -> str | None:
     """Return an action as the text it stands for."""
     from palaestra.envs.formats.hermes import format_message
@@ -130,6 +140,11 @@ def _print(page: dict[str, Json]) -> None:
             f"  {split}: {'without end' if size is None else format(size, ',')}"
             + (f"; types{note}: {counted}" if counted else "")
         )
+    for mapping, number in page["published_ids"].items():
+        out.print(f"  published ids: {mapping}#N ({number:,})", highlight=False)
+    if page["full_return"] != 1:
+        full = page["full_return"]
+        out.print(f"  return of a solved episode: {'not fixed' if full is None else format(full, 'g')}")
     if page["seats"]:
         section("Seats (--seat NAME=MODEL, NAME=persona:PERSONA or NAME=human)")
         grid = table("", "Name", "Role", "Personas")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 
 import pytest
@@ -98,3 +99,20 @@ def test_a_person_plays_another_seat_and_against_a_persona(play, refused):
     ran = play("palaestra/TwentyQuestions-v0", "Is it red?", words=("--seat", "answerer=persona:forgetful", "--seed", "4"))
     assert ran.code == 0
     refused("play", "palaestra/TextCraft-v0", "--seat", "user=expert", match="has one seat")
+
+
+def test_a_published_id_is_played_and_the_actions_of_the_moment_are_listed(play, palaestra_run, tmp_path):
+    opening = "Crafting commands:\ncraft 3 ladder using 7 stick\n\nGoal: craft ladder."
+    file = tmp_path / "traj.json"
+    file.write_text(json.dumps([{"item_id": "textcraft_160", "conversations": [{"from": "human", "value": opening}]}]))
+    settings = ["--set", f"tasks={{upstream='{file}'}}"]
+    ran = play(TEXTCRAFT, "/actions", "/quit", words=[*settings, "--task", "upstream#160"])
+    assert ran.code == 0
+    assert opening in ran.out
+    assert "\n  inventory\n  get 1 " in ran.out
+    ran = play(TEXTCRAFT, words=[*settings, "--task", "160"])
+    assert ran.code == 2
+    assert "'160' does not name a task" in ran.err
+    assert "there is: upstream" in ran.err
+    assert "published ids: upstream#N (1)" in palaestra_run("show", TEXTCRAFT, *settings).out
+    assert "has no list of actions" in play(DESK, "/actions").out

@@ -474,6 +474,57 @@ def infinite_data(arms):
     return replace(measured_results(arms), data={"best": float("inf")})
 
 
+class EarnsLess(CounterEnv):
+    full_return = 2.0
+
+
+class DeclaresAText(CounterEnv):
+    full_return = "1"  # type: ignore[assignment]
+
+
+class Lists(CounterEnv):
+    def available_actions(self):
+        return ["up", "down"] if self._playing else []
+
+
+class ListsWhatItRefuses(Lists):
+    def available_actions(self):
+        return [*super().available_actions(), "left"]
+
+
+class ListsTwice(Lists):
+    def available_actions(self):
+        return super().available_actions() * 2
+
+
+class ListsBeyondTheEnd(Lists):
+    def available_actions(self):
+        return ["up", "down"]
+
+
+class MovesWhileListing(Lists):
+    def available_actions(self):
+        self.number += 1
+        return super().available_actions()
+
+
+class ListsInEveryStep(Lists):
+    def _act(self, action):
+        self.available_actions()
+        return super()._act(action)
+
+
+class ListsAText(Lists):
+    def available_actions(self):
+        return "up"
+
+
+class LeadsNowhere(CounterEnv):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.tasks.aliases = {"upstream#1": "train/1", "upstream#2": "train/77"}
+
+
 BROKEN: list[tuple[str, type[gymnasium.Env]]] = [
     ("make", CannotBeMade),
     ("gymnasium", ReusesInfo),
@@ -491,6 +542,7 @@ BROKEN: list[tuple[str, type[gymnasium.Env]]] = [
     ("tasks", SplitsMeet),
     ("tasks", KeysRepeat),
     ("tasks", RenamesTasks),
+    ("tasks", LeadsNowhere),
     ("task options", IgnoresTheTask),
     ("order", StepsAfterTheEnd),
     ("turn limit", IgnoresTheLimit),
@@ -499,6 +551,14 @@ BROKEN: list[tuple[str, type[gymnasium.Env]]] = [
     ("wrong types", TakesNumbers),
     ("expert", LostExpert),
     ("expert", RefusedExpert),
+    ("expert", EarnsLess),
+    ("expert", DeclaresAText),
+    ("available actions", ListsWhatItRefuses),
+    ("available actions", ListsTwice),
+    ("available actions", ListsBeyondTheEnd),
+    ("available actions", MovesWhileListing),
+    ("available actions", ListsInEveryStep),
+    ("available actions", ListsAText),
     ("metrics", GivesUndeclared),
     ("metrics", GivesWithoutDeclaring),
     ("metrics", NeverGives),

@@ -66,7 +66,14 @@ CHECKS = (
     Check("bad actions", contract.check_bad_actions, "Return Turn(message, action_error=message) before anything is changed."),
     Check("wrong types", contract.check_wrong_types, "Raise UsageError for anything but a str or an assistant Message."),
     Check(
-        "expert", contract.check_expert, "Let expert() plan from the current state, and let the reward of a solved task be 1."
+        "expert",
+        contract.check_expert,
+        "Let expert() plan from the current state, and let the rewards of a solved task add up to full_return (1.0).",
+    ),
+    Check(
+        "available actions",
+        contract.check_available_actions,
+        "List actions that _act accepts now, computed without changing the world; return None where there is no such list.",
     ),
     Check("metrics", figures.check_metrics, figures.METRICS_ADVICE, False),
     Check(

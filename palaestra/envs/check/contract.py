@@ -11,7 +11,15 @@ from typing import Any, get_args
 from unittest import mock
 
 from palaestra.envs.check.report import CheckFailed, expect
-from palaestra.envs.check.subject import TEXT_ENV_ADVICE, Env, Subject, next_expert_action, shown, state_hash
+from palaestra.envs.check.subject import (
+    TEXT_ENV_ADVICE,
+    Env,
+    Subject,
+    full_return,
+    next_expert_action,
+    shown,
+    state_hash,
+)
 from palaestra.envs.core.snapshots import digest
 from palaestra.envs.core.tasks import TaskSet
 from palaestra.errors import UsageError
@@ -164,7 +172,11 @@ def check_tasks(subject: Subject) -> str:
         else:
             raise CheckFailed("find('no such task') found something.")
         sizes = {split: tasks.size(split) for split in tasks.splits}
-    return ", ".join(f"{split}: {'no end' if size is None else size}" for split, size in sizes.items())
+        for alias, key in islice(tasks.aliases.items(), NUM_TASKS):
+            expect(key in owner or key in tasks, f"The published id {alias!r} leads to {key!r}, which is not a key.")
+            expect(tasks.resolve(alias).key == key, f"The published id {alias!r} leads to another task than {key!r}.")
+    found = [f"{split}: {'no end' if size is None else size}" for split, size in sizes.items()]
+    return ", ".join([*found, f"{len(tasks.aliases)} published ids"] if tasks.aliases else found)
 
 
 def check_task_options(subject: Subject) -> str:
@@ -248,9 +260,14 @@ def check_wrong_types(subject: Subject) -> str:
 
 
 def check_expert(subject: Subject) -> str:
-    """The expert solves tasks of every split: success, return 1, no refused action."""
+    """The expert solves tasks of every split: success, the return that the class declares, no refused action."""
     num_played = num_turns = 0
     with subject.open() as env:
+        full = full_return(env)
+        expect(
+            full is None or (isinstance(full, (int, float)) and not isinstance(full, bool) and math.isfinite(full)),
+            f"full_return is {full!r}; expected a finite number, or None.",
+        )
         tasks = _tasks(env)
         expect(callable(getattr(env.unwrapped, "expert", None)), "There is no expert().", TEXT_ENV_ADVICE)
         for split in tasks.splits:
@@ -272,10 +289,53 @@ def check_expert(subject: Subject) -> str:
                 num_played += 1
                 expect(done, f"On {task.key!r} it stopped before the end of the episode.")
                 expect(info["success"], f"It did not solve {task.key!r} (stop_reason {info['stop_reason']!r}).")
-                expect(abs(total - 1.0) < 1e-6, f"Its return on {task.key!r} is {total:g}; expected 1.")
+                if full is not None:
+                    is_full = abs(total - full) < 1e-6 * max(1.0, abs(full))
+                    expect(is_full, f"Its return on {task.key!r} is {total:g}; expected {full:g}.")
     if not num_played:
         return "does not apply: the expert knows no task"
     return f"{num_played} tasks solved in {num_turns / num_played:.1f} turns on average"
+
+
+def check_available_actions(subject: Subject) -> str:
+    """`available_actions()` lists actions that are accepted; asking changes nothing, and neither reset nor step asks."""
+    with subject.open() as env:
+        ask = getattr(env.unwrapped, "available_actions", None)
+        actions = subject.script(env)
+        env.reset(seed=subject.seed)
+        if not callable(ask) or ask() is None:
+            return "does not apply: there is no list"
+        num_listed = _try_listed(subject, env)
+        with mock.patch.object(type(env.unwrapped), "available_actions", side_effect=_Sabotage("not to be asked")):
+            env.reset(seed=subject.seed)
+            is_over = any(any(env.step(action)[2:4]) for action in actions)
+        if not is_over:
+            _try_listed(subject, env)
+        for _ in range(MAX_EXPERT_TURNS):
+            if is_over or (action := next_expert_action(env)) is None:
+                break
+            is_over = any(env.step(action)[2:4])
+        expect(not is_over or not ask(), f"available_actions() lists {shown(ask())} after the end of the episode.")
+    return f"{num_listed} at the start"
+
+
+def _try_listed(subject: Subject, env: Env) -> int:
+    """Play some of the actions that the environment lists, each from the current state; return how many there are."""
+    inner: Any = env.unwrapped
+    before = state_hash(env)
+    listed = inner.available_actions()
+    is_list = isinstance(listed, Sequence) and not isinstance(listed, str)
+    expect(is_list, f"available_actions() is {shown(listed)}; expected a list, or None.")
+    expect(state_hash(env) == before, "Asking for available_actions() changed the state.")
+    expect(inner.available_actions() == listed, "Asked twice in one state, available_actions() differs.")
+    expect(len(set(map(repr, listed))) == len(listed), "available_actions() lists an action twice.")
+    for action in listed[:: 1 + len(listed) // subject.budget.samples]:
+        expect(action in env.action_space, f"The listed action {shown(action)} is not in the action space.")
+        saved = inner.snapshot()
+        problem = env.step(action)[4].get("action_error")
+        inner.restore(saved)
+        expect(not problem, f"The listed action {shown(action)} was refused: {problem}")
+    return len(listed)
 
 
 def check_faults(subject: Subject) -> str:

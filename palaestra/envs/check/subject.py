@@ -160,6 +160,11 @@ def method(env: Env, name: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
+def full_return(env: Env) -> Any:
+    """Return the declared return of a solved episode: 1 where nothing is declared, None where it varies."""
+    return getattr(env.unwrapped, "full_return", 1.0)
+
+
 def state_hash(env: Env) -> str | None:
     """Return the digest of the state, None where the environment has none."""
     found = getattr(env.unwrapped, "state_hash", None)

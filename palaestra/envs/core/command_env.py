@@ -143,7 +143,7 @@ class CommandEnv(TextEnv):
         try:
             message = self.format.parse(action, self._schemas)
         except ActionFormatError as problem:
-            return Turn(str(problem), action_error=str(problem))
+            return self._refuse(str(problem))
         if (unread := unusable(message)) is not None:
             return self._refuse_action(message, unread)
         return self._play_calls(message.tool_calls) if message.tool_calls else self._command(message.content)

@@ -1,7 +1,8 @@
 """Tasks: stable records with stable keys, and the sets they come in.
 
 A `Task` says what is to be done; its `key` names it permanently. A `TaskSet` holds the tasks of an environment in named
-splits: a fixed list, or a generator of any length whose item *i* can be made alone.
+splits: a fixed list, or a generator of any length whose item *i* can be made alone. Ids of published data lead to keys by
+`TaskSet.aliases` (see `task_aliases`).
 """
 
 from __future__ import annotations
@@ -14,8 +15,18 @@ from typing import Any
 
 import numpy as np
 
+from palaestra.envs.core.task_aliases import (
+    NO_ALIASES,
+    bare_number,
+    checked_aliases,
+    is_bare_number,
+    unknown_alias,
+    warn_of_bare_number,
+)
 from palaestra.errors import UnknownNameError, UsageError, unknown_name
 from palaestra.types import Json
+
+MAX_DIGITS = 18  # of the number in a key
 
 
 @dataclass(frozen=True)
@@ -40,9 +51,15 @@ class Task:
 
 
 class TaskSet(ABC):
-    """The tasks of an environment, by split, index and key."""
+    """The tasks of an environment, by split, index and key.
+
+    Attributes:
+        splits: Names of the splits.
+        aliases: Keys by published id, `MAPPING#N`, e.g. `{"upstream#160": "goal/17"}`.
+    """
 
     splits: tuple[str, ...] = ("train", "test")
+    aliases: Mapping[str, str] = NO_ALIASES
 
     @abstractmethod
     def size(self, split: str) -> int | None:
@@ -63,6 +80,29 @@ class TaskSet(ABC):
         Raises:
             UnknownNameError: If there is none.
         """
+
+    def resolve(self, name: str) -> Task:
+        """Return the task with this key, or with this published id.
+
+        Args:
+            name: A key, or an alias of the form `MAPPING#N`.
+
+        Raises:
+            UnknownNameError: If there is none.
+            UsageError: If `name` is an integer without a mapping, or an alias that leads nowhere.
+        """
+        key = self.aliases.get(name)
+        try:
+            task = self.find(name if key is None else key)
+        except UnknownNameError as error:
+            if key is not None:
+                raise UsageError(f"The published id {name!r} leads to {key!r}, which is not the key of a task here.") from None
+            if is_bare_number(name):
+                raise bare_number(name, self.aliases) from None
+            raise (unknown_alias(name, self.aliases) or error) from None
+        if key is None and self.aliases and is_bare_number(name):
+            warn_of_bare_number(name, self.aliases)
+        return task
 
     def split(self, name: str) -> Split:
         """Return a view of one split."""
@@ -95,13 +135,13 @@ class TaskSet(ABC):
             yield from self.split(split)
 
     def __contains__(self, key: object) -> bool:
-        """Whether a task (or a key) belongs to this set."""
+        """Whether a task (or a key, or a published id) belongs to this set."""
         if isinstance(key, Task):
             key = key.key
         if not isinstance(key, str):
             return False
         try:
-            self.find(key)
+            self.find(self.aliases.get(key, key))
         except UnknownNameError:
             return False
         return True
@@ -147,9 +187,19 @@ class FixedTasks(TaskSet):
     Args:
         tasks: The tasks; keys must be unique.
         splits: Names of the splits; by default those that occur, in order of appearance.
+        aliases: Published ids, `MAPPING#N`, and the keys that they lead to.
+
+    Raises:
+        UsageError: If a key occurs twice, or an alias is not of that form, clashes, or leads nowhere.
     """
 
-    def __init__(self, tasks: Iterable[Task], splits: tuple[str, ...] | None = None) -> None:
+    def __init__(
+        self,
+        tasks: Iterable[Task],
+        splits: tuple[str, ...] | None = None,
+        *,
+        aliases: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+    ) -> None:
         """Index the tasks by split and by key."""
         self._by_key: dict[str, Task] = {}
         self._by_split: dict[str, list[Task]] = {name: [] for name in splits or ()}
@@ -159,6 +209,7 @@ class FixedTasks(TaskSet):
             self._by_key[task.key] = task
             self._by_split.setdefault(task.split, []).append(task)
         self.splits = tuple(self._by_split)
+        self.aliases = checked_aliases(aliases, self._by_key.__contains__)
 
     def size(self, split: str) -> int:
         """Return the number of tasks in `split`."""
@@ -184,13 +235,24 @@ class GeneratedTasks(TaskSet):
     Args:
         make: Returns the task of `(split, index)`. Its key must be `f"{split}/{index}"`.
         sizes: Number of tasks by split; None for no end.
+        aliases: Published ids, `MAPPING#N`, and the keys that they lead to.
+
+    Raises:
+        UsageError: If an alias is not of that form, clashes, or leads nowhere.
     """
 
-    def __init__(self, make: Callable[[str, int], Task], sizes: Mapping[str, int | None]) -> None:
+    def __init__(
+        self,
+        make: Callable[[str, int], Task],
+        sizes: Mapping[str, int | None],
+        *,
+        aliases: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+    ) -> None:
         """Keep the generator."""
         self._make = make
         self._sizes = dict(sizes)
         self.splits = tuple(self._sizes)
+        self.aliases = checked_aliases(aliases, lambda key: self._place(key) is not None)
 
     def size(self, split: str) -> int | None:
         """Return the number of tasks in `split`, None for no end."""
@@ -205,12 +267,17 @@ class GeneratedTasks(TaskSet):
 
     def find(self, key: str) -> Task:
         """Return the task with this key."""
-        split, _, number = str(key).rpartition("/")
-        if split in self._sizes and number.isdecimal() and number == str(int(number)):
-            size = self._sizes[split]
-            if size is None or int(number) < size:
-                return self._make(split, int(number))
+        if (place := self._place(str(key))) is not None:
+            return self._make(*place)
         raise unknown_name("task", key, [f"{name}/0" for name in self.splits], hint="Keys read 'SPLIT/NUMBER'.")
+
+    def _place(self, key: str) -> tuple[str, int] | None:
+        """Return split and number of a key, None if there is no such task."""
+        split, _, number = key.rpartition("/")
+        if split not in self._sizes or not number.isdecimal() or len(number) > MAX_DIGITS or number != str(int(number)):
+            return None
+        size = self._sizes[split]
+        return (split, int(number)) if size is None or int(number) < size else None
 
 
 def wanted_task(tasks: TaskSet, options: Mapping[str, Any], default_split: str) -> Task | str:
@@ -218,7 +285,7 @@ def wanted_task(tasks: TaskSet, options: Mapping[str, Any], default_split: str) 
 
     Args:
         tasks: Where keys are looked up.
-        options: `task` (a `Task`, its key, or its public form) and `split`, both optional.
+        options: `task` (a `Task`, its key, a published id, or its public form) and `split`, both optional.
         default_split: The split, if the options name none.
 
     Raises:
@@ -235,12 +302,14 @@ def wanted_task(tasks: TaskSet, options: Mapping[str, Any], default_split: str) 
         return wanted
     if isinstance(wanted, Mapping) and isinstance(wanted.get("key"), str):
         wanted = wanted["key"]
+    if isinstance(wanted, (int, np.integer)) and not isinstance(wanted, bool):
+        raise bare_number(int(wanted), tasks.aliases)
     if not isinstance(wanted, str):
         raise UsageError(
             f"options['task'] is {wanted!r}; expected a task key. "
             f"The key of a position is env.unwrapped.tasks.split('test')[0].key."
         )
-    task = tasks.find(wanted)
+    task = tasks.resolve(wanted)
     if split is not None and task.split != split:
         raise UsageError(f"Task {wanted!r} belongs to split {task.split!r}, not {split!r}; drop one of the options.")
     return task

@@ -98,6 +98,7 @@ class TextEnv(gymnasium.Env[str, "str | Message"]):
             world's (turns used, refusals): JSON values, so lists rather than tuples. A subclass adds its own.
         blocks: Whether a step waits for something outside of Python (an engine, a network): rollouts then play in workers.
         thread_bound: Whether the environment has to stay in the thread in which it was first used.
+        full_return: Sum of the rewards of a solved episode, which the expert is held to; None where it is not fixed.
 
     Subclasses write `_begin`, `_act`, `_save`, `_load`, and where they apply `instructions`, `tools`, `expert`.
     """
@@ -108,6 +109,7 @@ class TextEnv(gymnasium.Env[str, "str | Message"]):
     results: ClassVar[str] = ""
     blocks: ClassVar[bool] = False
     thread_bound: ClassVar[bool] = False
+    full_return: ClassVar[float | None] = 1.0
 
     def __init__(
         self,
@@ -160,6 +162,18 @@ class TextEnv(gymnasium.Env[str, "str | Message"]):
         """
         return iter(())
 
+    def available_actions(self) -> Sequence[str | Message] | None:
+        """Return actions that do something in the current state; None if there is no such list.
+
+        Each of them is accepted (no `action_error`) if it is played next. The list may leave out actions that differ in
+        nothing but an amount or a wording, and is empty after the end of the episode. Making it may be costly; neither `reset`
+        nor `step` calls it.
+
+        Raises:
+            EpisodeStateError: Before the first `reset`, where there is a list.
+        """
+        return None
+
     # -- Gymnasium ------------------------------------------------------------------------------------------------
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
@@ -167,7 +181,7 @@ class TextEnv(gymnasium.Env[str, "str | Message"]):
 
         Args:
             seed: Seeds `np_random`; None continues the current stream.
-            options: `task` (a `Task`, or its key) or `split` (draw a task of it).
+            options: `task` (a `Task`, its key, or its id in a published mapping, `MAPPING#N`) or `split` (draw a task of it).
 
         Returns:
             The first observation, and `info` with `task`, `instructions` and `tools`.

@@ -7,7 +7,7 @@ from gymnasium.envs.registration import EnvSpec
 from palaestra.envs import check_environment
 from palaestra.envs.check import CHECKS, CheckReport, CheckResult
 from palaestra.errors import UnknownNameError, UsageError
-from tests.envs.broken import BROKEN, ShowsHowLongItRan
+from tests.envs.broken import BROKEN, Lists, ShowsHowLongItRan
 from tests.envs.miniature import COUNTER_ID, MEASURED_ID, CounterEnv, register_miniatures
 from tests.envs.seated_toys import DRAWERS_ID, GUESS_ID, register_seated_toys
 
@@ -78,6 +78,29 @@ def test_a_broken_promise_is_noticed_and_the_mend_told(name, broken):
     assert failures[name].detail
     assert failures[name].fix
     assert f"FAIL {name}: " in str(report)
+
+
+@pytest.mark.parametrize("full_return", [None, 1, -3.5])
+def test_the_expert_is_held_to_the_return_that_the_class_declares(full_return):
+    class Declares(CounterEnv):
+        def _act(self, action):
+            turn = super()._act(action)
+            turn.reward *= 7 if full_return is None else full_return
+            return turn
+
+    Declares.full_return = full_return
+    report = check_environment(spec_of(Declares), only=["expert"])
+    assert report.ok, str(report)
+    Declares.full_return = 7.5
+    (failure,) = check_environment(spec_of(Declares), only=["expert"]).failures
+    assert "expected 7.5" in failure.detail
+
+
+def test_a_list_of_actions_is_tried():
+    report = check_environment(spec_of(Lists), only=["available actions"])
+    assert report.ok, str(report)
+    assert report.results[-1].detail == "2 at the start"
+    assert "no list" in check_environment(spec_of(CounterEnv), only=["available actions"]).results[-1].detail
 
 
 def test_an_environment_that_blocks_may_measure_durations():

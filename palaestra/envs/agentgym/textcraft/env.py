@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -14,9 +14,11 @@ import numpy as np
 from palaestra.envs.agentgym.textcraft.books import builtin_book, load_book
 from palaestra.envs.agentgym.textcraft.planner import Planner
 from palaestra.envs.agentgym.textcraft.procedural import ProceduralWorlds, Vocabulary
+from palaestra.envs.agentgym.textcraft.published import Published, published_tasks
 from palaestra.envs.agentgym.textcraft.recipes import RecipeBook
 from palaestra.envs.agentgym.textcraft.tasks import ListedTasks, book_tasks, draw_commands, variant_generator
 from palaestra.envs.agentgym.textcraft.tools import Commands
+from palaestra.envs.agentgym.textcraft.upstream import UpstreamEngine
 from palaestra.envs.agentgym.textcraft.world import TextCraftWorld
 from palaestra.envs.core.command_env import CommandEnv
 from palaestra.envs.core.tasks import Task, TaskSet
@@ -25,7 +27,7 @@ from palaestra.envs.formats.action_format import ActionFormat
 from palaestra.envs.formats.plain import PlainFormat
 from palaestra.envs.formats.react import ReActFormat
 from palaestra.errors import ConfigError, EpisodeStateError, UsageError, unknown_name
-from palaestra.types import Json, Message
+from palaestra.types import Json, Message, ToolCall
 
 
 class TextCraftEnv(CommandEnv):
@@ -66,7 +68,10 @@ class TextCraftEnv(CommandEnv):
     * `max_turns`: 30 by default, as AgentGym-RL evaluates (AgentEvol: 20).
     * `distractors`: most commands shown in addition to those the goal may need.
     * `action_format`: "text" or "react".
-    * `tasks`: only these tasks: keys, `Task`s, or `{"goal": ID, "commands": LINES}`.
+    * `tasks`: only these tasks: a list of keys, `Task`s and `{"goal": ID, "commands": LINES}`; or published files by the
+      name of the mapping that their ids belong to: `{"agenteval": PATH}`, `{"agenttraj": {"path": PATH, "split": "train"}}`.
+    * `compat`: "upstream" puts the reply of AgentGym's server under `info["upstream"]` (`observation`, `reward`, `done`),
+      bug for bug; where a message never reaches the server, what the published client says instead. By default None.
     * For `recipes="procedural"` alone, see `ProceduralWorlds`: `depth`, `max_ingredients`, `max_count`, `max_yield`,
       `branching`, `num_names`, `name_words`, `num_test_tasks`.
     * `render_mode`: None or "ansi".
@@ -74,8 +79,8 @@ class TextCraftEnv(CommandEnv):
     ## Ids
     `palaestra/TextCraft-v0`. Task keys: `workshop:ladder` (command list drawn with the episode's seed),
     `workshop:ladder#3` (always list number 3); procedural: `train/17`. Published integer ids depend on the directory
-    order of one machine and are not resolved; `tasks.task_from_observation` recovers the task from a published first
-    observation. The canonical order (depth, item id) is `env.unwrapped.book.goals`.
+    order of one machine; of files that `tasks` names they are read as `MAPPING#N`, e.g. `agenteval#160`, each with the
+    goal and the command list of its first observation. The canonical order (depth, item id) is `env.unwrapped.book.goals`.
 
     ## Data and licence
     The built-in book is part of this package (Apache-2.0). The published tasks use the recipe files of Minecraft 1.16,
@@ -106,11 +111,14 @@ class TextCraftEnv(CommandEnv):
         max_turns: int | None = 30,
         distractors: int = 10,
         action_format: str = "text",
-        tasks: Iterable[str | Task | Mapping[str, Any]] | None = None,
+        tasks: Iterable[str | Task | Mapping[str, Any]] | Mapping[str, Any] | str | Path | None = None,
+        compat: str | None = None,
         render_mode: str | None = None,
         **procedural: Any,
     ) -> None:
         """Load the recipes and make the tasks."""
+        if compat not in (None, "upstream"):
+            raise unknown_name("compat", compat, ["upstream"])
         if not isinstance(distractors, int) or isinstance(distractors, bool) or distractors < 0:
             raise ConfigError(f"distractors is {distractors!r}; expected an integer of at least 0.")
         if recipes is not None and not isinstance(recipes, str | Path):
@@ -129,7 +137,7 @@ class TextCraftEnv(CommandEnv):
             if procedural:
                 raise unknown_name("argument of TextCraft", sorted(procedural)[0], _ARGUMENTS, hint=_PROCEDURAL_HINT)
             self.book = builtin_book() if recipes is None else load_book(recipes)
-            task_set = book_tasks(self.book) if tasks is None else ListedTasks(self.book, tasks)
+            task_set = _tasks_of(self.book, tasks)
             sampler = CommandSampler.of_book(self.book, action_format)
         if split is None:
             split = "train" if tasks is None else task_set.splits[0]
@@ -144,6 +152,10 @@ class TextCraftEnv(CommandEnv):
         self.distractors = distractors
         self._world: TextCraftWorld | None = None
         self._planner: Planner | None = None
+        self.compat = compat
+        self._upstream: list[Json] | None = None  # what the published server's engine carries
+        if compat is not None:  # not the world's: a message that we refuse may change it
+            self.snapshot_fields = (*self.snapshot_fields, "_upstream")  # type: ignore[misc]
 
     # -- the contract ---------------------------------------------------------------------------------------------
 
@@ -166,6 +178,18 @@ class TextCraftEnv(CommandEnv):
         while self._playing and (plan := self._planner.plan(world.goal, world.inventory)):
             yield self.written(plan[0], _thought(plan[0]))
 
+    def available_actions(self) -> Sequence[str | Message]:
+        """Return the commands that do something now: `inventory`, one of each item to be had, and all that can be crafted."""
+        return [self.written(command) for command in self.world.available_commands()] if self._playing else []
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+        """Start an episode (see `TextEnv.reset`)."""
+        observation, info = super().reset(seed=seed, options=options)
+        if self.compat is not None:
+            self._upstream = []
+            info["upstream"] = _reply(observation)
+        return observation, info
+
     def _begin(self, task: Task) -> str:
         """Draw the command list and empty the inventory."""
         book, goal = self._book_for(task), task.data["goal"]
@@ -182,8 +206,28 @@ class TextCraftEnv(CommandEnv):
         """Play a command."""
         reply = self._world.act(text)  # type: ignore[union-attr]  # reset() has been called
         if reply.is_error:
-            return Turn(reply.text, action_error=reply.text)
-        return Turn(reply.text, 1.0, True, True) if reply.is_solved else Turn(reply.text)
+            turn = Turn(reply.text, action_error=reply.text)
+        else:
+            turn = Turn(reply.text, 1.0, True, True) if reply.is_solved else Turn(reply.text)
+        if self._upstream is not None:
+            engine = UpstreamEngine.carrying(self.world.book, self.world.goal, self._upstream)
+            turn.info = {"upstream": engine.answer(text)}
+            self._upstream = engine.carried()
+        return turn
+
+    def _play_calls(self, calls: Sequence[ToolCall]) -> Turn:
+        """Play tool calls; the published reply is that to the last command."""
+        return self._never_sent(super()._play_calls(calls))
+
+    def _refuse(self, problem: str) -> Turn:
+        """Answer an action that cannot even be read."""
+        return self._never_sent(super()._refuse(problem))
+
+    def _never_sent(self, turn: Turn) -> Turn:
+        """Say what the published client says where it sends nothing to its server."""
+        if self._upstream is not None and not turn.info:
+            turn.info = {"upstream": _reply(turn.observation)}
+        return turn
 
     def _save(self) -> Json:
         """Return the state of the world."""
@@ -203,6 +247,23 @@ class TextCraftEnv(CommandEnv):
                 f"env.unwrapped.tasks, or make one with tasks.explicit_task(book, goal, commands)."
             )
         return book
+
+
+def _tasks_of(book: RecipeBook, tasks: Any) -> TaskSet:
+    """Return the task set that the argument `tasks` asks for."""
+    if tasks is None:
+        return book_tasks(book)
+    if isinstance(tasks, str | Path) or (isinstance(tasks, Mapping) and "goal" not in tasks):
+        published: Published = published_tasks(book, tasks)
+        return ListedTasks(book, published.tasks, aliases=published.aliases)
+    if isinstance(tasks, Mapping):
+        raise UsageError(f"tasks is {tasks!r}; expected a list of tasks: tasks=[...].")
+    return ListedTasks(book, tasks)
+
+
+def _reply(observation: str) -> dict[str, Json]:
+    """Return a reply of the published server that ends nothing and rewards nothing."""
+    return {"observation": observation, "reward": 0, "done": False}
 
 
 @dataclass(frozen=True)
@@ -251,7 +312,17 @@ class CommandSampler:
 
 
 _PROCEDURAL_OPTIONS = tuple(ProceduralWorlds.option_names())
-_ARGUMENTS = ("recipes", "split", "max_turns", "distractors", "action_format", "tasks", "render_mode", *_PROCEDURAL_OPTIONS)
+_ARGUMENTS = (
+    "recipes",
+    "split",
+    "max_turns",
+    "distractors",
+    "action_format",
+    "tasks",
+    "compat",
+    "render_mode",
+    *_PROCEDURAL_OPTIONS,
+)
 _PROCEDURAL_HINT = f"With recipes='procedural' there are also {', '.join(_PROCEDURAL_OPTIONS)}."
 
 

@@ -1,8 +1,9 @@
 """Tasks of TextCraft: goals of a recipe book, split permanently by the hash of the goal.
 
 Keys: `GOAL` draws a new command list in every episode, `GOAL#N` always shows list number N of that goal, and a task
-made from an explicit command list (`explicit_task`) has the key `GOAL@DIGEST`. Published integer ids are not resolved:
-they count in the directory order of one machine. `task_from_observation` recovers the task of such an item instead.
+made from an explicit command list (`explicit_task`) has the key `GOAL@DIGEST`. Published integer ids count in the directory
+order of one machine; `task_from_observation` recovers the task of such an item, and `published.published_tasks` those of a
+whole file, with its ids as `MAPPING#N`.
 """
 
 from __future__ import annotations
@@ -55,15 +56,22 @@ class ListedTasks(FixedTasks):
     Args:
         book: The recipes.
         tasks: Keys, `Task`s, or mappings with `goal`, `commands` and perhaps `split` ("test" unless given).
+        aliases: Published ids of them.
     """
 
-    def __init__(self, book: RecipeBook, tasks: Iterable[str | Task | Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        book: RecipeBook,
+        tasks: Iterable[str | Task | Mapping[str, Any]],
+        *,
+        aliases: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+    ) -> None:
         """Resolve the list."""
         known = book_tasks(book)
         resolved = [_resolve(book, known, task) for task in tasks]
         if not resolved:
             raise UsageError("tasks=[] names no task; give keys, or leave it out for all goals.")
-        super().__init__(resolved)
+        super().__init__(resolved, aliases=aliases)
 
 
 @lru_cache(maxsize=8)
@@ -157,7 +165,7 @@ def _resolve(book: RecipeBook, known: BookTasks, task: str | Task | Mapping[str,
     if isinstance(task, Task):
         return task
     if isinstance(task, str):
-        return known.find(task)
+        return known.resolve(task)
     if isinstance(task, Mapping) and isinstance(task.get("goal"), str) and "commands" in task:
         return explicit_task(book, task["goal"], task["commands"], split=task.get("split", "test"))
     raise UsageError(f"A task is {task!r}; expected a key, a Task, or {{'goal': ID, 'commands': LINES}}.")

@@ -8,8 +8,8 @@ of that engine are fixed: an ingredient listed twice cannot take more than is ca
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar, NamedTuple
 
 from palaestra.envs.agentgym.textcraft.recipes import MAX_COUNT, MAX_INGREDIENTS, Ingredient, Recipe, RecipeBook
 from palaestra.types import Json
@@ -47,6 +47,9 @@ class TextCraftWorld:
 
     __slots__ = ("book", "commands", "goal", "inventory")
 
+    max_ingredients: ClassVar[int] = MAX_INGREDIENTS
+    """Ingredients that are read in one command."""
+
     def __init__(
         self, book: RecipeBook, goal: str, commands: Sequence[str], inventory: Mapping[str, int] | None = None
     ) -> None:
@@ -77,6 +80,20 @@ class TextCraftWorld:
             return Reply(self.inventory_text())
         return _not_executed(command)
 
+    def available_commands(self) -> Iterator[str]:
+        """Yield the commands that would not fail now: one of each item that can be had, and all that can be crafted."""
+        yield "inventory"
+        name = self.book.name
+        for item in sorted(self.book.items):
+            if self.book.is_gettable(item):
+                yield f"get 1 {name(item)}"
+        crafts: dict[str, None] = {}  # two recipes of an item may take the same
+        for recipe in self.book.recipes:
+            for items in self._choices(recipe.ingredients, self.inventory):
+                inputs = ", ".join(f"{i.count} {name(item)}" for i, item in zip(recipe.ingredients, items, strict=True))
+                crafts[f"craft {recipe.count} {name(recipe.output)} using {inputs}"] = None
+        yield from crafts
+
     def inventory_text(self) -> str:
         """Return the answer to `inventory`."""
         if not self.inventory:
@@ -98,7 +115,7 @@ class TextCraftWorld:
     def _craft(self, output: str, inputs: str, command: str) -> Reply:
         """Craft by a recipe that takes exactly the listed ingredients; the count of the output is not looked at."""
         listed: list[tuple[str, int]] = []
-        parts = inputs.split(",", MAX_INGREDIENTS)
+        parts = inputs.split(",", self.max_ingredients)
         for part in parts:
             part = part.strip()
             match = _COUNTED.match(part)
@@ -107,19 +124,34 @@ class TextCraftWorld:
             listed.append((self.book.id_of(match[2]), _count(match[1])))
         counted = _COUNTED.match(output)
         goal_id = self.book.id_of(counted[2] if counted else output)
-        wanted: dict[str, int] = {}
-        for item, count in listed:
-            wanted[item] = wanted.get(item, 0) + count
-        carried = self.inventory
-        if len(parts) > MAX_INGREDIENTS or any(carried.get(item, -1) < count for item, count in wanted.items()):
+        if len(parts) > self.max_ingredients or not self._carries(listed):
             return Reply(f"Could not find enough items to craft {_echo(goal_id)}", is_error=True)
         for recipe in self.book.recipes_of(goal_id):
             if recipe.output == goal_id and self._fits(recipe, listed):
-                return self._make(recipe, wanted)
+                return self._make(recipe, listed)
         tag, item_id = (goal_id, None) if goal_id in self.book.tags else (None, goal_id)
         shown = f"ItemTagWithCount(item_tag=ItemTag(tag={tag!r}, item_id={item_id!r}), "
         shown += f"count={_count(counted[1]) if counted else 1})"
         return Reply(f"Could not find a valid recipe for {_echo(shown)}", is_error=True)
+
+    def _carries(self, listed: Sequence[tuple[str, int]]) -> bool:
+        """Whether everything listed is carried, all together."""
+        wanted: dict[str, int] = {}
+        for item, count in listed:
+            wanted[item] = wanted.get(item, 0) + count
+        carried = self.inventory
+        return all(carried.get(item, -1) >= count for item, count in wanted.items())
+
+    def _choices(self, ingredients: Sequence[Ingredient], carried: Mapping[str, int]) -> Iterator[tuple[str, ...]]:
+        """Yield the carried items that may stand for the ingredients, one for one."""
+        if not ingredients:
+            yield ()
+            return
+        first, rest = ingredients[0], ingredients[1:]
+        for item, count in carried.items():
+            if count >= first.count and self.book.satisfies(item, first.id):
+                for others in self._choices(rest, {**carried, item: count - first.count}):
+                    yield (item, *others)
 
     def _fits(self, recipe: Recipe, listed: Sequence[tuple[str, int]]) -> bool:
         """Whether the listed ingredients are those of the recipe, one for one, in any order."""
@@ -137,10 +169,10 @@ class TextCraftWorld:
                     return True
         return False
 
-    def _make(self, recipe: Recipe, used: Mapping[str, int]) -> Reply:
+    def _make(self, recipe: Recipe, used: Sequence[tuple[str, int]]) -> Reply:
         """Take the ingredients and give the output."""
         carried = self.inventory
-        for item, count in used.items():
+        for item, count in used:
             carried[item] -= count
             if carried[item] == 0:
                 del carried[item]

@@ -1,5 +1,6 @@
 """TextCraft against AgentGym's published recipes, goals and traces."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -90,3 +91,43 @@ def test_published_goals_are_divided_between_the_splits(env: TextCraftEnv) -> No
     assert test
     assert not train & test
     assert train | test == set(env.book.goals)
+
+
+def test_the_published_servers_replies_are_those_of_every_trace(recipes: Path) -> None:
+    env = TextCraftEnv(recipes, max_turns=None, compat="upstream")
+    for trace in need_rows(f"{FOLDER}/traces.jsonl"):
+        _, info = env.reset(options={"task": explicit_task(env.book, trace["goal"], trace["commands"])})
+        assert info["upstream"] == {"observation": trace["first_observation"], "reward": 0, "done": False}
+        for step in trace["steps"]:
+            info = env.step(step["action"])[4]
+            assert info["upstream"] == {key: step[key] for key in ("observation", "reward", "done")}, trace["goal"]
+
+
+def test_published_ids_lead_to_the_traces_that_they_number(recipes: Path, tmp_path: Path) -> None:
+    traces = need_rows(f"{FOLDER}/traces.jsonl")
+    rows = [
+        {"item_id": f"textcraft_{t['idx']}", "conversations": [{"from": "human", "value": t["first_observation"]}]}
+        for t in traces
+    ]
+    (tmp_path / "traces.json").write_text(json.dumps(rows), encoding="utf-8")
+    env = TextCraftEnv(recipes, tasks={"upstream": tmp_path / "traces.json"}, max_turns=None)
+    assert len(env.tasks.aliases) == len(traces)
+    for trace in traces:
+        observation, info = env.reset(options={"task": f"upstream#{trace['idx']}"})
+        assert (observation, env.world.goal) == (trace["first_observation"], trace["goal"])
+        assert info["task"]["key"].startswith(trace["goal"])
+        assert play(env, [step["action"] for step in trace["steps"]]) == 1
+
+
+def test_every_listed_action_works_and_the_goals_can_be_reached_by_listed_actions_alone(env: TextCraftEnv) -> None:
+    for goal in env.book.goals[::20]:
+        env.reset(options={"task": goal})
+        reward = 0.0
+        while not reward:
+            action = next(env.expert())
+            words = str(action).split(" ", 2)
+            alone = [action] if words[0] == "craft" else [f"get 1 {words[2]}"] * int(words[1])
+            for command in alone:
+                assert command in env.available_actions()
+                reward = float(env.step(command)[1])
+        assert env.available_actions() == []

@@ -1,3 +1,4 @@
+import itertools
 import json
 
 from hypothesis import given, settings
@@ -163,3 +164,23 @@ def test_every_recipe_works_with_its_ingredients_in_any_order(recipe, random) ->
     w = TextCraftWorld(BOOK, recipe.output, [], inventory)
     assert w.act(f"craft {BOOK.name(recipe.output)} using {', '.join(inputs)}").is_solved
     assert w.inventory == {recipe.output: recipe.count}
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_exactly_the_commands_that_are_listed_work(data) -> None:
+    w = world()
+    for _ in range(data.draw(st.integers(0, 12))):
+        w.act(data.draw(st.sampled_from(list(w.available_commands()))))
+    listed = list(w.available_commands())
+    assert len(set(listed)) == len(listed)
+    for command in listed:
+        assert not w.copy().act(command).is_error, command
+    items = [BOOK.name(item) for item in sorted(BOOK.items)]
+    for recipe in BOOK.recipes:
+        for inputs in itertools.product(items, repeat=len(recipe.ingredients)):
+            pairs = zip(recipe.ingredients, inputs, strict=True)
+            command = f"craft {recipe.count} {BOOK.name(recipe.output)} using " + ", ".join(f"{i.count} {x}" for i, x in pairs)
+            assert (command in listed) == (not w.copy().act(command).is_error), command
+    for item in items:
+        assert (f"get 1 {item}" in listed) == (not w.copy().act(f"get 1 {item}").is_error)
