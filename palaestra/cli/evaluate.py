@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -385,6 +386,7 @@ def _play(
     from palaestra.cli.output import Interrupted, Progresses, progress
     from palaestra.results.tables import arm_name, differing
 
+    Thread(target=_prepare_report, name="palaestra report", daemon=True).start()
     finished = []
     values = differing([run.settings["env_kwargs"] for run in planned])
     has_person = any(ChosenSeats(models=run.seats).has_person for run in planned)
@@ -430,6 +432,13 @@ def _arms(store: RunStore, evaluations: Sequence[Evaluation]) -> list[ArmSummary
 
     played = [PlayedRun(one.run_id, one.config, store.episodes(one.run_id)) for one in evaluations]
     return arms_of(played, store.get)
+
+
+def _prepare_report() -> None:
+    """Import what the report needs, while models and environments are waited for: two tenths of a second in short runs."""
+    from palaestra.agents.report.report import page_template
+
+    page_template()
 
 
 def _write_reports(store: RunStore, run_ids: Sequence[str], results: Mapping[str, EnvResults]) -> Path:

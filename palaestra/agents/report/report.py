@@ -16,6 +16,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -164,7 +165,13 @@ def render_report(
         **_learning(summaries, logs, draws=not seeds["groups"]),
         "seeds": seeds,
     }
-    return _environment().get_template("template.html").render(context)
+    return page_template().render(context)
+
+
+@lru_cache(maxsize=1)
+def page_template() -> jinja2.Template:
+    """Return the compiled template of a page; it takes a tenth of a second, which a command may spend while it waits."""
+    return _environment().get_template("template.html")
 
 
 # -- headline ---------------------------------------------------------------------------------------------------------
