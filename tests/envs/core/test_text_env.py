@@ -169,7 +169,8 @@ def test_wrong_split_and_render_mode_are_refused():
     [
         ({"tusk": "train/0"}, "Did you mean 'task'"),
         ({"task": "train/99"}, "Unknown task"),
-        ({"task": 3}, "expected a task key"),
+        ({"task": 3}, "3 does not name a task"),
+        ({"task": ["train/0"]}, "expected a task key"),
         ({"split": "valid"}, "Unknown split"),
         ({"split": 3}, "expected one of"),
         ({"task": "train/0", "split": "test"}, "belongs to split 'train'"),
