@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import copy
 import gc
 import json
@@ -233,6 +234,53 @@ def test_after_an_exception_in_reset_the_engine_is_gone(problem):
     env.reset(seed=1)
     env.close()
     assert children() == before
+
+
+class DiesInReset(LiftEnv):
+    """Its engine dies while it loads a task with an odd seed of the episode."""
+
+    num_deaths = 0
+
+    def _start(self, engine, task, seed):
+        if seed % 2:
+            self.num_deaths += 1
+            self._tell(engine, "die")
+        return super()._start(engine, task, seed)
+
+
+@needs_proc
+def test_an_engine_that_dies_in_reset_costs_that_episode_and_leaves_nothing():
+    before = children()
+    env = DiesInReset()
+    for seed in range(12):
+        known = env.num_deaths
+        with contextlib.suppress(EnvironmentFault):
+            env.reset(seed=seed)
+        assert env.num_deaths <= known + 1  # it is not tried again
+        if env.num_deaths == known:
+            assert not env.step("up")[-1]["action_error"]
+            assert len(children()) == len(before) + 1
+        else:
+            assert children() == before
+            with pytest.raises(EpisodeStateError):
+                env.step("up")
+    assert 0 < env.num_deaths < 12
+    env.close()
+    assert children() == before
+
+
+@needs_proc
+def test_an_engine_that_is_dead_already_is_closed_like_any_other():
+    before = children()
+    env = LiftEnv()
+    env.reset(seed=0)
+    os.kill(engine_of(env).pid, signal.SIGKILL)
+    env.close()
+    env.close()
+    assert children() == before
+    env.reset(seed=0)
+    assert len(children()) == len(before) + 1
+    env.close()
 
 
 @needs_proc

@@ -167,6 +167,42 @@ def test_at_the_limit_the_engine_that_was_least_recently_used_goes(make_pool):
     assert not leases[1].has_engine
 
 
+def test_of_idle_engines_the_one_used_last_is_taken_and_the_others_may_go(make_pool):
+    pool = make_pool(3)
+    leases = [pool.lease(Machine) for _ in range(3)]
+    used = [use(lease) for lease in leases]
+    for number in (1, 2, 0):
+        use(leases[number])
+        leases[number].release()
+    assert use(pool.lease(Machine)) is used[0]
+
+
+def test_releasing_in_the_middle_of_a_call_gives_the_engine_to_nobody(make_pool):
+    pool = make_pool(2)
+    mine, other = pool.lease(Machine), pool.lease(Machine)
+    with mine.use("step()", LONG_S) as engine:
+        mine.release()
+        mine.release()
+        assert use(other) is not engine
+    other.release()
+    other.release()
+    assert use(mine) is engine
+    mine.close()
+    assert use(pool.lease(Machine)) is not engine
+    assert pool.num_engines == 1  # an engine that was released twice is there once
+
+
+def test_engines_of_other_threads_are_waited_for_even_where_one_is_held_here(make_pool):
+    pool = make_pool(2, patience_s=LONG_S, wait_s=SHORT_S)
+    here, there = pool.lease(Machine), pool.lease(Machine)
+    in_thread(lambda: use(there))
+    use(here)
+    with pytest.raises(EnvironmentFault, match="All 2 engines of this process are in use"):
+        use(pool.lease(Machine))
+    assert here.has_engine
+    assert there.has_engine
+
+
 def test_many_threads_never_have_more_engines_than_the_limit_and_never_share_one(make_pool):
     pool = make_pool(3, patience_s=LONG_S)
     problems = []
