@@ -58,7 +58,8 @@ def make_agent(spec: str, **options: Any) -> Agent:
             "agent",
             spec,
             REFERENCE_AGENTS,
-            hint=f"Give {names}, or a model: openai:NAME, http://HOST:PORT/v1#NAME, hf:PATH, scripted:FILE.",
+            hint=f"Give {names}, or a model: openai:NAME, anthropic:NAME, google:NAME, litellm:PROVIDER/NAME, "
+            f"http://HOST:PORT/v1#NAME, hf:PATH, scripted:FILE.",
         )
     from palaestra.agents.backends.registry import make_backend
 

@@ -86,7 +86,8 @@ def evaluate(
         typer.Option(
             "--model",
             metavar="SPEC",
-            help="random, nothing, expert, openai:NAME, http://HOST:PORT/v1#NAME, hf:PATH or scripted:FILE. Repeatable.",
+            help="random, nothing, expert, or a model: openai:NAME, anthropic:NAME, google:NAME, litellm:PROVIDER/NAME, "
+            "http://HOST:PORT/v1#NAME, hf:PATH, scripted:FILE. Repeatable.",
             show_default=False,
         ),
     ] = None,

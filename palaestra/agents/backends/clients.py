@@ -15,6 +15,7 @@ from palaestra.errors import ConfigError, UsageError, unknown_name
 
 Client = Literal["auto", "openai", "aiohttp"]
 CLIENTS = ("auto", "openai", "aiohttp")
+_INTERNAL = ("query", "path", "like_openai")
 
 
 def from_name(
@@ -33,7 +34,7 @@ def from_name(
         raise UsageError("The model string 'openai:' names no model. Expected openai:NAME, as in openai:gpt-5-mini.")
     url = check_url(base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL)
     key = api_key or os.environ.get("OPENAI_API_KEY") or None
-    endpoint = _endpoint(options, name=f"openai:{model}", model=model, base_url=url, api_key=key)
+    endpoint = make_endpoint(options, name=f"openai:{model}", model=model, base_url=url, api_key=key)
     if key is None and endpoint.is_openai:
         raise UsageError(f"No API key for 'openai:{model}'. Set the environment variable OPENAI_API_KEY, or give api_key=.")
     return make_client(endpoint, "openai" if client == "auto" else client)
@@ -61,7 +62,7 @@ def from_url(
         raise UsageError(f"The model {masked(url)!r} names a server but no model. Add its name after '#': {address}#NAME")
     has_user = "@" in urlsplit(address).netloc
     key = api_key or (None if has_user else os.environ.get("PALAESTRA_API_KEY")) or None
-    endpoint = _endpoint(options, name=url, model=model, base_url=check_url(address), api_key=key)
+    endpoint = make_endpoint(options, name=url, model=model, base_url=check_url(address), api_key=key)
     return make_client(endpoint, "aiohttp" if client == "auto" else client)
 
 
@@ -78,9 +79,9 @@ def make_client(endpoint: Endpoint, client: str) -> Backend:
     raise ConfigError(f"client is {client!r}; expected one of {', '.join(CLIENTS)}.")
 
 
-def _endpoint(options: Mapping[str, Any], **own: Any) -> Endpoint:
+def make_endpoint(options: Mapping[str, Any], **own: Any) -> Endpoint:
     """Build an endpoint, naming the options that it has not."""
-    known = ["client", "base_url", "api_key", *(f.name for f in fields(Endpoint) if f.name not in own)]
+    known = ["client", "base_url", "api_key", *(f.name for f in fields(Endpoint) if f.name not in (*own, *_INTERNAL))]
     for name in options:
         if name not in known:
             raise ConfigError(str(unknown_name("option of an HTTP backend", name, known)))

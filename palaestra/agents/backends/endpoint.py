@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
+from dataclasses import dataclass, field, replace
 from typing import NoReturn
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from palaestra.agents.backends.responses import redirect_problem
+from palaestra.agents.backends.strict_tools import OPENAI_MOST, check_number, without_nulls
+from palaestra.agents.backends.waits import asked_wait_s
 from palaestra.agents.backends.wire import MaxTokensField, excerpt, read_generation, request_body
 from palaestra.agents.core import Generation, Request
 from palaestra.agents.masking import masked, remember_secrets
@@ -24,8 +24,11 @@ from palaestra.types import Json
 
 OPENAI_URL = "https://api.openai.com/v1"
 
-# how OpenAI, vLLM, llama.cpp and others say that a prompt is too long
-_CONTEXT_WORDS = ("context_length", "context length", "context window", "context size")
+# how OpenAI, vLLM, llama.cpp, Anthropic, Google and others say that a prompt is too long
+_CONTEXT_WORDS: tuple[str, ...] = (
+    *("context_length", "context length", "context window", "context size", "context limit"),
+    *("prompt is too long", "request_too_large", "input token count"),
+)
 _RETRYABLE = frozenset({408, 409, 425, 429})  # beside every 5xx; 409 is a lock that timed out
 _SPENT = ("insufficient_quota", "billing_hard_limit_reached")  # sent with 429, but waiting does not help
 
@@ -51,6 +54,10 @@ class Endpoint:
         send_reasoning: Send the reasoning of earlier turns back to the server.
         return_tokens: Insist on token ids and log-probs (vLLM).
         query: Put after the path of every request, without the question mark.
+        strict_tools: Offer tools by strict schemas, where theirs have a strict form.
+        max_tools: Most tools in a request; None chooses by the server: 128 for OpenAI's own, else no limit.
+        path: Where requests are posted, after the base URL.
+        like_openai: Whether it is a service of OpenAI's, whatever its address.
     """
 
     name: str
@@ -67,6 +74,10 @@ class Endpoint:
     send_reasoning: bool = False
     return_tokens: bool = False
     query: str = field(default="", repr=False)
+    strict_tools: bool = False
+    max_tools: int | None = None
+    path: str = "/chat/completions"
+    like_openai: bool = False
 
     def __post_init__(self) -> None:
         """Take secrets out of the URL; refuse what cannot be sent, and limits that would refuse everything."""
@@ -82,12 +93,17 @@ class Endpoint:
     def is_openai(self) -> bool:
         """Whether this is OpenAI's own service."""
         host = urlsplit(self.base_url).hostname or ""
-        return host == "api.openai.com" or host.endswith(".api.openai.com")
+        return self.like_openai or host == "api.openai.com" or host.endswith(".api.openai.com")
 
     @property
     def url(self) -> str:
-        """Where chat completions are posted, as it is shown."""
-        return f"{self.base_url}/chat/completions"
+        """Where requests are posted, as it is shown."""
+        return f"{self.base_url}{self.path}"
+
+    @property
+    def tool_limit(self) -> int | None:
+        """Most tools in a request; None for no limit."""
+        return OPENAI_MOST if self.max_tools is None and self.is_openai else self.max_tools
 
     def address(self, url: str) -> str:
         """Return a URL of this server with what every request has to have."""
@@ -99,7 +115,12 @@ class Endpoint:
         return dict(parse_qsl(self.query, keep_blank_values=True))
 
     def body(self, request: Request) -> dict[str, Json]:
-        """Return the JSON body for `request`."""
+        """Return the JSON body of a chat completion for `request`.
+
+        Raises:
+            UsageError: If it offers more tools than the server takes.
+        """
+        check_number(request.tools, self.tool_limit, self.name)
         default: MaxTokensField = "max_completion_tokens" if self.is_openai else "max_tokens"
         return request_body(
             self.model,
@@ -108,22 +129,33 @@ class Endpoint:
             send_defaults=not self.is_openai,
             send_reasoning=self.send_reasoning,
             return_tokens=self.return_tokens,
+            strict_tools=self.strict_tools,
         )
 
     def read(self, body: bytes, request: Request) -> Generation:
-        """Read the body of a successful answer.
+        """Read the body of a chat completion.
 
         Raises:
-            ModelError: If it is not the JSON of a chat completion.
+            ModelError: If it is not the JSON of one.
+        """
+        generation = read_generation(self.decode(body), request, return_tokens=self.return_tokens)
+        if self.strict_tools and generation.message.tool_calls:
+            return replace(generation, message=without_nulls(generation.message, request.tools))
+        return generation
+
+    def decode(self, body: bytes) -> Json:
+        """Return the JSON value of a body.
+
+        Raises:
+            ModelError: If it is not JSON.
         """
         try:
-            data = json.loads(body)
+            return json.loads(body)
         except (ValueError, RecursionError) as error:  # invalid UTF-8 is a ValueError too
             hint = " It looks like a web page: check the base URL." if body.lstrip()[:1] == b"<" else ""
             raise ModelError(
                 f"{self.url} answered with something that is not JSON ({error}): {excerpt(body)}.{hint}", retryable=True
             ) from None
-        return read_generation(data, request, return_tokens=self.return_tokens)
 
     def fail(self, status: int, headers: Mapping[str, str], body: bytes) -> NoReturn:
         """Raise the error that an answer with an error status, or a redirect that is not followed, means."""
@@ -134,7 +166,7 @@ class Endpoint:
         if 400 <= status < 500 and any(word in text.lower() for word in _CONTEXT_WORDS):
             raise ContextWindowError(f"{self.url} answered {status}: {text}", status=status)
         retryable = (status in _RETRYABLE or status >= 500) and not any(word in text for word in _SPENT)
-        wait = retry_after_s(headers) if retryable else None
+        wait = asked_wait_s(headers, body) if retryable else None
         raise ModelError(
             f"{self.url} answered {status}: {text}{_next_move(status)}", status=status, retryable=retryable, retry_after_s=wait
         )
@@ -190,32 +222,6 @@ class Endpoint:
         object.__setattr__(self, "base_url", urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", "")))
 
 
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Read how long the server asks us to wait: `retry-after-ms`, or `Retry-After` in seconds or as an HTTP date.
-
-    Args:
-        headers: Response headers; looked up as they are, so give a case-insensitive mapping.
-
-    Returns:
-        Seconds from now, at least 0, or None if the server asks for nothing readable.
-    """
-    for key, scale in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
-        value = (headers.get(key) or "").strip()
-        if not value:
-            continue
-        try:
-            seconds = float(value) * scale
-        except ValueError:
-            continue
-        if 0.0 <= seconds < float("inf"):
-            return seconds
-    try:
-        moment = parsedate_to_datetime(headers.get("retry-after") or "")
-    except (ValueError, TypeError, IndexError):
-        return None
-    return max(0.0, moment.timestamp() - time.time())
-
-
 def check_url(url: str) -> str:
     """Return a base URL without its last slash.
 
@@ -238,9 +244,12 @@ def _error_text(body: bytes) -> str:
         data = json.loads(body)
     except (ValueError, RecursionError):
         return excerpt(body) or "(no text)"
+    if isinstance(data, list) and len(data) == 1:  # as Google sends it where answers are streamed
+        data = data[0]
     error = data.get("error", data) if isinstance(data, dict) else data
     if isinstance(error, dict) and isinstance(error.get("message"), str):
-        code = error.get("code") or error.get("type")
+        named = [error.get(key) for key in ("code", "status", "type")]  # Google's code is a number, vLLM's too
+        code = next((name for name in named if isinstance(name, str) and name), error.get("code"))
         return excerpt(error["message"]) + (f" ({code})" if isinstance(code, (str, int)) else "")
     return excerpt(error)
 

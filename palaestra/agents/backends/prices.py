@@ -21,9 +21,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Protocol
 
 from palaestra.errors import ConfigError, MissingDataError, unknown_name
 from palaestra.types import Json, Usage
+
+
+class ModelPrice(Protocol):
+    """What one model costs."""
+
+    def cost(self, usage: Usage) -> float:
+        """Return the cost of `usage`."""
+        ...
+
+
+class Prices(Protocol):
+    """What models cost.
+
+    Attributes:
+        currency: Shown in reports.
+    """
+
+    @property
+    def currency(self) -> str:
+        """Return the currency."""
+        ...
+
+    def find(self, *names: str) -> ModelPrice | None:
+        """Return the price of a model that goes by any of `names`, or None."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

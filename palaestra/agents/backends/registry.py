@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -20,28 +20,62 @@ from typing import Any, TypeVar
 
 from palaestra.agents.backends.cache import ResponseCache
 from palaestra.agents.backends.limits import Budget, RateLimit
-from palaestra.agents.backends.prices import PriceTable
+from palaestra.agents.backends.prices import Prices, PriceTable
 from palaestra.agents.backends.reliable import Reliable, RetryPolicy
 from palaestra.agents.core import Backend
 from palaestra.agents.masking import check_unmasked, masked_errors, remember_secrets
 from palaestra.errors import ConfigError, PalaestraError, UsageError, unknown_name
 
-BACKENDS: dict[str, str] = {
-    "openai": "palaestra.agents.backends.clients:from_name",
-    "http": "palaestra.agents.backends.clients:from_url",
-    "https": "palaestra.agents.backends.clients:from_url",
-    "hf": "palaestra.agents.backends.local:LocalBackend.from_path",
-    "scripted": "palaestra.agents.backends.scripted:ScriptedBackend.from_file",
+
+@dataclass(frozen=True, slots=True)
+class BackendEntry:
+    """One kind of model string.
+
+    Attributes:
+        target: "module:function", called with the text after the colon (the whole string for URLs) and the options.
+        form: How the string is written.
+        variables: Environment variables that hold its key, the first that is set.
+        extra: Extra that it needs; "" for none.
+        is_remote: Whether a server answers: then attempts and requests have time limits, and answers may be cached.
+    """
+
+    target: str
+    form: str
+    variables: tuple[str, ...] = ()
+    extra: str = ""
+    is_remote: bool = True
+
+
+_HERE = "palaestra.agents.backends"
+BACKENDS: dict[str, BackendEntry] = {
+    "openai": BackendEntry(f"{_HERE}.clients:from_name", "openai:NAME", ("OPENAI_API_KEY",), "llm"),
+    "openai-responses": BackendEntry(f"{_HERE}.providers:from_responses", "openai-responses:NAME", ("OPENAI_API_KEY",), "llm"),
+    "azure": BackendEntry(
+        f"{_HERE}.providers:from_azure", "azure:DEPLOYMENT", ("AZURE_OPENAI_AD_TOKEN", "AZURE_OPENAI_API_KEY"), "llm"
+    ),
+    "azure-responses": BackendEntry(
+        f"{_HERE}.providers:from_azure_responses",
+        "azure-responses:DEPLOYMENT",
+        ("AZURE_OPENAI_AD_TOKEN", "AZURE_OPENAI_API_KEY"),
+        "llm",
+    ),
+    "anthropic": BackendEntry(f"{_HERE}.providers:from_anthropic", "anthropic:NAME", ("ANTHROPIC_API_KEY",), "anthropic"),
+    "google": BackendEntry(f"{_HERE}.providers:from_google", "google:NAME", ("GOOGLE_API_KEY", "GEMINI_API_KEY"), "google"),
+    "litellm": BackendEntry(f"{_HERE}.providers:from_litellm", "litellm:PROVIDER/NAME", (), "litellm"),
+    "http": BackendEntry(f"{_HERE}.clients:from_url", "http://HOST:PORT/v1#NAME", ("PALAESTRA_API_KEY",), "llm"),
+    "https": BackendEntry(f"{_HERE}.clients:from_url", "https://HOST/v1#NAME", ("PALAESTRA_API_KEY",), "llm"),
+    "hf": BackendEntry(f"{_HERE}.local:LocalBackend.from_path", "hf:PATH", (), "train", is_remote=False),
+    "scripted": BackendEntry(f"{_HERE}.scripted:ScriptedBackend.from_file", "scripted:FILE", is_remote=False),
 }
 S = TypeVar("S", RateLimit, Budget)
 
 ENTRY_POINT_GROUP = "palaestra.backends"
 
-_HTTP = ("openai", "http", "https")
-_LOCAL = ("hf", "scripted")
 _DEADLINE_S = 1200.0
 
-FORMS = "openai:NAME, http://HOST:PORT/v1#NAME, hf:PATH or scripted:FILE"
+FORMS = (
+    ", ".join(entry.form for scheme, entry in BACKENDS.items() if scheme not in ("https", "scripted")) + " or scripted:FILE"
+)
 
 
 def list_backends() -> list[str]:
@@ -58,7 +92,7 @@ def make_backend(
     rate_limit: RateLimit | Mapping[str, Any] | None = None,
     concurrency: int | None = None,
     budget: Budget | Mapping[str, Any] | None = None,
-    prices: PriceTable | Mapping[str, Any] | str | Path | None = None,
+    prices: Prices | Mapping[str, Any] | str | Path | None = None,
     cache: ResponseCache | str | Path | None = None,
     cache_sampled: bool = False,
     retry_seed: int = 0,
@@ -67,14 +101,16 @@ def make_backend(
     """Make the backend that a model string names, with retries, limits, budget, cache and cost around it.
 
     Args:
-        model: `openai:NAME`, `http://HOST:PORT/v1#NAME`, `hf:PATH`, `scripted:FILE`, or a third party's.
+        model: `openai:NAME`, `anthropic:NAME`, `google:NAME`, `litellm:PROVIDER/NAME`, `http://HOST:PORT/v1#NAME`, `hf:PATH`,
+            `scripted:FILE`, ... (`docs/backends.md` has the table), or a third party's.
         max_retries: Attempts after the first.
         timeout_s: Seconds for one attempt; 300 for servers, none for local backends by default.
         deadline_s: Seconds for a request with all its retries; 1200 for servers, none for local backends by default.
         rate_limit: `requests_per_minute`, `tokens_per_minute`.
         concurrency: Most attempts in flight at once.
         budget: `calls`, `tokens`, `cost`: a `BudgetError` once one is spent.
-        prices: Table of prices per million tokens, or a TOML file of one; without a price, cost is 0 and `has_price` False.
+        prices: Table of prices per million tokens, or a TOML file of one; "litellm" for litellm's map, which is the default of
+            `litellm:` models. Without a price, cost is 0 and `has_price` False.
         cache: File in which answers are kept: greedy ones and those sampled with a seed.
         cache_sampled: Keep all others as well.
         retry_seed: Seed of the waits between retries.
@@ -88,21 +124,23 @@ def make_backend(
     with masked_errors():
         scheme, _ = _split(model)
     given = {key: value for key, value in options.items() if value is not None}
-    is_remote = scheme not in _LOCAL
+    entry = BACKENDS.get(scheme)
+    is_remote = entry is None or entry.is_remote
+    has_timeout = entry is not None and entry.is_remote  # ours take it themselves; around others it is kept here
     if not is_remote and given.get("client") == "auto":
         del given["client"]
     if not is_remote and cache is not None:
         raise ConfigError(f"cache is for models behind a server; the answers of {model!r} depend on more than the request.")
-    if scheme in _HTTP and timeout_s is not None:
+    if has_timeout and timeout_s is not None:
         given["timeout_s"] = timeout_s
     policy = RetryPolicy(
         retries=max_retries,
-        timeout_s=None if scheme in _HTTP else timeout_s,
+        timeout_s=None if has_timeout else timeout_s,
         deadline_s=_DEADLINE_S if deadline_s is None and is_remote else deadline_s,
         seed=retry_seed,
     )
     rates, spending = _settings(RateLimit, rate_limit, "rate_limit"), _settings(Budget, budget, "budget")
-    price_table = None if prices is None else PriceTable.load(prices)
+    price_table = _prices(prices, scheme)
     backend = make_bare_backend(model, **given)
     return Reliable(
         backend,
@@ -120,7 +158,7 @@ def make_bare_backend(model: str, **options: Any) -> Backend:
     """Make the backend that a model string names, without retries, limits or a cache around it.
 
     Args:
-        model: `openai:NAME`, `http://HOST:PORT/v1#NAME`, `hf:PATH`, `scripted:FILE`, or a third party's.
+        model: A model string, as `make_backend` takes it.
         **options: Arguments of that backend.
 
     Raises:
@@ -152,6 +190,17 @@ def _settings(kind: type[S], value: S | Mapping[str, Any] | None, name: str) -> 
     return kind(**value)
 
 
+def _prices(prices: Prices | Mapping[str, Any] | str | Path | None, scheme: str) -> Prices | None:
+    """Return the table of prices that is asked for."""
+    if prices == "litellm" or (prices is None and scheme == "litellm"):
+        from palaestra.agents.backends.litellm_prices import LiteLLMPrices
+
+        return LiteLLMPrices()
+    if prices is None or not isinstance(prices, (str, Path, Mapping)):
+        return prices
+    return PriceTable.load(prices)
+
+
 def _split(model: str) -> tuple[str, str]:
     """Return scheme and rest of a model string."""
     if not isinstance(model, str) or not model.strip():
@@ -165,7 +214,8 @@ def _split(model: str) -> tuple[str, str]:
         return scheme, rest
     if scheme.lower() in known:
         raise UsageError(f"The model {model!r} begins with {scheme!r}; write it in small letters: '{scheme.lower()}:{rest}'.")
-    raise unknown_name("backend", scheme, known, hint=f"The model was {model!r}; expected {FORMS}.")
+    hint = f"Known: {', '.join(known)}. The model was {model!r}; expected {FORMS}."
+    raise unknown_name("backend", scheme, known, hint=hint)
 
 
 def _plugins() -> dict[str, EntryPoint]:
@@ -175,8 +225,8 @@ def _plugins() -> dict[str, EntryPoint]:
 
 def _load(scheme: str) -> Callable[..., Backend]:
     """Import the factory of a scheme."""
-    target = BACKENDS.get(scheme)
-    if target is None:
+    entry = BACKENDS.get(scheme)
+    if entry is None:
         try:
             plugin: Callable[..., Backend] = _plugins()[scheme].load()
         except PalaestraError:
@@ -187,7 +237,7 @@ def _load(scheme: str) -> Callable[..., Backend]:
                 f"that provides it (entry-point group {ENTRY_POINT_GROUP!r})."
             ) from error
         return plugin
-    module, _, path = target.partition(":")
+    module, _, path = entry.target.partition(":")
     found: Any = import_module(module)
     for name in path.split("."):
         found = getattr(found, name)

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from palaestra.agents.backends.cache import ResponseCache, is_deterministic, request_key
 from palaestra.agents.backends.limits import Budget, RateLimit, TokenBucket
 from palaestra.agents.backends.per_loop import PerLoop
-from palaestra.agents.backends.prices import PriceTable
+from palaestra.agents.backends.prices import Prices
 from palaestra.agents.context import estimate_tokens
 from palaestra.agents.core import Backend, Generation, Request
 from palaestra.agents.masking import mask_logs, masked, masked_error
@@ -96,7 +96,7 @@ class Reliable:
         rate_limit: RateLimit | None = None,
         concurrency: int | None = None,
         budget: Budget | None = None,
-        prices: PriceTable | None = None,
+        prices: Prices | None = None,
         cache: ResponseCache | None = None,
         cache_sampled: bool = False,
     ) -> None:
@@ -229,7 +229,7 @@ class Reliable:
         if policy.deadline_s is not None and spent_s + wait_s >= policy.deadline_s:
             reason = f"; the next try would come {wait_s:.3g} s later, past deadline_s={policy.deadline_s:g}"
             raise _told(error, retries, reason) from error.__cause__
-        if error.retry_after_s is not None and error.status in (429, 503):
+        if error.retry_after_s is not None and error.status in (429, 503, 529):
             self._resume_at = max(self._resume_at, time.monotonic() + error.retry_after_s)
         return wait_s
 

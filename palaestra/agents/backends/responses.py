@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from urllib.parse import urljoin, urlsplit
 
 from palaestra.agents.masking import masked
+from palaestra.errors import ModelError
 
 ERROR_BYTES = 64 * 2**10
 MAX_REDIRECTS = 3
@@ -130,6 +131,37 @@ def response_hook(fail: Fail, limit: int = ERROR_BYTES) -> Callable[[Any], Await
     return check
 
 
+def body_hook(transport: Any, limit: int, too_large: Callable[[int], ModelError]) -> Callable[[Any], Awaitable[None]]:
+    """Return a response hook that reads the body of a good answer to a limit, for SDKs that would read it whole.
+
+    Args:
+        transport: `httpx` or `httpx2`.
+        limit: Most bytes of the body, decompressed.
+        too_large: Makes the error for a larger one.
+    """
+
+    async def read(response: Any) -> None:
+        if response.status_code >= 300:
+            return
+        stream = response.stream
+        body = BoundedBody(response.headers.pop("content-encoding", ""), limit)
+        try:
+            async for piece in stream:
+                if not body.add(piece):
+                    break
+        except zlib.error as error:
+            raise ModelError(f"The server's answer cannot be decompressed ({error}).", retryable=True) from None
+        finally:
+            await stream.aclose()
+        if not body.is_readable:
+            raise ModelError("The server's answer is in a compression that was not asked for.", retryable=True)
+        if body.is_cut:
+            raise too_large(limit)
+        response.stream = transport.ByteStream(body.content)
+
+    return read
+
+
 def _origin(url: str) -> tuple[str, str | None, int | None]:
     """Return scheme, host and port of a URL."""
     parts = urlsplit(url)
@@ -147,6 +179,7 @@ __all__ = [
     "ERROR_BYTES",
     "MAX_REDIRECTS",
     "BoundedBody",
+    "body_hook",
     "redirect_problem",
     "redirect_within_origin",
     "response_hook",

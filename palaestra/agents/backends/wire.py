@@ -13,6 +13,7 @@ from dataclasses import replace
 from operator import attrgetter
 from typing import Any, Literal, TypeGuard
 
+from palaestra.agents.backends.strict_tools import strict_function
 from palaestra.agents.backends.wire_media import audio_answer, with_media
 from palaestra.agents.core import Generation, Request, Sampling, Tokens
 from palaestra.agents.masking import masked
@@ -45,6 +46,7 @@ def request_body(
     send_defaults: bool = True,
     send_reasoning: bool = False,
     return_tokens: bool = False,
+    strict_tools: bool = False,
 ) -> dict[str, Json]:
     """Build the JSON body of `POST /chat/completions`.
 
@@ -56,6 +58,7 @@ def request_body(
             OpenAI's fills in 1 and refuses the fields for some models.
         send_reasoning: Send the reasoning of earlier turns back as `reasoning_content`.
         return_tokens: Ask for token ids and log-probs (vLLM's `return_token_ids`).
+        strict_tools: Offer tools by strict schemas, where theirs have a strict form.
 
     Returns:
         A plain dict. `sampling.extra` is laid over it last; a None there takes a field out.
@@ -65,7 +68,7 @@ def request_body(
         messages = with_media(request.messages, messages)
     body: dict[str, Json] = {"model": model, "messages": messages}
     if request.tools:
-        body["tools"] = list(request.tools)
+        body["tools"] = [strict_function(tool) for tool in request.tools] if strict_tools else list(request.tools)
     body.update(_sampling_fields(request.sampling, max_tokens_field, send_defaults))
     if return_tokens:
         body.update(logprobs=True, top_logprobs=0, return_token_ids=True)
@@ -251,11 +254,11 @@ def _attached(data: Mapping[str, Json], known: frozenset[str]) -> dict[str, Json
     """Return what a provider attached: fields that the API does not have, where they say anything and are strict JSON."""
     if known.issuperset(data):
         return {}
-    own = {key: value for key, value in data.items() if key not in known and value and _is_strict([key, value])}
+    own = {key: value for key, value in data.items() if key not in known and value and is_strict([key, value])}
     return {PROVIDER: own} if own else {}
 
 
-def _is_strict(value: Json) -> bool:
+def is_strict(value: Json) -> bool:
     """Whether a value that Python's reader of JSON took can be sent: no infinities, no lone surrogates, not too deep."""
     try:
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
@@ -343,16 +346,16 @@ def _usage(data: Json) -> Usage:
         return Usage(calls=1)
     details = data.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, Mapping) else data.get("prompt_cache_hit_tokens")
-    prompt = _count(data.get("prompt_tokens"))
+    prompt = count(data.get("prompt_tokens"))
     return Usage(
         calls=1,
         prompt_tokens=prompt,
-        cached_tokens=min(_count(cached), prompt),
-        completion_tokens=_count(data.get("completion_tokens")),
+        cached_tokens=min(count(cached), prompt),
+        completion_tokens=count(data.get("completion_tokens")),
     )
 
 
-def _count(value: Json) -> int:
+def count(value: Json) -> int:
     """Return a token count, or 0 for anything that is none."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 

@@ -106,6 +106,18 @@ def test_scripts_and_options_that_they_do_not_take(tmp_path: Path) -> None:
         make_backend(f"scripted:{path}", cache=tmp_path / "c.db")
 
 
+PAGE = Path(__file__).parents[3] / "docs" / "backends.md"
+
+
+@pytest.mark.parametrize("scheme", table.BACKENDS)
+def test_the_page_has_a_row_with_variable_and_extra_for_each_backend(scheme: str) -> None:
+    entry = table.BACKENDS[scheme]
+    [row] = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if f"| `{entry.form}`" in line]
+    for needed in (*entry.variables, *([f"`{entry.extra}`"] if entry.extra else [])):
+        assert needed in row, row
+    assert callable(table._load(scheme)), "its target exists"
+
+
 class AcmeBackend(ScriptedBackend):
     def __init__(self, model: str, *, temperature_scale: float = 1.0) -> None:
         super().__init__(["hi"], name=f"acme:{model}")
@@ -125,5 +137,7 @@ def test_packages_add_backends_by_entry_point(monkeypatch: pytest.MonkeyPatch) -
     assert backend.name == "acme:small"
     with pytest.raises(UsageError, match=r"takes no option 'temprature_scale'.*temperature_scale"):
         make_bare_backend("acme:small", temprature_scale=2.0)
+    with pytest.raises(UsageError, match=r"Known: .*acme, anthropic.*scripted"):
+        make_bare_backend("acne:small")
     with pytest.raises(UsageError, match=r"'gone' could not be loaded \(ModuleNotFoundError"):
         make_bare_backend("gone:x")

@@ -1,0 +1,207 @@
+"""Every other provider through `litellm`: `litellm:PROVIDER/NAME`.
+
+litellm takes and gives chat completions and translates them for each provider; what is sent and read is that of `wire.py`. Its
+retries, its telemetry, its download of prices and its reading of `.env` files are off, and its clients are guarded like ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import time
+from contextvars import ContextVar
+from dataclasses import replace
+from importlib import import_module
+from typing import Any, NoReturn
+
+from palaestra.agents.backends.endpoint import Endpoint
+from palaestra.agents.backends.per_loop import PerLoop
+from palaestra.agents.backends.responses import body_hook, response_hook
+from palaestra.agents.backends.sdk import import_sdk, transport_of
+from palaestra.agents.backends.strict_tools import check_number, without_nulls
+from palaestra.agents.backends.wire import excerpt, read_generation, request_body
+from palaestra.agents.core import Generation, Request
+from palaestra.errors import ContextWindowError, ModelError, UsageError
+
+
+class LiteLLMBackend:
+    """A model behind litellm.
+
+    Attributes:
+        name: Shown in reports.
+        endpoint: Model, key and limits; its `base_url` may be empty for the provider's own.
+        takes_media: Sounds and pictures are sent as content parts; whether the model takes them, its server says.
+    """
+
+    takes_media = True
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        """Nothing is connected yet.
+
+        Raises:
+            MissingExtraError: If litellm is not installed.
+            UsageError: If litellm knows no such provider, or has no key for it.
+        """
+        self.name = endpoint.name
+        self.endpoint = endpoint
+        self._litellm = import_litellm()
+        _own_clients(self._litellm)
+        self._opened: PerLoop[_Opened] = PerLoop(lambda: _Opened(endpoint), _close)
+        self.provider = self._checked_provider()
+
+    async def generate(self, request: Request) -> Generation:
+        """Ask the provider once.
+
+        Raises:
+            ModelError: If it cannot be reached, is too slow, refuses, or answers with no chat completion.
+            UsageError: If the request cannot be put to this provider.
+        """
+        endpoint = self.endpoint
+        check_number(request.tools, endpoint.tool_limit, self.name)
+        body = request_body(endpoint.model, request, send_defaults=False, strict_tools=endpoint.strict_tools)
+        owner = _OPENED.set(await self._opened.get())
+        started = time.perf_counter()
+        try:
+            async with asyncio.timeout(endpoint.timeout_s):
+                answer = await self._litellm.acompletion(
+                    **body,
+                    api_key=endpoint.api_key,
+                    api_base=endpoint.base_url or None,
+                    extra_headers=dict(endpoint.headers) or None,
+                    timeout=endpoint.timeout_s,
+                    num_retries=0,
+                    max_retries=0,
+                )
+        except TimeoutError:
+            raise endpoint.timed_out("answer in full", endpoint.timeout_s) from None
+        except ModelError:
+            raise
+        except Exception as error:  # litellm raises what its parts raise
+            self._fail(error)
+        finally:
+            _OPENED.reset(owner)
+        generation = read_generation(answer.model_dump(exclude_none=True), request)
+        if endpoint.strict_tools:
+            generation = replace(generation, message=without_nulls(generation.message, request.tools))
+        return replace(generation, usage=replace(generation.usage, model_s=time.perf_counter() - started))
+
+    async def aclose(self) -> None:
+        """Close the clients that litellm opened."""
+        await self._opened.aclose()
+
+    def _checked_provider(self) -> str:
+        """Return litellm's name of the provider."""
+        litellm, endpoint = self._litellm, self.endpoint
+        try:
+            _, provider, *_ = litellm.get_llm_provider(endpoint.model, api_base=endpoint.base_url or None)
+        except litellm.exceptions.BadRequestError:
+            raise UsageError(
+                f"litellm knows no provider of {endpoint.model!r}. Expected litellm:PROVIDER/NAME, as in "
+                f"litellm:mistral/mistral-large-latest; its page docs.litellm.ai/docs/providers lists them."
+            ) from None
+        missing = litellm.validate_environment(endpoint.model).get("missing_keys") or []
+        if missing and not endpoint.api_key:
+            raise UsageError(
+                f"No API key for {self.name!r}. Set the environment variable {' and '.join(missing)}, or give api_key=."
+            )
+        return str(provider)
+
+    def _fail(self, error: Exception) -> NoReturn:
+        """Raise what an exception of litellm means."""
+        kinds = self._litellm.exceptions
+        cause: BaseException | None = error
+        while cause is not None:  # of the guards, inside litellm's own
+            if isinstance(cause, ModelError):
+                raise cause from None
+            cause = cause.__cause__ or cause.__context__
+        text = f"litellm ({self.provider}): {excerpt(str(error))}"
+        if isinstance(error, kinds.ContextWindowExceededError):
+            raise ContextWindowError(text, status=error.status_code) from None
+        if isinstance(error, kinds.Timeout):
+            raise self.endpoint.timed_out("answer", self.endpoint.timeout_s) from None
+        if isinstance(error, kinds.UnsupportedParamsError):
+            raise UsageError(
+                f"{text}. If the model takes them all the same, give extra={{'allowed_openai_params': [...]}}; else leave "
+                f"them out, and play without native tools, e.g. with format='hermes'."
+            ) from None
+        status = getattr(error, "status_code", None)
+        if isinstance(error, kinds.APIConnectionError) or not isinstance(status, int):
+            raise ModelError(f"{text}. Is the server running?", retryable=True) from None
+        response = getattr(error, "litellm_response_headers", None) or getattr(getattr(error, "response", None), "headers", {})
+        self.endpoint.fail(status, response, str(error).encode("utf-8", "replace"))
+
+
+def import_litellm() -> Any:
+    """Import litellm, which would otherwise ask the network for prices and read `.env` files when it is imported.
+
+    Raises:
+        MissingExtraError: If it is not installed.
+    """
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
+    litellm: Any = import_sdk("litellm", "litellm")
+    litellm.suppress_debug_info = True  # it prints advice for its own developers
+    litellm.telemetry = False
+    return litellm
+
+
+class _Opened:
+    """The HTTP clients that litellm opened for one backend on one event loop."""
+
+    _numbers = itertools.count()
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        """Nothing is opened yet."""
+        self.number = next(self._numbers)
+        self.endpoint = endpoint
+        self.clients: list[Any] = []
+
+    def add(self, client: Any) -> None:
+        """Keep a client, which from now on follows no redirect to another server and reads no endless body."""
+        limit, too_large = self.endpoint.max_response_bytes, self.endpoint.too_large
+        own = [response_hook(self.endpoint.fail), body_hook(transport_of(type(client)), limit, too_large)]
+        client.event_hooks = {**client.event_hooks, "response": [*client.event_hooks["response"], *own]}
+        self.clients.append(client)
+
+    async def close(self) -> None:
+        """Close the clients."""
+        for client in self.clients:
+            await client.aclose()
+        self.clients.clear()
+
+
+_OPENED: ContextVar[_Opened | None] = ContextVar("_OPENED", default=None)
+"""Whose request is being made."""
+
+
+def _own_clients(litellm: Any) -> None:
+    """Have litellm, which keeps its HTTP clients in one cache of the process, keep those of each backend apart."""
+    client_cache: Any = import_module("litellm.caching.llm_caching_handler").LLMClientCache
+
+    class ClientsOfBackends(client_cache):  # type: ignore[misc]
+        """Keeps clients by backend and event loop."""
+
+        keeps_apart = True
+
+        def update_cache_key_with_event_loop(self, key: str) -> str:
+            opened = _OPENED.get()
+            return f"{key}-palaestra-{opened.number}" if opened else str(super().update_cache_key_with_event_loop(key))
+
+        def set_cache(self, key: str, value: Any, **kwargs: Any) -> Any:
+            opened = _OPENED.get()
+            client = getattr(value, "client", None) or getattr(value, "_client", None)
+            if opened is not None and hasattr(client, "event_hooks") and hasattr(client, "aclose"):
+                opened.add(client)
+            return super().set_cache(key, value, **kwargs)
+
+    if not getattr(litellm.in_memory_llm_clients_cache, "keeps_apart", False):
+        litellm.in_memory_llm_clients_cache = ClientsOfBackends()
+
+
+async def _close(opened: _Opened) -> None:
+    """Close the clients of an event loop."""
+    await opened.close()
+
+
+__all__ = ["LiteLLMBackend", "import_litellm"]

@@ -1,0 +1,267 @@
+"""OpenAI's Responses API through the official SDK: `openai-responses:NAME`, and `azure-responses:DEPLOYMENT`.
+
+The dialogue is sent whole with every request and nothing is stored at OpenAI (`store` is false). Reasoning comes back
+encrypted and is returned untouched, in its place between texts and calls, so that the model thinks on where it stopped.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from palaestra.agents.backends.endpoint import Endpoint
+from palaestra.agents.backends.pieces import Piece, laid_over, message_of, pieces_of, safe_name, shown
+from palaestra.agents.backends.sdk import SDKBackend
+from palaestra.agents.backends.strict_tools import check_number, strict_parameters, without_nulls
+from palaestra.agents.backends.wire import clean_text, count, excerpt, read_arguments
+from palaestra.agents.core import Generation, Request
+from palaestra.errors import ContextWindowError, ModelError, UnsupportedMediaError, UsageError
+from palaestra.media.items import Media
+from palaestra.types import Json, Message, ToolCall, Usage
+
+PROVIDER = "responses"
+"""The key of this API in `Message.provider` and `ToolCall.provider`."""
+
+_RETRYABLE = ("server_error", "rate_limit_exceeded", "vector_store_timeout", "overloaded")
+_MESSAGE_FIELDS = frozenset({"type", "role", "content"})
+_CALL_FIELDS = frozenset({"type", "call_id", "name", "arguments"})
+
+
+class ResponsesBackend(SDKBackend):
+    """A model behind OpenAI's Responses API."""
+
+    package = "openai"
+    extra = "llm"
+    named: ClassVar[frozenset[str]] = frozenset(
+        ("model", "input", "tools", "temperature", "top_p", "max_output_tokens", "store", "include", "reasoning")
+    )
+
+    def _body(self, request: Request) -> dict[str, Json]:
+        """Return the JSON of a request for a response."""
+        return responses_body(self.endpoint, request)
+
+    def _read(self, body: bytes, request: Request) -> Generation:
+        """Read a response."""
+        return read_response(self.endpoint, self.endpoint.decode(body), request)
+
+    def _method(self, client: Any) -> Any:
+        """Return the method for responses."""
+        return client.responses.with_streaming_response.create
+
+    def _client(self, **common: Any) -> Any:
+        """Make a client of OpenAI's server, or of another that speaks this API."""
+        return self._sdk.AsyncOpenAI(api_key=self.endpoint.api_key or "none", base_url=self.endpoint.base_url, **common)
+
+
+def responses_body(endpoint: Endpoint, request: Request) -> dict[str, Json]:
+    """Build the JSON body of `POST /responses`.
+
+    Args:
+        endpoint: Model and options.
+        request: What to ask.
+
+    Raises:
+        UsageError: If the request holds what this API does not take: stop texts, sounds, too many tools.
+    """
+    sampling = request.sampling
+    if sampling.stop:
+        raise UsageError(
+            f"The Responses API takes no stop texts (stop={list(sampling.stop)!r}); leave them out, or use openai:NAME."
+        )
+    check_number(request.tools, endpoint.tool_limit, endpoint.name)
+    body: dict[str, Json] = {"model": endpoint.model, "input": _input(request), "store": False}
+    if request.tools:
+        body["tools"] = [_tool(tool, endpoint.strict_tools) for tool in request.tools]
+    if sampling.temperature != 1.0:
+        body["temperature"] = sampling.temperature
+    if sampling.top_p != 1.0:
+        body["top_p"] = sampling.top_p
+    if sampling.max_tokens is not None:
+        body["max_output_tokens"] = sampling.max_tokens
+    if "reasoning" in sampling.extra:  # models that do not reason refuse the field
+        body["include"] = ["reasoning.encrypted_content"]
+    return laid_over(body, sampling.extra)
+
+
+def read_response(endpoint: Endpoint, data: Json, request: Request) -> Generation:
+    """Read the JSON of a response.
+
+    Args:
+        endpoint: Where it came from.
+        data: The decoded body.
+        request: What was asked.
+
+    Raises:
+        ModelError: If the response failed, or is none.
+    """
+    if not isinstance(data, Mapping) or not isinstance(data.get("output"), list):
+        if isinstance(data, Mapping) and isinstance(data.get("error"), Mapping):
+            _fail(data["error"])
+        raise ModelError(f"The server's answer holds no output: {excerpt(data)}", retryable=True)
+    if data.get("status") in ("failed", "cancelled"):
+        _fail(data.get("error"))
+    pieces, reasoning = _pieces(data["output"], f"call_{len(request.messages)}")
+    message = message_of(pieces, PROVIDER, reasoning=reasoning)
+    if endpoint.strict_tools:
+        message = without_nulls(message, request.tools)
+    details = data.get("incomplete_details")
+    reason = details.get("reason") if isinstance(details, Mapping) else None
+    finish = "tool_calls" if message.tool_calls else "stop"
+    if reason == "max_output_tokens":
+        finish = "length"
+    elif reason == "content_filter":
+        finish = "content_filter"
+    elif data.get("status") == "incomplete":
+        finish = str(reason or "incomplete")
+    return Generation(message, finish, _usage(data.get("usage")))
+
+
+def _input(request: Request) -> list[Json]:
+    """Return the dialogue as items."""
+    items: list[Json] = []
+    for message in request.messages:
+        if message.role == "assistant":
+            items += [_item(piece) for piece in pieces_of(message, PROVIDER)]
+        elif message.role == "tool":
+            output = _content(message)
+            items.append({"type": "function_call_output", "call_id": message.tool_call_id, "output": output})
+        else:
+            items.append({"role": message.role, "content": _content(message)})
+    return items
+
+
+def _item(piece: Piece) -> dict[str, Json]:
+    """Return one item of what the model wrote."""
+    if piece.kind == "opaque":
+        return dict(piece.own)
+    if piece.call is not None:
+        call = piece.call
+        arguments = call.arguments if isinstance(call.arguments, str) else json.dumps(dict(call.arguments), ensure_ascii=False)
+        if isinstance(call.arguments, str):
+            arguments = json.dumps({"arguments": arguments}, ensure_ascii=False)
+        own = {key: value for key, value in piece.own.items() if key not in _CALL_FIELDS}
+        return {
+            **own,
+            "type": "function_call",
+            "call_id": call.id,
+            "name": safe_name(call.name),
+            "arguments": clean_text(arguments),
+        }
+    if not piece.own:
+        return {"role": "assistant", "content": piece.text}
+    own = {key: value for key, value in piece.own.items() if key not in _MESSAGE_FIELDS}
+    content = [{"type": "output_text", "text": piece.text, "annotations": []}]
+    return {**own, "type": "message", "role": "assistant", "content": content}
+
+
+def _content(message: Message) -> str | list[Json]:
+    """Return what a user, a system message or a tool shows: a text, or parts where there are pictures."""
+    parts = shown(message)
+    if not any(isinstance(part, tuple) for part in parts):
+        return "".join(part for part in parts if isinstance(part, str))
+    return [_part(part) for part in parts]
+
+
+def _part(part: str | tuple[Media, bytes]) -> dict[str, Json]:
+    """Return one content part."""
+    if isinstance(part, str):
+        return {"type": "input_text", "text": part}
+    media, data = part
+    if media.kind != "image":
+        raise UnsupportedMediaError(
+            f"The sound {media.sha256} cannot be sent: the Responses API takes text and pictures. Use openai:NAME (chat "
+            f"completions) with a model for sound, or the option media='text'."
+        )
+    return {"type": "input_image", "image_url": data_url(media, data), "detail": "auto"}
+
+
+def data_url(media: Media, data: bytes) -> str:
+    """Return a medium as a URL that holds its bytes."""
+    return f"data:{media.type};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _tool(tool: Mapping[str, Json], strict: bool) -> dict[str, Json]:
+    """Return a function schema; `strict` is always said, as this API takes true for its default."""
+    function = tool["function"]
+    parameters = function.get("parameters") or {"type": "object", "properties": {}}
+    closed = strict_parameters(parameters) if strict else None
+    return {
+        "type": "function",
+        "name": function["name"],
+        "description": function.get("description", ""),
+        "parameters": parameters if closed is None else closed,
+        "strict": closed is not None,
+    }
+
+
+def _pieces(output: list[Json], prefix: str) -> tuple[list[Piece], str]:
+    """Read the items of a response: its parts, and what was thought."""
+    pieces: list[Piece] = []
+    thoughts: list[str] = []
+    ids: set[str] = set()
+    for index, item in enumerate(output):
+        kind = item.get("type") if isinstance(item, Mapping) else None
+        if kind == "message":
+            pieces.append(Piece("text", _text_of(item), own=_own(item, _MESSAGE_FIELDS)))
+        elif kind == "function_call":
+            call_id, name = item.get("call_id"), item.get("name")
+            if not isinstance(name, str):
+                raise ModelError(f"The server's function call {index} has no name: {excerpt(item)}", retryable=True)
+            call_id = call_id if isinstance(call_id, str) and call_id and call_id not in ids else f"{prefix}_{index}"
+            ids.add(call_id)
+            call = ToolCall(name, read_arguments(item.get("arguments")), call_id)
+            pieces.append(Piece("call", call=call, own=_own(item, _CALL_FIELDS)))
+        elif isinstance(item, Mapping):
+            pieces.append(Piece("opaque", own=item))
+            if kind == "reasoning":
+                thoughts += [part["text"] for part in _parts(item, "content") or _parts(item, "summary")]
+    return pieces, clean_text("\n\n".join(thoughts))
+
+
+def _text_of(item: Mapping[str, Json]) -> str:
+    """Return the text of a message item; a refusal is what the model says."""
+    content = item.get("content")
+    texts = []
+    for part in content if isinstance(content, list) else ():
+        if isinstance(part, Mapping):
+            value = part.get("text") if part.get("type") == "output_text" else part.get("refusal")
+            texts.append(value if isinstance(value, str) else "")
+    return clean_text("".join(texts))
+
+
+def _parts(item: Mapping[str, Json], key: str) -> list[Mapping[str, Json]]:
+    """Return the text parts under a key of a reasoning item."""
+    parts = item.get(key)
+    found = parts if isinstance(parts, list) else []
+    return [part for part in found if isinstance(part, Mapping) and isinstance(part.get("text"), str)]
+
+
+def _own(item: Mapping[str, Json], known: frozenset[str]) -> dict[str, Json]:
+    """Return the fields of an item that are the provider's own."""
+    return {key: value for key, value in item.items() if key not in known and value is not None}
+
+
+def _fail(error: Json) -> None:
+    """Raise what a failed response means."""
+    code = error.get("code") if isinstance(error, Mapping) else None
+    text = excerpt(error.get("message") if isinstance(error, Mapping) else error)
+    if code == "context_length_exceeded":
+        raise ContextWindowError(f"The response failed: {text} ({code})")
+    raise ModelError(f"The response failed: {text} ({code})", retryable=code is None or code in _RETRYABLE)
+
+
+def _usage(data: Json) -> Usage:
+    """Read the usage block; what is missing or makes no sense counts as 0."""
+    if not isinstance(data, Mapping):
+        return Usage(calls=1)
+    details = data.get("input_tokens_details")
+    prompt = count(data.get("input_tokens"))
+    cached = count(details.get("cached_tokens")) if isinstance(details, Mapping) else 0
+    return Usage(
+        calls=1, prompt_tokens=prompt, cached_tokens=min(cached, prompt), completion_tokens=count(data.get("output_tokens"))
+    )
+
+
+__all__ = ["PROVIDER", "ResponsesBackend", "read_response", "responses_body"]
