@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from palaestra.types import (
     Step,
     ToolCall,
     ToolResult,
+    ToolStatus,
     Trajectory,
     TurnSpan,
     Usage,
@@ -37,7 +39,7 @@ json_values = st.recursive(
 objects = st.dictionaries(texts, json_values, max_size=3)
 attached = st.just({}) | st.dictionaries(st.sampled_from(["chat", "anthropic"]), objects, max_size=2)
 calls = st.builds(ToolCall, texts, objects | texts, texts, attached)
-results = st.builds(ToolResult, texts, texts, st.sampled_from(["ok", "unknown_tool", "invalid_arguments", "error"]), texts)
+results = st.builds(ToolResult, texts, texts, st.sampled_from(get_args(ToolStatus)), texts)
 messages = st.builds(
     Message,
     role=st.sampled_from(["system", "user", "assistant", "tool"]),

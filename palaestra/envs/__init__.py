@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from palaestra.envs.core.vector import TextVectorEnv
     from palaestra.envs.multi_agent import list_multi_agent, make_multi_agent
     from palaestra.envs.registration import list_envs
-    from palaestra.envs.tools import Toolkit, tool
+    from palaestra.envs.tools import SchemaTool, Toolkit, tool
     from palaestra.envs.wrappers import (
         MoveInstructions,
         RecordTrajectory,
@@ -60,6 +60,7 @@ _HOMES = {
     ),
     "registration": ("list_envs",),
     "tools": (
+        "SchemaTool",
         "Toolkit",
         "tool",
     ),
@@ -85,6 +86,7 @@ __all__ = [
     "RecordTrajectory",
     "Refused",
     "RewardNoise",
+    "SchemaTool",
     "SeatedEnv",
     "Task",
     "TaskSet",

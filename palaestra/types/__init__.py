@@ -5,7 +5,7 @@ reading, so that newer files stay readable.
 """
 
 from palaestra.media.items import Media
-from palaestra.types.messages import Message, Role, ToolCall, ToolResult, ToolStatus, result_messages
+from palaestra.types.messages import Message, Role, ToolCall, ToolResult, ToolStatus, known_status, result_messages
 from palaestra.types.plain_json import MAX_DEPTH, Json, is_deep, plain
 from palaestra.types.tokens import Segment, TurnSpan
 from palaestra.types.trajectory import (
@@ -40,6 +40,7 @@ __all__ = [
     "TurnSpan",
     "Usage",
     "is_deep",
+    "known_status",
     "observation_messages",
     "plain",
     "result_messages",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from palaestra.errors import UsageError
 from palaestra.media.items import MARK, Media, read_tags
 from palaestra.types.plain_json import Json
 
 Role = Literal["system", "user", "assistant", "tool"]
-ToolStatus = Literal["ok", "unknown_tool", "invalid_arguments", "error"]
+ToolStatus = Literal["ok", "unknown_tool", "invalid_arguments", "error", "timeout", "crash", "blocked"]
+"""What came of a call: "error" is the tool's own refusal; runners of code add "timeout", "crash" and "blocked" (by rules)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,17 @@ class Message:
         """Return a copy with content made from this one's; its media are those still named."""
         content, media = read_tags(content) if self.media else (content, ())
         return replace(self, content=content, media=media)
+
+
+def known_status(status: ToolStatus) -> ToolStatus:
+    """Return a status, or refuse one that no consumer knows.
+
+    Raises:
+        UsageError: If it is not one of `ToolStatus`.
+    """
+    if status not in get_args(ToolStatus):
+        raise UsageError(f"The status of a tool call is {status!r}; expected one of {', '.join(get_args(ToolStatus))}.")
+    return status
 
 
 def result_messages(calls: Sequence[ToolCall], results: Sequence[ToolResult], observation: str) -> list[Message]:

@@ -7,14 +7,16 @@ The signature is checked when the decorator runs; types and docstring sections w
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, TypeVar, overload
 
 from palaestra.envs.tools.schema import example_arguments, plain_schema, strict_schema, undrawable_paths
+from palaestra.envs.tools.wrong_arguments import problems_of, without_nulls
 from palaestra.errors import UsageError
 from palaestra.types import Json
 
@@ -188,6 +190,28 @@ class ToolDeclaration:
         """Pydantic's compiled validator of the arguments object; gives a dict of Python values."""
         return self._adapter.validator
 
+    def read(self, arguments: Mapping[str, Json], text: str, *, lenient: bool) -> dict[str, Any] | list[str]:
+        """Return the arguments of a call as Python values, or the problems with them.
+
+        Args:
+            arguments: What the agent gave.
+            text: The same as JSON.
+            lenient: Also take values that convert without loss of meaning.
+        """
+        read: dict[str, Any]
+        try:
+            read = self.validator.validate_json(text, strict=not lenient)
+            return read
+        except _validation_error() as error:
+            problems = error.errors(include_url=False, include_context=False)
+        if left := without_nulls(arguments, self.parameters, self.required):
+            try:
+                read = self.validator.validate_json(json.dumps(left), strict=not lenient)
+                return read
+            except _validation_error() as error:
+                problems = error.errors(include_url=False, include_context=False)
+        return problems_of(problems, arguments, self.parameter_schema)
+
     @cached_property
     def _docstring(self) -> tuple[str, dict[str, str]]:
         """Description, and descriptions of the parameters."""
@@ -244,6 +268,14 @@ class ToolDeclaration:
             raise UsageError(
                 f"Parameter {name!r} of tool {self.where} has the default {default!r}, which has no JSON form; use None."
             ) from None
+
+
+@cache
+def _validation_error() -> Any:
+    """Return pydantic's exception class, imported when first needed."""
+    from pydantic import ValidationError
+
+    return ValidationError
 
 
 def declaration_of(function: object) -> ToolDeclaration | None:

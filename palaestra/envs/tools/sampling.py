@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from palaestra.envs.formats.hermes import format_message
+from palaestra.envs.tools.drawing import MAX_DEPTH, draw_arguments, words
 from palaestra.envs.tools.schema import FORMAT_EXAMPLES, Schema, resolve
+from palaestra.errors import UsageError
 from palaestra.types import Json, Message, ToolCall
-
-WORDS = ("review", "lunch", "Mara", "report", "naïve", "日本", "tram 4", "call back", "2031", "Größe", "a<b", '"quoted"', "🙂")
-MAX_DEPTH = 4
 
 
 @dataclass(frozen=True)
@@ -24,20 +23,36 @@ class ToolSampler:
         schemas: OpenAI function schemas of the tools.
         answer_rate: Probability of a final answer.
         parallel_rate: Probability of each further call in the same message.
+        from_data: Names of tools whose schemas came as data: they may hold anything that JSON Schema has.
     """
 
     schemas: Sequence[Mapping[str, Any]]
     answer_rate: float = 0.05
     parallel_rate: float = 0.15
+    from_data: frozenset[str] = frozenset()
 
     def __call__(self, rng: np.random.Generator) -> str:
         """Draw an action in its text form."""
         if not self.schemas or rng.random() < self.answer_rate:
-            return _words(rng)
-        calls = [sample_call(self.schemas, rng)]
+            return words(rng)
+        calls = [self.draw_call(rng)]
         while len(calls) < 4 and rng.random() < self.parallel_rate:
-            calls.append(sample_call(self.schemas, rng))
+            calls.append(self.draw_call(rng))
         return format_message(Message("assistant", "", tuple(calls)))
+
+    def draw_call(self, rng: np.random.Generator) -> ToolCall:
+        """Draw a tool and arguments that its schema allows.
+
+        Raises:
+            UsageError: If there is no tool.
+        """
+        if not self.schemas:
+            raise UsageError("There is no tool of which a call could be drawn; give the toolkit one with sound arguments.")
+        function = self.schemas[int(rng.integers(len(self.schemas)))]["function"]
+        root = function["parameters"]
+        if function["name"] not in self.from_data:
+            return ToolCall(function["name"], _sample_object(root, root, rng, 0))
+        return ToolCall(function["name"], draw_arguments(root, rng))
 
 
 def sample_call(schemas: Sequence[Mapping[str, Any]], rng: np.random.Generator) -> ToolCall:
@@ -47,9 +62,7 @@ def sample_call(schemas: Sequence[Mapping[str, Any]], rng: np.random.Generator) 
         schemas: OpenAI function schemas, at least one.
         rng: Source of chance.
     """
-    function = schemas[int(rng.integers(len(schemas)))]["function"]
-    root = function["parameters"]
-    return ToolCall(function["name"], _sample_object(root, root, rng, 0))
+    return ToolSampler(schemas).draw_call(rng)
 
 
 def sample_value(schema: Schema, root: Schema, rng: np.random.Generator, depth: int = 0) -> Json:
@@ -96,7 +109,7 @@ def _sample_object(schema: Schema, root: Schema, rng: np.random.Generator, depth
     free = schema.get("additionalProperties")
     if isinstance(free, dict) and depth < MAX_DEPTH:
         for _ in range(int(rng.integers(3))):
-            result[_words(rng)] = sample_value(free, root, rng, depth + 1)
+            result[words(rng)] = sample_value(free, root, rng, depth + 1)
     return result
 
 
@@ -135,12 +148,7 @@ def _sample_text(schema: Schema, rng: np.random.Generator) -> str:
     """Draw a text of the given format and length."""
     if "format" in schema:
         return FORMAT_EXAMPLES.get(schema["format"], "text")
-    return _words(rng).ljust(schema.get("minLength", 0), "x")[: schema.get("maxLength")]
-
-
-def _words(rng: np.random.Generator) -> str:
-    """Draw one to three words."""
-    return " ".join(WORDS[int(i)] for i in rng.integers(len(WORDS), size=int(rng.integers(1, 4))))
+    return words(rng).ljust(schema.get("minLength", 0), "x")[: schema.get("maxLength")]
 
 
 __all__ = ["ToolSampler", "sample_call", "sample_value"]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from palaestra.envs.tools.json_schema import pointed
 from palaestra.errors import UsageError
 from palaestra.types import Json
 
@@ -25,6 +26,9 @@ FORMAT_EXAMPLES = {
     "ipv6": "2001:db8::1",
 }
 """A value of each string format that pydantic writes into schemas."""
+
+MAX_WORDS_DEPTH = 3
+MAX_NAMES = 40
 
 _MAPS_OF_SCHEMAS = ("properties", "$defs", "patternProperties")
 _LISTS_OF_SCHEMAS = ("anyOf", "oneOf", "allOf", "prefixItems")
@@ -95,9 +99,15 @@ def undrawable_paths(schema: Schema, path: str = "") -> list[str]:
 
 
 def resolve(schema: Schema, root: Schema) -> Schema:
-    """Follow a reference into the root's `$defs`."""
+    """Follow references inside the root; what they lead to may be anything if they lead nowhere or in a circle."""
+    followed: list[str] = []
     while "$ref" in schema:
-        schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
+        reference = schema["$ref"]
+        target = pointed(root, reference)
+        if reference in followed or not isinstance(target, dict):
+            return {}
+        followed.append(reference)
+        schema = target
     return schema
 
 
@@ -157,8 +167,12 @@ def example_number(schema: Schema) -> int | float:
     return value
 
 
-def describe(schema: Schema, root: Schema) -> str:
+def describe(schema: Schema | bool, root: Schema, depth: int = 0) -> str:
     """Say in words what a value must be, e.g. `an integer of at least 1`."""
+    if isinstance(schema, bool):
+        return "any JSON value" if schema else "nothing at all"
+    if depth > MAX_WORDS_DEPTH:
+        return "a value"
     schema = resolve(schema, root)
     if "const" in schema:
         return _shown(schema["const"])
@@ -166,28 +180,34 @@ def describe(schema: Schema, root: Schema) -> str:
         return "one of " + ", ".join(_shown(value) for value in schema["enum"])
     for key in ("anyOf", "oneOf"):
         if key in schema:
-            return " or ".join(dict.fromkeys(describe(inner, root) for inner in schema[key]))
+            return " or ".join(dict.fromkeys(describe(inner, root, depth + 1) for inner in schema[key]))
     kind = schema.get("type")
+    if isinstance(kind, list):
+        return " or ".join(describe({**schema, "type": one}, root, depth + 1) for one in kind)
     words = {"string": "a string", "integer": "an integer", "number": "a number", "boolean": "true or false", "null": "null"}
     if kind == "array":
         text = "a list"
         if "items" in schema:
-            text += f" of which each is {describe(schema['items'], root)}"
+            text += f" of which each is {describe(schema['items'], root, depth + 1)}"
     elif kind == "object":
         fields = schema.get("properties", {})
-        text = f"an object with {', '.join(fields)}" if fields else "an object"
+        text = f"an object with {', '.join([*fields][:MAX_NAMES])}" if fields else "an object"
+        text += f" and {len(fields) - MAX_NAMES} more" if len(fields) > MAX_NAMES else ""
     else:
         text = words.get(str(kind), "any JSON value")
     text += "".join(f" {word} {schema[key]}" for key, word in _LIMITS.items() if key in schema)
     if "format" in schema:
         text += f" in the form {_shown(FORMAT_EXAMPLES.get(schema['format'], schema['format']))}"
     elif "pattern" in schema:
-        text += f" in the form {_shown(schema['examples'][0])}"
+        has_example = bool(schema.get("examples"))
+        text += f" in the form {_shown(schema['examples'][0])}" if has_example else f" that matches {schema['pattern']}"
     return text
 
 
-def short_type(schema: Schema) -> str:
+def short_type(schema: Schema | bool) -> str:
     """Return a type in a word or two for signatures, e.g. `string` or `"a"|"b"`."""
+    if isinstance(schema, bool):
+        return "any"
     if "enum" in schema:
         return "|".join(_shown(value) for value in schema["enum"])
     if "const" in schema:
@@ -197,7 +217,8 @@ def short_type(schema: Schema) -> str:
             return "|".join(dict.fromkeys(short_type(inner) for inner in schema[key]))
     if schema.get("type") == "array" and "items" in schema:
         return f"list[{short_type(schema['items'])}]"
-    return str(schema.get("type", "any"))
+    kind = schema.get("type", "any")
+    return "|".join(kind) if isinstance(kind, list) else str(kind)
 
 
 _LIMITS = {
@@ -210,6 +231,8 @@ _LIMITS = {
     "maxLength": "of at most this many characters:",
     "minItems": "of at least this many items:",
     "maxItems": "of at most this many items:",
+    "minProperties": "of at least this many fields:",
+    "maxProperties": "of at most this many fields:",
 }
 
 

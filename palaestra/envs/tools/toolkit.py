@@ -8,7 +8,6 @@ import difflib
 import enum
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
 from types import FunctionType
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -17,34 +16,47 @@ import numpy as np
 
 from palaestra.envs.formats.hermes import explain_malformed
 from palaestra.envs.tools.declaration import ToolDeclaration, declaration_of
-from palaestra.envs.tools.sampling import ToolSampler, sample_call
-from palaestra.envs.tools.schema import describe
+from palaestra.envs.tools.sampling import ToolSampler
+from palaestra.envs.tools.schema_tool import SchemaTool
+from palaestra.envs.tools.wrong_arguments import listed, shown
 from palaestra.errors import BoundaryError, EnvironmentFault, UsageError, unknown_name
-from palaestra.types import Json, ToolCall, ToolResult
+from palaestra.types import Json, ToolCall, ToolResult, ToolStatus, known_status
 from palaestra.types.plain_json import strict_json
 
-MAX_SHOWN = 80
-MAX_PROBLEMS = 4
-
 _METHODS: WeakKeyDictionary[type[Any], tuple[tuple[str, ToolDeclaration], ...]] = WeakKeyDictionary()
+
+
+Declaration = ToolDeclaration | SchemaTool
+StatusRule = Callable[[ToolCall, object], ToolStatus]
 
 
 class ToolRefusal(Exception):
     """Raised by a tool that cannot do what the agent asked; the message says why and what would work.
 
     It never leaves the toolkit: the agent reads it as the result, and the world stays as it was.
+
+    Args:
+        message: For the agent.
+        status: Status of the result: "error", or what a runner of code found: "timeout", "crash", "blocked".
     """
+
+    def __init__(self, message: str, status: ToolStatus = "error") -> None:
+        """Keep the status in addition to the message."""
+        if status == "ok":
+            raise UsageError("A refusal has the status 'ok'; return the result instead, or give what went wrong.")
+        super().__init__(message)
+        self.status: ToolStatus = known_status(status)
 
 
 class Toolkit:
     """The tools of one or more objects.
 
     Args:
-        sources: Objects whose methods are tools, and functions that are tools.
-        world: The object whose state a call may change, put back if the call does not succeed; the first object among
-            `sources` by default. It is saved with its own `copy()` if it has one, else by `copy.deepcopy`, and put
-            back in place, so that references to it stay good.
-        names: The tools to offer, in this order; all by default.
+        sources: Objects whose methods are tools, functions that are tools, and `SchemaTool`s.
+        world: The object whose state a call may change, put back if the call does not succeed; by default the first of the
+            `sources` whose methods are tools. It is saved with its own `copy()` if it has one, else by `copy.deepcopy`, and
+            put back in place, so that references to it stay good.
+        names: The tools to offer, in this order; all by default. `Toolkit(names=())` is a toolkit without tools.
         lenient: Also accept values that convert without loss of meaning ("3" for 3) and arguments that arrive as a
             string of JSON.
 
@@ -58,8 +70,12 @@ class Toolkit:
         """Collect and check the tools."""
         self.sources = sources
         self.lenient = lenient
-        self.world = world if world is not None else next((s for s in sources if not isinstance(s, FunctionType)), None)
+        self.world = (
+            world if world is not None else next((s for s in sources if not isinstance(s, (FunctionType, SchemaTool))), None)
+        )
         table = _table(sources)
+        if not table and names is None:
+            raise UsageError("A toolkit of nothing was asked for; give it objects or functions with @tool, or SchemaTools.")
         if self.world is not None and not hasattr(self.world, "__dict__"):
             raise UsageError(
                 f"{type(self.world).__name__} has __slots__ and no __dict__; calls on it cannot be undone. Drop __slots__."
@@ -68,6 +84,7 @@ class Toolkit:
             table = {name: _known(table, name) for name in names}
         self._table = table
         self._names = tuple(table)
+        self._declarations = tuple(entry.declaration for entry in table.values())
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -82,7 +99,12 @@ class Toolkit:
         """Return the number of tools."""
         return len(self._table)
 
-    def declaration(self, name: str) -> ToolDeclaration:
+    @property
+    def declarations(self) -> tuple[Declaration, ...]:
+        """What the tools are called and take; toolkits of equal declarations offer the same tools."""
+        return self._declarations
+
+    def declaration(self, name: str) -> Declaration:
         """Return the declaration of a tool; UnknownNameError if there is none."""
         return _known(self._table, name).declaration
 
@@ -96,27 +118,33 @@ class Toolkit:
 
     def signatures(self) -> str:
         """Return one line per tool: name, parameters, what it does."""
-        declarations = [entry.declaration for entry in self._table.values()]
-        return "\n".join(f"{d.signature()} - {d.description.splitlines()[0]}" for d in declarations)
+        return "\n".join(f"{d.signature()} - {(d.description.splitlines() or [''])[0]}" for d in self.declarations)
 
     def sample_call(self, rng: np.random.Generator) -> ToolCall:
         """Draw a well-formed call."""
-        return sample_call(self.schemas(), rng)
+        return self.sampler().draw_call(rng)
 
     def sampler(self) -> ToolSampler:
-        """Return a picklable sampler of whole actions, for an action space."""
-        return ToolSampler(tuple(self.schemas()))
+        """Return a picklable sampler of whole actions, for an action space.
+
+        Tools of which no right call could be found are left out.
+        """
+        from_data = {d.name for d in self.declarations if isinstance(d, SchemaTool)}
+        drawn = [d for d in self.declarations if d.name not in from_data or d.example is not None]
+        return ToolSampler(tuple(d.schema() for d in drawn), from_data=frozenset(from_data))
 
     def validate(self, call: ToolCall) -> ToolResult | None:
         """Return the result that a badly formed call would get, or None if the call is well formed."""
         checked = self._check(call)
         return checked if isinstance(checked, ToolResult) else None
 
-    def call(self, call: ToolCall) -> ToolResult:
+    def call(self, call: ToolCall, *, status_of: StatusRule | None = None) -> ToolResult:
         """Check a call and run it.
 
         Args:
             call: Any call at all.
+            status_of: Rule for tools whose result reports a failure as data: the status of a call and what its tool
+                returned. Whatever is not "ok" changes nothing, as if the tool had raised `ToolRefusal`.
 
         Returns:
             The result; a status other than "ok" means that nothing changed, and the content says how to fix the call.
@@ -132,27 +160,30 @@ class Toolkit:
         before = None if world is None else _saved(world)
         is_kept = False
         try:
-            content = _content(checked.function(**checked.arguments))
-            is_kept = True
+            value = checked.function(**checked.arguments)
+            content = _content(value)
+            status: ToolStatus = "ok" if status_of is None else known_status(status_of(call, value))
+            is_kept = status == "ok"
         except ToolRefusal as refusal:
-            return ToolResult(call.name, f"Error: {refusal}", "error", call.id)
+            return ToolResult(call.name, f"Error: {refusal}", refusal.status, call.id)
         except BoundaryError:
             raise
         except Exception as error:
             raise EnvironmentFault(
-                f"Tool {call.name!r} failed on {_shown(checked.arguments)}: {type(error).__name__}: {error}. "
+                f"Tool {call.name!r} failed on {shown(checked.arguments)}: {type(error).__name__}: {error}. "
                 f"This is a fault of the tool, not of the agent; a tool refuses a call by raising ToolRefusal."
             ) from error
         finally:
             if before is not None and not is_kept:
                 _put_back(world, before)
-        return ToolResult(call.name, content, "ok", call.id)
+        return ToolResult(call.name, content, status, call.id)
 
-    def call_all(self, calls: Sequence[ToolCall]) -> list[ToolResult]:
+    def call_all(self, calls: Sequence[ToolCall], *, status_of: StatusRule | None = None) -> list[ToolResult]:
         """Check and run several calls in order; one that does not succeed changes nothing and does not stop the next.
 
         Args:
             calls: Any calls.
+            status_of: As for `call`.
 
         Returns:
             One result per call.
@@ -163,7 +194,7 @@ class Toolkit:
         world = self.world
         before = None if world is None or len(calls) < 2 else _saved(world)
         try:
-            return [self.call(call) for call in calls]
+            return [self.call(call, status_of=status_of) for call in calls]
         except BaseException:
             if before is not None:
                 _put_back(world, before)
@@ -185,23 +216,14 @@ class Toolkit:
         arguments = call.arguments
         if isinstance(arguments, str):
             if not self.lenient or (parsed := _parsed_object(arguments)) is None:
-                return _wrong(call, f"the arguments arrived as text, {_shown(arguments)}; {_why_no_object(arguments)}", entry)
+                return _wrong(call, f"the arguments arrived as text, {shown(arguments)}; {_why_no_object(arguments)}", entry)
             arguments = parsed
         try:
             text = json.dumps(dict(arguments), allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
             return _wrong(call, f"the arguments are not JSON ({error}); write JSON values", entry)
-        declaration = entry.declaration
-        try:
-            return _Checked(entry.function, declaration.validator.validate_json(text, strict=not self.lenient))
-        except _validation_error() as error:
-            problems = error.errors(include_url=False, include_context=False)
-        if left := _without_nulls(arguments, declaration):
-            try:
-                return _Checked(entry.function, declaration.validator.validate_json(json.dumps(left), strict=not self.lenient))
-            except _validation_error() as error:
-                problems = error.errors(include_url=False, include_context=False)
-        return _wrong(call, "; ".join(_problems(problems, arguments, declaration)), entry)
+        read = entry.declaration.read(arguments, text, lenient=self.lenient)
+        return _Checked(entry.function, read) if isinstance(read, dict) else _wrong(call, "; ".join(read), entry)
 
     def _unknown(self, call: ToolCall) -> ToolResult:
         """Answer a call of a tool that does not exist."""
@@ -209,14 +231,15 @@ class Toolkit:
             return ToolResult("", f"Error: {explain_malformed(call)}", "invalid_arguments", call.id)
         near = difflib.get_close_matches(call.name[:64], self._names, n=3, cutoff=0.6)
         advice = f"Did you mean {' or '.join(near)}? " if near else ""
-        text = f"Error: there is no tool {_shown(call.name)}. {advice}The tools are: {', '.join(self._names)}."
+        there = f"The tools are: {listed(self._names)}." if self._names else "This task has no tools; answer in plain words."
+        text = f"Error: there is no tool {shown(call.name)}. {advice}{there}"
         return ToolResult(call.name, text, "unknown_tool", call.id)
 
 
 class _Entry(NamedTuple):
     """A tool and the callable that runs it."""
 
-    declaration: ToolDeclaration
+    declaration: Declaration
     function: Callable[..., object]
 
 
@@ -233,9 +256,12 @@ def _table(sources: Iterable[object]) -> dict[str, _Entry]:
     for source in sources:
         if isinstance(source, type):
             raise UsageError(f"{source.__name__} is a class; give the toolkit an object of it, {source.__name__}(...).")
-        if isinstance(source, FunctionType):
-            declaration = declaration_of(source)
-            found = [] if declaration is None else [(declaration, source)]
+        found: list[tuple[Declaration, Callable[..., object]]]
+        if isinstance(source, SchemaTool):
+            found = [(source, source.run)]
+        elif isinstance(source, FunctionType):
+            declared = declaration_of(source)
+            found = [] if declared is None else [(declared, source)]
         else:
             found = [(declaration, getattr(source, attribute)) for attribute, declaration in _methods(_class_of(source))]
         if not found:
@@ -243,10 +269,10 @@ def _table(sources: Iterable[object]) -> dict[str, _Entry]:
         for declaration, function in found:
             _ = declaration.parameter_schema  # a bad declaration is found now, not in the middle of an episode
             if declaration.name in table:
-                raise UsageError(f"Two tools are called {declaration.name!r}; rename one with @tool(name=...).")
+                raise UsageError(
+                    f"Two tools are called {declaration.name!r}; rename one, with @tool(name=...) or in its schema."
+                )
             table[declaration.name] = _Entry(declaration, function)
-    if not table:
-        raise UsageError("A toolkit of nothing was asked for; give it objects or functions with @tool.")
     return table
 
 
@@ -292,14 +318,6 @@ def _known(table: Mapping[str, _Entry], name: str) -> _Entry:
     if name not in table:
         raise unknown_name("tool", name, table)
     return table[name]
-
-
-@cache
-def _validation_error() -> Any:
-    """Return pydantic's exception class, imported when first needed."""
-    from pydantic import ValidationError
-
-    return ValidationError
 
 
 def _saved(world: object) -> dict[str, Any]:
@@ -368,79 +386,12 @@ def _why_no_object(text: str) -> str:
     return "expected a JSON object of argument names and values"
 
 
-def _without_nulls(arguments: Mapping[str, Json], declaration: ToolDeclaration) -> dict[str, Json] | None:
-    """Leave out optional arguments that are null, as strict schemas write them; None if there are none."""
-    left = {
-        k: v for k, v in arguments.items() if v is not None or k in declaration.required or k not in declaration.parameters
-    }
-    return left if len(left) < len(arguments) else None
-
-
-def _problems(errors: Iterable[Mapping[str, Any]], arguments: Mapping[str, Json], declaration: ToolDeclaration) -> list[str]:
-    """Say for each wrong argument what was received and what was expected."""
-    root = declaration.parameter_schema
-    properties = root["properties"]
-    by_argument: dict[str, list[str]] = {}
-    for error in errors:
-        location = error["loc"]
-        if not location:
-            by_argument.setdefault("", []).append(f"the arguments are not usable: {error['msg']}")
-            continue
-        name = str(location[0])
-        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)[1:]
-        if error["type"] == "missing" and len(location) == 1:
-            text = f"argument {name!r} is missing; expected {_expectation(properties[name], root)}"
-        elif error["type"] == "extra_forbidden" and len(location) == 1:
-            text = _unexpected(name, arguments, declaration)
-        elif len(location) == 1 or "anyOf" in properties[name]:
-            text = f"argument {name!r} is {_shown(arguments.get(name))}; expected {_expectation(properties[name], root)}"
-        else:
-            wanted = error["msg"].removeprefix("Input should be ").rstrip(".")
-            text = f"argument {path!r} is {_shown(error['input'])}; expected {wanted}"
-            if error["type"] == "missing":
-                text = f"argument {path!r} is missing"
-        if text not in by_argument.setdefault(name, []):
-            by_argument[name].append(text)
-    texts = [text for group in by_argument.values() for text in group]
-    return texts[:MAX_PROBLEMS] + ([f"and {len(texts) - MAX_PROBLEMS} more problems"] if len(texts) > MAX_PROBLEMS else [])
-
-
-def _expectation(schema: dict[str, Any], root: dict[str, Any]) -> str:
-    """Say what an argument must be, with its description."""
-    note = schema.get("description")
-    return describe(schema, root) + (f" ({note.rstrip('.')})" if note else "")
-
-
-def _unexpected(name: str, arguments: Mapping[str, Json], declaration: ToolDeclaration) -> str:
-    """Say that an argument does not exist, and which one may be meant."""
-    free = [parameter for parameter in declaration.parameters if parameter not in arguments]
-    near = difflib.get_close_matches(name[:64], free, n=1, cutoff=0.5)
-    advice = f"; did you mean {near[0]!r}?" if near else f"; the arguments are: {', '.join(declaration.parameters) or 'none'}"
-    return f"there is no argument {_cut(name)!r}{advice}"
-
-
 def _wrong(call: ToolCall, problem: str, entry: _Entry) -> ToolResult:
     """Answer a call whose arguments do not fit."""
-    example = json.dumps({"name": call.name, "arguments": entry.declaration.example}, ensure_ascii=False)
-    text = f"Error: {call.name} was not run: {problem}{'' if problem.endswith('?') else '.'} A right call: {example}"
+    text = f"Error: {call.name} was not run: {problem}{'' if problem.endswith('?') else '.'}"
+    if (arguments := entry.declaration.example) is not None:
+        text += f" A right call: {json.dumps({'name': call.name, 'arguments': arguments}, ensure_ascii=False)}"
     return ToolResult(call.name, text, "invalid_arguments", call.id)
-
-
-def _shown(value: object) -> str:
-    """Return a value as JSON, cut to a readable length; characters that cannot be sent are escaped."""
-    try:
-        text = json.dumps(value, ensure_ascii=False)
-        text.encode()
-    except UnicodeEncodeError:
-        text = json.dumps(value)
-    except (TypeError, ValueError, RecursionError):
-        text = repr(value) if not isinstance(value, (dict, list)) else f"a {type(value).__name__} that is not JSON"
-    return _cut(text)
-
-
-def _cut(text: str) -> str:
-    """Cut a long text."""
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}... ({len(text)} characters)"
 
 
 __all__ = ["ToolRefusal", "Toolkit"]
