@@ -27,6 +27,12 @@ SAYS = {
         r"invalid_arguments Error: .*did you mean 'degrees'",
         r"attic has no heating.* \[now 22\]",
     ],
+    "tools_from_data.py": [
+        r"\['home_of', 'dish_of'\] Which dish.*\ninvalid_arguments: .* is 3; expected a string .*\nerror: .*not_found",
+        r"\['home_of', 'tower_of'\] Which tower",
+        r"solved: True\nsampled: <tool_call>",
+        r"(\d+) of \1 checks passed",
+    ],
     "play_with_an_llm_api.py": [r"solved: True \| \d+ calls"],
     "evaluate_an_agent.py": [r"random +success 0%", r"expert +success 100%", r"report: .*report\.html"],
     "record_and_export.py": [r"agenttraj +5 episodes", r"sharegpt +5 episodes", r"chat +5 episodes", r"jsonl +5 episodes"],

@@ -19,6 +19,7 @@ from typing import Any, SupportsFloat
 
 import gymnasium
 import numpy as np
+from gymnasium.spaces import Tuple
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from gymnasium.wrappers import OrderEnforcing
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 
 from palaestra.envs.core.text_env import TextEnv
 from palaestra.errors import EpisodeStateError, UsageError, unknown_name
+from palaestra.spaces import TextSpace
 from palaestra.types import Message
 
 Env = gymnasium.Env[Any, Any]
@@ -127,7 +129,7 @@ class TextVectorEnv(VectorEnv[tuple[str, ...], "Sequence[str | Message]", NDArra
         self.single_observation_space = first.observation_space
         self.single_action_space = first.action_space
         self.observation_space = batch_space(first.observation_space, self.num_envs)
-        self.action_space = batch_space(first.action_space, self.num_envs)
+        self.action_space = _drawing_as(self.envs, batch_space(first.action_space, self.num_envs))
         self._observations: list[str] = [""] * self.num_envs
         self._is_over = np.zeros(self.num_envs, dtype=np.bool_)
 
@@ -307,6 +309,22 @@ def _column(key: str, values: list[Any], mask: Flags) -> Any:
             array[mask] = [value for value, is_there in zip(values, mask, strict=True) if is_there]
             return array
     return np.fromiter(values, dtype=object, count=len(values))
+
+
+def _drawing_as(envs: Sequence[Env], batched: Any) -> Any:
+    """Let each part of a batched action space draw what its environment's own space draws now.
+
+    The parts are copies made once; an environment with tools of its own in every task changes its space's sampler.
+    """
+    for env, part in zip(envs, batched.spaces if isinstance(batched, Tuple) else (), strict=False):
+        if isinstance(part, TextSpace) and isinstance(env.action_space, TextSpace):
+            part.sampler = partial(_draw_of, env.action_space)
+    return batched
+
+
+def _draw_of(space: TextSpace, rng: np.random.Generator) -> str | Message:
+    """Draw with the sampler that a space has now."""
+    return space.sampler(rng)
 
 
 def _without_order_enforcing(env: Env) -> Env:
