@@ -30,6 +30,8 @@ RESERVED = ("reset", "get_reward", "error", "score", "num_turns", "info")
 
 Actions = Literal["auto", "tools", "text"]
 
+_MORE_LOOKS = 4
+
 _ANSWER: dict[str, Json] = {
     "type": "function",
     "function": {
@@ -70,6 +72,7 @@ class EnvironmentEpisode:
 
     env_id: str = ""
     env_kwargs: Mapping[str, Json] = {}
+    _offered: Sequence[Mapping[str, Json]] | None = None  # tools that are methods; None where one method takes texts
 
     def __init__(self) -> None:
         """Begin without an environment; the first `reset` makes it."""
@@ -89,7 +92,8 @@ class EnvironmentEpisode:
             **row: Other columns of the data set (`prompt`, ...), which mean nothing here.
 
         Raises:
-            UsageError: If there is no such task; a failing environment is recorded in `error` instead.
+            UsageError: If there is no such task, or it has other tools than those that are methods; a failing environment is
+                recorded in `error` instead.
         """
         del row
         self.error, self.score, self.num_turns, self.info, self._is_over = None, 0.0, 0, {}, False
@@ -97,6 +101,8 @@ class EnvironmentEpisode:
             if self._env is None:
                 self._env = gymnasium.make(self.env_id, **self.env_kwargs)
             observation, self.info = self._env.reset(seed=seed, options=None if task is None else {"task": task})
+            if self._offered is not None and list(self.info.get("tools") or ()) != self._offered:
+                raise ConfigError(_other_tools(self.env_id, self.info))
             return _text(observation)
         except UsageError:
             raise
@@ -162,12 +168,13 @@ def environment_class(
         A class without arguments; the same tools are offered in every episode.
 
     Raises:
-        ConfigError: If a tool cannot be a method, or the environment has no tools though `actions` is "tools".
+        ConfigError: If a tool cannot be a method, the environment has no tools though `actions` is "tools", or its tools
+            differ between tasks: TRL reads the methods once.
     """
     if actions not in ("auto", "tools", "text"):
         raise ConfigError(f"actions is {actions!r}; expected 'auto', 'tools' or 'text'.")
     kwargs = dict(env_kwargs or {})
-    tools, says = _look(env_id, kwargs)
+    tools, says = _look(env_id, kwargs, as_methods=actions != "text")
     if actions == "tools" and not tools:
         raise ConfigError(f"Environment {env_id!r} has no tools with the arguments {kwargs}; use actions='text'.")
     methods: dict[str, Any] = {}
@@ -181,8 +188,13 @@ def environment_class(
         if says if answer is None else answer:
             speak = make_method(_ANSWER, lambda self, _, given: self._play(Message("assistant", str(given.get("text", "")))))
             _add(methods, "answer", speak)
+    offered = None if not tools or actions == "text" else tools
     class_name = name or env_id.rpartition("/")[2].partition("-v")[0]
-    return type(class_name, (EnvironmentEpisode,), {**methods, "env_id": env_id, "env_kwargs": kwargs, "__module__": __name__})
+    return type(
+        class_name,
+        (EnvironmentEpisode,),
+        {**methods, "env_id": env_id, "env_kwargs": kwargs, "_offered": offered, "__module__": __name__},
+    )
 
 
 def shown_tools(made: type[EnvironmentEpisode]) -> list[dict[str, Json]]:
@@ -198,7 +210,17 @@ def shown_tools(made: type[EnvironmentEpisode]) -> list[dict[str, Json]]:
     return [get_json_schema(method) for method in public]
 
 
-def _look(env_id: str, kwargs: Mapping[str, Json]) -> tuple[list[Mapping[str, Json]], bool]:
+def _other_tools(env_id: str, info: Mapping[str, Any]) -> str:
+    """Say that tools differ between tasks, which TRL's environments cannot have."""
+    names = [tool["function"]["name"] for tool in info.get("tools") or ()]
+    return (
+        f"Task {info['task']['key']!r} of {env_id} has tools of its own ({', '.join(names)[:200] or 'none'}), and TRL takes "
+        f"the tools of an environment class once, for all tasks. Train with EnvironmentRollouts (rollout_func) instead, which "
+        f"tells each episode its tools."
+    )
+
+
+def _look(env_id: str, kwargs: Mapping[str, Json], *, as_methods: bool) -> tuple[list[Mapping[str, Json]], bool]:
     """Return the tools of an environment, and whether it waits for messages without a call."""
     try:
         env = gymnasium.make(env_id, **kwargs)
@@ -206,8 +228,13 @@ def _look(env_id: str, kwargs: Mapping[str, Json]) -> tuple[list[Mapping[str, Js
         raise unknown_name("environment", env_id, gymnasium.registry, hint="List all with palaestra list.") from error
     try:
         _, info = env.reset(seed=0)
-        says = isinstance(env.unwrapped, ToolEnv) or info.get("format") == "tools"
-        return list(info.get("tools") or ()), says
+        is_tool_env = isinstance(env.unwrapped, ToolEnv)
+        tools = list(info.get("tools") or ())
+        for seed in range(1, _MORE_LOOKS if is_tool_env else 1):  # another task now rather than in the middle of training
+            _, other = env.reset(seed=seed)
+            if list(other.get("tools") or ()) != tools and (as_methods or other["instructions"] != info["instructions"]):
+                raise ConfigError(_other_tools(env_id, other))
+        return tools, is_tool_env or info.get("format") == "tools"
     finally:
         env.close()
 

@@ -36,7 +36,8 @@ def make_method(tool: Mapping[str, Json], call: Callable[[Any, str, dict[str, Js
     function = tool["function"]
     name = str(function["name"])
     schema = function.get("parameters") or {}
-    properties: Mapping[str, Json] = schema.get("properties") or {}
+    inner: Mapping[str, Json] = schema.get("properties") or {}
+    properties = {key: part if isinstance(part, Mapping) else {} for key, part in inner.items()}  # true: anything
     required = set(schema.get("required") or ())
     for word in (name, *properties):
         if not word.isidentifier() or keyword.iskeyword(word) or word == "self":
@@ -60,8 +61,10 @@ def make_method(tool: Mapping[str, Json], call: Callable[[Any, str, dict[str, Js
     return method
 
 
-def type_hint(schema: Mapping[str, Json]) -> Any:
+def type_hint(schema: Mapping[str, Json] | bool) -> Any:
     """Return the Python type of a JSON schema: `str`, `list[int]`, `Literal["a", "b"]`, `dict[str, Any]`, ..."""
+    if isinstance(schema, bool):
+        return Any
     if "enum" in schema:
         return Literal.__getitem__(tuple(schema["enum"]))
     if "const" in schema:

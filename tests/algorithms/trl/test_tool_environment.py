@@ -6,6 +6,7 @@ from typing import Any
 import gymnasium
 import pytest
 
+import examples.tools_from_data  # noqa: F401  (registers an environment with other tools in every task)
 import palaestra  # noqa: F401  (registers the environments)
 from palaestra.algorithms.trl.tool_environment import FAILED, OVER, EnvironmentEpisode, environment_class
 from palaestra.envs.core.tasks import GeneratedTasks, Task
@@ -168,6 +169,25 @@ def test_an_environment_that_does_not_start_is_recorded_too() -> None:
 def test_a_row_that_names_no_task_is_an_error_of_the_caller() -> None:
     with pytest.raises(UsageError, match="nowhere/1"):
         environment_class("palaestra/TextCraft-v0", CRAFT)().reset(task="nowhere/1", seed=0)
+
+
+def test_tools_that_differ_between_tasks_are_refused_with_the_way_out() -> None:
+    for actions in ("auto", "tools", "text"):  # the instructions, too, hold the tools of a task
+        with pytest.raises(ConfigError, match=r"has tools of its own \(home_of, .*Train with EnvironmentRollouts"):
+            environment_class("example/Facts-v0", actions=actions)  # type: ignore[arg-type]
+
+
+def test_a_task_with_other_tools_is_refused_when_it_comes(monkeypatch) -> None:
+    monkeypatch.setattr("palaestra.algorithms.trl.tool_environment._MORE_LOOKS", 1)
+    episode = environment_class("example/Facts-v0")()
+    refused = []
+    for key in ("train/0", "train/1", "train/2"):  # three tasks with three sets of tools, one of which is that of the class
+        try:
+            assert "Which" in episode.reset(task=key, seed=0)
+        except ConfigError as error:
+            refused.append(str(error).partition(" has tools of its own")[0])
+    assert len(refused) == 2
+    assert set(refused) <= {f"Task 'train/{i}' of example/Facts-v0" for i in range(3)}
 
 
 def test_wrong_settings_are_refused() -> None:
