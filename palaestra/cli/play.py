@@ -203,7 +203,8 @@ class _Game:
             parameters = function.get("parameters", {})
             required = parameters.get("required", ())
             shown = [name if name in required else f"{name}?" for name in parameters.get("properties", {})]
-            say(f"  {function['name']}({', '.join(shown)})  {(function.get('description') or '').splitlines()[0]}")
+            described = (function.get("description") or "").partition("\n")[0]
+            say(f"  {function['name']}({', '.join(shown)})  {described}".rstrip())
 
 
 def _lines() -> Iterator[str]:

@@ -337,13 +337,19 @@ def _tokens_by_turn(trajectory: Trajectory) -> dict[int, int]:
     return tokens
 
 
+def _type_of(schema: Json) -> str:
+    """Return the type that the schema of an argument names."""
+    kind = schema.get("type", "any") if isinstance(schema, dict) else "any"
+    return "|".join(kind) if isinstance(kind, list) else str(kind)
+
+
 def _describe_tool(schema: Json) -> str:
     """Return a tool's schema as two readable lines."""
     function = schema.get("function", schema)
     parameters = function.get("parameters") or {}
     required = set(parameters.get("required", ()))
     shown = [
-        f"{name}{'' if name in required else '?'}: {value.get('type', 'any') if isinstance(value, dict) else 'any'}"
+        f"{name}{'' if name in required else '?'}: {_type_of(value)}"
         for name, value in (parameters.get("properties") or {}).items()
     ]
     return f"{function.get('name', '')}({', '.join(shown)})\n    {function.get('description', '')}"

@@ -26,7 +26,7 @@ from palaestra.errors import UsageError
 from palaestra.media.items import find_media
 from palaestra.media.store import MemoryMedia, use_media
 from palaestra.spaces import MAX_ACTION_CHARS
-from palaestra.types import Message, StopReason, ToolCall, ToolResult, plain
+from palaestra.types import Message, StopReason, ToolCall, ToolResult, ToolStatus, plain
 
 NUM_TASKS = 100  # looked at per split
 MAX_EXPERT_TURNS = 1000
@@ -387,7 +387,7 @@ def _calls_with_surrogates(tools: Sequence[Mapping[str, Any]]) -> Iterator[str |
     for schema in tools:
         function = schema["function"]
         for name, argument in function["parameters"].get("properties", {}).items():
-            if argument.get("type") == "string":
+            if isinstance(argument, Mapping) and argument.get("type") == "string":
                 call = {"name": function["name"], "arguments": {name: "\ud800"}}
                 yield Message("assistant", tool_calls=(ToolCall(call["name"], {name: "\ud800"}, "1"),))
                 yield f"<tool_call>\n{json.dumps(call)}\n</tool_call>"
@@ -424,16 +424,22 @@ def _expect_step_info(info: Mapping[str, Any], reward: float, *, is_over: bool) 
     expect(abs(total - reward) < 1e-6, f"The reward is {reward:g} but its parts add up to {total:g}.")
     for result in info["tool_results"]:
         expect(isinstance(result, ToolResult), f"info['tool_results'] holds a {type(result).__name__}; expected ToolResult.")
+        expect(result.status in get_args(ToolStatus), f"A tool result has the unknown status {result.status!r}.")
     _expect_plain(info)
 
 
-def _expect_schema(name: str, schema: Mapping[str, Any]) -> None:
+def _expect_schema(name: str, schema: Mapping[str, Any] | bool) -> None:
     """Fail unless a JSON schema of a tool's arguments is sound, at any depth."""
+    if isinstance(schema, bool):
+        expect(schema, f"An argument of the tool {name!r} can never be given: its schema is false.")
+        return
     kind = schema.get("type")
     for one in kind if isinstance(kind, list) else [kind]:
         expect(one is None or one in _JSON_TYPES, f"The tool {name!r} has an argument of the unknown JSON type {one!r}.")
     expect(
-        kind is not None or schema.keys() & {"enum", "const", "anyOf", "oneOf", "$ref"} or schema.keys() <= {"description"},
+        kind is not None
+        or schema.keys() & {"enum", "const", "anyOf", "oneOf", "allOf", "$ref"}
+        or schema.keys() <= {"description"},
         f"An argument of the tool {name!r} has no type: {shown(schema)}",
     )
     properties = schema.get("properties", {})

@@ -74,12 +74,14 @@ def signature(tool: Mapping[str, Json]) -> str:
     schema = function.get("parameters", {})
     required = schema.get("required", [])
     parts = [
-        f"{name}: {_type_name(spec)}" + ("" if name in required else f" = {spec.get('default')!r}")
+        f"{name}: {_type_name(spec)}" + ("" if name in required else f" = {_default(spec)!r}")
         for name, spec in schema.get("properties", {}).items()
     ]
     lines = [str(function.get("description", "")).strip()]
     lines += [
-        f"{name}: {spec['description']}" for name, spec in schema.get("properties", {}).items() if spec.get("description")
+        f"{name}: {spec['description']}"
+        for name, spec in schema.get("properties", {}).items()
+        if isinstance(spec, Mapping) and spec.get("description")
     ]
     doc = "\n    ".join(line for text in lines for line in text.splitlines())
     return f'def {function["name"]}({", ".join(parts)}):\n    """{doc}"""'
@@ -170,8 +172,15 @@ def _no_json(node: ast.expr, value: Json) -> str:
     return ""
 
 
-def _type_name(spec: Mapping[str, Json]) -> str:
+def _default(spec: Mapping[str, Json] | bool) -> Json:
+    """Return the default that a JSON schema names, None if it names none."""
+    return spec.get("default") if isinstance(spec, Mapping) else None
+
+
+def _type_name(spec: Mapping[str, Json] | bool) -> str:
     """Return a short Python type for a JSON schema."""
+    if isinstance(spec, bool):
+        return "object"
     if "enum" in spec:
         return "Literal[" + ", ".join(repr(value) for value in spec["enum"]) + "]"
     if "anyOf" in spec:
@@ -179,7 +188,10 @@ def _type_name(spec: Mapping[str, Json]) -> str:
     kinds = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "object": "dict", "null": "None"}
     if spec.get("type") == "array":
         return f"list[{_type_name(spec.get('items', {}))}]"
-    return kinds.get(str(spec.get("type")), "object")
+    kind = spec.get("type")
+    if isinstance(kind, list):
+        return " | ".join(_type_name({**spec, "type": one}) for one in kind)
+    return kinds.get(str(kind), "object")
 
 
 __all__ = ["PythonCallFormat", "format_code_call", "parameter_names", "parse_code_call", "signature"]
