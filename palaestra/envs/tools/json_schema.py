@@ -99,7 +99,7 @@ def validator_of(text: str) -> Any:
 
 
 def remarks_on(schema: Mapping[str, Any]) -> list[Remark]:
-    """Return what may not be meant in a sound schema: unknown keywords, missing `required`, lists of types."""
+    """Return remarks on what may not be meant in a sound schema: unknown keywords, missing `required`, lists of types."""
     return list(_remarks(schema, "parameters"))
 
 
