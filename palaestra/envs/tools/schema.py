@@ -50,7 +50,7 @@ def plain_schema(schema: Mapping[str, Any]) -> Schema:
     return cleaned
 
 
-def strict_schema(schema: Schema, where: str) -> Schema:
+def strict_schema(schema: Schema | bool, where: str) -> Schema:
     """Return the form that OpenAI's strict mode asks for.
 
     Every object lists all its properties as required and allows no others; an optional one also takes null, which means
@@ -61,8 +61,13 @@ def strict_schema(schema: Schema, where: str) -> Schema:
         where: The tool, for the message.
 
     Raises:
-        UsageError: If the arguments hold a free mapping, which strict mode cannot express.
+        UsageError: If the arguments hold a free mapping or an argument of any type, which strict mode cannot express.
     """
+    if not isinstance(schema, dict):
+        raise UsageError(
+            f"Tool {where} has an argument whose schema is {_shown(schema)}, which strict schemas cannot express; "
+            f"use strict=False."
+        )
     is_free = "properties" not in schema or schema.get("additionalProperties") not in (None, False)
     if schema.get("type") == "object" and is_free:
         raise UsageError(

@@ -97,9 +97,10 @@ def test_vector_environments_play_a_task_with_its_own_tools_each(mode):
         assert len({str(tools) for tools in infos["tools"]}) > 1
         if mode == "vector_entry_point":
             envs.action_space.seed(0)
-            for batch in (envs.action_space.sample() for _ in range(30)):
-                for action, task in zip(batch, tasks, strict=True):
-                    assert {call.name for call in parse_message(action).tool_calls} <= set(task.data["tools"])
+            batches = [envs.action_space.sample() for _ in range(40)]
+            for actions, task in zip(zip(*batches, strict=True), tasks, strict=True):
+                drawn = {call.name for action in actions for call in parse_message(action).tool_calls}
+                assert drawn == set(task.data["tools"])
         for i in range(2):
             _, _, terminated, _, infos = envs.step([format_call(ToolCall(*task.data["plan"][i])) for task in tasks])
             assert [results[0].status for results in infos["tool_results"]] == ["ok"] * 3

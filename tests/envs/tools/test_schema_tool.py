@@ -353,6 +353,8 @@ def test_strict_forms_of_openai_are_made_of_sound_schemas():
     assert strict["strict"] is True
     assert strict["parameters"]["required"] == ["city", "days", "units", "place"]
     assert made(CLEAN).schema() == schema_of(CLEAN)
+    with pytest.raises(UsageError, match="an argument whose schema is true, which strict schemas cannot express"):
+        made({"type": "object", "properties": {"a": True}, "required": []}).schema(strict=True)
 
 
 def test_a_missing_package_is_one_error_that_names_the_extra(monkeypatch):
