@@ -58,6 +58,27 @@ def test_the_same_bytes_are_kept_once(store):
     assert sorted(store) == sorted(hashlib.sha256(data).hexdigest() for data in (TONE, PICTURE))
 
 
+@pytest.mark.parametrize("data", [TONE, PICTURE], ids=["sound", "picture"])
+@pytest.mark.parametrize("order", [0, 1], ids=["part first", "all first"])
+def test_bytes_added_under_part_of_their_description_answer_to_any_true_part_of_it(store, data, order):
+    whole = describe(data)
+    bare = Media(whole.sha256, whole.type)
+    half = replace(bare, rate=whole.rate)
+    for media in (half, whole) if order == 0 else (whole, half):
+        store.add([(media, data)])
+    assert len(store) == 1
+    assert all(store.find(media) == data for media in (bare, half, whole))
+    assert store.find(replace(whole, **({"rate": 1} if whole.rate else {"width": 1}))) is None
+
+
+@pytest.mark.parametrize("data", [TONE, PICTURE], ids=["sound", "picture"])
+def test_what_bytes_tell_of_themselves_completes_what_is_said_of_them(store, data):
+    whole = describe(data)
+    store.add([(Media(whole.sha256, whole.type), data)])
+    assert store.find(whole) == data
+    assert store.find(replace(whole, **({"rate": 1} if whole.rate else {"width": 1}))) is None
+
+
 def test_a_type_of_the_callers_own_keeps_its_bytes(store):
     media = store.put(b"some codec", "audio/x-codec", seconds=2, rate=8000)
     assert (media.type, media.seconds, media.rate) == ("audio/x-codec", 2.0, 8000)

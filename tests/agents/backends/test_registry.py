@@ -4,7 +4,9 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+from palaestra_toys.lamp import LampEnv
 
+from palaestra.agents import ExpertAgent, evaluate, make_agent
 from palaestra.agents.backends import registry as table
 from palaestra.agents.backends.fast_http import FastHTTPBackend
 from palaestra.agents.backends.limits import Budget, RateLimit
@@ -116,6 +118,23 @@ def test_the_page_has_a_row_with_variable_and_extra_for_each_backend(scheme: str
     for needed in (*entry.variables, *([f"`{entry.extra}`"] if entry.extra else [])):
         assert needed in row, row
     assert callable(table._load(scheme)), "its target exists"
+
+
+def test_the_backend_of_the_plugin_plays_an_environment_of_it() -> None:
+    assert "toys_echo" in list_backends()
+    agent = make_agent("toys_echo:level", format="text", prefix="press ")
+    done = evaluate("toys/Lamp-v0", agent, n=1)
+    assert (done.summary.success.mean, done.summary.usage.calls) == (1, 1)
+    lost = evaluate("toys/Lamp-v0", make_agent("toys_echo:brightness", max_retries=0), n=1)
+    assert lost.summary.errors == {"model": 1}
+    with pytest.raises(UsageError, match=r"takes no option 'prefex'\. Its options: prefix"):
+        make_agent("toys_echo:level", prefex="press ")
+
+
+@pytest.mark.parametrize("action_format", [form.name for form in LampEnv.formats])
+def test_the_environment_of_the_plugin_takes_its_text_form_and_all_others(action_format: str) -> None:
+    done = evaluate("toys/Lamp-v0", ExpertAgent(), n=1, env_kwargs={"action_format": action_format})
+    assert done.summary.success.mean == 1
 
 
 class AcmeBackend(ScriptedBackend):

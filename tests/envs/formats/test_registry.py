@@ -5,8 +5,9 @@ import contextlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from palaestra_toys.bang import BangFormat
 
-from palaestra.agents.formats import FORMATS
+from palaestra.agents.formats import FORMATS, make_format
 from palaestra.envs.formats import ACTION_FORMATS, ActionFormat, ActionFormatError, action_format
 from palaestra.envs.formats.action_format import FINAL_ANSWER
 from palaestra.envs.formats.json_call import JsonCallFormat
@@ -28,7 +29,8 @@ TOOLS = [
         },
     }
 ]
-names = pytest.mark.parametrize("name", ACTION_FORMATS)
+FORMS = {**ACTION_FORMATS, BangFormat.name: BangFormat()}  # of this package, and one from outside, which is given as an object
+names = pytest.mark.parametrize("name", FORMS)
 words = (
     st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), min_size=1, max_size=30).map(str.strip).filter(bool)
 )
@@ -40,16 +42,17 @@ calls = st.builds(
 
 @names
 def test_a_form_has_the_name_under_which_it_is_registered(name):
-    form = ACTION_FORMATS[name]
+    form = FORMS[name]
     assert isinstance(form, ActionFormat)
     assert form.name == name
-    assert action_format(name) is action_format(form) is form
+    assert action_format(form) is form
+    assert name not in ACTION_FORMATS or action_format(name) is form
 
 
 @names
 @given(call=calls, thought=prose)
 def test_a_call_that_is_written_is_read_again(name, call, thought):
-    form = ACTION_FORMATS[name]
+    form = FORMS[name]
     if name == "text":
         return  # the environment's own text; calls are written in the canonical form, which is read before
     text = form.write(Message("assistant", "", (call,), reasoning=thought), TOOLS)
@@ -62,7 +65,7 @@ def test_a_call_that_is_written_is_read_again(name, call, thought):
 @names
 @given(answer=prose)
 def test_a_text_that_is_written_is_read_again(name, answer):
-    form = ACTION_FORMATS[name]
+    form = FORMS[name]
     text = form.write(Message("assistant", answer), TOOLS)
     read = form.parse(text, TOOLS)
     assert (read.content, read.tool_calls) == (answer, ())
@@ -73,12 +76,12 @@ def test_a_text_that_is_written_is_read_again(name, answer):
 @given(text=st.text())
 def test_any_text_is_read_or_refused_with_a_message_for_the_model(name, text):
     with contextlib.suppress(ActionFormatError):
-        assert ACTION_FORMATS[name].parse(text, TOOLS).role == "assistant"
+        assert FORMS[name].parse(text, TOOLS).role == "assistant"
 
 
 @names
 def test_a_form_of_calls_refuses_environments_without_tools_and_shows_the_tools_of_others(name):
-    form = ACTION_FORMATS[name]
+    form = FORMS[name]
     if form.needs_tools:
         with pytest.raises(UsageError, match="use 'react' or 'text'"):
             form.describe([])
@@ -92,15 +95,16 @@ def test_a_form_of_calls_refuses_environments_without_tools_and_shows_the_tools_
 def test_two_calls_are_written_or_refused(name):
     two = Message("assistant", "", (ToolCall("take", {"item": "a"}), ToolCall("take", {"item": "b"})))
     if name in ("text", "hermes"):
-        assert ACTION_FORMATS[name].write(two, TOOLS).count("<tool_call>") == 2
+        assert FORMS[name].write(two, TOOLS).count("<tool_call>") == 2
     else:
         with pytest.raises(UsageError, match="has 2"):
-            ACTION_FORMATS[name].write(two, TOOLS)
+            FORMS[name].write(two, TOOLS)
 
 
 @names
-def test_agents_know_every_form_by_its_name(name):
-    assert FORMATS[name]().name == name
+def test_agents_know_every_form_by_its_name_or_as_it_is(name):
+    assert name not in ACTION_FORMATS or FORMATS[name]().name == name
+    assert make_format(FORMS[name]).name == name
 
 
 def test_an_unknown_form_names_the_nearest():

@@ -4,6 +4,7 @@ import gymnasium
 
 from palaestra.envs.registration import register_env
 
+LAMP_ID = "toys/Lamp-v0"
 BACKWARDS_ID = "toys/Backwards-v0"
 LIGHTHOUSE_ID = "toys/Lighthouse-v0"
 MEETING_ID = "toys/Meeting-v0"
@@ -12,6 +13,7 @@ MEETING_ID = "toys/Meeting-v0"
 def register() -> None:
     """Register every environment of this package, each once."""
     _register(MEETING_ID, "palaestra_toys.meeting:MeetingEnv", max_turns=8)
+    _register(LAMP_ID, "palaestra_toys.lamp:LampEnv", max_turns=5)
     _register(BACKWARDS_ID, "palaestra_toys.backwards.env:BackwardsEnv", max_turns=3)
     register_env(
         LIGHTHOUSE_ID,
