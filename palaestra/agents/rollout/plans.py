@@ -17,7 +17,8 @@ class EpisodePlan:
         episode_id: Unique within the run, and the same whenever this episode is planned again.
         env_id: Registered id of the environment.
         env_kwargs: Arguments of `gymnasium.make`; plain JSON data.
-        task_key: Task to play; None lets the environment draw one of its default split.
+        task_key: Task to play, by its key or a published id (`MAPPING#N`); None lets the environment draw one of its default
+            split.
         seed: Seed given to `reset`; None continues the environment's own stream.
         sample: Index of this episode within its group.
         group_id: Episodes of one task and seed that are compared with each other; empty if alone.

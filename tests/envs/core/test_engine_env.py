@@ -270,6 +270,57 @@ def test_an_engine_that_dies_in_reset_costs_that_episode_and_leaves_nothing():
 
 
 @needs_proc
+def test_a_look_at_an_episode_that_is_over_keeps_the_engine_from_nobody():
+    env, other = LiftEnv(), LiftEnv()
+    env.reset(seed=0)
+    pid = engine_of(env).pid
+    for action in env.expert():
+        env.step(action)
+    env.state_hash()
+    before = len(children())
+    other.reset(seed=0)
+    assert engine_of(other).pid == pid
+    assert len(children()) == before
+    env.close()
+    other.close()
+
+
+def test_the_chance_of_an_episode_follows_from_its_seed(lift):
+    def episode(seed):
+        return [lift.reset(seed=seed, options={"task": "train/3"})[0], *(lift.step("up")[0] for _ in range(6))]
+
+    found = [episode(seed) for seed in range(8)]
+    assert found == [episode(seed) for seed in range(8)]
+    assert len({tuple(texts) for texts in found}) > 2
+
+
+def test_equal_states_of_two_tasks_have_two_digests():
+    class Silent(LiftEnv):
+        def _dump(self, engine):
+            return "somewhere"
+
+    env = Silent()
+    digests = []
+    for key in ("train/1", "train/2", "train/1"):
+        env.reset(seed=0, options={"task": key})
+        digests.append(env.state_hash())
+    assert digests[0] == digests[2] != digests[1]
+    env.close()
+
+
+def test_every_action_that_is_played_again_has_its_own_time(monkeypatch):
+    monkeypatch.setattr(LiftEnv, "call_timeout_s", 0.8)
+    env = LiftEnv(step_s=0.2)
+    env.reset(seed=0, options={"task": "train/4"})
+    for _ in range(6):  # 1.2 s together
+        env.step("up")
+    digest = env.state_hash()
+    env.restore(env.snapshot())
+    assert env.state_hash() == digest
+    env.close()
+
+
+@needs_proc
 def test_an_engine_that_is_dead_already_is_closed_like_any_other():
     before = children()
     env = LiftEnv()
@@ -396,16 +447,19 @@ def play(how, deaf):
     pid = engine_of(env).pid
     print(pid, flush=True)
     if deaf:                                # does not notice that its standard input ends
-        import signal
-        os.kill(pid, signal.SIGSTOP)
+        engine_of(env)._write(b'["hang"]\\n')
     if how == "raise":
         raise SystemExit(3)
     play.kept = env                         # never closed
 
 if __name__ == "__main__":
     how, deaf = sys.argv[1], sys.argv[2] == "deaf"
-    if how in ("spawn", "fork"):
-        child = multiprocessing.get_context(how).Process(target=play, args=(how, deaf))
+    if how == "fork after":                 # a process that has seen to the end of engines of its own
+        first = LiftEnv()
+        first.reset(seed=0)
+        first.close()
+    if how in ("spawn", "fork", "fork after"):
+        child = multiprocessing.get_context(how.split()[0]).Process(target=play, args=(how, deaf))
         child.start()
         child.join()
     else:
@@ -414,7 +468,7 @@ if __name__ == "__main__":
 
 
 @needs_proc
-@pytest.mark.parametrize("how", ["end", "raise", "spawn", "fork"])
+@pytest.mark.parametrize("how", ["end", "raise", "spawn", "fork", "fork after"])
 @pytest.mark.parametrize("ears", ["deaf", "hearing"])
 def test_no_engine_survives_its_process(tmp_path, how, ears):
     file = tmp_path / "exits.py"

@@ -140,8 +140,8 @@ def test_engines_that_are_started_otherwise_are_not_mixed_up(make_pool):
 
     pool = make_pool(4)
     found = []
-    for size in (1, 2, 1, 2):
-        lease = pool.lease(Start(size))
+    leases = [pool.lease(Start(size)) for size in (1, 2, 1, 2)]  # kept: engines of leases that are thrown away end
+    for lease in leases:
         with lease.use("reset()", LONG_S) as engine:
             found.append(engine)
         lease.release()
@@ -325,6 +325,80 @@ def test_a_new_engine_has_time_to_start_and_the_clock_can_be_started_again(make_
             lease.restart_clock(1.0)
     assert use(lease) is again is engine
     lease.close()
+
+
+@pytest.mark.parametrize("whose", ["its own", "another's"])
+def test_only_a_new_engine_has_time_to_start(make_pool, whose):
+    pool = make_pool()
+    lease = pool.lease(Machine, start_timeout_s=LONG_S)
+    use(lease)
+    if whose == "another's":
+        lease.release()
+        lease = pool.lease(Machine, start_timeout_s=LONG_S)
+    started = time.monotonic()
+    with pytest.raises(EnvironmentFault, match=r"within 0.05 s"), lease.use("step()", SHORT_S) as engine:
+        engine.hang()
+    assert time.monotonic() - started < LONG_S / 2
+    assert len(Machine.made) == 1
+
+
+def test_an_engine_whose_call_ends_while_another_environment_waits_counts_as_quiet_from_then_on(make_pool):
+    pool = make_pool(1, patience_s=SHORT_S, wait_s=LONG_S)
+    busy, waiting = pool.lease(Machine), pool.lease(Machine)
+    entered, leave = threading.Event(), threading.Event()
+
+    def play() -> None:
+        with busy.use("step()", LONG_S):
+            entered.set()
+            leave.wait(LONG_S)
+
+    thread = threading.Thread(target=play)
+    thread.start()
+    entered.wait(LONG_S)
+    threading.Timer(SHORT_S, leave.set).start()
+    started = time.monotonic()
+    assert use(waiting) is Machine.made[0]
+    assert time.monotonic() - started < LONG_S / 2
+    assert not busy.has_engine
+    thread.join()
+    waiting.close()
+
+
+def test_whoever_waits_gets_an_engine_as_soon_as_it_is_released(make_pool):
+    pool = make_pool(1, patience_s=4 * LONG_S, wait_s=4 * LONG_S)
+    held, waiting = pool.lease(Machine), pool.lease(Machine)
+    use(held)
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(use(waiting)))
+    thread.start()
+    wait_for(lambda: pool._changed._waiters)  # type: ignore[attr-defined]
+    time.sleep(SHORT_S)
+    held.release()
+    thread.join(LONG_S)
+    assert found == Machine.made
+    waiting.close()
+
+
+def test_the_idle_time_of_an_engine_begins_with_its_release_also_where_nothing_else_happens(make_pool):
+    pool = make_pool(idle_s=SHORT_S)
+    lease = pool.lease(Machine)
+    engine = use(lease)
+    wait_for(lambda: pool._next_look == float("inf") and pool._wake.empty())  # the keeper waits without a limit
+    time.sleep(SHORT_S)
+    lease.release()
+    wait_for(lambda: not engine.is_running)
+
+
+def test_all_engines_are_killed_at_once_even_where_a_lock_is_held(make_pool):
+    pools = [make_pool(2), make_pool(2)]
+    leases = [pool.lease(Machine) for pool in pools for _ in range(2)]
+    made = [use(lease) for lease in leases]
+    leases[0].release()
+    with pools[0]._lock:
+        engines.kill_engines()
+    assert [engine.end for engine in made] == ["killed"] * 4
+    for lease in leases:
+        lease.close()
 
 
 def test_an_engine_that_was_late_by_a_hair_is_not_used_again(make_pool):
