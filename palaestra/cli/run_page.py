@@ -73,7 +73,7 @@ def read_page(store: RunStore, run_id: str) -> RunPage:
 
     run, *evaluations = with_arms(store, [run_id])
     arms = arms_of([PlayedRun(one.run_id, one.config, store.episodes(one.run_id)) for one in (run, *evaluations)], store.get)
-    folder, media = store.folder / run_id, store.media(run_id)
+    folder, media = store.folder_of(run_id), store.media(run_id)
     found = (path for path in folder.rglob("*") if path.is_file() and path.parent != media.folder) if folder.is_dir() else ()
     return RunPage(
         run,

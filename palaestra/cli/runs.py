@@ -184,6 +184,44 @@ def _print_rescored(
     out.print(f"Report  {report.resolve()}", soft_wrap=True)
 
 
+@app.command("check")
+def check_runs(
+    runs: RunsFolder = DEFAULT_RUNS,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Save what is whole to a new file; the damaged one is kept under another name.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read everything in the run store and say what is damaged; exits with 1 if anything is and was not repaired."""
+    from palaestra.agents.store.check import check_store
+    from palaestra.cli.output import console, print_json
+
+    checked = check_store(runs, repair=repair)
+    if as_json:
+        print_json(checked.to_json())
+    else:
+        out = console()
+        for problem in checked.problems:
+            out.print(problem, style="red", soft_wrap=True)
+        for run in checked.runs:
+            names = ", ".join(run.lost[:5]) + (" ..." if len(run.lost) > 5 else "")
+            lost = f", {len(run.lost):,} lost ({names})" if run.lost else ""
+            again = f", {run.rebuilt:,} of them with a new summary" if run.rebuilt else ""
+            problem = f"; {run.problem}" if run.problem else ""
+            out.print(f"{run.run_id}: {run.kept:,} episodes whole{again}{lost}{problem}", soft_wrap=True)
+        if checked.unknown:
+            out.print(f"{checked.unknown:,} episodes lost of which nothing can be read", style="red", soft_wrap=True)
+        if checked.is_whole:
+            out.print(f"Nothing in {checked.file} is damaged.", soft_wrap=True)
+        elif checked.saved_as:
+            out.print(f"Saved in {checked.file}; the damaged file is {checked.saved_as}.", soft_wrap=True)
+            out.print("Resume the runs to play the lost episodes again.", soft_wrap=True)
+        else:
+            out.print("Save what is whole with: palaestra runs check --repair", soft_wrap=True)
+    if not checked.is_whole and not checked.saved_as:
+        raise typer.Exit(1)
+
+
 @app.command("delete")
 def delete_run(
     run_id: RunId,
@@ -227,7 +265,7 @@ def _delete(store: RunStore, run_id: str) -> None:
 
     from palaestra.errors import StoreError
 
-    folder = store.folder / run_id
+    folder = store.folder_of(run_id)
     store.delete_run(run_id)
     try:
         if folder.is_dir():

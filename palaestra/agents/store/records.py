@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from operator import attrgetter
 from typing import Any, Literal
+from zlib import crc32
 
 from palaestra.spaces import is_unicode
 from palaestra.types import Json, Trajectory
@@ -150,9 +151,13 @@ class EpisodeSummary:
 COLUMNS = tuple(item.name for item in fields(EpisodeSummary))
 
 _SEED, _SUCCESS, _TRUNCATED, _METRICS = (COLUMNS.index(name) for name in ("seed", "success", "truncated", "metrics"))
+_REALS = tuple(COLUMNS.index(name) for name in ("return_", "cost", "model_s", "env_s", "finished_s"))
+_SCORE = COLUMNS.index("score")
+_CHECKED = "\0".join(["%s"] * (len(COLUMNS) + 2))
 _WRITER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _VALUES = attrgetter(*COLUMNS)
 _NO_METRICS = "{}"
+_WIDE = 1 << 62  # checks are written in eight bytes: no flipped bit turns one into NULL, which older rows have
 _EMPTY: Mapping[str, float] = {}  # one for all: ten thousand of them would keep the garbage collector busy
 
 
@@ -161,10 +166,39 @@ def to_row(summary: EpisodeSummary) -> list[Any]:
     values = list(_VALUES(summary))
     values[_SEED] = None if summary.seed is None else str(summary.seed)
     values[_METRICS] = json.dumps(dict(summary.metrics)) if summary.metrics else _NO_METRICS
-    return [
-        value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) and not is_unicode(value) else value
-        for value in values
-    ]
+    # as SQLite gives them back, so that checks of the row as written and as read are equal
+    for i in _REALS:
+        values[i] = float(values[i]) + 0.0
+    values[_SCORE] = None if summary.score is None else float(summary.score) + 0.0
+    values[_SUCCESS] = None if summary.success is None else int(summary.success)
+    values[_TRUNCATED] = int(summary.truncated)
+    return [stored_text(value) if isinstance(value, str) else value for value in values]
+
+
+def stored_text(text: str) -> str:
+    """Return a text as a column holds it: valid Unicode."""
+    return text if is_unicode(text) else text.encode("utf-8", "backslashreplace").decode()
+
+
+def data_check(data: bytes) -> int:
+    """Return the check of a packed trajectory."""
+    return crc32(data)
+
+
+def row_check(run_id: str, row: Sequence[Any], data: int) -> int:
+    """Return the check of a summary: of all its columns, its run, and the check of its trajectory.
+
+    Args:
+        run_id: The run.
+        row: Columns as `to_row` returns them, or as read.
+        data: What `data_check` gave.
+    """
+    return _WIDE | crc32((_CHECKED % (run_id, *row, data)).encode("utf-8", "surrogatepass"))
+
+
+def run_check(*values: Any) -> int:
+    """Return the check of the record of a run: name, times, status, note and configuration."""
+    return _WIDE | crc32("\0".join(map(str, values)).encode("utf-8", "surrogatepass"))
 
 
 def from_row(row: Sequence[Any]) -> EpisodeSummary:
@@ -196,4 +230,18 @@ def unpack(data: bytes) -> Trajectory:
     return Trajectory.from_json(json.loads(zlib.decompress(data).decode("utf-8", "surrogatepass")))
 
 
-__all__ = ["COLUMNS", "EpisodeSummary", "RunStatus", "RunSummary", "from_row", "pack", "to_row", "unpack", "written"]
+__all__ = [
+    "COLUMNS",
+    "EpisodeSummary",
+    "RunStatus",
+    "RunSummary",
+    "data_check",
+    "from_row",
+    "pack",
+    "row_check",
+    "run_check",
+    "stored_text",
+    "to_row",
+    "unpack",
+    "written",
+]

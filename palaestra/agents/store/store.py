@@ -30,8 +30,12 @@ from palaestra.agents.store.records import (
     EpisodeSummary,
     RunStatus,
     RunSummary,
+    data_check,
     from_row,
     pack,
+    row_check,
+    run_check,
+    stored_text,
     to_row,
     unpack,
     written,
@@ -42,7 +46,7 @@ from palaestra.media.store import FolderMedia, MediaStore, current_media
 from palaestra.types import Json, Trajectory
 
 FILE_NAME = "palaestra.db"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 APPLICATION_ID = 0x50414C41  # "PALA"; written into the file, so that it is never taken for another program's
 BUSY_TIMEOUT_S = 30.0
 
@@ -51,7 +55,7 @@ _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SCHEMA = """
 CREATE TABLE runs (
     run_id TEXT PRIMARY KEY, created_s REAL NOT NULL, updated_s REAL NOT NULL,
-    status TEXT NOT NULL, note TEXT NOT NULL, config TEXT NOT NULL
+    status TEXT NOT NULL, note TEXT NOT NULL, config TEXT NOT NULL, row_check INTEGER
 );
 CREATE TABLE episodes (
     number INTEGER PRIMARY KEY,
@@ -63,7 +67,7 @@ CREATE TABLE episodes (
     num_turns INTEGER NOT NULL, truncated INTEGER NOT NULL,
     calls INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
     cost REAL NOT NULL, model_s REAL NOT NULL, env_s REAL NOT NULL, finished_s REAL NOT NULL,
-    metrics TEXT NOT NULL DEFAULT '{}',
+    metrics TEXT NOT NULL DEFAULT '{}', data_check INTEGER, row_check INTEGER,
     UNIQUE (run_id, episode_id)
 );
 CREATE INDEX episodes_by_run ON episodes (run_id, number);
@@ -80,12 +84,19 @@ CREATE TABLE locks (run_id TEXT PRIMARY KEY REFERENCES runs(run_id) ON DELETE CA
 
 
 _MIGRATIONS = {
-    1: "ALTER TABLE episodes ADD COLUMN metrics TEXT NOT NULL DEFAULT '{}'",
+    1: ("ALTER TABLE episodes ADD COLUMN metrics TEXT NOT NULL DEFAULT '{}'",),
+    2: (
+        "ALTER TABLE episodes ADD COLUMN data_check INTEGER",
+        "ALTER TABLE episodes ADD COLUMN row_check INTEGER",
+        "ALTER TABLE runs ADD COLUMN row_check INTEGER",
+    ),
 }
-"""What leads from each older version of the schema to the next."""
+"""What leads from each older version of the schema to the next; checks of rows that were written without are NULL."""
 
 _COLUMNS = ", ".join(COLUMNS)
-_INSERT = f"INSERT INTO episodes (run_id, {_COLUMNS}) VALUES ({', '.join('?' * (len(COLUMNS) + 1))})"
+_CHECKS = ", data_check, row_check"
+_INSERT = f"INSERT INTO episodes (run_id, {_COLUMNS}{_CHECKS}) VALUES ({', '.join('?' * (len(COLUMNS) + 3))})"
+_RECORD = "run_id, created_s, updated_s, status, note, config"
 
 
 class RunStore:
@@ -142,8 +153,9 @@ class RunStore:
             while True:
                 now = time.time()
                 name = run_id or f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{secrets.token_hex(2)}"
+                record = (name, now, now, "created", "", text)
                 try:
-                    connection.execute("INSERT INTO runs VALUES (?, ?, ?, 'created', '', ?)", (name, now, now, text))
+                    connection.execute(f"INSERT INTO runs VALUES ({', '.join('?' * 7)})", (*record, run_check(*record)))
                     return name
                 except sqlite3.IntegrityError:
                     if run_id is not None:
@@ -166,14 +178,14 @@ class RunStore:
 
     def config(self, run_id: str) -> dict[str, Json]:
         """Return the configuration a run was created with."""
-        return _config(self._run_row(run_id, "config"))
+        return _config(self._record(run_id)[5])
 
     def set_config(self, run_id: str, config: Mapping[str, Json]) -> None:
         """Replace the configuration of a run, e.g. when it is extended to more episodes."""
         self._run_row(run_id, "config")
         text = json.dumps(masked(dict(config)), sort_keys=True)
         with self._writing("change a run's configuration") as connection:
-            connection.execute("UPDATE runs SET config = ?, updated_s = ? WHERE run_id = ?", (text, time.time(), run_id))
+            self._update(connection, run_id, config=text)
 
     def status(self, run_id: str) -> RunStatus:
         """Return how far a run is."""
@@ -185,15 +197,24 @@ class RunStore:
             raise unknown_name("run status", status, get_args(RunStatus))
         self._run_row(run_id, "status")
         with self._writing("set a run's status") as connection:
-            connection.execute(
-                "UPDATE runs SET status = ?, note = ?, updated_s = ? WHERE run_id = ?",
-                (status, masked(note), time.time(), run_id),
+            self._update(connection, run_id, status=status, note=masked(note))
+
+    def folder_of(self, run_id: str) -> Path:
+        """Return where the artifacts of a run lie; the folder may not be there yet.
+
+        Raises:
+            StoreError: If the run has a name that would lead elsewhere; no run was created under such a name.
+        """
+        if not _RUN_ID.fullmatch(run_id):
+            raise StoreError(
+                f"Run id {run_id!r} in {self.file} is not a plain name, so it has no folder; the file was damaged or changed."
             )
+        return self.folder / run_id
 
     def run_folder(self, run_id: str) -> Path:
         """Return the folder for the artifacts of a run, made if need be."""
         self._run_row(run_id, "run_id")
-        folder = self.folder / run_id
+        folder = self.folder_of(run_id)
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:
@@ -204,7 +225,7 @@ class RunStore:
         """Return the store of the sounds and pictures that the trajectories of a run name; it may be empty."""
         self._run_row(run_id, "run_id")
         if run_id not in self._media:
-            self._media[run_id] = FolderMedia(self.folder / run_id / FOLDER_NAME)
+            self._media[run_id] = FolderMedia(self.folder_of(run_id) / FOLDER_NAME)
         return self._media[run_id]
 
     def delete_run(self, run_id: str) -> None:
@@ -252,7 +273,8 @@ class RunStore:
                 text = written(trajectory)
         data = pack(text)
         summary = EpisodeSummary.of(trajectory, time.time())
-        values = to_row(summary)
+        values, check = to_row(summary), data_check(data)
+        values += check, row_check(run_id, values, check)
         with self._writing("store an episode") as connection:
             if replace:
                 self._delete_episode(connection, run_id, trajectory.episode_id)
@@ -275,9 +297,8 @@ class RunStore:
             errors: Count episodes that an error ended.
         """
         self._run_row(run_id, "run_id")
-        condition = "" if errors else " AND error_boundary = ''"
-        rows = self._read(f"SELECT episode_id FROM episodes WHERE run_id = ?{condition}", (run_id,))
-        return {row[0] for row in rows}
+        rows = self._all_rows(run_id)
+        return {found.episode_id for found in self._checked(run_id, rows) if errors or not found.error_boundary}
 
     def episodes(
         self,
@@ -298,13 +319,16 @@ class RunStore:
             offset: Episodes to skip first.
         """
         self._run_row(run_id, "run_id")
+        if task_type is None and success is None and limit is None and not offset:
+            return self._checked(run_id, self._all_rows(run_id))
         query, values = f"SELECT {self._columns()} FROM episodes WHERE run_id = ?", [run_id]  # type: tuple[str, list[Any]]
         if task_type is not None:
             query, values = f"{query} AND task_type = ?", [*values, task_type]
         if success is not None:
             query, values = f"{query} AND success = ?", [*values, success]
         values += [-1 if limit is None else limit, offset]
-        return [from_row(row) for row in self._read(f"{query} ORDER BY number LIMIT ? OFFSET ?", values)]
+        rows = self._read(f"{query} ORDER BY number LIMIT ? OFFSET ?", values)
+        return self._checked(run_id, rows)
 
     def get(self, run_id: str, episode_id: str) -> Trajectory:
         """Return one trajectory.
@@ -313,24 +337,26 @@ class RunStore:
             UnknownNameError: If there is no such run or episode.
             StoreError: If it is damaged.
         """
-        query = "SELECT data FROM trajectories JOIN episodes USING (number) WHERE run_id = ? AND episode_id = ?"
+        checks = self._data_check()
+        query = f"SELECT data, {checks} FROM trajectories JOIN episodes USING (number) WHERE run_id = ? AND episode_id = ?"
         rows = self._read(query, (run_id, episode_id))
         if not rows:
             self._run_row(run_id, "run_id")
             raise unknown_name("episode", episode_id, sorted(self.finished(run_id)))
-        return self._unpack(rows[0][0], run_id, episode_id)
+        data, check = rows[0]
+        return self._unpack(data, check, run_id, episode_id)
 
     def trajectories(self, run_id: str) -> Iterator[Trajectory]:
         """Iterate over the trajectories in the order they finished; memory does not grow with their number."""
         self._run_row(run_id, "run_id")
         query = (
-            "SELECT number, episode_id, data FROM episodes JOIN trajectories USING (number)"
+            f"SELECT number, episode_id, data, {self._data_check()} FROM episodes JOIN trajectories USING (number)"
             " WHERE run_id = ? AND number > ? ORDER BY number LIMIT 64"
         )
         last = -1
         while rows := self._read(query, (run_id, last)):
-            for _, episode_id, data in rows:
-                yield self._unpack(data, run_id, episode_id)
+            for _, episode_id, data, check in rows:
+                yield self._unpack(data, check, run_id, episode_id)
             last = rows[-1][0]
 
     # -- metrics --------------------------------------------------------------------------------------------------
@@ -463,14 +489,24 @@ class RunStore:
         with self._writing("bring the store to this version") as connection:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             for older in range(version, SCHEMA_VERSION):
-                connection.execute(_MIGRATIONS[older])
+                for statement in _MIGRATIONS[older]:
+                    connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {max(version, SCHEMA_VERSION)}")
 
     def _columns(self) -> str:
-        """Return the columns of an episode; a file of the first version that may only be read lacks the last."""
-        if self._read_only and self._read("PRAGMA user_version")[0][0] == 1:
-            return _COLUMNS.replace("metrics", "'{}'")
-        return _COLUMNS
+        """Return the columns of an episode and its checks; an older file that may only be read lacks the last."""
+        version = self._version()
+        return (_COLUMNS if version > 1 else _COLUMNS.replace("metrics", "'{}'")) + (
+            _CHECKS if version > 2 else ", NULL, NULL"
+        )
+
+    def _data_check(self) -> str:
+        """Return the column of the check of a trajectory."""
+        return "data_check" if self._version() > 2 else "NULL"
+
+    def _version(self) -> int:
+        """Return the version of the schema."""
+        return int(self._read("PRAGMA user_version")[0][0]) if self._read_only else SCHEMA_VERSION
 
     def _write_ahead(self) -> None:
         """Let readers and a writer share the file.
@@ -522,6 +558,7 @@ class RunStore:
         rows = self._read(
             "SELECT runs.run_id, created_s, updated_s, status, note, config, count(number),"
             " coalesce(sum(error_boundary != ''), 0), coalesce(sum(success), 0), avg(score), owner"
+            f", {'runs.row_check' if self._version() > 2 else 'NULL'}"
             " FROM runs LEFT JOIN episodes ON episodes.run_id = runs.run_id"
             f" LEFT JOIN locks ON locks.run_id = runs.run_id {condition}"
             " GROUP BY runs.run_id ORDER BY created_s DESC, runs.rowid DESC",
@@ -529,13 +566,68 @@ class RunStore:
         )
         names = [field.name for field in fields(RunSummary)]
         found = []
-        for *values_of_row, owner in rows:
+        for *values_of_row, owner, check in rows:
             row = dict(zip(names, values_of_row, strict=True))
+            self._check_record(tuple(values_of_row[:6]), check)
             row["config"] = _config(row["config"])
             if row["status"] == "running" and owner and not LockOwner.from_json(json.loads(owner)).may_be_alive():
                 row["status"] = "interrupted"
             found.append(RunSummary(**row))
         return found
+
+    def _checked(self, run_id: str, rows: list[tuple[Any, ...]]) -> list[EpisodeSummary]:
+        """Return summaries of rows, each compared with its check."""
+        found = []
+        for row in rows:
+            *columns, data, check = row
+            if check is not None and check != row_check(run_id, columns, data):
+                raise self._damaged(f"The summary of episode {columns[0]!r} of run {run_id!r}")
+            found.append(from_row(columns))
+        return found
+
+    def _all_rows(self, run_id: str) -> list[tuple[Any, ...]]:
+        """Return the rows of all episodes of a run, as many as another index has: a damaged one leaves some out."""
+        query = f"SELECT {self._columns()} FROM episodes WHERE run_id = ? ORDER BY number"
+        count = "SELECT count(*) FROM episodes INDEXED BY sqlite_autoindex_episodes_1 WHERE run_id = ?"
+        with self._mutex, self._guard("read"):
+            self._connection.execute("BEGIN")  # both see the same episodes, whoever writes
+            try:
+                rows, known = self._connection.execute(query, (run_id,)).fetchall(), self._read(count, (run_id,))[0][0]
+            finally:
+                self._connection.execute("COMMIT")
+        if len(rows) != known:
+            raise self._damaged(f"The list of episodes of run {run_id!r} ({len(rows)} of {known} found)")
+        return rows
+
+    def _check_record(self, record: tuple[Any, ...], check: int | None) -> None:
+        """Compare the record of a run with its check."""
+        if check is not None and check != run_check(*record):
+            raise self._damaged(f"The record of run {record[0]!r}")
+
+    def _record(self, run_id: str) -> tuple[Any, ...]:
+        """Return the record of a run."""
+        rows = self._read(
+            f"SELECT {_RECORD}, {'row_check' if self._version() > 2 else 'NULL'} FROM runs WHERE run_id = ?", (run_id,)
+        )
+        if not rows:
+            raise self._unknown_run(run_id)
+        *record, check = rows[0]
+        self._check_record(tuple(record), check)
+        return tuple(record)
+
+    def _update(self, connection: sqlite3.Connection, run_id: str, **changes: str) -> None:
+        """Change the record of a run."""
+        record = dict(zip(_RECORD.split(", "), self._record(run_id), strict=True)) | {"updated_s": time.time(), **changes}
+        values = (*record.values(), run_check(*record.values()))
+        assignments = ", ".join(f"{name} = ?" for name in (*record, "row_check"))
+        connection.execute(f"UPDATE runs SET {assignments} WHERE run_id = ?", (*values, run_id))
+
+    def _damaged(self, what: str) -> StoreError:
+        """Return the error for something that is not as it was written."""
+        return StoreError(
+            f"{what} in {self.file} is damaged. See what can be saved with: palaestra runs check; save it with --repair, or "
+            "restore the file from a copy."
+        )
 
     def _run_row(self, run_id: str, column: str) -> Any:
         """Return one column of a run."""
@@ -552,14 +644,19 @@ class RunStore:
         """Remove an episode and its trajectory."""
         connection.execute("DELETE FROM episodes WHERE run_id = ? AND episode_id = ?", (run_id, episode_id))
 
-    def _unpack(self, data: bytes, run_id: str, episode_id: str) -> Trajectory:
+    def _unpack(self, data: bytes, check: int | None, run_id: str, episode_id: str) -> Trajectory:
         """Rebuild a trajectory from its blob."""
         try:
-            return unpack(data)
-        except (zlib.error, ValueError, KeyError, TypeError) as error:
+            if check is not None and check != data_check(data):
+                raise ValueError("not the bytes that were written")
+            trajectory = unpack(data)
+            if stored_text(trajectory.episode_id) != episode_id:
+                raise ValueError(f"it is that of {trajectory.episode_id!r}")
+            return trajectory
+        except (zlib.error, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise StoreError(
                 f"Episode {episode_id!r} of run {run_id!r} in {self.file} is damaged ({error}); the others can be read."
-                " Play it again under another run id, or restore the file from a copy."
+                " Take it out with: palaestra runs check --repair, and resume the run; or restore the file from a copy."
             ) from error
 
 

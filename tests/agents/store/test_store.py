@@ -270,7 +270,9 @@ def first_version(folder: Path, played: list[Trajectory]) -> None:
         for trajectory in played[:3]:
             made.add("r", trajectory)
     connection = sqlite3.connect(folder / FILE_NAME)
-    connection.execute("ALTER TABLE episodes DROP COLUMN metrics")
+    for name in ("metrics", "data_check", "row_check"):
+        connection.execute(f"ALTER TABLE episodes DROP COLUMN {name}")
+    connection.execute("ALTER TABLE runs DROP COLUMN row_check")
     connection.execute("PRAGMA user_version = 1")
     connection.commit()
     connection.close()
@@ -297,7 +299,7 @@ def test_a_store_of_the_first_version_opens_reads_and_goes_on(tmp_path: Path, pl
         store.add("r", measured(played[3]))
         assert store.episodes("r")[-1].metrics == {"wer": 0.25, "seconds": 3.0}
     connection = sqlite3.connect(tmp_path / FILE_NAME)
-    assert connection.execute("PRAGMA user_version").fetchone()[0] == 2
+    assert connection.execute("PRAGMA user_version").fetchone()[0] == 3
     connection.close()
 
 

@@ -1,0 +1,251 @@
+"""A damaged store says so: nothing is lost, doubled or changed in silence, and what is whole is saved."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from palaestra.agents import RolloutEngine, RunStore, evaluate, make_agent
+from palaestra.agents.store.check import check_store
+from palaestra.agents.store.records import COLUMNS, EpisodeSummary, from_row, row_check, to_row
+from palaestra.agents.store.store import FILE_NAME
+from palaestra.cli.main import main
+from palaestra.errors import PalaestraError, StoreError
+
+RUNS = ("a", "b")
+RANDOM = make_agent("random")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    for seed, run_id in enumerate(RUNS):
+        evaluate(
+            "palaestra/TextCraft-v0",
+            RANDOM,
+            env_kwargs={"recipes": "procedural"},
+            n=30,
+            seed=seed,
+            max_turns=3,
+            store=folder,
+            run_id=run_id,
+            engine=RolloutEngine(8),
+        )
+    with RunStore(folder) as store:
+        store.log_metrics("a", 1, {"loss": 0.5})
+    with closing(sqlite3.connect(folder / FILE_NAME)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return folder
+
+
+def told(folder: Path) -> dict[str, str]:
+    """Everything that a store says of its runs."""
+    with RunStore(folder, read_only=True) as store:
+        found = {}
+        for run_id in (run.run_id for run in store.runs()):
+            found[run_id] = json.dumps([store.config(run_id), store.status(run_id), store.run(run_id).note])
+            listed = store.episodes(run_id)
+            assert {one.episode_id for one in listed} == store.finished(run_id)
+            for one in listed:
+                found[f"{run_id} {one.episode_id}"] = json.dumps([one.to_json(), store.get(run_id, one.episode_id).to_json()])
+            assert [one.episode_id for one in store.trajectories(run_id)] == [one.episode_id for one in listed]
+        return found
+
+
+def damaged(data: bytes, rng: random.Random) -> bytes:
+    """Flip a bit, overwrite bytes or a page, zero a block or cut the end off."""
+    made, at = bytearray(data), rng.randrange(len(data))
+    kind = rng.choice(["bit", "bit", "bit", "bit", "bytes", "page", "zero", "cut"])
+    if kind == "bit":
+        made[at] ^= 1 << rng.randrange(8)
+    elif kind == "bytes":
+        made[at : at + 64] = rng.randbytes(min(64, len(data) - at))
+    elif kind == "page":
+        begin = at // 4096 * 4096
+        made[begin : begin + 4096] = rng.randbytes(4096)
+    elif kind == "zero":
+        made[at : at + 512] = bytes(min(512, len(data) - at))
+    else:
+        del made[at:]
+    return bytes(made)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_random_damage_is_never_silent_and_the_rest_is_saved(whole: Path, tmp_path: Path, seed: int) -> None:
+    rng, expected = random.Random(seed), told(whole)
+    data = damaged((whole / FILE_NAME).read_bytes(), rng)
+    (tmp_path / FILE_NAME).write_bytes(data)
+    try:
+        found = told(tmp_path)
+    except PalaestraError:
+        found = None
+    if found is not None:
+        assert found == expected, "changed in silence"
+    for end in ("-wal", "-shm"):
+        (tmp_path / f"{FILE_NAME}{end}").unlink(missing_ok=True)
+    (tmp_path / FILE_NAME).write_bytes(data)
+    try:
+        checked = check_store(tmp_path)
+    except StoreError:
+        assert len(data) < 8192, "only a file of which nothing is left cannot be checked"
+        return
+    if found is None:
+        assert not checked.is_whole
+    repaired = check_store(tmp_path, repair=True)
+    assert repaired.runs == checked.runs
+    assert check_store(tmp_path).is_whole
+    kept = told(tmp_path)
+    for key, text in kept.items():
+        if " " in key:
+            summary, trajectory = json.loads(text)
+            first_summary, first_trajectory = json.loads(expected[key])
+            assert trajectory == first_trajectory
+            if summary != first_summary:
+                assert {name for name in summary if summary[name] != first_summary[name]} <= {"finished_s"}
+    num_kept = sum(" " in key for key in kept)
+    assert num_kept == sum(run.kept for run in repaired.runs)
+    if not checked.is_whole:
+        assert (tmp_path / repaired.saved_as).read_bytes() == data
+
+
+def test_most_of_a_store_survives_a_damaged_page(whole: Path, tmp_path: Path) -> None:
+    kept = []
+    data = (whole / FILE_NAME).read_bytes()
+    for page in range(len(data) // 4096):
+        made = bytearray(data)
+        made[page * 4096 : page * 4096 + 4096] = b"\xa5" * 4096
+        (tmp_path / FILE_NAME).write_bytes(bytes(made))
+        kept.append(sum(run.kept for run in check_store(tmp_path).runs))
+    assert sorted(kept)[len(kept) // 4] >= 40, kept  # of 60
+
+
+def test_a_store_without_damage_is_whole(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(whole, tmp_path / "runs")
+    before = (tmp_path / "runs" / FILE_NAME).read_bytes()
+    for words in (["runs", "check"], ["runs", "check", "--repair"]):
+        assert main([*words, "--runs", str(tmp_path / "runs")]) == 0
+        said = capsys.readouterr().out
+        assert "a: 30 episodes whole" in said
+        assert "is damaged" in said
+    assert (tmp_path / "runs" / FILE_NAME).read_bytes() == before
+
+
+def test_the_command_says_what_is_lost_saves_the_rest_and_the_run_resumes(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copyfile(whole / FILE_NAME, tmp_path / FILE_NAME)
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as connection:
+        connection.execute("UPDATE trajectories SET data = zeroblob(40) WHERE number = 3")
+        connection.execute("UPDATE episodes SET score = 9.0 WHERE number = 5")
+        connection.execute("UPDATE runs SET config = '{}' WHERE run_id = 'b'")
+    assert main(["runs", "check", "--runs", str(tmp_path), "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    first, second = sorted(found["runs"], key=lambda run: run["run_id"])
+    assert (first["kept"], first["rebuilt"], len(first["lost"])) == (29, 1, 1)
+    assert "settings and status may be wrong" in second["problem"]
+    assert main(["runs", "--runs", str(tmp_path)]) == 1
+    assert "palaestra runs check" in capsys.readouterr().err
+    assert main(["runs", "check", "--repair", "--runs", str(tmp_path)]) == 0
+    assert "1 lost" in capsys.readouterr().out
+    evaluate(
+        "palaestra/TextCraft-v0",
+        RANDOM,
+        env_kwargs={"recipes": "procedural"},
+        n=30,
+        max_turns=3,
+        store=tmp_path,
+        run_id="a",
+    )
+    expected = told(whole)
+    with RunStore(tmp_path) as store:
+        played = {f"a {one.episode_id}": one.to_json() for one in store.trajectories("a")}
+    assert played.keys() == {key for key in expected if key.startswith("a ")}
+    for key, one in played.items():
+        assert one["steps"] == json.loads(expected[key])[1]["steps"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "reads"),
+    [
+        ("UPDATE episodes SET success = 1 - success WHERE number = 2", "summary of episode"),
+        ("UPDATE episodes SET task_type = 'x' WHERE number = 2", "summary of episode"),
+        ("UPDATE episodes SET row_check = row_check + 1 WHERE number = 2", "summary of episode"),
+        ("UPDATE episodes SET data_check = 7 WHERE number = 2", "summary of episode|is damaged"),
+        ("UPDATE trajectories SET data = (SELECT data FROM trajectories WHERE number = 3) WHERE number = 2", "is damaged"),
+        ("UPDATE runs SET note = 'x' WHERE run_id = 'a'", "record of run 'a'"),
+        ("UPDATE runs SET status = 'failed' WHERE run_id = 'a'", "record of run 'a'"),
+    ],
+)
+def test_each_kind_of_change_is_noticed_on_reading(whole: Path, tmp_path: Path, damage: str, reads: str) -> None:
+    shutil.copyfile(whole / FILE_NAME, tmp_path / FILE_NAME)
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as connection:
+        connection.execute(damage)
+    with pytest.raises(StoreError, match=reads):
+        told(tmp_path)
+
+
+def test_rows_of_an_older_version_have_the_trajectory_that_is_theirs(whole: Path, tmp_path: Path) -> None:
+    shutil.copyfile(whole / FILE_NAME, tmp_path / FILE_NAME)
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as connection:
+        connection.execute("UPDATE episodes SET data_check = NULL, row_check = NULL")
+        connection.execute("UPDATE runs SET row_check = NULL")
+        assert told(tmp_path) == told(whole)
+        connection.execute("UPDATE trajectories SET data = (SELECT data FROM trajectories WHERE number = 3) WHERE number = 2")
+    with pytest.raises(StoreError, match="it is that of"):
+        told(tmp_path)
+
+
+@pytest.mark.parametrize("run_id", ["../../escaped", "/etc/x", "..", "a/b", ""])
+def test_run_ids_of_a_file_never_leave_the_folder(tmp_path: Path, run_id: str, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "deep" / "runs"
+    RunStore(folder).close()
+    with closing(sqlite3.connect(folder / FILE_NAME, isolation_level=None)) as connection:
+        connection.execute("INSERT INTO runs VALUES (?, 0, 0, 'created', '', '{}', NULL)", (run_id,))
+    with RunStore(folder) as store:
+        for use in (store.run_folder, store.media, store.folder_of):
+            with pytest.raises(StoreError, match="not a plain name, so it has no folder"):
+                use(run_id)
+    for words in (["runs", "delete", "--yes"], ["runs", "show"], ["report"]):
+        main([*words, "--runs", str(folder), "--", run_id])
+    assert {path.name for path in tmp_path.rglob("*") if path.is_dir()} == {"deep", "runs"}
+    capsys.readouterr()
+
+
+TEXT = "TEXT"
+TEXTS = st.text(max_size=6)
+NUMBERS = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, width=32) | st.booleans()
+SUMMARIES = st.builds(
+    EpisodeSummary,
+    **dict.fromkeys(("episode_id", "env_id", "task_key", "task_type", "split", "group_id", "agent", "stop_reason"), TEXTS),
+    **dict.fromkeys(("error_boundary", "error_type", "error_message"), TEXTS),
+    **dict.fromkeys(("sample", "num_turns", "calls", "prompt_tokens", "completion_tokens"), st.integers(0, 2**62)),
+    **dict.fromkeys(("return_", "cost", "model_s", "env_s", "finished_s"), NUMBERS),
+    seed=st.none() | st.integers(0, 2**70),
+    score=st.none() | NUMBERS,
+    success=st.none() | st.booleans(),
+    truncated=st.booleans(),
+    metrics=st.dictionaries(TEXTS, st.floats(allow_nan=False), max_size=2),
+)
+
+
+@given(SUMMARIES)
+def test_a_row_comes_back_with_the_check_it_was_written_with(summary: EpisodeSummary) -> None:
+    row = to_row(summary)
+    with closing(sqlite3.connect(":memory:")) as connection:
+        types = {"seed": "TEXT", **dict.fromkeys(("score", "return_", "cost", "model_s", "env_s", "finished_s"), "REAL")}
+        integers = ("sample", "success", "num_turns", "truncated", "calls", "prompt_tokens", "completion_tokens")
+        types |= dict.fromkeys(integers, "INTEGER")
+        connection.execute(f"CREATE TABLE t ({', '.join(f'{name} {types.get(name, TEXT)}' for name in COLUMNS)})")
+        connection.execute(f"INSERT INTO t VALUES ({', '.join('?' * len(COLUMNS))})", row)
+        (read,) = connection.execute("SELECT * FROM t").fetchall()
+    assert row_check("r", row, 5) == row_check("r", read, 5)
+    assert to_row(from_row(read)) == list(read)
+    assert row_check("r", read, 6) != row_check("r", read, 5) != row_check("s", read, 5)
