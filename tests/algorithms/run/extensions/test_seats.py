@@ -311,6 +311,17 @@ def test_a_killed_run_with_weights_of_their_own_resumes_to_the_bit(tmp_path, mon
         assert resumed.arms[arm].summary.total == whole.arms[arm].summary.total
 
 
+def test_the_recipe_of_two_seats_that_is_included_runs(tmp_path, monkeypatch):
+    seen = collected(monkeypatch)
+    sizes = ["model.hidden_size=32", "model.num_layers=1", "model.num_heads=2", "model.corpus_episodes=20"]
+    short = ["grpo.steps=2", "grpo.tasks_per_step=2", "grpo.group_size=2", "sft.episodes=300", "sft.epochs=3", "sft.lr=1e-2"]
+    overrides = [*sizes, *short, "evaluation.n=4", "evaluation.baselines=['untrained']"]
+    result = train("twenty_questions_tiny", overrides=overrides, store=tmp_path, run_id="two")
+    assert [{t.seat for t in batch} for batch in seen] == [{"asker", "answerer"}] * 2
+    assert list(result.arms) == ["untrained", "cloned", "trained"]
+    assert result.arms["trained"].config["seats"]["answerer"]["agent"] == "trained"
+
+
 def test_episodes_are_measured_by_seat():
     def episode(seat: str, reward: float) -> Trajectory:
         from palaestra.types import Message, Outcome, Step
