@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import gymnasium
 import numpy as np
 import pytest
 
+from palaestra.agents.backends.chat_template import ChatTemplate
 from palaestra.agents.backends.token_turns import finished_turn
 from palaestra.agents.backends.wire import request_body
 from palaestra.agents.core import Agent, Request
@@ -23,6 +25,7 @@ from palaestra.envs.wrappers import RecordTrajectory
 from palaestra.errors import StoreError, UnknownNameError
 from palaestra.media import FolderMedia, Media, MemoryMedia, current_media, describe, find_media, png_bytes, tone, use_media
 from palaestra.media.store import VARIABLE, MediaOutbox, bytes_named
+from palaestra.models.tiny_lm import train_tokenizer
 from palaestra.types import Message, Outcome, Step, Trajectory
 from tests.media.gallery import ENV_ID, make_gallery
 
@@ -167,16 +170,17 @@ def test_a_message_that_does_not_name_its_media_is_a_failure_of_the_agent(media)
 
 
 def test_what_a_local_model_writes_names_no_media(media):
-    class Template:
-        def decode(self, ids: tuple[int, ...]) -> str:
+    class Template(ChatTemplate):
+        def decode(self, ids: Sequence[int]) -> str:
             return texts[ids[0]]
 
+    template = Template(train_tokenizer(["a tool", "<tool_call> </tool_call>"]))
     real = media.put(tone(440, 0.1))
     call = '<tool_call>\n{"name": "look", "arguments": {}}\n</tool_call>'
     texts = [real.tag, f"&lt;{real.tag[1:]}", f"{real.tag}\n{call}"]
     for tools in ((), ({"type": "function", "function": {"name": "look"}},)):
         for number, text in enumerate(texts[: 3 if tools else 2]):
-            turn = finished_turn(Template(), Request((), tools=tools), (), (number,), "eos")  # type: ignore[arg-type]
+            turn = finished_turn(template, Request((), tools=tools), (), (number,), "eos")
             assert turn.answer.media == ()
             assert turn.answer.content == text.removesuffix(f"\n{call}")
 

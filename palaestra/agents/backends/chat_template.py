@@ -3,17 +3,22 @@
 A `ChatTemplate` renders whole dialogues, and it renders *continuations*: the tokens that a new message adds behind what
 the model has already written, starting at the end-of-turn token. A continuation never re-encodes sampled text. Whether
 a template allows it (a longer dialogue begins with the text of the shorter one) is found out once per tokenizer by
-rendering sample dialogues. Special tokens inside message contents are encoded as the plain text they are.
+rendering sample dialogues. Special tokens inside message contents are encoded as the plain text they are. In what form a
+template takes messages, and how it writes calls of tools, `template_face.py` finds out in the same way.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any, Literal
 
+from palaestra.agents.backends.template_face import STAND_IN_CLOSE, STAND_IN_OPEN, TemplateFace, call_tokens
+from palaestra.envs.formats.dialects import HARMONY, HERMES
+from palaestra.envs.formats.hermes import format_message
+from palaestra.envs.formats.reasoning import split_reasoning
 from palaestra.errors import ModelError, UsageError
 from palaestra.types import Json, Message
 
@@ -72,8 +77,14 @@ class ChatTemplate:
         special.discard("")
         self._special_ids = frozenset(tokenizer.convert_tokens_to_ids(sorted(special)))
         # Longest first: a token may contain another one.
-        marked = [_OPEN, _CLOSE, _PROBE_TEXT[0], *sorted(special, key=lambda text: (-len(text), text))]
+        own = [_OPEN, _CLOSE, _PROBE_TEXT[0], STAND_IN_OPEN, STAND_IN_CLOSE]
+        marked = [*own, *sorted(special, key=lambda text: (-len(text), text))]
         self._marked = re.compile("|".join(map(re.escape, marked)))
+        self._special = tuple(sorted(special))
+        # what a template adds to texts is an error where the tokenizer has no such token
+        names = ("bos_token", "eos_token", "unk_token", "pad_token")
+        self._no_tokens = {name: "" for name in names if getattr(tokenizer, name, None) is None}
+        self.face = TemplateFace(self._rendered)
         self._continues: dict[tuple[MessageKind, bool], bool] = {}
         # the members of a group begin with one and the same prompt, and long texts take long
         self._encoded = lru_cache(maxsize=_MAX_ENCODED)(lambda text, literals: tuple(self.encode(text, literals)))
@@ -83,9 +94,53 @@ class ChatTemplate:
         """Tokens that end an assistant turn: the tokenizer's end token and the template's end-of-turn token."""
         ids = {self.tokenizer.eos_token_id} if self.tokenizer.eos_token_id is not None else set()
         tail = self.encode(self._after_answer([], ()))
-        if tail and tail[0] in self._special_ids:
+        if tail and tail[0] in self._special_ids and self.face.dialect is not HARMONY:  # which ends its thoughts like that
             ids.add(tail[0])
+        call = self.face.written_call.rstrip()
+        ids.update(self.tokenizer.convert_tokens_to_ids(token) for token in self._special if call.endswith(token))
         return frozenset(ids)
+
+    @cached_property
+    def _call_tokens(self) -> frozenset[str]:
+        """Special tokens of the syntax of calls: they are part of what a model writes."""
+        return call_tokens(self.face.written_call, self._special) if self.face.dialect is not None else frozenset()
+
+    @cached_property
+    def _dropped_ids(self) -> frozenset[int]:
+        """Tokens that no decoded text shows: roles, ends, padding."""
+        kept = set(self.tokenizer.convert_tokens_to_ids(sorted(self._call_tokens)))
+        return (self._special_ids - kept) | self.end_ids
+
+    def check_tools(self) -> None:
+        """Refuse to offer tools through a template that cannot show them, or whose calls could not be read.
+
+        Raises:
+            UsageError: With what is missing, and the formats that work.
+        """
+        if problem := self.face.tools_problem:
+            name = getattr(self.tokenizer, "name_or_path", "") or type(self.tokenizer).__name__
+            raise UsageError(
+                f"The chat template of {name!r} cannot be used for native calls of tools: {problem}. Use format='react' or "
+                "format='hermes', which explain tools and calls in the text."
+            )
+
+    def read(self, text: str, tools: Sequence[Mapping[str, Json]]) -> Message:
+        """Return the message that a sampled text stands for, its calls read in the syntax that the template teaches.
+
+        Args:
+            text: What was sampled.
+            tools: The tools that were offered.
+        """
+        dialect = self.face.dialect or HERMES
+        reasoning, written = split_reasoning(text)
+        if dialect is HERMES:
+            answer = HERMES.parse(text, tools)
+            canonical = format_message(replace(answer, reasoning="")) if answer.tool_calls else answer.content
+        else:
+            answer = replace(dialect.parse(written, tools), reasoning=reasoning)
+            canonical = answer.content
+        error = dialect.advice(answer.tool_calls)
+        return replace(answer, raw="" if canonical == written else written, error=error)
 
     def render(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Json]] = ()) -> tuple[int, ...]:
         """Tokenise a whole dialogue up to the point where the assistant is to write.
@@ -141,7 +196,8 @@ class ChatTemplate:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Turn sampled tokens into text; control tokens (roles, ends, padding) are left out."""
-        kept = [token for token in ids if token not in self._special_ids and token not in self.end_ids]
+        dropped = self._dropped_ids
+        kept = [token for token in ids if token not in dropped]
         return str(self.tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
     def _encode_literal(self, text: str) -> list[int]:
@@ -162,7 +218,8 @@ class ChatTemplate:
             data = message.to_json()
             data.pop("provider", None)  # for servers; no template shows it
             if self._marked.search(message.content) or len(data) > 2:
-                data = {**self._neutralise_json(data, literals), "role": message.role}
+                raw = "" if message.role != "assistant" else self._neutralise_text(message.raw, literals, self._call_tokens)
+                data = {**self._neutralise_json({**data, "raw": ""}, literals), "role": message.role, "raw": raw}
                 message = Message.from_json(data)
             neutral.append(message)
         return neutral
@@ -170,17 +227,23 @@ class ChatTemplate:
     def _neutralise_json(self, value: Json, literals: list[str]) -> Json:
         """Like `_neutralise` for all texts inside JSON data."""
         if isinstance(value, str):
-
-            def mark(match: re.Match[str]) -> str:
-                literals.append(match.group())
-                return f"{_OPEN}{len(literals) - 1}{_CLOSE}"
-
-            return self._marked.sub(mark, value)
+            return self._neutralise_text(value, literals)
         if isinstance(value, Mapping):
             return {self._neutralise_json(str(k), literals): self._neutralise_json(v, literals) for k, v in value.items()}
         if isinstance(value, (list, tuple)):
             return [self._neutralise_json(item, literals) for item in value]
         return value
+
+    def _neutralise_text(self, text: str, literals: list[str], kept: frozenset[str] = frozenset()) -> str:
+        """Like `_neutralise` for one text, except for some special tokens."""
+
+        def mark(match: re.Match[str]) -> str:
+            if match.group() in kept:
+                return match.group()
+            literals.append(match.group())
+            return f"{_OPEN}{len(literals) - 1}{_CLOSE}"
+
+        return self._marked.sub(mark, text)
 
     def _after_answer(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Json]]) -> str:
         """Render sample dialogue + `messages`, and return what stands behind the sample's answer."""
@@ -200,6 +263,8 @@ class ChatTemplate:
         first = [Message("system", "rules"), Message("user", "question")]
         answer = Message("assistant", _PROBE_TEXT)
         new = Message("tool", "result", tool_call_id="call_0", name="probe") if kind == "tool" else Message("user", "more")
+        if kind == "tool" and not self.face.follows_text(bool(tools)):
+            return False
         try:
             prompt = self._text(first, tools, generate=True)
             answered = self._text([*first, answer], tools, generate=False)
@@ -216,18 +281,35 @@ class ChatTemplate:
         return answered.startswith(before) and longer.startswith(answered) and later.startswith(longer)
 
     def _text(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Json]], *, generate: bool) -> str:
-        """Render to text."""
-        try:
-            return str(
-                self.tokenizer.apply_chat_template(
-                    [template_message(message) for message in messages],
-                    tools=[dict(tool) for tool in tools] or None,
-                    tokenize=False,
-                    add_generation_prompt=generate,
-                )
+        """Render to text that shows every message.
+
+        What the model wrote stands in it as it wrote it, whatever the template would make of it: a form of the dialogue that
+        it does not take or show in full is followed by the next one.
+        """
+        refusal: Exception | None = None
+        incomplete = ""
+        given = [dict(tool) for tool in tools]
+        for stand_ins, native in ((False, True), (True, True), (True, False)):
+            shaped = self.face.shaped(messages, has_tools=bool(tools), stand_ins=stand_ins, native=native)
+            try:
+                text = self._rendered(shaped.messages, given, generate)
+            except Exception as error:  # templates raise jinja2 errors of many kinds
+                refusal = refusal or error
+                continue
+            if shaped.holds(text):
+                return shaped.finish(text)
+            incomplete = incomplete or shaped.finish(text)
+        if incomplete:
+            return incomplete
+        raise ModelError(f"The chat template refused a dialogue of {len(messages)} messages: {refusal}") from refusal
+
+    def _rendered(self, messages: list[dict[str, Json]], tools: list[dict[str, Json]], generate: bool) -> str:
+        """Render messages in the form that templates take."""
+        return str(
+            self.tokenizer.apply_chat_template(
+                messages, tools=tools or None, tokenize=False, add_generation_prompt=generate, **self._no_tokens
             )
-        except Exception as error:  # templates raise jinja2 errors of many kinds
-            raise ModelError(f"The chat template refused a dialogue of {len(messages)} messages: {error}") from error
+        )
 
 
 def _well_formed(text: str) -> str:
@@ -237,29 +319,3 @@ def _well_formed(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
-
-
-def template_message(message: Message) -> dict[str, Json]:
-    """Return a message as chat templates expect it (OpenAI form, arguments as objects)."""
-    if message.role == "assistant" and message.raw:
-        return {"role": message.role, "content": message.raw}  # what the model wrote, not what was read from it
-    data: dict[str, Json] = {"role": message.role, "content": message.content}
-    if message.tool_calls:
-        data["tool_calls"] = [
-            {
-                "type": "function",
-                "id": call.id,
-                "function": {
-                    "name": call.name,
-                    "arguments": call.arguments if isinstance(call.arguments, str) else dict(call.arguments),
-                },
-            }
-            for call in message.tool_calls
-        ]
-    if message.tool_call_id:
-        data["tool_call_id"] = message.tool_call_id
-    if message.name:
-        data["name"] = message.name
-    if message.reasoning:
-        data["reasoning_content"] = message.reasoning
-    return data

@@ -163,6 +163,11 @@ class LocalBackend:
         """Requests that wait or are being answered."""
         return len(self._waiting) + len(self._active)
 
+    @property
+    def native_tools(self) -> bool:
+        """Whether tools can be offered as function schemas: the chat template shows them, and its calls can be read."""
+        return not self.template.face.tools_problem
+
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """Return the length in tokens of a dialogue, rendered again."""
         return len(self.template.render(messages))
@@ -176,6 +181,8 @@ class LocalBackend:
             UsageError: If the sampling options mean nothing here.
         """
         _check_sampling(request)
+        if request.tools:
+            self.template.check_tools()
         if self._closed:
             raise ModelError(f"The backend {self.name!r} is closed; make a new one.")
         self._enter_loop()

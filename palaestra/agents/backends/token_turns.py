@@ -7,14 +7,12 @@ tokens are never decoded and encoded again.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from palaestra.agents.backends.chat_template import ChatTemplate
 from palaestra.agents.core import Request
-from palaestra.envs.formats.hermes import parse_message
 from palaestra.envs.formats.reasoning import without_reasoning
-from palaestra.media.items import escape_tags
 from palaestra.types import Json, Message
 
 Stop = Literal["eos", "length", "stop_string"]
@@ -74,8 +72,7 @@ def finished_turn(
     text = template.decode(ids)
     if stop == "stop_string":
         text = text[: min((place for place in map(text.find, request.sampling.stop) if place >= 0), default=None)]
-    # a tag of a medium that a model writes is text
-    answer = parse_message(escape_tags(text)) if request.tools else without_reasoning(Message("assistant", text))
+    answer = template.read(text, request.tools) if request.tools else without_reasoning(Message("assistant", text))
     return TokenTurn(request.messages, request.tools, prompt + ids, len(prompt), text, answer, stop)
 
 
@@ -85,8 +82,11 @@ def _is_same_answer(message: Message, turn: TokenTurn) -> bool:
         return True
     if message.role != "assistant":
         return False
-    if message.raw or not turn.answer.tool_calls:
-        return (message.raw or message.content) == turn.text and (bool(message.raw) or not message.tool_calls)
-    calls = [(call.name, call.arguments) for call in message.tool_calls]
-    written = [(call.name, call.arguments) for call in turn.answer.tool_calls]
-    return calls == written and message.content == turn.answer.content and message.reasoning == turn.answer.reasoning
+    if not message.tool_calls and not message.reasoning:
+        return (message.raw or message.content) == turn.text
+    return _without_ids(message) == _without_ids(turn.answer)
+
+
+def _without_ids(message: Message) -> Message:
+    """Return a message whose calls have no ids."""
+    return replace(message, tool_calls=tuple(replace(call, id="") for call in message.tool_calls))

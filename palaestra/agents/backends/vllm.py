@@ -121,6 +121,11 @@ class VLLMBackend:
         self._in_flight = 0
         self._refreshing = False
 
+    @property
+    def native_tools(self) -> bool:
+        """Whether tools can be offered as function schemas: the chat template shows them, and its calls can be read."""
+        return not self.template.face.tools_problem
+
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """Return the length in tokens of a dialogue, rendered again."""
         return len(self.template.render(messages))
@@ -133,6 +138,8 @@ class VLLMBackend:
             ModelError: If the server fails, or reports no tokens.
         """
         started = time.perf_counter()
+        if request.tools:
+            self.template.check_tools()
         turn, number = self._turns.get(request.session, (None, 0))
         prompt = None if turn is None else extended_prompt(self.template, turn, request)
         if prompt is None:

@@ -112,7 +112,7 @@ def parse_message(text: str, *, lenient: bool = False) -> Message:
     position = num_unreadable = 0
     while (start := text.find(CALL_OPEN, position)) >= 0:
         _keep_piece(pieces, text[position:start], is_first=not calls)
-        call, position = _read_block(text, start, lenient)
+        call, position = read_block(text, start, lenient)
         num_unreadable += not call.name
         if num_unreadable > MAX_UNREADABLE:
             call, position = ToolCall("", text[start:]), len(text)
@@ -215,7 +215,7 @@ def _keep_piece(pieces: list[str], piece: str, *, is_first: bool) -> None:
         pieces.append(piece)
 
 
-def _read_block(text: str, start: int, lenient: bool) -> tuple[ToolCall, int]:
+def read_block(text: str, start: int, lenient: bool) -> tuple[ToolCall, int]:
     """Read the call whose opening tag stands at `start`; return it and the position after it."""
     begin = _SPACE.match(text, start + len(CALL_OPEN)).end()  # type: ignore[union-attr]
     stop = -1
@@ -339,4 +339,5 @@ __all__ = [
     "format_message",
     "format_results",
     "parse_message",
+    "read_block",
 ]

@@ -57,12 +57,18 @@ def test_rewriting_template_needs_a_fresh_rendering_unless_appending_is_asked_fo
     assert forced.tokenizer.decode(added.ids) == "<|end|><|user|>Got 1 oak log<|end|><|assistant|>"
 
 
-def test_message_kind_that_a_template_refuses_is_no_continuation_and_an_error_when_rendered() -> None:
+def test_results_that_a_template_refuses_are_no_continuation_and_shown_by_the_user() -> None:
     template = ChatTemplate(tokenizer(NO_TOOL_ROLE))
     assert template.continuation([MORE]) is not None
     assert template.continuation([Message("tool", "x")]) is None
-    with pytest.raises(ModelError, match="refused a dialogue of 3 messages: no tools here"):
-        template.render([ASK, ANSWER, Message("tool", "x")])
+    shown = Message("user", "<tool_response>\nx\n</tool_response>")
+    assert template.render([ASK, ANSWER, Message("tool", "x")]) == template.render([ASK, ANSWER, shown])
+
+
+def test_what_a_template_refuses_in_every_form_is_an_error() -> None:
+    refusing = "{% for m in messages %}{% if m.role == 'user' %}{{ raise_exception('nobody here') }}{% endif %}{% endfor %}"
+    with pytest.raises(ModelError, match="refused a dialogue of 2 messages: nobody here"):
+        ChatTemplate(tokenizer(refusing)).render([RULES, ASK])
 
 
 @pytest.mark.parametrize("source", [None, CHATML])
