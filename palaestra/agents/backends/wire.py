@@ -13,6 +13,7 @@ from dataclasses import replace
 from operator import attrgetter
 from typing import Any, Literal, TypeGuard
 
+from palaestra.agents.backends.call_ids import unique_call_ids
 from palaestra.agents.backends.strict_tools import strict_function
 from palaestra.agents.backends.wire_media import audio_answer, with_media
 from palaestra.agents.core import Generation, Request, Sampling, Tokens
@@ -63,9 +64,10 @@ def request_body(
     Returns:
         A plain dict. `sampling.extra` is laid over it last; a None there takes a field out.
     """
-    messages = [message_to_wire(message, send_reasoning=send_reasoning) for message in request.messages]
-    if any(map(_media_of, request.messages)):
-        messages = with_media(request.messages, messages)
+    dialogue = unique_call_ids(request.messages)
+    messages = [message_to_wire(message, send_reasoning=send_reasoning) for message in dialogue]
+    if any(map(_media_of, dialogue)):
+        messages = with_media(dialogue, messages)
     body: dict[str, Json] = {"model": model, "messages": messages}
     if request.tools:
         body["tools"] = [strict_function(tool) for tool in request.tools] if strict_tools else list(request.tools)

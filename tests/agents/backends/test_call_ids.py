@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from palaestra.agents.backends.call_ids import unique_call_ids
+from palaestra.agents.backends.wire import request_body
+from palaestra.agents.core import Request
+from palaestra.types import Message, ToolCall
+
+ids = st.sampled_from(["", "a", "call_0", "call_0_2", "ABCDEFGH1", "x" * 60])
+turns = st.lists(st.lists(ids, max_size=4), max_size=6)
+
+
+def dialogue(turns: list[list[str]]) -> list[Message]:
+    messages = [Message("user", "go")]
+    for number, row in enumerate(turns):
+        calls = tuple(ToolCall("get", {"n": [number, i]}, name) for i, name in enumerate(row))
+        messages.append(Message("assistant", "x", calls))
+        messages += [Message("tool", f"{number} {i}", tool_call_id=name) for i, name in enumerate(row)] or [
+            Message("user", "m")
+        ]
+    return messages
+
+
+@given(turns)
+def test_no_id_comes_twice_and_results_name_their_calls(turns: list[list[str]]) -> None:
+    before = dialogue(turns)
+    after = list(unique_call_ids(before))
+    named = [call.id for message in after for call in message.tool_calls if call.id]
+    assert len(set(named)) == len(named)
+    assert all(len(name) <= 60 for name in named)
+    owner = {call.id: call.arguments["n"] for message in after for call in message.tool_calls}  # type: ignore[index]
+    for message in after:
+        if message.role == "tool" and message.tool_call_id:
+            assert "{} {}".format(*owner[message.tool_call_id]) == message.content
+    assert [message.content for message in after] == [message.content for message in before]
+    assert list(unique_call_ids(after)) == after
+
+
+@given(turns, st.lists(ids, max_size=3))
+def test_a_dialogue_that_grows_keeps_its_names(turns: list[list[str]], more: list[str]) -> None:
+    before = dialogue(turns)
+    fresh = not {name for row in turns for name in row} & {f"{name}_2" for name in more}
+    if fresh:
+        assert list(unique_call_ids(dialogue([*turns, more])))[: len(before)] == list(unique_call_ids(before))
+
+
+def test_a_dialogue_without_repetition_is_left_alone() -> None:
+    messages = dialogue([["a", "b"], ["c", ""]])
+    assert unique_call_ids(messages) is messages
+
+
+def test_ids_of_letters_and_digits_stay_ids_of_as_many_letters_and_digits() -> None:
+    renamed = unique_call_ids(dialogue([["ABCDEFGH1"]] * 3))
+    names = [call.id for message in renamed for call in message.tool_calls]
+    assert len(set(names)) == 3
+    assert all(name.isalnum() and len(name) == 9 for name in names)
+
+
+@given(turns)
+def test_requests_carry_each_id_once(turns: list[list[str]]) -> None:
+    body = request_body("m", Request(tuple(dialogue(turns))))
+    sent = [call["id"] for message in body["messages"] for call in message.get("tool_calls", ())]
+    assert len(set(sent)) == len(sent)
