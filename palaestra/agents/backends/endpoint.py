@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from palaestra.agents.backends.responses import redirect_problem
 from palaestra.agents.backends.strict_tools import OPENAI_MOST, check_number, without_nulls
+from palaestra.agents.backends.too_long import says_too_long
 from palaestra.agents.backends.waits import asked_wait_s
 from palaestra.agents.backends.wire import MaxTokensField, excerpt, read_generation, request_body
 from palaestra.agents.core import Generation, Request
@@ -24,11 +25,6 @@ from palaestra.types import Json
 
 OPENAI_URL = "https://api.openai.com/v1"
 
-# how OpenAI, vLLM, llama.cpp, Anthropic, Google and others say that a prompt is too long
-_CONTEXT_WORDS: tuple[str, ...] = (
-    *("context_length", "context length", "context window", "context size", "context limit"),
-    *("prompt is too long", "request_too_large", "input token count"),
-)
 _RETRYABLE = frozenset({408, 409, 425, 429})  # beside every 5xx; 409 is a lock that timed out
 _SPENT = ("insufficient_quota", "billing_hard_limit_reached")  # sent with 429, but waiting does not help
 
@@ -163,7 +159,7 @@ class Endpoint:
             problem = redirect_problem(status, headers.get("location"))
             raise ModelError(f"{self.url} answered {status}: {problem}.", status=status)
         text = _error_text(body)
-        if 400 <= status < 500 and any(word in text.lower() for word in _CONTEXT_WORDS):
+        if says_too_long(status, body):
             raise ContextWindowError(f"{self.url} answered {status}: {text}", status=status)
         retryable = (status in _RETRYABLE or status >= 500) and not any(word in text for word in _SPENT)
         wait = asked_wait_s(headers, body) if retryable else None

@@ -96,6 +96,7 @@ def make_backend(
     cache: ResponseCache | str | Path | None = None,
     cache_sampled: bool = False,
     retry_seed: int = 0,
+    context_window: int | None = None,
     **options: Any,
 ) -> Reliable:
     """Make the backend that a model string names, with retries, limits, budget, cache and cost around it.
@@ -114,6 +115,7 @@ def make_backend(
         cache: File in which answers are kept: greedy ones and those sampled with a seed.
         cache_sampled: Keep all others as well.
         retry_seed: Seed of the waits between retries.
+        context_window: Tokens that the model takes, prompt and answer: what a server refuses beyond it, it refuses for length.
         **options: Arguments of the backend itself, e.g. `base_url`, `api_key` and `client` ("auto", "openai", "aiohttp") for
             servers; `docs/backends.md` lists them. None stands for the default.
 
@@ -151,6 +153,7 @@ def make_backend(
         prices=price_table,
         cache=ResponseCache(cache) if isinstance(cache, (str, Path)) else cache,
         cache_sampled=cache_sampled,
+        context_window=context_window,
     )
 
 

@@ -23,6 +23,7 @@ from palaestra.agents.backends.cache import ResponseCache, is_deterministic, req
 from palaestra.agents.backends.limits import Budget, RateLimit, TokenBucket
 from palaestra.agents.backends.per_loop import PerLoop
 from palaestra.agents.backends.prices import Prices
+from palaestra.agents.backends.too_long import too_long_or_not
 from palaestra.agents.context import estimate_tokens
 from palaestra.agents.core import Backend, Generation, Request
 from palaestra.agents.masking import mask_logs, masked, masked_error
@@ -86,6 +87,7 @@ class Reliable:
         usage: Everything spent so far.
         has_price: Whether `usage.cost` means anything: a price for this model was given.
         takes_media: Whether the backend inside takes sounds and pictures.
+        context_window: Tokens that the model takes, where it is known.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class Reliable:
         prices: Prices | None = None,
         cache: ResponseCache | None = None,
         cache_sampled: bool = False,
+        context_window: int | None = None,
     ) -> None:
         """Wrap a backend.
 
@@ -111,14 +114,20 @@ class Reliable:
             prices: What tokens cost.
             cache: Where answers are kept.
             cache_sampled: Keep answers that were sampled without a seed too, so that asking again gives the same one.
+            context_window: Tokens that the model takes, prompt and answer, where it is known: more is refused for its length.
 
         Raises:
-            ConfigError: If the budget is in money and the model has no price.
+            ConfigError: If the window is no number of tokens, or the budget is in money and the model has no price.
         """
         if concurrency is not None and (isinstance(concurrency, bool) or concurrency < 1):
             raise ConfigError(f"concurrency is {concurrency!r}; expected a whole number from 1, or None for no limit.")
+        if context_window is not None and (isinstance(context_window, bool) or context_window < 1):
+            raise ConfigError(
+                f"context_window is {context_window!r}; expected a number of tokens, or None where it is not known."
+            )
         self.name = masked(backend.name)
         self.backend = backend
+        self.context_window = context_window
         self.takes_media = bool(getattr(backend, "takes_media", False))
         self.policy = policy or RetryPolicy()
         self.budget = budget or Budget()
@@ -158,6 +167,11 @@ class Reliable:
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """Count the tokens of a dialogue as the backend does, or estimate them if it cannot."""
         return int(self._count_tokens(messages))
+
+    @property
+    def native_tools(self) -> bool:
+        """Whether the backend inside takes tools as function schemas."""
+        return bool(getattr(self.backend, "native_tools", True))
 
     async def generate(self, request: Request) -> Generation:
         """Answer from the cache, or ask until there is an answer.
@@ -200,7 +214,8 @@ class Reliable:
                         request, None if policy.deadline_s is None else policy.deadline_s - spent_s
                     )
                 used = generation.usage.prompt_tokens + generation.usage.completion_tokens
-            except ModelError as error:
+            except ModelError as found:
+                error = too_long_or_not(found, request, self.count_tokens, self.context_window)
                 failed_s = time.monotonic() - started
                 self._count(Usage(model_s=failed_s))
                 spent_s, model_s = spent_s + failed_s, model_s + failed_s
