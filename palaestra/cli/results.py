@@ -79,12 +79,14 @@ def _cells(group: GroupSummary, samples: int, narrow: bool, metrics: Sequence[Me
         found = group.metrics.get(metric.name)
         cells[f"{metric.title} {metric.arrow}".strip()] = "-" if found is None else metric.shown(found.mean)
     cells[f"Avg@{samples}"] = figure(group.avg_at_k.mean)
-    cells[f"Pass@{samples}"] = percent(group.pass_at_k.mean)
+    whole = "" if group.pass_at_k.n == group.num_tasks else f" ({group.pass_at_k.n:,} of {group.num_tasks:,} tasks)"
+    for title, estimate in ((f"Pass@{samples}", group.pass_at_k), (f"Pass^{samples}", group.pass_hat_k)):
+        cells[title] = f"{percent(estimate.mean)}{whole}" if estimate.n else f"-{whole}"
     cells["Turns"] = f"{group.mean_turns:.1f}"
     if narrow:
         del cells["95 % of score"], cells[f"Avg@{samples}"]
     if samples == 1:
-        cells = {name: cell for name, cell in cells.items() if "@" not in name}
+        cells = {name: cell for name, cell in cells.items() if "@" not in name and "^" not in name}
     if not scored:
         cells = dict.fromkeys(cells, "-")
     return {**cells, "Scored": f"{scored:,}", "Errors": f"{group.num_errors:,}"}

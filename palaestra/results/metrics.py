@@ -23,7 +23,19 @@ SHARE = "share"
 """Unit of values from 0 to 1 that are shown as percent."""
 
 RESERVED = frozenset(
-    ("score", "success", "return_", "turns", "errors", "area", "stop_reason", "avg_at_k", "pass_at_k", "truncated")
+    (
+        "score",
+        "success",
+        "return_",
+        "turns",
+        "errors",
+        "area",
+        "stop_reason",
+        "avg_at_k",
+        "pass_at_k",
+        "pass_hat_k",
+        "truncated",
+    )
 )
 """Names of figures that every environment has."""
 

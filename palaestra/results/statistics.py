@@ -97,7 +97,9 @@ def wilson_interval(successes: float, n: float, confidence: float = CONFIDENCE) 
     return low, high
 
 
-def rate_estimate(clusters: Sequence[Sequence[float]], confidence: float = CONFIDENCE) -> Estimate:
+def rate_estimate(
+    clusters: Sequence[Sequence[float]], confidence: float = CONFIDENCE, *, by_cluster: bool = False
+) -> Estimate:
     """Rate of successes over clusters of 0/1 outcomes, with a Wilson interval.
 
     With several samples per task the number of trials is replaced by the effective one: the number of independent
@@ -107,12 +109,13 @@ def rate_estimate(clusters: Sequence[Sequence[float]], confidence: float = CONFI
     Args:
         clusters: Outcomes (0 or 1) by task; empty clusters are ignored.
         confidence: Coverage.
+        by_cluster: Give every cluster the same weight, whatever its size: the mean of the rates of the clusters.
 
     Source: design effect, Kish 1965, "Survey Sampling", section 8.2; effective size in a Wilson interval: Franco et al.
     2019, "Comparative study of confidence intervals for proportions in complex sample surveys", J. Surv. Stat. Methodol. 7.
     """
-    sizes, totals = _cluster_sums(clusters)
-    n = sum(sizes)
+    sizes, totals = _cluster_sums(clusters, by_cluster)
+    n = sum(map(len, clusters))
     if n == 0:
         return Estimate(math.nan, math.nan, math.nan, 0)
     rate = math.fsum(totals) / n
@@ -126,21 +129,25 @@ def rate_estimate(clusters: Sequence[Sequence[float]], confidence: float = CONFI
     return Estimate(rate, low, high, n)
 
 
-def mean_interval(clusters: Sequence[Sequence[float]], confidence: float = CONFIDENCE) -> Estimate:
+def mean_interval(
+    clusters: Sequence[Sequence[float]], confidence: float = CONFIDENCE, *, by_cluster: bool = False
+) -> Estimate:
     """Mean of all values, with Student's t interval over clusters.
 
     Args:
         clusters: Values by task; one value per cluster gives the textbook interval. Empty clusters are ignored.
         confidence: Coverage.
+        by_cluster: Give every cluster the same weight, whatever its size: the mean of the means of the clusters.
 
     Returns:
         The mean; infinite ends if there are fewer than two clusters, since their spread is not known then, and where an
         end is beyond the largest float. NaN if a value is not finite.
     """
     if exponent := _exponent(value for cluster in clusters for value in cluster):
-        return _scaled_up(mean_interval([_scaled(cluster, -exponent) for cluster in clusters], confidence), exponent)
-    sizes, totals = _cluster_sums(clusters)
-    n = sum(sizes)
+        scaled_down = [_scaled(cluster, -exponent) for cluster in clusters]
+        return _scaled_up(mean_interval(scaled_down, confidence, by_cluster=by_cluster), exponent)
+    sizes, totals = _cluster_sums(clusters, by_cluster)
+    n = sum(map(len, clusters))
     if n == 0 or not all(map(math.isfinite, totals)):
         return Estimate(math.nan, math.nan, math.nan, n)
     mean = math.fsum(totals) / n
@@ -150,7 +157,51 @@ def mean_interval(clusters: Sequence[Sequence[float]], confidence: float = CONFI
     return Estimate(mean, mean - half, mean + half, n)
 
 
-def share_interval(clusters: Sequence[Sequence[float]], confidence: float = CONFIDENCE) -> Estimate:
+def pass_at_k(scored: int, solved: int, k: int) -> float:
+    """Unbiased estimate of the chance that at least one of k samples of a task is solved.
+
+    Args:
+        scored: Samples of the task that were scored, at least k.
+        solved: Those of them that were solved.
+        k: Samples drawn.
+
+    Raises:
+        ConfigError: If the numbers are impossible.
+
+    Source: Chen et al. 2021, "Evaluating Large Language Models Trained on Code", equation 1.
+    """
+    _check_samples(scored, solved, k)
+    return 1.0 - math.comb(scored - solved, k) / math.comb(scored, k)
+
+
+def pass_hat_k(scored: int, solved: int, k: int) -> float:
+    """Unbiased estimate of the chance that all of k samples of a task are solved (pass^k).
+
+    Args:
+        scored: Samples of the task that were scored, at least k.
+        solved: Those of them that were solved.
+        k: Samples drawn.
+
+    Raises:
+        ConfigError: If the numbers are impossible.
+
+    Source: Yao et al. 2024, "tau-bench: A Benchmark for Tool-Agent-User Interaction in Real-World Domains", section 4.
+    """
+    _check_samples(scored, solved, k)
+    return math.comb(solved, k) / math.comb(scored, k)
+
+
+def _check_samples(scored: int, solved: int, k: int) -> None:
+    """Refuse what cannot be."""
+    if not (0 <= solved <= scored and 1 <= k <= scored):
+        raise ConfigError(
+            f"{solved} solved of {scored} scored samples, k = {k}; expected 0 <= solved <= scored, 1 <= k <= scored."
+        )
+
+
+def share_interval(
+    clusters: Sequence[Sequence[float]], confidence: float = CONFIDENCE, *, by_cluster: bool = False
+) -> Estimate:
     """Mean of values from 0 to 1, with the part of its t interval that lies between 0 and 1.
 
     The mean of such values lies between 0 and 1, so the part outside cannot hold it: leaving that out keeps the coverage.
@@ -158,13 +209,14 @@ def share_interval(clusters: Sequence[Sequence[float]], confidence: float = CONF
     Args:
         clusters: Values by task, as in `mean_interval`. Where one of them is not a share, nothing is left out.
         confidence: Coverage.
+        by_cluster: Give every cluster the same weight, whatever its size.
 
     Returns:
         As `mean_interval`; infinite ends, where the spread is not known, stay infinite.
 
     Source: Mandelkern 2002, "Setting confidence intervals for bounded parameters", Statistical Science 17.
     """
-    found = mean_interval(clusters, confidence)
+    found = mean_interval(clusters, confidence, by_cluster=by_cluster)
     if not (math.isfinite(found.low) and all(0 <= value <= 1 for cluster in clusters for value in cluster)):
         return found
     return Estimate(found.mean, max(0.0, found.low), min(1.0, found.high), found.n)
@@ -445,10 +497,15 @@ def _ldexp(value: float, exponent: int) -> float:
         return math.copysign(math.inf, value)
 
 
-def _cluster_sums(clusters: Sequence[Sequence[float]]) -> tuple[list[int], list[float]]:
-    """Return size and sum of each cluster that is not empty."""
+def _cluster_sums(clusters: Sequence[Sequence[float]], by_cluster: bool = False) -> tuple[Sequence[float], list[float]]:
+    """Return size and sum of each cluster that is not empty, all of one size if each is to weigh the same."""
     filled = [cluster for cluster in clusters if len(cluster)]
-    return [len(cluster) for cluster in filled], [_sum(cluster) for cluster in filled]
+    sizes = [len(cluster) for cluster in filled]
+    totals = [_sum(cluster) for cluster in filled]
+    if by_cluster and len(set(sizes)) > 1:
+        even = sum(sizes) / len(sizes)
+        return [even] * len(sizes), [total / size * even for size, total in zip(sizes, totals, strict=True)]
+    return sizes, totals
 
 
 def _sum(values: Sequence[float]) -> float:
@@ -459,7 +516,7 @@ def _sum(values: Sequence[float]) -> float:
         return math.nan
 
 
-def _cluster_variance(sizes: Sequence[int], totals: Sequence[float], mean: float) -> float:
+def _cluster_variance(sizes: Sequence[float], totals: Sequence[float], mean: float) -> float:
     """Variance of the overall mean, robust against dependence within clusters; NaN for a single cluster."""
     count = len(sizes)
     if count < 2:
@@ -478,6 +535,8 @@ __all__ = [
     "mean_interval",
     "mean_of",
     "paired_difference",
+    "pass_at_k",
+    "pass_hat_k",
     "rate_estimate",
     "share_interval",
     "student_t_cdf",

@@ -20,6 +20,8 @@ from palaestra.results.statistics import (
     mean_interval,
     mean_of,
     paired_difference,
+    pass_at_k,
+    pass_hat_k,
     rate_estimate,
     share_interval,
 )
@@ -30,7 +32,7 @@ _FIGURES = ("success", "score", "return_")
 
 @dataclass(frozen=True, slots=True)
 class GroupSummary:
-    """Results of one group of episodes: everything, one environment, or one task type.
+    """Results of one group of episodes: everything, one environment, or one task type. Every task weighs the same.
 
     Attributes:
         num_episodes: Episodes, those with errors included.
@@ -40,7 +42,8 @@ class GroupSummary:
         score: Mean score in the native scale; t interval over tasks.
         return_: Mean sum of the rewards (1.0 is a solved episode); t interval over tasks.
         avg_at_k: Mean over tasks of the mean return of their samples.
-        pass_at_k: Share of tasks with at least one solved sample.
+        pass_at_k: Chance that one of k samples of a task is solved, from the tasks of which k samples were scored (its n).
+        pass_hat_k: Chance that all k samples of a task are solved (pass^k), from the same tasks.
         truncated: Share of episodes stopped by a limit.
         mean_turns: Mean number of messages of the agent.
         metrics: Mean of each metric of the environment over the episodes that have it, by name; t interval over tasks,
@@ -55,6 +58,7 @@ class GroupSummary:
     return_: Estimate
     avg_at_k: Estimate
     pass_at_k: Estimate
+    pass_hat_k: Estimate
     truncated: float
     mean_turns: float
     metrics: Mapping[str, Estimate] = field(default_factory=dict)
@@ -80,7 +84,7 @@ class Summary:
         total: All episodes together.
         by_env: By environment id.
         by_type: By task type; with several environments the names read "ENV_ID: TYPE".
-        samples: Most samples of one task: the k of `avg_at_k` and `pass_at_k`.
+        samples: Most samples of one task, those with errors included: the k of `avg_at_k`, `pass_at_k` and `pass_hat_k`.
         stop_reasons: Episodes by stop reason, errors left out.
         errors: Episodes with an error by boundary (model, tool, environment, scoring).
         error_types: Episodes with an error by "boundary: class of the error".
@@ -131,12 +135,12 @@ def summarize(episodes: Iterable[Trajectory | EpisodeSummary]) -> Summary:
         by_env[episode.env_id].append(episode)
         by_type[f"{episode.env_id}: {episode.task_type}" if several else episode.task_type].append(episode)
     failed = [episode for episode in found if episode.error_boundary]
-    planned = Counter(_task(episode) for episode in found)
+    samples = max(Counter(_task(episode) for episode in found).values(), default=1)
     return Summary(
-        total=_summarize_group(found),
-        by_env={name: _summarize_group(group) for name, group in sorted(by_env.items())},
-        by_type={name: _summarize_group(group) for name, group in sorted(by_type.items())},
-        samples=max(planned.values(), default=0),
+        total=_summarize_group(found, samples),
+        by_env={name: _summarize_group(group, samples) for name, group in sorted(by_env.items())},
+        by_type={name: _summarize_group(group, samples) for name, group in sorted(by_type.items())},
+        samples=samples if found else 0,
         stop_reasons=_counts(episode.stop_reason for episode in found if not episode.error_boundary),
         errors=_counts(episode.error_boundary for episode in failed),
         error_types=_counts(f"{episode.error_boundary}: {episode.error_type}" for episode in failed),
@@ -204,8 +208,11 @@ def _task_means(episodes: Iterable[EpisodeSummary], by: str) -> dict[tuple[str, 
     return {task: mean_of(found) for task, found in values.items()}
 
 
-def _summarize_group(episodes: Sequence[EpisodeSummary]) -> GroupSummary:
-    """Summarise one group."""
+def _summarize_group(episodes: Sequence[EpisodeSummary], k: int) -> GroupSummary:
+    """Summarise one group.
+
+    Every task weighs the same, however many of its samples an error took: what is lost at random changes no expectation.
+    """
     tasks: dict[tuple[str, str], list[EpisodeSummary]] = defaultdict(list)
     scored = [episode for episode in episodes if not episode.error_boundary]
     for episode in scored:
@@ -213,19 +220,27 @@ def _summarize_group(episodes: Sequence[EpisodeSummary]) -> GroupSummary:
     groups = list(tasks.values())
     num = len(scored)
     returns = [[episode.return_ for episode in group] for group in groups]
+    solved = [[float(bool(episode.success)) for episode in group] for group in groups]
+    full = [(len(group), round(sum(group))) for group in solved if len(group) >= k]
     return GroupSummary(
         num_episodes=len(episodes),
         num_errors=len(episodes) - num,
         num_tasks=len(groups),
-        success=rate_estimate([[float(bool(episode.success)) for episode in group] for group in groups]),
-        score=mean_interval([[episode.score or 0.0 for episode in group] for group in groups]),
-        return_=mean_interval(returns),
+        success=rate_estimate(solved, by_cluster=True),
+        score=mean_interval([[episode.score or 0.0 for episode in group] for group in groups], by_cluster=True),
+        return_=mean_interval(returns, by_cluster=True),
         avg_at_k=mean_interval([[mean_of(values)] for values in returns]),
-        pass_at_k=rate_estimate([[float(any(episode.success for episode in group))] for group in groups]),
-        truncated=sum(episode.truncated for episode in scored) / num if num else math.nan,
-        mean_turns=sum(episode.num_turns for episode in scored) / num if num else math.nan,
+        pass_at_k=rate_estimate([[pass_at_k(scored_, solved_, k)] for scored_, solved_ in full]),
+        pass_hat_k=rate_estimate([[pass_hat_k(scored_, solved_, k)] for scored_, solved_ in full]),
+        truncated=_mean_by_task([[float(episode.truncated) for episode in group] for group in groups]),
+        mean_turns=_mean_by_task([[float(episode.num_turns) for episode in group] for group in groups]),
         metrics=_metric_means(groups),
     )
+
+
+def _mean_by_task(tasks: Sequence[Sequence[float]]) -> float:
+    """Return the mean over tasks of the mean over their samples."""
+    return mean_interval(tasks, by_cluster=True).mean
 
 
 def _metric_means(tasks: Sequence[Sequence[EpisodeSummary]]) -> dict[str, Estimate]:
@@ -235,7 +250,7 @@ def _metric_means(tasks: Sequence[Sequence[EpisodeSummary]]) -> dict[str, Estima
     for name in dict.fromkeys(name for name, _ in found):
         is_share = all(is_declared_share(name, env_id) for other, env_id in found if other == name)
         values = [[episode.metrics[name] for episode in group if name in episode.metrics] for group in tasks]
-        means[name] = (share_interval if is_share else mean_interval)(values)
+        means[name] = (share_interval if is_share else mean_interval)(values, by_cluster=True)
     return means
 
 

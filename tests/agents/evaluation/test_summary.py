@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from typing import Any
@@ -68,6 +69,46 @@ def test_pass_at_k_asks_for_a_success_not_for_a_score() -> None:
     assert summary.total.avg_at_k.mean == pytest.approx((0.9 + 0.25) / 2)
     assert summary.success.mean == 1 / 8
     assert summary.samples == 4
+
+
+def test_pass_hat_k_asks_for_all_samples() -> None:
+    episodes = [episode(0, s, success=True) for s in range(4)] + [episode(1, s, success=s > 0) for s in range(4)]
+    total = summarize(episodes).total
+    assert (total.pass_at_k.mean, total.pass_hat_k.mean) == (1.0, 0.5)
+
+
+def test_tasks_that_lost_samples_are_left_out_of_pass_at_k_and_counted() -> None:
+    lost = [episode(task, s, success=s >= 2, error="model" if task and s else "") for task in range(4) for s in range(4)]
+    summary = summarize(lost)
+    assert summary.samples == 4
+    assert (summary.total.pass_at_k.mean, summary.total.pass_at_k.n) == (1.0, 1)
+    assert (summary.total.pass_hat_k.mean, summary.total.pass_hat_k.n) == (0.0, 1)
+    assert summary.success.mean == 0.5 / 4, "tasks weigh the same"
+    assert summary.total.num_tasks == 4
+
+
+FIGURES = ("success", "score", "return_", "avg_at_k", "pass_at_k", "pass_hat_k")
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=2, max_size=2), st.integers(0, 6))
+def test_losing_samples_at_random_changes_the_expectation_of_no_figure(tasks: list[list[bool]], num_lost: int) -> None:
+    played = [(task, sample) for task in range(2) for sample in range(3)]
+    turns = {place: 1 + place[0] + 2 * place[1] for place in played}
+
+    def figures(lost: tuple[tuple[int, int], ...]) -> dict[str, float]:
+        total = summarize(
+            episode(*place, success=tasks[place[0]][place[1]], error="model" * (place in lost), num_turns=turns[place])
+            for place in played
+        ).total
+        return {name: getattr(total, name).mean for name in FIGURES} | {"turns": total.mean_turns}
+
+    whole = figures(())
+    drawn = [figures(lost) for lost in itertools.combinations(played, num_lost)]
+    for name, expected in whole.items():
+        known = [found[name] for found in drawn if not math.isnan(found[name])]
+        if known:
+            assert math.fsum(known) / len(known) == pytest.approx(expected)
 
 
 def test_types_and_environments_are_told_apart() -> None:
