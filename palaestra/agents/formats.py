@@ -146,7 +146,7 @@ class ToolFormat(Format):
 
 
 class AutoFormat(Format):
-    """The format that the environment's instructions describe, if any; else native calls where it has tools, else ReAct."""
+    """The format that the environment's instructions describe, if any; else native calls where both sides can, else ReAct."""
 
     name = "auto"
 
@@ -182,17 +182,18 @@ def make_format(name: str | Format | ActionFormat) -> Format:
     return FORMATS[name]()
 
 
-def choose(format_: str | Format | ActionFormat, tools: Tools, described: str = "") -> Format:
+def choose(format_: str | Format | ActionFormat, tools: Tools, described: str = "", *, native: bool = True) -> Format:
     """Resolve "auto" for an environment.
 
     Args:
         format_: A format or its name.
         tools: The environment's tools.
         described: Name of the format that its instructions describe (`info["format"]` of its reset), if they do.
+        native: Whether the model can be offered tools as function schemas.
     """
     chosen = make_format(format_)
     if isinstance(chosen, AutoFormat):
         if described and described != chosen.name:
             return make_format(described)
-        return ToolFormat() if tools else WrittenFormat("react")
+        return ToolFormat() if tools and native else WrittenFormat("react")
     return chosen

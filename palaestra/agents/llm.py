@@ -92,7 +92,9 @@ class LLMAgent(Agent):
         self._begin_episode(session)
         self._is_seated = "seat" in info and "private" in info  # as `Seats` tells it; others may have a `step` of their own
         self._tools = tuple(info.get("tools") or ())
-        self._active = choose(self.format, self._tools, info.get("format") or "")
+        self._active = choose(
+            self.format, self._tools, info.get("format") or "", native=getattr(self.backend, "native_tools", True)
+        )
         self._transient = tuple(info.get("transient") or ())
         instructions = "" if self.instructions_as == "none" else info.get("instructions") or ""
         parts = (self.system_prompt, instructions, self._active.describe(self._tools))

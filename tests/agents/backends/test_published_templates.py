@@ -145,9 +145,9 @@ def test_a_template_is_read_in_its_own_syntax_or_refused_with_a_format_that_work
     assert [(one.name, one.arguments) for one in answer.tool_calls] == [("get", {"item": "oak log", "count": 2})]
     call = ToolCall("get", {"item": 'oak "log"', "count": 3, "where": ["a", "b"]}, "call00001")
     made = shown(template, [RULES, ASK, Message("assistant", "", (call,))], [GET])
-    begin = made.rindex(template.face.dialect.mark.search(template.face.written_call)[0].strip() or "{")  # type: ignore[index]
-    if template.face.dialect.name == "llama":
-        begin = made.rindex('{"name"')
+    mark = {"llama": '{"name"', "harmony": "to=functions."}.get(template.face.dialect.name)
+    mark = mark or template.face.dialect.mark.search(template.face.written_call)[0]  # type: ignore[index]
+    begin = made.rindex(mark)
     read = template.read(made[begin:], [GET])
     assert [(one.name, one.arguments) for one in read.tool_calls] == [("get", call.arguments)], "what it renders is read again"
 
