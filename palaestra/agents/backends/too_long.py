@@ -181,7 +181,7 @@ def _parts(body: bytes | str) -> tuple[list[str], str]:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):
-        return [], text[:20_000]
+        data = text  # which may hold the server's JSON
     codes: list[str] = []
     said: list[str] = []
     _collect(data, codes, said, 6)
