@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
+from palaestra.agents.backends.call_ids import unique_call_ids
 from palaestra.agents.backends.endpoint import Endpoint
 from palaestra.agents.backends.pieces import (
     Piece,
@@ -123,7 +124,7 @@ def messages_body(
     body: dict[str, Json] = {
         "model": model,
         "max_tokens": MAX_TOKENS + budget if sampling.max_tokens is None else sampling.max_tokens,
-        "messages": _turns(request.messages),
+        "messages": _turns(unique_call_ids(request.messages)),
     }
     if system:
         body["system"] = system

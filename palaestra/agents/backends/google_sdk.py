@@ -14,6 +14,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import Any, Literal
 
+from palaestra.agents.backends.call_ids import unique_call_ids
 from palaestra.agents.backends.endpoint import Endpoint
 from palaestra.agents.backends.per_loop import PerLoop
 from palaestra.agents.backends.pieces import Piece, arguments_object, message_of, pieces_of, safe_name, shown
@@ -155,7 +156,7 @@ def content_body(request: Request, *, strict: bool = False) -> dict[str, Json]:
         config["stopSequences"] = [clean_text(text) for text in sampling.stop]
     if sampling.seed is not None:
         config["seed"] = sampling.seed
-    body: dict[str, Json] = {"contents": _contents(request.messages)}
+    body: dict[str, Json] = {"contents": _contents(unique_call_ids(request.messages))}
     system = [{"text": clean_text(m.content)} for m in request.messages if m.role == "system" and m.content]
     if system:
         body["systemInstruction"] = {"parts": system}

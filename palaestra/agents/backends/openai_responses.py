@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from palaestra.agents.backends.call_ids import unique_call_ids
 from palaestra.agents.backends.endpoint import Endpoint
 from palaestra.agents.backends.pieces import Piece, laid_over, message_of, pieces_of, safe_name, shown
 from palaestra.agents.backends.sdk import SDKBackend
@@ -121,7 +122,7 @@ def read_response(endpoint: Endpoint, data: Json, request: Request) -> Generatio
 def _input(request: Request) -> list[Json]:
     """Return the dialogue as items."""
     items: list[Json] = []
-    for message in request.messages:
+    for message in unique_call_ids(request.messages):
         if message.role == "assistant":
             items += [_item(piece) for piece in pieces_of(message, PROVIDER)]
         elif message.role == "tool":
