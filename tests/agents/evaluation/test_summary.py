@@ -194,7 +194,8 @@ def test_a_metric_is_averaged_over_the_episodes_that_have_it_with_tasks_as_clust
         episode(task, sample, metrics={} if value is None else {"wer": value}) for (task, sample), value in values.items()
     ]
     found = summarize([*episodes, episode(3, error="model")]).total.metrics
-    assert found == {"wer": mean_interval([[1.0, 2.0], [4.0]])}
+    assert found == {"wer": mean_interval([[1.0, 2.0], [4.0]], by_cluster=True)}
+    assert found["wer"].mean == (1.5 + 4.0) / 2
 
 
 def test_the_interval_of_a_metric_that_is_declared_as_a_share_stays_from_0_to_1() -> None:
