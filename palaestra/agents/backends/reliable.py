@@ -117,7 +117,7 @@ class Reliable:
             context_window: Tokens that the model takes, prompt and answer, where it is known: more is refused for its length.
 
         Raises:
-            ConfigError: If the window is no number of tokens, or the budget is in money and the model has no price.
+            ConfigError: If the window is not a number of tokens, or the budget is in money and the model has no price.
         """
         if concurrency is not None and (isinstance(concurrency, bool) or concurrency < 1):
             raise ConfigError(f"concurrency is {concurrency!r}; expected a whole number from 1, or None for no limit.")

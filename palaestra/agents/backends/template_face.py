@@ -1,7 +1,7 @@
 """What one chat template takes and shows: found out by rendering samples, never by its name.
 
 Templates differ in what they do with a dialogue: some know no system role, some take contents as lists of parts, some drop
-the results of tools or refuse calls whose arguments are no object, and each writes calls in the syntax that its model was
+the results of tools or refuse calls whose arguments are not an object, and each writes calls in the syntax that its model was
 trained on. `TemplateFace` gives a template messages in a form that it takes, so that they show what the model wrote.
 """
 
@@ -230,7 +230,7 @@ class TemplateFace:
 
 
 def written_text(message: Message) -> str:
-    """Return what an assistant wrote, its reasoning apart: verbatim where it is known, else calls in the canonical form."""
+    """Return the text that an assistant wrote, its reasoning apart: verbatim where it is known, else calls in the canonical form."""
     if message.raw or not message.tool_calls:
         return message.raw or message.content
     calls = [

@@ -23,7 +23,7 @@ _PYTHON_NAMES: Mapping[str, Json] = {"True": True, "False": False, "None": None}
 
 
 def skip_space(text: str, position: int) -> int:
-    """Return the position of the next character that is no white space."""
+    """Return the position of the next character that is not white space."""
     return _SPACE.match(text, position).end()  # type: ignore[union-attr]
 
 

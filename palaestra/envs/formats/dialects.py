@@ -60,7 +60,7 @@ class Dialect:
     proof: str = ""
 
     def parse(self, text: str, tools: Tools = ()) -> Message:
-        """Return what an assistant wrote; see `parse_message`, the reasoning already split off.
+        """Return the message that an assistant wrote; see `parse_message`, the reasoning already split off.
 
         Args:
             text: Any text at all; nothing is raised.
@@ -87,7 +87,7 @@ class Dialect:
         return Message("assistant", "\n".join(piece for piece in kept if piece), tuple(calls))
 
     def advice(self, calls: Sequence[ToolCall]) -> str:
-        """Return what to tell an agent none of whose calls can be read; empty if one can, or if there is none."""
+        """Return advice for an agent none of whose calls can be read; empty if one can, or if there is none."""
         if not calls or any(call.name for call in calls):
             return ""
         source = " ".join(str(calls[0].arguments)[:200].split())
@@ -100,7 +100,7 @@ class HermesDialect(Dialect):
     __slots__ = ()
 
     def parse(self, text: str, tools: Tools = ()) -> Message:
-        """Return what an assistant wrote; advice about calls that cannot be read is the environment's."""
+        """Return the message that an assistant wrote; advice about calls that cannot be read is the environment's."""
         del tools
         return parse_message(escape_tags(text))  # a tag of a medium that a model writes is text
 
