@@ -230,7 +230,7 @@ class TemplateFace:
 
 
 def written_text(message: Message) -> str:
-    """Return the text that an assistant wrote, its reasoning apart: verbatim where it is known, else calls in the canonical form."""
+    """Return the text of an assistant, its reasoning apart: verbatim where it is known, else calls in the canonical form."""
     if message.raw or not message.tool_calls:
         return message.raw or message.content
     calls = [
