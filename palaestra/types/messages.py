@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from palaestra.errors import UsageError
 from palaestra.media.items import MARK, Media, read_tags
+from palaestra.types.openai_form import from_openai, to_openai
 from palaestra.types.plain_json import Json
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -128,6 +129,27 @@ class Message:
             media=tuple(Media.from_json(media) for media in data.get("media", ())),
             provider=data.get("provider", {}),
         )
+
+    @classmethod
+    def from_openai(cls, message: object) -> Message:
+        """Return the message that one of OpenAI's chat completions stands for.
+
+        Args:
+            message: A dict, or an object with `model_dump()`, such as `completion.choices[0].message` of the `openai` SDK.
+                Content parts, calls and reasoning are read; what a provider attached is kept in `provider`.
+
+        Raises:
+            UsageError: If it has not the shape of one.
+        """
+        return cls.from_json(from_openai(message))
+
+    def to_openai(self) -> dict[str, Json]:
+        """Return a message of OpenAI's chat completions, as `messages=` takes it.
+
+        Raises:
+            UnsupportedMediaError: If a user shows a sound that is neither WAV nor MP3.
+        """
+        return to_openai(self.to_json(), self.media)
 
     @classmethod
     def of_text(cls, role: Role, text: str, **fields: Any) -> Message:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from palaestra.envs.tools.schema import strict_schema
 from palaestra.errors import UsageError
 from palaestra.types import Json, Message
 
@@ -17,7 +18,6 @@ OPENAI_MOST = 128
 """Tools that OpenAI, Azure and Gemini take in one request."""
 
 _NOT_STRICT = ("oneOf", "allOf", "not", "if", "patternProperties", "prefixItems", "dependentRequired", "dependentSchemas")
-_NOTES = ("default", "title", "examples")  # say nothing about what is allowed, and strict schemas refuse some of them
 
 
 def check_number(tools: Sequence[Any], most: int | None, name: str) -> None:
@@ -34,16 +34,13 @@ def check_number(tools: Sequence[Any], most: int | None, name: str) -> None:
         )
 
 
-def strict_parameters(schema: Json, *, nullable: bool = True) -> dict[str, Json] | None:
-    """Return the strict form of a JSON schema, or None if it has none.
-
-    Args:
-        schema: A schema of an object.
-        nullable: Make optional properties required and nullable.
-    """
+def strict_parameters(schema: Mapping[str, Json]) -> dict[str, Json] | None:
+    """Return the strict form of the schema of a tool's arguments, or None if it has none."""
+    if not _is_expressible(schema):
+        return None
     try:
-        return _node(schema, nullable)
-    except _FreeForm:
+        return dict(strict_schema(dict(schema), "offered"))
+    except UsageError:
         return None
 
 
@@ -68,59 +65,22 @@ def without_nulls(message: Message, tools: Sequence[Mapping[str, Json]]) -> Mess
     return replace(message, tool_calls=tuple(calls))
 
 
-class _FreeForm(Exception):
-    """A schema has no strict form."""
-
-
 def _parameters(tool: Mapping[str, Json]) -> Json:
     """Return the schema of a function's arguments."""
     return tool["function"].get("parameters") or {"type": "object", "properties": {}}
 
 
-def _node(schema: Json, nullable: bool) -> dict[str, Json]:
-    """Return one schema in strict form."""
+def _is_expressible(schema: Json) -> bool:
+    """Tell whether a schema holds only what servers with strict schemas take: what they do not know they refuse."""
     if not isinstance(schema, Mapping) or any(key in schema for key in _NOT_STRICT):
-        raise _FreeForm
-    node = {key: value for key, value in schema.items() if key not in _NOTES}
-    if not any(key in node for key in ("type", "anyOf", "enum", "const", "$ref")):
-        raise _FreeForm
-    kinds = node.get("type")
-    kinds = kinds if isinstance(kinds, list) else [kinds]
-    if "object" in kinds:
-        _close_object(node, nullable)
-    if "array" in kinds:
-        node["items"] = _node(node.get("items"), nullable)
-    if "anyOf" in node:
-        node["anyOf"] = [_node(item, nullable) for item in node["anyOf"]]
-    for key in ("$defs", "definitions"):
-        if key in node:
-            node[key] = {name: _node(item, nullable) for name, item in node[key].items()}
-    return node
-
-
-def _close_object(node: dict[str, Json], nullable: bool) -> None:
-    """Require all properties and refuse others."""
-    properties = node.get("properties")
-    if not isinstance(properties, Mapping) or node.get("additionalProperties"):
-        raise _FreeForm
-    required = node.get("required") or ()
-    closed = {name: _node(item, nullable) for name, item in properties.items()}
-    if nullable:
-        closed = {name: item if name in required else _or_null(item) for name, item in closed.items()}
-        required = list(closed)
-    node.update(properties=closed, required=list(required), additionalProperties=False)
-
-
-def _or_null(schema: dict[str, Json]) -> dict[str, Json]:
-    """Return a schema that takes null as well."""
+        return False
+    if not any(key in schema for key in ("type", "anyOf", "enum", "const", "$ref")):
+        return False  # a value of any type
     kinds = schema.get("type")
-    if kinds is None or "const" in schema:
-        return {"anyOf": [schema, {"type": "null"}]}
-    kinds = kinds if isinstance(kinds, list) else [kinds]
-    taken = {**schema, "type": kinds if "null" in kinds else [*kinds, "null"]}
-    if "enum" in schema and None not in schema["enum"]:
-        taken["enum"] = [*schema["enum"], None]
-    return taken
+    if ("array" in kinds if isinstance(kinds, list) else kinds == "array") and "items" not in schema:
+        return False
+    inner = [*(schema.get("properties") or {}).values(), *(schema.get("$defs") or {}).values(), *(schema.get("anyOf") or ())]
+    return all(map(_is_expressible, [*inner, *([schema["items"]] if "items" in schema else [])]))
 
 
 def _pruned(value: Json, schema: Json) -> Json:

@@ -10,13 +10,13 @@ import base64
 import binascii
 from collections.abc import Mapping, Sequence
 
-from palaestra.errors import ModelError, UnsupportedMediaError, UsageError
+from palaestra.errors import ModelError, UsageError
 from palaestra.media.headers import recognise
 from palaestra.media.items import Media, escape_tags, split_tags
 from palaestra.media.store import MediaStore, current_media
 from palaestra.types import Json, Message
+from palaestra.types.openai_form import media_part, text_of_parts
 
-_SENT_AUDIO = {"audio/wav": "wav", "audio/mpeg": "mp3"}  # formats of an `input_audio` part
 _AUDIO_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg", "flac": "audio/flac", "opus": "audio/ogg", "aac": "audio/aac"}
 _PCM_RATE = 24_000  # of raw samples, which the format "pcm16" stands for
 
@@ -98,50 +98,12 @@ def audio_answer(content: str, audio: Json, format: str) -> tuple[str, tuple[Med
     return f"{text}\n{media.tag}" if text else media.tag, (media,)
 
 
-def text_of_parts(parts: Sequence[Json]) -> str:
-    """Return the text form of content parts; the bytes of what they show are put into the current store.
-
-    Raises:
-        UsageError: If a part is none of `text`, `image_url` with a data URL, `input_audio`.
-    """
-    texts = []
-    for part in parts:
-        kind = part.get("type") if isinstance(part, Mapping) else None
-        shown = part.get(kind) if isinstance(part, Mapping) and isinstance(kind, str) else None
-        if kind == "text" and isinstance(shown, str):
-            texts.append(escape_tags(shown))
-            continue
-        encoded: Json = None
-        if kind == "image_url" and isinstance(shown, Mapping):
-            encoded = str(shown.get("url", "")).partition(";base64,")[2]
-        elif kind == "input_audio" and isinstance(shown, Mapping):
-            encoded = shown.get("data")
-        try:
-            texts.append(current_media().put(base64.b64decode(encoded, validate=True)).tag)
-        except (binascii.Error, TypeError, ValueError) as error:
-            raise UsageError(
-                f"A content part is {str(part)[:80]!r} ({error}); expected a text, an image_url with a data URL in base64, or "
-                f"an input_audio with data in base64."
-            ) from None
-    return "".join(texts)
-
-
 def _part(piece: str | Media, store: MediaStore) -> dict[str, Json]:
     """Return one content part."""
     if isinstance(piece, str):
-        return {"type": "text", "text": piece}
+        return media_part(piece)
     data = store.find(piece)
-    if data is None:
-        return {"type": "text", "text": piece.tag}
-    encoded = base64.b64encode(data).decode("ascii")
-    if piece.kind == "image":
-        return {"type": "image_url", "image_url": {"url": f"data:{piece.type};base64,{encoded}"}}
-    if piece.type not in _SENT_AUDIO:
-        raise UnsupportedMediaError(
-            f"The sound {piece.sha256} is {piece.type!r}; chat-completions servers take WAV and MP3. Put it as one of "
-            f"them, e.g. with palaestra.media.wav_bytes."
-        )
-    return {"type": "input_audio", "input_audio": {"data": encoded, "format": _SENT_AUDIO[piece.type]}}
+    return media_part(piece.tag) if data is None else media_part(piece, data)
 
 
 def _wav_of_samples(data: bytes) -> bytes:

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from palaestra.envs.core.tasks import Task
 from palaestra.envs.formats.hermes import parse_message
 from palaestra.errors import UsageError
 from palaestra.spaces import MAX_ACTION_CHARS, calls_problem, is_unicode
 from palaestra.types import Message, ToolCall, ToolResult
+
+
+def as_action(action: Any) -> str | Message:
+    """Return an action as text or message; OpenAI message objects and dicts are read as the messages that they are.
+
+    Raises:
+        UsageError: If it is none of these.
+    """
+    if isinstance(action, (str, Message)):
+        return action
+    if isinstance(action, Mapping) or callable(getattr(action, "model_dump", None)):
+        return Message.from_openai(action)
+    raise UsageError(
+        f"The action is a {type(action).__name__}; expected a str or an assistant Message (an OpenAI message object or dict "
+        f"is one)."
+    )
 
 
 def unusable(action: object) -> str | None:
@@ -86,4 +103,4 @@ def _action_text(action: str | Message) -> str:
     return sayable(action.content) or ", ".join(sayable(call.name) for call in action.tool_calls)
 
 
-__all__ = ["read_message", "refused_results", "sayable", "show_turn", "unusable"]
+__all__ = ["as_action", "read_message", "refused_results", "sayable", "show_turn", "unusable"]

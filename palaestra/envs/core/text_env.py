@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Protocol, SupportsFloat
 
 import gymnasium
 
-from palaestra.envs.core.actions import refused_results, show_turn, unusable
+from palaestra.envs.core.actions import as_action, refused_results, show_turn, unusable
 from palaestra.envs.core.snapshots import digest, read_snapshot, write_snapshot
 from palaestra.envs.core.tasks import Task, TaskSet, wanted_task
 from palaestra.envs.formats.reasoning import said
@@ -203,13 +203,14 @@ class TextEnv(gymnasium.Env[str, "str | Message"]):
 
         Raises:
             EpisodeStateError: Before `reset` or after the end of the episode.
-            UsageError: If `action` is neither a text nor an assistant message.
+            UsageError: If `action` is neither a text nor an assistant message (an OpenAI message object or dict is one).
         """
         if not self._playing:
             raise _no_episode(self.task)
         if type(action) is str and len(action) <= MAX_ACTION_CHARS and action.isascii():  # nearly always: the short way
             turn = self._act(said(action) if "<" in action or "[" in action else action)
         else:
+            action = as_action(action)
             turn = self._act(said(action)) if (problem := unusable(action)) is None else self._refuse_action(action, problem)
         self._last_action = action
         self._observation = observation = turn.observation

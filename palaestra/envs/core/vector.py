@@ -25,6 +25,7 @@ from gymnasium.vector.utils import batch_space
 from gymnasium.wrappers import OrderEnforcing
 from numpy.typing import NDArray
 
+from palaestra.envs.core.actions import as_action
 from palaestra.envs.core.text_env import TextEnv
 from palaestra.errors import EpisodeStateError, UsageError, unknown_name
 from palaestra.spaces import TextSpace
@@ -234,9 +235,9 @@ class TextVectorEnv(VectorEnv[tuple[str, ...], "Sequence[str | Message]", NDArra
         if isinstance(actions, str) or not hasattr(actions, "__len__") or len(actions) != self.num_envs:
             got = f"{len(actions)} actions" if isinstance(actions, (list, tuple)) else f"a {type(actions).__name__}"
             raise UsageError(f"step() got {got}; expected a sequence of {self.num_envs} actions, one for each environment.")
-        for kind in set(map(type, actions)):
-            if not issubclass(kind, (str, Message)):
-                raise UsageError(f"One of the actions is a {kind.__name__}; expected a str or an assistant Message.")
+        if not all(issubclass(kind, (str, Message)) for kind in set(map(type, actions))):
+            for action in actions:
+                as_action(action)  # OpenAI messages are taken too; anything else is an error before any environment moves
         if self.autoreset_mode is AutoresetMode.DISABLED and self._is_over.any():
             over = np.flatnonzero(self._is_over).tolist()
             raise EpisodeStateError(

@@ -6,6 +6,7 @@ from typing import Any, SupportsFloat
 
 import gymnasium
 
+from palaestra.envs.core.actions import as_action
 from palaestra.media.store import read_known_tags
 from palaestra.types import Message
 
@@ -17,6 +18,7 @@ Result = tuple[str, SupportsFloat, bool, bool, dict[str, Any]]
 
 def message_of(action: Action) -> Message:
     """Return the assistant message that an action stands for."""
+    action = as_action(action)
     if isinstance(action, Message):
         return action
     content, media = read_known_tags(action)
