@@ -67,7 +67,7 @@ def list_runs(runs: RunsFolder = DEFAULT_RUNS, as_json: AsJson = False) -> None:
         success = f"{100 * run.num_success / scored:.1f} %" if scored else "-"
         score = "-" if run.mean_score is None else f"{run.mean_score:.3f}"
         figures = [f"{run.num_episodes:,}", success, *([] if narrow else [score, f"{run.num_errors:,}"])]
-        grid.add_row(run.run_id, *([] if narrow else [created]), _what(run.config), run.status, *figures)
+        grid.add_row(run.run_id, *([] if narrow else [created]), _what(run.config), _status(run.status, run.note), *figures)
     out.print(grid)
 
 
@@ -272,6 +272,11 @@ def _delete(store: RunStore, run_id: str) -> None:
             shutil.rmtree(folder)
     except OSError as error:
         raise StoreError(f"The run is deleted, but its folder {folder} is not ({error}); delete it by hand.") from error
+
+
+def _status(status: str, note: str) -> str:
+    """Return the status of a run; of one that was cut off with how far it came."""
+    return f"{status}, {note}" if status == "interrupted" and note.endswith(" planned") else status
 
 
 def _what(config: Any) -> str:

@@ -82,6 +82,8 @@ def test_a_run_killed_at_random_instants_ends_with_every_episode_exactly_once(tm
             kills += 1
             if counts[-1][-1] > counts[-1][-2]:
                 assert runs[run_id].status in ("interrupted", "finished")
+                if runs[run_id].status == "interrupted":
+                    assert runs[run_id].note.startswith(f"{runs[run_id].num_episodes:,} of ")
     assert counts == [sorted(part) for part in counts], "a finished episode was lost"
     assert len({count for part in counts for count in part}) > NUM_KILLS / 2, "the kills did not fall into play"
 

@@ -349,7 +349,8 @@ def test_ctrl_c_ends_with_130_and_a_command_that_finishes_the_run(evaluate, tmp_
     with RunStore(runs, read_only=True) as store:
         before = store.finished(run_id)
         assert 0 < len(before) < 1000
-        assert store.status(run_id) == "stopped"
+        assert store.status(run_id) == "interrupted"
+        assert store.run(run_id).note == f"{len(before):,} of 1,000 planned"
     ran = evaluate(*resume[2:], "--json")
     assert ran.code == 0
     assert json.loads(ran.out)["runs"][0]["summary"]["total"]["num_episodes"] == 1000

@@ -343,7 +343,7 @@ async def _play(
     report(num_done, len(plans))
     status: RunStatus = "finished"
     note = ""
-    with running(keeper.set_status):
+    with running(keeper.set_status, len(plans), lambda: num_done):
         try:
             async with contextlib.aclosing(engine.run(missing, agent, make_env=make_env)) as trajectories:
                 async for trajectory in trajectories:

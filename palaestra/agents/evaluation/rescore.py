@@ -170,7 +170,7 @@ async def _score_all(
         store.set_status(into, status, note)
 
     status: tuple[RunStatus, str] = "finished", ""
-    with running(set_status):
+    with running(set_status, len(store.finished(run_id)), lambda: len(store.finished(into))):
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(concurrency, len(missing))):

@@ -11,21 +11,24 @@ SetStatus = Callable[[RunStatus, str], None]
 
 
 @contextlib.contextmanager
-def running(set_status: SetStatus) -> Iterator[None]:
-    """Mark a run as running; as "stopped" after an interruption, or as "failed" after an error, which goes on.
+def running(set_status: SetStatus, num_planned: int, num_done: Callable[[], int]) -> Iterator[None]:
+    """Mark a run as running; as "interrupted" after an interruption, or as "failed" after an error, which goes on.
 
     Args:
         set_status: Writes a status and a note. Its own failures after an error are ignored: they must not hide that error.
+        num_planned: Episodes that make the run complete; the note says so, also of a run that was killed.
+        num_done: Returns how many of them are stored.
     """
-    set_status("running", "")
+    set_status("running", f"{num_planned:,} planned")
     try:
         yield
     except BaseException as error:
         with contextlib.suppress(Exception):
             if isinstance(error, Exception):
-                set_status("failed", str(error) or type(error).__name__)
+                reason = str(error) or type(error).__name__
+                set_status("failed", f"{reason} ({num_done():,} of {num_planned:,} planned)")
             else:
-                set_status("stopped", "")
+                set_status("interrupted", f"{num_done():,} of {num_planned:,} planned")
         raise
 
 

@@ -237,9 +237,10 @@ def _notices(runs: Sequence[RunSummary], arms: Sequence[ArmSummary]) -> list[str
     for run in runs:
         if run.status in ("running", "created"):
             notices.append(f"Run {run.run_id} was not finished when this page was written; its numbers are those so far.")
-        elif run.status in ("stopped", "failed"):
+        elif run.status in ("stopped", "failed", "interrupted"):
             notices.append(
-                f"Run {run.run_id} {run.status}{': ' + run.note if run.note else ''}; its numbers are those so far."
+                f"Run {run.run_id} {run.status}{': ' + run.note if run.note else ''}; its numbers are those so far, "
+                "and biased towards short episodes, which finish first."
             )
     if not arms:
         notices.append("No episode has been stored yet.")

@@ -572,6 +572,8 @@ class RunStore:
             row["config"] = _config(row["config"])
             if row["status"] == "running" and owner and not LockOwner.from_json(json.loads(owner)).may_be_alive():
                 row["status"] = "interrupted"
+                if row["note"].endswith(" planned"):  # as it was written when the run began
+                    row["note"] = f"{row['num_episodes']:,} of {row['note']}"
             found.append(RunSummary(**row))
         return found
 

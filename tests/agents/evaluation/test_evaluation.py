@@ -12,6 +12,7 @@ import pytest
 from palaestra.agents.evaluation.evaluation import EnvSpec, Evaluation, evaluate, evaluate_async, plan_evaluation, task_seed
 from palaestra.agents.evaluation.summary import summarize
 from palaestra.agents.reference import ExpertAgent, RandomAgent
+from palaestra.agents.report import write_report
 from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.agents.store.store import RunStore
 from palaestra.errors import BudgetError, ConfigError, ModelError, StoreError, UnknownNameError, UsageError
@@ -65,8 +66,10 @@ def test_a_resumed_run_plays_what_is_missing_and_nothing_else(store: RunStore) -
 
     with pytest.raises(KeyboardInterrupt):
         evaluate(ENV_ID, Interrupted(), n=30, samples=2, store=store, run_id="r", concurrency=4)
-    assert store.status("r") == "stopped"
     kept = store.finished("r")
+    assert (store.status("r"), store.run("r").note) == ("interrupted", f"{len(kept)} of 60 planned")
+    page = write_report(store.run_folder("r") / "report.html", ["r"], store=store).read_text(encoding="utf-8")
+    assert f"Run r interrupted: {len(kept)} of 60 planned; its numbers are those so far, and biased" in page
     assert 0 < len(kept) < 25
     Interrupted.played.clear()
     Interrupted.played.extend([""] * 100)

@@ -328,7 +328,8 @@ def test_an_interruption_keeps_what_was_scored_and_the_rest_follows(store: RunSt
 
     with pytest.raises(KeyboardInterrupt):
         rescore(store, "played", scorer, into="r", name="s")
-    assert store.status("r") == "stopped"
+    assert store.status("r") == "interrupted"
+    assert store.run("r").note.startswith("5 of ")
     assert store.finished("r") == set(asked[:5])
     rescore(store, "played", scorer, into="r", name="s")
     assert sorted(asked[6:]) == sorted(store.finished("played") - set(asked[:5]))
