@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from operator import attrgetter
 from typing import Any, Literal
@@ -154,6 +154,7 @@ _SEED, _SUCCESS, _TRUNCATED, _METRICS = (COLUMNS.index(name) for name in ("seed"
 _REALS = tuple(COLUMNS.index(name) for name in ("return_", "cost", "model_s", "env_s", "finished_s"))
 _SCORE = COLUMNS.index("score")
 _CHECKED = "\0".join(["%s"] * (len(COLUMNS) + 2))
+_CONTINUED = "\0".join(["%s"] * (len(COLUMNS) + 1))
 _WRITER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _VALUES = attrgetter(*COLUMNS)
 _NO_METRICS = "{}"
@@ -196,6 +197,19 @@ def row_check(run_id: str, row: Sequence[Any], data: int) -> int:
     return _WIDE | crc32((_CHECKED % (run_id, *row, data)).encode("utf-8", "surrogatepass"))
 
 
+def checked_rows(run_id: str, rows: Sequence[tuple[Any, ...]]) -> Iterator[tuple[tuple[Any, ...], bool]]:
+    """Yield the columns of rows as read, each with whether it has the check that it was written with, or none.
+
+    Args:
+        run_id: The run.
+        rows: Columns, check of the trajectory, check of the row.
+    """
+    begin = crc32(f"{run_id}\0".encode("utf-8", "surrogatepass"))  # a checksum is continued: `row_check` of all at once
+    for row in rows:
+        check = row[-1]
+        yield row[:-2], check is None or check == _WIDE | crc32((_CONTINUED % row[:-1]).encode(), begin)
+
+
 def run_check(*values: Any) -> int:
     """Return the check of the record of a run: name, times, status, note and configuration."""
     return _WIDE | crc32("\0".join(map(str, values)).encode("utf-8", "surrogatepass"))
@@ -235,6 +249,7 @@ __all__ = [
     "EpisodeSummary",
     "RunStatus",
     "RunSummary",
+    "checked_rows",
     "data_check",
     "from_row",
     "pack",

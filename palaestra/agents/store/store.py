@@ -30,6 +30,7 @@ from palaestra.agents.store.records import (
     EpisodeSummary,
     RunStatus,
     RunSummary,
+    checked_rows,
     data_check,
     from_row,
     pack,
@@ -580,9 +581,8 @@ class RunStore:
     def _checked(self, run_id: str, rows: list[tuple[Any, ...]]) -> list[EpisodeSummary]:
         """Return summaries of rows, each compared with its check."""
         found = []
-        for row in rows:
-            *columns, data, check = row
-            if check is not None and check != row_check(run_id, columns, data):
+        for columns, is_whole in checked_rows(run_id, rows):
+            if not is_whole:
                 raise self._damaged(f"The summary of episode {columns[0]!r} of run {run_id!r}")
             found.append(from_row(columns))
         return found
