@@ -85,7 +85,7 @@ class LLMAgent(Agent):
         """Open a dialogue with the environment's instructions and the format's.
 
         Raises:
-            UsageError: If the format does not suit the environment.
+            UsageError: If the format does not suit the environment, or the backend cannot offer its tools.
             UnsupportedMediaError: If the instructions show what the backend does not take.
         """
         del env
@@ -95,6 +95,8 @@ class LLMAgent(Agent):
         self._active = choose(
             self.format, self._tools, info.get("format") or "", native=getattr(self.backend, "native_tools", True)
         )
+        if self._active.native_tools and (check := getattr(self.backend, "check_tools", None)) is not None:
+            check()
         self._transient = tuple(info.get("transient") or ())
         instructions = "" if self.instructions_as == "none" else info.get("instructions") or ""
         parts = (self.system_prompt, instructions, self._active.describe(self._tools))

@@ -168,6 +168,14 @@ class LocalBackend:
         """Whether tools can be offered as function schemas: the chat template shows them, and its calls can be read."""
         return not self.template.face.tools_problem
 
+    def check_tools(self) -> None:
+        """Refuse tools before the first request where they cannot be offered.
+
+        Raises:
+            UsageError: With what the chat template lacks, and the formats that work.
+        """
+        self.template.check_tools()
+
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """Return the length in tokens of a dialogue, rendered again."""
         return len(self.template.render(messages))

@@ -173,6 +173,16 @@ class Reliable:
         """Whether the backend inside takes tools as function schemas."""
         return bool(getattr(self.backend, "native_tools", True))
 
+    def check_tools(self) -> None:
+        """Refuse tools before the first request where the backend inside cannot offer them.
+
+        Raises:
+            UsageError: As the backend does.
+        """
+        check = getattr(self.backend, "check_tools", None)
+        if check is not None:
+            check()
+
     async def generate(self, request: Request) -> Generation:
         """Answer from the cache, or ask until there is an answer.
 

@@ -12,9 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from palaestra.agents.backends.chat_template import ChatTemplate
+from palaestra.agents.backends.reliable import Reliable
 from palaestra.agents.backends.template_face import written_text
 from palaestra.agents.backends.token_turns import finished_turn
 from palaestra.agents.core import Request
+from palaestra.agents.llm import LLMAgent
 from palaestra.envs.formats.hermes import ensure_call_ids, format_message, parse_message
 from palaestra.errors import UsageError
 from palaestra.models.tiny_lm import train_tokenizer
@@ -191,3 +193,17 @@ def test_sampled_ids_are_extended_or_rendered_again_but_results_are_always_shown
     if added is not None:
         assert "result of it" in template.tokenizer.decode(added.ids)
     assert "result of it" in shown(template, [RULES, ASK, played, result], request.tools)
+
+
+def test_a_template_without_tools_is_refused_when_an_episode_begins_and_auto_takes_another_format() -> None:
+    class Backend:
+        name = "local"
+        native_tools = not template_of("phi3").face.tools_problem
+        check_tools = staticmethod(template_of("phi3").check_tools)
+
+    info = {"tools": [GET], "instructions": "Play."}
+    with pytest.raises(UsageError, match="it does not show the tools"):
+        LLMAgent(Reliable(Backend()), format="tools").reset(info)  # type: ignore[arg-type]
+    agent = LLMAgent(Reliable(Backend()), format="auto")  # type: ignore[arg-type]
+    agent.reset(info)
+    assert agent._active.name == "react"
