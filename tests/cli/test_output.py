@@ -87,3 +87,11 @@ def test_commands_print_in_one_way() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 assert node.func.id not in ("print", "Console"), f"{path.name}:{node.lineno}: say() or console() prints"
+
+
+def test_overrides_of_the_writing_direction_are_shown_and_not_obeyed():
+    from palaestra.cli.controls import printable
+
+    for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A)):
+        assert printable(f"a{chr(code)}b") == f"a\\u{code:04x}b"
+    assert printable("שלום ‏ zürich") == "שלום ‏ zürich"
