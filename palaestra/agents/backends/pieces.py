@@ -15,6 +15,7 @@ from typing import Literal
 
 from palaestra.agents.backends.wire import clean_text, is_strict
 from palaestra.envs.formats.hermes import format_message
+from palaestra.envs.formats.reasoning import without_reasoning
 from palaestra.media.items import Media, split_tags
 from palaestra.media.store import MediaStore, current_media
 from palaestra.types import Json, Message, ToolCall
@@ -58,10 +59,9 @@ def message_of(pieces: Sequence[Piece], api: str, *, reasoning: str = "") -> Mes
         elif own:
             order.append(["opaque", own])
     plain = order == [["text", len(text)] for text in texts] + [["call", index] for index in range(len(calls))]
-    content = "".join(texts)
-    return Message(
-        "assistant", content, tuple(calls), reasoning=reasoning, provider={} if plain and len(texts) < 2 else {api: order}
-    )
+    provider = {} if plain and len(texts) < 2 else {api: order}
+    message = Message("assistant", "".join(texts), tuple(calls), reasoning=reasoning, provider=provider)
+    return without_reasoning(message)  # of models behind proxies, which think in tags
 
 
 def pieces_of(message: Message, api: str) -> list[Piece]:

@@ -285,3 +285,11 @@ def test_no_answer_breaks_the_reader(data: Any) -> None:
         return
     assert isinstance(generation, Generation)
     assert isinstance(data, Mapping)
+
+
+def test_what_was_thought_in_tags_is_no_content_and_what_is_opaque_still_goes_back() -> None:
+    thought = {"type": "thinking", "thinking": "", "signature": "s"}
+    message = read_message_json(answer([thought, {"type": "text", "text": "<think>hm</think>yes"}]), ASK).message
+    assert (message.reasoning, message.content) == ("hm", "yes")
+    sent = messages_body("m", Request((Message("user", "x"), message)), prompt_cache="off")["messages"][1]["content"]
+    assert sent == [thought, {"type": "text", "text": "yes"}]
