@@ -11,6 +11,7 @@
     ├── BoundaryError              a failure in one episode; recorded on its trajectory, never scored as 0
     │   ├── ModelError             the LLM or its server failed
     │   │   ├── ContextWindowError the dialogue no longer fits the model's context; ends an episode as truncated
+    │   │   ├── ContentFilterError a filter of the provider blocked the answer; never scored as play
     │   │   └── BudgetError        the budget for tokens, calls or money is spent
     │   ├── ToolError              a tool's own service failed (a wrong call by the agent is an observation instead)
     │   ├── EnvironmentFault       the environment's code or engine failed
@@ -104,6 +105,10 @@ class ContextWindowError(ModelError):
     In the middle of an episode this is a limit like the number of turns: the episode ends truncated, with
     `stop_reason` "max_tokens" and the score it has. Left out as an error, the longest-winded play would count least.
     """
+
+
+class ContentFilterError(ModelError):
+    """A filter of the provider blocked the answer: it says nothing about how the model plays, and is not scored."""
 
 
 class BudgetError(ModelError):

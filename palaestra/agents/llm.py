@@ -14,6 +14,7 @@ import gymnasium
 
 from palaestra.agents.context import ContextPolicy, estimate_tokens
 from palaestra.agents.core import Agent, AgentRecord, Backend, Request, Sampling
+from palaestra.agents.endings import EMPTY, check_ending, cut_answer, is_cut, is_empty
 from palaestra.agents.formats import Format, choose, make_format
 from palaestra.agents.segments import SegmentBuilder
 from palaestra.envs.formats.action_format import ActionFormat
@@ -128,7 +129,7 @@ class LLMAgent(Agent):
             session=self._session,
         )
         started = time.perf_counter()
-        generation = await self.backend.generate(request)
+        generation = check_ending(await self.backend.generate(request), self.backend.name)
         self._usage += replace(generation.usage, model_s=time.perf_counter() - started)
         if generation.tokens is not None:
             self._segments.add(generation.tokens, info["step"] if self._is_seated else self._turn)
@@ -137,9 +138,8 @@ class LLMAgent(Agent):
         if self.media == "text" and MARK in answer.content:
             content, media = read_known_tags(answer.content)
             answer = replace(answer, content=content, media=media)
-        played = self._active.read(answer, self._tools)
-        # the history holds what the model wrote, its reasoning apart; with native calls, as they were played (ids filled in)
-        history.append(played if self._active.native_tools else written)
+        played, written = self._read(answer, written, generation.finish_reason)
+        history.append(written)
         self._played = played
         self._turn += 1
         return played
@@ -165,6 +165,20 @@ class LLMAgent(Agent):
     async def aclose(self) -> None:
         """Close the backend."""
         await self.backend.aclose()
+
+    def _read(self, answer: Message, written: Message, finish_reason: str) -> tuple[Message, Message]:
+        """Return what is played for an answer, and what the dialogue keeps of it.
+
+        The dialogue keeps what the model wrote, its reasoning apart; with native calls, as they were played (ids filled in).
+        """
+        if is_cut(finish_reason):
+            played = cut_answer(answer, self.sampling.max_tokens)
+            # a call with an id would have to be answered, and none is run
+            return played, played if any(call.id for call in written.tool_calls) else written
+        played = self._active.read(answer, self._tools)
+        if is_empty(played):
+            played = replace(played, finish_reason=EMPTY)
+        return played, played if self._active.native_tools else written
 
     def _shown(self, messages: list[Message]) -> list[Message]:
         """Return messages as the backend takes them, or refuse what it cannot show."""

@@ -23,6 +23,9 @@ def print_results(out: Any, arms: Sequence[ArmSummary], results: Mapping[str, En
     metrics = metrics_of_arms(arms)
     lead = [metric for metric in metrics if metric.lead]
     out.print(results_table([(arm.name, arm.summary) for arm in arms], metrics=lead, width=out.width))
+    if any(arm.summary.answer_faults for arm in arms):
+        for arm in arms:
+            out.print(f"{arm.name}: {arm.summary.answers}", style="yellow", soft_wrap=True)
     tables = [metrics_table(arms, metrics)] if metrics else []
     for part in env_tables([*tables, *(table for found in results.values() for table in found.tables)]):
         out.print(part)

@@ -87,6 +87,8 @@ class Message:
         provider: What a provider attached for its own use (signatures of thoughts, encrypted reasoning), as JSON by the name
             of the API it came through: "chat" for OpenAI-compatible chat completions, "anthropic", "google", "responses", ...
             It goes back untouched with the message, to backends of that API only, and means nothing to anybody else.
+        finish_reason: Why a model's answer ended, where it did not end as it should: "length" (cut off by a limit; then
+            `error` says so and nothing is run) or "empty" (it holds nothing); empty for every other message.
     """
 
     role: Role
@@ -99,6 +101,7 @@ class Message:
     error: str = ""
     media: tuple[Media, ...] = ()
     provider: Mapping[str, Json] = field(default_factory=dict, hash=False)
+    finish_reason: str = ""
 
     def to_json(self) -> dict[str, Json]:
         """Return a plain dict without empty optional fields."""
@@ -112,6 +115,8 @@ class Message:
             data["media"] = [media.to_json() for media in self.media]
         if self.provider:
             data["provider"] = dict(self.provider)
+        if self.finish_reason:
+            data["finish_reason"] = self.finish_reason
         return data
 
     @classmethod
@@ -128,6 +133,7 @@ class Message:
             error=data.get("error", ""),
             media=tuple(Media.from_json(media) for media in data.get("media", ())),
             provider=data.get("provider", {}),
+            finish_reason=data.get("finish_reason", ""),
         )
 
     @classmethod

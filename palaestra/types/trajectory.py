@@ -95,6 +95,11 @@ class Step:
     state_hash: str | None = None
     seat: str = ""
 
+    @property
+    def finish_reason(self) -> str:
+        """Why the model's answer ended: "length" (cut off), "empty", or "" where it ended as it should."""
+        return self.action.finish_reason
+
     def to_json(self) -> dict[str, Json]:
         """Return a plain dict."""
         data: dict[str, Json] = {

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import gymnasium
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from palaestra.agents.backends.registry import make_backend
 from palaestra.agents.backends.scripted import ScriptedBackend
-from palaestra.agents.core import Backend, Sampling
+from palaestra.agents.core import Backend, Generation, Sampling
+from palaestra.agents.evaluation.summary import summarize
 from palaestra.agents.llm import LLMAgent
 from palaestra.agents.rollout import RolloutEngine
 from palaestra.agents.rollout.plans import EpisodePlan
+from palaestra.agents.store.records import EpisodeSummary
+from palaestra.envs.formats.reasoning import split_reasoning
 from palaestra.types import Message, Trajectory
 from tests.agents.answering_server import AnsweringServer, call, chat
 
@@ -73,8 +81,6 @@ def answering(request: pytest.FixtureRequest, server: AnsweringServer) -> Callab
 
     def make(text: str, finish: str = "stop") -> Backend:
         if request.param == "scripted":
-            from palaestra.agents.core import Generation
-
             return ScriptedBackend(lambda asked: Generation(Message("assistant", text), finish))
         server.answer = lambda body: chat(text, finish)
         return make_backend(server.url, client=request.param, max_retries=0)
@@ -126,3 +132,171 @@ def test_reasoning_reported_apart_and_reasoning_in_the_content_are_both_kept(ser
     )
     (step,) = play(make_backend(server.url, max_retries=0), DESK).steps
     assert (step.action.reasoning, step.action.content) == ("a\n\nb", "")
+
+
+CUTS = ["length", "max_tokens", "MAX_TOKENS", "max_output_tokens", "model_length"]
+BLOCKS = ["content_filter", "SAFETY", "content-filter", "refusal"]
+FAULTS = ["error", "abort", "cancelled", "insufficient_system_resource"]
+
+
+@pytest.mark.parametrize("finish", CUTS)
+@pytest.mark.parametrize(
+    ("format", "env_id", "text"),
+    [
+        ("auto", DESK, "Let me first look for the note that"),
+        ("auto", DESK, FIND),
+        ("hermes", DESK, FIND),
+        ("code", DESK, "```python\nsearch_notes(query='Glass lunch')\n```"),
+        ("json", DESK, '{"function_name": "final_answer", "arguments": {"answer": "It is in the"}}'),
+        ("react", DESK, "Thought: it is done\nAction: It is in the"),
+        ("text", CRAFT, "get 1 oak log"),
+        ("text", CAR, "I will now switch the"),
+        ("text", CAR, "```python\nvw.tailLight.switch(switch=False)\n```"),
+        ("text", "palaestra/TwentyQuestions-v0", "Is it a"),
+    ],
+)
+def test_a_cut_answer_is_no_answer_and_runs_nothing(answering, finish, format, env_id, text):
+    if finish != "length" and format != "auto":
+        return
+    played = play(answering(text, finish), env_id, format, turns=3)
+    assert played.outcome.error is None
+    assert len(played.steps) == 3
+    assert played.outcome.stop_reason == "max_rounds"
+    for step in played.steps:
+        assert step.finish_reason == step.action.finish_reason == "length"
+        assert not step.action.content
+        assert not step.action.tool_calls
+        assert "cut off" in step.info["action_error"]
+    assert "cut off" in played.final_observation
+    summary = EpisodeSummary.of(played)
+    assert summary.answer_faults == {"length": 3}
+    assert summarize([played, played]).answers == "6 turns cut, 0 filtered, 0 empty"
+    assert Trajectory.from_json(json.loads(json.dumps(played.to_json()))) == played
+
+
+@pytest.mark.parametrize("client", ["openai", "aiohttp"])
+def test_a_native_call_of_a_cut_answer_is_not_run_and_leaves_no_call_to_answer(server, client):
+    native = call("add_note", '{"title": "x", "text": "abc"}')
+    server.answer = lambda body: chat(None, "length", tool_calls=[native])
+    played = play(make_backend(server.url, client=client, max_retries=0), DESK, turns=2)
+    assert '"id"' not in played.final_observation
+    assert "abc" in played.steps[0].action.raw
+    assert [message["role"] for message in server.received[1]["messages"]][-2:] == ["assistant", "user"]
+    assert not any(message.get("tool_calls") for message in server.received[1]["messages"])
+
+
+@pytest.mark.parametrize("finish", [*BLOCKS, *FAULTS])
+@pytest.mark.parametrize("text", ["", "It is done.", FIND])
+def test_blocked_and_broken_answers_are_errors_of_the_model_and_never_play(answering, finish, text):
+    played = play(answering(text, finish), DESK, turns=2)
+    assert played.outcome.error is not None
+    assert played.outcome.error.boundary == "model"
+    assert not played.steps
+    assert played.outcome.error.type == ("ContentFilterError" if finish in BLOCKS else "ModelError")
+    wanted = "0 turns cut, 1 filtered, 0 empty" if finish in BLOCKS else "0 turns cut, 0 filtered, 0 empty"
+    assert summarize([played]).answers == wanted
+
+
+INSIDE_OK = [
+    ({**chat(None, "error"), "error": {"code": 502, "message": "upstream"}}, True),
+    ({**chat("It is done."), "error": {"code": 502, "message": "upstream"}}, True),
+    ({"error": {"code": 429, "message": "slow down"}}, True),
+    ({"error": {"code": "503", "message": "busy"}}, True),
+    ({"error": {"message": "something"}, "choices": []}, True),
+    ({"error": {"code": 401, "message": "no key"}}, False),
+    ({"error": {"code": 400, "message": "bad"}}, False),
+    (chat(None, "error"), True),
+    (chat("It is", "abort"), True),
+    (chat(None, "content_filter"), False),
+]
+for code, is_retried in ((502, True), (403, False), ("server_error", True)):
+    whole = chat("It is done.")
+    INSIDE_OK.append(({**whole, "choices": [{**whole["choices"][0], "error": {"code": code}}]}, is_retried))
+
+
+@pytest.mark.parametrize("client", ["openai", "aiohttp"])
+@pytest.mark.parametrize(("answer", "is_retried"), INSIDE_OK)
+def test_errors_inside_a_good_status_are_errors_and_retried_where_that_helps(server, client, answer, is_retried):
+    server.answer = lambda body: answer if len(server.received) == 1 else chat("It is done.")
+    backend = make_backend(server.url, client=client, max_retries=1)
+    played = play(backend, DESK)
+    assert (played.outcome.error is None) == is_retried, played.outcome
+    assert len(server.received) == 1 + is_retried
+
+
+@pytest.mark.parametrize("client", ["openai", "aiohttp"])
+def test_a_prompt_that_a_filter_refuses_is_counted_as_filtered(server, client):
+    error = {"message": "The response was filtered due to the prompt.", "code": "content_filter", "status": 400}
+    server.answer = lambda body: (400, {"error": error})
+    played = play(make_backend(server.url, client=client, max_retries=2), DESK)
+    assert played.outcome.error.type == "ContentFilterError"
+    assert len(server.received) == 1
+
+
+@pytest.mark.parametrize("text", ["", "  \n", "<think>hm</think>", "<think>hm"])
+@pytest.mark.parametrize("format", ["tools", "hermes", "text"])
+def test_empty_answers_are_counted_and_end_nothing(answering, format, text):
+    played = play(answering(text), DESK, format, turns=2)
+    assert len(played.steps) == 2
+    assert [step.finish_reason for step in played.steps] == ["empty", "empty"]
+    assert summarize([played]).answers == "0 turns cut, 0 filtered, 2 empty"
+    car = play(answering(text), CAR, turns=2)
+    assert not any(step.terminated or step.reward for step in car.steps)
+
+
+@given(st.text(max_size=30), st.text(max_size=30), st.sampled_from(["stop", "tool_calls", "eos", "", "end_turn", "length"]))
+def test_only_what_did_not_end_as_it_should_is_stored(content, reasoning, finish):
+    agent = LLMAgent(ScriptedBackend(lambda asked: Generation(Message("assistant", content, reasoning=reasoning), finish)))
+    agent.reset({"tools": (), "format": "text"})
+    played = agent.act("go", {})
+    stored = Message.from_json(json.loads(json.dumps(played.to_json())))
+    assert stored == played
+    if finish == "length":
+        assert (stored.finish_reason, bool(stored.error), stored.raw) == ("length", True, split_reasoning(content)[1])
+    else:
+        assert ("finish_reason" in played.to_json()) == (not split_reasoning(content)[1].strip())
+
+
+def test_cut_turns_of_foreign_environments_are_told_too():
+    agent = LLMAgent(ScriptedBackend(lambda asked: Generation(Message("assistant", "wo"), "length")), format="text")
+    (played,) = asyncio.run(_all(RolloutEngine(1).run([EpisodePlan("e", "tests/Parts-v0", {"n": 2}, seed=0)], agent)))
+    assert [step.action.content for step in played.steps] == ["", ""]
+    assert played.final_observation.startswith("Your answer was cut off")
+
+
+class Parts(gymnasium.Env):
+    """Pays 1/n a step and ends after n; knows nothing of this package."""
+
+    observation_space = gymnasium.spaces.Text(100)
+    action_space = gymnasium.spaces.Text(100)
+
+    def __init__(self, n: int = 10, dtype: str = "float64") -> None:
+        self.n, self.dtype = n, np.dtype(dtype).type
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.k = 0
+        return "go", {}
+
+    def step(self, action):
+        self.k += 1
+        return "ok", self.dtype(1 / self.n), self.k == self.n, False, {}
+
+
+gymnasium.register("tests/Parts-v0", Parts)
+
+
+async def _all(episodes):
+    return [episode async for episode in episodes]
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 300), st.sampled_from(["float64", "float32"]))
+def test_rewards_that_add_up_to_one_are_a_success(n, dtype):
+    agent = LLMAgent(ScriptedBackend(lambda asked: "x"), format="text")
+    plan = EpisodePlan("e", "tests/Parts-v0", {"n": n, "dtype": dtype}, seed=0)
+    (played,) = asyncio.run(_all(RolloutEngine(1).run([plan], agent)))
+    assert played.outcome.success is True
+    short = EpisodePlan("e", "tests/Parts-v0", {"n": n + 1, "dtype": dtype}, seed=0, max_turns=n)
+    (cut,) = asyncio.run(_all(RolloutEngine(1).run([short], agent)))
+    assert cut.outcome.success is False

@@ -17,14 +17,16 @@ from palaestra.agents.backends.responses import redirect_problem
 from palaestra.agents.backends.strict_tools import OPENAI_MOST, check_number, without_nulls
 from palaestra.agents.backends.too_long import says_too_long
 from palaestra.agents.backends.waits import asked_wait_s
-from palaestra.agents.backends.wire import MaxTokensField, excerpt, read_generation, request_body
+from palaestra.agents.backends.wire import MaxTokensField, excerpt, fault_in, fault_status, read_generation, request_body
 from palaestra.agents.core import Generation, Request
 from palaestra.agents.masking import masked, remember_secrets
-from palaestra.errors import ConfigError, ContextWindowError, ModelError, UsageError
+from palaestra.errors import ConfigError, ContentFilterError, ContextWindowError, ModelError, UsageError
 from palaestra.types import Json
 
 OPENAI_URL = "https://api.openai.com/v1"
 
+# how Azure, OpenAI and others say that a filter refused a prompt
+_FILTER_WORDS = ("content_filter", "content management policy", "content_policy_violation", "data_inspection_failed")
 _RETRYABLE = frozenset({408, 409, 425, 429})  # beside every 5xx; 409 is a lock that timed out
 _SPENT = ("insufficient_quota", "billing_hard_limit_reached")  # sent with 429, but waiting does not help
 
@@ -134,7 +136,11 @@ class Endpoint:
         Raises:
             ModelError: If it is not the JSON of one.
         """
-        generation = read_generation(self.decode(body), request, return_tokens=self.return_tokens)
+        data = self.decode(body)
+        fault = fault_in(data)
+        if (status := fault_status(fault)) is not None:  # gateways put the error of the server behind them into a good answer
+            self.fail(status, {}, json.dumps({"error": fault}).encode())
+        generation = read_generation(data, request, return_tokens=self.return_tokens)
         if self.strict_tools and generation.message.tool_calls:
             return replace(generation, message=without_nulls(generation.message, request.tools))
         return generation
@@ -161,6 +167,8 @@ class Endpoint:
         text = _error_text(body)
         if says_too_long(status, body):
             raise ContextWindowError(f"{self.url} answered {status}: {text}", status=status)
+        if any(word in text.lower() for word in _FILTER_WORDS):
+            raise ContentFilterError(f"{self.url} answered {status}: {text}", status=status)
         retryable = (status in _RETRYABLE or status >= 500) and not any(word in text for word in _SPENT)
         wait = asked_wait_s(headers, body) if retryable else None
         raise ModelError(

@@ -26,6 +26,7 @@ from palaestra.agents.backends.prices import Prices
 from palaestra.agents.backends.too_long import too_long_or_not
 from palaestra.agents.context import estimate_tokens
 from palaestra.agents.core import Backend, Generation, Request
+from palaestra.agents.endings import check_ending
 from palaestra.agents.masking import mask_logs, masked, masked_error
 from palaestra.errors import ConfigError, ModelError
 from palaestra.types import Message, Usage
@@ -290,7 +291,7 @@ class Reliable:
         limits = [limit for limit in (self.policy.timeout_s, left_s) if limit is not None]
         try:
             async with asyncio.timeout(min(limits) if limits else None):
-                return await self.backend.generate(request)
+                return check_ending(await self.backend.generate(request), self.name)
         except TimeoutError:
             within = f"within {min(limits):.3g} s" if limits else "in time"
             message = f"{self.name} did not answer {within}. Raise timeout_s if it is slow."

@@ -17,6 +17,7 @@ from palaestra.agents.backends.call_ids import unique_call_ids
 from palaestra.agents.backends.strict_tools import strict_function
 from palaestra.agents.backends.wire_media import audio_answer, with_media
 from palaestra.agents.core import Generation, Request, Sampling, Tokens
+from palaestra.agents.endings import check_reason
 from palaestra.agents.masking import masked
 from palaestra.envs.formats.reasoning import without_reasoning
 from palaestra.errors import ModelError
@@ -150,15 +151,16 @@ def read_generation(data: Json, request: Request, *, return_tokens: bool = False
     """
     if not isinstance(data, Mapping):
         raise ModelError(f"The server answered with JSON that is not an object: {excerpt(data)}", retryable=True)
+    if (fault := fault_in(data)) is not None:
+        raise ModelError(f"The server answered with an error: {excerpt(fault)}", retryable=True)
     choices = data.get("choices")
-    if not choices and data.get("error"):
-        raise ModelError(f"The server answered with an error: {excerpt(data['error'])}", retryable=True)
     if not isinstance(choices, Sequence) or isinstance(choices, str) or not choices:
         raise ModelError(f"The server's answer holds no choices: {excerpt(data)}", retryable=True)
     choice = choices[0]
     if not isinstance(choice, Mapping) or not isinstance(choice.get("message"), Mapping):
         raise ModelError(f"The server's first choice holds no message: {excerpt(choice)}", retryable=True)
     prefix = f"call_{len(request.messages)}"
+    check_reason(_text(choice.get("finish_reason")), "The server")
     message = message_from_wire(choice["message"], id_prefix=prefix, audio_format=_audio_format(request.sampling))
     message = without_reasoning(message)
     finish_reason = _text(choice.get("finish_reason")) or ("tool_calls" if message.tool_calls else "stop")
@@ -171,6 +173,26 @@ def read_generation(data: Json, request: Request, *, return_tokens: bool = False
         usage=_usage(data.get("usage")),
         tokens=_tokens(data, choice, finish_reason) if return_tokens else None,
     )
+
+
+def fault_in(data: Json) -> Json:
+    """Return the error that an answer with a good status holds, at the top or inside its first choice; None without one."""
+    if not isinstance(data, Mapping):
+        return None
+    choices = data.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    inside = first.get("error") if isinstance(first, Mapping) else None
+    return data.get("error") or inside or None
+
+
+def fault_status(fault: Json) -> int | None:
+    """Return the HTTP status that an error names, where it names one of an error."""
+    for key in ("code", "status"):
+        value = fault.get(key) if isinstance(fault, Mapping) else None
+        status = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) == 3 else value
+        if isinstance(status, int) and not isinstance(status, bool) and 400 <= status < 600:
+            return status
+    return None
 
 
 def excerpt(value: object) -> str:

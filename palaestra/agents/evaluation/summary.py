@@ -89,6 +89,8 @@ class Summary:
         errors: Episodes with an error by boundary (model, tool, environment, scoring).
         error_types: Episodes with an error by "boundary: class of the error".
         usage: Tokens, calls, cost and seconds of all episodes, those with errors included.
+        answer_faults: Turns whose answer did not end as it should, by reason: "length" (cut off), "content_filter"
+            (blocked), "empty"; those of episodes with errors included.
     """
 
     total: GroupSummary
@@ -99,6 +101,15 @@ class Summary:
     errors: Mapping[str, int]
     error_types: Mapping[str, int]
     usage: Usage
+    answer_faults: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def answers(self) -> str:
+        """How many answers did not end as they should, in words: "3 turns cut, 0 filtered, 1 empty"."""
+        faults = self.answer_faults
+        cut = faults.get("length", 0)
+        told = f"{cut:,} turn{'' if cut == 1 else 's'} cut"
+        return f"{told}, {faults.get('content_filter', 0):,} filtered, {faults.get('empty', 0):,} empty"
 
     @property
     def success(self) -> Estimate:
@@ -121,6 +132,7 @@ class Summary:
             "errors": dict(self.errors),
             "error_types": dict(self.error_types),
             "usage": self.usage.to_json(),
+            "answer_faults": dict(self.answer_faults),
         }
 
 
@@ -152,6 +164,7 @@ def summarize(episodes: Iterable[Trajectory | EpisodeSummary]) -> Summary:
             model_s=math.fsum(episode.model_s for episode in found),
             env_s=math.fsum(episode.env_s for episode in found),
         ),
+        answer_faults=_added(episode.answer_faults for episode in found if episode.answer_faults),
     )
 
 
@@ -262,6 +275,14 @@ def is_declared_share(metric: str, env_id: str) -> bool:
 def _task(episode: EpisodeSummary) -> tuple[str, str]:
     """Return what makes episodes samples of one task: the planned group, else the task, else nothing but the episode."""
     return episode.env_id, episode.group_id or episode.task_key or episode.episode_id
+
+
+def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Add up counts by name."""
+    sums: Counter[str] = Counter()
+    for one in counts:
+        sums.update(one)
+    return dict(sorted(sums.items()))
 
 
 def _counts(names: Iterable[str]) -> dict[str, int]:

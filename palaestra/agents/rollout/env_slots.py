@@ -87,7 +87,12 @@ class EnvSlot:
 
     def step(self, action: Message) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Play a message, or its text where the environment knows only text."""
-        return self.env.step(action if self._takes_messages else action.content)
+        if self._takes_messages:
+            return self.env.step(action)
+        observation, *rest = self.env.step(action.content)
+        if action.error and isinstance(observation, str):  # an environment that knows only text cannot say what was wrong
+            observation = f"{action.error}\n\n{observation}"
+        return (observation, *rest)
 
     def cut(self, reason: StopReason) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Stop an episode of an environment with seats between two actions."""

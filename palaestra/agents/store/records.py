@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from operator import attrgetter
 from typing import Any, Literal
 from zlib import crc32
 
+from palaestra.errors import ContentFilterError
 from palaestra.spaces import is_unicode
 from palaestra.types import Json, Trajectory
 
@@ -80,6 +82,8 @@ class EpisodeSummary:
         env_s: Seconds spent in the environment.
         finished_s: When it was stored, seconds since 1970 UTC; 0 if it was not.
         metrics: What else the environment measured, by name.
+        answer_faults: Turns of the policy whose answer did not end as it should, by reason: "length" (cut off),
+            "content_filter" (blocked), "empty".
     """
 
     episode_id: str
@@ -108,6 +112,7 @@ class EpisodeSummary:
     env_s: float
     finished_s: float = 0.0
     metrics: Mapping[str, float] = field(default_factory=dict)
+    answer_faults: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, trajectory: Trajectory, finished_s: float = 0.0) -> EpisodeSummary:
@@ -141,14 +146,16 @@ class EpisodeSummary:
             env_s=usage.env_s,
             finished_s=finished_s,
             metrics=outcome.metrics,
+            answer_faults=_answer_faults(trajectory),
         )
 
     def to_json(self) -> dict[str, Json]:
         """Return a plain dict."""
-        return {**{name: getattr(self, name) for name in COLUMNS}, "metrics": dict(self.metrics)}
+        data = {**{name: getattr(self, name) for name in COLUMNS}, "metrics": dict(self.metrics)}
+        return {**data, "answer_faults": dict(self.answer_faults)} if self.answer_faults else data
 
 
-COLUMNS = tuple(item.name for item in fields(EpisodeSummary))
+COLUMNS = tuple(item.name for item in fields(EpisodeSummary) if item.name != "answer_faults")
 
 _SEED, _SUCCESS, _TRUNCATED, _METRICS = (COLUMNS.index(name) for name in ("seed", "success", "truncated", "metrics"))
 _REALS = tuple(COLUMNS.index(name) for name in ("return_", "cost", "model_s", "env_s", "finished_s"))
@@ -159,14 +166,18 @@ _WRITER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _VALUES = attrgetter(*COLUMNS)
 _NO_METRICS = "{}"
 _WIDE = 1 << 62  # checks are written in eight bytes: no flipped bit turns one into NULL, which older rows have
-_EMPTY: Mapping[str, float] = {}  # one for all: ten thousand of them would keep the garbage collector busy
+_FAULTS = ""
+_EMPTY: Mapping[str, Any] = {}  # one for all: ten thousand of them would keep the garbage collector busy
 
 
 def to_row(summary: EpisodeSummary) -> list[Any]:
     """Return the columns of a summary: seeds may be larger than SQLite's integers, texts have to be valid Unicode."""
     values = list(_VALUES(summary))
     values[_SEED] = None if summary.seed is None else str(summary.seed)
-    values[_METRICS] = json.dumps(dict(summary.metrics)) if summary.metrics else _NO_METRICS
+    values[_METRICS] = _NO_METRICS
+    if summary.metrics or summary.answer_faults:  # in one column: no metric has an empty name
+        faults = {_FAULTS: dict(summary.answer_faults)} if summary.answer_faults else {}
+        values[_METRICS] = json.dumps({**summary.metrics, **faults})
     # as SQLite gives them back, so that checks of the row as written and as read are equal
     for i in _REALS:
         values[i] = float(values[i]) + 0.0
@@ -221,8 +232,23 @@ def from_row(row: Sequence[Any]) -> EpisodeSummary:
     values[_SEED] = None if row[_SEED] is None else int(row[_SEED])
     values[_SUCCESS] = None if row[_SUCCESS] is None else bool(row[_SUCCESS])
     values[_TRUNCATED] = bool(row[_TRUNCATED])
-    values[_METRICS] = _EMPTY if row[_METRICS] == _NO_METRICS else json.loads(row[_METRICS])
-    return EpisodeSummary(*values)
+    if row[_METRICS] == _NO_METRICS:
+        values[_METRICS] = _EMPTY
+        return EpisodeSummary(*values)
+    values[_METRICS] = metrics = json.loads(row[_METRICS])
+    return EpisodeSummary(*values, metrics.pop(_FAULTS, _EMPTY))
+
+
+def _answer_faults(trajectory: Trajectory) -> Mapping[str, int]:
+    """Count the turns of the policy whose answer did not end as it should."""
+    reasons = [step.action.finish_reason for step in trajectory.steps if step.action.finish_reason]
+    error = trajectory.outcome.error
+    if reasons and trajectory.seats:
+        steps = trajectory.steps
+        reasons = [step.finish_reason for step in steps if step.finish_reason and step.seat == trajectory.seat]
+    if error is not None and error.boundary == "model" and error.type == ContentFilterError.__name__:
+        reasons.append("content_filter")
+    return dict(Counter(reasons)) if reasons else _EMPTY
 
 
 def written(trajectory: Trajectory) -> str:

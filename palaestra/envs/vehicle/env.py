@@ -47,6 +47,7 @@ from palaestra.types import Json, Message, ToolCall, ToolResult
 
 NO_TOOLS = "Tool calls are not taken here; write what you do in a fenced block. Nothing was done."
 CHOOSE_FIRST = "First choose modules: write their names between <modules> and </modules>, one a line. Nothing was done."
+EMPTY = "Your message is empty. Act in a fenced block, or say in words that there is nothing to do. Nothing was done."
 PLAN_FIRST = "First write a short plan in plain words, without calls. Nothing was done."
 
 
@@ -287,6 +288,8 @@ class VehicleWorldEnv(TextEnv):
             return self._refuse_action(message, message.error)
         if message.tool_calls and not self.rules.native:
             return _refuse(NO_TOOLS)
+        if not message.tool_calls and not message.content.strip():
+            return _refuse(EMPTY)
         stage, tools = self.progress.stage, self._offer()
         turn = (
             self._keep_plan(message)

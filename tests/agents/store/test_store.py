@@ -315,6 +315,19 @@ def test_a_store_of_the_first_version_is_read_without_being_changed(tmp_path: Pa
         assert reader.episodes("r")[-1].metrics == {"wer": 0.25, "seconds": 3.0}
 
 
+def test_the_summary_of_an_episode_says_how_answers_ended(tmp_path: Path, played: list[Trajectory]) -> None:
+    steps = tuple(replace(step, action=replace(step.action, finish_reason="length")) for step in played[0].steps)
+    cut = replace(measured(played[0]), steps=steps)
+    with RunStore(tmp_path) as store:
+        run = store.create_run({})
+        store.add(run, cut)
+        store.add(run, played[1])
+        found = store.episodes(run)
+        assert store.get(run, cut.episode_id) == cut
+    assert steps
+    assert [(line.answer_faults, line.metrics) for line in found] == [({"length": len(steps)}, cut.outcome.metrics), ({}, {})]
+
+
 def test_several_may_bring_an_old_store_up_to_date_at_once(tmp_path: Path, played: list[Trajectory]) -> None:
     first_version(tmp_path, played)
 

@@ -1,0 +1,89 @@
+"""Why a model's answer ended: as it should, cut, blocked, or by a fault of its server.
+
+Servers and providers have many words for it. A cut answer is never a finished one and nothing in it is run; a blocked answer
+and a fault are errors of the model's boundary, never play.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from palaestra.agents.core import Generation
+from palaestra.envs.formats.hermes import format_message
+from palaestra.errors import ContentFilterError, ModelError, UsageError
+from palaestra.types import Message
+
+LENGTH, EMPTY = "length", "empty"
+"""What `Message.finish_reason` says of a cut answer and of one that holds nothing."""
+
+CUT = frozenset({"length", "max_tokens", "max_output_tokens", "max_completion_tokens", "max_new_tokens", "model_length"})
+CUT |= {"max_length", "token_limit", "incomplete", "model_context_window_exceeded"}
+FILTERED = frozenset({"content_filter", "content_filtered", "safety", "recitation", "blocklist", "prohibited_content", "spii"})
+FILTERED |= {"sensitive", "refusal", "guardrail_intervened", "image_safety", "language", "error_toxic", "blocked"}
+FAILED = frozenset({"error", "abort", "aborted", "cancel", "cancelled", "canceled", "network_error", "timeout", "failed"})
+FAILED |= {"insufficient_system_resource", "malformed_function_call", "malformed_response", "unexpected_tool_call"}
+FAILED |= {"error_limit", "engine_overloaded", "internal_error", "server_error"}
+
+
+def reason_name(reason: str) -> str:
+    """Return a server's reason in one spelling: lower case, words joined by underscores."""
+    return reason.strip().lower().replace("-", "_").replace(" ", "_").removeprefix("finish_reason_")
+
+
+def is_cut(reason: str) -> bool:
+    """Whether an answer with this reason was cut off before it was complete."""
+    return reason_name(reason) in CUT
+
+
+def check_ending(generation: Generation, name: str) -> Generation:
+    """Return a generation that ended as a model ends, or by a limit.
+
+    Args:
+        generation: An answer.
+        name: The model or its server, for messages.
+
+    Raises:
+        ContentFilterError: If the answer was blocked.
+        ModelError: If the server broke it off; retryable.
+    """
+    check_reason(generation.finish_reason, name)
+    return generation
+
+
+def check_reason(reason: str, name: str) -> None:
+    """Raise what a reason means that is not an answer's own; see `check_ending`."""
+    word = reason_name(reason)
+    if word in FILTERED:
+        raise ContentFilterError(
+            f"{name} blocked its answer (finish_reason {reason!r}): a filter of the provider refused the dialogue or the "
+            f"answer. Change the task's or the prompt's text, or use another model."
+        )
+    if word in FAILED:
+        raise ModelError(f"{name} broke its answer off (finish_reason {reason!r}).", retryable=True)
+
+
+def cut_answer(answer: Message, max_tokens: int | None) -> Message:
+    """Return the message that is played for an answer that was cut off: nothing, and the reason for whoever wrote it.
+
+    Args:
+        answer: What there is of it.
+        max_tokens: The limit that was asked for, if one was.
+    """
+    limit = "" if max_tokens is None else f" at the limit of {max_tokens} tokens"
+    told = f"Your answer was cut off{limit} before it was complete, so nothing in it was done. Write a shorter one."
+    text = answer.raw or answer.content
+    if answer.tool_calls and not answer.raw:
+        try:
+            text = format_message(replace(answer, reasoning=""))
+        except UsageError:  # arguments that are not JSON
+            text = answer.content
+    return Message("assistant", reasoning=answer.reasoning, raw=text, error=told, finish_reason=LENGTH)
+
+
+def is_empty(answer: Message) -> bool:
+    """Whether an answer holds nothing to play: no text, no call, no medium."""
+    return not (answer.tool_calls or answer.media or answer.error or answer.content.strip() or answer.raw.strip())
+
+
+__all__ = ["CUT", "EMPTY", "FAILED", "FILTERED", "LENGTH", "check_ending", "check_reason", "cut_answer", "is_cut", "is_empty"]
+__all__ += ["reason_name"]
