@@ -8,6 +8,7 @@ so that an environment's `action_space.sample()` draws from its own grammar. Tex
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -214,6 +215,8 @@ def _values_problem(values: list[Any], room: int) -> tuple[int, str]:
                     below.append(item)
                 elif isinstance(item, int) and item.bit_length() > _MAX_BITS:
                     return room, "A number in a tool call has too many digits. Send a shorter one."
+                elif isinstance(item, float) and not math.isfinite(item):
+                    return room, f"A number in a tool call is {item}, which is not JSON. Send a finite number."
                 elif item is not None and not isinstance(item, (int, float)):
                     return room, f"A value in a tool call is a {type(item).__name__}, which is not JSON. Send JSON values."
             if room < 0:

@@ -63,7 +63,7 @@ def check_reason(reason: str, name: str) -> None:
 
 
 def cut_answer(answer: Message, max_tokens: int | None) -> Message:
-    """Return the message that is played for an answer that was cut off: nothing, and the reason for whoever wrote it.
+    """Return the message that is played for an answer that was cut off: nothing, and the reason, for the model.
 
     Args:
         answer: What there is of it.

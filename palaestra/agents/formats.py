@@ -15,7 +15,9 @@ from functools import partial
 from typing import Any
 
 from palaestra.envs.formats.action_format import ActionFormat, ActionFormatError, Tools
-from palaestra.envs.formats.hermes import CALL_OPEN, HermesFormat, ensure_call_ids, parse_message
+from palaestra.envs.formats.attempts import with_attempt
+from palaestra.envs.formats.hermes import ensure_call_ids
+from palaestra.envs.formats.hermes_format import HermesFormat
 from palaestra.envs.formats.plain import PlainFormat
 from palaestra.envs.formats.registry import ACTION_FORMATS, action_format
 from palaestra.errors import UsageError, unknown_name
@@ -119,14 +121,16 @@ class ToolFormat(Format):
 
     def read(self, answer: Message, tools: Tools) -> Message:
         """Play the answer as it is; calls without an id get one, so that their results can be told apart."""
-        if not answer.tool_calls and tools and CALL_OPEN in answer.content:
-            answer = self._read_text(answer)
+        if not answer.tool_calls and tools and answer.content:
+            answer = self._read_text(answer, tools)
+        elif not all(call.name for call in answer.tool_calls):
+            answer = with_attempt(answer, tools)
         return ensure_call_ids(answer)
 
-    def _read_text(self, answer: Message) -> Message:
-        """Read the calls that a server without a parser of its own left in the content."""
+    def _read_text(self, answer: Message, tools: Tools) -> Message:
+        """Read the calls that a server without a parser of its own left in the content, whatever their syntax."""
         text = answer.content if answer.media else escape_tags(answer.content)  # what it wrote is text, no medium
-        read = parse_message(text, lenient=True)
+        read = HermesFormat().parse(text, tools)
         if not read.tool_calls:
             return answer
         return replace(answer, content=read.content, tool_calls=read.tool_calls, raw=answer.content, media=read.media)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -45,8 +45,9 @@ def export(
             hint = f"its evaluations are {', '.join(sorted(near))}" if near else "palaestra runs lists those that do"
             raise UsageError(f"Run {run_id!r} holds no episodes; {hint}.")
         line = lines.line(f"exporting {run_id}")
+        damaged: dict[str, str] = {}
         written = export_trajectories(
-            store.trajectories(run_id),
+            store.trajectories(run_id, damaged=damaged),
             out,
             ALIASES.get(format, format),
             select="success" if only_success else None,
@@ -54,15 +55,20 @@ def export(
             progress=line.update,
             media=store.media(run_id),
             seat=of_seat,
+            damaged=damaged,
         )
+    for episode_id, problem in written.damaged.items():
+        say(f"left out {episode_id}: {problem}", stderr=True)
     _tell_lost(written)
-    lost = {"lost": {name: list(problems) for name, problems in written.lost.items()}} if written.lost else {}
+    lost: dict[str, Any] = {"lost": {name: list(told) for name, told in written.lost.items()}} if written.lost else {}
+    if written.damaged:
+        lost["damaged"] = dict(written.damaged)
     if as_json:
         media = {} if written.media is None else {"media": str(written.media.resolve()), "num_media": written.num_media}
         figures = {"path": str(written.path.resolve()), "written": written.num_written, "skipped": written.num_skipped}
         print_json({**figures, **media, **lost})
     else:
-        num_left_out = written.num_skipped + len(written.lost)
+        num_left_out = written.num_skipped + len(written.lost) + len(written.damaged)
         left_out = f", {num_left_out:,} left out" if num_left_out else ""
         shown = f", {written.num_media:,} sounds and pictures in {written.media.name}" if written.media else ""
         say(f"{written.num_written:,} episodes in {written.path.resolve()}{left_out}{shown}")

@@ -40,6 +40,31 @@ def strict_json(text: str) -> Json:
     return json.loads(text, parse_constant=refuse_constant, parse_float=finite_number)
 
 
+def strict_text(value: Json, **options: Any) -> str:
+    """Return the JSON text of a value, for everything that leaves: numbers that JSON does not have become null.
+
+    Args:
+        value: Plain JSON data, in which floats may be infinite or no numbers.
+        **options: As of `json.dumps`.
+
+    Raises:
+        TypeError: If it holds anything else.
+    """
+    try:
+        return json.dumps(value, allow_nan=False, **options)
+    except ValueError:
+        return json.dumps(finite(value), allow_nan=False, **options)
+
+
+def finite(value: Json) -> Json:
+    """Return JSON data in which None stands for every number that JSON does not have."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    return [finite(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
 def refuse_constant(name: str) -> NoReturn:
     """Refuse NaN and Infinity, which Python's reader takes though JSON has neither."""
     raise ValueError(f"{name} is not JSON")

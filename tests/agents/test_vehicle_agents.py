@@ -135,9 +135,9 @@ def test_stored_episodes_keep_what_an_agent_was_told_at_the_start() -> None:
         assert back.steps[-1].info["request_result"]["scores"]["request_success"]
 
 
-def test_an_empty_answer_is_no_action_and_an_unreadable_one_changes_nothing() -> None:
+def test_an_empty_answer_ends_no_request_and_an_unreadable_one_changes_nothing() -> None:
     results, _ = play(LLMAgent(ScriptedBackend(lambda request: "")))
-    assert [result["calls"] for result in results] == [0, 0, 0]
+    assert results == []
     env = VehicleWorldEnv(tasks=dialogues())
     env.reset(seed=0, options={"task": "mixed"})
     *_, info = env.step(Message("assistant", raw="?", error="No action could be read."))

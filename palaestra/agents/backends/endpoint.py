@@ -138,8 +138,10 @@ class Endpoint:
         """
         data = self.decode(body)
         fault = fault_in(data)
-        if (status := fault_status(fault)) is not None:  # gateways put the error of the server behind them into a good answer
-            self.fail(status, {}, json.dumps({"error": fault}).encode())
+        if fault is not None:  # gateways put the error of the server behind them into a good answer
+            told, status = json.dumps({"error": fault}).encode(), fault_status(fault)
+            if status is not None or says_too_long(0, told):
+                self.fail(status or 400, {}, told)
         generation = read_generation(data, request, return_tokens=self.return_tokens)
         if self.strict_tools and generation.message.tool_calls:
             return replace(generation, message=without_nulls(generation.message, request.tools))

@@ -8,7 +8,6 @@ what the HTTP library itself needs. It never retries: `reliable.py` does that on
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -20,6 +19,7 @@ from palaestra.agents.backends.per_loop import PerLoop
 from palaestra.agents.backends.responses import ERROR_BYTES, MAX_REDIRECTS, redirect_within_origin
 from palaestra.agents.core import Generation, Request
 from palaestra.errors import MissingExtraError
+from palaestra.types.plain_json import strict_text
 
 if TYPE_CHECKING:
     import aiohttp
@@ -136,7 +136,7 @@ def _encoder() -> Callable[[Any], bytes]:
     try:
         encode: Callable[[Any], bytes] = import_module("orjson").dumps
     except ImportError:
-        return lambda body: json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        return lambda body: strict_text(body, ensure_ascii=False, separators=(",", ":")).encode()
     return encode
 
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from palaestra.agents.backends.sdk import SDKBackend
 from palaestra.agents.core import Generation, Request
 from palaestra.types import Json
+from palaestra.types.plain_json import finite
 
 
 class OpenAIBackend(SDKBackend):
@@ -20,7 +21,8 @@ class OpenAIBackend(SDKBackend):
 
     def _body(self, request: Request) -> dict[str, Json]:
         """Return the JSON of a chat completion."""
-        return self.endpoint.body(request)
+        body: dict[str, Json] = finite(self.endpoint.body(request))  # the SDK's transport fails on numbers that JSON has not
+        return body
 
     def _read(self, body: bytes, request: Request) -> Generation:
         """Read a chat completion."""

@@ -23,7 +23,7 @@ from palaestra.envs.formats.reasoning import without_reasoning
 from palaestra.errors import ModelError
 from palaestra.media.items import Media, escape_tags
 from palaestra.types import MAX_DEPTH, Json, Message, Role, ToolCall, Usage, is_deep
-from palaestra.types.plain_json import strict_json
+from palaestra.types.plain_json import strict_json, strict_text
 
 MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
 
@@ -235,7 +235,7 @@ def _call_to_wire(call: ToolCall) -> dict[str, Json]:
     """Return one call; arguments are always the text of a JSON value."""
     arguments = call.arguments
     if not isinstance(arguments, str):
-        text = json.dumps(dict(arguments), ensure_ascii=False)
+        text = strict_text(dict(arguments), ensure_ascii=False)
     elif isinstance(_parse(arguments), (list, int, float)):
         text = arguments
     else:
@@ -261,7 +261,7 @@ def _calls_from_wire(calls: Json, id_prefix: str) -> tuple[ToolCall, ...]:
     seen: set[str] = set()
     for index, call in enumerate(calls):
         function = call.get("function") if isinstance(call, Mapping) else None
-        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+        if not isinstance(function, Mapping):
             raise ModelError(f"The server's tool call {index} has no function name: {excerpt(call)}", retryable=True)
         identifier = call.get("id")
         if not isinstance(identifier, str) or not identifier or identifier in seen:
@@ -270,7 +270,11 @@ def _calls_from_wire(calls: Json, id_prefix: str) -> tuple[ToolCall, ...]:
         provider = _attached(call, _CALL_FIELDS)
         if inner := _attached(function, _FUNCTION_FIELDS):
             provider = {PROVIDER: {**provider.get(PROVIDER, {}), "function": inner[PROVIDER]}}
-        read.append(ToolCall(function["name"], read_arguments(function.get("arguments")), identifier, provider))
+        name = function.get("name")
+        if not isinstance(name, str) or not name:  # the model's slip: told as advice, beside calls that are run
+            read.append(ToolCall("", f"(a call without a name) {excerpt(function)}", identifier))
+            continue
+        read.append(ToolCall(name, read_arguments(function.get("arguments")), identifier, provider))
     return tuple(read)
 
 

@@ -25,6 +25,7 @@ from palaestra.media.items import MARK
 from palaestra.media.store import MediaStore, current_media
 from palaestra.spaces import is_unicode
 from palaestra.types import Json, Trajectory
+from palaestra.types.plain_json import strict_text
 
 Selection = Literal["all", "scored", "success"]
 Progress = Callable[[int, int], None]
@@ -77,6 +78,7 @@ class Export:
         num_media: Files in it that these episodes name.
         lost: Episodes left out since sounds or pictures that they name are missing or damaged: what is wrong, by id.
         num_absent: Episodes written whose texts name sounds or pictures that are not there; the tags stay text.
+        damaged: Episodes left out since they cannot be read or written: what is wrong, by id.
     """
 
     path: Path
@@ -86,6 +88,7 @@ class Export:
     num_media: int = 0
     lost: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     num_absent: int = 0
+    damaged: Mapping[str, str] = field(default_factory=dict)
 
 
 def export_trajectories(
@@ -98,10 +101,12 @@ def export_trajectories(
     progress: Progress | None = None,
     media: MediaStore | None = None,
     seat: str = "",
+    damaged: dict[str, str] | None = None,
 ) -> Export:
-    """Write trajectories to a file.
+    """Write trajectories to a file, as strict JSON: null stands for numbers that JSON does not have.
 
-    Episodes whose sounds or pictures are missing or damaged are left out and listed in `Export.lost`.
+    Episodes whose sounds or pictures are missing or damaged are left out and listed in `Export.lost`; those that cannot be
+    written in this format in `Export.damaged`. One bad episode never stops an export.
 
     Args:
         trajectories: What to write, e.g. `store.trajectories(run_id)`.
@@ -114,6 +119,8 @@ def export_trajectories(
         media: Where the sounds and pictures are that they name, e.g. `store.media(run_id)`; the current store by default.
         seat: Whose episodes are written, of episodes with several seats; by default the policy's, and all of them together
             for "jsonl".
+        damaged: Episodes that were already found to be damaged, e.g. by `store.trajectories(run_id, damaged=...)`; those that
+            cannot be written are added.
 
     Raises:
         UnknownNameError: If the format, the selection or the seat does not exist.
@@ -132,7 +139,7 @@ def export_trajectories(
     files = _media_files(current_media() if media is None else media, path, format)
     if seat or format != "jsonl":
         trajectories = (trajectory.of_seat(seat) for trajectory in trajectories)
-    selected = _Selected(trajectories, select, total, progress, files.source)
+    selected = _Selected(trajectories, select, total, progress, files.source, {} if damaged is None else damaged)
     records = _records(selected, form, files)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -140,14 +147,14 @@ def export_trajectories(
             _write_dataset(records, path)
         else:
             with _completed(path) as file:
-                _write_records(records, file, form.is_array)
+                _write_records(records, file, form.is_array, selected.spoilt)
     except OSError as error:
         raise StoreError(
             f"{path} could not be written ({error.strerror or error}); free space or choose another path, then export again."
         ) from error
     folder = files.folder if files.num_files else None
     counts = selected.num_written, selected.num_skipped
-    return Export(path, *counts, folder, files.num_files, selected.lost, selected.num_absent)
+    return Export(path, *counts, folder, files.num_files, selected.lost, selected.num_absent, selected.damaged)
 
 
 def load_conversations(path: str | os.PathLike[str]) -> Iterator[Conversation]:
@@ -181,6 +188,10 @@ def load_trajectories(path: str | os.PathLike[str]) -> Iterator[Trajectory]:
         yield trajectory
 
 
+_SPOILT = (UsageError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
+"""What an episode raises that has another shape than it should have."""
+
+
 class _Selected:
     """Iterates over the trajectories to write, counting and reporting."""
 
@@ -191,7 +202,10 @@ class _Selected:
         total: int,
         progress: Progress | None,
         media: MediaStore,
+        damaged: dict[str, str],
     ) -> None:
+        self.damaged = damaged
+        self._current = ""
         self.num_written = 0
         self.num_skipped = 0
         self.num_absent = 0
@@ -210,9 +224,15 @@ class _Selected:
             if (self._select == "success" and not outcome.success) or (self._select != "all" and outcome.error is not None):
                 self.num_skipped += 1
             elif self._is_whole(trajectory):
-                yield trajectory
+                self._current = trajectory.episode_id
                 self.num_written += 1
+                yield trajectory
             self._report(done, self._total)
+
+    def spoilt(self, error: Exception) -> None:
+        """Note that the episode that was given last cannot be written."""
+        self.damaged[self._current] = f"{type(error).__name__}: {error}"
+        self.num_written -= 1
 
     def _is_whole(self, trajectory: Trajectory) -> bool:
         """Whether every sound and picture of an episode is there; otherwise note what is wrong."""
@@ -240,12 +260,17 @@ def _media_files(source: MediaStore, path: Path, format: str) -> MediaFiles:
     return MediaFiles(source, path.with_name(f"{path.stem}_media"), path.parent)
 
 
-def _records(trajectories: Iterable[Trajectory], form: ExportFormat, files: MediaFiles) -> Iterator[dict[str, Json]]:
+def _records(trajectories: _Selected, form: ExportFormat, files: MediaFiles) -> Iterator[dict[str, Json]]:
     """Yield the records to write; where nothing can be shown, nothing is looked for."""
     has_media = len(files.source) > 0
     for trajectory in trajectories:
-        record = form.record(trajectory)
-        yield form.show(record, trajectory, files) if has_media else record
+        try:
+            record = form.record(trajectory)
+            record = form.show(record, trajectory, files) if has_media else record
+        except _SPOILT as error:
+            trajectories.spoilt(error)
+            continue
+        yield record
 
 
 @contextlib.contextmanager
@@ -270,13 +295,19 @@ def _umask() -> int:
     return mask
 
 
-def _write_records(records: Iterable[dict[str, Json]], file: IO[str], is_array: bool) -> None:
+def _write_records(
+    records: Iterable[dict[str, Json]], file: IO[str], is_array: bool, spoilt: Callable[[Exception], None]
+) -> None:
     """Write records as one array, or one a line."""
     separator = "[\n" if is_array else ""
     for record in records:
-        text = json.dumps(record, ensure_ascii=False)
-        if not is_unicode(text):  # lone surrogates that a model wrote cannot be encoded; their escapes can
-            text = json.dumps(record)
+        try:
+            text = strict_text(record, ensure_ascii=False)
+            if not is_unicode(text):  # lone surrogates that a model wrote cannot be encoded; their escapes can
+                text = strict_text(record)
+        except _SPOILT as error:
+            spoilt(error)
+            continue
         file.write(separator + text)
         separator = ",\n" if is_array else "\n"
     if is_array:
@@ -381,7 +412,7 @@ def _write_dataset(rows: Iterable[dict[str, Json]], path: Path) -> None:
         arrow = os.path.join(folder, "rows.arrow")
         with ArrowWriter(features=features, path=arrow) as writer:
             for row in rows:
-                writer.write(json.loads(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace")))
+                writer.write(json.loads(strict_text(row, ensure_ascii=False).encode("utf-8", "replace")))
             writer.finalize()
         # whoever called reports the progress
         bars = not datasets.are_progress_bars_disabled()

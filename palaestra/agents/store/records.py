@@ -14,6 +14,7 @@ from zlib import crc32
 from palaestra.errors import ContentFilterError
 from palaestra.spaces import is_unicode
 from palaestra.types import Json, Trajectory
+from palaestra.types.plain_json import finite, strict_text
 
 RunStatus = Literal["created", "running", "finished", "stopped", "failed", "interrupted"]
 
@@ -162,7 +163,7 @@ _REALS = tuple(COLUMNS.index(name) for name in ("return_", "cost", "model_s", "e
 _SCORE = COLUMNS.index("score")
 _CHECKED = "\0".join(["%s"] * (len(COLUMNS) + 2))
 _CONTINUED = "\0".join(["%s"] * (len(COLUMNS) + 1))
-_WRITER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_WRITER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 _VALUES = attrgetter(*COLUMNS)
 _NO_METRICS = "{}"
 _WIDE = 1 << 62  # checks are written in eight bytes: no flipped bit turns one into NULL, which older rows have
@@ -177,7 +178,7 @@ def to_row(summary: EpisodeSummary) -> list[Any]:
     values[_METRICS] = _NO_METRICS
     if summary.metrics or summary.answer_faults:  # in one column: no metric has an empty name
         faults = {_FAULTS: dict(summary.answer_faults)} if summary.answer_faults else {}
-        values[_METRICS] = json.dumps({**summary.metrics, **faults})
+        values[_METRICS] = strict_text({**summary.metrics, **faults})
     # as SQLite gives them back, so that checks of the row as written and as read are equal
     for i in _REALS:
         values[i] = float(values[i]) + 0.0
@@ -252,8 +253,12 @@ def _answer_faults(trajectory: Trajectory) -> Mapping[str, int]:
 
 
 def written(trajectory: Trajectory) -> str:
-    """Return a trajectory as JSON."""
-    return _WRITER.encode(trajectory.to_json())
+    """Return a trajectory as strict JSON: null stands for numbers that JSON does not have."""
+    data = trajectory.to_json()
+    try:
+        return _WRITER.encode(data)
+    except ValueError:
+        return _WRITER.encode(finite(data))
 
 
 def pack(text: str) -> bytes:

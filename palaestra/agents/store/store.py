@@ -45,6 +45,7 @@ from palaestra.errors import StoreError, UsageError, unknown_name
 from palaestra.media.items import MARK
 from palaestra.media.store import FolderMedia, MediaStore, current_media
 from palaestra.types import Json, Trajectory
+from palaestra.types.plain_json import strict_text
 
 FILE_NAME = "palaestra.db"
 SCHEMA_VERSION = 3
@@ -347,8 +348,16 @@ class RunStore:
         data, check = rows[0]
         return self._unpack(data, check, run_id, episode_id)
 
-    def trajectories(self, run_id: str) -> Iterator[Trajectory]:
-        """Iterate over the trajectories in the order they finished; memory does not grow with their number."""
+    def trajectories(self, run_id: str, *, damaged: dict[str, str] | None = None) -> Iterator[Trajectory]:
+        """Iterate over the trajectories in the order they finished; memory does not grow with their number.
+
+        Args:
+            run_id: The run.
+            damaged: Takes up episodes that cannot be read, what is wrong by id, instead of ending at the first one.
+
+        Raises:
+            StoreError: If an episode is damaged and `damaged` is not given.
+        """
         self._run_row(run_id, "run_id")
         query = (
             f"SELECT number, episode_id, data, {self._data_check()} FROM episodes JOIN trajectories USING (number)"
@@ -357,7 +366,14 @@ class RunStore:
         last = -1
         while rows := self._read(query, (run_id, last)):
             for _, episode_id, data, check in rows:
-                yield self._unpack(data, check, run_id, episode_id)
+                try:
+                    trajectory = self._unpack(data, check, run_id, episode_id)
+                except StoreError as error:
+                    if damaged is None:
+                        raise
+                    damaged[episode_id] = str(error)
+                    continue
+                yield trajectory
             last = rows[-1][0]
 
     # -- metrics --------------------------------------------------------------------------------------------------
@@ -368,7 +384,7 @@ class RunStore:
             row = connection.execute("SELECT data FROM metrics WHERE run_id = ? AND step = ?", (run_id, step)).fetchone()
             merged = {**(json.loads(row[0]) if row else {}), **metrics}
             try:
-                connection.execute("INSERT OR REPLACE INTO metrics VALUES (?, ?, ?)", (run_id, step, json.dumps(merged)))
+                connection.execute("INSERT OR REPLACE INTO metrics VALUES (?, ?, ?)", (run_id, step, strict_text(merged)))
             except sqlite3.IntegrityError:
                 raise self._unknown_run(run_id) from None
 

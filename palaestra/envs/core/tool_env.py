@@ -13,6 +13,7 @@ from palaestra.envs.core.actions import read_message
 from palaestra.envs.core.tasks import TaskSet
 from palaestra.envs.core.text_env import TextEnv, Turn
 from palaestra.envs.formats.action_format import prompt
+from palaestra.envs.formats.attempts import find_attempt, unread
 from palaestra.envs.formats.hermes import format_results
 from palaestra.envs.tools import Toolkit
 from palaestra.errors import ConfigError
@@ -27,7 +28,8 @@ class ToolEnv(TextEnv):
 
     Action: an assistant `Message` with native tool calls, or a text in the form of `palaestra.envs.formats.hermes`. Calls
     of one message run in order, each on its own: one that fails changes nothing and does not stop the next. A message
-    without calls is the final answer; it ends the episode and is scored.
+    without calls is the final answer; it ends the episode and is scored. A text that plainly tries to call a tool in another
+    way is not an answer: it is told how calls are written (with `lenient` it is read where that is unambiguous).
 
     Observation: the results in the order of the calls, each between `<tool_response>` tags. `info["tool_results"]` holds
     one `ToolResult` per call, with its status. `info["action_error"]` is set if the message did nothing at all: it was
@@ -140,6 +142,11 @@ class ToolEnv(TextEnv):
         answer = message.content.strip()
         if not answer:
             return Turn(EMPTY_MESSAGE, action_error=EMPTY_MESSAGE)
+        if (attempt := find_attempt(answer, self._schemas)) is not None:
+            if self.lenient and attempt.calls:
+                return self._run(attempt.calls)
+            advice = unread(attempt)
+            return Turn(advice, action_error=advice)
         turn = self._finish(answer)
         turn.terminated = True
         return turn

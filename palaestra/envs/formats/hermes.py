@@ -25,7 +25,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-from palaestra.envs.formats.action_format import ActionFormat, Tools, prompt, schema_lines
 from palaestra.envs.formats.reasoning import TAG_NAMES, split_reasoning
 from palaestra.errors import UsageError
 from palaestra.media.items import MARK, escape_tags, read_tags, unescape_tags, write_tags
@@ -161,27 +160,6 @@ def ensure_call_ids(message: Message, prefix: str = "call") -> Message:
         seen.add(call.id)
         calls.append(call)
     return replace(message, tool_calls=tuple(calls))
-
-
-class HermesFormat(ActionFormat):
-    """Tool calls as JSON between tags, with or without text around them; a message without a call is a text or an answer."""
-
-    name = "hermes"
-    needs_tools = True
-
-    def describe(self, tools: Tools = ()) -> str:
-        """List the tools and explain the form."""
-        return f"{prompt('hermes')}\n\nThe tools:\n{schema_lines(self.needed(tools))}"
-
-    def parse(self, text: str, tools: Tools = ()) -> Message:
-        """Return the message; near misses are accepted, and a call that cannot be read is kept without a name."""
-        del tools
-        return parse_message(text, lenient=True)
-
-    def write(self, message: Message, tools: Tools = ()) -> str:
-        """Write the message without the ids of its calls, which a model has no use for."""
-        del tools
-        return format_message(replace(message, tool_calls=tuple(replace(call, id="") for call in message.tool_calls)))
 
 
 _DECODER = json.JSONDecoder(parse_constant=refuse_constant, parse_float=finite_number)
@@ -332,7 +310,6 @@ __all__ = [
     "CALL_OPEN",
     "RESPONSE_CLOSE",
     "RESPONSE_OPEN",
-    "HermesFormat",
     "ensure_call_ids",
     "explain_malformed",
     "format_call",

@@ -36,6 +36,7 @@ from palaestra.envs.formats.action_format import (
     prompt,
     schema_lines,
 )
+from palaestra.envs.formats.attempts import find_attempt, unread
 from palaestra.envs.formats.json_call import parse_json_call
 from palaestra.envs.formats.reasoning import hide_tags, split_reasoning
 from palaestra.errors import unknown_name
@@ -116,6 +117,10 @@ class ReActFormat(ActionFormat):
             raise ActionFormatError(NO_ACTION)
         if self._uses_calls(tools) and action.lstrip("`json \n").startswith("{"):
             return Message("assistant", "", (parse_json_call(action).call,), reasoning=thought)
+        if self._uses_calls(tools) and (attempt := find_attempt(f"Action: {action}", tools)) is not None:
+            if len(attempt.calls) != 1:
+                raise ActionFormatError(unread(attempt))
+            return Message("assistant", "", attempt.calls, reasoning=thought)
         return Message("assistant", action, reasoning=thought)
 
     def write(self, message: Message, tools: Tools = ()) -> str:

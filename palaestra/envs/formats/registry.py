@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from palaestra.envs.formats.action_format import ActionFormat
-from palaestra.envs.formats.hermes import HermesFormat
+from palaestra.envs.formats.hermes_format import HermesFormat
 from palaestra.envs.formats.json_call import JsonCallFormat
 from palaestra.envs.formats.plain import PlainFormat
 from palaestra.envs.formats.python_call import PythonCallFormat

@@ -12,6 +12,7 @@ from palaestra.envs.core.actions import read_message
 from palaestra.envs.core.snapshots import digest, seal
 from palaestra.envs.core.tasks import Task, TaskSet
 from palaestra.envs.core.text_env import TextEnv, Turn
+from palaestra.envs.formats.attempts import find_attempt, unread
 from palaestra.envs.formats.hermes import format_results
 from palaestra.envs.vehicle import prompts
 from palaestra.envs.vehicle.calls.code_blocks import PYTHON, WRITABLE, extract_code
@@ -31,6 +32,7 @@ from palaestra.envs.vehicle.protocol import (
     Selection,
     choose_modules,
     is_writing,
+    looks_like_code,
     read_selection,
 )
 from palaestra.envs.vehicle.published.scoring import Scope
@@ -48,6 +50,10 @@ from palaestra.types import Json, Message, ToolCall, ToolResult
 NO_TOOLS = "Tool calls are not taken here; write what you do in a fenced block. Nothing was done."
 CHOOSE_FIRST = "First choose modules: write their names between <modules> and </modules>, one a line. Nothing was done."
 EMPTY = "Your message is empty. Act in a fenced block, or say in words that there is nothing to do. Nothing was done."
+IN_A_FENCE = (
+    "Your message looks like a call and was not read as one: what acts has to stand in a fenced block of code (three "
+    "backticks around it). To end the request, answer in plain words. Nothing was done."
+)
 PLAN_FIRST = "First write a short plan in plain words, without calls. Nothing was done."
 
 
@@ -344,7 +350,8 @@ class VehicleWorldEnv(TextEnv):
         else:
             selection = read_selection(message.content, self.visible)
             if selection is None:
-                return _refuse(CHOOSE_FIRST) if extract_code(message.content, WRITABLE).strip() else self._finish("")
+                acts = extract_code(message.content, WRITABLE).strip() or self._attempt(message.content)
+                return _refuse(CHOOSE_FIRST) if acts else self._finish("")
         problems = "\n".join(selection.problems)
         if selection.problems and not selection.modules:
             text = f"{problems} Modules: {', '.join(self.visible)}."
@@ -366,7 +373,8 @@ class VehicleWorldEnv(TextEnv):
         else:
             code = extract_code(message.content, WRITABLE if rules.mode == "sfc" or rules.mixed else PYTHON)
             if not code.strip():
-                return self._finish("")
+                attempt = self._attempt(message.content)
+                return _refuse(attempt) if attempt else self._finish("")
             writes = is_writing(code) if rules.mixed else rules.mode == "sfc"
             played = {"writes": message.content} if writes else {"code": code}
         mark = self.world.state.mark()
@@ -410,6 +418,13 @@ class VehicleWorldEnv(TextEnv):
         turn.reward, turn.terminated, turn.success = reward, terminated, solved
         turn.info = {**(turn.info or {}), "request_result": result}
         return turn
+
+    def _attempt(self, text: str) -> str:
+        """Return what to say to a message without code that plainly tries to act; empty if it does not."""
+        attempt = find_attempt(text, self.tools())
+        if attempt is not None and self.rules.native:
+            return unread(attempt)
+        return IN_A_FENCE if attempt is not None or looks_like_code(text) else ""
 
     # -- private --------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from palaestra.envs.vehicle.car.car import PROFILES, Profile
 from palaestra.envs.vehicle.car.tables import ENVIRONMENT
 from palaestra.errors import ConfigError, unknown_name
 from palaestra.types import Json
+from palaestra.types.plain_json import strict_json
 
 Stage = Literal["plan", "select", "act"]
 
@@ -33,6 +34,12 @@ MAX_PLAN_CHARS = 4000
 
 _MODULES_BLOCK = re.compile(r"<modules>(.*?)(?:</modules>|\Z)", re.DOTALL | re.IGNORECASE)
 _BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s*")
+_CALLS = re.compile(r"\bvw(?:\.\w+)+\s?[(\[=]")
+_BARE = re.compile(
+    r"^[ \t]*(?:[-*>][ \t]+|\d{1,3}[.)][ \t]+|`)?(?:[A-Za-z_]\w*[ \t]*=[ \t]*)?(?:print\()?(?:del[ \t]+)?"
+    r"(?:vw(?:\s?\.\s?\w+)*[ \t]*(?:\(|\[|=[^=])|get_modules\(|get_module_API\()",
+    re.MULTILINE,
+)
 _WRITES = re.compile(r"\A(?:\s|#[^\n]*\n)*(?:del\s+vw\b|vw\s*\[|vw(?:\s*\.\s*\w+)+\s*(?:\[|=[^=])|[{\[])")
 
 
@@ -221,6 +228,20 @@ def is_writing(code: str) -> bool:
     return _WRITES.match(code) is not None
 
 
+def looks_like_code(text: str) -> bool:
+    """Whether a message without a block of code plainly tries to act: a line of code, another fence, or bare JSON."""
+    if _BARE.search(text) or ("```" in text and _CALLS.search(text)):
+        return True
+    whole = text.strip()
+    if whole[:1] not in ("{", "[") or len(whole) < 3:
+        return False
+    try:
+        value = strict_json(whole)
+    except (ValueError, RecursionError):
+        return "vw" in whole
+    return isinstance(value, (dict, list))
+
+
 def _check_count(name: str, value: object) -> None:
     """Refuse what is no whole number of at least 0."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
@@ -236,5 +257,6 @@ __all__ = [
     "Selection",
     "choose_modules",
     "is_writing",
+    "looks_like_code",
     "read_selection",
 ]

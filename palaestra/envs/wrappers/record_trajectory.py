@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import traceback
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from palaestra.media.items import MARK
 from palaestra.media.store import FolderMedia, bytes_named
 from palaestra.results.metrics import declared_by, last_metrics
 from palaestra.types import OPENING_HINTS, EpisodeError, Json, Outcome, Step, Trajectory, Usage, plain
+from palaestra.types.plain_json import strict_text
 
 
 class RecordTrajectory(TextWrapper, RecordConstructorArgs):
@@ -151,7 +151,7 @@ class RecordTrajectory(TextWrapper, RecordConstructorArgs):
             self.trajectories.append(trajectory)
         if self.path is not None:
             # Plain ASCII: an action with lone surrogates has no UTF-8 form, and must not be lost for that.
-            line = json.dumps(trajectory.to_json()) + "\n"
+            line = strict_text(trajectory.to_json()) + "\n"
             if MARK in line:  # their bytes are on the disk before a line names them
                 FolderMedia(self.path.with_name(f"{self.path.stem}_media")).add(bytes_named(line))
             with self.path.open("a", encoding="ascii") as file:

@@ -9,13 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palaestra.agents.backends.wire import read_arguments
+from palaestra.agents.backends.wire import message_to_wire, read_arguments
+from palaestra.agents.store.records import written
 from palaestra.envs.formats.action_format import ActionFormatError
-from palaestra.envs.formats.hermes import HermesFormat, explain_malformed, format_message, parse_message
+from palaestra.envs.formats.hermes import explain_malformed, format_message, parse_message
+from palaestra.envs.formats.hermes_format import HermesFormat
 from palaestra.envs.formats.json_call import JsonCallFormat
 from palaestra.envs.formats.python_call import PythonCallFormat
 from palaestra.envs.formats.react import ReActFormat
-from palaestra.types import Message
+from palaestra.spaces import calls_problem
+from palaestra.types import Message, Step, ToolCall, Trajectory
+from palaestra.types.plain_json import strict_json, strict_text
 
 TOOLS = [
     {
@@ -126,3 +130,37 @@ def test_arguments_that_a_server_sends_are_json_too(number):
     text = f'{{"item": [{number}]}}'
     assert read_arguments(text) == text
     assert isinstance(read_arguments(json.loads(text)), str)
+
+
+numbers = st.floats() | st.sampled_from([float("inf"), float("-inf"), float("nan"), 1e308, -0.0])
+loose = st.recursive(
+    st.none() | st.booleans() | st.integers() | numbers | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def is_finite(value: object) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        return False
+    return True
+
+
+@given(loose)
+def test_whatever_leaves_is_strict_json_and_what_is_strict_is_unchanged(value):
+    text = strict_text(value)
+    assert is_finite(strict_json(text))
+    assert not is_finite(value) or text == json.dumps(value)
+
+
+@given(st.dictionaries(st.text(max_size=3), loose, max_size=3))
+def test_calls_with_numbers_that_json_does_not_have_are_refused_and_never_sent_or_stored(arguments):
+    call = ToolCall("take", arguments, "c1")
+    assert bool(calls_problem([call])) == (not is_finite(arguments))
+    sent = message_to_wire(Message("assistant", "", (call,)))["tool_calls"][0]["function"]["arguments"]
+    assert is_finite(strict_json(sent))
+    step = Step("o", Message("assistant", "", (call,)), info={"x": arguments})
+    stored = written(Trajectory("e", "x/E-v0", {"key": "t"}, steps=(step,)))
+    assert is_finite(strict_json(stored))

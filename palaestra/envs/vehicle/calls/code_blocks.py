@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import textwrap
 
-PYTHON = frozenset({"", "py", "python", "python3"})
+PYTHON = frozenset({"", "py", "py3", "python", "python3", "ipython", "tool_code"})
 WRITABLE = PYTHON | {"json", "jsonc"}
 
 # every repetition is bounded, so that a line of any length is searched in linear time
 _OPENING = re.compile(r"(`{3,9}|~{3,9})[ \t]{0,8}([\w+#.-]{0,20})[ \t]{0,8}$")
+_WITH_ATTRIBUTES = re.compile(r"\s{0,8}(`{3,9}|~{3,9})[ \t]{0,8}\{?\.?([\w+#-]{1,20})[ \t,:;{}.][^`\n]{0,200}\Z")
 _ONE_LINE = re.compile(r"(`{3,9}|~{3,9})(?:(python3?|py|json)[ \t]{1,8})?([^`~\n]+)\1")
 
 
@@ -33,7 +34,7 @@ def fenced_blocks(message: str) -> list[tuple[str, str]]:
     for line in message.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
         if not fence:
             blocks.extend((found[2] or "", found[3].strip()) for found in _ONE_LINE.finditer(line))
-            if opening := _OPENING.search(_ONE_LINE.sub("", line)):
+            if opening := _OPENING.search(_ONE_LINE.sub("", line)) or _WITH_ATTRIBUTES.match(line):
                 fence, language, lines = opening[1], opening[2].lower(), []
         elif line.strip().startswith(fence):
             blocks.append((language, textwrap.dedent("\n".join(lines))))
