@@ -166,9 +166,11 @@ def _no_json(node: ast.expr, value: Json) -> str:
             if len(set(keys)) < len(keys):
                 return "holds a dict with a key twice; write every key once."
     try:
-        json.dumps(value, allow_nan=False)
+        text = json.dumps(value, allow_nan=False)
     except ValueError:
         return "holds a number that is too large; write a finite one."
+    if json.loads(text) != value:
+        return "holds a character as two halves of a surrogate pair; write the character."
     return ""
 
 

@@ -77,7 +77,7 @@ def test_function_calls_are_answered_until_a_message_without_code() -> None:
     assert not terminated
     env.step(WORDS)
     env.step(code(OPEN))
-    observation, reward, terminated, truncated, info = env.step("")
+    observation, reward, terminated, truncated, info = env.step(WORDS)
     assert (observation, terminated, truncated, info["success"]) == ("That was the last request.", True, False, True)
     assert info["score"] == pytest.approx(1.0)
 
