@@ -84,7 +84,7 @@ def player(policy: Any, *, max_batch: int) -> Any:
     from palaestra.agents.llm import LLMAgent
 
     sampling = Sampling(temperature=TEMPERATURE, max_tokens=TURN_TOKENS, seed=0)
-    return LLMAgent(policy.sampler(max_batch=max_batch), format="tools", sampling=sampling, instructions_as="none")
+    return LLMAgent(policy.sampler(max_batch=max_batch), format="tools", sampling=sampling, instructions_as="none", cut="play")
 
 
 def clone(folder: Path, rows: Sequence[Any], *, turns: int) -> str:

@@ -113,7 +113,9 @@ def _step(path: Path) -> Callable[[int, int], dict[str, float]]:
 
     policy = Policy.from_path(path)
     sampling = Sampling(temperature=1.0, max_tokens=TOKENS, seed=0)
-    agent = LLMAgent(policy.sampler(max_batch=TASKS * GROUP), format="text", sampling=sampling, instructions_as="none")
+    agent = LLMAgent(
+        policy.sampler(max_batch=TASKS * GROUP), format="text", sampling=sampling, instructions_as="none", cut="play"
+    )
     engine = RolloutEngine(TASKS * GROUP)
     feed = TaskFeed(ENV, WORLD, split="train", seed=0)
     # larger micro-batches are no faster, and two processes that both miss the caches wait for the same memory

@@ -41,7 +41,9 @@ def main(steps=40, tasks=4, group=8):
     )
     policy = Policy(model, tokenizer)
     sampling = Sampling(max_tokens=6, seed=0)
-    agent = LLMAgent(policy.sampler(max_batch=tasks * group), format="text", sampling=sampling, instructions_as="none")
+    agent = LLMAgent(
+        policy.sampler(max_batch=tasks * group), format="text", sampling=sampling, instructions_as="none", cut="play"
+    )
     engine, adam = RolloutEngine(tasks * group), torch.optim.AdamW(policy.parameters(), lr=3e-3)
 
     for step in range(1, steps + 1):

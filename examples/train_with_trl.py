@@ -38,7 +38,7 @@ texts = [message.content for episode in episodes for message in episode.messages
 model, tokenizer = build_tiny_lm(texts, hidden_size=48, num_layers=2, num_heads=2, vocab_size=400, max_positions=1024)
 tokenizer.response_template = response_template(tokenizer)  # lets TRL read tool calls
 policy = Policy(model, tokenizer)
-player = LLMAgent(policy.sampler(), format="text", instructions_as="none")
+player = LLMAgent(policy.sampler(), format="text", instructions_as="none", cut="play")
 demonstrations, _ = tokenize(episodes, player, policy.template, max_context=1024)
 args = SFTConfig(**plain, max_steps=160, per_device_train_batch_size=16, learning_rate=5e-3)
 trainer = SFTTrainer(model, args=args, train_dataset=token_dataset(demonstrations), processing_class=tokenizer)

@@ -16,6 +16,8 @@ from palaestra.types import Message
 LENGTH, EMPTY = "length", "empty"
 """What `Message.finish_reason` says of a cut answer and of one that holds nothing."""
 
+TOLD = "Your answer was cut off; nothing in it was done. Write a shorter one."  # short: small models have small windows
+
 CUT = frozenset({"length", "max_tokens", "max_output_tokens", "max_completion_tokens", "max_new_tokens", "model_length"})
 CUT |= {"max_length", "token_limit", "incomplete", "model_context_window_exceeded"}
 FILTERED = frozenset({"content_filter", "content_filtered", "safety", "recitation", "blocklist", "prohibited_content", "spii"})
@@ -62,22 +64,19 @@ def check_reason(reason: str, name: str) -> None:
         raise ModelError(f"{name} broke its answer off (finish_reason {reason!r}).", retryable=True)
 
 
-def cut_answer(answer: Message, max_tokens: int | None) -> Message:
+def cut_answer(answer: Message) -> Message:
     """Return the message that is played for an answer that was cut off: nothing, and the reason, for the model.
 
     Args:
         answer: What there is of it.
-        max_tokens: The limit that was asked for, if one was.
     """
-    limit = "" if max_tokens is None else f" at the limit of {max_tokens} tokens"
-    told = f"Your answer was cut off{limit} before it was complete, so nothing in it was done. Write a shorter one."
     text = answer.raw or answer.content
     if answer.tool_calls and not answer.raw:
         try:
             text = format_message(replace(answer, reasoning=""))
         except UsageError:  # arguments that are not JSON
             text = answer.content
-    return Message("assistant", reasoning=answer.reasoning, raw=text, error=told, finish_reason=LENGTH)
+    return Message("assistant", reasoning=answer.reasoning, raw=text, error=TOLD, finish_reason=LENGTH)
 
 
 def is_empty(answer: Message) -> bool:

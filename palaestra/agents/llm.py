@@ -38,6 +38,8 @@ class LLMAgent(Agent):
             learned the environment's instructions and is not shown them.
         media: "send" shows the model the sounds and pictures that observations name, and is an error where its backend cannot;
             "text" shows their tags as they are, and takes tags that it writes for what they name.
+        cut: "refuse" plays nothing of an answer that was cut off by a limit, and tells the model so; "play" plays what there
+            is of it, as policies are trained that have to learn first where an answer ends.
         name: Shown in reports; the backend's name by default.
     """
 
@@ -51,6 +53,7 @@ class LLMAgent(Agent):
         system_prompt: str = "",
         instructions_as: Literal["system", "user", "none"] = "system",
         media: Literal["send", "text"] = "send",
+        cut: Literal["refuse", "play"] = "refuse",
         name: str = "",
     ) -> None:
         """Keep the parts; nothing is asked yet."""
@@ -65,6 +68,9 @@ class LLMAgent(Agent):
         if media not in ("send", "text"):
             raise ConfigError(f"media is {media!r}; expected 'send' or 'text'.")
         self.media = media
+        if cut not in ("refuse", "play"):
+            raise ConfigError(f"cut is {cut!r}; expected 'refuse' or 'play'.")
+        self.cut = cut
         self.name = name or backend.name
         self._history: list[Message] | None = None
         self._begin_episode("")
@@ -171,8 +177,8 @@ class LLMAgent(Agent):
 
         The dialogue keeps what the model wrote, its reasoning apart; with native calls, as they were played (ids filled in).
         """
-        if is_cut(finish_reason):
-            played = cut_answer(answer, self.sampling.max_tokens)
+        if is_cut(finish_reason) and self.cut == "refuse":
+            played = cut_answer(answer)
             # a call with an id would have to be answered, and none is run
             return played, played if any(call.id for call in written.tool_calls) else written
         played = self._active.read(answer, self._tools)

@@ -142,7 +142,7 @@ def play(
         gymnasium.register(ENV_ID, entry_point=OddTextsEnv)
     spy = Spy(policy.sampler(max_batch=4))
     sampling = Sampling(temperature=temperature, max_tokens=5, seed=3)
-    agent = LLMAgent(spy, format="text", sampling=sampling, context=context, instructions_as="none")
+    agent = LLMAgent(spy, format="text", sampling=sampling, context=context, instructions_as="none", cut="play")
     plans = [EpisodePlan(f"e{i}", ENV_ID, {"texts": list(texts)}, seed=i, group_id="g") for i in range(num)]
     played = RolloutEngine(4).collect(plans, agent)
     assert [t.outcome.error for t in played] == [None] * num

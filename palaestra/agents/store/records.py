@@ -237,7 +237,7 @@ def from_row(row: Sequence[Any]) -> EpisodeSummary:
         values[_METRICS] = _EMPTY
         return EpisodeSummary(*values)
     values[_METRICS] = metrics = json.loads(row[_METRICS])
-    return EpisodeSummary(*values, metrics.pop(_FAULTS, _EMPTY))
+    return EpisodeSummary(*[*values, metrics.pop(_FAULTS, _EMPTY)])
 
 
 def _answer_faults(trajectory: Trajectory) -> Mapping[str, int]:
@@ -247,6 +247,13 @@ def _answer_faults(trajectory: Trajectory) -> Mapping[str, int]:
     if reasons and trajectory.seats:
         steps = trajectory.steps
         reasons = [step.finish_reason for step in steps if step.finish_reason and step.seat == trajectory.seat]
+    for segment in trajectory.segments:  # of a policy whose cut answers are played
+        marked = len(trajectory.steps)
+        reasons += [
+            "length"
+            for span in segment.turns
+            if span.stop == "length" and not (span.turn < marked and trajectory.steps[span.turn].finish_reason)
+        ]
     if error is not None and error.boundary == "model" and error.type == ContentFilterError.__name__:
         reasons.append("content_filter")
     return dict(Counter(reasons)) if reasons else _EMPTY

@@ -150,7 +150,7 @@ class RunStore:
         """
         if run_id is not None and not _RUN_ID.fullmatch(run_id):
             raise UsageError(f"Run id {run_id!r} is not a plain name; use up to 100 letters, digits, '.', '-', '_'.")
-        text = json.dumps(masked(dict(config)), sort_keys=True)
+        text = strict_text(masked(dict(config)), sort_keys=True)
         with self._writing("create a run") as connection:
             while True:
                 now = time.time()
@@ -185,7 +185,7 @@ class RunStore:
     def set_config(self, run_id: str, config: Mapping[str, Json]) -> None:
         """Replace the configuration of a run, e.g. when it is extended to more episodes."""
         self._run_row(run_id, "config")
-        text = json.dumps(masked(dict(config)), sort_keys=True)
+        text = strict_text(masked(dict(config)), sort_keys=True)
         with self._writing("change a run's configuration") as connection:
             self._update(connection, run_id, config=text)
 
@@ -351,12 +351,7 @@ class RunStore:
     def trajectories(self, run_id: str, *, damaged: dict[str, str] | None = None) -> Iterator[Trajectory]:
         """Iterate over the trajectories in the order they finished; memory does not grow with their number.
 
-        Args:
-            run_id: The run.
-            damaged: Takes up episodes that cannot be read, what is wrong by id, instead of ending at the first one.
-
-        Raises:
-            StoreError: If an episode is damaged and `damaged` is not given.
+        Episodes that cannot be read are put into `damaged`, what is wrong by id; without it the first raises a `StoreError`.
         """
         self._run_row(run_id, "run_id")
         query = (

@@ -170,7 +170,7 @@ class EnvironmentRollouts:
             )
             sampling = Sampling(temperature=args.temperature, max_tokens=self.max_tokens_per_turn, seed=self.seed)
             shown = "system" if self.instructions else "none"
-            self._agent = LLMAgent(backend, format=self.format, sampling=sampling, instructions_as=shown)  # type: ignore[arg-type]
+            self._agent = LLMAgent(backend, format=self.format, sampling=sampling, instructions_as=shown, cut="play")  # type: ignore[arg-type]
             self._model = model
         else:
             backend = self._agent.backend  # type: ignore[assignment]

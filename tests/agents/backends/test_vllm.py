@@ -50,6 +50,7 @@ def player(backend: object, temperature: float = 1.0) -> LLMAgent:
         format="text",
         sampling=Sampling(temperature=temperature, max_tokens=4),
         instructions_as="none",
+        cut="play",
     )
 
 

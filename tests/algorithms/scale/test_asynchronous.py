@@ -144,7 +144,7 @@ def test_a_server_samples_while_the_policy_is_updated(tmp_path: Path) -> None:
     toy_env.register()
     with vllm_server(policy.save(tmp_path / "served")) as server:
         backend = VLLMBackend(server.base_url, policy.tokenizer, model="policy", max_tokens=4)
-        agent = LLMAgent(backend, format="text", sampling=Sampling(max_tokens=4), instructions_as="none")
+        agent = LLMAgent(backend, format="text", sampling=Sampling(max_tokens=4), instructions_as="none", cut="play")
         collector = AsyncCollector(RolloutEngine(6), agent, few, batch_groups=2, max_staleness=1)
         collector.until(backend.probe(policy.model))
         played: list[Trajectory] = []
