@@ -349,10 +349,7 @@ class RunStore:
         return self._unpack(data, check, run_id, episode_id)
 
     def trajectories(self, run_id: str, *, damaged: dict[str, str] | None = None) -> Iterator[Trajectory]:
-        """Iterate over the trajectories in the order they finished; memory does not grow with their number.
-
-        Episodes that cannot be read are put into `damaged`, what is wrong by id; without it the first raises a `StoreError`.
-        """
+        """Iterate over trajectories as they finished; bad ones go into `damaged`, if given."""
         self._run_row(run_id, "run_id")
         query = (
             f"SELECT number, episode_id, data, {self._data_check()} FROM episodes JOIN trajectories USING (number)"
