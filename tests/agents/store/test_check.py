@@ -232,7 +232,8 @@ SUMMARIES = st.builds(
     score=st.none() | NUMBERS,
     success=st.none() | st.booleans(),
     truncated=st.booleans(),
-    metrics=st.dictionaries(TEXTS, st.floats(allow_nan=False), max_size=2),
+    metrics=st.dictionaries(TEXTS.filter(bool), st.floats(allow_nan=False, allow_infinity=False), max_size=2),
+    answer_faults=st.dictionaries(st.sampled_from(["length", "empty"]), st.integers(1, 9), max_size=2),
 )
 
 
