@@ -88,7 +88,7 @@ def test_surrogates_and_numbers_that_json_does_not_know_do_not_break_the_page(st
     store.add("odd", build.with_id(build.broken(1, text="\ud800"), "broken\udc00"))
     path = write_report(store.folder / "odd.html", ["odd"], store=store, title="odd \ud800")
     page = parse(path.read_text(encoding="utf-8"))
-    assert page.data["episodes"][0]["steps"][0]["calls"][0]["arguments"] == {"x": "nan", "y": ["inf"]}
+    assert page.data["episodes"][0]["steps"][0]["calls"][0]["arguments"] == {"x": None, "y": [None]}
 
 
 def test_a_training_run_brings_its_arms_curves_and_horizon_marks(store):
