@@ -132,6 +132,28 @@ def test_cut_off_episodes_are_bootstrapped_only_if_asked_for() -> None:
     assert float(batch.extra["advantage"][row, column] - plain[row, column]) == pytest.approx(value, abs=1e-5)
 
 
+@pytest.mark.parametrize(("lam_policy", "lam_value"), [(0.5, 1.0), (1.0, 0.5), (0.25, 0.75)])
+def test_the_critic_has_a_trace_of_its_own(lam_policy: float, lam_value: float) -> None:
+    policy = toy_policy()
+    played = [with_return(t, 1.0) for t in play(policy)[:1]]
+    made = learner(policy, lam_policy=lam_policy, lam_value=lam_value, gamma=0.5, whiten_advantages=False)
+    made.critic.moments.mean = 4.0  # the head says 0, so that every state is thought to be worth 4
+    for parameter in made.critic.model.head.parameters():
+        torch.nn.init.zeros_(parameter)
+    batch = made.judged(collate(played))
+    mask = batch.action_mask
+    assert batch.extra["value"][mask].tolist() == pytest.approx([4.0] * int(mask.sum()))
+    # errors of the value, last token first: 1 - 4 at the end, .5 * 4 - 4 before; each trace adds .5 lam of what follows
+    expected: dict[float, list[float]] = {}
+    for lam in (lam_policy, lam_value):
+        trace = [1.0 - 4.0]
+        for _ in range(int(mask.sum()) - 1):
+            trace.append(-2.0 + 0.5 * lam * trace[-1])
+        expected[lam] = trace[::-1]
+    assert batch.extra["advantage"][mask].tolist() == pytest.approx(expected[lam_policy], abs=1e-5)
+    assert batch.extra["return_"][mask].tolist() == pytest.approx([4.0 + a for a in expected[lam_value]], abs=1e-5)
+
+
 def test_a_batch_of_failures_moves_nothing() -> None:
     policy = toy_policy()
     made = learner(policy)

@@ -14,6 +14,7 @@ from palaestra.agents.backends.prices import PriceTable
 from palaestra.agents.backends.reliable import Reliable, RetryPolicy
 from palaestra.agents.backends.scripted import ScriptedBackend, ScriptedReply
 from palaestra.agents.core import Generation, Request, Sampling, Tokens
+from palaestra.agents.llm import LLMAgent
 from palaestra.errors import BudgetError, ConfigError, ModelError, StoreError
 from palaestra.types import Message, ToolCall, Usage
 
@@ -201,6 +202,28 @@ async def test_answers_of_the_cache_spend_no_budget(tmp_path: Path) -> None:
     with pytest.raises(BudgetError, match="The budget is spent"):
         await backend.generate(ask[2])
     assert (await backend.generate(ask[1])).message.content, "what is kept needs no budget"
+    cache.close()
+
+
+async def test_an_answer_of_the_cache_is_counted_once_everywhere(tmp_path: Path) -> None:
+    cache = ResponseCache(tmp_path / "cache.db")
+    reply = ScriptedReply(Message("assistant", "hi"), usage=Usage(1, 0, 50, 10, 5), repeat=True)
+    prices = PriceTable.load({"models": {"scripted": {"prompt": 1e6, "cached": 5e5, "completion": 1e7}}})
+    backend = Reliable(ScriptedBackend([reply]), cache=cache, prices=prices)
+    asked = (await backend.generate(GREEDY)).usage
+    assert replace(backend.usage, model_s=0.0) == replace(asked, model_s=0.0)
+    kept = (await backend.generate(GREEDY)).usage
+    assert kept == Usage(calls=0, prompt_tokens=50, cached_tokens=50, completion_tokens=5)
+    assert backend.usage == asked + kept
+    assert replace(backend.usage, cost=0.0, model_s=0.0) == Usage(1, 0, 100, 60, 10)
+    for calls, cached in ((1, 10), (0, 50)):  # what an agent asks: paid for, then from the cache
+        agent = LLMAgent(backend, sampling=GREEDY.sampling, system_prompt="Play.")
+        agent.reset({"task": {"key": "k"}, "instructions": "", "tools": []})
+        await agent.aact("hello", {})
+        used = replace(agent.record().usage, cost=0.0, model_s=0.0)
+        assert used == Usage(calls, prompt_tokens=50, cached_tokens=cached, completion_tokens=5)
+    assert replace(backend.usage, cost=0.0, model_s=0.0) == Usage(2, 0, 200, 120, 20)
+    assert backend.usage.cost == pytest.approx(2 * asked.cost)
     cache.close()
 
 

@@ -100,6 +100,36 @@ def test_numbers_only_need_the_right_direction_and_texts_the_right_value() -> No
     assert correct("day", "night", "night") == 1
 
 
+BEFORE = {"a": 1, "b": 1, "c": 1, "d": 1, "e": 1, "f": 1}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "made", "precision", "recall", "accuracy", "f1_negative"),
+    [
+        # of three leaves to move two move, and one that was to stay: 2 of 3 are hits, 2 of 3 are found
+        ({"a": 2, "b": 2, "c": 2}, {"a": 2, "b": 2, "d": 2}, 2 / 3, 2 / 3, 2 / 3, 2 / 3),
+        # everything wanted, and two leaves too many: precision 1/3, recall 1; of five that stay three do
+        ({"a": 2}, {"a": 2, "b": 2, "c": 2}, 1 / 3, 1.0, 1.0, 2 * 1 * 0.6 / 1.6),
+        # one of four, and nothing else: precision 1, recall 1/4; stayed 2 of 2, and 3 more that were to move
+        ({"a": 2, "b": 2, "c": 2, "d": 2}, {"a": 2}, 1.0, 1 / 4, 1 / 4, 2 * 0.4 * 1 / 1.4),
+        # two of four (one the wrong way), and one too many: precision 2/3, recall 1/2
+        ({"a": 2, "b": 2, "c": 2, "d": 2}, {"a": 2, "b": 0, "e": 2}, 2 / 3, 1 / 2, 1 / 4, 2 * (1 / 3) * (1 / 2) / (5 / 6)),
+        # nothing wanted, one moved: precision 0
+        ({}, {"a": 2}, 0.0, 1.0, 1.0, 2 * 1 * (5 / 6) / (11 / 6)),
+    ],
+)
+def test_precision_and_recall_worked_by_hand(
+    wanted: dict, made: dict, precision: float, recall: float, accuracy: float, f1_negative: float
+) -> None:
+    score = score_request(BEFORE, BEFORE | wanted, BEFORE, BEFORE | made)
+    both = precision + recall
+    assert score.f1_positive == pytest.approx(2 * precision * recall / both if both else 0.0)
+    assert (score.accuracy, score.f1_negative) == pytest.approx((accuracy, f1_negative))
+    assert score.true_positive == pytest.approx(recall * len(wanted))
+    if precision:
+        assert score.true_positive + score.false_positive == pytest.approx(score.true_positive / precision)
+
+
 def test_doing_nothing_is_perfect_where_nothing_was_wanted_and_worthless_elsewhere() -> None:
     state = {"a": 1, "b": 2}
     idle = score_request(state, state, state, state)

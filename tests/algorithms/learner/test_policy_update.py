@@ -1,0 +1,104 @@
+"""What reward and loss owe to the reference and to the sampler, by hand-worked numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from palaestra.algorithms.learner.policy_update import PolicyGradientLearner
+from palaestra.algorithms.math.batch import Batch, collate
+from palaestra.algorithms.math.losses import kl_estimate
+from palaestra.algorithms.run.registry import make_learner
+from palaestra.types import Trajectory
+from tests.algorithms.build import simple
+from tests.algorithms.test_grpo import moved, play, with_return
+from tests.algorithms.toy_recipe import toy_policy
+
+
+def learner(name: str = "grpo", **settings: Any) -> PolicyGradientLearner:
+    policy = toy_policy()
+    made = make_learner(name, policy, settings, reference=policy.frozen_copy)
+    assert isinstance(made, PolicyGradientLearner)
+    return made
+
+
+def scored(batch: Batch, old: float, reference: float) -> Batch:
+    """The same log-prob for every token, by the policy and by the reference."""
+    shape = batch.ids.shape
+    return batch.with_tensors(old_log_prob=torch.full(shape, old), ref_log_prob=torch.full(shape, reference))
+
+
+def test_a_token_likelier_than_under_the_reference_costs_reward_and_a_rarer_one_earns_some() -> None:
+    made = learner(kl={"coefficient": 0.5, "place": "reward"})
+    batch = collate([simple("a", 1.0), simple("b", 0.0)])  # two prompt tokens, three sampled ones
+    costly = made.penalised_reward(scored(batch, old=-1.0, reference=-3.0))  # k1 = 2 nats a token
+    assert costly.tolist() == [[0.0, 0.0, -1.0, -1.0, 0.0], [0.0, 0.0, -1.0, -1.0, -1.0]]
+    earned = made.penalised_reward(scored(batch, old=-3.0, reference=-1.0))
+    assert earned.tolist() == [[0.0, 0.0, 1.0, 1.0, 2.0], [0.0, 0.0, 1.0, 1.0, 1.0]]
+
+
+def test_a_penalty_in_the_loss_leaves_the_reward_alone() -> None:
+    made = learner(kl={"coefficient": 0.5, "place": "loss"})
+    batch = scored(collate([simple("a", 1.0)]), old=-1.0, reference=-3.0)
+    assert torch.equal(made.penalised_reward(batch), batch.token_reward)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("grpo", {"advantage": {"estimator": "reinforce_pp"}}), ("ppo", {"critic": {"warmup_updates": 0}}), ("reinforce_pp", {})],
+)
+def test_with_nothing_else_to_earn_the_penalty_leads_back_to_the_reference(name: str, settings: dict[str, Any]) -> None:
+    reference = toy_policy()
+    policy = moved(toy_policy(), 1.3)
+    batch = collate([with_return(t, 0.0) for t in sampled_by(policy)])
+    kl = {"coefficient": 1.0, "place": "reward"}
+    options = {"lr": 3e-3, "warmup_updates": 0, "epochs": 4, "kl": kl, **settings}
+    made: Any = make_learner(name, policy, options, reference=lambda: reference)
+
+    def distance() -> float:
+        with torch.no_grad():
+            pair = [
+                p.token_log_probs(batch.ids, batch.attention_mask, batch.action_mask).log_prob for p in (policy, reference)
+            ]
+        return float(kl_estimate(*pair, "k1")[batch.action_mask].mean())
+
+    before = distance()
+    assert made.learn(batch, 1)["no_signal"] == 0.0
+    assert distance() < before - 0.02
+
+
+def sampled_by(policy: Any) -> list[Trajectory]:
+    return play(policy, num_tasks=4, group_size=4)
+
+
+@pytest.mark.parametrize("name", ["grpo", "ppo"])
+def test_an_entropy_bonus_makes_the_policy_less_sure(name: str) -> None:
+    def entropy_after(coefficient: float) -> float:
+        policy = moved(toy_policy(), 1.3)
+        batch = collate(sampled_by(policy))
+        made: Any = make_learner(
+            name, policy, {"lr": 3e-3, "warmup_updates": 0, "epochs": 4, "entropy_coefficient": coefficient}
+        )
+        made.learn(batch, 1)
+        with torch.no_grad():
+            found = policy.token_log_probs(batch.ids, batch.attention_mask, batch.action_mask, entropy=True).entropy
+        assert found is not None
+        return float(found[batch.action_mask].mean())
+
+    assert entropy_after(5.0) > entropy_after(0.0) + 0.01
+
+
+@pytest.mark.parametrize("name", ["grpo", "ppo"])
+def test_tokens_too_old_to_count_move_nothing(name: str) -> None:
+    policy = toy_policy()
+    batch = collate(sampled_by(policy))  # sampled at version 0
+    policy.version = 3
+    made: Any = make_learner(
+        name, policy, {"lr": 1e-2, "warmup_updates": 0, "correction": {"level": "token", "max_staleness": 2}}
+    )
+    before = torch.cat([p.detach().flatten().clone() for p in policy.parameters()])
+    metrics = made.learn(batch, 1)
+    assert metrics["stale_tokens"] == 1.0
+    assert torch.equal(torch.cat([p.detach().flatten() for p in policy.parameters()]), before)
