@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from palaestra.agents.evaluation.summary import compare
     from palaestra.agents.export.export import EXPORT_FORMATS, export_trajectories, load_conversations
     from palaestra.agents.llm import LLMAgent
+    from palaestra.agents.own import AgentLike
     from palaestra.agents.reference import ExpertAgent, HumanAgent, NothingAgent, RandomAgent
-    from palaestra.agents.registry import make_agent
+    from palaestra.agents.registry import list_agents, make_agent
     from palaestra.agents.report import TranscriptLimits, write_report
     from palaestra.agents.rollout import EpisodePlan, RolloutEngine
     from palaestra.agents.seats import OtherSeats, Seats
@@ -71,7 +72,11 @@ _HOMES = {
         "NothingAgent",
         "RandomAgent",
     ),
-    "registry": ("make_agent",),
+    "own": ("AgentLike",),
+    "registry": (
+        "list_agents",
+        "make_agent",
+    ),
     "report": (
         "TranscriptLimits",
         "write_report",
@@ -91,6 +96,7 @@ _HOMES = {
 __all__ = [
     "EXPORT_FORMATS",
     "Agent",
+    "AgentLike",
     "AgentRecord",
     "Backend",
     "ContextPolicy",
@@ -116,6 +122,7 @@ __all__ = [
     "evaluate",
     "evaluate_async",
     "export_trajectories",
+    "list_agents",
     "list_backends",
     "load_conversations",
     "make_agent",

@@ -8,6 +8,7 @@ independent agent for another episode that shares whatever is costly (clients, w
 from __future__ import annotations
 
 import copy
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
@@ -134,8 +135,15 @@ class AgentRecord:
     seats: Mapping[str, AgentRecord] = field(default_factory=dict)
 
 
+async def _acts(self: Agent, observation: str, info: Mapping[str, Any]) -> Message:
+    """Play what the `act` of a subclass says, which may itself be asynchronous."""
+    answer: Any = self.act(observation, info)
+    found: Message = await answer if inspect.isawaitable(answer) else answer
+    return found
+
+
 class Agent(ABC):
-    """Plays episodes, one at a time.
+    """Plays episodes, one at a time. A subclass writes `aact`, or `act` alone where it waits for nothing.
 
     Attributes:
         name: Shown in reports and stored on trajectories.
@@ -144,6 +152,12 @@ class Agent(ABC):
 
     name: str = "agent"
     seats: tuple[str, ...] = ()
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Let a subclass write `act` alone, without `async`."""
+        super().__init_subclass__(**keywords)
+        if "act" in vars(cls) and getattr(cls.aact, "__isabstractmethod__", False):
+            cls.aact = _acts  # type: ignore[method-assign]
 
     @property
     def version(self) -> str:

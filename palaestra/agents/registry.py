@@ -1,4 +1,4 @@
-"""Agents by name: "random", "nothing", "expert", "human", or a model string (see `backends/table.py`)."""
+"""Agents by text: "random", "nothing", "expert", "human", a model string, `module:Name`, or an installed package's name."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from palaestra.agents.context import ContextPolicy
 from palaestra.agents.core import Agent, Sampling
+from palaestra.agents.from_module import load_agent, names_a_module, plugin_agents
 from palaestra.agents.llm import LLMAgent
 from palaestra.agents.reference import ExpertAgent, HumanAgent, NothingAgent, RandomAgent
 from palaestra.errors import ConfigError, UsageError, unknown_name
@@ -29,15 +30,26 @@ _CONTEXT_OPTIONS = {
 }
 
 
+def list_agents() -> list[str]:
+    """Return the names of agents that can be used here, those of installed packages included."""
+    return sorted({*REFERENCE_AGENTS, *plugin_agents()})
+
+
+def takes_options(spec: str) -> bool:
+    """Whether the command line passes options to an agent: to models and agents of one's own, not to reference agents."""
+    return spec not in REFERENCE_AGENTS
+
+
 def make_agent(spec: str, **options: Any) -> Agent:
     """Build an agent from one string.
 
     Args:
-        spec: "random", "nothing", "expert", "human", or a model string such as "openai:NAME", "http://host:port/v1#NAME",
-            "hf:PATH", "scripted:FILE".
-        **options: For reference agents their own arguments. For models: `format`, `system_prompt`, `instructions_as`,
-            `media`, `name`; the fields of `Sampling`; `max_context`, `context_strategy`, `keep_turns`, `transient`; all else
-            goes to `make_backend`.
+        spec: "random", "nothing", "expert", "human"; a model string such as "openai:NAME", "http://host:port/v1#NAME",
+            "hf:PATH", "scripted:FILE"; `module:Name` of a class, an instance or a function of one's own, the module from the
+            working directory too; or a name in the entry-point group `palaestra.agents` of an installed package.
+        **options: For reference agents and classes of one's own their own arguments. For models: `format`, `system_prompt`,
+            `instructions_as`, `media`, `name`; the fields of `Sampling`; `max_context`, `context_strategy`, `keep_turns`,
+            `transient`; all else goes to `make_backend`.
 
     Raises:
         UsageError: If the string or an option means nothing.
@@ -53,15 +65,21 @@ def make_agent(spec: str, **options: Any) -> Agent:
         except TypeError as error:
             raise ConfigError(f"Agent {spec!r} does not take these options ({error}); leave them out.") from None
     if ":" not in spec:
-        names = ", ".join(REFERENCE_AGENTS)
+        plugins = plugin_agents()
+        if spec in plugins:
+            return load_agent(plugins[spec], options)
+        names = ", ".join([*REFERENCE_AGENTS, *sorted(plugins)])
         raise unknown_name(
             "agent",
             spec,
-            REFERENCE_AGENTS,
+            [*REFERENCE_AGENTS, *plugins],
             hint=f"Give {names}, or a model: openai:NAME, anthropic:NAME, google:NAME, litellm:PROVIDER/NAME, "
-            f"http://HOST:PORT/v1#NAME, hf:PATH, scripted:FILE.",
+            f"http://HOST:PORT/v1#NAME, hf:PATH, scripted:FILE, or an agent of your own: MODULE:NAME.",
         )
-    from palaestra.agents.backends.registry import make_backend
+    from palaestra.agents.backends.registry import list_backends, make_backend
+
+    if spec.partition(":")[0] not in list_backends() and names_a_module(spec):
+        return load_agent(spec, options)
 
     own = {key: options.pop(key) for key in _AGENT_OPTIONS if key in options}
     sampling = {key: options.pop(key) for key in _SAMPLING_OPTIONS if key in options}

@@ -14,6 +14,7 @@ from typing import Any, Self, SupportsFloat
 import gymnasium
 
 from palaestra.agents.core import Agent, AgentRecord
+from palaestra.agents.own import AgentLike, as_agent
 from palaestra.agents.sync import run_sync
 from palaestra.envs.core.table import TABLE_INFO
 from palaestra.errors import EpisodeStateError, UsageError, unknown_name
@@ -37,15 +38,15 @@ class Seats(Agent):
         UsageError: Without another agent.
     """
 
-    def __init__(self, policy: Agent, **others: Agent) -> None:
+    def __init__(self, policy: AgentLike, **others: AgentLike) -> None:
         """Keep the agents; nothing is asked yet."""
         if not others:
             raise UsageError(
                 "Seats(policy) seats nobody else; give agents by the names of their seats: Seats(policy, user=...)."
             )
-        self.policy = policy
-        self.others = dict(others)
-        self.name = policy.name
+        self.policy = as_agent(policy, "Seats()")
+        self.others = {seat: as_agent(agent, f"The seat {seat!r}") for seat, agent in others.items()}
+        self.name = self.policy.name
         self.seats = tuple(others)
         self._table: _Table | None = None
 
@@ -110,7 +111,7 @@ class OtherSeats(gymnasium.Wrapper[str, "str | Message", str, "str | Message"]):
         UsageError: If there are no such seats, or one of them is the environment's own.
     """
 
-    def __init__(self, env: gymnasium.Env[Any, Any], agents: Mapping[str, Agent]) -> None:
+    def __init__(self, env: gymnasium.Env[Any, Any], agents: Mapping[str, AgentLike]) -> None:
         """Check who sits where."""
         super().__init__(env)
         seats, own = getattr(env.unwrapped, "seats", ()), getattr(env.unwrapped, "seat", "")
@@ -119,11 +120,7 @@ class OtherSeats(gymnasium.Wrapper[str, "str | Message", str, "str | Message"]):
                 raise unknown_name("seat", seat, seats)
             if seat == own:
                 raise UsageError(f"The seat {seat!r} is played through step(); name another, or make the environment for it.")
-            if not isinstance(agents[seat], Agent):
-                raise UsageError(
-                    f"The seat {seat!r} got a {type(agents[seat]).__name__}; expected an Agent, e.g. make_agent('random')."
-                )
-        self.agents = dict(agents)
+        self.agents = {seat: as_agent(agent, f"The seat {seat!r}") for seat, agent in agents.items()}
         self.seat = str(own)
         self._count = 0
         self._table: _Table | None = None

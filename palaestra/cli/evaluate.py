@@ -87,7 +87,7 @@ def evaluate(
             "--model",
             metavar="SPEC",
             help="random, nothing, expert, or a model: openai:NAME, anthropic:NAME, google:NAME, litellm:PROVIDER/NAME, "
-            "http://HOST:PORT/v1#NAME, hf:PATH, scripted:FILE. Repeatable.",
+            "http://HOST:PORT/v1#NAME, hf:PATH, scripted:FILE, or an agent of your own: MODULE:NAME. Repeatable.",
             show_default=False,
         ),
     ] = None,
@@ -210,6 +210,8 @@ def _planned(
     seats: ChosenSeats,
 ) -> list[PlannedRun]:
     """Return the runs to play: stored ones to resume, or new ones, each model with each combination of values."""
+    from palaestra.agents.registry import takes_options
+
     stored = {run.run_id for run in store.runs()}
     if run_ids and not models:
         if each[0]:
@@ -223,7 +225,7 @@ def _planned(
         arms = f"{len(models)} --model" if len(each) == 1 else f"{len(models)} --model with {len(each)} --each values"
         per = "model" if len(each) == 1 else "model and value"
         raise UsageError(f"There are {arms} and {len(run_ids)} --run; give one --run per {per}, or none.")
-    if options and not any(":" in model for model in models):
+    if options and not any(takes_options(model) for model in models):
         raise ConfigError(f"{', '.join(models)} take no options; leave out {', '.join(sorted(options))}.")
     settings = {"env_kwargs": {}, "split": "test", "n": 100, "samples": 1, "seed": 0, "max_turns": None, **given}
     settings["n"] = _number(settings["n"])
@@ -235,7 +237,7 @@ def _planned(
         PlannedRun(
             run_id,
             model,
-            options if ":" in model else {},
+            options if takes_options(model) else {},
             {**settings, "env_kwargs": {**settings["env_kwargs"], **values}},
             seats.models,
         )

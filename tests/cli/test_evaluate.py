@@ -400,3 +400,32 @@ def _wait_for_episodes(runs, process) -> None:
             pass
         time.sleep(0.05)
     raise AssertionError("no episode was stored within 30 s")
+
+
+def test_an_agent_of_ones_own_is_a_module_and_a_name(evaluate, tmp_path, monkeypatch):
+    (tmp_path / "walkers.py").write_text(
+        "class Walker:\n"
+        "    def __init__(self, word='look'): self.word = word\n"
+        "    def act(self, observation, info): return self.word\n"
+        "def silent(observation, info): return None\n",
+        encoding="utf-8",
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "walkers", raising=False)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    ran = evaluate("--env", TEXTCRAFT, "--model", "walkers:Walker", "--option", "word=inventory", "-n", "2", "--json")
+    [run] = json.loads(ran.out)["runs"]
+    assert (run["config"]["agent"], run["config"]["model"]) == ("Walker", "walkers:Walker")
+    assert run["config"]["model_options"] == {"word": "inventory"}
+    assert (ran.code, run["summary"]["total"]["num_errors"]) == (0, 0)
+    again = evaluate("--run", run["run_id"], "--json")
+    assert json.loads(again.out)["runs"][0]["summary"] == run["summary"]
+
+    for model, message in [
+        ("walkers:Runner", "Unknown name in 'walkers' 'Runner'"),
+        ("walkers:silent", "The agent 'silent' returned a NoneType; expected an assistant Message or a str"),
+        ("wakers:Walker", "Unknown backend 'wakers'.* MODULE:NAME"),
+    ]:
+        ran = evaluate("--env", TEXTCRAFT, "--model", model, "-n", "2")
+        assert ran.code == 2
+        assert re.search(message, ran.err)

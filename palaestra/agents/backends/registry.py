@@ -217,7 +217,7 @@ def _split(model: str) -> tuple[str, str]:
         return scheme, rest
     if scheme.lower() in known:
         raise UsageError(f"The model {model!r} begins with {scheme!r}; write it in small letters: '{scheme.lower()}:{rest}'.")
-    hint = f"Known: {', '.join(known)}. The model was {model!r}; expected {FORMS}."
+    hint = f"Known: {', '.join(known)}. The model was {model!r}; expected {FORMS}, or MODULE:NAME of an agent of your own."
     raise unknown_name("backend", scheme, known, hint=hint)
 
 

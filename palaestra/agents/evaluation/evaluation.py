@@ -20,6 +20,7 @@ from palaestra.agents.evaluation.arms import PlayedRun, arms_of, env_results
 from palaestra.agents.evaluation.running import running
 from palaestra.agents.evaluation.summary import Summary, summarize
 from palaestra.agents.masking import masked
+from palaestra.agents.own import AgentLike, as_agent
 from palaestra.agents.rollout.engine import RolloutEngine, run_blocking
 from palaestra.agents.rollout.env_pool import make_planned_env
 from palaestra.agents.rollout.env_slots import MakeEnv
@@ -96,7 +97,7 @@ class Evaluation:
 
 def evaluate(
     env_id: str | EnvSpec | Sequence[str | EnvSpec],
-    agent: Agent,
+    agent: AgentLike,
     *,
     env_kwargs: Mapping[str, Json] | None = None,
     split: str = "test",
@@ -119,7 +120,8 @@ def evaluate(
 
     Args:
         env_id: One environment, or several (then each contributes `n` tasks).
-        agent: Plays all episodes through forks.
+        agent: Plays all episodes through forks: an `Agent`, a function `(observation, info) -> str | Message` (also `async`),
+            or an object with `act` (see `docs/agents.md`).
         env_kwargs: Arguments of `gymnasium.make`, for every environment that is given by its id alone.
         split: Split of the tasks.
         n: Tasks per environment, the first ones of the split; None takes all of a finite split. A split with fewer tasks
@@ -148,7 +150,7 @@ def evaluate(
         try:
             return await evaluate_async(
                 env_id,
-                agent,
+                player,
                 env_kwargs=env_kwargs,
                 split=split,
                 n=n,
@@ -167,15 +169,16 @@ def evaluate(
             )
         finally:
             if close_agent:
-                await agent.aclose()
+                await player.aclose()
 
+    player = as_agent(agent)
     evaluation: Evaluation = run_blocking(main, "evaluate()", "evaluate_async()")
     return evaluation
 
 
 async def evaluate_async(
     env_id: str | EnvSpec | Sequence[str | EnvSpec],
-    agent: Agent,
+    agent: AgentLike,
     *,
     env_kwargs: Mapping[str, Json] | None = None,
     split: str = "test",
@@ -195,10 +198,7 @@ async def evaluate_async(
 ) -> Evaluation:
     """Evaluate an agent; the asynchronous form of `evaluate`, with the same arguments."""
     specs = _specs(env_id, env_kwargs or {})
-    if not isinstance(agent, Agent):
-        raise UsageError(
-            f"evaluate() got a {type(agent).__name__} as the agent; expected an Agent, e.g. palaestra.make_agent('expert')."
-        )
+    agent = as_agent(agent)
     for name, value in (("n", n), ("samples", samples), ("max_turns", max_turns)):
         if value is not None and value < 1:
             raise ConfigError(f"{name} is {value}; expected at least 1.")

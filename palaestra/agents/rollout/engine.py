@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Any
 
-from palaestra.agents.core import Agent
+from palaestra.agents.own import AgentLike, as_agent
 from palaestra.agents.rollout.env_pool import EnvPool, WorkerKind, check_timeout, find_place
 from palaestra.agents.rollout.env_slots import MakeEnv
 from palaestra.agents.rollout.episode import play_episode
@@ -78,7 +78,7 @@ class RolloutEngine:
         check_timeout(env_id, self.step_timeout_s, find_place(env_id, self.env_workers, self.worker_kind))
 
     async def run(
-        self, plans: Iterable[EpisodePlan], agent: Agent, *, make_env: MakeEnv | None = None
+        self, plans: Iterable[EpisodePlan], agent: AgentLike, *, make_env: MakeEnv | None = None
     ) -> AsyncGenerator[Trajectory, None]:
         """Play all plans and yield each trajectory when its episode ends, in order of completion.
 
@@ -87,7 +87,7 @@ class RolloutEngine:
 
         Args:
             plans: Pulled one by one, when a player is free.
-            agent: Plays; it is not closed.
+            agent: Plays, as in `evaluate`; it is not closed.
             make_env: Makes the environment of a plan; by default `gymnasium.make` with the plan's id and arguments. With
                 worker processes it has to be picklable.
 
@@ -96,6 +96,7 @@ class RolloutEngine:
             UsageError: If an environment or the agent refuses what it was given at the start of an episode; also if
                 `step_timeout_s` is set for one that runs in the event loop.
         """
+        agent = as_agent(agent, "run()")
         pool = EnvPool(
             make_env,
             workers=self.env_workers,
@@ -156,7 +157,7 @@ class RolloutEngine:
     def collect(
         self,
         plans: Iterable[EpisodePlan],
-        agent: Agent,
+        agent: AgentLike,
         *,
         make_env: MakeEnv | None = None,
         on_finish: Callable[[Trajectory], Any] | None = None,
@@ -175,6 +176,7 @@ class RolloutEngine:
             BudgetError: If the budget was spent before all were played.
             UsageError: As in `run`; also if an event loop is running already.
         """
+        agent = as_agent(agent, "collect()")
         order: dict[str, int] = {}
 
         def numbered() -> Iterable[EpisodePlan]:

@@ -2,8 +2,8 @@
 
 `play_episode` takes an environment from a pool, plays it with one agent, and returns what happened. Whatever fails is
 attributed to the boundary it crossed and recorded; the steps played before are kept, and nothing failed is ever scored.
-Three things are not data about an episode and are raised instead: cancellation, a spent budget, and a mistake of the
-caller (`UsageError`) while an episode is being set up.
+Four things are not data about an episode and are raised instead: cancellation, a spent budget, a mistake of the caller
+(`UsageError`) while an episode is being set up, and an answer of an agent's code that is no action (`NotAnAction`).
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any, Literal
 
 from palaestra.agents.core import ENV_CALL, Agent, AgentRecord
 from palaestra.agents.masking import masked
+from palaestra.agents.own import NotAnAction, answered
 from palaestra.agents.rollout.env_pool import EnvPool
 from palaestra.agents.rollout.env_slots import EnvSlot, RemoteFailure
 from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.agents.rollout.seating import Seating
-from palaestra.envs.formats.reasoning import without_reasoning
 from palaestra.errors import (
     Boundary,
     BoundaryError,
@@ -35,7 +35,7 @@ from palaestra.errors import (
     UsageError,
 )
 from palaestra.media.items import write_tags
-from palaestra.media.store import current_media, read_known_tags
+from palaestra.media.store import current_media
 from palaestra.results.metrics import is_number, last_metrics
 from palaestra.types import (
     OPENING_HINTS,
@@ -61,7 +61,7 @@ _BOUNDARIES: dict[_Phase, Boundary] = {
     "step": "environment",
     "done": "model",
 }
-_STOPPING = (MissingExtraError, UnsupportedMediaError)  # mistakes of the caller that only playing shows
+_STOPPING = (MissingExtraError, UnsupportedMediaError, NotAnAction)  # mistakes of the caller that only playing shows
 _SETTING_UP: tuple[_Phase, ...] = ("make", "reset", "prepare")
 
 
@@ -337,15 +337,10 @@ def _checked_text(observation: object) -> str:
 
 def _checked_action(action: object) -> Message:
     """Return an agent's answer as the assistant message it has to be."""
-    if isinstance(action, str):
-        content, media = read_known_tags(action)
-        return without_reasoning(Message("assistant", content, media=media))
-    if not isinstance(action, Message) or action.role != "assistant":
-        given = f"a message with role {action.role!r}" if isinstance(action, Message) else f"a {type(action).__name__}"
-        raise ModelError(f"The agent returned {given}; expected an assistant Message.")
-    if action.media:
-        _check_media(action)
-    return action
+    message = action if isinstance(action, Message) and action.role == "assistant" else answered(action)
+    if message.media:
+        _check_media(message)
+    return message
 
 
 def _check_media(action: Message) -> None:

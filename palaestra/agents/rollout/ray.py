@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from palaestra.agents.core import Agent
+from palaestra.agents.own import AgentLike, as_agent
 from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.agents.rollout.env_pool import EnvPool
 from palaestra.agents.rollout.env_slots import MakeEnv
@@ -195,7 +196,7 @@ class RayRolloutEngine(RolloutEngine):
         return -(-self.concurrency // self.workers)
 
     async def run(
-        self, plans: Iterable[EpisodePlan], agent: Agent, *, make_env: MakeEnv | None = None
+        self, plans: Iterable[EpisodePlan], agent: AgentLike, *, make_env: MakeEnv | None = None
     ) -> AsyncGenerator[Trajectory, None]:
         """Play all plans and yield each trajectory when its episode ends (see `RolloutEngine.run`).
 
@@ -210,6 +211,7 @@ class RayRolloutEngine(RolloutEngine):
                 are lost faster than they play.
         """
         self._start()
+        agent = as_agent(agent, "run()")
         key, parcel = self._pack(agent, make_env)
         queue = _Plans(plans)
         finished: asyncio.Queue[Trajectory | Exception | None] = asyncio.Queue(maxsize=self.concurrency)

@@ -299,12 +299,6 @@ def test_trajectories_in_any_order_give_the_same_summary() -> None:
         assert summarize(played).to_json() == first
 
 
-@pytest.mark.parametrize("agent", ["expert", lambda observation, info: "look", None], ids=["text", "function", "none"])
-def test_what_is_not_an_agent_is_one_error(agent):
-    with pytest.raises(UsageError, match="as the agent; expected an Agent"):
-        evaluate("palaestra/TextCraft-v0", agent, n=1)
-
-
 def test_a_negative_seed_is_one_error():
     with pytest.raises(ConfigError, match="seed is -1; expected a whole number of at least 0"):
         evaluate("palaestra/TextCraft-v0", RandomAgent(), n=1, seed=-1)
