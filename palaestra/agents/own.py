@@ -1,8 +1,8 @@
 """An agent of one's own: a function or an object with `act`, played as an `Agent`.
 
 `as_agent` is called wherever an agent is taken (evaluations, rollouts, seats), before anything is played: what cannot play
-is one `UsageError` there. `answered` reads what an agent returned; an answer that is no action stops the run, because it is a
-mistake in the agent's code and not something a model wrote.
+is one `UsageError` there. `answered` reads what an agent returned; an answer that is not an action stops the run: it is
+a mistake in the agent's code and not something a model wrote.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class OwnAgent(Agent):
         return answered(await answer if inspect.isawaitable(answer) else answer, self.name)
 
     def record(self) -> AgentRecord:
-        """Return what the player says about its usage, if it does."""
+        """Return usage and tokens, if the player records them."""
         record = None if self._is_function else getattr(self._player, "record", None)
         found = record() if callable(record) else AgentRecord()
         if not isinstance(found, AgentRecord):

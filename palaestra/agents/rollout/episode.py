@@ -3,7 +3,7 @@
 `play_episode` takes an environment from a pool, plays it with one agent, and returns what happened. Whatever fails is
 attributed to the boundary it crossed and recorded; the steps played before are kept, and nothing failed is ever scored.
 Four things are not data about an episode and are raised instead: cancellation, a spent budget, a mistake of the caller
-(`UsageError`) while an episode is being set up, and an answer of an agent's code that is no action (`NotAnAction`).
+(`UsageError`) while an episode is being set up, and an answer of an agent's code that is not an action (`NotAnAction`).
 """
 
 from __future__ import annotations
