@@ -1,14 +1,18 @@
 """`palaestra`: the command line. One thin command a file; everything heavy is imported inside of them.
 
 Exit codes: 0 all well; 1 a check or run found failures; 2 wrong usage, told in one line; 3 a run ended with episode
-errors, or before its end; 130 interrupted, with the command that goes on.
+errors, or before its end; 130 interrupted (Ctrl-C or SIGTERM), with the command that
+goes on.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import typer
@@ -74,6 +78,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
+    with _ended_in_order():
+        return _run(words, debug=debug)
+
+
+def _run(words: list[str], *, debug: bool) -> int:
+    """Run a command and return its exit code."""
     try:
         return _exit_code(app(words, standalone_mode=False, prog_name="palaestra", obj=tuple(words)))
     except Exception as error:
@@ -83,6 +93,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _tell(error)
     except KeyboardInterrupt:
         return _fail("interrupted.", 130)
+
+
+@contextlib.contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Let SIGTERM end a command as Ctrl-C does: what was played is kept, engines and workers end with it."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _tell(error: Exception) -> int:

@@ -298,7 +298,12 @@ def _guarded(env_id: str, entry_point: str) -> str:
 def _problems(env_id: str, given: Collection[str]) -> Iterator[UsageError]:
     """Yield an error for each condition that is not met."""
     known = conditions(env_id)
-    if known.extra and not _is_installed(known.extra):
+    if known.extra and (extras := _extras()) and known.extra not in extras:
+        yield UsageError(
+            f"{env_id} is registered with the extra {known.extra!r}, which palaestra does not have; expected one of "
+            f"{', '.join(sorted(extras))}. Packages of your own belong into the requirements of your package."
+        )
+    elif known.extra and not _is_installed(known.extra):
         yield MissingExtraError(env_id, known.extra)
     for name in known.needs:
         need = NEEDS.get(name) or Need((name,), f"Install {name} and put it on the PATH.")
@@ -317,6 +322,17 @@ def _any_program(names: tuple[str, ...]) -> bool:
     from shutil import which
 
     return any(which(name) for name in names)
+
+
+def _extras() -> set[str]:
+    """Return the extras of this package as far as its metadata is here; empty if it is not."""
+    from importlib import metadata
+
+    try:
+        lines = metadata.requires("palaestra") or []
+    except metadata.PackageNotFoundError:
+        return set()
+    return {found for line in lines for found in re.findall(r"extra\s*==\s*['\"]([^'\"]+)['\"]", line)}
 
 
 def _is_installed(extra: str) -> bool:

@@ -328,7 +328,8 @@ def test_an_environment_with_one_seat_takes_no_agents_for_others(refused, tmp_pa
     refused(*words, "--seat", "user=persona:kind", match="players")
 
 
-def test_ctrl_c_ends_with_130_and_a_command_that_finishes_the_run(evaluate, tmp_path):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_or_sigterm_ends_with_130_and_a_command_that_finishes_the_run(evaluate, tmp_path, sent):
     runs = tmp_path / "runs"
     words = ["evaluate", "--env", TEXTCRAFT, "--model", "random", "-n", "40", "--samples", "25", "--runs", str(runs)]
     command = [sys.executable, "-m", "palaestra.cli.main", *words]
@@ -337,7 +338,7 @@ def test_ctrl_c_ends_with_130_and_a_command_that_finishes_the_run(evaluate, tmp_
     )
     try:
         _wait_for_episodes(runs, process)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(sent)
         out, err = process.communicate(timeout=60)
     finally:
         process.kill()

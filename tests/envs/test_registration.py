@@ -210,10 +210,18 @@ def test_several_conditions_are_told_together_and_raised_in_turn(register, bare_
 
 @pytest.mark.parametrize(
     ("extra", "is_missing"),
-    [("agentgym", True), ("here", False), ("plain", False), ("nested", False), ("nested-and-missing", True), ("typo", False)],
+    [("agentgym", True), ("here", False), ("plain", False), ("nested", False), ("nested-and-missing", True)],
 )
 def test_an_extra_is_missing_if_a_package_of_it_is(register, bare_machine, extra, is_missing):
     assert bool(missing(register("Extra", extra=extra))) == is_missing
+
+
+def test_an_extra_that_this_package_does_not_have_is_named_as_that(register, bare_machine):
+    env_id = register("Typo", "no_such_module:Env", extra="agentgim")
+    message = "is registered with the extra 'agentgim', which palaestra does not have; expected one of agentgym, here, nested"
+    assert missing(env_id).startswith(message)
+    with pytest.raises(UsageError, match=message):
+        gymnasium.make(env_id)
 
 
 def test_without_metadata_of_this_package_its_extras_are_taken_to_be_there(register, monkeypatch):

@@ -74,6 +74,58 @@ class _Slot:
     """Used it last; numbers of threads are given out again, so the thread itself."""
     deadline: float | None = None
     was_killed: Literal["", "late", "asked"] = ""
+    start: _Start | None = None
+    """While it is started in a thread of its own."""
+
+
+class _Start:
+    """Starts an engine in a thread of its own, so that one that never comes holds up nobody."""
+
+    def __init__(self, launch: Callable[[], Engine]) -> None:
+        """Begin."""
+        self._launch = launch
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._engine: object = None
+        self._error: BaseException | None = None
+        self._is_given_up = self._is_here = False
+        self.is_late = False
+        """Whether `result` returned without an answer of `launch`."""
+        threading.Thread(target=self._run, name="palaestra engine start", daemon=True).start()
+
+    def result(self, timeout_s: float) -> object:
+        """Wait for the engine; None if it did not come in time or `give_up` was called. One that comes later is killed.
+
+        Raises:
+            BaseException: What `launch` raised.
+        """
+        try:
+            self._over.wait(timeout_s)
+        finally:
+            with self._lock:
+                self._is_given_up = True
+                self.is_late = not self._is_here
+        if self._error is not None:
+            raise self._error
+        return self._engine
+
+    def give_up(self) -> None:
+        """Wait no longer."""
+        self._over.set()
+
+    def _run(self) -> None:
+        error: BaseException | None = None
+        engine: object = None
+        try:
+            engine = self._launch()
+        except BaseException as found:
+            error = found
+        with self._lock:
+            if is_wanted := not self._is_given_up:
+                self._engine, self._error, self._is_here = engine, error, True
+        self._over.set()
+        if not is_wanted and isinstance(engine, Engine):
+            _kill(engine)
 
 
 class Lease(Generic[EngineT]):
@@ -141,9 +193,14 @@ class Lease(Generic[EngineT]):
     def kill(self) -> None:
         """End the engine at once, from any thread; a call that waits for it fails."""
         slot = self._slot
-        if slot is not None and slot.engine is not None:
+        if slot is None:
+            return
+        if slot.engine is not None:
             slot.was_killed = slot.was_killed or "asked"
             _kill(slot.engine)
+        elif slot.start is not None:
+            slot.was_killed = "asked"
+            slot.start.give_up()
 
 
 class EnginePool:
@@ -303,8 +360,7 @@ class EnginePool:
     def _start(self, slot: _Slot, lease: Lease[Any]) -> _Slot:
         """Start an engine for a slot that is reserved."""
         try:
-            with self._launching:  # one at a time: engines that look for a free port or unpack files must not meet
-                engine = lease._launch()
+            engine = self._launch(slot, lease)
         except BaseException as error:
             with self._changed:
                 self._remove(slot)
@@ -312,6 +368,11 @@ class EnginePool:
             if isinstance(error, Exception) and not isinstance(error, PalaestraError):
                 raise EnvironmentFault(f"The engine cannot be started: {type(error).__name__}: {error}") from error
             raise
+        if not isinstance(engine, Engine):
+            with self._changed:
+                self._remove(slot)
+                self._changed.notify_all()
+            raise UsageError(f"{lease._launch} returned {engine!r}; expected an Engine that it has started.")
         with self._changed:
             if any(other.engine is engine for other in self._slots):
                 self._remove(slot)
@@ -323,6 +384,30 @@ class EnginePool:
             _kill(engine)
             raise EnvironmentFault("The pool of engines was closed while an engine started.")
         return slot
+
+    def _launch(self, slot: _Slot, lease: Lease[Any]) -> object:
+        """Start an engine, one at a time: engines that look for a free port or unpack files must not meet.
+
+        One that never comes is given up after its time to start, and holds up the others no longer than that.
+
+        Raises:
+            EnvironmentFault: If it does not come in time, or the environment is closed or killed meanwhile.
+        """
+        has_turn = self._launching.acquire(timeout=lease._start_timeout_s)
+        try:
+            if lease._thread_bound:  # it has to be started where it is used
+                return lease._launch()
+            slot.start = _Start(lease._launch)
+            engine = slot.start.result(lease._start_timeout_s)
+            if engine is None and slot.was_killed:
+                raise EnvironmentFault(f"The engine was killed while it started. {NEXT_MOVE}")
+            if engine is None and slot.start.is_late:
+                raise EnvironmentFault(f"The engine did not start within {lease._start_timeout_s:g} s. {NEXT_MOVE}")
+            return engine
+        finally:
+            slot.start = None
+            if has_turn:
+                self._launching.release()
 
     # -- transitions, all under the lock ----------------------------------------------------------------------------
 
@@ -518,7 +603,10 @@ def _check_thread(slot: _Slot) -> None:
 def _fault(slot: _Slot, what: str, timeout_s: float, error: Exception, is_dead: bool) -> EnvironmentFault | None:
     """Return what an exception within `use` means for the engine; None if it says so itself."""
     if slot.was_killed == "late":
-        return EnvironmentFault(f"The engine did not answer {what} within {timeout_s:g} s and was killed. {NEXT_MOVE}")
+        and_start = "" if slot.used else " and its time to start"
+        return EnvironmentFault(
+            f"The engine did not answer {what} within {timeout_s:g} s{and_start} and was killed. {NEXT_MOVE}"
+        )
     if slot.was_killed:
         return EnvironmentFault(f"The engine was killed during {what}. {NEXT_MOVE}")
     if isinstance(error, BoundaryError) or not is_dead:
