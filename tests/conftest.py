@@ -12,6 +12,7 @@ from hypothesis import settings
 
 import palaestra
 from palaestra.envs.registration import conditions, for_tests, missing, register_environments
+from tests.packages import write_metadata
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side; more threads only make them wait for each other
 
@@ -27,14 +28,7 @@ def install_plugin(package: Path) -> None:
     project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
     site = tempfile.mkdtemp(prefix="palaestra-plugin-")
     atexit.register(shutil.rmtree, site, ignore_errors=True)
-    info = Path(site) / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
-    groups = {
-        f"[{group}]": [f"{name} = {target}" for name, target in points.items()]
-        for group, points in project["entry-points"].items()
-    }
-    (info / "entry_points.txt").write_text("\n".join(line for group, lines in groups.items() for line in (group, *lines)))
+    write_metadata(Path(site), project)
     sys.path += [site, str(package)]
 
 
