@@ -1,14 +1,14 @@
 """Right arguments drawn from any JSON schema, for samplers, and the simplest ones, for messages.
 
 A draw follows the schema as far as one can without solving it (`not`, `dependentSchemas` and the like are left to chance),
-and the validator has the last word: what it refuses is drawn again, plainer and plainer.
+and the validator has the last word: what it refuses is drawn again, plainer and plainer. Time and size are bounded whatever
+the schema asks for: right arguments that are large, or hard to find, count as none.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from palaestra.envs.tools.json_schema import pointed, validator_of
+from palaestra.envs.tools.json_schema import matches, pointed, validator_of
 from palaestra.envs.tools.pattern_texts import draw_match
 from palaestra.envs.tools.schema import FORMAT_EXAMPLES, Schema
 from palaestra.errors import UsageError
@@ -26,7 +26,10 @@ WORDS = ("review", "lunch", "Mara", "report", "naïve", "日本", "tram 4", "cal
 MAX_DEPTH = 4  # levels below which optional parts are left out
 MAX_OPTIONAL = 12  # optional fields of one object, so that 500 of them still make a readable call
 _MAX_LEVELS = 40
-_MAX_PARTS = 20_000
+_MAX_PARTS = 20_000  # schemas that are looked at in one draw
+_MAX_COST = 60_000  # the same in all tries for one call, with what else takes time
+MAX_DRAWN_CHARS = 10_000  # of all texts of one call: several calls have to fit into a message
+MAX_DRAWN_ITEMS = 1_000  # least length of a list, or least number of fields, that is drawn
 _TRIES = 40
 _NO_LIMIT = 1_000_000
 
@@ -76,7 +79,7 @@ def simplest_arguments(text: str) -> dict[str, Json] | None:
     schema: Schema = json.loads(text)
     rng = np.random.default_rng(0)
     try:
-        simplest = _Draw(schema, rng, is_plain=True).value(schema, "text", 0)
+        simplest = _Draw(schema, rng, _Purse(), is_plain=True).value(schema, "text", 0)
     except Undrawable:
         simplest = None
     if isinstance(simplest, dict) and validator_of(text).is_valid(simplest):
@@ -92,14 +95,23 @@ def words(rng: np.random.Generator) -> str:
 def _drawn(schema: Schema, text: str, rng: np.random.Generator) -> dict[str, Json] | None:
     """Draw until the validator is content, optional parts left out in the later half of the tries."""
     validator = validator_of(text)
+    purse = _Purse()
     for attempt in range(_TRIES):
         try:
-            value = _Draw(schema, rng, is_sparse=attempt >= _TRIES // 2, most=3 + attempt).value(schema, "text", 0)
+            value = _Draw(schema, rng, purse, is_sparse=attempt >= _TRIES // 2, most=3 + attempt).value(schema, "text", 0)
         except Undrawable:
             continue
         if isinstance(value, dict) and validator.is_valid(value):
             return value
     return None
+
+
+class _Purse:
+    """What all tries for one call may cost together."""
+
+    def __init__(self) -> None:
+        """Begin full."""
+        self.left = _MAX_COST
 
 
 class _Draw:
@@ -108,21 +120,51 @@ class _Draw:
     Args:
         root: Schema that local references point into.
         rng: Source of chance.
+        purse: What all tries may cost together.
         is_plain: Always the first option, the shortest text and no optional part.
         is_sparse: No optional part.
         most: How often more than asked for an open repetition of a pattern is drawn at most.
     """
 
     def __init__(
-        self, root: Schema, rng: np.random.Generator, *, is_plain: bool = False, is_sparse: bool = False, most: int = 3
+        self,
+        root: Schema,
+        rng: np.random.Generator,
+        purse: _Purse,
+        *,
+        is_plain: bool = False,
+        is_sparse: bool = False,
+        most: int = 3,
     ) -> None:
         """Begin with a budget of parts, which ends whatever does not end by itself."""
         self.root = root
         self.rng = rng
+        self.purse = purse
         self.is_plain = is_plain
         self.is_sparse = is_sparse or is_plain
         self.most = most
         self.parts_left = _MAX_PARTS
+        self.chars_left = MAX_DRAWN_CHARS
+
+    def spend(self, cost: int = 1) -> None:
+        """Take from the budgets; Undrawable if one of them is used up."""
+        self.parts_left -= 1
+        self.purse.left -= cost
+        if self.parts_left < 0 or self.purse.left < 0:
+            raise Undrawable
+
+    def said(self, text: str) -> str:
+        """Return a text that was drawn; Undrawable if all of them together are too long."""
+        self.chars_left -= len(text)
+        if self.chars_left < 0:
+            raise Undrawable
+        return text
+
+    def at_least(self, low: int) -> int:
+        """Return a least number of items or fields; Undrawable if that many are not drawn."""
+        if low > MAX_DRAWN_ITEMS:
+            raise Undrawable
+        return low
 
     def value(self, schema: Json, name: str, depth: int) -> Json:
         """Draw a value; `name` is that of a plain text."""
@@ -153,9 +195,7 @@ class _Draw:
         """Return a schema without references, alternatives and conditions: one way through them."""
         flat = _as_map(schema)
         while True:
-            self.parts_left -= 1
-            if self.parts_left < 0:
-                raise Undrawable
+            self.spend()
             if "$ref" in flat:
                 part = pointed(self.root, str(flat.pop("$ref")))
                 if part is None:
@@ -172,6 +212,7 @@ class _Draw:
                 part = {"allOf": [condition, then]} if self.is_plain or self.rng.random() < 0.5 else other
             else:
                 return flat
+            self.spend(_cost_of_merging(flat, part))
             flat = merged(flat, part)
 
     def option(self, options: Sequence[Json], depth: int) -> Json:
@@ -179,7 +220,9 @@ class _Draw:
         if self.is_plain and depth < MAX_DEPTH:
             return options[0]
         if depth >= MAX_DEPTH:
-            return min(options, key=lambda option: ("$ref" in json.dumps(option), len(json.dumps(option))))
+            texts = [json.dumps(option) for option in options]
+            self.spend(sum(map(len, texts)) // 500)
+            return options[min(range(len(options)), key=lambda index: ("$ref" in texts[index], len(texts[index])))]
         return self.pick(options)
 
     def object(self, schema: Schema, depth: int) -> dict[str, Json]:
@@ -192,7 +235,7 @@ class _Draw:
             fresh = set(depends.get(waiting.pop(), ())) - required
             required |= fresh
             waiting += fresh
-        low, high = int(schema.get("minProperties", 0)), int(schema.get("maxProperties", _NO_LIMIT))
+        low, high = self.at_least(int(schema.get("minProperties", 0))), int(schema.get("maxProperties", _NO_LIMIT))
         optional = [] if self.is_sparse or depth >= MAX_DEPTH else [key for key in properties if key not in required]
         order = [optional[int(i)] for i in self.rng.permutation(len(optional))[:MAX_OPTIONAL]]
         kept = [key for key in order if self.rng.random() < 0.5 and not set(depends.get(key, ())) - required]
@@ -218,6 +261,7 @@ class _Draw:
         for _ in range(3 * low + 3):
             if len(result) >= low:
                 return
+            self.spend()
             if spare:
                 key = spare.pop(0)
             elif "propertyNames" in schema:
@@ -226,6 +270,7 @@ class _Draw:
                 key = draw_match(self.pick(patterns), self.rng, self.most) or ""
             else:
                 key = f"key {len(result) + 1}" if self.is_plain else words(self.rng)
+            self.said(key)
             if key not in result:
                 result[key] = self.value(self.field(schema, key), key, depth + 1)
         if len(result) < low:
@@ -236,7 +281,8 @@ class _Draw:
         if key in schema.get("properties", {}):
             return schema["properties"][key]
         patterns: dict[str, Json] = schema.get("patternProperties", {})
-        matching = (inner for pattern, inner in patterns.items() if _matches(pattern, key))
+        self.spend(10 * len(patterns))
+        matching = (inner for pattern, inner in patterns.items() if matches(pattern, key))
         return next(matching, schema.get("additionalProperties", True))
 
     def array(self, schema: Schema, name: str, depth: int) -> list[Json]:
@@ -244,7 +290,7 @@ class _Draw:
         prefix: Sequence[Json] = schema.get("prefixItems", ())
         inner = schema.get("items", True)
         wanted = int(schema.get("minContains", 1)) if "contains" in schema else 0
-        low = max(int(schema.get("minItems", 0)), wanted)
+        low = self.at_least(max(int(schema.get("minItems", 0)), wanted))
         high = int(schema.get("maxItems", _NO_LIMIT))
         if prefix and not self.is_sparse:
             low = max(low, min(len(prefix), high))
@@ -298,16 +344,19 @@ class _Draw:
     def text(self, schema: Schema, name: str) -> str:
         """Draw a text of the given pattern, format and length."""
         low, high = int(schema.get("minLength", 0)), int(schema.get("maxLength", _NO_LIMIT))
+        if low > self.chars_left:
+            raise Undrawable
         if "pattern" in schema:
+            self.spend(50)
             most = 0 if self.is_plain else max(self.most, low)
             drawn = [draw_match(schema["pattern"], self.rng, most) for _ in range(5)]
             fitting = [text for text in drawn if text is not None and low <= len(text) <= high]
             if not fitting:
                 raise Undrawable
-            return fitting[0]
+            return self.said(fitting[0])
         if schema.get("format") in FORMAT_EXAMPLES:
             return FORMAT_EXAMPLES[schema["format"]]
-        return (name if self.is_plain else words(self.rng)).ljust(low, "x")[:high]
+        return self.said((name if self.is_plain else words(self.rng)).ljust(low, "x")[:high])
 
     def pick(self, options: Sequence[Any]) -> Any:
         """Draw one of some options, the first if plain."""
@@ -347,6 +396,15 @@ def merged(first: Schema, second: Json) -> Schema:
     return result
 
 
+def _cost_of_merging(first: Schema, second: Json) -> int:
+    """Return how much longer than usual `merged` takes."""
+    if not isinstance(second, Mapping):
+        return 0
+    options = len(first.get("enum", ())) * len(second.get("enum", ()))
+    sizes = sum(len(one.get(key, ())) for one in (first, second) for key in ("properties", "required", "allOf"))
+    return (options + sizes) // 500
+
+
 def _common_types(first: Json, second: Json) -> list[str]:
     """Return the types that two schemas share."""
     ones, others = (kinds if isinstance(kinds, list) else [kinds] for kinds in (first, second))
@@ -379,14 +437,6 @@ def _is_of(value: Json, kinds: Sequence[str]) -> bool:
         return "number" in kinds or ("integer" in kinds and value == int(value))
     names = {str: "string", list: "array", dict: "object", type(None): "null"}
     return names[type(value)] in kinds
-
-
-def _matches(pattern: str, text: str) -> bool:
-    """Whether a text holds a match of a pattern, as far as Python reads it."""
-    try:
-        return re.search(pattern, text) is not None
-    except re.error:
-        return False
 
 
 def _bound(schema: Schema, closed: str, opened: str, tighter: Any) -> Fraction | None:

@@ -121,6 +121,19 @@ def pointed(root: Mapping[str, Any], reference: str) -> Any:
     return part
 
 
+def matches(pattern: str, text: str) -> bool:
+    """Whether a text holds a match of a pattern, in the dialect of JSON Schema.
+
+    Args:
+        pattern: The regular expression. One that takes too long, or cannot be read, matches nothing.
+        text: Any text.
+    """
+    try:
+        return bool(validator_of(json.dumps({"pattern": pattern})).is_valid(text))
+    except (UsageError, ValueError):
+        return False
+
+
 def _remarks(schema: Json, path: str) -> Iterator[Remark]:
     """Look at a schema and all schemas in it."""
     if not isinstance(schema, Mapping):
@@ -165,4 +178,4 @@ def _fetch_nothing(uri: str) -> NoReturn:
     raise ValueError(f"{uri} is not part of the schema, and nothing is fetched")
 
 
-__all__ = ["Remark", "pointed", "remarks_on", "schema_text", "validator_of"]
+__all__ = ["Remark", "matches", "pointed", "remarks_on", "schema_text", "validator_of"]

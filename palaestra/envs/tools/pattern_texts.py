@@ -23,10 +23,11 @@ _CATEGORIES = {
 }
 _ANY = "abcdefgh 0123-"
 _PRINTABLE = tuple(map(chr, range(32, 127)))
+_MAX_PARTS = 20_000  # drawn parts of one text, so that repetitions of repetitions end
 
 
 def draw_match(pattern: str, rng: np.random.Generator, most: int = 3) -> str | None:
-    """Draw a text for a regular expression; None if it cannot be read.
+    """Draw a text for a regular expression; None if it cannot be read, or asks for too long a text.
 
     Args:
         pattern: The expression.
@@ -38,7 +39,14 @@ def draw_match(pattern: str, rng: np.random.Generator, most: int = 3) -> str | N
         parsed = parser.parse(pattern)
     except (ValueError, RecursionError, OverflowError, parser.error):
         return None
-    return _Texts(rng, most).of(parsed)
+    try:
+        return _Texts(rng, most).of(parsed)
+    except (_TooLong, RecursionError):
+        return None
+
+
+class _TooLong(Exception):
+    """A text would be too long."""
 
 
 class _Texts:
@@ -54,6 +62,7 @@ class _Texts:
         self.rng = rng
         self.most = most
         self.groups: dict[int, str] = {}
+        self.parts_left = _MAX_PARTS
 
     def of(self, parts: Sequence[tuple[Any, Any]]) -> str:
         """Draw a text for a sequence of parts."""
@@ -61,6 +70,9 @@ class _Texts:
 
     def _one(self, kind: str, value: Any) -> str:
         """Draw a text for one part."""
+        self.parts_left -= 1
+        if self.parts_left < 0:
+            raise _TooLong
         if kind == "LITERAL":
             return chr(value)
         if kind == "NOT_LITERAL":
@@ -84,7 +96,9 @@ class _Texts:
             count = int(self.rng.integers(low, min(int(high), low + self.most) + 1))
             return "".join(self.of(inner) for _ in range(min(count, 1000)))
         if kind == "GROUPREF":
-            return self.groups.get(value, "")
+            text = self.groups.get(value, "")
+            self.parts_left -= len(text)
+            return text
         return ""  # anchors and look-arounds
 
     def _pick(self, chars: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import warnings
@@ -11,11 +12,13 @@ from itertools import islice
 from typing import Any
 
 from palaestra.envs.tools.drawing import simplest_arguments
+from palaestra.envs.tools.integers import has_integral_float, with_integers
 from palaestra.envs.tools.json_schema import Remark, remarks_on, schema_text, validator_of
 from palaestra.envs.tools.schema import Schema, short_type, strict_schema
 from palaestra.envs.tools.wrong_arguments import cut, expectation, limited, shown, unexpected, without_nulls
 from palaestra.errors import UsageError
-from palaestra.types import Json
+from palaestra.types import MAX_DEPTH, Json, is_deep
+from palaestra.types.plain_json import strict_json
 
 MAX_NAME_CHARS = 64
 _USUAL_NAME = re.compile(r"[a-zA-Z0-9_-]+")
@@ -36,15 +39,19 @@ class DataWarning(UserWarning):
 class SchemaTool:
     """A tool from an OpenAI function schema, a source of a `Toolkit` like an object with `@tool` methods.
 
-    Arguments are checked with JSON Schema 2020-12 (extra `tools`), and a wrong call is told what came, what was expected and
-    what a right call looks like. The schema is kept as it came. What may not be meant in it is a warning, once for each kind
-    of it in a process: unknown keywords, a missing `required`, lists of types, missing descriptions, unusual names, and
-    schemas for which no right call could be found (samplers then leave the tool out).
+    Arguments are checked with JSON Schema 2020-12 (extra `tools`) and with the signature of `run`, and a wrong call is told
+    what came, what was expected and what a right call looks like: arguments that `run` cannot take, or lacks, are the
+    agent's mistake even where the schema allows that. A whole number that was written as 2.0 reaches `run` as the int 2 where
+    the schema says "integer". The schema is kept as it came. What may not be meant in it is a warning, once for each kind
+    of it in a process: unknown keywords, a missing `required`, lists of types, missing descriptions, unusual names,
+    arguments on which schema and `run` differ, and schemas for which no right call could be found (samplers then leave the
+    tool out; so they do with right calls of more than some ten thousand characters).
 
     Args:
         schema: `{"type": "function", "function": {"name", "description", "parameters"}}`; the parameters are the schema of an
             object. It may refer to its own parts (`$ref`), to nothing else.
-        run: Called with the arguments by name; returns a text or JSON values, or raises `ToolRefusal` or `ToolError`.
+        run: Called with the arguments by name; returns a text or JSON values, or raises `ToolRefusal` or `ToolError`. One
+            that takes `**arguments` gets those too that the schema allows and does not describe.
         strict: Refuse what would be a warning.
         quiet: Keep warnings to `warnings`, for a loader that reports those of a whole file itself.
 
@@ -53,7 +60,8 @@ class SchemaTool:
         description: What the tool does.
         parameters: Names of the described arguments, in order.
         required: Names of those that have to be given.
-        parameter_schema: Schema of the arguments object.
+        parameter_schema: Schema of the arguments object, as it came.
+        drawn_schema: The same, with what `run` asks for in addition; calls are drawn from it.
         run: The callable.
         warnings: What may not be meant in the schema, one line each.
 
@@ -76,9 +84,14 @@ class SchemaTool:
         self.parameter_schema: Schema = self._function["parameters"]
         self.parameters = tuple(self.parameter_schema.get("properties", {}))
         self.required = tuple(self.parameter_schema.get("required", ()))
-        self._text = json.dumps(self.parameter_schema, ensure_ascii=False)
-        self._validator = validator_of(self._text)
+        text = json.dumps(self.parameter_schema, ensure_ascii=False)
+        self._has_integers = '"integer"' in text
+        self._validator = validator_of(text)
         remarks += remarks_on(self.parameter_schema)
+        self._taken, self._needed = _names_of(run)
+        self.drawn_schema = self._with_names()
+        self._text = text if self.drawn_schema is self.parameter_schema else json.dumps(self.drawn_schema, ensure_ascii=False)
+        remarks += self._differences()
         if self.example is None:
             remarks.append(
                 Remark("undrawable", "no right call could be found, so that none is drawn or shown; give `examples`")
@@ -124,18 +137,18 @@ class SchemaTool:
             if "\\ud" in text:  # half a surrogate pair may stand alone, which the validator notices only in some places
                 json.dumps(given, ensure_ascii=False).encode()
             if self._validator.is_valid(given):
-                return given
+                return self._bound(given)
             left = without_nulls(given, self.parameters, self.required)
             if left is not None:
                 given = left
                 if self._validator.is_valid(left):
-                    return left
+                    return self._bound(left)
             if lenient:
                 converted = self._converted(given)
                 if self._validator.is_valid(converted):
-                    return converted
+                    return self._bound(converted)
             return self._problems(given)
-        except (UnicodeEncodeError, ValueError) as error:
+        except (UnicodeEncodeError, ValueError, RecursionError) as error:
             return [f"the arguments are not usable ({cut(str(error))}); write plain JSON of valid Unicode, less deep"]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -155,6 +168,49 @@ class SchemaTool:
         """The parameters in the form of OpenAI's strict mode."""
         return strict_schema(self.parameter_schema, self.name)
 
+    def _bound(self, given: dict[str, Any]) -> dict[str, Any] | list[str]:
+        """Return right arguments as `run` takes them, or what is wrong with them for its signature."""
+        taken = self._taken
+        problems = [self._missing(name) for name in self._needed if name not in given]
+        if taken is not None and not taken.issuperset(given):
+            names = [name for name in self.parameters if name in taken]
+            problems += [unexpected(name, given, names) for name in given if name not in taken]
+        if problems:
+            return limited(problems)
+        if self._has_integers and has_integral_float(given):
+            return with_integers(given, self.parameter_schema)
+        return given
+
+    def _missing(self, name: str) -> str:
+        """Say that an argument is missing, and what it had to be."""
+        properties = self.parameter_schema.get("properties", {})
+        wanted = f"; expected {expectation(properties[name], self.parameter_schema)}" if name in properties else ""
+        return f"argument {cut(name)!r} is missing{wanted}"
+
+    def _with_names(self) -> Schema:
+        """Return the schema of the arguments that fit the signature of `run` as well."""
+        fitting, taken = dict(self.parameter_schema), self._taken
+        if any(name not in self.required for name in self._needed):
+            fitting["required"] = list(dict.fromkeys((*self.required, *self._needed)))
+        is_closed = fitting.get("additionalProperties") is False and "patternProperties" not in fitting
+        if taken is not None and not (is_closed and taken.issuperset(self.parameters)):
+            inner = {"enum": sorted(taken)}
+            fitting["propertyNames"] = {"allOf": [fitting["propertyNames"], inner]} if "propertyNames" in fitting else inner
+        return fitting if fitting != self.parameter_schema else self.parameter_schema
+
+    def _differences(self) -> list[Remark]:
+        """Return remarks on arguments that the schema describes and `run` does not take, or needs."""
+        taken = self.parameters if self._taken is None else self._taken
+        remarks = [
+            Remark("not taken", f"its callable does not take {name!r}, which the schema describes")
+            for name in self.parameters
+            if name not in taken
+        ]
+        needed = [name for name in self._needed if name not in self.required]
+        return remarks + [
+            Remark("needed", f"its callable needs {name!r}, which the schema does not require") for name in needed
+        ]
+
     def _warn(self, remarks: Sequence[Remark]) -> None:
         """Warn of each kind of remark that no tool of this process was warned of."""
         for kind, text in remarks:
@@ -165,8 +221,6 @@ class SchemaTool:
 
     def _problems(self, given: Mapping[str, Json]) -> list[str]:
         """Say for each wrong argument what was received and what was expected."""
-        root = self.parameter_schema
-        properties = root.get("properties", {})
         found: list[tuple[int, str]] = []
         for error in islice(self._validator.iter_errors(given), _MAX_ERRORS):
             location, keyword = list(error.instance_path), error.kind.name
@@ -175,8 +229,7 @@ class SchemaTool:
             if keyword == "required":
                 missing = error.kind.property
                 names = location[:1] or [missing]
-                wanted = f"; expected {expectation(properties[missing], root)}" if missing in properties and not path else ""
-                said = [f"argument {cut(f'{path}.{missing}'.lstrip('.'))!r} is missing{wanted}"]
+                said = [f"argument {cut(f'{path}.{missing}')!r} is missing" if path else self._missing(missing)]
             elif keyword in ("additionalProperties", "unevaluatedProperties") and path:
                 said = [f"argument {cut(path)!r} has the unexpected field {cut(name)!r}" for name in error.kind.unexpected]
             elif keyword in ("additionalProperties", "unevaluatedProperties"):
@@ -209,9 +262,11 @@ class SchemaTool:
             for step in above:
                 place = place[step]
             try:
-                place[last] = json.loads(error.instance.strip().lower(), parse_constant=_no_constant)
-            except ValueError:
+                value = _value_in(error.instance)
+            except (ValueError, RecursionError):
                 continue
+            if not is_deep(value, MAX_DEPTH - len(above)):
+                place[last] = value
         return converted
 
 
@@ -261,9 +316,23 @@ def _reason(error: Any, keyword: str) -> str:
     return cut(f"{keyword}: {str(error.message).splitlines()[0]}")
 
 
-def _no_constant(word: str) -> Json:
-    """Refuse NaN and the infinities, which are not JSON."""
-    raise ValueError(word)
+def _value_in(text: str) -> Json:
+    """Return the JSON value that a text holds; the words for true, false and null are taken in any case."""
+    text = text.strip()
+    word = text.lower()
+    return strict_json(word if word in ("true", "false", "null") else text)
+
+
+def _names_of(run: Callable[..., object]) -> tuple[frozenset[str] | None, tuple[str, ...]]:
+    """Return the names that a callable takes, None for any, and those that it needs."""
+    try:
+        parameters = inspect.signature(run).parameters.values()
+    except (TypeError, ValueError):  # some callables in C do not say
+        return None, ()
+    named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    needed = tuple(p.name for p in named if p.default is p.empty)
+    is_open = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    return (None if is_open else frozenset(p.name for p in named)), needed
 
 
 __all__ = ["DataWarning", "SchemaTool"]

@@ -20,7 +20,7 @@ from palaestra.envs.tools.sampling import ToolSampler
 from palaestra.envs.tools.schema_tool import SchemaTool
 from palaestra.envs.tools.wrong_arguments import listed, shown
 from palaestra.errors import BoundaryError, EnvironmentFault, UsageError, unknown_name
-from palaestra.types import Json, ToolCall, ToolResult, ToolStatus, known_status
+from palaestra.types import MAX_DEPTH, Json, ToolCall, ToolResult, ToolStatus, is_deep, known_status
 from palaestra.types.plain_json import strict_json
 
 _METHODS: WeakKeyDictionary[type[Any], tuple[tuple[str, ToolDeclaration], ...]] = WeakKeyDictionary()
@@ -131,7 +131,7 @@ class Toolkit:
         """
         from_data = {d.name for d in self.declarations if isinstance(d, SchemaTool)}
         drawn = [d for d in self.declarations if d.name not in from_data or d.example is not None]
-        return ToolSampler(tuple(d.schema() for d in drawn), from_data=frozenset(from_data))
+        return ToolSampler(tuple(_drawn_schema(d) for d in drawn), from_data=frozenset(from_data))
 
     def validate(self, call: ToolCall) -> ToolResult | None:
         """Return the result that a badly formed call would get, or None if the call is well formed."""
@@ -222,6 +222,8 @@ class Toolkit:
             text = json.dumps(dict(arguments), allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
             return _wrong(call, f"the arguments are not JSON ({error}); write JSON values", entry)
+        if text.count("[") + text.count("{") > MAX_DEPTH and is_deep(json.loads(text)):
+            return _wrong(call, f"the arguments are nested deeper than {MAX_DEPTH} levels; send flatter ones", entry)
         read = entry.declaration.read(arguments, text, lenient=self.lenient)
         return _Checked(entry.function, read) if isinstance(read, dict) else _wrong(call, "; ".join(read), entry)
 
@@ -311,6 +313,14 @@ def _class_of(source: Any) -> type[Any]:
 def _class_attribute(cls: type, attribute: str) -> object:
     """Return a class attribute as it was written, without running descriptors."""
     return next((vars(base)[attribute] for base in cls.__mro__ if attribute in vars(base)), None)
+
+
+def _drawn_schema(declaration: Declaration) -> dict[str, Json]:
+    """Return the schema that calls of a tool are drawn from."""
+    schema = declaration.schema()
+    if not isinstance(declaration, SchemaTool):
+        return schema
+    return {**schema, "function": {**schema["function"], "parameters": declaration.drawn_schema}}
 
 
 def _known(table: Mapping[str, _Entry], name: str) -> _Entry:

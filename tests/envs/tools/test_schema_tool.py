@@ -201,11 +201,11 @@ def test_what_may_not_be_meant_is_taken_said_once_and_refused_if_strict(kind):
 )
 def test_what_may_not_be_meant_around_the_parameters_is_said_too(function, text):
     with pytest.warns(DataWarning, match=text):
-        one = SchemaTool(schema_of(CLEAN, **function), print)
+        one = SchemaTool(schema_of(CLEAN, **function), dict)
     assert one.schema() == schema_of(CLEAN, **function)
     assert Toolkit(one).signatures().startswith(f"{one.name}(city: string, ")
     with pytest.raises(UsageError, match=text):
-        SchemaTool(schema_of(CLEAN, **function), print, strict=True)
+        SchemaTool(schema_of(CLEAN, **function), dict, strict=True)
 
 
 def test_a_function_without_parameters_takes_none_and_says_so():
