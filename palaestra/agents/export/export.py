@@ -15,10 +15,11 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal, get_args
+from typing import IO, Literal, get_args
 
 from palaestra.agents.export.conversations import Conversation, chat_record
 from palaestra.agents.export.media_files import MediaFiles, Showing, copied, in_parts, listed, placed
+from palaestra.agents.export.template_rows import chat_columns
 from palaestra.agents.store.kept_media import lost_media
 from palaestra.errors import MissingExtraError, StoreError, UsageError, unknown_name
 from palaestra.media.items import MARK
@@ -351,23 +352,15 @@ def _read_records(path: Path) -> Iterator[tuple[int, dict[str, Json]]]:
 
 def _dataset_row(trajectory: Trajectory) -> dict[str, Json]:
     """Return the row of an episode; every row has the same columns."""
-    chat = chat_record(trajectory)
-    empty: dict[str, Json] = {
-        "role": "",
-        "content": "",
-        "reasoning_content": None,
-        "tool_calls": [],
-        "tool_call_id": None,
-        "name": None,
-    }
+    import datasets
+
     return {
         "episode_id": trajectory.episode_id,
         "env_id": trajectory.env_id,
         "task_key": str(trajectory.task.get("key", "")),
         "task_type": str(trajectory.task.get("type", "")),
         "agent": trajectory.agent,
-        "messages": [{**empty, **message} for message in chat["messages"]],
-        "tools": json.dumps(chat.get("tools", []), ensure_ascii=False),
+        **chat_columns(trajectory, datasets.Json().decode_example),
         "num_turns": trajectory.num_turns,
         "reward": trajectory.return_,
         "score": trajectory.outcome.score,
@@ -386,20 +379,12 @@ def _write_dataset(rows: Iterable[dict[str, Json]], path: Path) -> None:
         raise MissingExtraError("Exporting a Hugging Face dataset", "train") from None
 
     text, whole, number, truth = (datasets.Value(kind) for kind in ("string", "int64", "float64", "bool"))
-    call = {"id": text, "type": text, "function": {"name": text, "arguments": text}}
-    message: dict[str, Any] = {
-        "role": text,
-        "content": text,
-        "reasoning_content": text,
-        "tool_calls": [call],
-        "tool_call_id": text,
-        "name": text,
-    }
+    free = datasets.Json()
     features = datasets.Features(
         {
             **dict.fromkeys(("episode_id", "env_id", "task_key", "task_type", "agent"), text),
-            "messages": [message],
-            "tools": text,
+            "messages": datasets.List(free),
+            "tools": datasets.List(free),
             "num_turns": whole,
             "reward": number,
             "score": number,

@@ -8,17 +8,17 @@ which `SFTTrainer` takes as they are.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import gymnasium
 
-from palaestra.agents.export.conversations import Conversation, chat_record
+from palaestra.agents.export.conversations import Conversation
+from palaestra.agents.export.template_rows import chat_columns
 from palaestra.algorithms.math.seeds import stable_seed
 from palaestra.algorithms.run.feed import TaskFeed
 from palaestra.errors import MissingExtraError, UsageError
-from palaestra.spaces import is_unicode
 from palaestra.types import Json, Outcome, Step, Trajectory
 from palaestra.types.trajectory import is_full_return
 
@@ -60,8 +60,9 @@ def task_rows(
 
 
 def to_dataset(trajectories: Iterable[Trajectory], *, whole: bool = False) -> Any:
-    """Return episodes as chat data: one row each, with `messages` and `tools` in OpenAI's form.
+    """Return episodes as chat data: one row each, with `messages` and `tools` as chat templates take them.
 
+    Messages have no keys without a value, arguments of calls are objects, and `tools` is None where there are none.
     Episodes that an error ended are left out unless `whole`: they say nothing worth learning.
 
     Args:
@@ -80,7 +81,7 @@ def to_dataset(trajectories: Iterable[Trajectory], *, whole: bool = False) -> An
         "success": datasets.Value("bool"),
         **({"trajectory": text} if whole else {}),
     }
-    rows = [_row(t, whole) for t in trajectories if whole or t.outcome.error is None]
+    rows = [_row(t, whole, free.decode_example) for t in trajectories if whole or t.outcome.error is None]
     return datasets.Dataset.from_list(rows, features=datasets.Features(features))
 
 
@@ -132,45 +133,19 @@ def token_dataset(trajectories: Iterable[Trajectory]) -> Any:
     return datasets.Dataset.from_list(rows)
 
 
-def _row(trajectory: Trajectory, whole: bool) -> dict[str, Json]:
+def _row(trajectory: Trajectory, whole: bool, read: Callable[[str], Json]) -> dict[str, Json]:
     """Return the row of an episode."""
-    chat = chat_record(trajectory)
     row: dict[str, Json] = {
         "episode_id": trajectory.episode_id,
         "env_id": trajectory.env_id,
         "task_key": str(trajectory.task.get("key", "")),
         "agent": trajectory.agent,
-        "messages": [_encodable(_with_parsed_arguments(message)) for message in chat["messages"]],
-        "tools": chat.get("tools", []),
+        **chat_columns(trajectory, read),
         "reward": trajectory.return_,
         "success": trajectory.outcome.success,
     }
     # text rather than free JSON, which the package writes with ten digits: log-probs have more
     return {**row, "trajectory": json.dumps(trajectory.to_json())} if whole else row
-
-
-def _encodable(message: dict[str, Json]) -> Json:
-    """Replace lone surrogates, which a model may write and no file can hold."""
-    text = json.dumps(message, ensure_ascii=False)
-    return message if is_unicode(text) else json.loads(text.encode("utf-8", "replace"))
-
-
-def _with_parsed_arguments(message: Mapping[str, Json]) -> dict[str, Json]:
-    """Give chat templates the arguments of calls as objects: many write a text as a quoted one."""
-    calls = [
-        {**call, "function": {**call["function"], "arguments": _object(call["function"]["arguments"])}}
-        for call in message.get("tool_calls") or ()
-    ]
-    return {**message, "tool_calls": calls} if calls else dict(message)
-
-
-def _object(text: str) -> Json:
-    """Return the JSON object that a text holds, or the text."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
-    return value if isinstance(value, dict) else text
 
 
 def _from_chat(row: Mapping[str, Any], number: int, env_id: str) -> Trajectory:

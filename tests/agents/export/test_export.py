@@ -103,9 +103,10 @@ def test_a_huggingface_dataset_is_written_and_loads_back(played: list[Trajectory
     assert loaded[0]["reward"] == pytest.approx(1)
     last = loaded[8]
     assert [message["role"] for message in last["messages"]][1:4] == ["user", "assistant", "tool"]
-    assert json.loads(last["messages"][2]["tool_calls"][0]["function"]["arguments"]) == {"name": "Ann \ud800"}
+    assert last["messages"][2]["tool_calls"][0]["function"]["arguments"] == {"name": "Ann ?"}
     assert [json.loads(row["metrics"]) for row in (loaded[0], last)] == [{}, {"wer": 0.25}]
-    assert json.loads(last["tools"])[0]["function"]["name"] == "find"
+    assert last["tools"][0]["function"]["name"] == "find"
+    assert loaded[0]["tools"] is None
 
 
 def test_a_dataset_without_the_package_names_the_extra(

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from datasets import Dataset
+import trl
+from datasets import Dataset, load_from_disk
 from transformers import TrainerCallback
 from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
 from palaestra.agents.core import Agent
+from palaestra.agents.export.export import export_trajectories
 from palaestra.agents.rollout.engine import EpisodePlan, RolloutEngine
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.run.feed import TaskFeed
@@ -94,6 +96,31 @@ def tool_model(folder: Path, quiet: dict[str, Any]) -> tuple[str, list[float]]:
     losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
     # TRL has wrapped the model's forward, so a fresh one is loaded from the folder
     return str(save(model, tokenizer, folder)), losses
+
+
+def test_sft_of_trl_sees_the_plain_messages_in_an_exported_data_set(quiet: Any, tmp_path: Path) -> None:
+    """Under a template that quotes arguments which are texts, and shows an empty list of tools."""
+    call = ToolCall("craft", {"item": "oak planks", "count": 4}, "call_1")
+    first, second = looks()
+    asked = dataclasses.replace(first.steps[0], action=Message("assistant", tool_calls=(call,)))
+    asked = dataclasses.replace(asked, info={"tool_results": [{"call_id": "call_1", "name": "craft", "content": "Crafted."}]})
+    untold = dataclasses.replace(second.steps[0], action=Message("assistant", "inventory"), info={})
+    episodes = [dataclasses.replace(first, steps=(asked,)), dataclasses.replace(second, steps=(untold,), tools=())]
+    path = export_trajectories(episodes, tmp_path / "rows", "dataset", select="all").path
+    texts = [message.content for t in episodes for message in t.messages()]
+    model, tokenizer = build_tiny_lm(texts * 2, hidden_size=32, num_layers=1, num_heads=2, vocab_size=500, max_positions=4096)
+    tokenizer.chat_template = (Path(trl.__file__).parent / "chat_templates/qwen2_5_training.jinja").read_text()
+    args = SFTConfig(**quiet, max_steps=1, per_device_train_batch_size=2, assistant_only_loss=True, max_length=None)
+    trainer = SFTTrainer(model, args=args, train_dataset=load_from_disk(str(path)), processing_class=tokenizer)
+    trainer.train()
+    seen = [tokenizer.decode(row["input_ids"]) for row in trainer.train_dataset]
+    assert '<tool_call>\n{"name": "craft", "arguments": {"item": "oak planks", "count": 4}}\n</tool_call>' in seen[0]
+    assert "<tool_response>\nCrafted.\n</tool_response>" in seen[0]
+    assert "# Tools" in seen[0]
+    assert "# Tools" not in seen[1]
+    rows = list(trainer.train_dataset)
+    trained = [[i for i, kept in zip(row["input_ids"], row["labels"], strict=True) if kept != -100] for row in rows]
+    assert tokenizer.decode(trained[1]).strip() == "inventory<|im_end|>"
 
 
 def test_a_model_taught_by_sft_on_exported_chats_uses_the_tools_of_an_environment(quiet: Any, tmp_path: Path) -> None:
