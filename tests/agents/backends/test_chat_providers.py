@@ -11,7 +11,7 @@ import pytest
 from palaestra.agents.backends.litellm_prices import LiteLLMPrices
 from palaestra.agents.backends.registry import make_backend, make_bare_backend
 from palaestra.agents.core import Generation, Request, Sampling
-from palaestra.errors import BudgetError, ContextWindowError, MissingExtraError, ModelError, UsageError
+from palaestra.errors import BudgetError, ContentFilterError, ContextWindowError, MissingExtraError, ModelError, UsageError
 from palaestra.types import Message, Usage
 from tests.agents.backends.fault_server import chat_completion
 from tests.agents.backends.provider_server import Asked, Reply, desk_turns, play_desk, provider_server
@@ -111,7 +111,7 @@ async def test_errors_say_what_they_are_and_whether_to_try_again(model: str, nam
         with pytest.raises(ModelError, match=words) as caught:
             await ask(model, server.url, max_response_bytes=200_000)
         assert len(server.asked) == 1, "the SDK's own retries are off"
-    assert type(caught.value) is ModelError
+    assert type(caught.value) is (ContentFilterError if name == "filtered" else ModelError)
     assert caught.value.retryable is retryable
     assert caught.value.retry_after_s == (7.0 if name == "rate" else None)
     assert KEY not in str(caught.value)

@@ -11,7 +11,7 @@ from palaestra.agents.backends.endpoint import Endpoint
 from palaestra.agents.backends.openai_responses import read_response, responses_body
 from palaestra.agents.backends.registry import make_bare_backend
 from palaestra.agents.core import Generation, Request, Sampling
-from palaestra.errors import ContextWindowError, ModelError, UnsupportedMediaError, UsageError
+from palaestra.errors import ContentFilterError, ContextWindowError, ModelError, UnsupportedMediaError, UsageError
 from palaestra.media import tone
 from palaestra.media.store import current_media
 from palaestra.types import Message
@@ -163,7 +163,7 @@ async def test_errors_say_what_they_are_and_whether_to_try_again(name: str) -> N
         with pytest.raises(ModelError, match=words) as caught:
             await ask(server, max_response_bytes=200_000)
         assert len(server.asked) == 1, "the SDK's own retries are off"
-    assert type(caught.value) is ModelError
+    assert type(caught.value) is (ContentFilterError if name == "filtered" else ModelError)
     assert caught.value.retryable is retryable
     assert caught.value.retry_after_s == (1.5 if name == "rate" else None)
 

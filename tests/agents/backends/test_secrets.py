@@ -167,7 +167,7 @@ def test_no_secret_of_a_third_partys_backend_is_written(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(registry.BACKENDS, "leaky", f"{__name__}:Leaky")
+    monkeypatch.setitem(registry.BACKENDS, "leaky", registry.BackendEntry(f"{__name__}:Leaky", "leaky:NAME"))
     words = ["evaluate", "--env", TEXTCRAFT, "--model", "leaky:m", "--option", "acme_token=mk9-token", "--option", HEADERS]
     words += ["-n", "8", "--max-turns", "1", "--retries", "0", "--run", "marked", "--concurrency", "1"]
     with caplog.at_level(logging.DEBUG):
