@@ -350,6 +350,15 @@ class PublishesRewards(GuessEnv):
         return turn
 
 
+class TellsMetricsEarly(GuessEnv):
+    """What is measured is in the info of every step."""
+
+    def _turn(self, *args, **kwargs):
+        turn = super()._turn(*args, **kwargs)
+        turn.metrics = {"guesses": self.state["guesses"], "hints": 1}
+        return turn
+
+
 class SamplesAnything(GuessEnv):
     """The actions drawn for seats do not follow their seed."""
 
@@ -596,6 +605,7 @@ BROKEN: list[tuple[str, type[gymnasium.Env]]] = [
     ("same either way", RemembersOutside),
     ("privacy", ShowsTheSecret),
     ("privacy", PublishesRewards),
+    ("privacy", TellsMetricsEarly),
     ("multi-agent", SamplesAnything),
     ("vector", CountsEnvironments),
 ]

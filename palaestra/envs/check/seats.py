@@ -57,21 +57,31 @@ def check_same_either_way(subject: Subject) -> str:
 
 
 def check_privacy(subject: Subject) -> str:
-    """A seat is shown what it was told and nothing else; without a table no info holds anything of another seat."""
+    """A seat is shown what it was told and nothing else; without a table no info holds anything of another seat.
+
+    Metrics are functions of the whole world, so that only the info of the last step may hold any.
+    """
     with subject.open() as env:
         inner = env.unwrapped
         if not isinstance(inner, SeatedEnv):
             return NOT_SEATED
         for seed in range(subject.seed, subject.seed + min(NUM_SEEDS, subject.budget.seeds)):
             _, info = env.reset(seed=seed)
-            infos = [info]
+            infos, lasts = [info], True
             for turn in range(MAX_TURNS):
                 *_, terminated, truncated, info = env.step(_drawn(inner, inner.seat, seed, turn))
                 infos.append(info)
                 if terminated or truncated:
+                    lasts = False
                     break
             found = sorted({key for info in infos for key in info if key in TABLE_INFO})
             expect(not found, f"Without a table, info holds {', '.join(found)}, which is of other seats.")
+            early = sorted({name for info in infos[: None if lasts else -1] for name in info.get("metrics") or ()})
+            expect(
+                not early,
+                f"In mid-episode, info['metrics'] holds {', '.join(early)}: they may follow from what the seat does not know.",
+                "Give them in Exchange.metrics; the info of the last step has them.",
+            )
             _expect_told_is_shown(inner, seed)
     return f"{len(inner.seats)} seats, {min(NUM_SEEDS, subject.budget.seeds)} seeds"
 

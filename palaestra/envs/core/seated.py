@@ -59,7 +59,8 @@ class SeatedEnv(TextEnv):
         seat: The policy's seat: `step`'s reward, `score` and `success` are this seat's, whichever seat acted.
 
     Subclasses write `_open`, `_read`, `_play`, `_scripted`, `_sample`, `_save_world`, `_load_world`, and where they apply
-    `_out_of_turns`, `instructions`, `tools`, `private`, `expert`. What a seat is not told it does not see.
+    `_out_of_turns`, `instructions`, `tools`, `private`, `expert`. What a seat is not told it does not see; metrics are told
+    with the last step only, by whatever it ends.
     """
 
     seats: tuple[str, ...] = ()
@@ -97,8 +98,8 @@ class SeatedEnv(TextEnv):
         self._cut_reason: StopReason = ""
         self._instead: Callable[[], None] | None = None
         self._used = 0
-        self._rewards_due: dict[str, float] = {}  # by seat, since the last step; likewise metrics and notes
-        self._metrics_due: dict[str, float] = {}
+        self._rewards_due: dict[str, float] = {}  # by seat, since the last step; likewise notes
+        self._metrics_due: dict[str, float] = {}  # given up to now; told with the end of the episode
         self._notes_due: dict[str, Json] = {}
         self._wanted = (self._outside, self._horizon)
         self._table = Table.laid(self.seats, 0)
@@ -517,7 +518,9 @@ class SeatedEnv(TextEnv):
         is_refused = bool(problem) and not is_over  # then the same seat is asked again
         rewards, self._rewards_due = self._rewards_due, {}
         info = self._told_driver(rewards, is_over) if self.is_open else None
-        metrics, self._metrics_due, self._notes_due = self._metrics_due, {}, {}
+        # what an episode measures may follow from what a seat is not told, so nobody hears it before the end
+        metrics, self._metrics_due = (self._metrics_due, {}) if is_over else ({}, self._metrics_due)
+        self._notes_due = {}
         return Turn(
             problem if is_refused else table.hear(self.seat if is_over else table.acting[0]),
             rewards.get(self.seat, 0.0),

@@ -32,7 +32,8 @@ class Exchange:
         scores: Cumulative scores by seat in the native scale; a seat that is not named keeps the sum of its rewards.
         stop_reason: Why the game is over; "success" and "failure" are filled in from `won`, by seat.
         tool_results: One per tool call of the seat that acted. That seat then acts again at once, or the game is over.
-        metrics: Values of metrics that the environment declares; the last of each counts.
+        metrics: Values of metrics that the environment declares; the last of each counts. They may follow from what a seat
+            does not know: `info["metrics"]` has them when the episode is over (terminated, truncated or cut), not before.
         info: Plain JSON for the record of an episode with several seats (`info["exchange"]`); never shown to a seat.
     """
 

@@ -69,7 +69,8 @@ class TwentyQuestionsEnv(SeatedEnv):
     were right. `score` is the sum of the rewards.
 
     Metrics: `questions` (messages of the asker that were played; lower is better), `bits` (log2 of the number of things at
-    the start over the number that still fit the true answers; higher is better), `true_answers` (share).
+    the start over the number that still fit the true answers; higher is better), `true_answers` (share). They follow from
+    the thing in question, so that `info["metrics"]` has them at the end of the episode only.
 
     Termination: when the thing is named. Truncation: after `max_turns` messages of the environment's own seat.
 

@@ -393,9 +393,11 @@ def test_what_is_owed_at_the_first_action_lies_in_the_snapshot_and_in_no_hash():
     before = env.state_hash()
     for one in (env, other):
         _, reward, *_, info = one.step("\u2603")  # refused, and paid all the same
-        assert (reward, info["score"], info["metrics"]) == (0.25, 0.25, {"hints": 3.0})
+        assert (reward, info["score"], "metrics" in info) == (0.25, 0.25, False)
         assert one.state_hash() == before
         assert one.step("\u2603")[1] == 0.0
+        *_, info = one.cut("max_rounds")
+        assert info["metrics"] == {"hints": 3.0}
 
 
 def test_a_policy_that_is_out_of_turns_cannot_be_named():
@@ -482,11 +484,24 @@ def test_notes_of_exchanges_are_for_the_record_of_an_open_table():
     *_, info = env.step(next(env.expert("bob")))
     *_, info = env.step("3")
     assert info["exchange"] == {"guess": 3}
-    assert info["metrics"] == {"guesses": 1}
     env.reset(seed=0)
     *_, info = env.step("3")
     assert "exchange" not in info
-    assert info["metrics"] == {"hints": 1, "guesses": 1}  # those of the opening too
+
+
+@pytest.mark.parametrize("seats", [(), ("bob",)])
+@pytest.mark.parametrize("end", ["itself", "cut", "turns"])
+def test_metrics_are_told_with_the_end_however_it_comes_and_not_before(end, seats):
+    env = GuessEnv(max_turns=1 if end == "turns" else None)
+    _, info = env.reset(seed=0, options={"seats": seats})
+    is_over, num_steps = False, 0
+    while not is_over:
+        assert "metrics" not in info
+        is_cut = end == "cut" and num_steps == 1 + 2 * len(seats)
+        result = env.cut("max_tokens") if is_cut else env.step(next(env.expert(env.acting[0])))
+        is_over, info, num_steps = result[2] or result[3], result[4], num_steps + 1
+    assert num_steps > 1 or end == "turns"
+    assert info["metrics"] == {"hints": 1, "guesses": env.state["guesses"]}  # those of the opening too
 
 
 def test_what_is_rendered_says_who_acts_at_an_open_table():

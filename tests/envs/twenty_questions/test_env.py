@@ -4,6 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from palaestra.agents.core import Agent
+from palaestra.agents.reference import ExpertAgent
+from palaestra.agents.rollout.engine import EpisodePlan, RolloutEngine
+from palaestra.agents.seats import OtherSeats, Seats
 from palaestra.envs.twenty_questions.env import TwentyQuestionsEnv
 from palaestra.envs.twenty_questions.players import FORGET_RATE, LIE_RATE, best_question
 from palaestra.envs.twenty_questions.things import Question, ontology
@@ -114,7 +118,8 @@ def test_a_name_is_settled_by_the_world_and_costs_a_message():
     others = [name for name in env.world.things if name != env.world.secret]
     observation, reward, terminated, _, info = env.step(f"Is it the {others[0]}?")
     assert (observation, reward, terminated) == (f"No, it is not the {others[0]}.", 0.0, False)
-    assert info["metrics"] == {"questions": 1.0, "bits": math.log2(16 / 15)}
+    assert "metrics" not in info
+    assert env._measured() == {"questions": 1.0, "bits": math.log2(16 / 15)}
     observation, reward, terminated, _, info = env.step(f"I guess it is the {env.world.secret}")
     assert (reward, terminated, info["success"], info["stop_reason"]) == (1.0, True, True, "success")
 
@@ -247,16 +252,56 @@ def test_what_fits_is_what_no_heard_answer_rules_out(seed, heard):
     assert QuestionWorld.from_json(world.to_json()) == world.copy() == world
 
 
+class Watching(Agent):
+    """Asks the same question and keeps the infos that it was given."""
+
+    def __init__(self):
+        self.infos = []
+
+    async def aact(self, observation, info):
+        self.infos.append(dict(info))
+        return Message("assistant", "Is it big?")
+
+    def fork(self):
+        return self
+
+
+@pytest.mark.parametrize("others", [(), ("answerer",)])
+def test_no_asker_is_told_by_a_metric_that_it_was_lied_to(others):
+    def make_env(plan):
+        return TwentyQuestionsEnv(players={"answerer": "liar"})
+
+    agent = Watching()
+    plans = [EpisodePlan(str(seed), "palaestra/TwentyQuestions-v0", seed=seed, max_turns=4) for seed in range(6)]
+    episodes = RolloutEngine(1).collect(plans, Seats(agent, answerer=ExpertAgent()) if others else agent, make_env=make_env)
+    assert len(agent.infos) == 4 * len(plans)
+    assert not any("metrics" in info for info in agent.infos)
+    for episode in episodes:
+        assert episode.outcome.metrics.keys() == {"questions", "bits", "true_answers"}
+        own = episode.of_seat("asker" if others else "")
+        assert ["metrics" in step.info for step in own.steps] == [False, False, False, True]
+        assert own.steps[-1].info["metrics"] == episode.outcome.metrics
+    if not others:
+        assert min(episode.outcome.metrics["true_answers"] for episode in episodes) < 1.0
+
+
+def test_a_plain_loop_with_other_agents_is_told_no_metric_before_the_end():
+    with OtherSeats(TwentyQuestionsEnv(max_turns=3), {"answerer": ExpertAgent()}) as env:
+        env.reset(seed=0)
+        infos = [env.step("Is it big?")[4] for _ in range(3)]
+    assert ["metrics" in info for info in infos] == [False, False, True]
+
+
 def test_bits_count_what_the_true_answers_leave():
     env = TwentyQuestionsEnv(things=8, players={"answerer": "liar"})
     env.reset(seed=3)
     world, asked = env.world, []
     for question in ontology().questions[::9]:
-        *_, info = env.step(question.text())
+        env.step(question.text())
         asked.append(question)
         truths = [question.holds(world.thing()) for question in asked]
         left = [n for n in world.things if [q.holds(ontology().thing(n)) for q in asked] == truths]
-        assert info["metrics"]["bits"] == pytest.approx(math.log2(8 / len(left)))
+        assert env._measured()["bits"] == pytest.approx(math.log2(8 / len(left)))
 
 
 def test_arguments_are_checked():
