@@ -4,8 +4,8 @@ A module's table names its groups under "groups", by a name of their own:
 
 * `scale`: one amount in several units. `leaves`: unit -> [property, lowest, highest]; `lead`: the unit that is exact;
   `rounds`: unit -> "down" or "nearest" for units that hold whole numbers; `through_lead`: every unit is computed from the
-  lead, also the one that was moved; `factors`: convert by one factor instead of by the share of the range (the last digits
-  differ).
+  lead, also the one that was moved; `keeps_said`: in `published`, the unit that was moved holds the number as it was said;
+  `factors`: convert by one factor instead of by the share of the range (the last digits differ).
 * `lid`: a state that is `closed` exactly where an amount is 0. `amount`, `state`; `closed`, `open`: the words; `others`:
   further words of an open lid; `opens_at`: amount where only the word was said ("max" for the most; by word, where they
   differ), limited to the range of `unit`.
@@ -139,6 +139,7 @@ class Scale:
         self.through_lead: bool = row.get("through_lead", False)
         self.rounds: Mapping[str, str] = row.get("rounds", {})
         self.factors: bool = row.get("factors", False)
+        self.keeps_said: bool = row.get("keeps_said", False)
         self.fixed_only: bool = row.get("fixed", False)
         self.paths = tuple(self.leaves.values())
         self.followers = tuple(path for unit, path in self.leaves.items() if unit != self.lead)
@@ -155,13 +156,14 @@ class Scale:
             return new_low + (number - low) / span * new_span
         return new_low + ((number - low) * (new_span / span) if new_span >= span else (number - low) / (span / new_span))
 
-    def fill(self, state: CarState, unit: str, number: float) -> None:
+    def fill(self, state: CarState, unit: str, number: float, *, as_published: bool = False) -> None:
         """Write the amount, given in `unit`, in every unit."""
         source, value = unit, number
         if self.through_lead:
             source, value = self.lead, self.convert(number, unit, self.lead)
         for wanted, path in self.leaves.items():
-            state.set(path, self._rounded(self.convert(value, source, wanted), wanted))
+            kept = as_published and self.keeps_said and wanted == unit
+            state.set(path, number if kept else self._rounded(self.convert(value, source, wanted), wanted))
 
     def follow(self, state: CarState, path: str, keep: Collection[str]) -> list[str]:
         """Bring the other units in step with the one written, the lead first."""

@@ -98,7 +98,8 @@ class UnitAxis:
 
     Axis: `word_unit` (unit of the presets, which becomes the stored one), `rounds` (units that are rounded to whole numbers
     when converted to); where the unit changes, the number is converted (`fixed`) or kept (`published`, quirk Q8). `published`
-    only: `published_steps` (further words that are steps).
+    only: `published_steps` (further words that are steps), `unit_converts` (true: a call that fails for the type of its value
+    has written the unit, and the number in it, by then).
     """
 
     def __init__(self, axis: Mapping[str, Any], module: str, tables: CarTables) -> None:
@@ -116,6 +117,7 @@ class UnitAxis:
             self._defaults = {unit: axis["default_step"] * high / 100 for unit, (_, high) in self.ranges.items()}
         self._converts = [SIGNS[direction] for direction in axis.get("converts", ())]
         self._rounds = axis.get("rounds", ())
+        self._unit_converts = axis.get("unit_converts", False)
 
     def convert(self, number: Any, unit: str, wanted: str, *, exact: bool = False) -> Any:
         """Return a number of `unit` in the unit wanted: the same share of the range; `exact` leaves all its digits."""
@@ -138,12 +140,12 @@ class UnitAxis:
         if amount.value is not None:
             wanted = amount.unit
             low, high = _known(self.ranges, wanted, "unit")
+            # the published unit has changed by the time a value of the wrong type is met (Q9)
+            if car.as_published and not isinstance(amount.value, int | float) and self._unit_converts:
+                state.set(path, self.convert(old, unit, wanted, exact=True))
+                state.set(unit_path, wanted)
             if sign in self._converts:
                 start = self.convert(old, unit, wanted, exact=car.as_published)
-                # the published unit has changed by then (Q9)
-                if car.as_published and not isinstance(amount.value, int | float):
-                    state.set(path, start)
-                    state.set(unit_path, wanted)
                 new = self.convert(self._moved(car, start, amount, sign, low, high), wanted, unit, exact=car.as_published)
             else:
                 if wanted != unit:
@@ -179,9 +181,11 @@ class TripleAxis:
 
     Axis: `word_unit` (unit of steps and presets given as plain numbers; without it they are given by unit, and a preset writes
     every unit), `whole` (units of which only the whole part counts), `refuses_at_end` (up at the highest, down at the lowest
-    value of the leading unit is refused). `published` only: `text` (directions in which whole units take a number given as
-    text), `keeps_unit_of` (true: set leaves the unit of a value of the wrong type behind), `outside` ("ignore": a move that
-    ends outside the range on the far side is not stored), `outside_set` ("error": a value outside the range is refused).
+    value of the leading unit is refused). `published` only: `text` (direction -> units that take a number given as text ->
+    "whole" or "number", what it is read as), `whole_to_set` (units of which set takes the whole part), `whole_sum` (true: of
+    whole units the sum is cut, not what is added), `keeps_unit_of` (true: the unit of a value of the wrong type stays behind),
+    `outside` ("ignore": a move that ends outside the range on the far side is not stored), `outside_set` ("error": a value
+    outside the range is refused, before it is cut to its whole part).
     """
 
     def __init__(self, axis: Mapping[str, Any], module: str, tables: CarTables) -> None:
@@ -198,7 +202,9 @@ class TripleAxis:
         self._defaults = {unit: _default_step(axis, steps) for unit, steps in self._steps.items()}
         self._whole = axis.get("whole", ())
         self._refuses_at_end = axis.get("refuses_at_end", False)
-        self._text = [SIGNS[direction] for direction in axis.get("text", ())]
+        self._text = {SIGNS[direction]: units for direction, units in axis.get("text", {}).items()}
+        self._whole_to_set = axis.get("whole_to_set", ())
+        self._whole_sum = axis.get("whole_sum", False)
         self._keeps_unit_of = axis.get("keeps_unit_of", False)
         self._ignores_outside = axis.get("outside") == "ignore"
         self._outside_error = axis.get("outside_set") == "error"
@@ -223,7 +229,10 @@ class TripleAxis:
             steps = self._steps[unit]
             number = self._defaults[unit] if amount.degree is None else _known(steps, amount.degree, "degree")
         new = old + sign * number if sign else number
-        if not low <= new <= high:
+        if car.as_published and self._whole_sum and unit in self._whole:
+            new = int(new)
+        said = amount.value if car.as_published and self._outside_error and not sign else new
+        if not low <= new <= high or not low <= said <= high:
             if not sign and (self._outside_error or not car.as_published):
                 raise _out_of_range(amount, low, high)
             if car.as_published and self._ignores_outside and (new < low if sign > 0 else new > high):
@@ -239,11 +248,13 @@ class TripleAxis:
     def _value(self, car: Car, amount: Amount, unit: str, sign: int) -> Any:
         """Return a value said, as a number of its unit."""
         value = amount.value
-        if isinstance(value, str) and car.as_published and sign in self._text:
-            value = float(value) if self._current else int(value) if unit in self._whole else value
-        if isinstance(value, str) and self._keeps_unit_of and not sign:
+        if isinstance(value, str) and car.as_published and unit in self._text.get(sign, ()):
+            value = int(value) if self._text[sign][unit] == "whole" else float(value)
+        if isinstance(value, str) and self._keeps_unit_of:
             car.state.set(self._current, unit)
         value = _plain(value)
+        if car.as_published and (self._whole_sum or (not sign and unit in self._whole_to_set)):
+            return int(value) if not sign and unit in (*self._whole, *self._whole_to_set) else value
         return int(value) if unit in self._whole else value
 
     def _preset(self, car: Car, amount: Amount) -> dict[str, Any]:
@@ -263,7 +274,7 @@ class TripleAxis:
         """Write the amount in every unit, and what follows from it."""
         state = car.state
         mark = len(state.log)
-        self.scale.fill(state, unit, number)
+        self.scale.fill(state, unit, number, as_published=car.as_published)
         if len(state.log) > mark:
             self._follow(car)
 

@@ -69,10 +69,14 @@ class Unit:
 
     Args:
         row: `step` (stored amount that one unit moves), `set` (two points [value, stored] of the straight line for set),
-            `whole` (only the whole part of the value counts).
+            `whole` (only the whole part of the value counts). `published` only: `published_step` and `published_set` (how the
+            published car multiplies, which decides the last digit: by a factor, or [divisor, factor]), `set_takes` ("number":
+            set refuses a number given as text, which a step takes).
     """
 
-    __slots__ = ("_base", "_origin", "_over", "_same", "_span", "_step", "_whole")
+    __slots__ = (
+        "_base", "_origin", "_over", "_published_set", "_published_step", "_same", "_set_takes", "_span", "_step", "_whole",
+    )  # fmt: skip
 
     def __init__(self, row: Mapping[str, Any]) -> None:
         """Read the row."""
@@ -81,17 +85,29 @@ class Unit:
         self._span, self._over = top - self._base, end - self._origin
         self._same = self._origin == self._base and self._span == self._over
         self._whole = bool(row.get("whole"))
+        self._published_step, self._published_set = row.get("published_step"), row.get("published_set")
+        self._set_takes = row.get("set_takes", "")
 
-    def change(self, value: Any) -> Any:
+    def change(self, value: Any, as_published: bool) -> Any:
         """Return the stored amount that a value in this unit moves."""
         if self._whole:
             value = int(value)
+        if as_published and self._published_step is not None:
+            return _times(value, self._published_step)
         return value if self._step == 1 else value * self._step
 
-    def place(self, value: Any) -> Any:
-        """Return the stored number of a value in this unit; not limited."""
+    def place(self, value: Any, as_published: bool) -> Any:
+        """Return the stored number of a value in this unit; not limited.
+
+        Raises:
+            Refusal: invalid_type.
+        """
+        if self._set_takes == "number" and not isinstance(value, int | float):
+            raise Refusal("invalid_type", f"value is {value!r}; expected a number.", "value")
         if self._whole:
             value = int(value)
+        if as_published and self._published_set is not None:
+            return self._base + _times(value - self._origin, self._published_set)
         return value if self._same else self._base + (value - self._origin) * self._span / self._over
 
 
@@ -132,7 +148,7 @@ class Scale:
         if amount.value is not None:
             unit = self._units.get(amount.unit)
             if unit is not None:
-                change = unit.change(amount.value)
+                change = unit.change(amount.value, as_published)
                 return int(change) if self._whole else change
             if self._unknown_unit(amount.unit):
                 return None
@@ -176,7 +192,7 @@ class Scale:
 
     def _placed(self, unit: Unit, value: Any, name: Any, as_published: bool) -> Any:
         """Return what set stores for a value in a unit."""
-        new = unit.place(value)
+        new = unit.place(value, as_published)
         if self._whole:
             new = int(new)
         low, high = self.low, self.high
@@ -338,6 +354,13 @@ class _SeatLevel:
         if self._records and self._value:
             state.set(self._value[place], value)
             state.set(self._unit[place], unit)
+
+
+def _times(value: Any, factor: Any) -> Any:
+    """Multiply by a factor, or divide and then multiply."""
+    if isinstance(factor, list):
+        return value / factor[0] * factor[1]
+    return value * factor
 
 
 def _level_at(percent: Any) -> int:

@@ -125,6 +125,11 @@ def _set(state: CarState, lamps: _Lamps, place: str, amount: Amount, presets: Ma
         new = presets[amount.degree] / 100 * lamps.row(state, place)["top"]
     else:
         top = lamps.rows[amount.unit]["top"]
+        if as_published and not isinstance(amount.value, int | float):  # the published light has its unit by then (Q9)
+            old: Any = state.values[lamps.value[place]]
+            state.set(lamps.value[place], old / lamps.row(state, place)["top"] * 100 / 100 * top)
+            state.set(lamps.unit[place], amount.unit)
+            raise Refusal("invalid_type", f"value is {amount.value!r}; expected a number.", "value")
         if not as_published and not 0 <= amount.value <= top:
             raise out_of_range(amount.value, amount.unit, 0, top, amount.unit)
         new = max(0, min(top, amount.value))
