@@ -1,11 +1,14 @@
 """The attacks of `experiments/reliability`, in a size that fits into the tests."""
 
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import gymnasium
 import pytest
 
+from experiments.reliability import cycles
 from experiments.reliability.generators import END, failures, indices
 from experiments.reliability.settings import makers, name_of
 from palaestra.envs import FixedTasks, Task
@@ -55,3 +58,40 @@ def test_a_task_that_cannot_be_made_is_told() -> None:
                 raise KeyError("goal")
 
     assert failures(Env(), "train", 10) == (3, ["train 1: ValueError: high <= 0", "train 2: KeyError: 'goal'"])  # type: ignore[arg-type]
+
+
+CYCLES = 200
+PLAYED = list(cycles.settings())
+
+
+@pytest.mark.parametrize(
+    ("env_id", "options", "seat"), PLAYED, ids=[f"{name_of(env_id, options)},{seat}" for env_id, options, seat in PLAYED]
+)
+def test_cycles_leave_memory_descriptors_and_threads_where_they_were(env_id: str, options: dict[str, Any], seat: str) -> None:
+    before, after = cycles.left_behind(env_id, options, seat, warm_up=cycles.SEEDS, count=CYCLES)
+    assert cycles.leaks(before, after, CYCLES, cycles.BOUNDED.get(env_id, 0)) == []
+
+
+def test_every_seat_and_the_open_table_are_cycled() -> None:
+    seats = {seat for env_id, _, seat in PLAYED if env_id == "palaestra/TwentyQuestions-v0"}
+    assert seats == {"", "asker", "answerer", cycles.TABLE}
+
+
+def test_what_is_left_behind_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    kept: list[Any] = []
+    files: list[Any] = []
+    stop = threading.Event()
+
+    def leaky(env_id: str, options: dict[str, Any], seat: str, number: int) -> None:
+        kept.append([number, object()])
+        if number == 5:
+            files.append((tmp_path / "open").open("w"))
+            threading.Thread(target=stop.wait, daemon=True).start()
+
+    monkeypatch.setattr(cycles, "cycle", leaky)
+    before, after = cycles.left_behind("any", {}, "", warm_up=5, count=2000)
+    grown = cycles.leaks(before, after, 2000)
+    stop.set()
+    files[0].close()
+    assert [line.split()[0] for line in grown] == ["descriptors", "threads", "blocks"]
+    assert cycles.leaks(before, before, 2000) == []

@@ -1,0 +1,139 @@
+"""What do many cycles of create, reset, step and close leave behind, in every registered environment and every seat?
+
+    python -m experiments.reliability.cycles -n 10000
+
+One row a setting is added to `cycles.jsonl`: memory blocks, resident memory, descriptors, threads and child processes after
+the warm-up and after the cycles. A cycle makes the environment, resets it, plays the expert's action and two drawn ones and
+closes it; settings with seats are also played from each seat, and with all seats at an open table. Whatever is kept by task
+is there after the warm-up; what then grows by a block a cycle is a leak. A bounded cache may fill later (`BOUNDED`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import multiprocessing
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import gymnasium
+
+from experiments.common.rows import append_row, folder_of
+from experiments.reliability.settings import name_of, players
+from palaestra.envs.core.seated import SeatedEnv
+
+SEEDS = 50  # so that whatever is kept by task is full after the warm-up
+STEPS = 3
+BLOCKS_A_CYCLE = 1
+NOISE = 1_000  # blocks that Python keeps for itself: interned texts, specialised code, free lists
+BOUNDED = {"palaestra/VehicleWorld-v0": 30_000}  # blocks of its 5,000 kept texts of records, which fill and are dropped
+TABLE = "table"
+
+
+@dataclass(frozen=True)
+class Held:
+    """What the process holds: memory blocks of Python, resident memory, descriptors, threads, child processes."""
+
+    blocks: int
+    resident_kb: int
+    descriptors: int
+    threads: int
+    children: int
+
+    @classmethod
+    def now(cls) -> Held:
+        """Collect what is not needed, and count the rest."""
+        gc.collect()
+        children = len(multiprocessing.active_children())
+        return cls(sys.getallocatedblocks(), _resident_kb(), _descriptors(), threading.active_count(), children)
+
+
+def settings() -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Yield every registered id with its options and the seat that is played: "" for the one face, "table" for all."""
+    for env_id, options in players():
+        yield env_id, options, ""
+        env = gymnasium.make(env_id, disable_env_checker=True, **options).unwrapped
+        if isinstance(env, SeatedEnv):
+            yield from ((env_id, options, seat) for seat in (*env.seats, TABLE))
+        env.close()
+
+
+def cycle(env_id: str, options: dict[str, Any], seat: str, number: int) -> None:
+    """Make an environment, play a little and close it."""
+    seated = {"seat": seat} if seat not in ("", TABLE) else {}
+    env = gymnasium.make(env_id, disable_env_checker=True, **options, **seated)
+    inner: Any = env.unwrapped
+    chosen = {"seats": tuple(inner.seats)} if seat == TABLE else {}
+    _, info = env.reset(seed=number % SEEDS, options=chosen)
+    env.action_space.seed(number % SEEDS)
+    acting = {"seat": info["seat"]} if seat == TABLE else {}
+    action = next(iter(inner.expert(**acting)), None)
+    for _ in range(STEPS):
+        *_, terminated, truncated, _ = env.step(env.action_space.sample() if action is None else action)
+        if terminated or truncated:
+            break
+        action = None
+    env.close()
+
+
+def left_behind(env_id: str, options: dict[str, Any], seat: str, *, warm_up: int, count: int) -> tuple[Held, Held]:
+    """Return what the process holds after the warm-up, and after `count` further cycles."""
+    for number in range(warm_up):
+        cycle(env_id, options, seat, number)
+    before = Held.now()
+    for number in range(count):
+        cycle(env_id, options, seat, warm_up + number)
+    return before, Held.now()
+
+
+def leaks(before: Held, after: Held, count: int, bounded: int = 0) -> list[str]:
+    """Name what grew: descriptors, threads or children at all, blocks by one a cycle and by more than bounded caches hold."""
+    grown = [f"{name} {old} -> {new}" for name in ("descriptors", "threads", "children")
+             if (new := getattr(after, name)) > (old := getattr(before, name))]  # fmt: skip
+    if after.blocks - before.blocks >= max(BLOCKS_A_CYCLE * count, bounded, NOISE):
+        grown.append(f"blocks {before.blocks} -> {after.blocks}")
+    return grown
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Play the cycles of all settings, print and write what they left behind; 1 if anything leaks."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-n", type=int, default=10_000, help="cycles of each setting")
+    parser.add_argument("--warm-up", type=int, default=2_000, help="cycles before the first count")
+    parser.add_argument("--only", default="", help="settings whose name contains this")
+    asked = parser.parse_args(arguments)
+    any_leak = False
+    for env_id, options, seat in settings():
+        name = name_of(env_id, options) + (f",seat={seat}" if seat else "")
+        if asked.only not in name:
+            continue
+        before, after = left_behind(env_id, options, seat, warm_up=asked.warm_up, count=asked.n)
+        grown = leaks(before, after, asked.n, BOUNDED.get(env_id, 0))
+        any_leak |= bool(grown)
+        row = {"setting": name, "warm_up": asked.warm_up, "cycles": asked.n, "before": asdict(before), "after": asdict(after)}
+        append_row(folder_of("reliability") / "cycles.jsonl", {**row, "leaks": grown})
+        print(f"{name}: {after.blocks - before.blocks:+d} blocks, {after.resident_kb - before.resident_kb:+d} kB", *grown,
+              sep="\n  ", flush=True)  # fmt: skip
+    return int(any_leak)
+
+
+def _descriptors() -> int:
+    """Return the number of open descriptors, where the system says it."""
+    return len(os.listdir("/dev/fd")) if os.path.isdir("/dev/fd") else 0
+
+
+def _resident_kb() -> int:
+    """Return the resident memory in kB, where the system says it."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+    except OSError:
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
