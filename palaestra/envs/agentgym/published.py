@@ -10,11 +10,10 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from palaestra.errors import ConfigError, MissingDataError
 from palaestra.types import Json
-from palaestra.types.plain_json import strict_json
+from palaestra.types.json_records import read_json_records
 
 _NUMBERED = re.compile(r"(?:(?P<name>.*)_)?(?:\[(?P<listed>[0-9]{1,18})\]|(?P<number>[0-9]{1,18}))")
 ENVIRONMENTS = (
@@ -71,25 +70,10 @@ def read_items(path: str | Path, env: str) -> list[PublishedItem]:
 
 def _rows(path: Path) -> Iterator[tuple[str, Json]]:
     """Yield the rows and where each of them is."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8.") from None
-    if text.lstrip().startswith("["):
-        rows = _read(text, str(path))
-        yield from ((f"row {number}", row) for number, row in enumerate(rows))
-        return
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            yield f"line {number}", _read(line, f"{path}, line {number}")
-
-
-def _read(text: str, place: str) -> Any:
-    """Return the value of a JSON text."""
-    try:
-        return strict_json(text)
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{place} is not JSON ({error}); expected an array of rows, or one row a line.") from None
+    for record in read_json_records(path):
+        if record.problem:
+            raise ConfigError(f"{path}, {record.place} {record.problem}; expected an array of rows, or one row a line.")
+        yield record.place, record.value
 
 
 def _item(row: Json, place: str) -> PublishedItem:

@@ -107,9 +107,9 @@ def test_goals_of_other_recipes_and_items_without_a_dialogue_say_what_to_pass(wr
     ("text", "message"),
     [
         ("[", "is not JSON"),
-        ("{]", "line 1 is not JSON"),
-        ('{"item_id": "textcraft_1"}\n\nnull', "line 3 is None; expected an object with 'item_id'"),
-        ("[3]", "row 0 is 3; expected an object"),
+        ("{]", "line 1, record 1 is not JSON"),
+        ('{"item_id": "textcraft_1"}\n\nnull', "line 3, record 2 is None; expected an object with 'item_id'"),
+        ("[3]", "line 1, record 1 is 3; expected an object"),
         ('[{"item_id": true}]', "expected an object with 'item_id'"),
         ('[{"item_id": "textcraft_1", "conversations": {"a": 1}}]', "are a dict; expected a list"),
         ('[{"item_id": "textcraft_1", "conversations": ["hello"]}]', "is 'hello'; expected 'from'"),
