@@ -23,7 +23,8 @@ if TYPE_CHECKING:
         summarize,
     )
     from palaestra.agents.evaluation.summary import compare
-    from palaestra.agents.export.export import EXPORT_FORMATS, export_trajectories, load_conversations
+    from palaestra.agents.export.export import EXPORT_FORMATS, export_trajectories
+    from palaestra.agents.export.reading import load_conversations, load_episodes, load_trajectories
     from palaestra.agents.llm import LLMAgent
     from palaestra.agents.own import AgentLike
     from palaestra.agents.reference import ExpertAgent, HumanAgent, NothingAgent, RandomAgent
@@ -63,7 +64,11 @@ _HOMES = {
     "export.export": (
         "EXPORT_FORMATS",
         "export_trajectories",
+    ),
+    "export.reading": (
         "load_conversations",
+        "load_episodes",
+        "load_trajectories",
     ),
     "llm": ("LLMAgent",),
     "reference": (
@@ -125,6 +130,8 @@ __all__ = [
     "list_agents",
     "list_backends",
     "load_conversations",
+    "load_episodes",
+    "load_trajectories",
     "make_agent",
     "make_backend",
     "rescore",

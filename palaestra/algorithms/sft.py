@@ -52,7 +52,7 @@ class SFTConfig(OptimiserConfig):
 
     source: str = "expert"
     """Where episodes come from: "expert" (played on train tasks), "run:ID" (successes of a stored run; with weighting
-    "regression" all its episodes without an error), or a path of an AgentTraj file."""
+    "regression" all its episodes without an error), or the path of a file in any form that is exported."""
     episodes: int = Field(default=256, ge=1)
     """Most episodes to clone."""
     slip_rate: float = Field(default=0.0, ge=0, lt=1)
@@ -302,7 +302,10 @@ def _source(phase: Phase, config: SFTConfig) -> list[Trajectory]:
         return episodes
     envs = phase.recipe.envs
     # the file does not say where it was played, and a mixture leaves it open
-    return read_agent_traj(Path(config.source), env_id=envs[0].id if len(envs) == 1 else "")[: config.episodes]
+    episodes = read_agent_traj(Path(config.source), env_id=envs[0].id if len(envs) == 1 else "")[: config.episodes]
+    if not episodes:
+        raise UsageError(f"The file {config.source!r} holds no episode; there is nothing to clone.")
+    return episodes
 
 
 def _only_last_turn(batch: Batch) -> Batch:

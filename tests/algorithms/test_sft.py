@@ -3,12 +3,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from palaestra.agents.export.export import export_trajectories
 from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.algorithms.data.demonstrations import expert_episodes, read_agent_traj, tokenize
 from palaestra.algorithms.learner.policy import Policy
@@ -144,6 +146,27 @@ def test_agent_traj_files_are_read_and_marked_turns_are_not_trained_on(tmp_path:
     assert "pull" in policy.template.decode(segment.ids)
 
 
+@pytest.mark.parametrize("format", ["agenttraj", "experience", "sharegpt", "chat", "jsonl", "dataset"])
+@pytest.mark.parametrize("env_id", ["palaestra/Desk-v0", toy_env.ENV_ID])
+def test_training_reads_what_export_writes(tmp_path: Path, env_id: str, format: str) -> None:
+    toy_env.register()
+    found = expert_episodes(TaskFeed(env_id, {}, split="train", seed=0).plans("rows", 1, num_tasks=3))
+    marked = replace(found[0].steps[0], info={**found[0].steps[0].info, "trained": False})
+    played = [replace(found[0], steps=(marked, *found[0].steps[1:])), *found[1:]]
+    export_trajectories(played, tmp_path / "out", format)
+    policy = toy_policy()
+    agent = policy_agent(policy, toy_recipe(agent={"format": "auto" if "Desk" in env_id else "text", "instructions": True}))
+    read = read_agent_traj(tmp_path / "out", env_id=env_id)
+    mine, theirs = (tokenize(some, agent, policy.template, max_context=10**6)[0] for some in (played, read))
+    assert [one.segments for one in theirs] == [one.segments for one in mine]
+    assert mine[0].segments[0].turns[0].start == mine[0].segments[0].turns[0].end
+    if "Desk" in env_id:  # tools are shown, and their calls are not escaped
+        text = policy.template.decode(mine[1].segments[0].ids)
+        assert "find_contacts" in text
+        assert "<tool_call>\n{" in text
+        assert "&lt;" not in text
+
+
 def test_role_and_content_records_are_read(tmp_path: Path) -> None:
     file = tmp_path / "traj.jsonl"
     turns = [{"role": "user", "content": "go"}, {"role": "assistant", "content": "push", "reasoning_content": "hm"}]
@@ -159,7 +182,7 @@ def test_role_and_content_records_are_read(tmp_path: Path) -> None:
 def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "traj.json"
     file.write_text(text)
-    with pytest.raises(UsageError, match="is not an AgentTraj file"):
+    with pytest.raises(UsageError, match="line 1, record 1"):
         read_agent_traj(file)
     with pytest.raises(MissingDataError, match="There is no file"):
         read_agent_traj(tmp_path / "absent.json")

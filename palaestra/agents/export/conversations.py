@@ -8,32 +8,32 @@ as the model wrote them: verbatim where that is known, otherwise in the canonica
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from palaestra.agents.backends.wire_media import text_of_parts
+from palaestra.agents.export.observations import observed
+from palaestra.agents.export.record_fields import (
+    Turn,
+    read_metrics,
+    read_number,
+    read_success,
+    read_tools,
+    read_turn,
+    read_weight,
+)
 from palaestra.envs.formats.hermes import format_message
 from palaestra.errors import UsageError
 from palaestra.media.items import write_tags
-from palaestra.results.metrics import is_number
 from palaestra.spaces import is_unicode
-from palaestra.types import Json, Message, Outcome, Role, Step, ToolCall, Trajectory
-from palaestra.types.plain_json import strict_json
+from palaestra.types import Json, Message, Outcome, Step, ToolCall, Trajectory
 
 ACKNOWLEDGEMENT = "Understood."
+_ACKNOWLEDGED = Message("assistant", ACKNOWLEDGEMENT)
 
-_ROLES: dict[str, Role] = {
-    "system": "system",
-    "human": "user",
-    "user": "user",
-    "gpt": "assistant",
-    "assistant": "assistant",
-    "function_call": "assistant",
-    "tool": "tool",
-    "observation": "tool",
-    "function_response": "tool",
-}
+_NAMES = {"user": "human", "tool": "human", "system": "human", "assistant": "gpt"}
+
+Pair = tuple[Message, bool | None]
+"""A message and its mark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,8 @@ class Conversation:
         tools: OpenAI function schemas the assistant was given.
         metrics: What else the environment measured, by name.
         instructions_as: How the instructions open the dialogue: a "system" message, a "user" message that the assistant
-            acknowledges, or "" where nobody can tell.
+            acknowledges, not at all ("none"), or "" where only the marks can tell.
+        weight: How much the dialogue counts in training, where that is said.
     """
 
     item_id: str
@@ -60,6 +61,7 @@ class Conversation:
     tools: tuple[Mapping[str, Json], ...] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
     instructions_as: str = field(default="", compare=False)
+    weight: float | None = None
 
     @classmethod
     def of(cls, trajectory: Trajectory) -> Conversation:
@@ -74,7 +76,7 @@ class Conversation:
                 Message.of_text("user", step.observation),
                 Message.of_text("assistant", action_text(step.action)),
             ]
-            loss += [None, True]
+            loss += [None, is_trained_on(step)]
         if trajectory.final_observation and trajectory.steps:
             messages.append(Message.of_text("user", trajectory.final_observation))
             loss.append(None)
@@ -87,14 +89,16 @@ class Conversation:
             success=trajectory.outcome.success,
             tools=trajectory.tools,
             metrics=trajectory.outcome.metrics,
-            instructions_as="user" if trajectory.instructions else "",
+            instructions_as="user" if trajectory.instructions else "none",
+            weight=trajectory.meta.get("weight"),
         )
 
     def to_trajectory(self, env_id: str = "") -> Trajectory:
         """Return the dialogue as an episode.
 
-        System messages, and a first user message whose answer is marked as not trained on, are the instructions. The
-        reward, where it is known, is given for the last step.
+        System messages, and a first user message whose answer is marked as not trained on, are the instructions. Turns that
+        are not trained on have `info["trained"]` False; what tools answered is in `info["tool_results"]`. The reward, where
+        it is known, is given for the last step.
 
         Args:
             env_id: Environment to write into the trajectory.
@@ -102,48 +106,35 @@ class Conversation:
         Raises:
             UsageError: If the dialogue is not one of observations and actions in turn.
         """
-        messages, loss = list(self.messages), list(self.loss)
-        instructions = [action_text(message) for message in messages if message.role == "system"]
-        kept = [(message, mark) for message, mark in zip(messages, loss, strict=True) if message.role != "system"]
-        if len(kept) >= 2 and kept[1][0].role == "assistant" and kept[1][1] is False:
-            instructions.append(action_text(kept[0][0]))
-            kept = kept[2:]
-        steps: list[Step] = []
-        waiting: list[str] = []
-        for message, _ in kept:
-            if message.role != "assistant":
-                waiting.append(action_text(message))
-                continue
-            if not waiting:
-                raise UsageError(
-                    f"Item {self.item_id!r} has two assistant messages in a row; expected a turn of the user first."
-                )
-            steps.append(Step("\n".join(waiting), message))
-            waiting = []
+        instructions, steps, final_observation = self._in_turn()
         if steps and (self.reward is not None or self.success is not None):
-            last = steps[-1]
-            steps[-1] = Step(last.observation, last.action, self.reward or 0.0, terminated=True)
+            steps[-1] = replace(steps[-1], reward=self.reward or 0.0, terminated=True)
         return Trajectory(
             episode_id=self.item_id,
             env_id=env_id,
             task={"key": self.item_id, "split": "", "type": ""},
-            instructions="\n\n".join(instructions),
+            instructions=instructions,
             tools=self.tools,
             steps=tuple(steps),
-            final_observation="\n".join(waiting),
+            final_observation=final_observation,
             outcome=Outcome(score=self.reward, success=self.success, metrics=self.metrics),
+            meta={} if self.weight is None else {"weight": self.weight},
         )
 
     def to_agenttraj(self) -> dict[str, Json]:
-        """Return an AgentTraj record (specs/agentgym, section 4)."""
-        names = {"user": "human", "tool": "human", "system": "human", "assistant": "gpt"}
-        return {
-            "item_id": self.item_id,
-            "conversations": [
-                {"from": names[message.role], "loss": mark, "value": action_text(message)}
-                for message, mark in zip(self.messages, self.loss, strict=True)
-            ],
-        }
+        """Return an AgentTraj record (specs/agentgym, section 4), with `tools` and `weight` where there are any.
+
+        The instructions are the pair that opens it, whose answer is not trained on. Where there are none and the first answer
+        is not trained on, the pair is empty, so that the answer is not taken for an acknowledgement.
+        """
+        system, pair, rest = self._parts()
+        if system or (not pair and rest[1:2] and rest[0][0].role != "assistant" and rest[1][1] is False):
+            texts = [*system, *(action_text(message) for message, _ in pair[:1])]
+            pair = [(Message.of_text("user", "\n\n".join(texts)), None), *(pair[1:] or [(_ACKNOWLEDGED, False)])]
+        turns = [
+            {"from": _NAMES[message.role], "loss": mark, "value": action_text(message)} for message, mark in (*pair, *rest)
+        ]
+        return {"item_id": self.item_id, "conversations": turns, **self._columns()}
 
     def to_experience(self) -> dict[str, Json]:
         """Return an experience record: AgentTraj with reward, success (1 or 0), and metrics where there are any."""
@@ -152,53 +143,99 @@ class Conversation:
         return {**record, "metrics": dict(self.metrics)} if self.metrics else record
 
     def to_sharegpt(self) -> dict[str, Json]:
-        """Return a ShareGPT record; instructions become its system message."""
-        names = {"user": "human", "tool": "tool", "system": "system", "assistant": "gpt"}
-        messages = list(self.messages)
-        if self.instructions_as == "user":
-            messages = [replace(messages[0], role="system"), *messages[2:]]
-        record: dict[str, Json] = {
-            "id": self.item_id,
-            "conversations": [{"from": names[message.role], "value": action_text(message)} for message in messages],
-        }
-        if self.tools:
-            record["tools"] = json.dumps([dict(tool) for tool in self.tools], ensure_ascii=False)
-        return record
+        """Return a ShareGPT record, as trainers take it that want an even number of turns, human and gpt in turn.
+
+        Instructions are its system message, a turn that is not trained on has `weight` 0, and what was seen after the last
+        answer is in `final_observation`.
+        """
+        system, pair, rest = self._parts()
+        instructions = "\n\n".join([*system, *(action_text(message) for message, _ in pair[:1])])
+        turns: list[dict[str, Json]] = [{"from": "system", "value": instructions}] if instructions else []
+        waiting: list[Message] = []
+        for message, mark in rest:
+            if message.role != "assistant":
+                waiting.append(message)
+                continue
+            speaker = "observation" if waiting and all(one.role == "tool" for one in waiting) else "human"
+            turns.append({"from": speaker, "value": _joined(waiting)})
+            turns.append({"from": "gpt", "value": action_text(message), **({"weight": 0} if mark is False else {})})
+            waiting = []
+        record: dict[str, Json] = {"id": self.item_id, "conversations": turns, **self._columns()}
+        return {**record, "final_observation": final} if (final := _joined(waiting)) else record
 
     @classmethod
     def from_record(cls, record: Mapping[str, Json]) -> Conversation:
-        """Read an AgentTraj, experience, ShareGPT or role/content record; which it is shows in its keys.
+        """Read an AgentTraj, experience, ShareGPT, LLaMA-Factory or chat record; which it is shows in its keys.
 
         Raises:
-            UsageError: If it is none of them; the message says what is missing.
+            UsageError: If it is none of them; the message says what is missing, or which field cannot be read.
         """
-        turns = record.get("conversations", record.get("messages"))
-        name = str(record.get("item_id", record.get("id", "")))
-        if turns is None and not ({"item_id", "conversations", "messages"} & record.keys()):
+        name = str(next((record[key] for key in ("item_id", "id") if record.get(key) is not None), ""))
+        key = "conversations" if "conversations" in record else "messages"
+        if key not in record and "item_id" not in record:
             raise UsageError(f"A record has the keys {sorted(record)}; expected item_id, conversations or messages.")
-        if not isinstance(turns or [], list):
-            raise UsageError(f"The conversation of item {name!r} is a {type(turns).__name__}; expected a list of messages.")
-        messages: list[Message] = []
-        loss: list[bool | None] = []
-        for turn in turns or []:
-            message = _read_turn(turn, name)
-            mark = turn.get("loss")
-            messages.append(message)
-            loss.append((mark is not False) if message.role == "assistant" else None)
-        reward, success = record.get("reward"), record.get("success")
-        tools = record.get("tools") or []
-        metrics = record.get("metrics")
-        metrics = metrics if isinstance(metrics, Mapping) else {}
+        said = record.get(key) or []
+        if not isinstance(said, list):
+            raise UsageError(f"{key} of item {name!r} is a {type(said).__name__}; expected a list of messages.")
+        turns = [read_turn(turn, f"{key}[{number}]") for number, turn in enumerate(said)]
+        system = record.get("system")
+        if system and not isinstance(system, str):
+            raise UsageError(f"system of item {name!r} is a {type(system).__name__}; expected a text.")
+        if system and not any(turn.message.role == "system" for turn in turns):  # a turn goes first, as in LLaMA-Factory
+            turns.insert(0, Turn(Message.of_text("system", system)))
+        if final := record.get("final_observation"):
+            turns.append(read_turn({"from": "human", "value": final}, "final_observation"))
         return cls(
             item_id=name,
-            messages=tuple(messages),
-            loss=tuple(loss),
-            reward=None if reward is None else float(reward),
-            success=None if success is None else bool(success),
-            tools=tuple(json.loads(tools) if isinstance(tools, str) else tools),
-            metrics={name: float(value) for name, value in metrics.items() if is_number(value)},
-            instructions_as="system" if messages and messages[0].role == "system" else "",
+            messages=tuple(turn.message for turn in turns),
+            loss=tuple((turn.mark is not False) if turn.message.role == "assistant" else None for turn in turns),
+            reward=read_number(record.get("reward"), "reward"),
+            success=read_success(record.get("success")),
+            tools=read_tools(record.get("tools")),
+            metrics=read_metrics(record.get("metrics")),
+            instructions_as=_opening(turns),
+            weight=read_weight(record.get("weight")),
         )
+
+    def _parts(self) -> tuple[list[str], list[Pair], list[Pair]]:
+        """Return the system's texts, the instructions and their acknowledgement if there are any, and the rest."""
+        pairs = list(zip(self.messages, self.loss, strict=True))
+        system = [action_text(message) for message, _ in pairs if message.role == "system"]
+        rest = [pair for pair in pairs if pair[0].role != "system"]
+        if self.instructions_as in ("", "user") and _is_acknowledged(rest):
+            return system, rest[:2], rest[2:]
+        return system, [], rest
+
+    def _in_turn(self) -> tuple[str, list[Step], str]:
+        """Return instructions, steps, and what was seen after the last of them."""
+        system, pair, rest = self._parts()
+        texts = [*system, *(action_text(message) for message, _ in pair[:1])]
+        steps: list[Step] = []
+        waiting: list[Message] = []
+        for number, (message, mark) in enumerate(rest, start=1):
+            if message.role != "assistant":
+                waiting.append(message)
+                continue
+            if not waiting:
+                before = "two assistant messages in a row" if steps else "an assistant message before any other"
+                raise UsageError(f"Item {self.item_id!r} has {before} (turn {number}); expected a turn of the user first.")
+            steps, observation = observed(steps, waiting)
+            steps.append(Step(observation, message, info={} if mark is not False else {"trained": False}))
+            waiting = []
+        steps, final_observation = observed(steps, waiting)
+        return "\n\n".join(text for text in texts if text), steps, final_observation
+
+    def _columns(self) -> dict[str, Json]:
+        """Return what records say of the whole dialogue: tools as JSON text, weight."""
+        columns: dict[str, Json] = {}
+        if self.tools:
+            columns["tools"] = json.dumps([dict(tool) for tool in self.tools], ensure_ascii=False)
+        return columns if self.weight is None else {**columns, "weight": self.weight}
+
+
+def is_trained_on(step: Step) -> bool:
+    """Whether a step is to be trained on: all are but those marked by `info["trained"]` False."""
+    return step.info.get("trained") is not False
 
 
 def action_text(message: Message) -> str:
@@ -216,14 +253,28 @@ def item_id(trajectory: Trajectory) -> str:
 
 
 def chat_record(trajectory: Trajectory) -> dict[str, Json]:
-    """Return an episode in the form of OpenAI's chat fine-tuning files: messages with native tool calls, and tools."""
+    """Return an episode in the form of OpenAI's chat fine-tuning files: messages with native tool calls, and tools.
+
+    An action that is not trained on has `weight` 0. A weight of the whole episode is a `weight` of the record.
+    """
+    steps = iter(trajectory.of_seat().steps)
     record: dict[str, Json] = {
         "id": trajectory.episode_id,
-        "messages": [_chat_message(message) for message in trajectory.messages()],
+        "messages": [
+            {**_chat_message(message), **_mark(message, steps)}  # actions are the assistant's only messages
+            for message in trajectory.messages()
+        ],
     }
     if trajectory.tools:
         record["tools"] = [dict(tool) for tool in trajectory.tools]
+    if "weight" in trajectory.meta:
+        record["weight"] = trajectory.meta["weight"]
     return record
+
+
+def _mark(message: Message, steps: Iterator[Step]) -> dict[str, Json]:
+    """Return the mark of a message, if it is an action that is not trained on."""
+    return {} if message.role != "assistant" or is_trained_on(next(steps)) else {"weight": 0}
 
 
 def _chat_message(message: Message) -> dict[str, Json]:
@@ -253,42 +304,22 @@ def _arguments_text(call: ToolCall) -> str:
     return text if is_unicode(text) else json.dumps(dict(call.arguments))
 
 
-def _read_turn(turn: Any, name: str) -> Message:
-    """Read one message of a record."""
-    if not isinstance(turn, Mapping):
-        raise UsageError(f"A message of item {name!r} is a {type(turn).__name__}; expected an object.")
-    speaker = turn.get("from", turn.get("role"))
-    role = _ROLES.get(str(speaker))
-    if role is None:
-        raise UsageError(f"A message of item {name!r} is from {speaker!r}; expected one of {', '.join(_ROLES)}.")
-    content = turn.get("value", turn.get("content"))
-    if isinstance(content, list):
-        content = text_of_parts(content)
-    if content is not None and not isinstance(content, str):
-        raise UsageError(f"A message of item {name!r} holds a {type(content).__name__}; expected a text.")
-    calls = tuple(_read_call(call) for call in turn.get("tool_calls") or ())
-    reasoning = str(turn.get("reasoning_content") or turn.get("reasoning") or "") if role == "assistant" else ""
-    return Message.of_text(
-        role,
-        content or "",
-        tool_calls=calls,
-        tool_call_id=str(turn.get("tool_call_id") or "") if role == "tool" else "",
-        name=str(turn.get("name") or "") if role == "tool" else "",
-        reasoning=reasoning,
-    )
+def _is_acknowledged(rest: Sequence[Pair]) -> bool:
+    """Whether a dialogue begins with instructions and an answer that is not trained on."""
+    return len(rest) >= 2 and rest[0][0].role == "user" and rest[1][0].role == "assistant" and rest[1][1] is False
 
 
-def _read_call(call: Mapping[str, Json]) -> ToolCall:
-    """Read a tool call in OpenAI's form, or in ours."""
-    function = call.get("function", call)
-    arguments = function.get("arguments") or {}
-    if isinstance(arguments, str):
-        try:
-            parsed = strict_json(arguments)
-        except (ValueError, RecursionError):
-            parsed = None
-        arguments = parsed if isinstance(parsed, dict) else arguments
-    return ToolCall(str(function.get("name", "")), arguments, str(call.get("id") or ""))
+def _opening(turns: Sequence[Turn]) -> str:
+    """Return how the instructions open a record; only AgentTraj's own mark tells an acknowledgement."""
+    rest = [turn for turn in turns if turn.message.role != "system"]
+    if _is_acknowledged([(turn.message, turn.mark) for turn in rest]) and rest[1].by_loss:
+        return "user"
+    return "system" if len(rest) < len(turns) else "none"
 
 
-__all__ = ["Conversation", "action_text", "chat_record", "item_id"]
+def _joined(messages: Sequence[Message]) -> str:
+    """Return messages that came one after the other as one text."""
+    return "\n".join(action_text(message) for message in messages)
+
+
+__all__ = ["Conversation", "action_text", "chat_record", "is_trained_on", "item_id"]

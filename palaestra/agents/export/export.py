@@ -1,4 +1,4 @@
-"""Trajectories out of the store and into files, and back.
+"""Trajectories out of the store and into files; `reading.py` reads them back.
 
 Formats: "agenttraj" (JSON array), "sharegpt" (JSON array), "chat" (JSONL, OpenAI messages), "experience" (JSONL), "jsonl"
 (whole trajectories), "dataset" (a Hugging Face dataset on disk). All are written record by record: memory does not grow
@@ -30,8 +30,6 @@ from palaestra.types.plain_json import strict_text
 
 Selection = Literal["all", "scored", "success"]
 Progress = Callable[[int, int], None]
-
-_READ_CHARS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,37 +154,6 @@ def export_trajectories(
     folder = files.folder if files.num_files else None
     counts = selected.num_written, selected.num_skipped
     return Export(path, *counts, folder, files.num_files, selected.lost, selected.num_absent, selected.damaged)
-
-
-def load_conversations(path: str | os.PathLike[str]) -> Iterator[Conversation]:
-    """Read AgentTraj, experience, ShareGPT or role/content records from a JSON array or JSONL file, one by one.
-
-    Raises:
-        UsageError: If the file is missing, no JSON, or a record has none of these forms; the message names the record.
-    """
-    for number, record in _read_records(Path(path)):
-        try:
-            conversation = Conversation.from_record(record)
-        except (UsageError, ValueError) as error:
-            raise UsageError(f"{path}, record {number}: {error}") from error
-        yield conversation
-
-
-def load_trajectories(path: str | os.PathLike[str]) -> Iterator[Trajectory]:
-    """Read whole trajectories as "jsonl" wrote them, one by one.
-
-    Raises:
-        UsageError: If the file is missing, not JSON, or a record is not a trajectory; the message names the record.
-    """
-    for number, record in _read_records(Path(path)):
-        try:
-            trajectory = Trajectory.from_json(record)
-        except (KeyError, TypeError, ValueError) as error:
-            raise UsageError(
-                f"{path}, record {number} is not a trajectory ({error!r}); write it with the format 'jsonl', or read it with"
-                " load_conversations()."
-            ) from error
-        yield trajectory
 
 
 _SPOILT = (UsageError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
@@ -317,39 +284,6 @@ def _write_records(
         file.write("\n")
 
 
-def _read_records(path: Path) -> Iterator[tuple[int, dict[str, Json]]]:
-    """Yield (number from 1, record) of a JSON array or of JSON records one after the other, reading piece by piece."""
-    decoder = json.JSONDecoder()
-    number = 0
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            text, position, wanted = "", 0, _READ_CHARS
-            while True:
-                while position < len(text) and text[position] in " \t\r\n,[]":
-                    position += 1
-                try:
-                    record, end = decoder.raw_decode(text, position)
-                except json.JSONDecodeError as error:
-                    piece = file.read(wanted)
-                    if not piece:
-                        if not text[position:].strip(" \t\r\n,[]"):
-                            return
-                        raise UsageError(
-                            f"{path}, record {number + 1} is not JSON ({error.msg}); is the file cut off?"
-                        ) from None
-                    text, position = text[position:] + piece, 0
-                    wanted = max(_READ_CHARS, len(text))  # doubling keeps huge records from being read again and again
-                    continue
-                number, position = number + 1, end
-                if not isinstance(record, dict):
-                    raise UsageError(f"{path}, record {number} is a {type(record).__name__}; expected an object.")
-                yield number, record
-    except FileNotFoundError:
-        raise UsageError(f"There is no file {path}; check the path.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read ({error}); expected a UTF-8 text file of JSON records.") from error
-
-
 def _dataset_row(trajectory: Trajectory) -> dict[str, Json]:
     """Return the row of an episode; every row has the same columns."""
     import datasets
@@ -415,6 +349,4 @@ __all__ = [
     "ExportFormat",
     "Selection",
     "export_trajectories",
-    "load_conversations",
-    "load_trajectories",
 ]

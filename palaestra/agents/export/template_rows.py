@@ -131,10 +131,10 @@ def _messages(trajectory: Trajectory, read: Read) -> Iterator[dict[str, Json]]:
             calls = _with_objects(source, message["tool_calls"], read)
             if calls is None:
                 as_text = {call.id for call in source.tool_calls}
-                message = {"role": "assistant", "content": action_text(source)}
+                message = {**message, "content": action_text(source), "tool_calls": [], "reasoning_content": ""}
             else:
                 message = {**message, "tool_calls": calls}
-        yield {key: value for key, value in message.items() if value or key == "content"}
+        yield {key: value for key, value in message.items() if value or key in ("content", "weight")}
     if shown:
         yield {"role": "user", "content": "\n".join(shown)}
 

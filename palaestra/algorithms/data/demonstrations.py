@@ -5,13 +5,12 @@ recorded answers. So observations, instructions and prompt format cost no second
 of a real episode token by token, and only the assistant's tokens and its end token are actions. Their
 log-probs are 0: nobody sampled them, and imitation needs none.
 
-Sources: the environment's expert (`expert_episodes`), a run in the store, and AgentTraj files (`read_agent_traj`).
+Sources: the environment's expert (`expert_episodes`), a run in the store, and files of chat data (`read_agent_traj`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,13 +21,17 @@ import numpy as np
 
 from palaestra.agents.backends.chat_template import ChatTemplate
 from palaestra.agents.core import Agent, Generation, Request, Tokens
-from palaestra.agents.formats import choose
+from palaestra.agents.export.conversations import is_trained_on
+from palaestra.agents.export.observations import calls_of
+from palaestra.agents.export.reading import OnBad, load_episodes
+from palaestra.agents.formats import Format, TextFormat, choose
 from palaestra.agents.llm import LLMAgent
 from palaestra.agents.reference import ExpertAgent, RandomAgent
 from palaestra.agents.rollout.engine import EpisodePlan, RolloutEngine
 from palaestra.algorithms.math.seeds import stable_seed
-from palaestra.errors import MissingDataError, UsageError
-from palaestra.types import OPENING_HINTS, Json, Message, Outcome, Segment, Step, Trajectory, TurnSpan, Usage
+from palaestra.envs.formats.hermes import parse_message
+from palaestra.errors import UsageError
+from palaestra.types import OPENING_HINTS, Json, Message, Segment, Trajectory, TurnSpan
 
 EXPERT_VERSION = -1  # no version of the policy wrote these tokens
 
@@ -136,16 +139,28 @@ async def _replay(trajectory: Trajectory, agent: LLMAgent, dictation: Dictation)
     form = choose(player.format, trajectory.tools, trajectory.meta.get("format", ""))
     try:
         for step in trajectory.steps:
-            dictation.dictate(session, step.action.raw or form.write(step.action, trajectory.tools))
+            dictation.dictate(session, _dictated(step.action, form, trajectory.tools))
             await player.aact(step.observation, info)
             info = step.info
     except _TooLongError:
         return None
     finally:
         dictation.forget(session)
-    untrained = {index for index, step in enumerate(trajectory.steps) if step.info.get("trained") is False}
+    untrained = {index for index, step in enumerate(trajectory.steps) if not is_trained_on(step)}
     segments = tuple(without_turns(segment, untrained) for segment in player.record().segments)
     return replace(trajectory, segments=segments)
+
+
+def _dictated(action: Message, form: Format, tools: Sequence[Mapping[str, Json]]) -> str:
+    """Return the text with which a policy plays a recorded action in its format."""
+    if action.raw:
+        return action.raw
+    calls = calls_of(action)
+    if calls and not action.tool_calls and all(call.name for call in calls) and not isinstance(form, TextFormat):
+        # experts and chat data write calls into the text: a format that escapes what looks like one must not see them there
+        read = parse_message(action.content, lenient=True)
+        action = replace(read, reasoning=action.reasoning or read.reasoning)
+    return form.write(action, tools)
 
 
 class SlippingExpert(Agent):
@@ -219,33 +234,22 @@ def expert_episodes(
     return [_mark_untrained(trajectory, slips.get(trajectory.episode_id, set())) for trajectory in solved]
 
 
-def read_agent_traj(path: str | Path, *, env_id: str = "") -> list[Trajectory]:
-    """Read an AgentTraj file: a JSON array (or JSON lines) of `{item_id, conversations: [{from, loss, value}]}`.
+def read_agent_traj(path: str | Path, *, env_id: str = "", on_bad: OnBad | None = None) -> list[Trajectory]:
+    """Read demonstrations from a file in any form that is exported: AgentTraj, ShareGPT, chat, whole trajectories, a data set.
 
-    A record may have a `weight`, if it is to count more or less than others. The first human message holds
-    the instructions; the acknowledgement after it is not trained on (`loss: false`), nor is any other turn marked so.
-    Role/content records with `reasoning_content` are read too.
+    A record may have a `weight`, if it is to count more or less than others. Turns marked so (`loss: false`, `weight: 0`) are
+    not trained on. Whole trajectories that an error ended are left out.
 
     Args:
-        path: The file.
-        env_id: Written into the episodes.
+        path: The file, or the folder of a data set.
+        env_id: Written into episodes that name no environment.
+        on_bad: Is told of records that cannot be read; by default they are warned about.
 
     Raises:
         MissingDataError: If there is no such file.
-        UsageError: If it is not an AgentTraj file.
+        UsageError: If no record of it can be read.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise MissingDataError(f"There is no file {str(file)!r}; expected trajectories in the AgentTraj form.")
-    text = file.read_text(encoding="utf-8")
-    try:
-        rows = json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in text.splitlines() if line]
-        return [_from_agent_traj(row, index, env_id) for index, row in enumerate(rows)]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(
-            f"{str(file)!r} is not an AgentTraj file ({type(error).__name__}: {error}); expected a JSON array of "
-            f"{{item_id, conversations: [{{from, loss, value}}]}}."
-        ) from None
+    return [episode for episode in load_episodes(path, env_id=env_id, on_bad=on_bad) if episode.outcome.error is None]
 
 
 def _mark_untrained(trajectory: Trajectory, turns: set[int]) -> Trajectory:
@@ -257,53 +261,6 @@ def _mark_untrained(trajectory: Trajectory, turns: set[int]) -> Trajectory:
         for index, step in enumerate(trajectory.steps)
     )
     return replace(trajectory, steps=steps)
-
-
-def _from_agent_traj(row: Mapping[str, Json], index: int, env_id: str) -> Trajectory:
-    """Return one record as an episode."""
-    turns = [_agent_traj_turn(turn) for turn in row["conversations"] or ()]
-    instructions = ""
-    if len(turns) > 2 and turns[0][0].role == "user" and turns[1][0].role == "assistant" and turns[1][1] is not True:
-        # instruction and acknowledgement: the pair that opens every published trajectory
-        instructions, turns = turns[0][0].content, turns[2:]
-    steps: list[Step] = []
-    observation: list[str] = []
-    for message, loss in turns:
-        if message.role == "assistant":
-            info = {"trained": False} if loss is False else {}
-            steps.append(Step("\n".join(observation), message, info=info))
-            observation = []
-        elif message.role == "system":
-            instructions = f"{message.content}\n\n{instructions}".strip()
-        else:
-            observation.append(message.content)
-    reward = float(row.get("reward", 1.0))
-    if steps:
-        steps[-1] = replace(steps[-1], reward=reward, terminated=True)
-    item = str(row.get("item_id", index))
-    return Trajectory(
-        episode_id=f"{item}#{index}",
-        env_id=env_id,
-        task={"key": item, "split": "train", "type": ""},
-        agent="agent_traj",
-        instructions=instructions,
-        steps=tuple(steps),
-        final_observation="\n".join(observation),
-        outcome=Outcome(score=reward, success=bool(row.get("success", reward > 0.99)), stop_reason="env_done"),
-        usage=Usage(),
-        meta={"weight": row["weight"]} if "weight" in row else {},
-    )
-
-
-def _agent_traj_turn(turn: Mapping[str, Json]) -> tuple[Message, bool | None]:
-    """Return message and loss flag of one turn, in either published form."""
-    role = turn.get("from") or turn["role"]
-    text = turn["value"] if "value" in turn else turn["content"]
-    names = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system", "tool": "user"}
-    if role not in names or not isinstance(text, str):
-        raise ValueError(f"a turn of {role!r} with {type(text).__name__} content")
-    message = Message.from_json({"role": names[role], "content": text, "reasoning": turn.get("reasoning_content") or ""})
-    return message, turn.get("loss")
 
 
 def without_turns(segment: Segment, turns: set[int]) -> Segment:

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import gymnasium
 
-from palaestra.agents.export.conversations import Conversation
+from palaestra.agents.export.reading import episode_of
 from palaestra.agents.export.template_rows import chat_columns
 from palaestra.algorithms.math.seeds import stable_seed
 from palaestra.algorithms.run.feed import TaskFeed
 from palaestra.errors import MissingExtraError, UsageError
-from palaestra.types import Json, Outcome, Step, Trajectory
-from palaestra.types.trajectory import is_full_return
+from palaestra.types import Json, Trajectory
 
 
 def task_rows(
@@ -99,8 +97,7 @@ def from_dataset(dataset: Iterable[Mapping[str, Any]], *, env_id: str = "") -> l
     found = []
     for number, row in enumerate(dataset):
         try:
-            whole = row.get("trajectory")
-            found.append(Trajectory.from_json(json.loads(whole)) if whole else _from_chat(row, number, env_id))
+            found.append(episode_of(row, str(number), env_id=env_id))
         except (UsageError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise UsageError(
                 f"Row {number} is not an episode ({error}); expected chat messages in a column 'messages'."
@@ -146,41 +143,6 @@ def _row(trajectory: Trajectory, whole: bool, read: Callable[[str], Json]) -> di
     }
     # text rather than free JSON, which the package writes with ten digits: log-probs have more
     return {**row, "trajectory": json.dumps(trajectory.to_json())} if whole else row
-
-
-def _from_chat(row: Mapping[str, Any], number: int, env_id: str) -> Trajectory:
-    """Return the episode of a row of chat messages."""
-    name = str(row.get("episode_id") or row.get("item_id") or row.get("id") or number)
-    reward = row.get("reward")
-    # what somebody kept to learn from counts as solved unless it says otherwise
-    conversation = Conversation.from_record({**row, "item_id": name, "reward": 1.0 if reward is None else float(reward)})
-    trajectory = conversation.to_trajectory(str(row.get("env_id") or env_id))
-    if not trajectory.steps:
-        raise UsageError("it holds no message of an assistant")
-    outcome = trajectory.outcome
-    success = outcome.success if outcome.success is not None else is_full_return(outcome.score or 0.0)
-    return replace(
-        trajectory,
-        task={"key": str(row.get("task_key") or name), "split": "train", "type": ""},
-        agent=str(row.get("agent") or ""),
-        steps=_with_results(trajectory.steps, conversation),
-        outcome=Outcome(outcome.score, success, "env_done"),
-    )
-
-
-def _with_results(steps: tuple[Step, ...], conversation: Conversation) -> tuple[Step, ...]:
-    """Note what each native tool call was answered, so that it is shown as an answer of a tool again."""
-    results: list[list[dict[str, Json]]] = []
-    for message in conversation.messages:
-        if message.role == "assistant":
-            results.append([])
-        elif message.role == "tool" and results:
-            results[-1].append({"name": message.name, "content": message.content, "call_id": message.tool_call_id})
-    results = results[len(results) - len(steps) :]  # an acknowledgement of the instructions is not a step
-    return tuple(
-        replace(step, info={**step.info, "tool_results": found}) if found else step
-        for step, found in zip(steps, results, strict=True)
-    )
 
 
 def import_datasets() -> Any:

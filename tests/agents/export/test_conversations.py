@@ -72,7 +72,8 @@ def test_an_experience_record_adds_reward_and_success(played: Trajectory) -> Non
 
 def test_sharegpt_puts_the_instructions_into_its_system_message(with_tools: Trajectory) -> None:
     record = Conversation.of(with_tools).to_sharegpt()
-    assert [turn["from"] for turn in record["conversations"]] == ["system", "human", "gpt", "human", "gpt", "human"]
+    assert [turn["from"] for turn in record["conversations"]] == ["system", "human", "gpt", "human", "gpt"]
+    assert record["final_observation"] == "Thanks."
     assert record["conversations"][0]["value"] == "Use the tools."
     assert parse_message(record["conversations"][2]["value"]) == with_tools.steps[0].action
     assert json.loads(record["tools"]) == list(TOOLS)
@@ -163,10 +164,16 @@ def test_items_without_a_conversation_are_read() -> None:
     ("record", "message"),
     [
         ({"text": "x"}, "expected item_id, conversations or messages"),
-        ({"item_id": "a", "conversations": "x"}, "is a str; expected a list"),
-        ({"item_id": "a", "conversations": ["x"]}, "is a str; expected an object"),
-        ({"item_id": "a", "conversations": [{"from": "narrator", "value": ""}]}, "is from 'narrator'; expected one of"),
-        ({"item_id": "a", "conversations": [{"from": "human", "value": 3}]}, "holds a int; expected a text"),
+        ({"item_id": "a", "conversations": "x"}, "conversations of item 'a' is a str; expected a list"),
+        ({"item_id": "a", "conversations": ["x"]}, r"conversations\[0\] is 'x'; expected an object"),
+        (
+            {"item_id": "a", "conversations": [{"from": "narrator", "value": ""}]},
+            r"conversations\[0\].from is 'narrator'",
+        ),
+        (
+            {"item_id": "a", "conversations": [{"from": "human", "value": 3}]},
+            r"conversations\[0\].value is 3; expected",
+        ),
     ],
 )
 def test_records_of_no_known_form_are_told(record: dict[str, Any], message: str) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from palaestra.agents.export.conversations import Conversation
-from palaestra.agents.export.export import EXPORT_FORMATS, export_trajectories, load_conversations, load_trajectories
+from palaestra.agents.export.export import EXPORT_FORMATS, export_trajectories
+from palaestra.agents.export.reading import BadRecordWarning, load_conversations, load_trajectories
 from palaestra.agents.reference import ExpertAgent
 from palaestra.agents.rollout.engine import EpisodePlan, RolloutEngine
 from palaestra.agents.seats import Seats
@@ -169,27 +170,27 @@ def test_arrays_over_many_lines_and_records_longer_than_a_block_are_read(tmp_pat
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('[{"item_id": "a"}, {"item_id": "b", "conv', "record 2 is not JSON .*cut off"),
-        ('{"item_id": "a"}\nhello\n', "record 2 is not JSON"),
-        ('{"item_id": "a"}\n{"text": 1}\n', "record 2: A record has the keys"),
-        ("[3]", "record 1 is a int; expected an object"),
+        ('[{"item_id": "a"}, {"item_id": "b", "conv', "line 1, record 2 is not JSON .*cut off"),
+        ('{"item_id": "a"}\nhello\n', "line 2, record 2 is not JSON"),
+        ('{"item_id": "a"}\n{"text": 1}\n', "line 2, record 2: A record has the keys"),
+        ('[{"item_id": "a"},\n3]', "line 2, record 2 is a int; expected an object"),
     ],
 )
-def test_files_that_cannot_be_read_are_told_with_the_record(tmp_path: Path, text: str, message: str) -> None:
+def test_records_that_cannot_be_read_are_told_and_the_others_are_read(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "in.jsonl"
     path.write_text(text)
-    with pytest.raises(UsageError, match=message):
-        list(load_conversations(path))
+    with pytest.warns(BadRecordWarning, match=f"in.jsonl, {message}"):
+        assert [conversation.item_id for conversation in load_conversations(path)] == ["a"]
 
 
 def test_missing_binary_and_foreign_files_are_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="There is no file"):
         list(load_conversations(tmp_path / "nothing.json"))
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00\x01")
-    with pytest.raises(UsageError, match="expected a UTF-8 text file"):
+    with pytest.raises(UsageError, match="is not UTF-8 text; save the file as UTF-8"):
         list(load_conversations(tmp_path / "binary"))
     (tmp_path / "x.jsonl").write_text('{"item_id": "a"}')
-    with pytest.raises(UsageError, match="record 1 is not a trajectory"):
+    with pytest.raises(UsageError, match="record 1: it is not a trajectory"):
         list(load_trajectories(tmp_path / "x.jsonl"))
 
 

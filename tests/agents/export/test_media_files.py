@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from palaestra.agents.export.export import EXPORT_FORMATS, export_trajectories, load_conversations, load_trajectories
+from palaestra.agents.export.export import EXPORT_FORMATS, export_trajectories
+from palaestra.agents.export.reading import load_conversations, load_trajectories
 from palaestra.agents.reference import ExpertAgent
 from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.agents.rollout.plans import EpisodePlan
@@ -146,7 +147,10 @@ def test_text_alone_is_written_to_the_byte_as_without_a_store(tmp_path, media, f
 def test_a_content_part_that_cannot_be_read_is_one_clear_error(tmp_path, part):
     path = tmp_path / "x.jsonl"
     path.write_text(json.dumps({"messages": [{"role": "user", "content": [part]}]}) + "\n")
-    with pytest.raises(UsageError, match=r"record 1: A content part is .* expected a text, an image_url with a data URL"):
+    with pytest.raises(
+        UsageError,
+        match=r"line 1, record 1: messages\[0\].content: A content part is .* expected a text, an image_url",
+    ):
         list(load_conversations(path))
 
 

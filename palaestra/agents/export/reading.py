@@ -1,0 +1,207 @@
+"""Files of chat data and of trajectories, read back: one reader for every form that is written here or published.
+
+A record that cannot be read is told, with file, line and field, and the others are read: by a `BadRecordWarning`, or to the
+function that is given as `on_bad`. A file of which nothing can be read is a `UsageError`.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import TypeVar
+
+from palaestra.agents.export.conversations import Conversation
+from palaestra.errors import MissingDataError, MissingExtraError, UsageError
+from palaestra.types import Json, Outcome, Trajectory
+from palaestra.types.json_records import read_json_records
+from palaestra.types.plain_json import strict_json
+from palaestra.types.trajectory import is_full_return
+
+OnBad = Callable[[str], None]
+"""Is told which record of which file cannot be read, and why."""
+
+_T = TypeVar("_T")
+_MAX_WARNINGS = 20  # of one file; the rest is counted
+
+
+class BadRecordWarning(UserWarning):
+    """A record of a file cannot be read; the others are."""
+
+
+def load_conversations(path: str | os.PathLike[str], *, on_bad: OnBad | None = None) -> Iterator[Conversation]:
+    """Read AgentTraj, experience, ShareGPT, LLaMA-Factory or chat records from a JSON array or JSONL file, one by one.
+
+    Args:
+        path: The file; forms may be mixed in it.
+        on_bad: Is told of records that cannot be read; by default they are warned about.
+
+    Raises:
+        MissingDataError: If there is no such file.
+        UsageError: If no record of it can be read; the message names the first.
+    """
+    yield from _read(Path(path), Conversation.from_record, on_bad)
+
+
+def load_trajectories(path: str | os.PathLike[str], *, on_bad: OnBad | None = None) -> Iterator[Trajectory]:
+    """Read whole trajectories as "jsonl" wrote them, one by one.
+
+    Args:
+        path: The file.
+        on_bad: Is told of records that cannot be read; by default they are warned about.
+
+    Raises:
+        MissingDataError: If there is no such file.
+        UsageError: If no record of it can be read; the message names the first.
+    """
+    yield from _read(Path(path), _whole, on_bad)
+
+
+def load_episodes(path: str | os.PathLike[str], *, env_id: str = "", on_bad: OnBad | None = None) -> Iterator[Trajectory]:
+    """Read episodes to learn from, out of a file in any form that `export_trajectories` writes; see `episode_of`.
+
+    Args:
+        path: The file; for "dataset" the folder.
+        env_id: Written into episodes that name no environment.
+        on_bad: Is told of records that cannot be read; by default they are warned about.
+
+    Raises:
+        MissingDataError: If there is no such file.
+        UsageError: If no record of it can be read; the message names the first.
+        MissingExtraError: If it is a data set and the package that reads it is not installed.
+    """
+    path = Path(path)
+    numbers = count()
+
+    def read(record: Mapping[str, Json]) -> Trajectory:
+        number = next(numbers)
+        episode = episode_of(record, str(number), env_id=env_id)
+        # ids of tasks may come several times in a file, those of episodes may not
+        return episode if _is_whole(record) else replace(episode, episode_id=f"{episode.episode_id}#{number}")
+
+    if path.is_dir():
+        rows = ((f"row {number}", row, "") for number, row in enumerate(_dataset_rows(path), start=1))
+        yield from _told(str(path), rows, read, on_bad)
+    else:
+        yield from _read(path, read, on_bad)
+
+
+def episode_of(record: Mapping[str, Json], name: str = "", *, env_id: str = "") -> Trajectory:
+    """Return the episode that a record stands for: a whole trajectory, or chat data in any form.
+
+    What somebody kept to learn from counts as solved unless it says otherwise: a reward that is missing or null is 1, and 0
+    where `success` is false.
+
+    Args:
+        record: The record.
+        name: Id where the record has none.
+        env_id: Environment where the record names none.
+
+    Raises:
+        UsageError: If it is neither, or no assistant speaks in it.
+    """
+    if _is_whole(record):
+        return _whole(strict_json(record["trajectory"]) if record.get("trajectory") else record)
+    name = next((str(record[key]) for key in ("episode_id", "item_id", "id") if record.get(key) not in (None, "")), name)
+    conversation = replace(Conversation.from_record(record), item_id=name)
+    reward, success = conversation.reward, conversation.success
+    if reward is None:
+        reward = 0.0 if success is False else 1.0
+    success = is_full_return(reward) if success is None else success
+    episode = replace(conversation, reward=reward, success=success).to_trajectory(str(record.get("env_id") or env_id))
+    if not episode.steps:
+        raise UsageError(f"item {name!r} holds no message of an assistant; expected a dialogue to learn from.")
+    return replace(
+        episode,
+        task={"key": str(record.get("task_key") or name), "split": str(record.get("split") or "train"), "type": ""},
+        agent=str(record.get("agent") or ""),
+        outcome=Outcome(reward, success, "env_done", metrics=conversation.metrics),
+    )
+
+
+def _is_whole(record: Mapping[str, Json]) -> bool:
+    """Whether a record is a whole trajectory, or holds one as JSON text."""
+    return bool(record.get("trajectory")) or ("steps" in record and "outcome" in record)
+
+
+def _whole(record: Mapping[str, Json]) -> Trajectory:
+    """Read a whole trajectory."""
+    try:
+        return Trajectory.from_json(record)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(
+            f"it is not a trajectory ({error!r}); write it with the format 'jsonl', or read it with load_conversations()."
+        ) from error
+
+
+def _read(path: Path, read: Callable[[Mapping[str, Json]], _T], on_bad: OnBad | None) -> Iterator[_T]:
+    """Read the records of a file."""
+    records = ((record.place, record.value, record.problem) for record in read_json_records(path))
+    try:
+        yield from _told(str(path), records, read, on_bad)
+    except FileNotFoundError:
+        raise MissingDataError(f"There is no file {path}; check the path.") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error}); expected a UTF-8 text file of JSON records.") from error
+
+
+def _told(
+    file: str, records: Iterator[tuple[str, Json, str]], read: Callable[[Mapping[str, Json]], _T], on_bad: OnBad | None
+) -> Iterator[_T]:
+    """Yield what can be read of (place, record, problem), and tell what cannot."""
+    num_read = num_bad = 0
+    held: list[str] = []  # problems that come before the first good record: without one they are an error
+    for place, value, problem in records:
+        found, problem = (None, problem) if problem else _attempt(value, read)
+        if found is not None:
+            _warn(held)
+            num_read, held = num_read + 1, []
+            yield found
+            continue
+        num_bad += 1
+        text = f"{file}, {place}{problem if problem.startswith(':') else f' {problem}'}"
+        if on_bad is not None:
+            on_bad(text)
+        elif num_bad <= _MAX_WARNINGS:
+            held.append(text)
+        if num_read:
+            _warn(held)
+            held = []
+    if held:
+        raise UsageError(f"{held[0]}" + (f" None of its {num_bad:,} records can be read." if num_bad > 1 else ""))
+    if on_bad is None and num_bad > _MAX_WARNINGS:
+        _warn([f"{file}: {num_bad - _MAX_WARNINGS:,} more records cannot be read."])
+
+
+def _warn(problems: Sequence[str]) -> None:
+    """Warn of records that are left out."""
+    for text in problems:
+        warnings.warn(f"{text} It is left out; the others are read.", BadRecordWarning, stacklevel=5)
+
+
+def _attempt(value: Json, read: Callable[[Mapping[str, Json]], _T]) -> tuple[_T | None, str]:
+    """Read a record; return it, or why it cannot be read."""
+    if not isinstance(value, Mapping):
+        return None, f"is a {type(value).__name__}; expected an object."
+    try:
+        return read(value), ""
+    except (UsageError, KeyError, TypeError, ValueError, AttributeError) as error:
+        return None, f": {error}"
+
+
+def _dataset_rows(path: Path) -> Iterable[Mapping[str, Json]]:
+    """Return the rows of a Hugging Face data set on disk."""
+    try:
+        import datasets
+    except ImportError:
+        raise MissingExtraError("Reading a Hugging Face data set", "train") from None
+    try:
+        return datasets.load_from_disk(str(path))  # type: ignore[no-any-return]
+    except (FileNotFoundError, ValueError) as error:
+        raise UsageError(f"The folder {path} is not a data set ({error}); expected one that 'dataset' has written.") from None
+
+
+__all__ = ["BadRecordWarning", "OnBad", "episode_of", "load_conversations", "load_episodes", "load_trajectories"]
