@@ -24,6 +24,7 @@ from palaestra.envs.formats.plain import PlainFormat
 from palaestra.envs.formats.python_call import PythonCallFormat
 from palaestra.envs.formats.react import ReActFormat
 from palaestra.envs.tools import Toolkit, sample_call
+from palaestra.envs.tools.copies import Copies
 from palaestra.errors import ConfigError, EnvironmentFault, unknown_name
 from palaestra.spaces import Sampler
 from palaestra.types import Json, Message, ToolCall, ToolResult
@@ -99,6 +100,7 @@ class CommandEnv(TextEnv):
         made = None if self.commands is None else self.commands()
         self._commands: Commands = NoCommands() if made is None else made if isinstance(made, Commands) else Toolkit(made)
         self._schemas = self._commands.schemas()
+        self._copies = Copies(self._schemas)
         if self.format.needs_tools and not self._schemas:
             raise ConfigError(f"action_format is {action_format!r}, which needs tools, and {type(self).__name__} has none.")
         if sampler is None and self._schemas:
@@ -111,8 +113,8 @@ class CommandEnv(TextEnv):
         """Execute one command; one that cannot be executed changes nothing and sets `action_error`."""
 
     def tools(self) -> list[dict[str, Json]]:
-        """Return the OpenAI function schemas of the commands."""
-        return list(self._schemas)
+        """Return the OpenAI function schemas of the commands, the caller's own copy of them."""
+        return self._copies.one()
 
     def written(self, command: str | ToolCall, thought: str = "") -> str:
         """Return a command as a text in the form in use.

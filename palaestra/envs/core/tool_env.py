@@ -16,6 +16,7 @@ from palaestra.envs.formats.action_format import prompt
 from palaestra.envs.formats.attempts import find_attempt, unread
 from palaestra.envs.formats.hermes import format_results
 from palaestra.envs.tools import Toolkit
+from palaestra.envs.tools.copies import Copies
 from palaestra.errors import ConfigError
 from palaestra.types import Json, Message, ToolCall, ToolResult, ToolStatus
 
@@ -96,6 +97,7 @@ class ToolEnv(TextEnv):
         """Take tools and make again what follows from their declarations."""
         self._toolkit = toolkit
         self._schemas = toolkit.schemas()
+        self._copies = Copies(self._schemas)
         self._instructions = ""
         self.action_space.sampler = toolkit.sampler()  # type: ignore[attr-defined]
 
@@ -112,8 +114,8 @@ class ToolEnv(TextEnv):
         return self._instructions
 
     def tools(self) -> list[dict[str, Json]]:
-        """Return the OpenAI function schemas of the current task's tools."""
-        return list(self._schemas)
+        """Return the OpenAI function schemas of the current task's tools, the caller's own copy of them."""
+        return self._copies.one()
 
     def _status(self, call: ToolCall, value: object) -> ToolStatus:
         """Return the status of a call that went through; an environment whose tools report failures as data says "error".

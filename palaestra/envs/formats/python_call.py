@@ -1,5 +1,6 @@
 """Code as action: one Python call with literal arguments, in one fence; its comments are the thought.
 
+Names of tools and arguments that Python does not allow stand in quotes: `tools["get-price"](city="A", **{"from": "B"})`.
 The code is parsed and never run. Published servers evaluate it, which is the one thing that is not imitated.
 
 Papers:
@@ -10,7 +11,9 @@ from __future__ import annotations
 
 import ast
 import json
+import keyword
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -53,9 +56,9 @@ def parse_code_call(text: str, parameters: Mapping[str, Sequence[str]]) -> Thoug
             f"The code could not be read ({reason}). Send one Python call with literal arguments."
         ) from None
     node = tree.body[0].value if len(tree.body) == 1 and isinstance(tree.body[0], ast.Expr) else None
-    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+    name = _called(node.func) if isinstance(node, ast.Call) else None
+    if not isinstance(node, ast.Call) or name is None:
         raise ActionFormatError(f"The code has {len(tree.body)} statements; expected exactly one call of a known function.")
-    name = node.func.id
     if name not in parameters:
         raise ActionFormatError(f"Unknown function {name!r}. Known: {', '.join(sorted(parameters))}.")
     return ThoughtCall(_comments(code), ToolCall(name, _literal_arguments(node, name, parameters[name])))
@@ -63,20 +66,21 @@ def parse_code_call(text: str, parameters: Mapping[str, Sequence[str]]) -> Thoug
 
 def format_code_call(thought: str, call: ToolCall) -> str:
     """Write a thought (as comments) and a call in one Python fence."""
-    comments = "".join(f"# {line}\n" for line in thought.splitlines())
-    arguments = hide_tags(", ".join(f"{key}={value!r}" for key, value in arguments_of(call).items()))
-    return f"```python\n{comments}{call.name}({arguments})\n```"
+    comments = "".join(f"# {line}\n" for line in thought.splitlines()).replace("```", "'''")  # a fence would end here
+    code = _call_text(call.name, {key: repr(value) for key, value in arguments_of(call).items()})
+    code = hide_tags(code).replace("```", r"\x60\x60\x60")
+    return f"```python\n{comments}{code}\n```"
 
 
 def signature(tool: Mapping[str, Json]) -> str:
-    """Write an OpenAI function schema as a Python signature with its description."""
+    """Write an OpenAI function schema as a Python signature with its description; names are quoted as in calls."""
     function = tool["function"]
     schema = function.get("parameters", {})
     required = schema.get("required", [])
-    parts = [
-        f"{name}: {_type_name(spec)}" + ("" if name in required else f" = {_default(spec)!r}")
+    typed = {
+        name: _type_name(spec) + ("" if name in required else f" = {_default(spec)!r}")
         for name, spec in schema.get("properties", {}).items()
-    ]
+    }
     lines = [str(function.get("description", "")).strip()]
     lines += [
         f"{name}: {spec['description']}"
@@ -84,7 +88,7 @@ def signature(tool: Mapping[str, Json]) -> str:
         if isinstance(spec, Mapping) and spec.get("description")
     ]
     doc = "\n    ".join(line for text in lines for line in text.splitlines())
-    return f'def {function["name"]}({", ".join(parts)}):\n    """{doc}"""'
+    return f'def {_call_text(function["name"], typed, ": ")}:\n    """{doc}"""'
 
 
 def parameter_names(tools: Sequence[Mapping[str, Json]]) -> dict[str, list[str]]:
@@ -105,11 +109,15 @@ class PythonCallFormat(CallFormat):
 
     def describe(self, tools: Tools = ()) -> str:
         """Show the functions as Python signatures and explain the form."""
-        first = self.needed(tools)[0]["function"]
-        required = first.get("parameters", {}).get("required", [])
-        example = f"{first['name']}({', '.join(f'{name}=...' for name in required)})"
+        example = _example(self.needed(tools)[0])
         signatures = [signature(tool) for tool in tools] + ([_ANSWER_SIGNATURE] if self.answers else [])
-        return prompt("code").format(signatures="\n\n".join(signatures), example=example)
+        text = prompt("code").format(signatures="\n\n".join(signatures), example=example)
+        quoted = next((tool for tool in tools if _has_quoted(tool)), None)
+        if quoted is None:
+            return text
+        return (
+            f"{text}\n\nNames that are not Python identifiers stand in quotes, for example `{_example(quoted, every=True)}`."
+        )
 
     def read_call(self, text: str, tools: Tools) -> ThoughtCall:
         """Read the call in the code block."""
@@ -119,6 +127,53 @@ class PythonCallFormat(CallFormat):
     def write_call(self, thought: str, call: ToolCall) -> str:
         """Write the code block."""
         return format_code_call(thought, call)
+
+
+def _example(tool: Mapping[str, Json], *, every: bool = False) -> str:
+    """Return a call of a tool with dots for its required arguments; `every` adds those whose names are quoted."""
+    function = tool["function"]
+    parameters = function.get("parameters", {})
+    quoted = [name for name in parameters.get("properties", {}) if every and not _is_plain(name)]
+    return _call_text(function["name"], dict.fromkeys([*parameters.get("required", []), *quoted], "..."))
+
+
+def _has_quoted(tool: Mapping[str, Json]) -> bool:
+    """Whether a tool or one of its arguments has a name that has to be quoted."""
+    names = [tool["function"]["name"], *tool["function"].get("parameters", {}).get("properties", {})]
+    return not all(map(_is_plain, names))
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a name may stand in code as it is, and is read as the same name."""
+    is_name = name.isidentifier() and not keyword.iskeyword(name) and name != "__debug__"
+    return is_name and unicodedata.normalize("NFKC", name) == name
+
+
+def _call_text(name: str, arguments: Mapping[str, str], sign: str = "=") -> str:
+    """Write a call, or the head of a signature, with its names in quotes where Python does not allow them."""
+    parts = [f"{key}{sign}{value}" for key, value in arguments.items() if _is_plain(key)]
+    quoted = ", ".join(f"{key!r}: {value}" for key, value in arguments.items() if not _is_plain(key))
+    parts += [f"**{{{quoted}}}"] if quoted else []
+    return f"{name if _is_plain(name) else f'tools[{name!r}]'}({', '.join(parts)})"
+
+
+def _called(function: ast.expr) -> str | None:
+    """Return the name of a called function, plain or as `tools["NAME"]`; None for anything else."""
+    if isinstance(function, ast.Name):
+        return function.id
+    if isinstance(function, ast.Subscript) and isinstance(function.value, ast.Name) and function.value.id == "tools":
+        key = function.slice
+        return key.value if isinstance(key, ast.Constant) and isinstance(key.value, str) else None
+    return None
+
+
+def _quoted_arguments(node: ast.expr) -> list[tuple[str, ast.expr]]:
+    """Return the arguments in the literal dict after `**`."""
+    if isinstance(node, ast.Dict):
+        names = [key.value if isinstance(key, ast.Constant) else None for key in node.keys]
+        if all(isinstance(name, str) for name in names):
+            return [(str(name), value) for name, value in zip(names, node.values, strict=True)]
+    raise ActionFormatError('** is allowed only before a dict, as in **{"name": value}; write other arguments by name.')
 
 
 def _comments(code: str) -> str:
@@ -132,10 +187,11 @@ def _literal_arguments(node: ast.Call, name: str, parameters: Sequence[str]) -> 
     if len(node.args) > len(parameters):
         raise ActionFormatError(f"{name} takes {len(parameters)} arguments ({', '.join(parameters)}); got {len(node.args)}.")
     pairs = [(parameter, value) for parameter, value in zip(parameters, node.args, strict=False)]
-    for keyword in node.keywords:
-        if keyword.arg is None:
-            raise ActionFormatError("** is not allowed; write every argument by name.")
-        pairs.append((keyword.arg, keyword.value))
+    for one in node.keywords:
+        if one.arg is None:
+            pairs += _quoted_arguments(one.value)
+        else:
+            pairs.append((one.arg, one.value))
     arguments: dict[str, Json] = {}
     for key, value in pairs:
         if key in arguments:

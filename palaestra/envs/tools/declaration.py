@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, TypeVar, overload
 
+from palaestra.envs.tools.copies import Copies
 from palaestra.envs.tools.schema import example_arguments, plain_schema, strict_schema, undrawable_paths
 from palaestra.envs.tools.wrong_arguments import problems_of, without_nulls
 from palaestra.errors import UsageError
@@ -160,22 +161,35 @@ class ToolDeclaration:
         """The same in the form that OpenAI's strict mode asks for: every argument required, optional ones nullable."""
         return strict_schema(self.parameter_schema, self.where)
 
-    @cached_property
+    @property
     def example(self) -> dict[str, Json]:
-        """Right arguments, to show in messages."""
-        return example_arguments(self.parameter_schema)
+        """Right arguments, to show in messages; the caller's own."""
+        return self._example.one()
+
+    @cached_property
+    def _example(self) -> Copies[dict[str, Json]]:
+        """Right arguments."""
+        return Copies(example_arguments(self.parameter_schema))
 
     def schema(self, *, strict: bool = False) -> dict[str, Json]:
-        """Return the OpenAI function schema.
+        """Return the OpenAI function schema; it is the caller's own.
 
         Args:
             strict: In the form of OpenAI's strict mode.
         """
-        function: dict[str, Json] = {"name": self.name, "description": self.description}
-        function["parameters"] = self.strict_parameter_schema if strict else self.parameter_schema
-        if strict:
-            function["strict"] = True
-        return {"type": "function", "function": function}
+        return (self._strict_copies if strict else self._copies).one()
+
+    @cached_property
+    def _copies(self) -> Copies[dict[str, Json]]:
+        """The function schema."""
+        function = {"name": self.name, "description": self.description, "parameters": self.parameter_schema}
+        return Copies({"type": "function", "function": function})
+
+    @cached_property
+    def _strict_copies(self) -> Copies[dict[str, Json]]:
+        """The function schema in the form of OpenAI's strict mode."""
+        function = {"name": self.name, "description": self.description, "parameters": self.strict_parameter_schema}
+        return Copies({"type": "function", "function": {**function, "strict": True}})
 
     def signature(self) -> str:
         """Return name and parameters on one line, e.g. `find_events(query: string, limit?: integer)`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from palaestra.envs.tools.json_schema import pointed
@@ -29,6 +29,8 @@ FORMAT_EXAMPLES = {
 
 MAX_WORDS_DEPTH = 3
 MAX_NAMES = 40
+MAX_WORDS_CHARS = 1_000
+"""Most characters, about, of what is said of one value: longer enumerations and alternatives are cut and say so."""
 
 _MAPS_OF_SCHEMAS = ("properties", "$defs", "patternProperties")
 _LISTS_OF_SCHEMAS = ("anyOf", "oneOf", "allOf", "prefixItems")
@@ -182,10 +184,10 @@ def describe(schema: Schema | bool, root: Schema, depth: int = 0) -> str:
     if "const" in schema:
         return _shown(schema["const"])
     if "enum" in schema:
-        return "one of " + ", ".join(_shown(value) for value in schema["enum"])
+        return "one of " + _joined(", ", schema["enum"], _shown)
     for key in ("anyOf", "oneOf"):
         if key in schema:
-            return " or ".join(dict.fromkeys(describe(inner, root, depth + 1) for inner in schema[key]))
+            return _joined(" or ", schema[key], lambda inner: describe(inner, root, depth + 1))
     kind = schema.get("type")
     if isinstance(kind, list):
         return " or ".join(describe({**schema, "type": one}, root, depth + 1) for one in kind)
@@ -214,12 +216,12 @@ def short_type(schema: Schema | bool) -> str:
     if isinstance(schema, bool):
         return "any"
     if "enum" in schema:
-        return "|".join(_shown(value) for value in schema["enum"])
+        return _joined("|", schema["enum"], _shown)
     if "const" in schema:
         return _shown(schema["const"])
     for key in ("anyOf", "oneOf"):
         if key in schema:
-            return "|".join(dict.fromkeys(short_type(inner) for inner in schema[key]))
+            return _joined("|", schema[key], short_type)
     if schema.get("type") == "array" and "items" in schema:
         return f"list[{short_type(schema['items'])}]"
     kind = schema.get("type", "any")
@@ -242,8 +244,22 @@ _LIMITS = {
 
 
 def _shown(value: Json) -> str:
-    """Return a value as JSON."""
-    return json.dumps(value, ensure_ascii=False)
+    """Return a value as JSON, cut where it is very long."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= MAX_WORDS_CHARS else f"{text[:MAX_WORDS_CHARS]}... ({len(text)} characters)"
+
+
+def _joined(between: str, items: Sequence[Any], say: Callable[[Any], str]) -> str:
+    """Say alternatives, each once and the first of many, with how many more there are."""
+    said: dict[str, None] = {}
+    room = MAX_WORDS_CHARS
+    for index, item in enumerate(items):
+        text = say(item)
+        room -= 0 if text in said else len(text) + len(between)
+        if room < 0 and said:
+            return between.join([*said, f"{len(items) - index} more"])
+        said[text] = None
+    return between.join(said)
 
 
 def _nullable(schema: Schema) -> Schema:

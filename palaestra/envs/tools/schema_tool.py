@@ -7,10 +7,10 @@ import json
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from itertools import islice
 from typing import Any
 
+from palaestra.envs.tools.copies import Copies
 from palaestra.envs.tools.drawing import simplest_arguments
 from palaestra.envs.tools.integers import has_integral_float, with_integers
 from palaestra.envs.tools.json_schema import Remark, remarks_on, schema_text, validator_of
@@ -85,6 +85,7 @@ class SchemaTool:
         self.parameters = tuple(self.parameter_schema.get("properties", {}))
         self.required = tuple(self.parameter_schema.get("required", ()))
         text = json.dumps(self.parameter_schema, ensure_ascii=False)
+        self._copies = Copies(self._function)
         self._has_integers = '"integer"' in text
         self._validator = validator_of(text)
         remarks += remarks_on(self.parameter_schema)
@@ -106,17 +107,19 @@ class SchemaTool:
 
     @property
     def example(self) -> dict[str, Json] | None:
-        """Right arguments, to show in messages; None if none could be found."""
-        return simplest_arguments(self._text)
+        """Right arguments, to show in messages, the caller's own; None if none could be found."""
+        found = simplest_arguments(self._text)
+        return None if found is None else json.loads(json.dumps(found))
 
     def schema(self, *, strict: bool = False) -> dict[str, Json]:
-        """Return the OpenAI function schema, as it came.
+        """Return the OpenAI function schema, as it came; it is the caller's own.
 
         Args:
             strict: In the form of OpenAI's strict mode.
         """
-        function = {**self._function, **({"parameters": self._strict_parameters, "strict": True} if strict else {})}
-        return {"type": "function", "function": function}
+        if not strict:
+            return {"type": "function", "function": self._copies.one()}
+        return {"type": "function", "function": {**self._copies.one(), "parameters": self._strict_parameters, "strict": True}}
 
     def signature(self) -> str:
         """Return name and parameters on one line, e.g. `find_events(query: string, limit?: integer)`."""
@@ -163,10 +166,11 @@ class SchemaTool:
         """Show the name."""
         return f"SchemaTool({self.name!r})"
 
-    @cached_property
+    @property
     def _strict_parameters(self) -> Schema:
         """The parameters in the form of OpenAI's strict mode."""
-        return strict_schema(self.parameter_schema, self.name)
+        parameters: Schema = self._copies.one()["parameters"]
+        return strict_schema(parameters, self.name)
 
     def _bound(self, given: dict[str, Any]) -> dict[str, Any] | list[str]:
         """Return right arguments as `run` takes them, or what is wrong with them for its signature."""

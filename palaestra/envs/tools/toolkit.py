@@ -20,13 +20,19 @@ from palaestra.envs.tools.sampling import ToolSampler
 from palaestra.envs.tools.schema_tool import SchemaTool
 from palaestra.envs.tools.wrong_arguments import listed, shown
 from palaestra.errors import BoundaryError, EnvironmentFault, UsageError, unknown_name
+from palaestra.spaces import is_unicode
 from palaestra.types import MAX_DEPTH, Json, ToolCall, ToolResult, ToolStatus, is_deep, known_status
 from palaestra.types.plain_json import strict_json
 
 _METHODS: WeakKeyDictionary[type[Any], tuple[tuple[str, ToolDeclaration], ...]] = WeakKeyDictionary()
 
 
+MAX_RESULT_CHARS = 100_000
+"""Most characters of one result: the results of a message have to fit into an observation."""
+
 Declaration = ToolDeclaration | SchemaTool
+MAX_EXAMPLE_CHARS = 4_000  # of a right call that is shown to an agent
+
 StatusRule = Callable[[ToolCall, object], ToolStatus]
 
 
@@ -147,7 +153,8 @@ class Toolkit:
                 returned. Whatever is not "ok" changes nothing, as if the tool had raised `ToolRefusal`.
 
         Returns:
-            The result; a status other than "ok" means that nothing changed, and the content says how to fix the call.
+            The result; a status other than "ok" means that nothing changed, and the content says how to fix the call. Halves
+            of surrogate pairs are written as escapes; content of more than `MAX_RESULT_CHARS` characters is cut and says so.
 
         Raises:
             BoundaryError: Raised by the tool itself (its service failed); nothing changed.
@@ -165,7 +172,7 @@ class Toolkit:
             status: ToolStatus = "ok" if status_of is None else known_status(status_of(call, value))
             is_kept = status == "ok"
         except ToolRefusal as refusal:
-            return ToolResult(call.name, f"Error: {refusal}", refusal.status, call.id)
+            return ToolResult(call.name, _sendable(f"Error: {refusal}"), refusal.status, call.id)
         except BoundaryError:
             raise
         except Exception as error:
@@ -346,11 +353,17 @@ def _put_back(world: object, before: dict[str, Any]) -> None:
 
 def _content(value: object) -> str:
     """Write what a tool returned for the agent: texts as they are, "OK" for nothing, all else as JSON."""
-    if isinstance(value, str):
-        return value
     if value is None:
         return "OK"
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_jsonable)
+    is_text = isinstance(value, str)
+    return _sendable(str(value) if is_text else json.dumps(value, ensure_ascii=False, allow_nan=False, default=_jsonable))
+
+
+def _sendable(text: str) -> str:
+    """Return a text that fits into an observation: halves of surrogate pairs become escapes, what is too long is cut."""
+    if len(text) > MAX_RESULT_CHARS:
+        text = f"{text[:MAX_RESULT_CHARS]}... (cut: these are the first {MAX_RESULT_CHARS} of {len(text)} characters)"
+    return text if is_unicode(text) else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _jsonable(value: Any) -> Json:
@@ -400,7 +413,8 @@ def _wrong(call: ToolCall, problem: str, entry: _Entry) -> ToolResult:
     """Answer a call whose arguments do not fit."""
     text = f"Error: {call.name} was not run: {problem}{'' if problem.endswith('?') else '.'}"
     if (arguments := entry.declaration.example) is not None:
-        text += f" A right call: {json.dumps({'name': call.name, 'arguments': arguments}, ensure_ascii=False)}"
+        example = json.dumps({"name": call.name, "arguments": arguments}, ensure_ascii=False)
+        text += f" A right call: {example}" if len(example) <= MAX_EXAMPLE_CHARS else ""
     return ToolResult(call.name, text, "invalid_arguments", call.id)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any
 
+from palaestra.envs.tools.copies import Copies
 from palaestra.envs.vehicle.calls.call import Call
 from palaestra.envs.vehicle.calls.schemas import call_of_tool, tool_name, tool_schemas
 from palaestra.envs.vehicle.car.call_result import Refusal
@@ -49,9 +50,9 @@ def offered_tools(rules: Rules, visible: Sequence[str], asked: Sequence[str], pr
         scope = offered_modules(rules, visible, asked, progress)
         fixed = (LIST, OPEN, READ) if rules.tool_scope == "selected" else (READ,)
     names = [module for module in visible if module in scope]
-    schemas = [_own_tool(name, tuple(visible)) for name in fixed]
+    schemas = [_own_tool(name, tuple(visible)).one() for name in fixed]
     for module in names:
-        schemas += _module_tools(module)
+        schemas += _module_tools(module).one()
     return schemas
 
 
@@ -137,7 +138,7 @@ def _names_given(value: Any, known: Sequence[str]) -> list[str] | str:
     return list(dict.fromkeys(names))
 
 
-def _own_tool(name: str, visible: tuple[str, ...]) -> dict[str, Json]:
+def _own_tool(name: str, visible: tuple[str, ...]) -> Copies[dict[str, Json]]:
     """Return the schema of a tool that reads or chooses."""
     docs = {
         SELECT: f"Choose the modules whose functions the request needs, at most {MAX_SELECTED}.",
@@ -154,13 +155,13 @@ def _own_tool(name: str, visible: tuple[str, ...]) -> dict[str, Json]:
     }
     properties = {} if name == LIST else {"modules": modules}
     parameters = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
-    return {"type": "function", "function": {"name": name, "description": docs[name], "parameters": parameters}}
+    return Copies({"type": "function", "function": {"name": name, "description": docs[name], "parameters": parameters}})
 
 
 @cache
-def _module_tools(module: str) -> tuple[dict[str, Json], ...]:
+def _module_tools(module: str) -> Copies[list[dict[str, Json]]]:
     """Return the schemas of a module's functions."""
-    return tuple(tool_schemas(car_tables(), [module]))
+    return Copies(tool_schemas(car_tables(), [module]))
 
 
 def _json(value: Any) -> str:

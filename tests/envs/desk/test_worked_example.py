@@ -18,15 +18,15 @@ def till(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     yield importlib.import_module("till_of_the_page")
-    for env_id in ("shop/Till-v0", "shop/RemoteTill-v0", "shop/Lamp-v0"):
+    for env_id in ("shop/Till-v0", "shop/RemoteTill-v0", "shop/Lamp-v0", "shop/Prices-v0"):
         gymnasium.registry.pop(env_id, None)
     del sys.modules["till_of_the_page"]
 
 
-@pytest.mark.parametrize("env_id", ["shop/Till-v0", "shop/Lamp-v0"])
+@pytest.mark.parametrize("env_id", ["shop/Till-v0", "shop/Lamp-v0", "shop/Prices-v0"])
 def test_every_block_of_the_page_runs_and_its_environments_pass_the_checker(till, env_id):
     assert till.info["success"]
-    vector = "palaestra.envs.core.vector:shop/Lamp-v0"
-    gymnasium.register("shop/Lamp-v0", till.LampEnv, vector_entry_point=vector, order_enforce=False)
+    for other, made in {"shop/Lamp-v0": till.LampEnv, "shop/Prices-v0": till.ShopEnv}.items():
+        gymnasium.register(other, made, vector_entry_point=f"palaestra.envs.core.vector:{other}", order_enforce=False)
     report = check_environment(env_id)
     assert report.ok, str(report)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from palaestra.envs.formats.action_format import ActionFormatError
-from palaestra.envs.formats.python_call import format_code_call, parameter_names, parse_code_call, signature
+from palaestra.envs.formats.python_call import PythonCallFormat, format_code_call, parameter_names, parse_code_call, signature
 from palaestra.types import ToolCall
 
 KNOWN = {"goto": ["place"], "take": ["item", "place"], "look": []}
@@ -56,7 +56,15 @@ def test_code_call_binds_positions_to_names_and_reads_comments():
         ("rm('x')", "Unknown function 'rm'"),
         ("take(open('x'), 'y')", "must be a literal"),
         ("take(*['a'])", "must be a literal"),
-        ("take(**{'item': 1})", "not allowed"),
+        ("take(**other)", "only before a dict"),
+        ("take(**{**{'item': 1}})", "only before a dict"),
+        ("take(**{1: 1})", "only before a dict"),
+        ("take(item=1, **{'item': 1})", "got 'item' twice"),
+        ("take(**{'item': open('x')})", "must be a literal"),
+        ("tools[take]('a')", "expected exactly one call"),
+        ("tools['rm']('a')", "Unknown function 'rm'"),
+        ("others['take']('a')", "expected exactly one call"),
+        ("tools['take']['take']('a')", "expected exactly one call"),
         ("take('a', item='b')", "got 'item' twice"),
         ("take(1, 2, 3)", "takes 2 arguments"),
         ("take({1}, 2)", "must be a literal"),
@@ -76,3 +84,49 @@ def test_signature_shows_types_defaults_and_descriptions():
     assert "What to take." in text
     assert parameter_names([SCHEMA]) == {"take": ["item", "count", "kind"]}
     assert json.dumps(SCHEMA)
+
+
+ODD_NAMES = (
+    "get-price",
+    "ns.get",
+    "a b",
+    "class",
+    "None",
+    "__debug__",
+    "ﬁ",
+    "größe",
+    "a\"b'c\\",
+    "x</think>",
+    "```",
+    "tools",
+    "日本",
+)
+odd_names = st.sampled_from(ODD_NAMES) | st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=8)
+fenced = st.sampled_from(["```", "````python\n", "\\```", "\\\\````", "<think>```</think>"])
+
+
+@given(odd_names, st.dictionaries(odd_names, json_values | fenced, max_size=4))
+def test_calls_of_any_names_and_values_are_read_as_they_were_written(name, arguments):
+    call = ToolCall(name, arguments)
+    text = format_code_call("so\n```", call)
+    assert text.count("```") == 2
+    read = PythonCallFormat().parse(text, [schema_of(name, arguments)])
+    assert read.tool_calls == (call,)
+
+
+def schema_of(name, parameters):
+    properties = {parameter: {"type": "string"} for parameter in parameters}
+    function = {"name": name, "description": "", "parameters": {"type": "object", "properties": properties, "required": []}}
+    return {"type": "function", "function": function}
+
+
+def test_the_explanation_shows_quoted_names_only_where_there_are_some():
+    form = PythonCallFormat()
+    plain = form.describe([schema_of("take", ["item"])])
+    assert "quotes" not in plain
+    odd = form.describe([schema_of("take", ["item"]), schema_of("get-price", ["city", "from"])])
+    assert "def tools['get-price'](city: str = None, **{'from': str = None}):" in odd
+    assert odd.endswith("stand in quotes, for example `tools['get-price'](**{'from': ...})`.")
+    for call in ("tools['get-price']('A', **{'from': 'B'})", 'tools["get-price"](city="A", **{"from": "B"})'):
+        read = form.parse(f"```python\n{call}\n```", [schema_of("get-price", ["city", "from"])])
+        assert read.tool_calls == (ToolCall("get-price", {"city": "A", "from": "B"}),)
