@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 from gymnasium.spaces import Space
+from gymnasium.vector.utils.shared_memory import create_shared_memory
 
+from palaestra.errors import UsageError
 from palaestra.media.items import Media, find_media
 from palaestra.media.making import png_bytes, tone
 from palaestra.media.store import MediaStore, current_media
@@ -236,3 +238,14 @@ def is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+@create_shared_memory.register(TextSpace)
+def _no_shared_memory(space: TextSpace, n: int = 1, ctx: Any = None) -> Any:
+    """Refuse what `AsyncVectorEnv` asks for by default, and say how to switch it off."""
+    del space, n, ctx
+    raise UsageError(
+        "Text has no fixed size and cannot lie in shared memory. Switch it off: gymnasium.make_vec(ENV_ID, num_envs=N, "
+        'vectorization_mode="async", vector_kwargs={"shared_memory": False}); or leave vectorization_mode out, which is '
+        "fastest for worlds that do not block."
+    )

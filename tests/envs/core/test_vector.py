@@ -73,6 +73,12 @@ def test_make_vec_works_in_gymnasiums_own_modes(mode):
         theirs.close()
 
 
+@pytest.mark.parametrize("env_id", [COUNTER_ID, "toys/Lamp-v0"])
+def test_without_the_switch_the_error_says_how_to_switch_shared_memory_off(env_id):
+    with pytest.raises(UsageError, match=r"Text has no fixed size.* vector_kwargs=\{\"shared_memory\": False\}"):
+        gymnasium.make_vec(env_id, num_envs=2, vectorization_mode="async", vector_kwargs={"context": "forkserver"})
+
+
 def test_seeds_may_be_given_one_by_one():
     vector = make_text_vector_env(COUNTER_ID, num_envs=3)
     observations, _ = vector.reset(seed=[5, None, 5])
