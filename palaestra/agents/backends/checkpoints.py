@@ -13,29 +13,37 @@ _DEFAULT_CONTEXT = 8192  # for models that know no limit
 _ALIGNMENT = 64  # bytes, of torch's allocator on CPUs
 
 
-def load_checkpoint(path: str | Path, *, dtype: str | None = None) -> tuple[Any, Any]:
-    """Load a causal LM and its tokenizer.
+def load_checkpoint(path: str | Path, *, dtype: str | None = None, download: bool = False) -> tuple[Any, Any]:
+    """Load a causal LM and its tokenizer from the disk; code that comes with a model is never run.
 
     Args:
-        path: Directory written by `save_pretrained`, or the name of a model that transformers has at hand.
+        path: Directory written by `save_pretrained`, or the name of a model in the cache of transformers.
         dtype: Data type of the weights, e.g. "float32"; as they were saved if None.
+        download: Whether a name that is not in the cache may be fetched from the hub.
 
     Returns:
         `(model, tokenizer)`, the model on the CPU in evaluation mode.
 
     Raises:
-        UsageError: If there is nothing to load there.
+        UsageError: If there is nothing to load there, or the model needs code of its own.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
         with _no_progress_bars():
-            tokenizer = AutoTokenizer.from_pretrained(str(path))
-            model = AutoModelForCausalLM.from_pretrained(str(path), dtype=dtype or "auto")
+            options: dict[str, Any] = {"local_files_only": not download, "trust_remote_code": False}
+            tokenizer = AutoTokenizer.from_pretrained(str(path), **options)
+            model = AutoModelForCausalLM.from_pretrained(str(path), dtype=dtype or "auto", **options)
     except (OSError, ValueError) as error:
+        if "trust_remote_code" in str(error):
+            raise UsageError(
+                f"The model {str(path)!r} needs code of its own, which is not run here. Take a model that transformers "
+                f"knows, or serve this one (e.g. with vLLM) and give its address: http://HOST:PORT/v1#NAME."
+            ) from error
         reason = str(error).strip().split("\n")[0]
+        hub = "" if download else ", or the name of a model in the cache (hf: downloads with --option download=true)"
         raise UsageError(
-            f"No model could be loaded from {str(path)!r}: {reason} Give a directory written by save_pretrained."
+            f"No model could be loaded from {str(path)!r}: {reason} Give a directory written by save_pretrained{hub}."
         ) from error
     return model.eval(), tokenizer
 

@@ -145,17 +145,18 @@ class LocalBackend:
         self._closed = False
 
     @classmethod
-    def from_path(cls, path: str | Path, **options: Any) -> Self:
+    def from_path(cls, path: str | Path, *, download: bool = False, **options: Any) -> Self:
         """Load a checkpoint.
 
         Args:
-            path: Directory of a model and its tokenizer, or the name of a model that transformers has at hand.
+            path: Directory of a model and its tokenizer, or the name of a model in the cache of transformers.
+            download: Whether a name that is not in the cache may be fetched from the hub.
             **options: Arguments of `LocalBackend`.
 
         Raises:
             UsageError: If there is nothing to load there.
         """
-        model, tokenizer = load_checkpoint(path)
+        model, tokenizer = load_checkpoint(path, download=download)
         return cls(model, tokenizer, **{"name": f"hf:{path}", **options})
 
     @property

@@ -1,5 +1,6 @@
 import asyncio
 import itertools
+import json
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -534,6 +535,36 @@ def test_saved_checkpoint_is_a_model_string(tmp_path: Path) -> None:
     assert ask(backend, session="s").message == ask(local(), session="s").message
     with pytest.raises(UsageError, match=r"No model could be loaded from '.*nowhere'"):
         LocalBackend.from_path(tmp_path / "nowhere")
+
+
+def test_a_model_that_brings_code_is_one_error_and_its_code_does_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_checkpoint(MODEL, TOKENIZER, tmp_path / "odd")
+    config = json.loads((tmp_path / "odd" / "config.json").read_text())
+    config |= {"model_type": "odd", "auto_map": {"AutoConfig": "odd.Config", "AutoModelForCausalLM": "odd.Model"}}
+    (tmp_path / "odd" / "config.json").write_text(json.dumps(config))
+    (tmp_path / "odd" / "odd.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("nobody is asked"))
+    with pytest.raises(UsageError, match=r"needs code of its own, which is not run here.* http://HOST:PORT/v1#NAME"):
+        make_bare_backend(f"hf:{tmp_path / 'odd'}")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("download", [False, True])
+def test_the_disk_is_looked_at_unless_a_download_is_asked_for(monkeypatch: pytest.MonkeyPatch, download: bool) -> None:
+    import transformers
+
+    asked: list[dict[str, Any]] = []
+
+    def from_pretrained(path: str, **options: Any) -> Any:
+        asked.append(options)
+        raise OSError("not there")
+
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", from_pretrained)
+    with pytest.raises(UsageError, match="not there Give a directory" + ("" if download else ".* --option download=true")):
+        make_bare_backend("hf:some/model", **({"download": True} if download else {}))
+    assert asked == [{"local_files_only": not download, "trust_remote_code": False}]
 
 
 def test_closing_fails_what_is_in_flight_and_can_be_repeated() -> None:
