@@ -89,8 +89,8 @@ class CollapseWatchdog:
 
 
 ALARM_TEXTS: Mapping[str, str] = {
-    "alarm_grad_norm": "The gradient norm is 10 times what it was; lower lr, or look at the rewards.",
-    "alarm_critic_grad_norm": "The critic's gradient norm is 10 times what it was; lower its lr, or look at the returns.",
+    "alarm_grad_norm": "The gradient norm stays 10 times what it was; lower lr, or look at what the phase learns from.",
+    "alarm_critic_grad_norm": "The critic's gradient norm stays 10 times what it was; lower its lr, or look at the returns.",
     "alarm_truncated": "Many more episodes are cut off by a limit; raise max_turns, max_tokens_per_turn or max_positions.",
     "alarm_drift": "The sampler's log-probs leave the trainer's; check weights and temperature of the sampler.",
     "alarm_stale": "Many tokens are too old to count; lower max_staleness or play more episodes at once.",
@@ -107,7 +107,7 @@ class Alarms:
 
     | alarm | rings when |
     |---|---|
-    | `alarm_grad_norm`, `alarm_critic_grad_norm` | the norm is above 10 times the median of the last 32 steps |
+    | `alarm_grad_norm`, `alarm_critic_grad_norm` | the norm is above 10 times the median of 32 steps, twice in a row |
     | `alarm_truncated` | the share of episodes that a limit cut off, over 8 steps, rose by .3 over its lowest |
     | `alarm_drift` | sampler and trainer differ by more than .02 nats a token and 5 times the median, or by .2 |
     | `alarm_stale` | tokens or episodes were too old to count: more than a tenth of them |
@@ -129,6 +129,7 @@ class Alarms:
         self._past: dict[str, deque[float]] = {}
         self._lowest_cut = math.inf
         self._silent = 0
+        self._far: dict[str, int] = {}  # steps in a row in which a metric was far above its median
         self.rung: dict[str, int] = {}
         self.first: dict[str, int] = {}
 
@@ -156,8 +157,8 @@ class Alarms:
     def _judges(self) -> dict[str, Callable[[Mapping[str, float]], bool | None]]:
         """Return the test of each alarm: True, False, or None where the metrics it needs are not logged."""
         return {
-            "alarm_grad_norm": lambda m: self._far_above_median("grad_norm", m, times=10.0),
-            "alarm_critic_grad_norm": lambda m: self._far_above_median("critic_grad_norm", m, times=10.0),
+            "alarm_grad_norm": lambda m: self._far_above_median("grad_norm", m, times=10.0, in_a_row=2),
+            "alarm_critic_grad_norm": lambda m: self._far_above_median("critic_grad_norm", m, times=10.0, in_a_row=2),
             "alarm_truncated": self._is_cut_more,
             "alarm_drift": self._drifts,
             "alarm_stale": _is_stale,
@@ -167,16 +168,19 @@ class Alarms:
             "alarm_collapse": _has_collapsed,
         }
 
-    def _far_above_median(self, name: str, metrics: Mapping[str, float], *, times: float, floor: float = 0.0) -> bool | None:
-        """Whether a metric is many times what it has been."""
+    def _far_above_median(
+        self, name: str, metrics: Mapping[str, float], *, times: float, floor: float = 0.0, in_a_row: int = 1
+    ) -> bool | None:
+        """Whether a metric is many times what it has been, for some steps in a row."""
         value = metrics.get(name)
         if value is None:
             return None
         past = self._past.setdefault(name, deque(maxlen=self.WINDOW))
-        rings = len(past) >= self.WARMUP and value > max(floor, times * median(past))
+        is_far = len(past) >= self.WARMUP and value > max(floor, times * median(past))
+        self._far[name] = self._far.get(name, 0) + 1 if is_far else 0
         if math.isfinite(value):
             past.append(value)
-        return rings
+        return self._far[name] >= in_a_row
 
     def _is_cut_more(self, metrics: Mapping[str, float]) -> bool | None:
         """Whether limits cut off many more episodes than they did."""

@@ -209,8 +209,27 @@ class _Training:
             path = self.run_phase(name, policy, start)
             weights.trained(own, path)
             self.arms.policy(arm, policy)
+            self.warn_of_no_success(name, arm)
         self.weights = {name: weights.of(name) for name in weights.own}
         return path
+
+    def warn_of_no_success(self, name: str, arm: str) -> None:
+        """Warn where a phase that imitates leaves a policy that solves nothing, and one that learns from reward follows."""
+        names = list(phase_arms(self.recipe))
+        later = [get_algorithm(self.recipe.phase(one).algorithm) for one in names[names.index(name) + 1 :]]
+        if get_algorithm(self.recipe.phase(name).algorithm).plays or not any(one.plays for one in later):
+            return
+        found = [self.arms.found[run] for run in runs_of(self.recipe, arm) if run in self.arms.found]
+        scored = sum(one.summary.total.num_episodes - one.summary.total.num_errors for one in found)
+        if scored and not any(one.summary.success.mean > 0 for one in found):
+            log.warning(
+                "After the phase %s the policy solved none of %d test episodes; training from reward begins with nothing to "
+                "build on. Raise %s.episodes, %s.epochs or the size of [model], or choose easier tasks, until it solves some.",
+                name,
+                scored,
+                name,
+                name,
+            )
 
     def start(self) -> tuple[Policy, Path]:
         """Return the policy as it is before training, and its folder.

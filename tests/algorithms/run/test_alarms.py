@@ -148,10 +148,15 @@ def test_only_what_is_logged_is_judged() -> None:
     assert rung([{"anything": 1.0}] * 3) == {}
 
 
-def test_a_gradient_far_above_its_median_rings_once_it_is_known() -> None:
-    norms = [1.0, 50.0, *[1.0, 2.0] * 5, 15.0, 21.0, 1.0]
-    assert rung([{"grad_norm": norm} for norm in norms])["alarm_grad_norm"] == [14]
-    assert rung([{"critic_grad_norm": norm} for norm in norms])["alarm_critic_grad_norm"] == [14]
+def test_a_gradient_that_stays_far_above_its_median_rings_once_it_is_known() -> None:
+    norms = [1.0, 50.0, *[1.0, 2.0] * 5, 15.0, 21.0, 22.0, 23.0, 1.0, 24.0, 1.0]  # 24 alone is one odd step
+    assert rung([{"grad_norm": norm} for norm in norms])["alarm_grad_norm"] == [15, 16]
+    assert rung([{"critic_grad_norm": norm} for norm in norms])["alarm_critic_grad_norm"] == [15, 16]
+
+
+def test_the_gradient_of_one_step_does_not_ring() -> None:
+    for at in range(30):
+        assert rung([{"grad_norm": 1000.0 if step == at else 1.0} for step in range(30)])["alarm_grad_norm"] == []
 
 
 def test_a_rising_share_of_cut_episodes_rings_and_a_constant_one_does_not() -> None:

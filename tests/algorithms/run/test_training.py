@@ -181,6 +181,27 @@ def test_a_model_folder_can_be_the_start(tmp_path: Path, whole: TrainingResult) 
     assert len(curve(result.folder)) == 4
 
 
+@pytest.mark.parametrize(
+    ("tables", "warns"),
+    [
+        ({"sft": {"lr": 1e-9}}, True),
+        ({"sft": {"lr": 1e-9}, "phases": ["sft"], "grpo": None}, False),
+        ({"sft": {"episodes": 48, "epochs": 12, "lr": 6e-3}}, False),
+    ],
+    ids=["nothing solved", "nothing follows", "some solved"],
+)
+def test_a_clone_that_solves_nothing_is_a_warning_before_training_from_reward(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, tables: dict[str, Any], warns: bool
+) -> None:
+    env = {"id": toy_env.ENV_ID, "num_turns": 1}
+    recipe = toy_recipe(**{"grpo": {"steps": 1}, "evaluation": {"baselines": []}, "env": env, **tables})
+    result = train(recipe, store=tmp_path, run_id="toy")
+    assert (result.arms["cloned"].summary.success.mean > 0) is (tables["sft"]["lr"] > 1e-3)
+    told = "After the phase sft the policy solved none of 6 test episodes"
+    assert (told in caplog.text) is warns
+    assert ("Raise sft.episodes, sft.epochs or the size of [model]" in caplog.text) is warns
+
+
 def test_a_run_that_a_watchdog_stops_is_failed_with_the_reason(tmp_path: Path) -> None:
     recipe = toy_recipe(phases=["grpo"], grpo={"drift_limit": 1e-12}, evaluation={"n": 2, "baselines": []})
     trained = toy_recipe(sft={"epochs": 20}, phases=["sft"], evaluation={"n": 2, "baselines": []})
