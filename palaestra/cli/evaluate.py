@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from palaestra.results.tables import EnvResults
 
 EPISODE_ERRORS = 3
+MESSAGE_CHARS = 400
 
 
 @dataclass(frozen=True)
@@ -466,6 +467,18 @@ def _print_json(evaluations: Sequence[Evaluation], results: Mapping[str, EnvResu
     print_json({"runs": [evaluation.to_json() for evaluation in evaluations], **own, "report": str(report.resolve())})
 
 
+def _told_size(evaluation: Evaluation) -> str:
+    """Return a line where the split has fewer tasks than were asked for."""
+    config = evaluation.config
+    if config["n"] is None:
+        return ""
+    num_tasks = evaluation.num_planned // config["samples"]
+    if num_tasks >= config["n"]:
+        return ""
+    tasks = "1 task" if num_tasks == 1 else f"{num_tasks:,} tasks"
+    return f"{evaluation.run_id}: the split {config['split']!r} has {tasks}; -n {config['n']:,} plays it whole."
+
+
 def _print(
     evaluations: Sequence[Evaluation],
     arms: Sequence[ArmSummary],
@@ -480,6 +493,8 @@ def _print(
     out = console()
     print_results(out, arms, results)
     for evaluation in evaluations:
+        if told := _told_size(evaluation):
+            out.print(told, soft_wrap=True, markup=False)
         name, again = evaluation.run_id, PlannedRun(evaluation.run_id, "", {}, {})
         if evaluation.status != "finished":
             out.print(f"{name} {evaluation.status}: {evaluation.note}", style="red", soft_wrap=True)
@@ -490,6 +505,9 @@ def _print(
                 f"{evaluation.summary.total.num_errors} episodes of {name} ended in an error, not scored: {causes}",
                 style="red",
             )
+            for cause, message in sorted(evaluation.summary.error_messages.items()):
+                first = " ".join(message.split())[:MESSAGE_CHARS]
+                out.print(f"  {cause}, first: {first}", style="red", soft_wrap=True, markup=False, highlight=False)
             out.print(f"  play them again: {_resume_command([again], runs, '--retry-errors')}", soft_wrap=True)
     for evaluation in evaluations:
         out.print(f"Run     {evaluation.run_id}", soft_wrap=True)

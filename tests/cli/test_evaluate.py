@@ -430,3 +430,19 @@ def test_an_agent_of_ones_own_is_a_module_and_a_name(evaluate, tmp_path, monkeyp
         ran = evaluate("--env", TEXTCRAFT, "--model", model, "-n", "2")
         assert ran.code == 2
         assert re.search(message, ran.err)
+
+
+def test_the_first_message_of_each_cause_is_printed(evaluate, tmp_path):
+    model = script(tmp_path, {"error": "There is no model 'tiny' here.", "status": 404, "repeat": True})
+    ran = evaluate("--env", TEXTCRAFT, "--model", model, "-n", "40")
+    assert ran.code == 3
+    assert "model: ModelError, first: There is no model 'tiny' here." in ran.out
+    assert "The first 10 episodes ended in the same error and none was scored" in " ".join(ran.out.split())
+    assert "--retry-errors" in ran.out
+
+
+def test_a_split_with_fewer_tasks_than_asked_for_says_so(evaluate):
+    ran = evaluate("--env", "toys/Lamp-v0", "--model", "expert", "-n", "5")
+    assert "the split 'test' has 1 task; -n 5 plays it whole." in ran.out
+    for n in ("1", "all"):
+        assert "the split" not in evaluate("--env", "toys/Lamp-v0", "--model", "expert", "-n", n, "--samples", "2").out

@@ -36,6 +36,9 @@ from palaestra.types import Json, Trajectory, plain
 
 Progress = Callable[[int, int], None]
 
+SAME_ERRORS = 10
+"""Episodes that end a run where all of them, from the first one on, failed for the same cause."""
+
 
 @dataclass(frozen=True, slots=True)
 class EnvSpec:
@@ -56,7 +59,8 @@ class Evaluation:
 
     Attributes:
         run_id: Its run in the store; empty if nothing was stored.
-        status: "finished", or "stopped" if the budget was spent before every episode was played.
+        status: "finished", or "stopped" if the budget was spent before every episode was played, or the first `SAME_ERRORS`
+            episodes all ended in the same error of the model.
         note: Why it stopped.
         summary: The results, of all episodes played so far.
         config: What was evaluated.
@@ -343,6 +347,7 @@ async def _play(
     report(num_done, len(plans))
     status: RunStatus = "finished"
     note = ""
+    same = _SameErrors(keeper.episodes())
     with running(keeper.set_status, len(plans), lambda: num_done):
         try:
             async with contextlib.aclosing(engine.run(missing, agent, make_env=make_env)) as trajectories:
@@ -350,11 +355,48 @@ async def _play(
                     keeper.add(trajectory)
                     num_done += 1
                     report(num_done, len(plans))
+                    if same.add(trajectory) and num_done < len(plans):
+                        status, note = "stopped", same.told()
+                        break
         except BudgetError as error:
             status = "stopped"
             note = f"{error} Played {num_done} of {len(plans)} episodes; raise the budget and resume the run."
     keeper.set_status(status, note)
     return Evaluation(keeper.run_id, status, note, summarize(keeper.episodes()), config, len(plans))
+
+
+class _SameErrors:
+    """Notices a run in which nothing can be scored: a wrong key, address or model name, or a mistake in an agent's code.
+
+    Args:
+        played: Episodes that the run has already.
+    """
+
+    def __init__(self, played: Sequence[EpisodeSummary]) -> None:
+        self._is_open = all(episode.error_boundary for episode in played)
+        self._cause: tuple[str, str] | None = None
+        self._message = ""
+        self._count = 0
+
+    def add(self, trajectory: Trajectory) -> bool:
+        """Take in an episode; return whether it is the last that is needed to know."""
+        error = trajectory.outcome.error
+        # the dialogue of one task may be too long for a model, and that of the next may fit
+        if error is None or error.boundary != "model" or error.type == "ContextWindowError":
+            self._is_open = False
+            return False
+        cause = (error.boundary, error.type)
+        self._is_open &= self._cause in (None, cause)
+        self._cause, self._message = cause, self._message or error.message
+        self._count += 1
+        return self._is_open and self._count == SAME_ERRORS
+
+    def told(self) -> str:
+        """Return the note: the cause, and the next move."""
+        return (
+            f"The first {self._count} episodes ended in the same error and none was scored: {self._message} Correct it and "
+            f"play them again with retry_errors (--retry-errors)."
+        )
 
 
 def _with_results(evaluation: Evaluation, keeper: _Memory | _Stored) -> Evaluation:

@@ -88,6 +88,7 @@ class Summary:
         stop_reasons: Episodes by stop reason, errors left out.
         errors: Episodes with an error by boundary (model, tool, environment, scoring).
         error_types: Episodes with an error by "boundary: class of the error".
+        error_messages: The first message of each of these.
         usage: Tokens, calls, cost and seconds of all episodes, those with errors included.
         answer_faults: Turns whose answer did not end as it should, by reason: "length" (cut off), "content_filter"
             (blocked), "empty"; those of episodes with errors included.
@@ -102,6 +103,7 @@ class Summary:
     error_types: Mapping[str, int]
     usage: Usage
     answer_faults: Mapping[str, int] = field(default_factory=dict)
+    error_messages: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def answers(self) -> str:
@@ -133,6 +135,7 @@ class Summary:
             "error_types": dict(self.error_types),
             "usage": self.usage.to_json(),
             "answer_faults": dict(self.answer_faults),
+            **({"error_messages": dict(self.error_messages)} if self.error_messages else {}),
         }
 
 
@@ -156,6 +159,8 @@ def summarize(episodes: Iterable[Trajectory | EpisodeSummary]) -> Summary:
         stop_reasons=_counts(episode.stop_reason for episode in found if not episode.error_boundary),
         errors=_counts(episode.error_boundary for episode in failed),
         error_types=_counts(f"{episode.error_boundary}: {episode.error_type}" for episode in failed),
+        # the last that is written under a cause stays
+        error_messages={f"{one.error_boundary}: {one.error_type}": one.error_message for one in reversed(failed)},
         usage=Usage(
             calls=sum(episode.calls for episode in found),
             prompt_tokens=sum(episode.prompt_tokens for episode in found),

@@ -2,20 +2,28 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import pytest
 
-from palaestra.agents.evaluation.evaluation import EnvSpec, Evaluation, evaluate, evaluate_async, plan_evaluation, task_seed
+from palaestra.agents.evaluation.evaluation import (
+    SAME_ERRORS,
+    EnvSpec,
+    Evaluation,
+    evaluate,
+    evaluate_async,
+    plan_evaluation,
+    task_seed,
+)
 from palaestra.agents.evaluation.summary import summarize
 from palaestra.agents.reference import ExpertAgent, RandomAgent
 from palaestra.agents.report import write_report
 from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.agents.store.store import RunStore
-from palaestra.errors import BudgetError, ConfigError, ModelError, StoreError, UnknownNameError, UsageError
+from palaestra.errors import BudgetError, ConfigError, ContextWindowError, ModelError, StoreError, UnknownNameError, UsageError
 from palaestra.types import Message, Trajectory
 from tests.agents.countdown import ENV_ID, Steady, Wavering
 
@@ -297,6 +305,56 @@ def test_trajectories_in_any_order_give_the_same_summary() -> None:
     for _ in range(5):
         rng.shuffle(played)
         assert summarize(played).to_json() == first
+
+
+class Refused(Steady):
+    """Fails in every episode, or in those of some tasks."""
+
+    def __init__(self, fails: Callable[[str], Exception | None]) -> None:
+        super().__init__()
+        self.fails = fails
+        self.task = ""
+
+    def reset(self, info: Mapping[str, Any], **options: Any) -> None:
+        self.task = info["task"]["key"]
+
+    async def aact(self, observation: str, info: Mapping[str, Any]) -> Message:
+        if error := self.fails(self.task):
+            raise error
+        return Message("assistant", "down")
+
+
+def test_equal_errors_from_the_start_end_the_run_and_are_played_again(store: RunStore) -> None:
+    wrong = Refused(lambda task: ModelError("there is no model 'tiny'", status=404))
+    done = evaluate(ENV_ID, wrong, n=40, store=store, run_id="wrong", concurrency=4)
+    assert (done.status, done.summary.total.num_errors) == ("stopped", SAME_ERRORS)
+    assert "10 episodes ended in the same error and none was scored: there is no model 'tiny'" in done.note
+    assert store.status("wrong") == "stopped"
+    assert done.summary.error_messages == {"model: ModelError": "there is no model 'tiny'"}
+    assert done.summary.to_json()["error_messages"] == done.summary.error_messages
+    again = evaluate(ENV_ID, Steady(), n=40, store=store, run_id="wrong", retry_errors=True)
+    assert (again.status, again.summary.total.num_episodes, again.summary.errors) == ("finished", 40, {})
+
+
+@pytest.mark.parametrize(
+    "fails",
+    {
+        "one is scored": lambda task: None if task == "test/3" else ModelError("busy"),
+        "two causes": lambda task: KeyError("x") if task == "test/3" else ModelError("busy"),
+        "too long": lambda task: ContextWindowError("40 tokens; the context holds 32"),
+        "all are few": lambda task: ModelError("busy") if int(task.partition("/")[2]) < SAME_ERRORS - 1 else None,
+    }.items(),
+    ids=lambda fails: fails[0],
+)
+def test_other_errors_end_no_run(fails: tuple[str, Callable[[str], Exception | None]]) -> None:
+    done = evaluate(ENV_ID, Refused(fails[1]), n=40, concurrency=1)
+    assert (done.status, done.summary.total.num_episodes) == ("finished", 40)
+    assert set(done.summary.error_messages) == set(done.summary.error_types)
+
+
+def test_a_run_that_fails_to_its_end_is_finished() -> None:
+    done = evaluate(ENV_ID, Refused(lambda task: ModelError("busy")), n=SAME_ERRORS)
+    assert (done.status, done.summary.total.num_errors) == ("finished", SAME_ERRORS)
 
 
 def test_a_negative_seed_is_one_error():
