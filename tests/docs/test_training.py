@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import re
 import shlex
 import sys
@@ -15,6 +17,7 @@ import gymnasium
 import pytest
 
 import palaestra
+import palaestra.algorithms
 from palaestra.algorithms import load_recipe, parse_recipe
 from palaestra.algorithms.run import extension_registry, registry
 from palaestra.algorithms.run.metrics import read_metrics
@@ -118,6 +121,20 @@ def test_the_kind_of_model_of_the_page_works(tmp_path: Path, monkeypatch: pytest
     }
     result = train(data, store=tmp_path)
     assert (result.policy_path / "config.json").read_text().count('"gpt2"') == 1
+
+
+def test_the_signatures_on_the_page_are_those_of_the_exported_names() -> None:
+    table = PAGE.split("exported by `palaestra.algorithms`", 1)[1].split("\n\n", 2)[1]
+    shown = re.findall(r"`(\w+)\(([^`]*)\)`", "\n".join(line.split("|")[1] for line in table.splitlines()))
+    assert len(shown) == 14
+    for name, parameters in shown:
+        assert name in palaestra.algorithms.__all__
+        found = inspect.signature(getattr(palaestra.algorithms, name)).parameters.values()
+        named = [f"{one.name}{'' if one.default is one.empty else '='}" for one in found]
+        assert parameters.split(", ") == named, name
+    fields = {field.name for field in dataclasses.fields(palaestra.algorithms.Batch)}
+    row = next(line for line in table.splitlines() if "collate" in line)
+    assert set(re.findall(r"`([a-z_]+)`", row)) <= fields
 
 
 def test_the_algorithm_on_the_page_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
