@@ -1,4 +1,4 @@
-"""`palaestra init KIND NAME`: write a package of one's own, with tests that pass, to begin with."""
+"""`palaestra init KIND NAME`: write a package of one's own with tests that pass, or a recipe, to begin with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from palaestra.cli.options import AsJson
+from palaestra.cli.options import AsJson, Settings, parse_settings
 from palaestra.errors import UsageError
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -26,6 +26,10 @@ class Kind(StrEnum):
     AGENT = "agent"
     ALGORITHM = "algorithm"
     BACKEND = "backend"
+    RECIPE = "recipe"
+
+
+PACKAGES = (Kind.ENV, Kind.AGENT, Kind.ALGORITHM, Kind.BACKEND)
 
 
 NEXT = {
@@ -38,15 +42,31 @@ NEXT = {
 
 def init(
     kind: Annotated[Kind, typer.Argument(help="What the package adds.", show_default=False)],
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name, e.g. river-crossing.", show_default=False)],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Its name, e.g. river-crossing; of a recipe, the ENV_ID.", show_default=False)
+    ],
     folder: Annotated[Path, typer.Option("--folder", metavar="DIR", help="Where the package's folder is created.")] = Path(
         "."
     ),
+    settings: Settings = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a package that adds an environment, an agent, an algorithm or a backend, with tests that pass."""
-    from palaestra.cli.output import console, print_json
+    """Write a package that adds an environment, an agent, an algorithm or a backend, with tests that pass; or a recipe."""
+    from palaestra.cli.output import busy, console, print_json
 
+    if kind is Kind.RECIPE:
+        from palaestra.cli.starter import write_recipe
+
+        with busy(f"playing {name}"):
+            path = write_recipe(name, folder, parse_settings(settings))
+        train = f"palaestra train {shlex.quote(str(path))}"
+        if as_json:
+            print_json({"file": str(path), "next": [train]})
+        else:
+            console().print(f"wrote {path}", f"Next:\n  {train}", sep="\n", soft_wrap=True, markup=False)
+        return
+    if settings:
+        raise UsageError(f"--set is for recipes; leave it out, the {kind} {name!r} has no arguments yet.")
     words = names_of(name, kind)
     root = folder / name
     files = write_package(kind, words, root)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import palaestra
-from palaestra.cli.init import TEMPLATES, Kind, names_of, write_package
+from palaestra.cli.init import PACKAGES, TEMPLATES, Kind, names_of, write_package
 from palaestra.errors import UsageError
 from tests.packages import write_metadata
 
@@ -25,7 +25,7 @@ def run(folder: Path, *words: str, path: tuple[Path, ...] = ()) -> subprocess.Co
     return subprocess.run([sys.executable, *words], cwd=folder, env=env, capture_output=True, text=True, timeout=300)
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", PACKAGES)
 def test_a_package_passes_its_own_tests(kind: Kind, palaestra_run, tmp_path: Path) -> None:
     name = f"River-crossing_{kind}"
     ran = palaestra_run("init", kind, name, "--folder", tmp_path)
@@ -60,7 +60,7 @@ def test_a_package_passes_its_own_tests(kind: Kind, palaestra_run, tmp_path: Pat
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", PACKAGES)
 def test_what_is_written_is_tidy(kind: Kind, tmp_path: Path) -> None:
     write_package(kind, names_of("neat", kind), tmp_path / "neat")
     ruff = [sys.executable, "-m", "ruff"]
@@ -110,7 +110,7 @@ def test_an_unknown_kind_names_the_kinds(refused, tmp_path: Path) -> None:
     refused("init", "world", "mine", "--folder", tmp_path, match="'world' is not one of 'env', 'agent', 'algorithm'")
 
 
-@given(st.from_regex(r"[A-Za-z][A-Za-z0-9]{0,8}([-_][A-Za-z0-9]{1,8}){0,3}", fullmatch=True), st.sampled_from(Kind))
+@given(st.from_regex(r"[A-Za-z][A-Za-z0-9]{0,8}([-_][A-Za-z0-9]{1,8}){0,3}", fullmatch=True), st.sampled_from(PACKAGES))
 def test_every_name_gives_identifiers(name: str, kind: Kind) -> None:
     try:
         words = names_of(f"xq-{name}", kind)
@@ -121,5 +121,9 @@ def test_every_name_gives_identifiers(name: str, kind: Kind) -> None:
     assert f"{words['Class']}Env".isidentifier()
 
 
+def test_only_recipes_take_arguments(refused, tmp_path: Path) -> None:
+    refused("init", "env", "mine", "--set", "depth=3", "--folder", tmp_path, match="--set is for recipes")
+
+
 def test_every_kind_has_templates() -> None:
-    assert {path.name for path in TEMPLATES.iterdir() if path.is_dir()} == set(Kind)
+    assert {path.name for path in TEMPLATES.iterdir() if path.is_dir()} == set(PACKAGES)
