@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from palaestra.agents.backends.endpoint import Endpoint
 from palaestra.agents.backends.per_loop import PerLoop
-from palaestra.agents.backends.responses import body_hook, response_hook
+from palaestra.agents.backends.responses import MAX_REDIRECTS, body_hook, response_hook
 from palaestra.agents.backends.sdk import import_sdk, transport_of
 from palaestra.agents.backends.strict_tools import check_number, without_nulls
 from palaestra.agents.backends.wire import excerpt, read_generation, request_body
@@ -161,8 +161,18 @@ class _Opened:
         """Keep a client, which from now on follows no redirect to another server and reads no endless body."""
         limit, too_large = self.endpoint.max_response_bytes, self.endpoint.too_large
         own = [response_hook(self.endpoint.fail), body_hook(transport_of(type(client)), limit, too_large)]
-        client.event_hooks = {**client.event_hooks, "response": [*client.event_hooks["response"], *own]}
+        hooks = client.event_hooks
+        client.event_hooks = {
+            "request": [*hooks["request"], self._add_query],
+            "response": [*hooks["response"], *own],
+        }
+        client.max_redirects = MAX_REDIRECTS
         self.clients.append(client)
+
+    async def _add_query(self, request: Any) -> None:
+        """Put the query of the base URL after the address of a request: litellm would drop it."""
+        if self.endpoint.query:
+            request.url = request.url.copy_merge_params(self.endpoint.query_values)
 
     async def close(self) -> None:
         """Close the clients."""

@@ -65,11 +65,11 @@ class SDKBackend(ABC):
         """
         endpoint = self.endpoint
         body = self._body(request)
-        client = await self._clients.get()
+        method = self._method(await self._clients.get())  # the SDK imports what it needs now, outside of the time limit
         started = time.perf_counter()
         try:
             async with asyncio.timeout(endpoint.timeout_s):
-                answer = await self._post(client, body)
+                answer = await self._post(method, body)
         except (self._sdk.APIConnectionError, self._transport.RequestError, self._transport.InvalidURL) as error:
             if isinstance(error.__cause__, ModelError):  # the hook's
                 raise error.__cause__ from None
@@ -100,11 +100,11 @@ class SDKBackend(ABC):
     def _client(self, **common: Any) -> Any:
         """Make the SDK's client from the arguments that all of them take."""
 
-    async def _post(self, client: Any, body: dict[str, Json]) -> bytes:
+    async def _post(self, method: Any, body: dict[str, Json]) -> bytes:
         """Post the body and read the answer."""
         named: dict[str, Any] = {key: body.pop(key) for key in self.named if key in body}
         limit = self.endpoint.max_response_bytes
-        async with self._method(client)(**named, extra_body=body or None) as response:
+        async with method(**named, extra_body=body or None) as response:
             answer = BoundedBody(response.headers.get("content-encoding", ""), limit)
             try:
                 async for piece in response.http_response.aiter_raw():

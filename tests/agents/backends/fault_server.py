@@ -85,6 +85,25 @@ def chat_completion(content: str | None, *, finish_reason: str = "stop", **messa
     }
 
 
+_SAID = "look around"
+_USED = {"input_tokens": 20, "output_tokens": 5}
+_RESPONSE = {
+    "status": "completed",
+    "output": [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": _SAID}]}],
+    "usage": _USED,
+}
+PROVIDERS: dict[str, Any] = {
+    "openai-responses:stub": _RESPONSE,
+    "azure:stub": None,
+    "azure-responses:stub": _RESPONSE,
+    "anthropic:stub": {"content": [{"type": "text", "text": _SAID}], "stop_reason": "end_turn", "usage": _USED},
+    "google:stub": {"candidates": [{"content": {"parts": [{"text": _SAID}]}, "finishReason": "STOP"}]},
+    "litellm:openai/stub": None,
+    "litellm:mistral/stub": None,
+}
+"""Models of providers with a client of their own, and the JSON of a good answer; None for a chat completion."""
+
+
 def head(status: int, length: int | None, *headers: str, kind: str = "application/json") -> bytes:
     """Return status line and headers."""
     lines = [f"HTTP/1.1 {status} X", f"Content-Type: {kind}", *headers]

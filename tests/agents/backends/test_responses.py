@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import tracemalloc
 import zlib
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,14 +10,23 @@ from hypothesis import strategies as st
 
 from palaestra.agents.backends.registry import make_bare_backend
 from palaestra.agents.backends.responses import BoundedBody, redirect_within_origin
-from palaestra.agents.core import Request
+from palaestra.agents.core import Backend, Request
 from palaestra.errors import ModelError
 from palaestra.types import Message
-from tests.agents.backends.fault_server import FaultServer, fault_server
+from tests.agents.backends.fault_server import PROVIDERS, FaultServer, fault_server
 
 ASK = Request((Message("user", "a private prompt"),))
 SECRETS = {"api_key": "sk-marked-key", "headers": {"X-Team": "marked-header"}}
-CLIENTS = ("aiohttp", "openai")
+CLIENTS = ("aiohttp", "openai", *PROVIDERS)
+
+
+def backend_of(server: FaultServer, client: str, **options: Any) -> Backend:
+    """Make the backend that asks the server, by one of our clients or by the model of a provider."""
+    if client not in PROVIDERS:
+        return make_bare_backend(server.model_string, client=client, **options)
+    server.answer = PROVIDERS[client]
+    options = {"api_key": "sk-marked-key", **options}
+    return make_bare_backend(client, base_url=server.base_url, **options)
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -25,7 +35,7 @@ async def test_no_redirect_leads_to_another_origin(server: FaultServer, client: 
     with fault_server() as other:
         server.default = f"{status} redirect"
         server.location = f"{other.base_url}/chat/completions?sig=marked-query"
-        backend = make_bare_backend(server.model_string, client=client, timeout_s=5, **SECRETS)
+        backend = backend_of(server, client, timeout_s=5, **SECRETS)
         with pytest.raises(
             ModelError, match=f"answered {status}: a redirect to .* give its address as the base URL"
         ) as caught:
@@ -42,12 +52,14 @@ async def test_no_redirect_leads_to_another_origin(server: FaultServer, client: 
 @pytest.mark.parametrize("status", [307, 308])
 async def test_a_redirect_within_the_origin_repeats_the_request(server: FaultServer, client: str, status: int) -> None:
     server.plan.append(f"{status} redirect")
-    backend = make_bare_backend(server.model_string, client=client, timeout_s=5, **SECRETS)
+    backend = backend_of(server, client, timeout_s=5, **SECRETS)
     assert (await backend.generate(ASK)).message.content == "look around"
     await backend.aclose()
     first, second = server.received
     assert first.body == second.body
-    assert second.headers["authorization"] == "Bearer sk-marked-key"
+    assert first.headers == second.headers
+    assert "sk-marked-key" in str(second.headers)
+    assert second.headers["x-team"] == "marked-header"
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -56,7 +68,7 @@ async def test_redirects_that_would_get_instead_of_post_are_not_followed(
     server: FaultServer, client: str, status: int
 ) -> None:
     server.plan.append(f"{status} redirect")
-    backend = make_bare_backend(server.model_string, client=client, timeout_s=5)
+    backend = backend_of(server, client, timeout_s=5)
     with pytest.raises(ModelError, match=f"Redirects of status {status} are not followed"):
         await backend.generate(ASK)
     await backend.aclose()
@@ -66,7 +78,7 @@ async def test_redirects_that_would_get_instead_of_post_are_not_followed(
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_redirects_in_a_circle_end(server: FaultServer, client: str) -> None:
     server.default = "307 redirect"
-    backend = make_bare_backend(server.model_string, client=client, timeout_s=5)
+    backend = backend_of(server, client, timeout_s=5)
     with pytest.raises(ModelError):
         await backend.generate(ASK)
     await backend.aclose()
@@ -77,7 +89,7 @@ async def test_redirects_in_a_circle_end(server: FaultServer, client: str) -> No
 @pytest.mark.parametrize("fault", ["500 endless", "500 bomb", "bomb", "huge"])
 async def test_bodies_are_read_to_a_limit(server: FaultServer, client: str, fault: str) -> None:
     server.plan.extend([fault, "ok"])
-    backend = make_bare_backend(server.model_string, client=client, timeout_s=20, max_response_bytes=200_000)
+    backend = backend_of(server, client, timeout_s=20, max_response_bytes=200_000)
     tracemalloc.start()
     with pytest.raises(ModelError) as caught:
         await backend.generate(ASK)
@@ -146,7 +158,7 @@ def test_origins(url: str, location: str | None, target: str | None) -> None:
         assert redirect_within_origin(url, status, location) is None
 
 
-@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("client", ["aiohttp", "openai"])
 async def test_user_password_and_query_of_a_url_are_sent_and_not_shown(server: FaultServer, client: str) -> None:
     url = server.base_url.replace("http://", "http://marked-user:marked%40word@") + "?version=marked-value#stub"
     backend = make_bare_backend(url, client=client, timeout_s=5)
