@@ -487,6 +487,7 @@ def _print(
     runs: Path,
 ) -> None:
     """Print the tables, what went wrong, and where to look."""
+    from palaestra.agents.store.records import BIASED
     from palaestra.cli.output import console
     from palaestra.cli.results import print_results
 
@@ -498,6 +499,7 @@ def _print(
         name, again = evaluation.run_id, PlannedRun(evaluation.run_id, "", {}, {})
         if evaluation.status != "finished":
             out.print(f"{name} {evaluation.status}: {evaluation.note}", style="red", soft_wrap=True)
+            out.print(f"  its numbers are those so far, and {BIASED}", soft_wrap=True)
             out.print(f"  go on: {_resume_command([again], runs)}", soft_wrap=True)
         if evaluation.summary.errors:
             causes = ", ".join(f"{cause} ({count})" for cause, count in evaluation.summary.error_types.items())

@@ -105,6 +105,13 @@ def print_page(page: RunPage) -> None:
     out = console()
     run = page.run
     out.print(f"{run.run_id}  {run.status}{': ' + run.note if run.note else ''}", style="bold", soft_wrap=True)
+    if run.caveat and (page.arms or run.num_episodes):
+        out.print(f"Not finished: {run.caveat}", style="red", soft_wrap=True)
+    for one in page.evaluations:
+        if one.caveat:
+            out.print(
+                f"{one.run_id} {one.status}{': ' + one.note if one.note else ''}; {one.caveat}", style="red", soft_wrap=True
+            )
     recipe = run.config.get("recipe")
     for key, value in run.config.items():
         if key != "recipe" or not isinstance(recipe, Mapping):

@@ -19,6 +19,7 @@ from palaestra.types import Json
 if TYPE_CHECKING:
     from palaestra.agents.evaluation.arms import ArmSummary
     from palaestra.agents.evaluation.evaluation import Evaluation
+    from palaestra.agents.store.records import RunSummary
     from palaestra.agents.store.store import RunStore
     from palaestra.results.tables import EnvResults
 
@@ -38,6 +39,7 @@ def runs_of_folder(context: typer.Context, runs: RunsFolder = DEFAULT_RUNS, as_j
 @app.command("list")
 def list_runs(runs: RunsFolder = DEFAULT_RUNS, as_json: AsJson = False) -> None:
     """List all runs, newest first."""
+    from palaestra.agents.store.records import BIASED
     from palaestra.agents.store.store import RunStore
     from palaestra.cli.output import console, print_json, table
     from palaestra.cli.results import WIDE
@@ -67,8 +69,10 @@ def list_runs(runs: RunsFolder = DEFAULT_RUNS, as_json: AsJson = False) -> None:
         success = f"{100 * run.num_success / scored:.1f} %" if scored else "-"
         score = "-" if run.mean_score is None else f"{run.mean_score:.3f}"
         figures = [f"{run.num_episodes:,}", success, *([] if narrow else [score, f"{run.num_errors:,}"])]
-        grid.add_row(run.run_id, *([] if narrow else [created]), _what(run.config), _status(run.status, run.note), *figures)
+        grid.add_row(run.run_id, *([] if narrow else [created]), _what(run.config), _status(run), *figures)
     out.print(grid)
+    if any(BIASED in run.caveat for run in found):
+        out.print(f"Figures of unfinished runs are those so far, {BIASED}.", soft_wrap=True)
 
 
 @app.command("show")
@@ -274,9 +278,9 @@ def _delete(store: RunStore, run_id: str) -> None:
         raise StoreError(f"The run is deleted, but its folder {folder} is not ({error}); delete it by hand.") from error
 
 
-def _status(status: str, note: str) -> str:
-    """Return the status of a run; of one that was cut off with how far it came."""
-    return f"{status}, {note}" if status == "interrupted" and note.endswith(" planned") else status
+def _status(run: RunSummary) -> str:
+    """Return the status of a run; of one that is not finished with how far it came."""
+    return run.status if run.status == "finished" or run.planned is None else f"{run.status}, {run.planned}"
 
 
 def _what(config: Any) -> str:

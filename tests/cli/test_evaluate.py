@@ -103,6 +103,8 @@ def test_a_spent_budget_stops_the_run_and_a_larger_one_goes_on(evaluate, tmp_pat
     ran = evaluate(*words, "--budget-calls", "12")
     assert ran.code == 3
     assert "stopped" in ran.out
+    assert "(2 of 4 planned)" in ran.out
+    assert "biased towards short episodes, which finish first" in ran.out
     command = shlex.split(re.search(r"go on: (.*)", ran.out)[1])[2:]
     again = evaluate(*command, "--budget-calls", "1000", "--json")
     assert again.code == 0

@@ -35,6 +35,35 @@ def test_runs_are_listed_and_shown(palaestra_run, runs):
     assert "n = 6" in text
 
 
+@pytest.mark.parametrize(
+    ("status", "note", "planned"),
+    [
+        ("interrupted", "12 of 2,000 planned", {"done": 12, "planned": 2000, "unit": "episodes"}),
+        ("running", "2,000 planned", {"done": 12, "planned": 2000, "unit": "episodes"}),
+        ("stopped", "3 of 7 calls spent. (12 of 2,000 planned)", {"done": 12, "planned": 2000, "unit": "episodes"}),
+        ("failed", "OSError: 5 of 6 planned disks (12 of 2,000 planned)", {"done": 12, "planned": 2000, "unit": "episodes"}),
+        ("failed", "disk full", None),
+        ("created", "", None),
+        ("finished", "", {"done": 12, "planned": 12, "unit": "episodes"}),
+    ],
+)
+def test_every_face_says_how_far_a_run_came_and_that_short_episodes_finish_first(palaestra_run, runs, status, note, planned):
+    with RunStore(runs) as store:
+        store.set_status("eval-1", status, note)
+    (listed,) = json.loads(palaestra_run("runs", "list", "--runs", runs, "--json").out)
+    shown = json.loads(palaestra_run("runs", "show", "eval-1", "--runs", runs, "--json").out)
+    assert listed["planned"] == shown["planned"] == planned
+    is_biased = status not in ("created", "finished")
+    lines = palaestra_run("runs", "list", "--runs", runs).out
+    page = palaestra_run("runs", "show", "eval-1", "--runs", runs).out
+    report = palaestra_run("report", "eval-1", "--runs", runs, "-o", runs / "r.html")
+    assert report.code == 0
+    html = (runs / "r.html").read_text(encoding="utf-8")
+    for face in (lines, page, html):
+        assert ("biased towards short episodes, which finish first" in face) == is_biased
+        assert ("12 of 2,000 planned" in face) == (is_biased and planned is not None) or (face is page and status == "running")
+
+
 def test_a_run_is_deleted_when_it_is_meant(palaestra_run, refused, runs):
     refused("runs", "delete", "eval-1", "--runs", runs, match="needs --yes")
     refused("runs", "delete", "eval-2", "--runs", runs, "--yes", match="Unknown run 'eval-2'")

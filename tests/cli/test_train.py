@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from palaestra.agents.store.records import Planned
 from palaestra.agents.store.store import RunStore
 from palaestra.algorithms.run.packaged import find_recipe, packaged_recipes
 from palaestra.errors import StoreError, UnknownNameError
@@ -171,9 +172,14 @@ def test_ctrl_c_ends_with_130_and_a_command_that_goes_on(recipe, tmp_path):
     resume = shlex.split(re.search(r"Resume with: (.*)", err)[1])
     assert resume == ["palaestra", "train", "--run", "t", "--runs", str(runs)]
     with RunStore(runs, read_only=True) as store:
-        assert store.status("t") == "stopped"
+        run = store.run("t")
+        assert run.status == "interrupted"
+        assert re.fullmatch(r"[\d,]+ of 400 steps of grpo, 1 of 2 phases planned", run.note)
+        assert run.planned == Planned(1, 2, "phases")
         before = max(record["step"] for record in store.metrics("t") if "grpo/loss" in record or "grpo/success" in record)
     assert before < 400
+    done = int(run.note.split()[0])
+    assert before - 1 <= done <= before + 1
 
 
 def _wait_for_steps(runs, process) -> None:

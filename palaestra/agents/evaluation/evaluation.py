@@ -26,7 +26,7 @@ from palaestra.agents.rollout.env_pool import make_planned_env
 from palaestra.agents.rollout.env_slots import MakeEnv
 from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.agents.seats import seats_config
-from palaestra.agents.store.records import EpisodeSummary, RunStatus, pack, unpack, written
+from palaestra.agents.store.records import EpisodeSummary, Planned, RunStatus, pack, unpack, written
 from palaestra.agents.store.store import RunStore
 from palaestra.envs.core.declared import declared
 from palaestra.errors import BudgetError, ConfigError, UnknownNameError, UsageError
@@ -360,7 +360,7 @@ async def _play(
                         break
         except BudgetError as error:
             status = "stopped"
-            note = f"{error} Played {num_done} of {len(plans)} episodes; raise the budget and resume the run."
+            note = f"{error} Raise the budget and resume the run ({Planned(num_done, len(plans))})."
     keeper.set_status(status, note)
     return Evaluation(keeper.run_id, status, note, summarize(keeper.episodes()), config, len(plans))
 

@@ -21,7 +21,7 @@ from palaestra.agents.evaluation.evaluation import Evaluation, Progress, open_ru
 from palaestra.agents.evaluation.running import running
 from palaestra.agents.evaluation.summary import summarize
 from palaestra.agents.rollout.engine import run_blocking
-from palaestra.agents.store.records import RunStatus
+from palaestra.agents.store.records import Planned, RunStatus
 from palaestra.agents.store.store import RunStore
 from palaestra.errors import Boundary, BudgetError, ConfigError, MissingExtraError, ScoringError, UsageError
 from palaestra.media.overlay import OverlayMedia
@@ -170,7 +170,8 @@ async def _score_all(
         store.set_status(into, status, note)
 
     status: tuple[RunStatus, str] = "finished", ""
-    with running(set_status, len(store.finished(run_id)), lambda: len(store.finished(into))):
+    num_planned = len(store.finished(run_id))
+    with running(set_status, num_planned, lambda: len(store.finished(into))):
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(concurrency, len(missing))):
@@ -179,7 +180,8 @@ async def _score_all(
             error = errors.exceptions[0]
             if not isinstance(error, BudgetError):
                 raise error from error.__cause__
-            status = "stopped", f"{error} Raise the budget and resume with into={into!r}."
+            scored = Planned(len(store.finished(into)), num_planned)
+            status = "stopped", f"{error} Raise the budget and resume with into={into!r} ({scored})."
     set_status(*status)
     return status
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
-from palaestra.agents.store.records import RunStatus
+from palaestra.agents.store.records import Planned, RunStatus
 
 SetStatus = Callable[[RunStatus, str], None]
 
@@ -26,9 +26,9 @@ def running(set_status: SetStatus, num_planned: int, num_done: Callable[[], int]
         with contextlib.suppress(Exception):
             if isinstance(error, Exception):
                 reason = str(error) or type(error).__name__
-                set_status("failed", f"{reason} ({num_done():,} of {num_planned:,} planned)")
+                set_status("failed", f"{reason} ({Planned(num_done(), num_planned)})")
             else:
-                set_status("interrupted", f"{num_done():,} of {num_planned:,} planned")
+                set_status("interrupted", str(Planned(num_done(), num_planned)))
         raise
 
 

@@ -236,12 +236,11 @@ def _notices(runs: Sequence[RunSummary], arms: Sequence[ArmSummary]) -> list[str
     notices = []
     for run in runs:
         if run.status in ("running", "created"):
-            notices.append(f"Run {run.run_id} was not finished when this page was written; its numbers are those so far.")
+            caveat = run.caveat or "its numbers are those so far."
+            planned = "" if run.planned is None else f" ({run.planned})"
+            notices.append(f"Run {run.run_id} was not finished when this page was written{planned}; {caveat}")
         elif run.status in ("stopped", "failed", "interrupted"):
-            notices.append(
-                f"Run {run.run_id} {run.status}{': ' + run.note if run.note else ''}; its numbers are those so far, "
-                "and biased towards short episodes, which finish first."
-            )
+            notices.append(f"Run {run.run_id} {run.status}{': ' + run.note.rstrip('.') if run.note else ''}; {run.caveat}")
     if not arms:
         notices.append("No episode has been stored yet.")
     return notices

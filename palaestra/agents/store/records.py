@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,34 @@ from palaestra.types import Json, Trajectory
 from palaestra.types.plain_json import finite, strict_text
 
 RunStatus = Literal["created", "running", "finished", "stopped", "failed", "interrupted"]
+
+BIASED = "biased towards short episodes, which finish first"
+"""What the figures of an evaluation are that was cut off."""
+
+_PLANNED = re.compile(r"(?:([\d,]+) of )?([\d,]+)( phases)? planned\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """How much of what a run planned is done; as a text, "32 of 2,000 planned", it is part of the run's note.
+
+    Attributes:
+        done: Units that are done.
+        planned: Units that make the run complete.
+        unit: "episodes", or "phases" of a training run.
+    """
+
+    done: int
+    planned: int
+    unit: Literal["episodes", "phases"] = "episodes"
+
+    def __str__(self) -> str:
+        """Return it as notes have it."""
+        return f"{self.done:,} of {self.planned:,}{'' if self.unit == 'episodes' else ' ' + self.unit} planned"
+
+    def to_json(self) -> dict[str, Json]:
+        """Return a plain dict."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +76,33 @@ class RunSummary:
     num_success: int
     mean_score: float | None
 
+    @property
+    def planned(self) -> Planned | None:
+        """How much of what was planned is done; None if the run does not say, as one that was only created."""
+        if self.status == "finished" and self.config.get("kind") in ("evaluate", "rescore"):
+            return Planned(self.num_episodes, self.num_episodes)
+        found = list(_PLANNED.finditer(self.note))
+        if not found:
+            return None
+        done, planned, phases = found[-1].groups()  # the words of an error come first
+        return Planned(
+            self.num_episodes if done is None else int(done.replace(",", "")),
+            int(planned.replace(",", "")),
+            "phases" if phases else "episodes",
+        )
+
+    @property
+    def caveat(self) -> str:
+        """What a reader must know about the figures of a run that is not finished; empty if it is."""
+        if self.status in ("finished", "created"):
+            return ""
+        so_far = "its numbers are those so far"
+        return f"{so_far}, and {BIASED}." if self.config.get("kind") == "evaluate" else f"{so_far}."
+
     def to_json(self) -> dict[str, Json]:
         """Return a plain dict."""
-        return {**asdict(self), "config": dict(self.config)}
+        planned = self.planned
+        return {**asdict(self), "config": dict(self.config), "planned": None if planned is None else planned.to_json()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,8 +336,10 @@ def unpack(data: bytes) -> Trajectory:
 
 
 __all__ = [
+    "BIASED",
     "COLUMNS",
     "EpisodeSummary",
+    "Planned",
     "RunStatus",
     "RunSummary",
     "checked_rows",

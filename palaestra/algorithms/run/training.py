@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from palaestra.agents.evaluation.evaluation import Evaluation
 from palaestra.agents.evaluation.summary import Summary
 from palaestra.agents.reference import ExpertAgent, RandomAgent
 from palaestra.agents.rollout.engine import RolloutEngine
+from palaestra.agents.store.records import Planned
 from palaestra.agents.store.store import RunStore
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.run.active_extensions import ActiveExtensions, own_weights
@@ -33,7 +35,7 @@ from palaestra.algorithms.run.extension_registry import get_extension
 from palaestra.algorithms.run.feed import make_feed
 from palaestra.algorithms.run.metrics import MetricsLog
 from palaestra.algorithms.run.on_policy import run_algorithm
-from palaestra.algorithms.run.phase import Phase, Progress
+from palaestra.algorithms.run.phase import Phase, Progress, ProgressEvent
 from palaestra.algorithms.run.recipe import parse_recipe, read_recipe
 from palaestra.algorithms.run.recipe_configs import Recipe
 from palaestra.algorithms.run.registry import get_algorithm
@@ -131,8 +133,9 @@ def train(
             run_id = team.on_main(lambda: _open_run(kept, run_id, recipe))
             if team.is_main:
                 stack.enter_context(kept.lock(run_id))
-            with _status(kept, run_id) if team.is_main else contextlib.nullcontext():
-                training = _Training(recipe, kept, run_id, progress)
+            done = _Done(len(recipe.phases))
+            with _status(kept, run_id, done) if team.is_main else contextlib.nullcontext():
+                training = _Training(recipe, kept, run_id, progress, done)
                 stack.callback(training.metrics.close)
                 policy_path = training.run()
                 totals = training.arms.totals()
@@ -150,10 +153,45 @@ def train(
     )
 
 
+class _Done:
+    """How much of a training run is done, for the note of its status.
+
+    Args:
+        num_phases: Phases of the recipe.
+    """
+
+    def __init__(self, num_phases: int) -> None:
+        """Begin with nothing done."""
+        self.num_phases = num_phases
+        self.phases = 0
+        self.step = ""
+        self._told_at = -math.inf
+
+    def __str__(self) -> str:
+        """Return the note."""
+        planned = Planned(self.phases, self.num_phases, "phases")
+        return f"{self.step}, {planned}" if self.step else str(planned)
+
+    def at(self, event: ProgressEvent) -> bool:
+        """Take a step of a phase; return whether the note is due, once in a second: a kill leaves the last one."""
+        self.step = f"{event.done:,} of {event.total:,} steps of {event.phase}"
+        now = time.monotonic()
+        if now - self._told_at < 1.0:
+            return False
+        self._told_at = now
+        return True
+
+    def next_phase(self) -> None:
+        """Count a phase."""
+        self.phases += 1
+        self.step = ""
+
+
 class _Training:
     """The state of one call of `train`."""
 
-    def __init__(self, recipe: Recipe, store: RunStore, run_id: str, progress: Progress | None) -> None:
+    def __init__(self, recipe: Recipe, store: RunStore, run_id: str, progress: Progress | None, done: _Done) -> None:
+        self.done = done
         self.recipe = recipe
         self.store = store
         self.run_id = run_id
@@ -207,6 +245,9 @@ class _Training:
             # weights of their own are evaluated where they are trained
             self.arms.begin(ActiveExtensions({**self.recipe.extensions, **_apart(active)}, context) if own else extensions)
             path = self.run_phase(name, policy, start)
+            self.done.next_phase()
+            if ranks().is_main:
+                self.store.set_status(self.run_id, "running", str(self.done))
             weights.trained(own, path)
             self.arms.policy(arm, policy)
             self.warn_of_no_success(name, arm)
@@ -269,7 +310,7 @@ class _Training:
                 reference_path=start,
                 evaluate=partial(self.arms.curve, policy),
                 store=self.store,
-                progress=self.progress,
+                progress=self.step_done,
                 shared=self.shared,
             )
             config = self.recipe.phase(name)
@@ -288,21 +329,30 @@ class _Training:
             policy.version = int(found.state()["policy_version"])
         return found.policy_path
 
+    def step_done(self, event: ProgressEvent) -> None:
+        """Note a step of a phase, and say so to whoever watches."""
+        if self.done.at(event):
+            self.store.set_status(self.run_id, "running", str(self.done))
+        if self.progress is not None:
+            self.progress(event)
+
     def has_begun(self) -> bool:
         """Whether a phase of the run has a checkpoint."""
         return any((self.folder / "checkpoints" / name).exists() for name in self.recipe.phase_names)
 
 
 @contextlib.contextmanager
-def _status(store: RunStore, run_id: str) -> Iterator[None]:
+def _status(store: RunStore, run_id: str, done: _Done) -> Iterator[None]:
     """Keep the run's status true, whatever happens."""
-    store.set_status(run_id, "running")
+    store.set_status(run_id, "running", str(done))
     try:
         yield
     except BaseException as error:
         with contextlib.suppress(PalaestraError):  # the reason to stop must not be hidden by a failing disk
-            stopped = not isinstance(error, Exception)
-            store.set_status(run_id, "stopped" if stopped else "failed", "" if stopped else str(error) or type(error).__name__)
+            if isinstance(error, Exception):
+                store.set_status(run_id, "failed", f"{str(error) or type(error).__name__} ({done})")
+            else:
+                store.set_status(run_id, "interrupted", str(done))
         raise
     store.set_status(run_id, "finished")
 

@@ -22,6 +22,7 @@ from palaestra.agents.evaluation.summary import summarize
 from palaestra.agents.reference import ExpertAgent, RandomAgent
 from palaestra.agents.report import write_report
 from palaestra.agents.rollout.engine import RolloutEngine
+from palaestra.agents.store.records import Planned
 from palaestra.agents.store.store import RunStore
 from palaestra.errors import BudgetError, ConfigError, ContextWindowError, ModelError, StoreError, UnknownNameError, UsageError
 from palaestra.types import Message, Trajectory
@@ -210,10 +211,13 @@ def test_a_spent_budget_stops_the_run_and_it_goes_on_later(store: RunStore) -> N
     assert part.status == store.status("r") == "stopped"
     assert 0 < part.summary.total.num_episodes < 20
     assert part.summary.total.num_errors == 0
-    assert f"Played {part.summary.total.num_episodes} of 20" in part.note == store.run("r").note
+    assert f"({part.summary.total.num_episodes} of 20 planned)" in part.note == store.run("r").note
+    assert store.run("r").planned == Planned(part.summary.total.num_episodes, 20)
+    assert store.run("r").to_json()["planned"] == {"done": part.summary.total.num_episodes, "planned": 20, "unit": "episodes"}
     Spending.budget[0] = 1000
     whole = evaluate(ENV_ID, Spending(), n=20, store=store, run_id="r")
     assert (whole.status, whole.summary.total.num_episodes, store.run("r").note) == ("finished", 20, "")
+    assert (store.run("r").planned, store.run("r").caveat) == (Planned(20, 20), "")
 
 
 def test_a_run_that_is_being_played_is_refused(store: RunStore) -> None:

@@ -184,7 +184,7 @@ def test_an_unfinished_or_empty_run_says_so(store):
     store.create_run({"kind": "evaluate"}, "empty")
     store.set_status("empty", "stopped", "the budget is spent.")
     page = parse(render_report(["empty"], store=store))
-    assert "Run empty stopped: the budget is spent." in page.text
+    assert "Run empty stopped: the budget is spent; its numbers are those so far" in page.text
     assert "No episode has been stored yet." in page.text
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from palaestra.agents.store.records import Planned
 from palaestra.agents.store.store import RunStore
 from palaestra.algorithms.run.metrics import read_metrics
 from palaestra.algorithms.run.phase import ProgressEvent
@@ -85,7 +86,11 @@ def test_killed_anywhere_and_resumed_a_run_ends_bit_identical(
     with pytest.raises(Killed):
         train(toy_recipe(), store=tmp_path, run_id="toy", progress=kill_at(phase, done))
     with RunStore(tmp_path) as store:
-        assert store.status("toy") == "stopped"
+        run = store.run("toy")
+        assert run.status == "interrupted"
+        finished = {"expert": 0, "sft": 0, "cloned": 1, "grpo": 1, "trained": 2}[phase]
+        assert run.planned == Planned(finished, 2, "phases")
+        assert run.note.startswith(f"{done} of 4 steps of {phase}, ") == (phase in ("sft", "grpo"))
     resumed = train(toy_recipe(), store=tmp_path, run_id="toy")
     expected, found = weights(whole.policy_path), weights(resumed.policy_path)
     assert all(torch.equal(found[name], expected[name]) for name in expected)
