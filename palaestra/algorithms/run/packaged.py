@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from palaestra.envs.core.data_files import kind_of
 from palaestra.errors import unknown_name
 
 _PACKAGE = Path(__file__).parents[2]
@@ -29,7 +30,7 @@ def find_recipe(recipe: str | Path) -> Path:
         UnknownNameError: If there is neither such a file nor a recipe of that name.
     """
     path = Path(recipe)
-    if path.exists():
+    if kind_of(path) != "nothing":
         return path
     packaged = packaged_recipes()
     if path.stem in packaged and str(path) in (path.stem, path.name, f"recipes/{path.name}"):

@@ -43,11 +43,13 @@ from palaestra.algorithms.run.overrides import apply_override
 from palaestra.algorithms.run.packaged import find_recipe
 from palaestra.algorithms.run.recipe_configs import EnvConfig, PhaseConfig, Recipe, checked_name
 from palaestra.algorithms.run.registry import algorithm_names, get_algorithm
+from palaestra.envs.core.data_files import read_text
 from palaestra.errors import ConfigError
 from palaestra.models.registry import ModelConfig, get_model_kind, model_kinds
 from palaestra.types import Json
 
 DEFAULT_PHASES = ("sft", "grpo")
+MAX_RECIPE_BYTES = 2**20
 
 _PLAIN = ("name", "description", "seed", "threads", "model", "agent", "evaluation", "checkpoint", "metrics")
 _TAKEN = ("env", "phase", "phases", "start", "random", "expert", "untrained", *_PLAIN)
@@ -66,9 +68,13 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     file = find_recipe(path)
     try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"Recipe {str(file)!r} could not be read: {error}.") from None
+        text = read_text(file, max_bytes=MAX_RECIPE_BYTES)
+    except ConfigError as error:
+        raise ConfigError(f"The recipe could not be read: {error}") from None
+    try:
+        data = tomllib.loads(text)
+    except RecursionError:
+        raise ConfigError(f"Recipe {str(file)!r} nests its values too deeply to be read.") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"Recipe {str(file)!r} is not valid TOML: {error}.") from None
     for override in overrides:

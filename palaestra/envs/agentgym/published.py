@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from palaestra.envs.core.data_files import kind_of, place_of, shown
 from palaestra.errors import ConfigError, MissingDataError
 from palaestra.types import Json
 from palaestra.types.json_records import read_json_records
@@ -54,10 +55,10 @@ def read_items(path: str | Path, env: str) -> list[PublishedItem]:
         MissingDataError: If there is no such file.
         ConfigError: If it cannot be understood; the message names the row.
     """
-    path = Path(path).expanduser()
-    if not path.is_file():
+    path = place_of(path)
+    if kind_of(path) != "file":
         raise MissingDataError(
-            f"There is no file of published items at {str(path)!r}; expected a JSON array, or a row a line, of objects with "
+            f"There is no file of published items at {shown(path)}; expected a JSON array, or a row a line, of objects with "
             f"'item_id' and 'conversations', as in AgentTraj-L or AgentEval."
         )
     items = [_item(row, f"{path}, {place}") for place, row in _rows(path)]

@@ -9,7 +9,10 @@ from pathlib import Path
 from palaestra.envs.agentgym.textcraft.minecraft import load_minecraft_folder
 from palaestra.envs.agentgym.textcraft.recipes import RecipeBook
 from palaestra.envs.agentgym.textcraft.text_book import parse_book
-from palaestra.errors import ConfigError, MissingDataError
+from palaestra.envs.core.data_files import kind_of, place_of, read_text, shown
+from palaestra.errors import MissingDataError
+
+MAX_BOOK_BYTES = 16 * 2**20
 
 
 @lru_cache(maxsize=1)
@@ -26,12 +29,13 @@ def load_book(path: str | Path) -> RecipeBook:
         MissingDataError: If there is nothing to read at `path`.
         ConfigError: If a file cannot be understood; the message names it.
     """
-    path = Path(path).expanduser()
-    if path.is_dir():
+    path = place_of(path)
+    kind = kind_of(path)
+    if kind == "folder":
         return load_minecraft_folder(path)
-    if not path.is_file():
+    if kind == "nothing":
         raise MissingDataError(
-            f"There is no recipe book at {str(path)!r}; expected a folder of Minecraft recipe files "
+            f"There is no recipe book at {shown(path)}; expected a folder of Minecraft recipe files "
             f"(recipes/*.json of a data pack) or a text file of lines such as 'craft 4 oak plank using 1 oak log'."
         )
     stat = path.stat()
@@ -42,8 +46,4 @@ def load_book(path: str | Path) -> RecipeBook:
 def _load_text(path: str, mtime_ns: int, size: int) -> RecipeBook:
     """Read a text book; time of change and size are only there to be part of the cache key."""
     del mtime_ns, size
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8.") from None
-    return parse_book(text, source=path)
+    return parse_book(read_text(Path(path), max_bytes=MAX_BOOK_BYTES), source=path)

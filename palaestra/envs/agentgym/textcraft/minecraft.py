@@ -14,10 +14,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from palaestra.envs.agentgym.textcraft.recipes import MAX_COUNT, Ingredient, Recipe, RecipeBook
+from palaestra.envs.core.data_files import files_in, read_text, shown
 from palaestra.errors import ConfigError, MissingDataError
 from palaestra.types import Json
 
 NAMESPACE = "minecraft"
+MAX_FILE_BYTES = 2**20
 
 _SHAPED = ("minecraft:crafting_shaped", "crafting_shaped")
 _SHAPELESS = ("minecraft:crafting_shapeless", "crafting_shapeless")
@@ -43,12 +45,12 @@ def load_minecraft_folder(folder: Path) -> RecipeBook:
         ConfigError: With the file and the field, if one cannot be understood.
     """
     for name in _FOLDERS:
-        files = sorted((folder / name).glob("*.json"), key=lambda file: file.name)
+        files = files_in(folder / name, ".json")
         if files:
             stamps = tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files)
             return _load(stamps)
     raise MissingDataError(
-        f"There are no recipe files in {str(folder)!r}; expected *.json there or in {', '.join(f for f in _FOLDERS[1:3])} or "
+        f"There are no recipe files in {shown(folder)}; expected *.json there or in {', '.join(f for f in _FOLDERS[1:3])} or "
         f"{_FOLDERS[3]} below it, as in the data folder of the game."
     )
 
@@ -125,9 +127,10 @@ class _Draft:
 
 def _read(path: Path) -> Mapping[str, Json]:
     """Return the JSON object of a file."""
+    text = read_text(path, max_bytes=MAX_FILE_BYTES)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # broken JSON and broken UTF-8 alike
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not valid JSON ({error}); restore the file from the game's data or remove it.") from None
     if not isinstance(data, dict):
         raise _malformed(path, "the file", data, "a JSON object with 'type' and 'result'")

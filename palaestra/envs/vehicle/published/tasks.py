@@ -9,6 +9,7 @@ Data: OpenMOSS-Team/VehicleWorld (Apache-2.0), 1,291 tasks.
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from palaestra.envs.core.data_files import files_in, kind_of, place_of, read_data, shown
 from palaestra.envs.core.tasks import Task
 from palaestra.envs.vehicle.calls.call import Call
 from palaestra.envs.vehicle.calls.setup import set_up, take_step
@@ -26,7 +28,7 @@ from palaestra.envs.vehicle.published.scenario_text import Scenario, ScenarioErr
 from palaestra.envs.vehicle.published.scoring import ABSENT, Scope
 from palaestra.envs.vehicle.requests.gold import LOOK, gold_effect
 from palaestra.envs.vehicle.requests.task import CarRequest, CarTask
-from palaestra.errors import MissingDataError, UnknownNameError, UsageError, unknown_name
+from palaestra.errors import ConfigError, MissingDataError, UnknownNameError, UsageError, unknown_name
 from palaestra.types import Json
 
 SPLIT = "test"
@@ -38,6 +40,8 @@ FLAGS = ("shifted_gold", "unassigned_preset", "trunk_by_name", "acts_outside")
 contains its name, gold calls of modules that are not listed."""
 
 _SHIFTED = frozenset({"be0be92f8d97d5eab55763e6348a5024"})
+MAX_BYTES = 2**30
+"""Size at which a file of tasks is refused, unpacked."""
 _NAMES = ("tasks.jsonl.gz", "tasks.jsonl")
 
 
@@ -57,7 +61,7 @@ def load_published(path: str | Path) -> list[Task]:
         UsageError: If a file cannot be read as tasks; the message names file, line and field.
     """
     tasks: dict[str, Task] = {}
-    for file in _files(Path(path)):
+    for file in _files(place_of(path)):
         for task in _read_file(file):
             tasks.setdefault(task.key, task)
     return list(tasks.values())
@@ -119,14 +123,15 @@ _TYPE_NAMES = {str: "a text", list: "a list", dict: "an object", int: "a whole n
 
 def _files(path: Path) -> list[Path]:
     """Return the files to read."""
-    if path.is_file():
+    kind = kind_of(path)
+    if kind == "file":
         return [path]
-    if not path.is_dir():
-        raise MissingDataError(f"There is no {path}; give the folder or the file of the published tasks ({_NAMES[0]}).")
+    if kind == "nothing":
+        raise MissingDataError(f"There is no {shown(path)}; give the folder or the file of the published tasks ({_NAMES[0]}).")
     named = [path / name for name in _NAMES if (path / name).is_file()]
     if named:
         return named[:1]
-    found = [file for file in sorted(path.iterdir()) if file.is_file() and _is_scenarios(file)]
+    found = [file for file in files_in(path, "", is_strict=False) if _is_scenarios(file)]
     if not found:
         raise MissingDataError(f"{path} holds no {_NAMES[0]}, no {_NAMES[1]} and no file of <scenario> texts.")
     return found
@@ -142,9 +147,14 @@ def _is_scenarios(file: Path) -> bool:
 
 def _read_file(file: Path) -> Iterator[Task]:
     """Yield the tasks of a file."""
+    data = read_data(file, max_bytes=MAX_BYTES)
     try:
-        data = file.read_bytes()
-        text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8")
+        if data[:2] == b"\x1f\x8b":
+            with gzip.open(io.BytesIO(data)) as unpacked:  # a small file may unpack to any size
+                data = unpacked.read(MAX_BYTES + 1)
+            if len(data) > MAX_BYTES:
+                raise ConfigError(f"{shown(file)} unpacks to more than {MAX_BYTES:,} bytes; is it the right file?")
+        text = data.decode("utf-8")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise UsageError(f"{file} cannot be read ({error}); give a UTF-8 file of tasks, gzipped or not.") from None
     if text.lstrip()[:10].startswith("<scenario>"):
