@@ -4,13 +4,22 @@
   const $ = (id) => document.getElementById(id);
   const root = document.documentElement;
 
+  // a text that overrides the writing direction must not turn what stands next to it
+  const STEERS = /[\u202a-\u202e\u2066-\u2069]/;
+  function isolated(value) {
+    if (!STEERS.test(value)) return value;
+    const node = document.createElement("bdi");
+    node.textContent = value;
+    return node;
+  }
+
   function el(tag, attributes = {}, ...children) {
     const node = document.createElement(tag);
     for (const [name, value] of Object.entries(attributes)) {
       if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value === true ? "" : value);
     }
     for (const child of children.flat()) {
-      if (child !== null && child !== undefined && child !== "") node.append(child);
+      if (child !== null && child !== undefined && child !== "") node.append(typeof child === "string" ? isolated(child) : child);
     }
     return node;
   }

@@ -420,11 +420,15 @@ def _settings(run: RunSummary) -> dict[str, Any]:
 # -- page -------------------------------------------------------------------------------------------------------------
 
 
+_STEERS = {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+
+
 def _environment() -> jinja2.Environment:
     """Return the template environment: everything is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE),
         autoescape=True,
+        finalize=_straight,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -444,6 +448,15 @@ def _environment() -> jinja2.Environment:
         probability=_probability,
     )
     return environment
+
+
+def _straight(value: object) -> object:
+    """Return what is put into the page, with overrides of the writing direction spelled out.
+
+    They would show the rest of a line in another order. In the JSON of the transcripts the spelling stands for them, and the
+    viewer isolates them.
+    """
+    return value.translate(_STEERS) if isinstance(value, str) else value
 
 
 def _digest(script: str) -> str:

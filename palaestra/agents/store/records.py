@@ -48,6 +48,11 @@ class Planned:
         return asdict(self)
 
 
+def cut_off_note(note: str, num_episodes: int) -> str:
+    """Return the note of a run whose process died: with what is stored, where it says only what was planned."""
+    return f"{num_episodes:,} of {note}" if re.fullmatch(r"[\d,]+ planned", note) else note
+
+
 @dataclass(frozen=True, slots=True)
 class RunSummary:
     """One line about a run.
@@ -343,6 +348,7 @@ __all__ = [
     "RunStatus",
     "RunSummary",
     "checked_rows",
+    "cut_off_note",
     "data_check",
     "from_row",
     "pack",

@@ -31,6 +31,7 @@ from palaestra.agents.store.records import (
     RunStatus,
     RunSummary,
     checked_rows,
+    cut_off_note,
     data_check,
     from_row,
     pack,
@@ -52,7 +53,6 @@ SCHEMA_VERSION = 3
 APPLICATION_ID = 0x50414C41  # "PALA"; written into the file, so that it is never taken for another program's
 BUSY_TIMEOUT_S = 30.0
 
-_ONLY_PLANNED = re.compile(r"[\d,]+ planned")
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 _SCHEMA = """
@@ -582,8 +582,7 @@ class RunStore:
             row["config"] = _config(row["config"])
             if row["status"] == "running" and owner and not LockOwner.from_json(json.loads(owner)).may_be_alive():
                 row["status"] = "interrupted"
-                if _ONLY_PLANNED.fullmatch(row["note"]):  # as it was written when the run began
-                    row["note"] = f"{row['num_episodes']:,} of {row['note']}"
+                row["note"] = cut_off_note(row["note"], row["num_episodes"])
             found.append(RunSummary(**row))
         return found
 

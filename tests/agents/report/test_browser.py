@@ -5,6 +5,7 @@ import pytest
 from palaestra.agents import NothingAgent, RandomAgent, Seats, evaluate
 from palaestra.agents.report import render_report, write_report
 from palaestra.agents.store.store import RunStore
+from palaestra.types import Trajectory
 from tests.agents.report import build
 from tests.agents.report.page import chromium, in_browser, parse
 
@@ -240,3 +241,30 @@ def test_the_viewer_names_the_seat_of_each_turn(meeting, tmp_path):
     assert found["together"][:3] == [["ann", "seat seat-0"], ["bob", "seat seat-1"], ["cleo", "seat seat-2"]]
     assert "seat bobnothing" in found["facts"]
     assert (found["alone"], found["turns"] > 0) == ([], True)
+
+
+def test_names_that_override_the_writing_direction_are_isolated(tmp_path):
+    chromium()
+    with RunStore(tmp_path / "runs") as store:
+        store.create_run({}, "turned")
+        store.add("turned", Trajectory.from_json({**build.crafting(0).to_json(), "agent": "clo\u202ened"}))
+        page = write_report(tmp_path / "report.html", ["turned"], store=store)
+    found = in_browser(
+        page,
+        """
+        const steering = /[\\u202a-\\u202e\\u2066-\\u2069]/;
+        const nodes = [], walker = doc.createTreeWalker(doc.body, win.NodeFilter.SHOW_TEXT);
+        while (walker.nextNode()) {
+          const parent = walker.currentNode.parentElement;
+          if (steering.test(walker.currentNode.data) && parent.tagName !== "SCRIPT") {
+            nodes.push([parent.tagName, win.getComputedStyle(parent).unicodeBidi, parent.textContent]);
+          }
+        }
+        return nodes;
+        """,
+        tmp_path,
+    )
+    assert found, "the viewer shows the name"
+    assert {tag for tag, _, _ in found} <= {"BDI", "OPTION"}
+    assert all("clo\u202ened" in text for _, _, text in found)
+    assert {style for tag, style, _ in found if tag == "BDI"} == {"isolate"}

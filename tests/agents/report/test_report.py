@@ -9,10 +9,13 @@ import pytest
 
 from palaestra.agents.report import TranscriptLimits, render_report, write_report
 from palaestra.agents.store.store import RunStore
+from palaestra.cli.controls import printable
 from palaestra.errors import StoreError, UnknownNameError, UsageError
 from palaestra.types import Message, Outcome, Step, ToolCall, Trajectory
 from tests.agents.report import build
 from tests.agents.report.page import parse
+
+STEERS = "".join(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
 
 
 @pytest.fixture
@@ -218,3 +221,17 @@ def test_mistakes_are_told_in_one_line(store, tmp_path):
     with pytest.raises(StoreError, match="cannot be written"):
         write_report(tmp_path / "folder", [run], store=store)
     assert not list(tmp_path.glob(".*draft"))
+
+
+def test_overrides_of_the_writing_direction_stay_in_their_texts(store):
+    run = store.create_run({}, "turned")
+    store.add(run, Trajectory.from_json({**build.crafting(0).to_json(), "agent": "clo\u202ened"}))
+    store.set_status("turned", "failed", "disk \u2066full\u202e")
+    store.set_config("turned", {**store.config("turned"), "name": "x\u202dy"})
+    html = render_report([run], store=store, title="a\u202eb")
+    assert not [c for c in html if c in STEERS]
+    page = parse(html)
+    assert "a\\u202eb" in page.text
+    assert "disk \\u2066full\\u202e" in page.text
+    assert [arm["name"] for arm in page.data["arms"]] == ["clo\u202ened"], "transcripts lose nothing"
+    assert {printable(c) for c in STEERS} == {f"\\u{ord(c):04x}" for c in STEERS}, "the terminal shows the same"
