@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Self, get_args
 
 from palaestra.agents.masking import masked, may_hold_secrets
+from palaestra.agents.store.faults import explain
 from palaestra.agents.store.kept_media import FOLDER_NAME, keep_media, with_lost
 from palaestra.agents.store.lock import LockOwner, this_process
 from palaestra.agents.store.records import (
@@ -341,11 +342,14 @@ class RunStore:
             StoreError: If it is damaged.
         """
         checks = self._data_check()
-        query = f"SELECT data, {checks} FROM trajectories JOIN episodes USING (number) WHERE run_id = ? AND episode_id = ?"
+        query = (  # of an episode whose trajectory is gone, NULL: damaged, not unknown
+            f"SELECT data, {checks} FROM episodes LEFT JOIN trajectories USING (number) WHERE run_id = ? AND episode_id = ?"
+        )
         rows = self._read(query, (run_id, episode_id))
         if not rows:
-            self._run_row(run_id, "run_id")
-            raise unknown_name("episode", episode_id, sorted(self.finished(run_id)))
+            if episode_id in (known := self.finished(run_id)):  # the index has lost it
+                raise self._damaged(f"The index of the episodes of run {run_id!r}")
+            raise unknown_name("episode", episode_id, sorted(known))
         data, check = rows[0]
         return self._unpack(data, check, run_id, episode_id)
 
@@ -353,7 +357,7 @@ class RunStore:
         """Iterate over trajectories as they finished; bad ones go into `damaged`, if given."""
         self._run_row(run_id, "run_id")
         query = (
-            f"SELECT number, episode_id, data, {self._data_check()} FROM episodes JOIN trajectories USING (number)"
+            f"SELECT number, episode_id, data, {self._data_check()} FROM episodes LEFT JOIN trajectories USING (number)"
             " WHERE run_id = ? AND number > ? ORDER BY number LIMIT 64"
         )
         last = -1
@@ -385,7 +389,10 @@ class RunStore:
         """Return the measurements by step, each with its `step`."""
         self._run_row(run_id, "run_id")
         rows = self._read("SELECT step, data FROM metrics WHERE run_id = ? ORDER BY step", (run_id,))
-        return [{"step": step, **json.loads(data)} for step, data in rows]
+        try:
+            return [{"step": step, **json.loads(data)} for step, data in rows]
+        except (ValueError, TypeError) as error:
+            raise self._damaged(f"A measurement of run {run_id!r} ({error})") from None
 
     # -- locks ----------------------------------------------------------------------------------------------------
 
@@ -539,7 +546,7 @@ class RunStore:
         try:
             yield
         except sqlite3.Error as error:
-            raise StoreError(f"Could not {doing}: {_explain(error, self.file)}") from error
+            raise StoreError(f"Could not {doing}: {explain(error, self.file, BUSY_TIMEOUT_S)}") from error
 
     @contextlib.contextmanager
     def _writing(self, doing: str) -> Iterator[sqlite3.Connection]:
@@ -556,7 +563,7 @@ class RunStore:
                         connection.execute("ROLLBACK")
                     raise
             except sqlite3.Error as error:
-                raise StoreError(f"Could not {doing}: {_explain(error, self.file)}") from error
+                raise StoreError(f"Could not {doing}: {explain(error, self.file, BUSY_TIMEOUT_S)}") from error
 
     def _read(self, query: str, values: tuple[Any, ...] | list[Any] = ()) -> list[tuple[Any, ...]]:
         """Return all rows of a query."""
@@ -679,22 +686,6 @@ def _config(text: str) -> dict[str, Json]:
 def _may_write(folder: Path) -> bool:
     """Whether this process may make files in a folder."""
     return os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
-
-
-def _explain(error: sqlite3.Error, file: Path) -> str:
-    """Say in one line what a failure of SQLite means, and what to do."""
-    name = getattr(error, "sqlite_errorname", "")
-    if name.startswith("SQLITE_FULL"):
-        return f"the disk of {file} is full. Nothing finished is lost: free space, then resume the run."
-    if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
-        return f"{file} is damaged or no run store ({error}). Move it away to start afresh, or restore it from a copy."
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return f"{file} has been in use by another process for {BUSY_TIMEOUT_S:g} s. End that one, then try again."
-    if name.startswith(("SQLITE_READONLY", "SQLITE_PERM", "SQLITE_CANTOPEN")):
-        return f"{file} cannot be written or opened ({error}). Change its permissions, or choose another runs folder."
-    if name.startswith("SQLITE_IOERR"):
-        return f"reading or writing {file} failed ({error}). Check the disk and its free space, then resume the run."
-    return f"{file}: {error}. If it keeps happening, move the file away and start afresh."
 
 
 __all__ = ["EpisodeSummary", "RunStatus", "RunStore", "RunSummary"]

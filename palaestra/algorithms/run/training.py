@@ -330,7 +330,7 @@ class _Training:
         return found.policy_path
 
     def step_done(self, event: ProgressEvent) -> None:
-        """Note a step of a phase, and say so to whoever watches."""
+        """Note a step of a phase, and tell it to the display."""
         if self.done.at(event):
             self.store.set_status(self.run_id, "running", str(self.done))
         if self.progress is not None:

@@ -1,7 +1,7 @@
 """Files that a user points to: regular ones are read, to a limit; everything else is one clear error.
 
-A path may lead to anything: a pipe would block for ever, a device never ends, links may lead in a circle, and a folder may be
-named like a file. Whoever reads data from a user's path does it here.
+A path may lead to anything: a pipe would block, a device never ends, links may lead in a circle, and a folder may be
+named like a file. All data from a user's path is read here.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def place_of(path: str | Path) -> Path:
 
 
 def kind_of(path: Path) -> Literal["file", "folder", "nothing"]:
-    """Return what there is at a path.
+    """Return the kind of thing at a path.
 
     Raises:
         ConfigError: If that is neither a file nor a folder, or nobody can tell.

@@ -18,7 +18,8 @@ from palaestra.agents.store.check import check_store
 from palaestra.agents.store.records import COLUMNS, EpisodeSummary, from_row, row_check, to_row
 from palaestra.agents.store.store import FILE_NAME
 from palaestra.cli.main import main
-from palaestra.errors import PalaestraError, StoreError
+from palaestra.errors import PalaestraError, StoreError, UnknownNameError
+from tests.agents.report import build
 
 RUNS = ("a", "b")
 RANDOM = make_agent("random")
@@ -250,3 +251,37 @@ def test_a_row_comes_back_with_the_check_it_was_written_with(summary: EpisodeSum
     assert row_check("r", row, 5) == row_check("r", read, 5)
     assert to_row(from_row(read)) == list(read)
     assert row_check("r", read, 6) != row_check("r", read, 5) != row_check("s", read, 5)
+
+
+def test_an_episode_whose_trajectory_is_gone_is_damaged_and_never_unknown_or_left_out(tmp_path: Path) -> None:
+    with RunStore(tmp_path) as store:
+        store.create_run({"kind": "evaluate"}, "r")
+        for number in range(3):
+            store.add("r", build.crafting(number))
+        first, *others = [line.episode_id for line in store.episodes("r")]
+    connection = sqlite3.connect(tmp_path / FILE_NAME)
+    connection.execute("DELETE FROM trajectories WHERE number = (SELECT min(number) FROM trajectories)")
+    connection.commit()
+    connection.close()
+    with RunStore(tmp_path) as store:
+        with pytest.raises(StoreError, match="is damaged"):
+            store.get("r", first)
+        with pytest.raises(StoreError, match="is damaged"):
+            list(store.trajectories("r"))
+        damaged: dict[str, str] = {}
+        assert [t.episode_id for t in store.trajectories("r", damaged=damaged)] == others
+        assert list(damaged) == [first]
+        with pytest.raises(UnknownNameError):
+            store.get("r", "none")
+
+
+def test_a_damaged_measurement_is_a_store_error(tmp_path: Path) -> None:
+    with RunStore(tmp_path) as store:
+        store.create_run({}, "r")
+        store.log_metrics("r", 1, {"loss": 0.5})
+    connection = sqlite3.connect(tmp_path / FILE_NAME)
+    connection.execute("UPDATE metrics SET data = '{broken'")
+    connection.commit()
+    connection.close()
+    with RunStore(tmp_path) as store, pytest.raises(StoreError, match="measurement of run 'r'"):
+        store.metrics("r")

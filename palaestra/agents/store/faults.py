@@ -1,0 +1,31 @@
+"""What failures of SQLite mean to a user."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+
+def explain(error: sqlite3.Error, file: Path, busy_s: float) -> str:
+    """Say in one line what a failure of SQLite means, and what to do.
+
+    Args:
+        error: What was raised.
+        file: The store's file.
+        busy_s: Seconds that were waited for other processes.
+    """
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith("SQLITE_FULL"):
+        return f"the disk of {file} is full. Nothing finished is lost: free space, then resume the run."
+    if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
+        return f"{file} is damaged or no run store ({error}). Move it away to start afresh, or restore it from a copy."
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return f"{file} has been in use by another process for {busy_s:g} s. End that one, then try again."
+    if name.startswith(("SQLITE_READONLY", "SQLITE_PERM", "SQLITE_CANTOPEN")):
+        return f"{file} cannot be written or opened ({error}). Change its permissions, or choose another runs folder."
+    if name.startswith("SQLITE_IOERR"):
+        return f"reading or writing {file} failed ({error}). Check the disk and its free space, then resume the run."
+    return f"{file}: {error}. If it keeps happening, move the file away and start afresh."
+
+
+__all__ = ["explain"]
