@@ -86,7 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(words: list[str], *, debug: bool) -> int:
     """Run a command and return its exit code."""
     try:
-        return _exit_code(app(words, standalone_mode=False, prog_name="palaestra", obj=tuple(words)))
+        code = _exit_code(app(words, standalone_mode=False, prog_name="palaestra", obj=tuple(words)))
+        return _fail("interrupted.", code) if code == 130 else code  # typer takes Ctrl-C and says nothing
     except Exception as error:
         error = masked_error(error)
         if debug and not isinstance(error, BrokenPipeError):
