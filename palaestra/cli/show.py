@@ -161,7 +161,8 @@ def _print(page: dict[str, Json]) -> None:
             grid.add_row(metric["name"], metric["better"] or "-", metric["unit"] or "-", metric["about"])
         out.print(grid)
     if page["tools"]:
-        section("Tools")
+        task = (page["opening"].get("task") or {}).get("key")
+        section(f"Tools (of task {task}; others may have others)" if task else "Tools")
         grid = table("", "Name", "Arguments", "What it does")
         for tool in page["tools"]:
             function = tool["function"]

@@ -30,13 +30,19 @@ def is_deep(value: Json, max_depth: int = MAX_DEPTH) -> bool:
     return bool(level)
 
 
-def strict_json(text: str) -> Json:
+def strict_json(text: str, *, once: bool = False) -> Json:
     """Return the value that a JSON text stands for.
+
+    Args:
+        text: The text.
+        once: Refuse objects with a key twice, of which Python's reader keeps the last: nobody can know which one is meant.
 
     Raises:
         ValueError: If it is not JSON; NaN and the infinities are not, however they are written.
         RecursionError: If it is nested too deeply to be read.
     """
+    if once:
+        return json.loads(text, parse_constant=refuse_constant, parse_float=finite_number, object_pairs_hook=object_of_pairs)
     return json.loads(text, parse_constant=refuse_constant, parse_float=finite_number)
 
 
@@ -68,6 +74,16 @@ def finite(value: Json) -> Json:
 def refuse_constant(name: str) -> NoReturn:
     """Refuse NaN and Infinity, which Python's reader takes though JSON has neither."""
     raise ValueError(f"{name} is not JSON")
+
+
+def object_of_pairs(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    """Return the object of some pairs; one with a key twice is refused."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for index, key in enumerate(keys) if key in keys[:index])
+        raise ValueError(f"the key {twice[:40]!r} stands twice in one object; write every key once")
+    return found
 
 
 def finite_number(text: str) -> float:

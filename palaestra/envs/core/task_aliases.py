@@ -8,12 +8,43 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
-from palaestra.errors import UsageError
+from palaestra.errors import ConfigError, UnknownNameError, UsageError
 
-NO_ALIASES: Mapping[str, str] = MappingProxyType({})
+
+class Aliases(Mapping[str, str]):
+    """Keys of tasks by published id; read-only, and it pickles.
+
+    Args:
+        found: The keys by published id.
+    """
+
+    __slots__ = ("_found",)
+
+    def __init__(self, found: Mapping[str, str]) -> None:
+        """Keep a copy."""
+        self._found = dict(found)
+
+    def __getitem__(self, alias: str) -> str:
+        """Return the key that a published id leads to."""
+        return self._found[alias]
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the published ids."""
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        """Return the number of published ids."""
+        return len(self._found)
+
+    def __repr__(self) -> str:
+        """Show the ids and keys."""
+        return f"Aliases({self._found!r})"
+
+
+NO_ALIASES: Mapping[str, str] = Aliases({})
 
 _ALIAS = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]*)#(0|[1-9][0-9]{0,17})")
 
@@ -28,10 +59,11 @@ def checked_aliases(
         has_key: Whether a task with this key exists.
 
     Raises:
+        ConfigError: If they are not pairs.
         UsageError: If an alias is not of the form `MAPPING#N`, leads to two tasks or to none, or is a task's key itself.
     """
     found: dict[str, str] = {}
-    for alias, key in aliases.items() if isinstance(aliases, Mapping) else aliases:
+    for alias, key in _pairs(aliases):
         if not isinstance(alias, str) or _ALIAS.fullmatch(alias) is None:
             raise UsageError(f"The published id {alias!r} is not of the form 'MAPPING#N', e.g. 'upstream#160'.")
         if found.setdefault(alias, key) != key:
@@ -45,7 +77,21 @@ def checked_aliases(
             )
         if not isinstance(key, str) or not has_key(key):
             raise UsageError(f"The published id {alias!r} leads to {key!r}, which is not the key of a task here.")
-    return found
+    return Aliases(found)
+
+
+def _pairs(aliases: Any) -> list[tuple[Any, Any]]:
+    """Return aliases as pairs; ConfigError if they are none."""
+    given = aliases
+    if isinstance(aliases, Mapping):
+        aliases = aliases.items()
+    pairs = list(aliases) if isinstance(aliases, Iterable) and not isinstance(aliases, (str, bytes)) else [aliases]
+    if not all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
+        raise ConfigError(
+            f"The aliases of a task set are {repr(given)[:200]}; expected a mapping of published ids to keys, or such "
+            f'pairs, e.g. {{"upstream#160": "train/3"}}; () for none.'
+        )
+    return [(alias, key) for alias, key in pairs]
 
 
 def mapping_of(name: str) -> str:
@@ -79,11 +125,13 @@ def warn_of_bare_number(number: str, aliases: Mapping[str, str]) -> None:
 
 
 def unknown_alias(name: str, aliases: Mapping[str, str]) -> UsageError | None:
-    """Return the error of a published id that nobody knows; None if the text does not look like one of these mappings."""
+    """Return the error of a published id that nobody knows; None if the text does not look like one, or there are none."""
     mapping = mapping_of(name)
-    numbers = [int(alias.rpartition("#")[2]) for alias in aliases if mapping_of(alias) == mapping]
-    if not mapping or not numbers:
+    if not mapping or not aliases:
         return None
+    numbers = [int(alias.rpartition("#")[2]) for alias in aliases if mapping_of(alias) == mapping]
+    if not numbers:
+        return UnknownNameError(f"Unknown task {name!r}: there is no published mapping {mapping!r}. {_choices(aliases)}")
     return UsageError(
         f"The mapping {mapping!r} has no number {name.rpartition('#')[2]}; it has {len(numbers)} ids, "
         f"{mapping}#{min(numbers)} to {mapping}#{max(numbers)}."
@@ -100,6 +148,7 @@ def _choices(aliases: Mapping[str, str]) -> str:
 
 __all__ = [
     "NO_ALIASES",
+    "Aliases",
     "bare_number",
     "checked_aliases",
     "is_bare_number",

@@ -30,7 +30,7 @@ from palaestra.errors import UsageError
 from palaestra.media.items import MARK, escape_tags, read_tags, unescape_tags, write_tags
 from palaestra.spaces import is_unicode
 from palaestra.types import MAX_DEPTH, Json, Message, ToolCall, ToolResult, is_deep
-from palaestra.types.plain_json import finite_number, refuse_constant, strict_json
+from palaestra.types.plain_json import finite_number, object_of_pairs, refuse_constant, strict_json
 
 CALL_OPEN, CALL_CLOSE = "<tool_call>", "</tool_call>"
 THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
@@ -162,7 +162,7 @@ def ensure_call_ids(message: Message, prefix: str = "call") -> Message:
     return replace(message, tool_calls=tuple(calls))
 
 
-_DECODER = json.JSONDecoder(parse_constant=refuse_constant, parse_float=finite_number)
+_DECODER = json.JSONDecoder(parse_constant=refuse_constant, parse_float=finite_number, object_pairs_hook=object_of_pairs)
 
 
 def _escape(text: str) -> str:
@@ -243,7 +243,7 @@ def _as_call(value: Json, lenient: bool) -> ToolCall | None:
 def _decoded_object(text: str) -> dict[str, Json] | str:
     """Return the JSON object that a string holds, or the string."""
     try:
-        value = strict_json(text)
+        value = strict_json(text, once=True)
     except (ValueError, RecursionError):
         return text
     return value if isinstance(value, dict) and not is_deep(value) else text
@@ -260,7 +260,7 @@ def _diagnose(call: ToolCall) -> str:
     if not body:
         return "This call is empty."
     try:
-        value = strict_json(body)
+        value = strict_json(body, once=True)
     except json.JSONDecodeError as error:
         near = body[max(error.pos - 15, 0) : error.pos + 15]
         return f"This call is not valid JSON: {error.msg} at character {error.pos}, near {near!r}."

@@ -36,7 +36,7 @@ def parse_json_call(text: str) -> ThoughtCall:
             'No JSON object was found. Answer with {"thought": "...", "function_name": "...", "arguments": {...}}.'
         )
     try:
-        data = strict_json(text[start : end + 1])
+        data = strict_json(text[start : end + 1], once=True)
     except (ValueError, RecursionError) as error:
         raise ActionFormatError(f"The JSON object could not be read: {error}. Send one valid JSON object.") from None
     if is_deep(data, MAX_DEPTH + 1):

@@ -16,14 +16,14 @@ from palaestra.types import Json, is_deep
 MAX_SCHEMA_DEPTH = 100
 _BACKTRACKS = 100_000  # steps of a regular expression: a tenth of the library's own limit, some milliseconds
 
-_MAPS = ("properties", "$defs", "definitions", "patternProperties", "dependentSchemas")
-_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
-_SINGLE = (
+MAPS = ("properties", "$defs", "definitions", "patternProperties", "dependentSchemas")
+LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
+SINGLE = (
     *("items", "additionalProperties", "propertyNames", "contains", "not", "if", "then", "else"),
     *("unevaluatedItems", "unevaluatedProperties", "contentSchema"),
 )
-_KEYWORDS = {
-    *(*_MAPS, *_LISTS, *_SINGLE, "$schema", "$id", "$ref", "$anchor", "$dynamicRef", "$dynamicAnchor", "$vocabulary"),
+KEYWORDS = {
+    *(*MAPS, *LISTS, *SINGLE, "$schema", "$id", "$ref", "$anchor", "$dynamicRef", "$dynamicAnchor", "$vocabulary"),
     *("$comment", "type", "enum", "const", "required", "dependentRequired", "dependencies", "format", "pattern"),
     *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "minItems"),
     *("maxItems", "uniqueItems", "minContains", "maxContains", "minProperties", "maxProperties", "title", "description"),
@@ -139,7 +139,7 @@ def _remarks(schema: Json, path: str) -> Iterator[Remark]:
     if not isinstance(schema, Mapping):
         return
     for key in schema:
-        if key not in _KEYWORDS:
+        if key not in KEYWORDS:
             yield Remark(f"keyword {key}", f"{path} has {key!r}, which is not a keyword of JSON Schema and is ignored")
     if isinstance(schema.get("type"), list):
         yield Remark("types", f"the type of {path} is the list {json.dumps(schema['type'])}")
@@ -154,11 +154,11 @@ def _remarks(schema: Json, path: str) -> Iterator[Remark]:
 
 def _inner(schema: Mapping[str, Any]) -> Iterator[tuple[str, Json]]:
     """Iterate over the schemas directly inside a schema, with their places."""
-    for key in _MAPS:
+    for key in MAPS:
         yield from ((name if key == "properties" else f"{key}.{name}", inner) for name, inner in schema.get(key, {}).items())
-    for key in _LISTS:
+    for key in LISTS:
         yield from ((f"{key}.{index}", inner) for index, inner in enumerate(schema.get(key, ())))
-    yield from ((key, schema[key]) for key in _SINGLE if key in schema)
+    yield from ((key, schema[key]) for key in SINGLE if key in schema)
 
 
 def _parts(value: Json) -> Iterator[Mapping[Any, Any]]:
@@ -178,4 +178,4 @@ def _fetch_nothing(uri: str) -> NoReturn:
     raise ValueError(f"{uri} is not part of the schema, and nothing is fetched")
 
 
-__all__ = ["Remark", "matches", "pointed", "remarks_on", "schema_text", "validator_of"]
+__all__ = ["KEYWORDS", "LISTS", "MAPS", "SINGLE", "Remark", "matches", "pointed", "remarks_on", "schema_text", "validator_of"]

@@ -14,6 +14,7 @@ from palaestra.envs.tools.copies import Copies
 from palaestra.envs.tools.drawing import simplest_arguments
 from palaestra.envs.tools.integers import has_integral_float, with_integers
 from palaestra.envs.tools.json_schema import Remark, remarks_on, schema_text, validator_of
+from palaestra.envs.tools.readings import as_meant
 from palaestra.envs.tools.schema import Schema, short_type, strict_schema
 from palaestra.envs.tools.wrong_arguments import cut, expectation, limited, shown, unexpected, without_nulls
 from palaestra.errors import UsageError
@@ -45,7 +46,8 @@ class SchemaTool:
     the schema says "integer". The schema is kept as it came. What may not be meant in it is a warning, once for each kind
     of it in a process: unknown keywords, a missing `required`, lists of types, missing descriptions, unusual names,
     arguments on which schema and `run` differ, and schemas for which no right call could be found (samplers then leave the
-    tool out; so they do with right calls of more than some ten thousand characters).
+    tool out; so they do with right calls of more than some ten thousand characters). So are near misses, which are read as
+    they are meant: `null` for what is left out, `"required": true` in a property, types such as "float" or "dict".
 
     Args:
         schema: `{"type": "function", "function": {"name", "description", "parameters"}}`; the parameters are the schema of an
@@ -112,7 +114,7 @@ class SchemaTool:
         return None if found is None else json.loads(json.dumps(found))
 
     def schema(self, *, strict: bool = False) -> dict[str, Json]:
-        """Return the OpenAI function schema, as it came; it is the caller's own.
+        """Return the OpenAI function schema, as it came or was meant; it is the caller's own.
 
         Args:
             strict: In the form of OpenAI's strict mode.
@@ -286,6 +288,9 @@ def _function_of(schema: Mapping[str, Any]) -> tuple[dict[str, Any], list[Remark
     if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME_CHARS or not name.isprintable() or not name.strip():
         raise UsageError(f"A tool is called {name!r}; expected a name of 1 to {MAX_NAME_CHARS} printable characters.")
     function: dict[str, Any] = json.loads(schema_text(given, f"tool {name!r}"))
+    for key in ("description", "strict"):
+        if function.get(key, "") is None:
+            del function[key]
     remarks = [
         Remark(f"keyword {key}", f"the function has {key!r}, which is not part of a function schema and is ignored")
         for key in function
@@ -300,7 +305,9 @@ def _function_of(schema: Mapping[str, Any]) -> tuple[dict[str, Any], list[Remark
     if "parameters" not in function:
         remarks.append(Remark("parameters", "it has no parameters, and is taken for a tool without arguments"))
         function["parameters"] = {"type": "object", "properties": {}, "required": []}
-    parameters = function["parameters"]
+    parameters, more = as_meant(function["parameters"])
+    remarks += more
+    function["parameters"] = parameters
     if not isinstance(parameters, dict) or parameters.get("type") != "object":
         raise UsageError(
             f"The parameters of tool {name!r} are {cut(json.dumps(parameters, ensure_ascii=False))}; expected the "
@@ -324,7 +331,7 @@ def _value_in(text: str) -> Json:
     """Return the JSON value that a text holds; the words for true, false and null are taken in any case."""
     text = text.strip()
     word = text.lower()
-    return strict_json(word if word in ("true", "false", "null") else text)
+    return strict_json(word if word in ("true", "false", "null") else text, once=True)
 
 
 def _names_of(run: Callable[..., object]) -> tuple[frozenset[str] | None, tuple[str, ...]]:

@@ -390,7 +390,7 @@ def _jsonable(value: Any) -> Json:
 def _parsed_object(text: str) -> dict[str, Json] | None:
     """Return the JSON object that a text holds, or None."""
     try:
-        value = strict_json(text)
+        value = strict_json(text, once=True)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
@@ -399,11 +399,13 @@ def _parsed_object(text: str) -> dict[str, Json] | None:
 def _why_no_object(text: str) -> str:
     """Say what is wrong with arguments that arrived as text."""
     try:
-        value = strict_json(text)
+        value = strict_json(text, once=True)
     except json.JSONDecodeError as error:
         return f"they do not parse as JSON ({error.msg} at character {error.pos})"
-    except (ValueError, RecursionError):
+    except RecursionError:
         return "they do not parse as JSON"
+    except ValueError as error:
+        return f"they do not parse as JSON ({str(error)[:100]})"
     if isinstance(value, dict):
         return "write the JSON object itself, not a string that holds it"
     return "expected a JSON object of argument names and values"

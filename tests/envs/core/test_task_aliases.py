@@ -1,3 +1,5 @@
+import copy
+import pickle
 import warnings
 
 import gymnasium
@@ -7,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from palaestra.envs import FixedTasks, GeneratedTasks, Task
-from palaestra.envs.core.task_aliases import checked_aliases, mapping_of, mappings
-from palaestra.errors import UnknownNameError, UsageError
+from palaestra.envs.core.task_aliases import checked_aliases, is_bare_number, mapping_of, mappings
+from palaestra.errors import ConfigError, UnknownNameError, UsageError
 from tests.envs.miniature import COUNTER_ID, CounterEnv, make_task, register_miniatures
 
 register_miniatures()
@@ -135,3 +137,38 @@ def test_the_registered_environment_has_none_and_says_so():
     assert env.unwrapped.tasks.aliases == {}
     assert env.unwrapped.available_actions() is None
     assert env.unwrapped.full_return == 1.0
+
+
+@pytest.mark.parametrize("aliases", [None, "abc", 3, [("upstream#1",)], ["upstream#1"], [("upstream#1", "a", "b")], [None]])
+def test_what_are_no_pairs_is_one_clear_error(aliases):
+    with pytest.raises(ConfigError, match=r"The aliases of a task set are .*; expected a mapping of published ids"):
+        FixedTasks([Task("a", "train")], aliases=aliases)
+    with pytest.raises(ConfigError, match="expected a mapping"):
+        GeneratedTasks(make_task, {"train": 5}, aliases=aliases)
+
+
+def test_a_mapping_that_there_is_not_is_told_which_there_are(env):
+    told = r"Unknown task 'nope#1': there is no published mapping 'nope'.*there are: agenteval, upstream\."
+    with pytest.raises(UnknownNameError, match=told):
+        env.reset(options={"task": "nope#1"})
+    with pytest.raises(UnknownNameError, match=r"Unknown task 'nope#1'\. Keys read"):
+        CounterEnv().reset(options={"task": "nope#1"})
+
+
+def test_aliases_are_read_only_and_survive_pickling(env):
+    aliases = env.tasks.aliases
+    with pytest.raises(TypeError):
+        aliases["upstream#1"] = "train/0"
+    with pytest.raises(AttributeError):
+        aliases.clear()
+    assert pickle.loads(pickle.dumps(aliases)) == copy.deepcopy(aliases) == ALIASES
+    given = dict(ALIASES)
+    tasks = GeneratedTasks(make_task, {"train": 5, "test": 5}, aliases=given)
+    given.clear()
+    assert tasks.aliases == ALIASES
+
+
+@pytest.mark.parametrize("name", ["٣", "३", "²", "1a", ""])
+def test_only_plain_digits_are_a_bare_number(name):
+    assert not is_bare_number(name)
+    assert is_bare_number("160")

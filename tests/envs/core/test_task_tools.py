@@ -292,3 +292,18 @@ def test_the_same_declarations_on_another_world_are_described_once():
     env.toolkit = Toolkit(Lamp())
     assert env.action_space.sampler is sampler
     assert env._schemas is schemas
+
+
+def test_other_tools_of_the_same_names_are_offered_as_they_are():
+    env = FactsEnv()
+    env.reset(seed=0, options={"task": "train/0"})
+
+    def kit(kind):
+        parameters = {"type": "object", "properties": {"a": {"type": kind}}, "required": ["a"], "additionalProperties": False}
+        function = {"name": "f", "description": "Do.", "parameters": parameters}
+        return Toolkit(SchemaTool({"type": "function", "function": function}, str, quiet=True))
+
+    for kind in ("integer", "boolean"):
+        env.toolkit = kit(kind)
+        assert env.tools()[0]["function"]["parameters"]["properties"] == {"a": {"type": kind}}
+        assert f"f(a: {kind})" in env.instructions()

@@ -164,3 +164,15 @@ def test_calls_with_numbers_that_json_does_not_have_are_refused_and_never_sent_o
     step = Step("o", Message("assistant", "", (call,)), info={"x": arguments})
     stored = written(Trajectory("e", "x/E-v0", {"key": "t"}, steps=(step,)))
     assert is_finite(strict_json(stored))
+
+
+@pytest.mark.parametrize("inner", ['{"a": 1, "a": 2}', '{"x": {"a": 1, "a": 1}}', '{"x": [{"a": 1, "b": 2, "a": 3}]}'])
+def test_a_key_twice_makes_a_call_unreadable_and_the_key_is_named(inner):
+    for lenient in (False, True):
+        (call,) = parse_message(
+            f'<tool_call>\n{{"name": "f", "arguments": {inner}}}\n</tool_call>', lenient=lenient
+        ).tool_calls
+        assert call.name == ""
+        assert "the key 'a' stands twice in one object; write every key once" in explain_malformed(call)
+    with pytest.raises(ActionFormatError, match="the key 'a' stands twice in one object"):
+        JsonCallFormat().parse(f'{{"thought": "", "function_name": "f", "arguments": {inner}}}', TOOLS)

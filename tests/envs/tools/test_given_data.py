@@ -159,3 +159,22 @@ def test_the_number_of_what_is_left_out_is_said():
 def test_a_right_call_that_is_very_long_is_not_shown():
     content = Toolkit(tool_of({"type": "string", "minLength": 9000})).call(ToolCall("f", {"a": 1})).content
     assert content == "Error: f was not run: argument 'a' is 1; expected a string of at least this many characters: 9000."
+
+
+def test_sets_are_written_in_order():
+    assert Toolkit(tool_of({}, lambda a: {8, 1, 16, 3})).call(ToolCall("f", {"a": 1})).content == "[1, 3, 8, 16]"
+
+
+def test_a_failed_call_leaves_no_new_attribute_on_the_world():
+    class World:
+        def __init__(self):
+            self.kept = 1
+
+    world = World()
+
+    def spoil_world(a):
+        world.more = a
+        raise ToolRefusal("no")
+
+    assert Toolkit(tool_of({}, spoil_world), world=world).call(ToolCall("f", {"a": 1})).status == "error"
+    assert vars(world) == {"kept": 1}

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from palaestra.envs.tools import SchemaTool, Toolkit
+from palaestra.envs.formats.hermes import parse_message
+from palaestra.envs.tools import SchemaTool, Toolkit, drawing
 from palaestra.envs.tools.drawing import MAX_DRAWN_CHARS, MAX_DRAWN_ITEMS
-from palaestra.envs.tools.json_schema import matches
+from palaestra.envs.tools.json_schema import matches, pointed, validator_of
 from palaestra.envs.tools.pattern_texts import draw_match
+from palaestra.envs.tools.sampling import ToolSampler
 from palaestra.types import ToolCall
 
 HARD = {
@@ -99,3 +101,63 @@ def test_calls_of_tools_that_cannot_be_drawn_are_checked_all_the_same():
     assert kit.call(ToolCall("f", {"s": "x"})).content == (
         "Error: f was not run: argument 's' is \"x\"; expected a string of at least this many characters: 100000000000."
     )
+
+
+def test_words_for_references_in_a_circle_end():
+    code = (
+        "from palaestra.envs.tools.schema import describe, example_value, resolve\n"
+        "root = {'$defs': {'a': {'$ref': '#/$defs/b'}, 'b': {'$ref': '#/$defs/a'}}}\n"
+        "print(resolve({'$ref': '#/$defs/a'}, root), describe({'$ref': '#/$defs/b'}, root))"
+    )
+    assert in_time(code) == "{} any JSON value\n"
+
+
+def test_slow_patterns_are_cut_off_after_some_hundred_thousand_steps():
+    pattern = r"^(?=(a|a)*\1c|)a*$"  # matches after some 2 ** n steps
+    assert matches(pattern, "a" * 10)
+    assert not matches(pattern, "a" * 16)
+
+
+def test_pointers_undo_their_escapes_in_order():
+    assert pointed({"a~1": 5, "a/b": 6, "~": 7}, "#/a~01") == 5
+    assert pointed({"a~1": 5, "a/b": 6, "~": 7}, "#/a~1b") == 6
+    assert pointed({"a~1": 5, "a/b": 6, "~": 7}, "#/~0") == 7
+
+
+AT_ONCE = [
+    {"type": "integer", "exclusiveMinimum": 3, "maximum": 5},
+    {"type": "integer", "exclusiveMinimum": 3, "minimum": 1},
+    {"type": "number", "exclusiveMinimum": 0, "maximum": 1, "multipleOf": 0.5},
+    {"type": "number", "minimum": 0, "exclusiveMaximum": 1, "multipleOf": 0.5},
+    {"type": "integer", "multipleOf": 1.5},
+    {"type": "integer", "multipleOf": 0.5, "minimum": 2},
+    {"type": "object", "properties": {name: {} for name in "abcdefgh"}, "maxProperties": 2, "additionalProperties": False},
+    {"type": "object", "properties": {name: {} for name in "abcdefgh"}, "maxProperties": 2, "required": ["h"]},
+]
+
+
+@pytest.mark.parametrize("inner", AT_ONCE)
+def test_bounds_are_kept_by_the_draw_itself_and_not_only_by_the_validator(inner, monkeypatch):
+    verdicts = []
+
+    class Listening:
+        def __init__(self, text):
+            self.validator = validator_of(text)
+
+        def is_valid(self, value):
+            verdicts.append(self.validator.is_valid(value))
+            return verdicts[-1]
+
+    monkeypatch.setattr(drawing, "validator_of", Listening)
+    drawing.simplest_arguments.cache_clear()
+    kit = Toolkit(tool_of(inner))
+    for seed in range(40):
+        kit.sample_call(np.random.default_rng(seed))
+    assert len(verdicts) == 41
+    assert all(verdicts)
+
+
+def test_messages_hold_up_to_four_calls():
+    kit = Toolkit(tool_of({"type": "boolean"}))
+    sampler = ToolSampler(kit.sampler().schemas, answer_rate=0.0, parallel_rate=1.0, from_data=frozenset({"f"}))
+    assert len(parse_message(sampler(np.random.default_rng(0))).tool_calls) == 4

@@ -1,6 +1,8 @@
 """Tools from data: what comes is taken as it comes, said once, refused if strict; bad schemas are one clear error."""
 
+import copy
 import json
+import pickle
 import sys
 import warnings
 from typing import Any
@@ -249,10 +251,11 @@ for _ in range(120):
         (schema_of({"properties": {}}), "expected the schema of an object"),
         (schema_of({"type": ["object", "null"]}), "expected the schema of an object"),
         (
-            schema_of({"type": "object", "properties": {"a": {"type": "float"}}}),
-            "At 'properties.a.type': \"float\" is not valid",
+            schema_of({"type": "object", "properties": {"a": {"type": "colour"}}}),
+            "At 'properties.a.type': \"colour\" is not valid",
         ),
-        (schema_of({"type": "object", "properties": {"a": {"type": "string", "required": True}}}), "true is not of type"),
+        (schema_of({"type": "object", "properties": {"a": {"type": "string", "required": "yes"}}}), "is not of type"),
+        (schema_of({"type": "object", "required": True}), "true is not of type"),
         (schema_of({"type": "object", "properties": {"a": {"pattern": "(("}}}), 'is not a "regex"'),
         (schema_of({"type": "object", "properties": {"a": {"$ref": "#/$defs/none"}}}), "refers only to itself"),
         (schema_of({"type": "object", "properties": {"a": {"$ref": "http://127.0.0.1:9/s"}}}), "nothing is fetched"),
@@ -362,3 +365,81 @@ def test_a_missing_package_is_one_error_that_names_the_extra(monkeypatch):
     validator_of.cache_clear()
     with pytest.raises(MissingExtraError, match=r"pip install 'palaestra\[tools\]'"):
         made(CLEAN)
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_strictness_survives_pickling(strict):
+    assert pickle.loads(pickle.dumps(SchemaTool(schema_of(CLEAN), dict, strict=strict))).strict is strict
+
+
+BOOL_REQUIRED = {"type": "bool", "required": True}
+MEANT = [
+    ({"a": {"type": "float"}}, [], {"a": {"type": "number"}}, [], "'float', which is read as number"),
+    ({"a": {"type": "dict"}}, [], {"a": {"type": "object"}}, [], "'dict', which is read as object"),
+    ({"a": {"type": "String"}}, [], {"a": {"type": "string"}}, [], "'String', which is read as string"),
+    ({"a": {"type": "any"}}, [], {"a": {}}, [], "'any', which is read as any type"),
+    (
+        {"a": {"type": ["int", "integer", "none"]}},
+        [],
+        {"a": {"type": ["integer", "null"]}},
+        [],
+        "type of parameters.a is 'int', which is read as integer",
+    ),
+    ({"a": {"type": ["int", "any"]}}, [], {"a": {}}, [], "'any', which is read as any type"),
+    ({"a": {"enum": None, "type": "string"}}, [], {"a": {"type": "string"}}, [], "'enum' of parameters.a is null"),
+    ({"a": {"description": None}}, ["a"], {"a": {}}, ["a"], "'description' of parameters.a is null"),
+    ({"a": {"const": None, "default": None}}, [], {"a": {"const": None, "default": None}}, [], ""),
+    ({"a": None}, [], {"a": {}}, [], "the schema of parameters.a is null, which is read as any value"),
+    ({"a": {"required": True}, "b": {"required": False}}, [], {"a": {}, "b": {}}, ["a"], "inside parameters.a"),
+    ({"b": {"required": True}, "a": {}}, ["a"], {"b": {}, "a": {}}, ["a", "b"], "'required' stands inside parameters.b"),
+    (
+        {
+            "a": {
+                "type": "list",
+                "items": {"anyOf": [{"type": "dict", "properties": {"x": {"type": "bool", "required": True}}}]},
+            }
+        },
+        [],
+        {
+            "a": {
+                "type": "array",
+                "items": {"anyOf": [{"type": "object", "properties": {"x": {"type": "boolean"}}, "required": ["x"]}]},
+            }
+        },
+        [],
+        "'required' stands inside parameters.a.items.anyOf.0.x",
+    ),
+    ({"required": {"type": "string"}, "type": {"enum": ["float"]}}, [], None, [], ""),
+]
+
+
+@pytest.mark.parametrize(("properties", "required", "wanted", "needed", "text"), MEANT)
+def test_near_misses_are_read_as_they_are_meant_and_said(properties, required, wanted, needed, text):
+    came = {"type": "object", "properties": properties, "required": required}
+    before = copy.deepcopy(came)
+    one = made(came)
+    assert came == before
+    assert one.parameter_schema == {"type": "object", "properties": wanted or properties, "required": needed}
+    assert one.schema()["function"]["parameters"] == one.parameter_schema
+    assert (text in "; ".join(one.warnings)) == bool(text or not one.warnings)
+    kit = Toolkit(one)
+    assert all(kit.call(kit.sample_call(np.random.default_rng(seed))).status == "ok" for seed in range(5))
+    if text:
+        with pytest.raises(UsageError, match="strict=True"):
+            made(came, strict=True)
+
+
+def test_nulls_around_the_parameters_are_read_as_left_out():
+    one = made({"type": "dict", "properties": None, "required": None})
+    assert one.parameter_schema == {"type": "object"}
+    assert Toolkit(one).call(ToolCall("forecast", {})).content == "{}"
+    function = {"name": "f", "description": None, "parameters": {"type": "object", "properties": {}}}
+    bare = SchemaTool({"type": "function", "function": function}, dict, quiet=True)
+    assert (bare.description, bare.warnings) == ("", ("it has no description",))
+
+
+def test_a_key_twice_is_not_taken_for_either():
+    kit = Toolkit(made({"type": "object", "properties": {"a": {"type": "object"}}, "required": ["a"]}), lenient=True)
+    assert said(kit, a='{"x": 1, "x": 2}').startswith("argument 'a' is \"{")
+    result = kit.call(ToolCall("forecast", '{"a": {}, "a": {}}'))
+    assert "they do not parse as JSON (the key 'a' stands twice in one object; write every key once)" in result.content
