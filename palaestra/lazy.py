@@ -6,12 +6,15 @@ A package writes `__getattr__, __dir__ = lazy_names(__name__, {"module": ("Name"
 
 from __future__ import annotations
 
+import os
+import sysconfig
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from palaestra.errors import ConfigError, MissingExtraError, unknown_name
+from palaestra.errors import ConfigError, MissingExtraError, UsageError, unknown_name
 
 TORCH_PACKAGES = ("torch", "transformers", "tokenizers")
 
@@ -62,6 +65,55 @@ def import_or_name_extra(module: str, feature: str, extra: str) -> ModuleType:
         raise
 
 
+def import_users(module: str, named_by: str) -> ModuleType:
+    """Import a module that a user names; whatever its code does on the way, a failure is one clear error.
+
+    Args:
+        module: Dotted name.
+        named_by: What names it, for the error, e.g. "The scorer 'mine:score'".
+
+    Raises:
+        UsageError: With the module, the error and its line.
+        KeyboardInterrupt: If it was interrupted from outside.
+    """
+    if not all(part.isidentifier() for part in module.split(".")):
+        raise UsageError(
+            f"{named_by} names the module {module!r}; expected the dotted name of a module, e.g. my_package.my_module."
+        )
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if f"{module}.".startswith(f"{error.name}."):
+            raise UsageError(
+                f"{named_by} names the module {error.name!r}, which is not installed; install it first, or go to its folder."
+            ) from error
+        raise _import_failed(module, named_by, error) from error
+    except BaseException as error:  # SystemExit too: somebody's own code may fail in any way while it is imported
+        if isinstance(error, KeyboardInterrupt) and not _is_raised_by_code(error):
+            raise
+        raise _import_failed(module, named_by, error) from error
+
+
+def _import_failed(module: str, named_by: str, error: BaseException) -> UsageError:
+    """Return the error for a module whose code failed, with the line to look at."""
+    if isinstance(error, SyntaxError) and error.filename:
+        file, line, text = error.filename, error.lineno, error.msg
+    else:
+        shipped = (sysconfig.get_path("stdlib"), "<")  # site-packages lies in it; "<frozen importlib._bootstrap>"
+        frames = [one for one in traceback.extract_tb(error.__traceback__)[1:] if not one.filename.startswith("<frozen")]
+        own = [one for one in frames if not one.filename.startswith(shipped)] or frames
+        file, line, text = (own[-1].filename, own[-1].lineno, str(error)) if own else ("", None, str(error))
+    where = f" ({os.path.basename(file)}, line {line})" if file else ""
+    said = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return UsageError(f"{named_by} names the module {module!r}, and importing it failed with {said}{where}. Correct it.")
+
+
+def _is_raised_by_code(error: BaseException) -> bool:
+    """Whether a line of code raised an error, and not a signal that arrived there."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and (frames[-1].line or "").lstrip().startswith("raise")
+
+
 def entry_points_of(group: str) -> dict[str, str]:
     """Return the entry points of a group of installed packages: `module:attribute` by name."""
     from importlib.metadata import entry_points
@@ -107,4 +159,4 @@ def import_named(
     return found
 
 
-__all__ = ["entry_points_of", "import_named", "import_or_name_extra", "lazy_names"]
+__all__ = ["entry_points_of", "import_named", "import_or_name_extra", "import_users", "lazy_names"]

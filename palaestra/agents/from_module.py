@@ -10,7 +10,6 @@ A target is a class, which is called with the options given, or an instance or a
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import inspect
 import os
@@ -22,7 +21,7 @@ from typing import Any
 from palaestra.agents.core import Agent
 from palaestra.agents.own import as_agent
 from palaestra.errors import ConfigError, PalaestraError, UsageError, unknown_name
-from palaestra.lazy import entry_points_of
+from palaestra.lazy import entry_points_of, import_users
 
 ENTRY_POINTS = "palaestra.agents"
 
@@ -44,7 +43,7 @@ def names_a_module(spec: str) -> bool:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError as error:
         return not f"{module}.".startswith(f"{error.name}.")
-    except Exception:  # a package above it that cannot be imported: loading it says why
+    except BaseException:  # a package above it that cannot be imported: loading it says why
         return True
 
 
@@ -61,12 +60,7 @@ def load_agent(target: str, options: Mapping[str, Any]) -> Agent:
     """
     module, _, path = target.partition(":")
     _look_in_working_directory()
-    try:
-        found: Any = importlib.import_module(module)
-    except (Exception, SystemExit) as error:  # somebody's own code may fail in any way while it is imported
-        raise UsageError(
-            f"The agent {target!r} could not be loaded: importing {module!r} failed with {type(error).__name__}: {error}."
-        ) from error
+    found: Any = import_users(module, f"The agent {target!r}")
     for name in path.split("."):
         if not hasattr(found, name):
             raise unknown_name(f"name in {module!r}", name, [one for one in dir(found) if not one.startswith("_")])
@@ -94,7 +88,7 @@ def _built(target: str, found: Any, options: Mapping[str, Any]) -> Any:
         return found(**options)
     except PalaestraError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"The agent {target!r} could not be built: {type(error).__name__}: {error}.") from error
 
 

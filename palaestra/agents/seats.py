@@ -35,7 +35,7 @@ class Seats(Agent):
         **others: Agents of the other seats by name; seats that are not named are played by the environment's scripts.
 
     Raises:
-        UsageError: Without another agent.
+        UsageError: Without another agent, or if one of them is a `Seats` itself.
     """
 
     def __init__(self, policy: AgentLike, **others: AgentLike) -> None:
@@ -46,6 +46,8 @@ class Seats(Agent):
             )
         self.policy = as_agent(policy, "Seats()")
         self.others = {seat: as_agent(agent, f"The seat {seat!r}") for seat, agent in others.items()}
+        for who, agent in [("policy", self.policy), *self.others.items()]:
+            _refuse_seats(agent, f"Seats() got Seats for {who!r}")
         self.name = self.policy.name
         self.seats = tuple(others)
         self._table: _Table | None = None
@@ -108,7 +110,7 @@ class OtherSeats(gymnasium.Wrapper[str, "str | Message", str, "str | Message"]):
         agents: By seat; seats that are not named are played by the environment's scripts.
 
     Raises:
-        UsageError: If there are no such seats, or one of them is the environment's own.
+        UsageError: If there are no such seats, one of them is the environment's own, or an agent is a `Seats`.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any], agents: Mapping[str, AgentLike]) -> None:
@@ -121,6 +123,8 @@ class OtherSeats(gymnasium.Wrapper[str, "str | Message", str, "str | Message"]):
             if seat == own:
                 raise UsageError(f"The seat {seat!r} is played through step(); name another, or make the environment for it.")
         self.agents = {seat: as_agent(agent, f"The seat {seat!r}") for seat, agent in agents.items()}
+        for seat, agent in self.agents.items():
+            _refuse_seats(agent, f"OtherSeats() got Seats for {seat!r}")
         self.seat = str(own)
         self._count = 0
         self._table: _Table | None = None
@@ -171,6 +175,15 @@ class OtherSeats(gymnasium.Wrapper[str, "str | Message", str, "str | Message"]):
             if terminated or truncated:
                 return
         self._table.note(info)
+
+
+def _refuse_seats(agent: Agent, found: str) -> None:
+    """Refuse an agent for one seat that plays several."""
+    if agent.seats:
+        raise UsageError(
+            f"{found}, which also plays {', '.join(agent.seats)}; expected an agent for that seat alone. Name every seat "
+            f"once: Seats(policy, NAME=agent, ...)."
+        )
 
 
 def seats_config(agent: Agent) -> dict[str, Json]:

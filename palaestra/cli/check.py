@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from palaestra.agents.rollout.plans import MAX_SEED
 from palaestra.cli.options import AsJson, Settings, parse_settings
 from palaestra.errors import EnvironmentFault, UsageError
 
@@ -25,7 +26,7 @@ def check(
     jobs: Annotated[int, typer.Option("--jobs", metavar="N", help="With --all: processes that check at once.", min=1)] = 1,
     settings: Settings = None,
     only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this check. Repeatable.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of all that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of all that is drawn.", min=0, max=MAX_SEED)] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Check everything the contract promises; say what fails and how to fix it. Exits with 1 on failures."""

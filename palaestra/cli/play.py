@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from palaestra.agents.rollout.plans import MAX_SEED
 from palaestra.cli.options import EnvId, Settings, parse_settings, parse_value
 from palaestra.cli.output import say
 from palaestra.cli.seats import SeatChoices, SeatSettings, check_seats, make_seat_agents, parse_seats
@@ -35,7 +36,7 @@ def play(
     seat_option: SeatSettings = None,
     split: Annotated[str | None, typer.Option(help="Split to draw the task from.")] = None,
     task: Annotated[str | None, typer.Option(metavar="KEY", help="Task to play: its key, or a published MAPPING#N.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the episode; another seed draws another task.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the episode; another seed draws another task.", min=0, max=MAX_SEED)] = 0,
 ) -> None:
     """Play an environment yourself: type actions, ask the expert, take actions back."""
     from palaestra.cli.environments import open_env

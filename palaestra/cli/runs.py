@@ -153,8 +153,12 @@ def _scorer(spec: str) -> Any:
 
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # as `python -m` does
-    found = load_named(spec, "scorer")
-    found = found() if isinstance(found, type) else found
+    found = load_named(spec, "scorer", example="my_package.scoring:score")
+    if isinstance(found, type):
+        try:
+            found = found()
+        except Exception as error:
+            raise UsageError(f"The scorer {spec!r} could not be built: {type(error).__name__}: {error}.") from error
     if not callable(found):
         raise UsageError(f"{spec!r} is a {type(found).__name__}; expected a function of a trajectory.")
     return found

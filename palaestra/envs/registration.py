@@ -28,6 +28,7 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec, registry
 
 from palaestra.errors import ConfigError, MissingExtraError, UsageError, unknown_name
+from palaestra.lazy import import_users
 
 PLUGIN_GROUP = "palaestra.envs"
 
@@ -229,14 +230,11 @@ def find_spec(env_id: str) -> EnvSpec:
 
     Raises:
         UnknownNameError: With the nearest id that exists.
-        UsageError: If the module cannot be imported.
+        UsageError: If the module cannot be imported, whatever its code fails with.
     """
     module, _, name = env_id.rpartition(":")
-    try:
-        if module:
-            importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{env_id!r} names the module {error.name!r}, which is not installed; install it first.") from None
+    if module:
+        import_users(module, repr(env_id))
     try:
         return gymnasium.spec(name)
     except gymnasium.error.Error:

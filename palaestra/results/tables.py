@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from itertools import takewhile
 from typing import Any, Literal, cast, get_args
 
 from palaestra.errors import ConfigError, UsageError
+from palaestra.lazy import import_users
 from palaestra.types import Json, Trajectory
 
 Mark = Literal["", "good", "bad", "missing", "extra"]
@@ -247,24 +247,21 @@ ResultsFunction = Callable[[Sequence[Arm]], EnvResults]
 """What `results = "module:function"` names. Without arms it returns no tables, but `blocks` all the same."""
 
 
-def load_named(spec: str, what: str) -> Any:
+def load_named(spec: str, what: str, *, example: str = "my_package.results:tables") -> Any:
     """Import what "module:name" names.
 
     Args:
         spec: Module and name; dots in the name lead to attributes.
         what: What it is to be, for messages.
+        example: A text of this form for such a thing.
 
     Raises:
-        UsageError: If the text is not of this form, or the module or the name does not exist.
+        UsageError: If the text is not of this form, the module cannot be imported, or the name does not exist.
     """
     module, _, name = spec.partition(":")
     if not module or not name:
-        raise UsageError(f"{spec!r} does not name a {what}; expected module:function, e.g. my_package.results:tables.")
-    try:
-        found: Any = import_module(module)
-    except ImportError as error:
-        advice = "is its package installed, or its folder the one you are in?"
-        raise UsageError(f"The {what} {spec!r} cannot be imported ({error}); {advice}") from error
+        raise UsageError(f"{spec!r} does not name a {what}; expected module:function, e.g. {example}.")
+    found: Any = import_users(module, f"The {what} {spec!r}")
     for part in name.split("."):
         if not hasattr(found, part):
             raise UsageError(f"The {what} {spec!r} does not exist: {module} has no {name}.")

@@ -86,7 +86,9 @@ def test_what_does_not_fit_is_one_error(
 
 def test_a_module_that_fails_says_why(module: str) -> None:
     Path(f"{module}_2.py").write_text("import nowhere_to_be_found\n", encoding="utf-8")
-    with pytest.raises(UsageError, match=r"importing 'agents_of_mine_2' failed with ModuleNotFoundError: .*to_be_found"):
+    with pytest.raises(
+        UsageError, match=r"'agents_of_mine_2', and importing it failed with ModuleNotFoundError: .*to_be_found"
+    ):
         make_agent(f"{module}_2:Agent")
 
 

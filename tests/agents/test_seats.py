@@ -15,6 +15,7 @@ from palaestra.agents.llm import LLMAgent
 from palaestra.agents.reference import ExpertAgent, RandomAgent
 from palaestra.agents.rollout.engine import EpisodePlan, RolloutEngine
 from palaestra.agents.seats import OtherSeats, Seats, seats_config
+from palaestra.agents.store.store import RunStore
 from palaestra.envs import Exchange
 from palaestra.envs.check.seats import play_alone, play_table
 from palaestra.errors import ConfigError, ContextWindowError, EpisodeStateError, ModelError, UnknownNameError, UsageError
@@ -310,6 +311,12 @@ def test_agents_for_wrong_seats_are_one_clear_error():
         played(GUESS_ID, Seats(ExpertAgent(), ann=ExpertAgent()))
     with pytest.raises(UsageError, match="seats nobody else"):
         Seats(ExpertAgent())
+    inner = Seats(ExpertAgent(), bob=ExpertAgent())
+    for seated in (lambda: Seats(inner, bob=ExpertAgent()), lambda: Seats(ExpertAgent(), bob=inner)):
+        with pytest.raises(UsageError, match="also plays bob; expected an agent for that seat alone"):
+            seated()
+    with pytest.raises(UsageError, match="Seats for 'bob', which also plays bob"):
+        OtherSeats(GuessEnv(), {"bob": inner})
     env = gymnasium.make(GUESS_ID)
     _, info = env.reset(seed=0)
     with pytest.raises(
@@ -318,6 +325,25 @@ def test_agents_for_wrong_seats_are_one_clear_error():
         Seats(ExpertAgent(), bob=ExpertAgent()).reset(info, env=env)
     with pytest.raises(EpisodeStateError, match="before reset"):
         Seats(ExpertAgent(), bob=ExpertAgent()).act("", {})
+
+
+@pytest.mark.parametrize(
+    ("env_id", "seat", "message"),
+    [
+        (GUESS_ID, "nobody", "Unknown seat 'nobody'"),
+        (GUESS_ID, "judge", "Unknown seat 'judge'"),
+        (GUESS_ID, "ann", "The seat 'ann' is the policy's"),
+        (COUNTER_ID, "user", "this environment has one seat"),
+    ],
+)
+def test_a_mistake_about_seats_takes_no_name_of_a_run(env_id, seat, message, tmp_path):
+    with RunStore(tmp_path) as store:
+        with pytest.raises(UsageError, match=message):
+            evaluate(env_id, Seats(ExpertAgent(), **{seat: ExpertAgent()}), n=1, store=store, run_id="one")
+        assert store.runs() == []
+        others = {} if env_id == COUNTER_ID else {"bob": ExpertAgent()}
+        agent = Seats(ExpertAgent(), **others) if others else ExpertAgent()
+        assert evaluate(env_id, agent, n=1, store=store, run_id="one").status == "finished"
 
 
 # -- ticks ------------------------------------------------------------------------------------------------------------

@@ -165,6 +165,12 @@ def test_one_command_gives_the_papers_table_of_the_car_and_its_own_numbers_apart
         (["--env", TEXTCRAFT, "--model", "random", "--split", "tset"], "Did you mean 'test'"),
         (["--env", TEXTCRAFT, "--model", "random", "-n", "0"], "-n is '0'"),
         (["--env", TEXTCRAFT, "--model", "random", "--samples", "0"], "samples is 0"),
+        (["--env", TEXTCRAFT, "--model", "random", "--seed", "-1"], "seed is -1; expected a whole number of at least 0"),
+        (["--env", TEXTCRAFT, "--model", "random", "--seed", str(2**63)], "and at most 9223372036854775807"),
+        (["--env", "palaestra/Desk-v0", "--model", "random", "--split", "train", "-n", str(10**24)], "at most 10,000,000"),
+        (["--env", TEXTCRAFT, "--model", "random", "--samples", str(10**24)], "at most 10,000,000"),
+        (["--env", "../x:y", "--model", "random"], "expected the dotted name of a module"),
+        (["--env", "no_such_module:y", "--model", "random"], "'no_such_module', which is not installed"),
         (["--env", TEXTCRAFT, "--model", "random", "--temperature", "1"], "take no options"),
         (["--env", TEXTCRAFT, "--model", "random", "--set", "x"], "expected KEY=VALUE"),
         (["--env", TEXTCRAFT, "--model", "random", "--set", "distractors=lots"], "lots"),
@@ -195,6 +201,33 @@ def test_mistakes_are_one_line_and_store_nothing(refused, tmp_path, words, match
     refused("evaluate", "--runs", tmp_path / "runs", *words, match=match)
     with RunStore(tmp_path / "runs") as store:
         assert store.runs() == []
+
+
+BROKEN_MODULES = {
+    "raises_here": ("x = 1\nraise RuntimeError('boom')\n", r"RuntimeError: boom \(raises_here\.py, line 2\)"),
+    "leaves_here": ("import sys\nsys.exit(3)\n", r"SystemExit: 3 \(leaves_here\.py, line 2\)"),
+    "lacks_here": ("import no_such_dependency\n", r"No module named 'no_such_dependency' \(lacks_here\.py, line 1\)"),
+}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("show", "{}:x/Y-v0"),
+        ("check", "{}:x/Y-v0"),
+        ("play", "{}:x/Y-v0"),
+        ("evaluate", "--env", "{}:x/Y-v0", "--model", "random"),
+        ("evaluate", "--env", TEXTCRAFT, "--model", "{}:Agent"),
+    ],
+)
+@pytest.mark.parametrize("module", BROKEN_MODULES)
+def test_a_module_of_ones_own_that_fails_is_one_line_that_names_it(refused, tmp_path, monkeypatch, words, module):
+    source, message = BROKEN_MODULES[module]
+    (tmp_path / f"{module}.py").write_text(source, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    refused(*(word.format(module) for word in words), match=f"names the module '{module}'.*{message}")
+    assert not (tmp_path / "runs" / "runs.db").exists()
 
 
 def test_an_unknown_format_or_option_of_a_model_is_refused(refused, tmp_path):

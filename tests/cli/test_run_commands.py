@@ -143,6 +143,10 @@ class Strict:
             raise ValueError("the judge said nothing")
         return {"score": 0, "success": False}
 
+class Demanding:
+    def __init__(self, judge):
+        pass
+
 nothing = 3
 """
 
@@ -185,8 +189,9 @@ def test_episodes_that_cannot_be_scored_are_told_with_the_command_that_tries_aga
 @pytest.mark.parametrize(
     ("scorer", "match"),
     [
-        ("my_scorers", "expected module:function"),
-        ("no_scorers:x", "cannot be imported"),
+        ("my_scorers", "expected module:function, e.g. my_package.scoring:score"),
+        ("no_scorers:x", "which is not installed"),
+        ("my_scorers:Demanding", "could not be built: TypeError"),
         ("my_scorers:x", "my_scorers has no x"),
         ("my_scorers:nothing", "is a int; expected a function"),
     ],

@@ -24,7 +24,8 @@ from palaestra.agents.own import AgentLike, as_agent
 from palaestra.agents.rollout.engine import RolloutEngine, run_blocking
 from palaestra.agents.rollout.env_pool import make_planned_env
 from palaestra.agents.rollout.env_slots import MakeEnv
-from palaestra.agents.rollout.plans import EpisodePlan
+from palaestra.agents.rollout.plans import MAX_SEED, EpisodePlan
+from palaestra.agents.rollout.seating import check_seating
 from palaestra.agents.seats import seats_config
 from palaestra.agents.store.records import EpisodeSummary, Planned, RunStatus, pack, unpack, written
 from palaestra.agents.store.store import RunStore
@@ -33,6 +34,9 @@ from palaestra.errors import BudgetError, ConfigError, UnknownNameError, UsageEr
 from palaestra.results.metrics import Metric
 from palaestra.results.tables import EnvResults
 from palaestra.types import Json, Trajectory, plain
+
+MAX_EPISODES = 10_000_000
+"""Episodes that one run may plan; each is a record in memory before the first is played."""
 
 Progress = Callable[[int, int], None]
 
@@ -206,8 +210,8 @@ async def evaluate_async(
     for name, value in (("n", n), ("samples", samples), ("max_turns", max_turns)):
         if value is not None and value < 1:
             raise ConfigError(f"{name} is {value}; expected at least 1.")
-    if seed < 0:
-        raise ConfigError(f"seed is {seed}; expected a whole number of at least 0.")
+    if not 0 <= seed <= MAX_SEED:
+        raise ConfigError(f"seed is {seed}; expected a whole number of at least 0 and at most {MAX_SEED} (2**63 - 1).")
     config: dict[str, Json] = {
         "kind": "evaluate",
         "envs": [{"env_id": spec.env_id, "env_kwargs": plain(spec.env_kwargs)} for spec in specs],
@@ -221,7 +225,7 @@ async def evaluate_async(
         **(plain(extra_config) if extra_config else {}),
     }
     engine = engine or RolloutEngine(concurrency)
-    plans = plan_evaluation(config, make_env=make_env)
+    plans = plan_evaluation(config, make_env=make_env, agent=agent)
     config = masked(config)
     if store is None:
         if run_id is not None:
@@ -238,15 +242,19 @@ async def evaluate_async(
         return _with_results(evaluation, keeper) if results else evaluation
 
 
-def plan_evaluation(config: Mapping[str, Json], *, make_env: MakeEnv | None = None) -> list[EpisodePlan]:
+def plan_evaluation(
+    config: Mapping[str, Json], *, make_env: MakeEnv | None = None, agent: Agent | None = None
+) -> list[EpisodePlan]:
     """Return the episodes that the configuration of an evaluation stands for, the samples of a task side by side.
 
     Args:
         config: `envs` (each with `env_id` and `env_kwargs`), `split`, `n`, `samples`, `seed`, `max_turns`.
         make_env: Makes an environment, to ask for its tasks.
+        agent: Who is to play; None leaves out whether its seats are those of the environments.
 
     Raises:
-        UsageError: If an environment or the split is unknown, or the split has no tasks.
+        UsageError: If an environment or the split is unknown, the split has no tasks, the episodes are more than
+            `MAX_EPISODES`, or the agent plays seats that an environment does not have.
     """
     plans: list[EpisodePlan] = []
     labels: dict[str, int] = {}
@@ -255,7 +263,7 @@ def plan_evaluation(config: Mapping[str, Json], *, make_env: MakeEnv | None = No
         labels[env_id] = labels.get(env_id, 0) + 1
         # one environment with two sets of arguments is two sets of tasks
         label = env_id if labels[env_id] == 1 else f"{env_id}@{labels[env_id]}"
-        for index, key in enumerate(_task_keys(env_id, env_kwargs, config["split"], config["n"], make_env)):
+        for index, key in enumerate(_task_keys(config, env_id, env_kwargs, make_env, agent)):
             group = f"{label}/{key if key is not None else f'seed-{index}'}"
             for sample in range(config["samples"]):
                 plans.append(
@@ -414,18 +422,22 @@ def _specs(env_id: str | EnvSpec | Sequence[str | EnvSpec], env_kwargs: Mapping[
 
 
 def _task_keys(
-    env_id: str, env_kwargs: Mapping[str, Json], split: str, n: int | None, make_env: MakeEnv | None
+    config: Mapping[str, Json], env_id: str, env_kwargs: Mapping[str, Json], make_env: MakeEnv | None, agent: Agent | None
 ) -> Iterator[str | None]:
     """Yield the keys of the tasks to play; None for each seed where the environment has no task set."""
+    split, n, samples = config["split"], config["n"], config["samples"]
     try:
         env = (make_env or make_planned_env)(EpisodePlan("planning", env_id, env_kwargs))
     except TypeError as error:
         raise ConfigError(f"Environment {env_id!r} refuses its arguments {dict(env_kwargs)}: {error}") from error
     try:
+        if agent is not None:
+            check_seating(env.unwrapped, agent)  # before the run is stored: a mistake must not take its name
         tasks: Any = getattr(env.unwrapped, "tasks", None)
         if tasks is None:
             if n is None:
                 raise UsageError(f"Environment {env_id!r} has no task set to play whole; say how many episodes with n=.")
+            _expect_fewer(n, samples)
             yield from (None for _ in range(n))
             return
         tasks.split(split)
@@ -435,12 +447,22 @@ def _task_keys(
         if size == 0:
             raise UsageError(f"Split {split!r} of {env_id!r} holds no tasks; choose one of {', '.join(tasks.splits)}.")
         num = size if n is None else n if size is None else min(n, size)
+        _expect_fewer(num, samples)
         for index in count():
             if index == num:
                 return
             yield tasks.at(split, index).key
     finally:
         env.close()
+
+
+def _expect_fewer(num: int, samples: int) -> None:
+    """Refuse more episodes of an environment than fit into memory as plans."""
+    if num * samples > MAX_EPISODES:
+        raise ConfigError(
+            f"{num:,} tasks with {samples:,} episodes each are too many; expected n times samples to be at most "
+            f"{MAX_EPISODES:,}. Take fewer tasks, or several runs."
+        )
 
 
 def open_run(store: RunStore, run_id: str | None, config: Mapping[str, Json]) -> str:

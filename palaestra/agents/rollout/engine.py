@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Sized
 from typing import Any
 
 from palaestra.agents.own import AgentLike, as_agent
@@ -105,6 +105,7 @@ class RolloutEngine:
             max_idle=max(self.concurrency, 16),
         )
         source = iter(plans)
+        num_players = min(self.concurrency, len(plans)) if isinstance(plans, Sized) else self.concurrency
         finished: asyncio.Queue[Trajectory | None] = asyncio.Queue(maxsize=self.concurrency)
         spent: list[BudgetError] = []
 
@@ -128,7 +129,7 @@ class RolloutEngine:
         async def play_all() -> None:
             try:
                 async with asyncio.TaskGroup() as players:
-                    for _ in range(self.concurrency):
+                    for _ in range(num_players):
                         players.create_task(play())
             finally:
                 await finished.put(None)

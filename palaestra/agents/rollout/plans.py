@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from palaestra.errors import UsageError
 from palaestra.types import Json
 
+MAX_SEED = 2**63 - 1
+"""Largest seed of a run: what torch, JSON readers and servers of models take."""
+
 
 @dataclass(frozen=True, slots=True)
 class EpisodePlan:

@@ -12,7 +12,7 @@ from typing import Any
 from palaestra.agents.core import Agent, AgentRecord
 from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.envs.core.table import NOT_RECORDED
-from palaestra.errors import Boundary, UsageError
+from palaestra.errors import Boundary, UsageError, unknown_name
 from palaestra.types import Json, SeatRecord, plain
 
 
@@ -43,13 +43,7 @@ class Seating:
         self._last_seen: Mapping[str, str] = {}
         if not agent.seats:
             return
-        names = ", ".join(agent.seats)
-        if not self.has_seats:
-            raise UsageError(
-                f"The agent also plays {names}, and this environment has one seat; play it with the policy alone."
-            )
-        if env.seat in agent.seats:
-            raise UsageError(f"The seat {env.seat!r} is the policy's; give the agent for it as the policy, not by its name.")
+        check_seating(env, agent)
         self.policy = str(env.seat)
         self.is_open = bool(self.policy)
 
@@ -112,10 +106,32 @@ class Seating:
         return {"unfinished_seat": self.acting} if self.is_open else {}
 
 
+def check_seating(env: Any, agent: Agent) -> None:
+    """Refuse an agent that plays seats that an environment does not have, or that are its own.
+
+    Args:
+        env: The unwrapped environment, here or in a worker.
+        agent: Who is to play.
+
+    Raises:
+        UsageError: With the seats there are.
+    """
+    if not agent.seats:
+        return
+    seats = seats_of(env)
+    if not seats:
+        names = ", ".join(agent.seats)
+        raise UsageError(f"The agent also plays {names}, and this environment has one seat; play it with the policy alone.")
+    if env.seat in agent.seats:
+        raise UsageError(f"The seat {env.seat!r} is the policy's; give the agent for it as the policy, not by its name.")
+    if strangers := [seat for seat in agent.seats if seat not in seats]:
+        raise unknown_name("seat", strangers[0], seats)
+
+
 def seats_of(env: Any) -> tuple[str, ...]:
     """Return the seats of an unwrapped environment, here or in a worker; none for an environment with one seat."""
     seats = getattr(env, "seats", ())
     return seats if isinstance(seats, tuple) and callable(getattr(env, "cut", None)) else ()
 
 
-__all__ = ["Seating", "seats_of"]
+__all__ = ["Seating", "check_seating", "seats_of"]

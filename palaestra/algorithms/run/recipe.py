@@ -80,6 +80,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     for override in overrides:
         apply_override(data, override, phases=DEFAULT_PHASES)
     data.setdefault("name", file.stem)
+    _refuse_training_nobody(data)
     return parse_recipe(data)
 
 
@@ -103,6 +104,7 @@ def read_recipe(recipe: Recipe | Mapping[str, Json] | str | Path, overrides: Seq
     data = copy.deepcopy(dict(recipe))
     for override in overrides:
         apply_override(data, override, phases=DEFAULT_PHASES)
+    _refuse_training_nobody(data)
     return parse_recipe(data)
 
 
@@ -127,6 +129,23 @@ def parse_recipe(data: Mapping[str, Json]) -> Recipe:
         for name, table in phase.active.items():
             get_extension(name).refuse(table, phase, recipe)
     return recipe
+
+
+def _refuse_training_nobody(data: Mapping[str, Json]) -> None:
+    """Refuse `train = []` in a table [seats] that somebody wrote; runs of earlier versions are stored with it."""
+    listed = data.get("phase")
+    phases = dict(enumerate(listed)) if isinstance(listed, list) else {}
+    tables = {
+        "": data,
+        **{f"{key}.": value for key, value in data.items()},
+        **{f"phase.{n}.": one for n, one in phases.items()},
+    }
+    for where, table in tables.items():
+        seats = table.get("seats") if isinstance(table, Mapping) and where != "env." else None
+        if isinstance(seats, Mapping) and seats.get("train") in ([], ()):
+            raise ConfigError(
+                f"{where}seats.train is empty; expected at least one seat. Leave it out to train the policy's seat alone."
+            )
 
 
 def _model(table: Json) -> tuple[str, ModelConfig]:

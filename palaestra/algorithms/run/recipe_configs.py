@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, Field, SerializeAsAny, field_val
 
 from palaestra.agents.formats import FORMATS
 from palaestra.agents.masking import masked
+from palaestra.agents.rollout.plans import MAX_SEED
 from palaestra.algorithms.config import Config
 from palaestra.algorithms.run.trackers import MetricsConfig
 from palaestra.errors import ConfigError, unknown_name
@@ -100,7 +101,7 @@ class EvaluationConfig(Config):
     """Training steps between short evaluations for the learning curve; 0 is off."""
     curve_n: int = Field(default=64, ge=1)
     """Test tasks of a short evaluation."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)
     """Seed of evaluation: the same test episodes for every arm."""
 
 
@@ -138,7 +139,7 @@ class Recipe(Config):
     """Shown in reports; the file's name by default."""
     description: str = ""
     """One or two sentences for the report."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)
     """Seed of weights, tasks and sampling."""
     threads: int = Field(default=1, ge=1)
     """Torch threads; more than one slows tiny models down."""

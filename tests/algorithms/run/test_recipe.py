@@ -167,6 +167,8 @@ def test_every_tiny_recipe_describes_itself_and_opens_its_environment(path: Path
     [
         (["grpo=5", "grpo.lr=1"], "'grpo' is 5, not a table"),
         (["seed=-1"], "seed is -1"),
+        (["seed=9223372036854775808"], "seed is 9223372036854775808"),
+        (["evaluation.seed=99999999999999999999999"], "evaluation.seed is 99999999999999999999999"),
         (["seed=true"], "seed is true; expected a number"),
         (["agent.temperature=true"], "temperature is true; expected a number"),
         (["grpo.lr=false"], "lr is false; expected a number"),

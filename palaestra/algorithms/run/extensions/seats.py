@@ -17,12 +17,12 @@ Weights of their own are trained in turns, each phase with `seat = NAME`; the ot
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from palaestra.agents.core import Agent
 from palaestra.agents.masking import MASK
@@ -35,7 +35,7 @@ from palaestra.algorithms.run.feed import make_env
 from palaestra.algorithms.run.player import policy_agent
 from palaestra.algorithms.run.recipe_configs import PhaseConfig, Recipe
 from palaestra.algorithms.run.weights import KEY, Weights
-from palaestra.errors import ConfigError
+from palaestra.errors import ConfigError, UsageError
 from palaestra.types import Json, Outcome, Trajectory
 
 _MAX_COPIES = 4
@@ -103,6 +103,11 @@ class SeatsConfig(Config):
             )
         return self
 
+    @model_serializer(mode="wrap")
+    def _without_what_nobody_gave(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        return written if self.train else {key: value for key, value in written.items() if key != "train"}
+
     @property
     def trained(self) -> tuple[str, ...]:
         """The seats that are learned from; "" is the first seat of the environment."""
@@ -162,6 +167,11 @@ class SeatsInTraining(Extension):
                 f"seats.train is {list(config.train)}, without the policy's seat {seats[0]!r}; add it, or give the policy "
                 f"another one with seats.seat = {config.train[0]!r}."
             )
+        for env in recipe.envs if config.players else ():
+            make_env(env.id, {**env.arguments, **_arguments(config, config.seat)}).close()  # which knows its personas
+        for seat, one in config.agents.items():
+            if not one.is_ours and not one.model.startswith("hf:"):  # weights are loaded once, when they are first needed
+                _made(seat, one, without=("cache",))
 
     @classmethod
     def own_weights(cls, config: SeatsConfig) -> tuple[str, ...]:
@@ -218,9 +228,7 @@ class SeatsInTraining(Extension):
         if one.model == FROZEN:
             return self._frozen(seat)
         if seat not in self._agents:
-            # a key is not stored; the resumed run takes it from the environment
-            options = {key: value for key, value in one.options.items() if key != "api_key" or value != MASK}
-            self._agents[seat] = make_agent(one.model, **options)
+            self._agents[seat] = _made(seat, one)
         return self._agents[seat]
 
     def _frozen(self, seat: str) -> Agent:
@@ -236,6 +244,20 @@ class SeatsInTraining(Extension):
             copies[name] = context.policy.frozen_copy(path)
         backend = copies[name].sampler(max_batch=context.recipe.agent.concurrency, name=name)
         return policy_agent(copies[name], context.recipe, backend=backend, name=name)
+
+
+def _made(seat: str, one: SeatPlayer, *, without: Collection[str] = ()) -> Agent:
+    """Return an agent from outside.
+
+    Raises:
+        ConfigError: If its model or its options mean nothing, with the key of the recipe.
+    """
+    # a key is not stored; the resumed run takes it from the environment
+    options = {key: value for key, value in one.options.items() if key != "api_key" or value != MASK}
+    try:
+        return make_agent(one.model, **{key: value for key, value in options.items() if key not in without})
+    except UsageError as error:
+        raise ConfigError(f"seats.{seat} is not an agent: {error}") from error
 
 
 def _was_refused(trajectory: Trajectory, seat: str) -> bool:

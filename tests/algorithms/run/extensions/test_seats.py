@@ -10,7 +10,7 @@ from palaestra.algorithms.math.batch import collate
 from palaestra.algorithms.run.extensions.seats import SeatsConfig
 from palaestra.algorithms.run.metrics import measured, read_metrics
 from palaestra.algorithms.run.phase import Phase
-from palaestra.algorithms.run.recipe import Recipe, parse_recipe
+from palaestra.algorithms.run.recipe import Recipe, parse_recipe, read_recipe
 from palaestra.algorithms.run.registry import make_learner
 from palaestra.algorithms.run.training import train
 from palaestra.envs import check_environment
@@ -92,13 +92,36 @@ def test_a_wrong_table_is_one_clear_error(table, message):
         (toy_seats.RELAY_ID, {"doer": {"model": "random"}}, "The seat 'doer' is the policy's"),
         (toy_seats.RELAY_ID, {"train": ["caller"]}, "seats.seat = 'caller'"),
         (toy_env.ENV_ID, {"train": ["doer"]}, "has one seat; take the table out"),
+        (toy_seats.RELAY_ID, {"caller": {"model": "what"}}, "seats.caller is not an agent: Unknown agent 'what'"),
+        (toy_seats.RELAY_ID, {"caller": {"model": "what:ever"}}, "seats.caller is not an agent: .*what"),
+        (toy_seats.RELAY_ID, {"caller": {"model": "random", "options": {"sed": 1}}}, "does not take these options"),
+        (toy_seats.RELAY_ID, {"caller": {"model": "persona:what"}}, "Unknown caller persona 'what'"),
     ],
 )
 def test_seats_that_are_not_there_are_told_before_a_run_is_created(env, table, message, tmp_path):
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(UsageError, match=message):
         train(toy_recipe(env={"id": env}, seats=table), store=tmp_path)
     with RunStore(tmp_path) as store:
         assert store.runs() == []
+
+
+def test_training_nobody_is_refused_wherever_it_is_written():
+    data = toy_recipe(env={"id": toy_seats.RELAY_ID}).to_json()
+    for recipe, where in (
+        ({**data, "seats": {"train": []}}, "seats.train"),
+        ({**data, "sft": {**data["sft"], "seats": {"train": []}}}, "sft.seats.train"),
+    ):
+        with pytest.raises(ConfigError, match=f"^{where} is empty"):
+            read_recipe(recipe)
+    with pytest.raises(ConfigError, match=r"^seats\.train is empty"):
+        read_recipe(data, ["seats.train=[]"])
+    listed = {key: value for key, value in data.items() if key not in ("sft", "grpo", "phases")}
+    with pytest.raises(ConfigError, match=r"^phase\.0\.seats\.train is empty"):
+        read_recipe({**listed, "phase": [{"algorithm": "sft", "seats": {"train": []}}]})
+    recipe = relay(seats={"caller": {"model": "random"}})
+    assert "train" not in recipe.to_json()["seats"]
+    assert read_recipe(recipe.to_json()) == recipe
+    assert parse_recipe({**data, "seats": {"train": [], "caller": {"model": "random"}}}) == recipe  # of an older run
 
 
 def test_batches_of_several_seats_are_not_refilled():
