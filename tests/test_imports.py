@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "media": {"errors", "lazy"},
     "types": {"errors", "media"},
     "spaces": {"errors", "media", "types"},
-    "results": {"errors", "types"},
+    "results": {"errors", "lazy", "types"},
     "envs": {"errors", "lazy", "media", "types", "spaces", "results"},
     "agents": {"errors", "lazy", "media", "types", "spaces", "results", "envs"},
     "models": {"errors", "lazy"},

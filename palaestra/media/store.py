@@ -36,6 +36,9 @@ MAX_MEMORY_BYTES = 2**30
 VARIABLE = "PALAESTRA_MEDIA"
 """Environment variable: a folder that is the current store of this process and of those it starts."""
 
+STALE_DRAFT_S = 3600.0
+"""Age from which an unfinished file of a media folder belongs to nobody, seconds; writing one takes far less."""
+
 _OTHER_SUFFIX = ".bin"
 
 
@@ -256,7 +259,8 @@ class FolderMedia(MediaStore):
     """A store in a folder: one file for each sound or picture, named by its hash.
 
     A file appears under its name only when it is complete and on the disk, so that a process killed at any instant leaves no
-    half of one. Several processes may write at once. What is read is compared with its name. Of bytes that do not tell their
+    half of one; the unfinished file that it may leave is removed by a later writer, when it is an hour old. Several processes
+    may write at once. What is read is compared with its name. Of bytes that do not tell their
     type or measures, a small `SHA256.told-*` file keeps what was said when they were put.
 
     Args:
@@ -268,6 +272,7 @@ class FolderMedia(MediaStore):
         """Keep the path; nothing is made or read yet."""
         super().__init__(max_item_bytes=max_item_bytes)
         self.folder = Path(folder)
+        self._is_swept = False
         self._kept: set[Media] = set()  # what this process has written, or compared with its name and its bytes
 
     def path(self, media: Media | str) -> Path | None:
@@ -328,6 +333,9 @@ class FolderMedia(MediaStore):
                 path = self.folder / f"{media.sha256}{_suffix(media)}"
                 drafts.append((self._draft(path, data), path))
                 added.append(told or media)
+            if drafts and not self._is_swept:
+                self._is_swept = True
+                self._sweep(drafts[0][0].stat().st_mtime)
             for draft, path in drafts:
                 os.replace(draft, path)
             self._kept.update(added)
@@ -387,6 +395,17 @@ class FolderMedia(MediaStore):
                 f"What {self} says of {_name(media)} cannot be read ({error}); delete the files {media.sha256}.told-*, and "
                 f"they are written again when its bytes are next put."
             ) from error
+
+    def _sweep(self, now: float) -> None:
+        """Remove drafts that a killed process left: those so old that no writer can still be at them.
+
+        Args:
+            now: When a file was written here just now, by the clock of the disk; other machines may write there too.
+        """
+        for path in self.folder.glob(".*.draft"):
+            with contextlib.suppress(OSError):  # another process may be sweeping
+                if is_sha256(path.name[1:65]) and now - path.stat().st_mtime > STALE_DRAFT_S:
+                    path.unlink()
 
     def _draft(self, path: Path, data: bytes) -> Path:
         """Write bytes beside their place; return where."""

@@ -20,7 +20,9 @@ import palaestra
 import palaestra.algorithms
 from palaestra.algorithms import load_recipe, parse_recipe
 from palaestra.algorithms.run import extension_registry, registry
+from palaestra.algorithms.run.arms import phase_arms
 from palaestra.algorithms.run.metrics import read_metrics
+from palaestra.algorithms.run.packaged import packaged_recipes
 from palaestra.algorithms.run.training import train
 from palaestra.models import registry as model_registry
 from tests.algorithms.toy_recipe import toy_recipe
@@ -55,6 +57,34 @@ def test_a_run_from_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     result = example("palaestra.train(")["result"]
     assert list(result.arms) == ["random", "expert", "untrained", "cloned", "trained"]
     assert (tmp_path / "runs" / "first").is_dir()
+
+
+def table_under(heading: str) -> str:
+    """Return the first table under a heading."""
+    return PAGE.split(f"\n{heading}\n", 1)[1].split("\n|", 1)[1].split("\n\n", 1)[0]
+
+
+def test_the_page_lists_every_recipe_that_is_included() -> None:
+    table = table_under("### Recipes that are included")
+    rows = {row.split("`")[1]: row for row in table.splitlines()[2:]}
+    for name in packaged_recipes():
+        start, _, variant = name.rpartition("_tiny_")
+        family = f"{start}_tiny_NAME"
+        assert name in rows or f"`{variant}`" in rows.get(family, ""), f"{name} is not listed"
+    single = {name for name in rows if not name.endswith("_NAME")}
+    assert single <= packaged_recipes().keys()
+
+
+def test_the_page_lists_every_extension_that_is_included() -> None:
+    table = table_under("### Extensions")
+    assert set(re.findall(r"^\| `\[(\w+)\]`", table, re.MULTILINE)) == set(extension_registry.BUILTIN)
+
+
+def test_arms_are_called_as_the_page_says() -> None:
+    listed = parse_recipe(next(tomllib.loads(block) for block in blocks("toml") if block.count("[[phase]]") == 3))
+    assert phase_arms(listed) == {"sft": "cloned", "short": "trained", "long": "trained-long"}
+    told = PAGE.split("The arms of reports, ", 1)[1].split("\n\n", 1)[0]
+    assert all(f"`{arm}`" in told for arm in phase_arms(listed).values())
 
 
 def test_every_recipe_of_the_page_is_valid() -> None:

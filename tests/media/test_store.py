@@ -29,7 +29,7 @@ from palaestra.media import (
     wav_bytes,
 )
 from palaestra.media.headers import SUFFIXES
-from palaestra.media.store import VARIABLE, MediaOutbox, read_known_tags
+from palaestra.media.store import STALE_DRAFT_S, VARIABLE, MediaOutbox, read_known_tags
 
 TONE = tone(440, 0.1)
 PICTURE = png_bytes(np.full((4, 4, 3), 9, np.uint8))
@@ -291,6 +291,26 @@ def test_writers_killed_at_random_instants_leave_only_whole_files(tmp_path):
 
 
 # -- the current one --------------------------------------------------------------------------------------------------
+
+
+def test_a_later_writer_removes_what_a_killed_one_left_and_nothing_else(tmp_path):
+    folder = tmp_path / "media"
+    first = FolderMedia(folder)
+    kept = first.put(TONE)
+    name = f"{'0' * 64}.png"
+    stale, told = folder / f".{name}.7.aa.draft", folder / f".{'1' * 64}.told-{'2' * 16}.7.aa.draft"
+    fresh, foreign = folder / f".{name}.8.bb.draft", folder / ".notes.draft"
+    for path in (stale, told, fresh, foreign):
+        path.write_bytes(b"half of it")
+    for path in (stale, told, foreign):
+        then = path.stat().st_mtime - STALE_DRAFT_S - 60
+        os.utime(path, (then, then))
+    FolderMedia(folder).get(kept)
+    first.put(png_bytes(np.zeros((1, 1, 3), np.uint8)))
+    assert stale.exists()  # a reader removes nothing, and a writer looks once, when it begins
+    FolderMedia(folder).put(PICTURE)
+    assert [path.exists() for path in (stale, told, fresh, foreign)] == [False, False, True, True]
+    assert len(FolderMedia(folder)) == 3
 
 
 def test_the_current_store_can_be_another_for_a_while_or_for_good(tmp_path):

@@ -7,6 +7,7 @@ with the same ids and seeds. A resumed run plays those that are not in the store
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,9 +32,11 @@ from palaestra.agents.store.records import EpisodeSummary, Planned, RunStatus, p
 from palaestra.agents.store.store import RunStore
 from palaestra.envs.core.declared import declared
 from palaestra.errors import BudgetError, ConfigError, UnknownNameError, UsageError
-from palaestra.results.metrics import Metric
+from palaestra.results.metrics import Metric, problems
 from palaestra.results.tables import EnvResults
 from palaestra.types import Json, Trajectory, plain
+
+log = logging.getLogger(__name__)
 
 MAX_EPISODES = 10_000_000
 """Episodes that one run may plan; each is a record in memory before the first is played."""
@@ -356,11 +359,13 @@ async def _play(
     status: RunStatus = "finished"
     note = ""
     same = _SameErrors(keeper.episodes())
+    watch = _MetricWatch()
     with running(keeper.set_status, len(plans), lambda: num_done):
         try:
             async with contextlib.aclosing(engine.run(missing, agent, make_env=make_env)) as trajectories:
                 async for trajectory in trajectories:
                     keeper.add(trajectory)
+                    watch.look_at(trajectory)
                     num_done += 1
                     report(num_done, len(plans))
                     if same.add(trajectory) and num_done < len(plans):
@@ -405,6 +410,30 @@ class _SameErrors:
             f"The first {self._count} episodes ended in the same error and none was scored: {self._message} Correct it and "
             f"play them again with retry_errors (--retry-errors)."
         )
+
+
+class _MetricWatch:
+    """Logs once for each environment and metric that a value is not what was declared; it counts all the same."""
+
+    def __init__(self) -> None:
+        self._declared: dict[str, tuple[Metric, ...]] = {}
+        self._told: set[tuple[str, str]] = set()
+
+    def look_at(self, trajectory: Trajectory) -> None:
+        """Look at the metrics of an episode."""
+        env_id, values = trajectory.env_id, trajectory.outcome.metrics
+        if values and env_id not in self._declared:
+            self._declared[env_id] = declared(env_id).metrics
+        if not values or not (metrics := self._declared[env_id]):  # an environment that was made without being registered
+            return
+        for name, value in values.items():
+            if (env_id, name) not in self._told and (found := problems(metrics, {name: value})):
+                self._told.add((env_id, name))
+                log.warning(
+                    "%s: %s (in episode %s). It is averaged all the same. Correct the declaration or the value, and look "
+                    "with: palaestra check %s",
+                    *(env_id, found[0], trajectory.episode_id, env_id),
+                )
 
 
 def _with_results(evaluation: Evaluation, keeper: _Memory | _Stored) -> Evaluation:

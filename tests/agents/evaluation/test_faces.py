@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from palaestra.agents.store.store import RunStore
 from palaestra.cli.main import main
 from palaestra.envs.core.declared import Declared, declared
 from tests.agents.report.page import chromium, in_browser, parse
+from tests.envs.broken import GivesPercent, GivesUndeclared
 from tests.envs.miniature import MEASURED_ID, MeasuredEnv, register_miniatures
 
 register_miniatures()
@@ -172,3 +174,29 @@ def test_the_viewer_draws_blocks_and_metrics(tmp_path: Path) -> None:
     assert found["block"].startswith("Detour")
     assert (found["kind"], found["cells"]) == ("texts", ["down", "wrong way"])
     assert found["marks"][:2] == ["verdict bad", "verdict bad"]
+
+
+@pytest.mark.parametrize(
+    ("env_class", "name", "message"),
+    [(GivesUndeclared, "lowest", "is given but not declared"), (GivesPercent, "directness", "is 100.0; .*expected 0 to 1")],
+)
+def test_a_metric_that_is_not_what_was_declared_is_logged_once(
+    env_class: type, name: str, message: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = gymnasium.envs.registration.EnvSpec("tests/Strange-v0", env_class)
+    monkeypatch.setitem(gymnasium.registry, "tests/Strange-v0", spec)
+    done = evaluate("tests/Strange-v0", ExpertAgent(), n=4)
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(told) == 1
+    assert re.match(f"tests/Strange-v0: metric '{name}' {message}", told[0])
+    assert done.summary.total.metrics[name].n == 4
+    assert not done.summary.errors
+
+
+def test_a_metric_that_is_what_was_declared_is_not_logged(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = gymnasium.envs.registration.EnvSpec("tests/Strange-v0", MeasuredEnv)
+    monkeypatch.setitem(gymnasium.registry, "tests/Strange-v0", spec)
+    evaluate("tests/Strange-v0", ExpertAgent(), n=4)
+    assert not caplog.records
