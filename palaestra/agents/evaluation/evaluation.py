@@ -497,6 +497,8 @@ def _expect_fewer(num: int, samples: int) -> None:
 def open_run(store: RunStore, run_id: str | None, config: Mapping[str, Json]) -> str:
     """Create a run, or check that the one to resume was created with the same settings; return its name.
 
+    A run that failed before its first episode gives its name to another one.
+
     Raises:
         ConfigError: If it was created with other settings; the message names them.
     """
@@ -507,6 +509,9 @@ def open_run(store: RunStore, run_id: str | None, config: Mapping[str, Json]) ->
     except UnknownNameError:
         return store.create_run(config, run_id)
     different = sorted(key for key in stored.keys() | given.keys() if stored.get(key) != given.get(key))
+    if different and store.status(run_id) == "failed" and not store.episodes(run_id):
+        store.delete_run(run_id)  # a mistake ended it before its first episode: there is nothing to keep, or to resume
+        return store.create_run(config, run_id)
     if different:
         changes = "; ".join(f"{key} was {stored.get(key)!r}, now {given.get(key)!r}" for key in different)
         raise ConfigError(f"Run {run_id!r} was created with other settings: {changes}. Use the same, or another run id.")

@@ -364,3 +364,21 @@ def test_a_run_that_fails_to_its_end_is_finished() -> None:
 def test_a_negative_seed_is_one_error():
     with pytest.raises(ConfigError, match="seed is -1; expected a whole number of at least 0"):
         evaluate("palaestra/TextCraft-v0", RandomAgent(), n=1, seed=-1)
+
+
+def test_a_run_that_failed_before_its_first_episode_gives_its_name_away(tmp_path: Path) -> None:
+    class Refuses(RandomAgent):
+        name = "refuses"
+
+        def reset(self, info: Any, **options: Any) -> None:
+            raise UsageError("Not with me.")
+
+    with RunStore(tmp_path) as store:
+        with pytest.raises(UsageError, match="Not with me"):
+            evaluate(ENV_ID, Refuses(), n=2, store=store, run_id="one")
+        assert (store.status("one"), store.episodes("one")) == ("failed", [])
+        assert evaluate(ENV_ID, RandomAgent(), n=2, store=store, run_id="one").status == "finished"
+        store.set_status("one", "failed")  # it holds episodes now, and those are kept
+        with pytest.raises(ConfigError, match="created with other settings: agent was 'random', now 'expert'"):
+            evaluate(ENV_ID, ExpertAgent(), n=2, store=store, run_id="one")
+        assert len(store.episodes("one")) == 2
