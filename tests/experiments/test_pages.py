@@ -11,7 +11,8 @@ PAGE = (FOLDER / "README.md").read_text(encoding="utf-8")
 
 def test_every_page_is_listed_and_every_listed_page_is_there() -> None:
     listed = set(re.findall(r"\]\((\w+)/README\.md\)", PAGE))
-    assert listed == {path.parent.name for path in FOLDER.glob("*/README.md")}
+    pages = {path.parent.name for path in FOLDER.glob("*/README.md")}
+    assert pages - {"reliability"} <= listed <= pages  # that one answers no question: it is about the library itself
 
 
 def test_folders_without_a_script_are_those_whose_commands_are_given() -> None:
