@@ -28,7 +28,7 @@ def test_the_attack_on_stores_notices_what_is_changed_and_what_is_gone(tmp_path:
     assert errors == []
     data = (tmp_path / FILE_NAME).read_bytes()
     for kind in stores.KINDS:
-        assert stores.damage(data, kind, random.Random(1)) != data or kind == "swap"
+        assert any(stores.damage(data, kind, random.Random(seed)) != data for seed in range(20)), kind
     believed = {**whole, ("run", "expert"): "another"}
     counts = stores.Counter[str]()
     stores._trial(tmp_path, believed, counts)
