@@ -156,9 +156,11 @@ def _read_copy(copy: Path) -> _Found:
     found = _Found()
     connection = _open(copy, found)
     with closing(connection):
-        with suppress(*_UNREADABLE):
+        try:
             wrong = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(20)").fetchall()]
             found.problems += [text for text in wrong if text != "ok"]
+        except _UNREADABLE as error:  # also of a table that nothing is read from below
+            found.problems.append(str(error))
         columns = {name: _columns(connection, name) for name in ("runs", "episodes")}
         for row in _rows(connection, "runs", "rowid", columns["runs"], found):
             _take_run(dict(zip(columns["runs"], row[1:], strict=True)), found)
