@@ -40,12 +40,40 @@ class Continuation:
     """What new messages add behind an assistant turn.
 
     Attributes:
-        ids: Tokens, beginning with the end-of-turn token if the template has one.
-        starts_with_end: Whether `ids[0]` ends the assistant turn, so that it is dropped where the model sampled it.
+        ids: Tokens, beginning with those that end the turn.
+        closing: How many of them end the turn, up to the end-of-turn token; 0 if the template has none.
     """
 
     ids: tuple[int, ...]
-    starts_with_end: bool
+    closing: int
+
+    def after(self, ids: Sequence[int], *, ended: bool) -> tuple[int, ...]:
+        """Return what is appended to a turn so that the text is the template's.
+
+        A turn that was ended otherwise than by the template (by the tokenizer's end token, say) keeps what was sampled, and
+        the template's own end follows it.
+
+        Args:
+            ids: The turn, its end token included.
+            ended: Whether its last token ends the turn.
+        """
+        is_own = ended and self.closing and ids and ids[-1] == self.ids[self.closing - 1]
+        return self.ids[self.closing :] if is_own else self.ids
+
+
+@dataclass(frozen=True, slots=True)
+class TurnFrame:
+    """What a template writes around the text of an assistant turn.
+
+    Attributes:
+        opening: Between the point where the assistant is to write and its text: nothing, a blank, an empty thought, a channel.
+        closing: Between its text and the end-of-turn token.
+        end: The token with which the turn ends; None if there is none at all.
+    """
+
+    opening: str
+    closing: str
+    end: int | None
 
 
 class ChatTemplate:
@@ -81,6 +109,8 @@ class ChatTemplate:
         marked = [*own, *sorted(special, key=lambda text: (-len(text), text))]
         self._marked = re.compile("|".join(map(re.escape, marked)))
         self._special = tuple(sorted(special))
+        whole = sorted(special | set(map(str, added.values())) - {""}, key=lambda text: (-len(text), text))
+        self._added = re.compile("|".join(map(re.escape, whole))) if whole else None
         # what a template adds to texts is an error where the tokenizer has no such token
         names = ("bos_token", "eos_token", "unk_token", "pad_token")
         self._no_tokens = {name: "" for name in names if getattr(tokenizer, name, None) is None}
@@ -91,14 +121,78 @@ class ChatTemplate:
 
     @cached_property
     def end_ids(self) -> frozenset[int]:
-        """Tokens that end an assistant turn: the tokenizer's end token and the template's end-of-turn token."""
-        ids = {self.tokenizer.eos_token_id} if self.tokenizer.eos_token_id is not None else set()
-        tail = self.encode(self._after_answer([], ()))
-        if tail and tail[0] in self._special_ids and self.face.dialect is not HARMONY:  # which ends its thoughts like that
-            ids.add(tail[0])
+        """Tokens at which sampling stops: the template's end of turn, the tokenizer's end token, the end of a call."""
+        ids = {self.tokenizer.eos_token_id, self.frame.end, self._following_end("tool")} - {None}
+        return frozenset(ids | self.call_end_ids)
+
+    @cached_property
+    def call_end_ids(self) -> frozenset[int]:
+        """Tokens that end a turn which makes a call."""
         call = self.face.written_call.rstrip()
-        ids.update(self.tokenizer.convert_tokens_to_ids(token) for token in self._special if call.endswith(token))
-        return frozenset(ids)
+        return frozenset(self.tokenizer.convert_tokens_to_ids(token) for token in self._special if call.endswith(token))
+
+    @cached_property
+    def frame(self) -> TurnFrame:
+        """What stands around an answer at the end of a dialogue.
+
+        Where a template writes nothing behind it, the token that opens the next turn ends it; where that is not a single
+        token, the tokenizer's end token does.
+        """
+        question = Message("user", "question")
+        prompt = self._text([question], (), generate=True)
+        before, _, after = self._text([question, Message("assistant", _PROBE_TEXT)], (), generate=False).rpartition(
+            _PROBE_TEXT
+        )
+        shared = next((i for i, pair in enumerate(zip(prompt, before, strict=False)) if pair[0] != pair[1]), len(prompt))
+        # a prompt that already holds more than the template shows later is all that the model is to see
+        opening = before[shared:] if not prompt[shared:].strip() else ""
+        closing, end = self._first_added(after)
+        if end is not None and self.face.dialect is HARMONY and after.startswith("<|end|>"):  # which ends its thoughts too
+            end = None
+        if end is None:
+            closing, end = "", self._following_end("user") if not after.strip() else None
+        return TurnFrame(opening, closing, self.tokenizer.eos_token_id if end is None else end)
+
+    def written_turn(self, text: str, *, asks: bool = False) -> tuple[int, ...]:
+        """Tokenise an assistant turn as the template writes it, from where the assistant is to write to its end token.
+
+        Args:
+            text: What the assistant says; control tokens inside it are split up.
+            asks: Whether results of tools come next.
+        """
+        frame = self.frame
+        opening = frame.opening
+        if opening.strip() and (split_reasoning(text)[0] or text.lstrip().startswith(opening.strip())):
+            opening = ""  # it has thoughts of its own
+        *_, head = self._added.split(opening) if self._added else (opening,)
+        ids = self.encode(opening[: len(opening) - len(head)])
+        ids += self.tokenizer.encode(
+            _well_formed(head + text + frame.closing), add_special_tokens=False, split_special_tokens=True
+        )
+        end = self._following_end("tool") if asks and not self.closes_turns else None
+        end = frame.end if end is None else end
+        return tuple(ids) if end is None else (*ids, end)
+
+    @cached_property
+    def closes_turns(self) -> bool:
+        """Whether the template writes something behind the last answer."""
+        return bool(self._after_answer([], ()).strip())
+
+    def _following_end(self, kind: MessageKind) -> int | None:
+        """Return the token that opens a turn behind an answer, for a template that writes none to end it."""
+        if self.closes_turns or (kind == "tool" and not self.face.follows_text(True)):
+            return None
+        new = Message("tool", "result", tool_call_id="call_0", name="probe") if kind == "tool" else Message("user", "more")
+        try:
+            before, token = self._first_added(self._after_answer([new], (_PROBE_TOOL,) if kind == "tool" else ()))
+        except ModelError:
+            return None
+        return token if not before.strip() else None
+
+    def _first_added(self, text: str) -> tuple[str, int | None]:
+        """Return what stands before the first token that is not ordinary text, and that token."""
+        found = self._added.search(text) if self._added else None
+        return (text, None) if found is None else (text[: found.start()], self.tokenizer.convert_tokens_to_ids(found.group()))
 
     @cached_property
     def _call_tokens(self) -> frozenset[str]:
@@ -179,7 +273,12 @@ class ChatTemplate:
         # Tools stand before the sample answer, so their contents do not matter here.
         text = self._after_answer(self._neutralise(messages, literals), (_PROBE_TOOL,) if tools else ())
         ids = self.encode(text, literals)
-        return Continuation(tuple(ids), bool(ids) and ids[0] in self.end_ids)
+        return Continuation(tuple(ids), self._closing_length(ids))
+
+    def _closing_length(self, ids: Sequence[int]) -> int:
+        """Return how many of the tokens behind an answer end its turn."""
+        before = len(self.encode(self.frame.closing))
+        return before + 1 if len(ids) > before and ids[before] in self.end_ids else 0
 
     def encode(self, text: str, literals: Sequence[str] = ()) -> list[int]:
         """Encode rendered text; marked literals become plain text, everything else may hold special tokens."""

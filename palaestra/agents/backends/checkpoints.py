@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from palaestra.agents.backends.chat_template import ChatTemplate
 from palaestra.errors import UsageError
 
 _DEFAULT_CONTEXT = 8192  # for models that know no limit
@@ -63,10 +64,27 @@ def save_checkpoint(model: Any, tokenizer: Any, path: str | Path) -> Path:
     """Write a causal LM and its tokenizer to a directory that `load_checkpoint` and the Auto classes load."""
     directory = Path(path)
     directory.mkdir(parents=True, exist_ok=True)
-    with _no_progress_bars():
+    with _no_progress_bars(), _stopping_as_here(model, tokenizer):
         model.save_pretrained(directory)
         tokenizer.save_pretrained(directory)
     return directory
+
+
+@contextmanager
+def _stopping_as_here(model: Any, tokenizer: Any) -> Iterator[None]:
+    """Let the generation settings that are saved name all tokens at which we stop, so that every engine does."""
+    settings = getattr(model, "generation_config", None)
+    if settings is None or not getattr(tokenizer, "chat_template", None):
+        yield
+        return
+    before = settings.eos_token_id
+    ends = stop_ids(model, ChatTemplate(tokenizer))
+    if ends != model_end_ids(model):
+        settings.eos_token_id = sorted(ends) if len(ends) > 1 else next(iter(ends))
+    try:
+        yield
+    finally:
+        settings.eos_token_id = before
 
 
 def context_length(model: Any, wanted: int | None = None) -> int:
@@ -87,6 +105,11 @@ def model_end_ids(model: Any) -> frozenset[int]:
     """End tokens that the model's generation settings name."""
     ids = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     return frozenset() if ids is None else frozenset([ids] if isinstance(ids, int) else ids)
+
+
+def stop_ids(model: Any, template: ChatTemplate) -> frozenset[int]:
+    """Tokens at which sampling from a model stops: those of its template, and those that its generation settings name."""
+    return template.end_ids | model_end_ids(model)
 
 
 @contextmanager

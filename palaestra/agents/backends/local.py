@@ -19,7 +19,7 @@ from random import Random
 from typing import Any, Self
 
 from palaestra.agents.backends.chat_template import ChatTemplate
-from palaestra.agents.backends.checkpoints import context_length, load_checkpoint, model_end_ids
+from palaestra.agents.backends.checkpoints import context_length, load_checkpoint, stop_ids
 from palaestra.agents.backends.kv_slots import CachedSequence, make_decoder
 from palaestra.agents.backends.token_sampling import RowSampling, draw_tokens, random_stream
 from palaestra.agents.backends.token_turns import Stop, TokenTurn, extended_prompt, finished_turn
@@ -133,7 +133,7 @@ class LocalBackend:
         self._seed = seed
         self._max_sessions = max_sessions
         self._cache_bytes = int(cache_mb * 1e6)
-        self._end_ids = self.template.end_ids | model_end_ids(model)
+        self._end_ids = stop_ids(model, self.template)
         self._decoder = self._make_decoder()
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
         self._anonymous = count()

@@ -50,11 +50,12 @@ def extended_prompt(template: ChatTemplate, turn: TokenTurn, request: Request) -
         return turn.ids[: turn.prompt_length]  # the same question once more
     if not _is_same_answer(request.messages[num_old], turn):
         return None
+    if turn.stop == "eos" and turn.ids[-1] in template.call_end_ids - {template.frame.end}:
+        return None  # what follows such an end is not what follows an answer
     added = template.continuation(request.messages[num_old + 1 :], request.tools)
     if added is None:
         return None
-    skip = 1 if turn.stop == "eos" and added.starts_with_end else 0
-    return turn.ids + added.ids[skip:]
+    return turn.ids + added.after(turn.ids, ended=turn.stop == "eos")
 
 
 def finished_turn(

@@ -2,8 +2,9 @@
 
 `tokenize` replays recorded episodes through the same agent and chat template that the policy plays with, dictating the
 recorded answers. So observations, instructions and prompt format cost no second implementation, the segments are those
-of a real episode token by token, and only the assistant's tokens and its end token are actions. Their
-log-probs are 0: nobody sampled them, and imitation needs none.
+of a real episode token by token, and only the assistant's tokens and its end token are actions. Their text is the one that
+the template writes, its end of turn included, in every turn. Their log-probs are 0: nobody sampled them, and imitation needs
+none.
 
 Sources: the environment's expert (`expert_episodes`), a run in the store, and files of chat data (`read_agent_traj`).
 """
@@ -29,7 +30,7 @@ from palaestra.agents.llm import LLMAgent
 from palaestra.agents.reference import ExpertAgent, RandomAgent
 from palaestra.agents.rollout.engine import EpisodePlan, RolloutEngine
 from palaestra.algorithms.math.seeds import stable_seed
-from palaestra.envs.formats.hermes import parse_message
+from palaestra.envs.formats.hermes import CALL_OPEN, parse_message
 from palaestra.errors import UsageError
 from palaestra.types import OPENING_HINTS, Json, Message, Segment, Trajectory, TurnSpan
 
@@ -52,9 +53,6 @@ class Dictation:
         self.max_context = max_context
         self._texts: dict[str, str] = {}
         self._turns: dict[str, tuple[tuple[Message, ...], tuple[int, ...]]] = {}
-        ends = sorted(template.end_ids)
-        own = template.tokenizer.eos_token_id
-        self._end = own if own in template.end_ids or not ends else ends[0]
 
     def dictate(self, session: str, text: str) -> None:
         """Set the next answer of a session."""
@@ -69,7 +67,7 @@ class Dictation:
         """Answer with the dictated text."""
         text = self._texts.pop(request.session)
         prompt = self._prompt(request)
-        completion = (*self._encode(text), self._end)
+        completion = self.template.written_turn(text, asks=bool(request.tools) and CALL_OPEN in text)
         if len(prompt) + len(completion) > self.max_context:
             raise _TooLongError(len(prompt) + len(completion))
         answer = Message("assistant", text)
@@ -81,17 +79,13 @@ class Dictation:
         """Nothing to free."""
         return None
 
-    def _encode(self, text: str) -> tuple[int, ...]:
-        """Encode an answer as the plain text it is: control tokens inside it are split up."""
-        return tuple(self.template.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
-
     def _prompt(self, request: Request) -> tuple[int, ...]:
         """Extend the ids of the last turn where the dialogue continues it, else render it again."""
         messages, ids = self._turns.get(request.session, ((), ()))
         if messages and request.messages[: len(messages)] == messages:
             added = self.template.continuation(request.messages[len(messages) :], request.tools)
             if added is not None:
-                return ids + added.ids[1 if added.starts_with_end else 0 :]
+                return ids + added.after(ids, ended=True)
         return self.template.render(request.messages, request.tools)
 
 

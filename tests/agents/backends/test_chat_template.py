@@ -44,7 +44,7 @@ def test_continuation_is_what_a_fresh_rendering_adds(source: str | None, new: li
     before = template.render([RULES, ASK], tools)
     added = template.continuation(new, tools)
     assert added is not None
-    assert added.starts_with_end
+    assert added.closing == 1
     answer = tuple(template.encode(ANSWER.content))
     assert before + answer + added.ids == template.render([RULES, ASK, ANSWER, *new], tools)
 
