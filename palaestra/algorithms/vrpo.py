@@ -23,7 +23,7 @@ from torch import Tensor
 
 from palaestra.algorithms.learner.critic import Critic, CriticConfig, before, make_value_model
 from palaestra.algorithms.learner.learner import MakePolicy
-from palaestra.algorithms.learner.policy import Policy
+from palaestra.algorithms.learner.policy import Policy, meaningful
 from palaestra.algorithms.learner.policy_update import computed, planned
 from palaestra.algorithms.math.batch import Batch
 from palaestra.algorithms.math.sequences import turn_sequences
@@ -256,7 +256,8 @@ class VRPOCritic(Critic):
         """Log-distribution of the frozen head on states [N, d]: [N, vocabulary]; the gradient goes to the states only."""
         assert self.language_model is not None
         head = self.language_model.model.get_output_embeddings()
-        return torch.log_softmax(head(states).float() / self.temperature, dim=-1)
+        logits = meaningful(head(states), self.language_model.vocabulary)
+        return torch.log_softmax(logits.float() / self.temperature, dim=-1)
 
     def _distilled(self, states: Tensor, rows: Batch, chosen: Tensor) -> Tensor:
         """KL of the critic's language model from the frozen one at chosen tokens: [N]."""

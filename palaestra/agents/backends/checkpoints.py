@@ -112,6 +112,28 @@ def stop_ids(model: Any, template: ChatTemplate) -> frozenset[int]:
     return template.end_ids | model_end_ids(model)
 
 
+def num_ids(tokenizer: Any) -> int:
+    """Return the number of ids that a tokenizer gives meaning to: one more than the largest."""
+    return 1 + max(map(int, tokenizer.get_vocab().values()))
+
+
+def vocabulary_size(model: Any, tokenizer: Any) -> int:
+    """Return the number of ids that stand for a token; what a model's embedding has beyond them is padding.
+
+    Raises:
+        UsageError: If the tokenizer has ids that the model has no embedding for.
+    """
+    size = num_ids(tokenizer)
+    tables = (model.get_input_embeddings(), model.get_output_embeddings())
+    rows = [int(table.weight.shape[0]) for table in tables if getattr(table, "weight", None) is not None]
+    if rows and min(rows) < size:
+        raise UsageError(
+            f"The tokenizer has {size} ids and the model an embedding for {min(rows)}; they do not belong together. Load the "
+            f"model's own tokenizer, or call model.resize_token_embeddings({size}) after adding tokens."
+        )
+    return size
+
+
 @contextmanager
 def _no_progress_bars() -> Iterator[None]:
     """Keep transformers from drawing bars while files are read or written."""

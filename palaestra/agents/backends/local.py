@@ -19,7 +19,7 @@ from random import Random
 from typing import Any, Self
 
 from palaestra.agents.backends.chat_template import ChatTemplate
-from palaestra.agents.backends.checkpoints import context_length, load_checkpoint, stop_ids
+from palaestra.agents.backends.checkpoints import context_length, load_checkpoint, stop_ids, vocabulary_size
 from palaestra.agents.backends.kv_slots import CachedSequence, make_decoder
 from palaestra.agents.backends.token_sampling import RowSampling, draw_tokens, random_stream
 from palaestra.agents.backends.token_turns import Stop, TokenTurn, extended_prompt, finished_turn
@@ -88,7 +88,7 @@ class LocalBackend:
         threads: Torch threads of the whole process; left alone if None. One is best for tiny models.
 
     Raises:
-        UsageError: If there is no chat template or an option cannot work.
+        UsageError: If there is no chat template, the tokenizer has more ids than the model, or an option cannot work.
     """
 
     def __init__(
@@ -134,6 +134,7 @@ class LocalBackend:
         self._max_sessions = max_sessions
         self._cache_bytes = int(cache_mb * 1e6)
         self._end_ids = stop_ids(model, self.template)
+        self._vocabulary = vocabulary_size(model, tokenizer)
         self._decoder = self._make_decoder()
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
         self._anonymous = count()
@@ -285,7 +286,8 @@ class LocalBackend:
         """Advance jobs by one token and answer those that are ready."""
         if not jobs:
             return
-        logits = self._decoder.advance([job.sequence for job in jobs])
+        # what an embedding has beyond the tokenizer's ids is padding: no text stands for it
+        logits = self._decoder.advance([job.sequence for job in jobs])[:, : self._vocabulary]
         ids, log_probs = draw_tokens(logits, [job.rows for job in jobs])
         finished = False
         for job, token, log_prob in zip(jobs, ids, log_probs, strict=True):

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from palaestra.agents.backends.chat_template import ChatTemplate
+from palaestra.agents.backends.checkpoints import num_ids
 from palaestra.agents.backends.endpoint import Endpoint, check_url
 from palaestra.agents.backends.fast_http import FastHTTPBackend
 from palaestra.agents.backends.token_turns import Stop, TokenTurn, extended_prompt, finished_turn
@@ -108,6 +109,7 @@ class VLLMBackend:
         self.name = name
         self.version = version
         self.template = ChatTemplate(tokenizer, append_only=append_only)
+        self._vocabulary = num_ids(tokenizer)
         self.max_context: int | None = None
         self._endpoint = endpoint
         self._http = FastHTTPBackend(endpoint)
@@ -215,7 +217,7 @@ class VLLMBackend:
                     if str(error) == NO_TOKENS:
                         raise UsageError(NO_TOKENS) from None
                     raise
-                own, best = _scores(model, prompt, ids, heat or 1.0)
+                own, best = _scores(model, self._vocabulary, prompt, ids, heat or 1.0)
                 gap = max(abs(a - b) for a, b in zip(own, log_probs, strict=True))
                 behind = max((b - a for a, b in zip(own, best, strict=True)), default=0.0) if kind == "greedy" else 0.0
                 if not max(gap, behind) <= tolerance:
@@ -294,7 +296,13 @@ class VLLMBackend:
         }
         headers = {self._header: session} if session else None
         answer = _json(await self._http.post(self._endpoint.address(f"{self._endpoint.base_url}/completions"), body, headers))
-        return _read(answer, prompt)
+        ids, log_probs, stop = _read(answer, prompt)
+        if max(ids, default=0) >= self._vocabulary:  # an embedding has padding, and the server may sample it
+            raise ModelError(
+                f"The server sampled id {max(ids)}, and the tokenizer has {self._vocabulary} ids: it stands for no text.",
+                retryable=True,
+            )
+        return ids, log_probs, stop
 
     async def _context(self) -> int:
         """Return the longest sequence of the server, asked for once."""
@@ -355,13 +363,15 @@ def _read(data: Mapping[str, Json], prompt: tuple[int, ...]) -> tuple[tuple[int,
     return tuple(ids), tuple(float(value) for value in found), stop
 
 
-def _scores(model: Any, prompt: Sequence[int], ids: Sequence[int], temperature: float) -> tuple[list[float], list[float]]:
-    """Return the trainer's log-prob of each sampled token, and of the likeliest one in its place."""
+def _scores(
+    model: Any, size: int, prompt: Sequence[int], ids: Sequence[int], temperature: float
+) -> tuple[list[float], list[float]]:
+    """Return the trainer's log-prob of each sampled token, and of the likeliest one in its place, among `size` ids."""
     import torch
 
     with torch.no_grad():
         row = torch.tensor([[*prompt, *ids]], device=model.device)
-        logits = model(input_ids=row).logits[0, len(prompt) - 1 : -1].float() / temperature
+        logits = model(input_ids=row).logits[0, len(prompt) - 1 : -1, :size].float() / temperature
         table = torch.log_softmax(logits, dim=-1)
         own = table.gather(1, torch.tensor(list(ids), device=table.device)[:, None])[:, 0]
     return own.tolist(), table.max(dim=-1).values.tolist()

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from palaestra.agents.backends.chat_template import ChatTemplate
-from palaestra.agents.backends.checkpoints import context_length, load_checkpoint, save_checkpoint
+from palaestra.agents.backends.checkpoints import context_length, load_checkpoint, save_checkpoint, vocabulary_size
 from palaestra.agents.backends.local import LocalBackend
 from palaestra.algorithms.scale.ranks import Forward, blocks_of, copy_whole, ranks
 from palaestra.errors import ConfigError
@@ -47,7 +47,8 @@ class Follower(Protocol):
 class Policy:
     """A transformers causal LM with its tokenizer.
 
-    Dropout is always off: sampling and scoring have to be the same function.
+    Dropout is always off: sampling and scoring have to be the same function. Both leave out what an embedding has beyond the
+    tokenizer's ids, which is padding.
 
     Args:
         model: The model; used as it is, not copied.
@@ -55,6 +56,9 @@ class Policy:
         version: Version of the weights.
         append_only: Append to dialogues even where the chat template would rewrite earlier turns.
         max_logits: Most logits held at a time; 2**24 are 64 MiB in float32.
+
+    Raises:
+        UsageError: If there is no chat template, or the tokenizer has more ids than the model.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class Policy:
         self.tokenizer = tokenizer
         self.template = ChatTemplate(tokenizer, append_only=append_only)
         self.max_context = context_length(model)
+        self.vocabulary = vocabulary_size(model, tokenizer)
         self._append_only = append_only
         self._max_logits = max_logits
         self._version = version
@@ -247,18 +252,20 @@ class Policy:
         vocabulary = states.shape[1] if head is None else int(head.weight.shape[0])
         size = max(1, self._max_logits // vocabulary)  # tokens at a time
         if len(targets) <= size:
-            return _score_part(head, states, targets, temperature, entropy)
+            return _score_part(head, self.vocabulary, states, targets, temperature, entropy)
         # Logits of a part are computed again in the backward pass rather than kept.
         parts = [
-            checkpoint(_score_part, head, part, goal, temperature, entropy, use_reentrant=False)
+            checkpoint(_score_part, head, self.vocabulary, part, goal, temperature, entropy, use_reentrant=False)
             for part, goal in zip(states.split(size), targets.split(size), strict=True)
         ]
         return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
 
 
-def _score_part(head: Any, states: Tensor, targets: Tensor, temperature: float, entropy: bool) -> tuple[Tensor, Tensor]:
-    """Log-probs [N] and entropies [N] (zeros unless wanted) in float32."""
-    logits = (states if head is None else head(states)).float()
+def _score_part(
+    head: Any, size: int, states: Tensor, targets: Tensor, temperature: float, entropy: bool
+) -> tuple[Tensor, Tensor]:
+    """Log-probs [N] and entropies [N] (zeros unless wanted) in float32, over the first `size` ids."""
+    logits = meaningful(states if head is None else head(states), size).float()
     if temperature != 1.0:
         logits = logits / temperature
     log_probs = torch.log_softmax(logits, dim=-1)  # [N, vocabulary]
@@ -266,6 +273,11 @@ def _score_part(head: Any, states: Tensor, targets: Tensor, temperature: float, 
     # A token of probability 0 adds 0, not the NaN of 0 times minus infinity.
     spread = -(log_probs.exp() * log_probs.clamp(min=-1e4)).sum(dim=-1) if entropy else torch.zeros_like(picked)
     return picked, spread
+
+
+def meaningful(logits: Tensor, size: int) -> Tensor:
+    """Leave out the logits [..., vocabulary] of the ids from `size` on, which are padding."""
+    return logits if logits.shape[-1] == size else logits[..., :size]
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]

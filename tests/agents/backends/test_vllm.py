@@ -151,6 +151,14 @@ async def test_text_alone_never_becomes_an_episode(server: VLLMServer, policy: P
     await backend.aclose()
 
 
+async def test_an_id_that_the_tokenizer_does_not_have_is_an_error(server: VLLMServer, policy: Policy) -> None:
+    backend = backend_of(server, policy)
+    backend._vocabulary = 1
+    with pytest.raises(ModelError, match=r"sampled id \d+, and the tokenizer has 1 ids: it stands for no text"):
+        await backend.generate(Request((Message("user", "x"),)))
+    await backend.aclose()
+
+
 async def test_a_refresh_lets_turns_end_and_gives_each_one_version(server: VLLMServer, policy: Policy, tmp_path: Path) -> None:
     backend = backend_of(server, policy, version=3)
     with torch.no_grad():

@@ -28,12 +28,12 @@ def policy(seed: int = 0, **options: Any) -> Policy:
     return Policy(*build_tiny_lm(CORPUS, hidden_size=32, num_layers=2, num_heads=2, seed=seed), **options)
 
 
-def one_by_one(model: Any, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
+def one_by_one(model: Any, temperature: float, size: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
     """Score every row alone, token by token."""
     log_prob, entropy = torch.zeros(IDS.shape), torch.zeros(IDS.shape)
     for row, length in enumerate(REAL.sum(1).tolist()):
         for place in range(1, length):
-            logits = model(IDS[row : row + 1, :place], use_cache=False).logits[0, -1].float() / temperature
+            logits = model(IDS[row : row + 1, :place], use_cache=False).logits[0, -1, :size].float() / temperature
             scores = torch.log_softmax(logits, dim=-1)
             log_prob[row, place] = scores[IDS[row, place]]
             entropy[row, place] = -(scores.exp() * scores).sum()
@@ -69,7 +69,7 @@ def test_models_that_scale_or_cap_their_logits_are_scored_as_they_sample(config:
         torch.manual_seed(0)
         scorer = Policy(AutoModelForCausalLM.from_config(config), tokenizer)
     with torch.no_grad():
-        log_prob, _ = one_by_one(scorer.model, 1.0)
+        log_prob, _ = one_by_one(scorer.model, 1.0, len(tokenizer))  # the rest of the 300 is padding
         torch.testing.assert_close(scorer.token_log_probs(IDS, REAL).log_prob, log_prob, atol=1e-5, rtol=1e-5)
 
 
