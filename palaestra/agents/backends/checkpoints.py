@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from palaestra.agents.backends.chat_template import ChatTemplate
-from palaestra.errors import UsageError
+from palaestra.errors import ModelError, UsageError
 
 _DEFAULT_CONTEXT = 8192  # for models that know no limit
 _ALIGNMENT = 64  # bytes, of torch's allocator on CPUs
@@ -73,12 +73,15 @@ def save_checkpoint(model: Any, tokenizer: Any, path: str | Path) -> Path:
 @contextmanager
 def _stopping_as_here(model: Any, tokenizer: Any) -> Iterator[None]:
     """Let the generation settings that are saved name all tokens at which we stop, so that every engine does."""
-    settings = getattr(model, "generation_config", None)
-    if settings is None or not getattr(tokenizer, "chat_template", None):
+    settings: Any = getattr(model, "generation_config", None)
+    ends: frozenset[int] = frozenset()
+    if settings is not None and getattr(tokenizer, "chat_template", None):
+        with suppress(ModelError):  # a template that refuses every dialogue: nothing is sampled with it
+            ends = stop_ids(model, ChatTemplate(tokenizer))
+    if not ends:
         yield
         return
     before = settings.eos_token_id
-    ends = stop_ids(model, ChatTemplate(tokenizer))
     if ends != model_end_ids(model):
         settings.eos_token_id = sorted(ends) if len(ends) > 1 else next(iter(ends))
     try:

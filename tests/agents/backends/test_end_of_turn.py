@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from palaestra.agents.backends.chat_template import ChatTemplate, Continuation
-from palaestra.agents.backends.checkpoints import load_checkpoint, model_end_ids, stop_ids
+from palaestra.agents.backends.checkpoints import load_checkpoint, model_end_ids, save_checkpoint, stop_ids
 from palaestra.agents.backends.token_turns import extended_prompt, finished_turn
 from palaestra.agents.core import Request
 from palaestra.agents.llm import LLMAgent
@@ -159,6 +159,15 @@ def test_all_that_stops_us_is_saved_and_read_back(source: str, tmp_path: Path) -
     assert model_end_ids(again) == expected
     if source == CHAT_TEMPLATE:
         assert saved == tokenizer.convert_tokens_to_ids(END), "one end stays a number"
+
+
+@pytest.mark.parametrize("source", [None, "{{ raise_exception('nobody may speak') }}"])
+def test_a_model_without_a_template_that_works_is_saved_as_it_is(source: str | None, tmp_path: Path) -> None:
+    model, tokenizer = build_tiny_lm(TEXTS, hidden_size=32, num_layers=1, num_heads=2)
+    tokenizer.chat_template = source
+    save_checkpoint(model, tokenizer, tmp_path)
+    saved = json.loads((tmp_path / "generation_config.json").read_text())["eos_token_id"]
+    assert saved == model.generation_config.eos_token_id == tokenizer.eos_token_id
 
 
 def test_blanks_before_the_end_of_turn_are_part_of_it() -> None:
