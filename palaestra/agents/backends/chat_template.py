@@ -48,7 +48,7 @@ class Continuation:
     closing: int
 
     def after(self, ids: Sequence[int], *, ended: bool) -> tuple[int, ...]:
-        """Return what is appended to a turn so that the text is the template's.
+        """Return the tokens to append to a turn, so that the text is the template's.
 
         A turn that was ended otherwise than by the template (by the tokenizer's end token, say) keeps what was sampled, and
         the template's own end follows it.
