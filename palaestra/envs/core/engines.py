@@ -198,9 +198,10 @@ class Lease(Generic[EngineT]):
         if slot.engine is not None:
             slot.was_killed = slot.was_killed or "asked"
             _kill(slot.engine)
-        elif slot.start is not None:
-            slot.was_killed = "asked"
-            slot.start.give_up()
+        elif slot.state == "starting" and slot.key[1] is None:  # what is started where it is used cannot be given up
+            slot.was_killed = "asked"  # first: the start may be about to begin, and then looks whether anybody asked
+            if (start := slot.start) is not None:
+                start.give_up()
 
 
 class EnginePool:
@@ -397,11 +398,13 @@ class EnginePool:
         try:
             if lease._thread_bound:  # it has to be started where it is used
                 return lease._launch()
-            slot.start = _Start(lease._launch)
-            engine = slot.start.result(lease._start_timeout_s)
+            slot.start = start = _Start(lease._launch)
+            if slot.was_killed:
+                start.give_up()
+            engine = start.result(lease._start_timeout_s)
             if engine is None and slot.was_killed:
                 raise EnvironmentFault(f"The engine was killed while it started. {NEXT_MOVE}")
-            if engine is None and slot.start.is_late:
+            if engine is None and start.is_late:
                 raise EnvironmentFault(f"The engine did not start within {lease._start_timeout_s:g} s. {NEXT_MOVE}")
             return engine
         finally:

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from palaestra.envs.core import engines
 from palaestra.envs.core.engines import Engine, EnginePool
 from palaestra.errors import EnvironmentFault, UsageError
 
@@ -78,6 +79,31 @@ def test_others_wait_for_a_start_no_longer_than_their_own_time_to_start(pool):
     next(slot.holder() for slot in pool._slots if slot.state == "starting").kill()
     hung.join(LONG_S)
     assert not hung.is_alive()
+    slow.may_end.set()
+
+
+def test_an_environment_that_is_ended_just_as_its_engine_begins_to_start_waits_no_longer(pool, monkeypatch):
+    slow, was_ended, faults = Slow(), threading.Event(), []
+
+    class Begun(engines._Start):
+        def __init__(self, launch) -> None:
+            super().__init__(launch)
+            assert was_ended.wait(LONG_S)  # until then, the pool does not have it
+
+    def use() -> None:
+        with pytest.raises(EnvironmentFault, match="killed while it started") as fault:
+            used(lease)
+        faults.append(fault)
+
+    monkeypatch.setattr(engines, "_Start", Begun)
+    lease = pool.lease(slow, start_timeout_s=LONG_S)
+    user = threading.Thread(target=use)
+    user.start()
+    assert slow.begun.wait(LONG_S)
+    lease.kill()
+    was_ended.set()
+    user.join(LONG_S / 3)
+    assert len(faults) == 1
     slow.may_end.set()
 
 
