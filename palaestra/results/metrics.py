@@ -174,8 +174,14 @@ def problems(declared: Iterable[Metric], values: Mapping[str, Any]) -> list[str]
     return found
 
 
+def plain_number(value: object) -> object:
+    """Return numpy's scalars and arrays without dimensions as Python values, and everything else as it is."""
+    return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
+
+
 def is_number(value: object) -> bool:
-    """Whether a value is a finite real number, one of numpy's included; truth values are not."""
+    """Whether a value is a finite real number; numpy's are (arrays without dimensions too), truth values are not."""
+    value = plain_number(value)
     if isinstance(value, bool) or not isinstance(value, (float, int, Real)):
         return False
     try:
@@ -202,5 +208,6 @@ __all__ = [
     "last_metrics",
     "metrics_of",
     "number",
+    "plain_number",
     "problems",
 ]

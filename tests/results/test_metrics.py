@@ -8,7 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from palaestra.errors import ConfigError
-from palaestra.results.metrics import RESERVED, SHARE, Metric, declared_by, in_order, is_number, last_metrics, number, problems
+from palaestra.results.metrics import (
+    RESERVED,
+    SHARE,
+    Metric,
+    declared_by,
+    in_order,
+    is_number,
+    last_metrics,
+    number,
+    plain_number,
+    problems,
+)
 from palaestra.types import Message, Outcome, Step
 from tests.envs.miniature import CounterEnv, MeasuredEnv
 
@@ -130,3 +141,19 @@ def test_the_largest_numbers_are_shown_briefly():
     assert Metric("m", unit="s").shown(1e308) == "1.00e+308 s"
     assert Metric("m", unit=SHARE).shown(1e300) == "1.00e+302 %"
     assert not is_number(10**400)
+
+
+@pytest.mark.parametrize("kind", ["float16", "float32", "float64", "int8", "int64", "uint64"])
+@pytest.mark.parametrize("make", [lambda kind: np.dtype(kind).type(1), lambda kind: np.array(1, kind)])
+def test_numbers_of_numpy_are_numbers(kind, make):
+    assert is_number(make(kind))
+    assert plain_number(make(kind)) == 1
+    assert type(plain_number(make(kind))) in (int, float)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [np.bool_(True), np.array(True), np.float32("nan"), np.array(np.inf), np.array([1.0]), np.array("1")],
+)
+def test_what_numpy_has_besides_is_not(value):
+    assert not is_number(value)

@@ -25,6 +25,7 @@ from palaestra.agents.rollout.env_slots import Env, MakeEnv, RemoteFailure, Thre
 from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.agents.rollout.seating import seats_of
 from palaestra.envs.core.engines import kill_engines
+from palaestra.envs.core.horizon import horizon_of
 from palaestra.errors import BoundaryError, EnvironmentFault, UsageError, unknown_name
 from palaestra.media.items import MARK, Media
 from palaestra.media.store import MediaOutbox, bytes_named, current_media
@@ -226,7 +227,7 @@ class _Served:
         world = self.env.unwrapped
         return {
             "takes_messages": isinstance(self.env.action_space, ActionSpace),
-            "max_turns": getattr(world, "max_turns", None),
+            "max_turns": horizon_of(self.env),
             "metrics": declared_by(self.env),
             "seats": seats_of(world),
             "seat": world.seat if seats_of(world) else "",  # type: ignore[attr-defined]

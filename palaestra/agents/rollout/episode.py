@@ -23,6 +23,7 @@ from palaestra.agents.rollout.env_pool import EnvPool
 from palaestra.agents.rollout.env_slots import EnvSlot, RemoteFailure
 from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.agents.rollout.seating import Seating
+from palaestra.envs.core.horizon import horizon_of
 from palaestra.errors import (
     Boundary,
     BoundaryError,
@@ -36,7 +37,7 @@ from palaestra.errors import (
 )
 from palaestra.media.items import write_tags
 from palaestra.media.store import current_media
-from palaestra.results.metrics import is_number, last_metrics
+from palaestra.results.metrics import is_number, last_metrics, plain_number
 from palaestra.types import (
     OPENING_HINTS,
     EpisodeError,
@@ -136,8 +137,8 @@ class _Episode:
         """Reset the environment and the agent, then act until the end."""
         plan, clock = self.plan, time.perf_counter
         self._agent_name = agent.name
-        env_limit = getattr(slot.env.unwrapped, "max_turns", None)
-        if isinstance(env_limit, int):
+        env_limit = horizon_of(slot.env)
+        if env_limit is not None:
             self._max_turns = env_limit if plan.max_turns is None else min(env_limit, plan.max_turns)
         self._has_metrics = slot.has_metrics
         self.phase = "reset"
@@ -218,8 +219,9 @@ class _Episode:
         self._return += reward
         if not math.isfinite(self._return):
             raise EnvironmentFault(f"The rewards up to step {index} add up to {self._return}; expected a finite sum.")
-        score = info.get("score", self._return)
-        if not isinstance(score, (int, float)) or not is_number(float(score) if isinstance(score, bool) else score):
+        score = plain_number(info.get("score", self._return))
+        score = float(score) if isinstance(score, bool) else score
+        if not is_number(score):
             raise EnvironmentFault(f"info['score'] of step {index} is {score!r}; expected a finite number.")
         for name, value in (info.get("metrics") or {}).items() if self._has_metrics else ():
             if not is_metric_name(name):
@@ -229,7 +231,7 @@ class _Episode:
                 )
             if not is_number(value):
                 raise EnvironmentFault(f"The metric {name!r} of step {index} is {value!r}; expected a finite number.")
-        return float(score)
+        return float(score)  # type: ignore[arg-type]
 
     def _is_over(self, terminated: bool, truncated: bool, score: float, info: Mapping[str, Any]) -> bool:
         """Note how the episode ended, if it did."""

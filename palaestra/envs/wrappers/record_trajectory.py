@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 import traceback
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from gymnasium.utils import RecordConstructorArgs
 
+from palaestra.envs.core.horizon import horizon_of
 from palaestra.envs.wrappers.text_wrapper import Action, Env, Result, TextWrapper, message_of
 from palaestra.errors import BoundaryError, UsageError
 from palaestra.media.items import MARK
@@ -132,7 +134,7 @@ class RecordTrajectory(TextWrapper, RecordConstructorArgs):
         meta: dict[str, Json] = {} if spec is None else {"env_kwargs": _plain_info(spec.kwargs)}
         meta |= {key: plain(info[key]) for key in OPENING_HINTS if key in info}
         trajectory = Trajectory(
-            episode_id=f"episode-{self._count}",
+            episode_id=f"episode-{self._count}-{uuid.uuid4().hex[:12]}",  # copies and processes may share a file or a store
             env_id=type(self.unwrapped).__name__ if spec is None else spec.id,
             task=_plain_info(info.get("task") or {"key": f"seed/{self._seed}", "split": "", "type": ""}),
             seed=self._seed,
@@ -142,7 +144,7 @@ class RecordTrajectory(TextWrapper, RecordConstructorArgs):
             final_observation=observation,
             outcome=outcome,
             usage=Usage(env_s=self._env_s),
-            max_turns=self.env.get_wrapper_attr("max_turns") if self.env.has_wrapper_attr("max_turns") else None,
+            max_turns=horizon_of(self.env),
             meta=meta,
         )
         self._steps = None

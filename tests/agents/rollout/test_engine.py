@@ -9,6 +9,7 @@ import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,9 +27,9 @@ from palaestra.errors import (
     UnknownNameError,
     UsageError,
 )
-from palaestra.types import Message, Trajectory
+from palaestra.types import Message, Outcome, Trajectory
 from tests.agents.countdown import ENV_ID, CountdownEnv, Steady, Wavering, make_countdown, plans
-from tests.envs.miniature import CounterEnv, MeasuredEnv
+from tests.envs.miniature import CounterEnv, ForeignEnv, MeasuredEnv
 
 
 def without_time(trajectory: Trajectory) -> dict[str, Any]:
@@ -578,3 +579,17 @@ def test_rewards_that_add_up_to_no_number_are_an_environment_error() -> None:
     assert played.outcome.error.boundary == "environment"
     assert "expected a finite sum" in played.outcome.error.message
     json.dumps(played.to_json(), allow_nan=False)
+
+
+@pytest.mark.parametrize("figure", [np.float32(0.5), np.float64(0.5), np.array(0.5), 0.5])
+def test_numbers_of_numpy_in_the_info_of_foreign_environments_are_numbers(figure: Any) -> None:
+    class Foreign(ForeignEnv):
+        def step(self, action: str) -> Any:
+            return "end", figure, np.bool_(True), np.bool_(False), {"success": np.bool_(True), "score": figure}
+
+    def make(plan: EpisodePlan) -> Any:
+        return Foreign()
+
+    [episode] = RolloutEngine(1).collect([EpisodePlan("e", "x/Foreign-v0", seed=0)], Steady(), make_env=make)
+    assert episode.outcome == Outcome(0.5, True, "success")
+    assert json.loads(json.dumps(episode.to_json())) == episode.to_json()

@@ -96,3 +96,14 @@ def test_a_foreign_env_is_recorded_as_far_as_it_tells():
     assert (trajectory.outcome.score, trajectory.outcome.success, trajectory.max_turns) == (0.0, None, 1)
     assert "object" in trajectory.steps[0].info["note"]
     json.dumps(trajectory.to_json())
+
+
+def test_copies_give_episodes_with_ids_of_their_own(tmp_path):
+    path = tmp_path / "episodes.jsonl"
+    vector = gymnasium.vector.SyncVectorEnv([lambda: RecordTrajectory(CounterEnv(max_turns=1), path=path)] * 3)
+    vector.reset(seed=0)
+    for _ in range(4):
+        vector.step(["down"] * 3)
+    vector.close()
+    ids = [json.loads(line)["episode_id"] for line in path.read_text().splitlines()]
+    assert len(ids) == len(set(ids)) == 6
