@@ -531,3 +531,14 @@ def test_a_lock_is_freed_after_an_error(store: RunStore) -> None:
         raise KeyboardInterrupt
     with store.lock(run):
         pass
+
+
+def test_a_second_episode_of_an_id_is_never_dropped_silently(store: RunStore, played: list[Trajectory]) -> None:
+    run = store.create_run({})
+    assert store.add(run, played[0])
+    assert not store.add(run, played[0])
+    other = replace(played[1], episode_id=played[0].episode_id, steps=played[0].steps * 2)
+    with pytest.warns(UserWarning, match="already holds another episode 'episode-0'"):
+        assert not store.add(run, other)
+    assert store.get(run, "episode-0") == played[0]
+    assert store.add(run, other, replace=True)
