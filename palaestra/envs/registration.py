@@ -110,7 +110,9 @@ def load_plugins() -> None:
             plugin = entry_point.load()
             if callable(plugin):
                 plugin()
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit too: a script that was not meant to be imported
             package = "an unknown package" if entry_point.dist is None else f"package {entry_point.dist.name!r}"
             warnings.warn(
                 f"The environment plugin {entry_point.name!r} of {package} ({entry_point.value}) failed with "

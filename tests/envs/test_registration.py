@@ -85,6 +85,9 @@ def test_a_plugin_registers_through_a_function_or_a_module(install_plugin, value
         ("raise RuntimeError('no licence file')", "RuntimeError: no licence file"),
         ("", "AttributeError"),
         ("x =", "SyntaxError"),
+        ("import sys; sys.exit(3)", "SystemExit: 3"),
+        ("def register(): raise SystemExit('stop here')", "SystemExit: stop here"),
+        ("class Odd(BaseException): pass\nraise Odd('what')", "Odd: what"),
     ],
 )
 def test_a_broken_plugin_is_a_warning_that_names_it_and_the_others_load(install_plugin, code, reason):

@@ -234,7 +234,7 @@ def _load(scheme: str) -> Callable[..., Backend]:
             plugin: Callable[..., Backend] = _plugins()[scheme].load()
         except PalaestraError:
             raise
-        except Exception as error:  # a third party's module may fail in any way while it is imported
+        except (Exception, SystemExit) as error:  # a third party's module may fail in any way while it is imported
             raise UsageError(
                 f"The backend {scheme!r} could not be loaded ({type(error).__name__}: {error}). Repair or remove the package "
                 f"that provides it (entry-point group {ENTRY_POINT_GROUP!r})."
