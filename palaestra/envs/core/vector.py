@@ -133,6 +133,7 @@ class TextVectorEnv(VectorEnv[tuple[str, ...], "Sequence[str | Message]", NDArra
         self.action_space = _drawing_as(self.envs, batch_space(first.action_space, self.num_envs))
         self._observations: list[str] = [""] * self.num_envs
         self._is_over = np.zeros(self.num_envs, dtype=np.bool_)
+        self._splits: list[dict[str, Any] | None] = [None] * self.num_envs  # options of an autoreset
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: Mapping[str, Any] | None = None
@@ -141,7 +142,8 @@ class TextVectorEnv(VectorEnv[tuple[str, ...], "Sequence[str | Message]", NDArra
 
         Args:
             seed: None, a number (environment i gets `seed + i`) or one seed per environment.
-            options: Given to every environment; `reset_mask` (bool, shape (n,)) picks those that are reset.
+            options: Given to every environment; `reset_mask` (bool, shape (n,)) picks those that are reset. A `split` also
+                holds for the episodes that an autoreset begins, until the environment is reset again.
 
         Raises:
             UsageError: If the seeds or the mask do not fit the number of environments.
@@ -160,6 +162,7 @@ class TextVectorEnv(VectorEnv[tuple[str, ...], "Sequence[str | Message]", NDArra
         rows: list[Row] = [{} for _ in self.envs]
         for i in chosen:
             self._observations[i], rows[i] = self.envs[i].reset(seed=seeds[i], options=copy.copy(shared))
+            self._splits[i] = {"split": shared["split"]} if shared and "split" in shared else None
         self._is_over[chosen] = False
         return tuple(self._observations), InfoBatch(rows)
 
@@ -249,12 +252,12 @@ class TextVectorEnv(VectorEnv[tuple[str, ...], "Sequence[str | Message]", NDArra
         """Step or reset one environment as the autoreset mode says."""
         env = self.envs[i]
         if self._is_over[i]:
-            observation, info = env.reset()
+            observation, info = env.reset(options=copy.copy(self._splits[i]))
             return observation, 0.0, False, False, info
         observation, reward, terminated, truncated, info = env.step(action)
         if self.autoreset_mode is AutoresetMode.SAME_STEP and (terminated or truncated):
             end = {"final_obs": observation, "final_info": info}
-            observation, info = env.reset()
+            observation, info = env.reset(options=copy.copy(self._splits[i]))
             info = {**end, **info}
         return observation, reward, terminated, truncated, info
 

@@ -241,3 +241,19 @@ def test_batching_agrees_with_gymnasiums(pairs):
 def test_arrays_in_infos_are_stacked():
     batch = batch_infos([{"x": np.arange(2)}, {}, {"x": np.ones(2, dtype=int)}])
     assert batch["x"].tolist() == [[0, 1], [0, 0], [1, 1]]
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
+def test_a_split_holds_for_the_episodes_of_an_autoreset_until_the_next_reset(mode):
+    vector = TextVectorEnv([lambda: CounterEnv(max_turns=1)] * 3, autoreset_mode=mode)
+
+    def splits(num_steps=4):
+        rows = [row for _ in range(num_steps) for row in vector.step(["down"] * 3)[4].rows]
+        return {row["task"]["split"] for row in rows if "task" in row}
+
+    vector.reset(seed=0, options={"split": "test"})
+    assert splits() == {"test"}
+    vector.reset(options={"reset_mask": np.array([True, False, False])})
+    assert splits() == {"train", "test"}
+    vector.reset()
+    assert splits() == {"train"}
