@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -340,6 +341,16 @@ def unpack(data: bytes) -> Trajectory:
     return Trajectory.from_json(json.loads(zlib.decompress(data).decode("utf-8", "surrogatepass")))
 
 
+def warn_of_dropped(run_id: str, trajectory: Trajectory, stored: Trajectory) -> None:
+    """Warn if an episode that is not stored has other steps than the stored one of its id."""
+    if Trajectory.from_json(trajectory.to_json()).steps != stored.steps:
+        warnings.warn(
+            f"Run {run_id!r} already holds another episode {trajectory.episode_id!r}; the new one is not stored. Give it an "
+            f"id of its own, or replace the stored one with add(..., replace=True).",
+            stacklevel=3,
+        )
+
+
 __all__ = [
     "BIASED",
     "COLUMNS",
@@ -357,5 +368,6 @@ __all__ = [
     "stored_text",
     "to_row",
     "unpack",
+    "warn_of_dropped",
     "written",
 ]

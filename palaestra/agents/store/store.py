@@ -16,7 +16,6 @@ import secrets
 import sqlite3
 import threading
 import time
-import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
@@ -42,6 +41,7 @@ from palaestra.agents.store.records import (
     stored_text,
     to_row,
     unpack,
+    warn_of_dropped,
     written,
 )
 from palaestra.errors import StoreError, UsageError, unknown_name
@@ -259,8 +259,7 @@ class RunStore:
         Args:
             run_id: The run.
             trajectory: The episode.
-            replace: Put it in the place of a stored one of the same id; otherwise the stored one stays, with a warning if
-                its steps are others.
+            replace: Put it in the place of a stored one of its id; otherwise that one stays, with a warning if it differs.
             media: Where the sounds and pictures are that it names; the current store of this process by default.
             allow_lost: Store it without those of them that are missing or damaged; its `meta["lost_media"]` lists them.
 
@@ -288,23 +287,11 @@ class RunStore:
                 number = connection.execute(_INSERT, (run_id, *values)).lastrowid
             except sqlite3.IntegrityError as error:
                 if "UNIQUE" in str(error):
-                    self._tell_dropped(run_id, trajectory)
+                    warn_of_dropped(run_id, trajectory, self.get(run_id, trajectory.episode_id))
                     return False
-                if "FOREIGN KEY" in str(error):
-                    raise self._unknown_run(run_id) from None
-                raise
+                raise (self._unknown_run(run_id) if "FOREIGN KEY" in str(error) else error) from None
             connection.execute("INSERT INTO trajectories VALUES (?, ?)", (number, data))
         return True
-
-    def _tell_dropped(self, run_id: str, trajectory: Trajectory) -> None:
-        """Warn if an episode that is not stored is another one than the stored one of its id."""
-        name = trajectory.episode_id
-        if Trajectory.from_json(trajectory.to_json()).steps != self.get(run_id, name).steps:
-            warnings.warn(
-                f"Run {run_id!r} already holds another episode {name!r}; the new one is not stored. Give it an id of its own, "
-                f"or replace the stored one with add(..., replace=True).",
-                stacklevel=3,
-            )
 
     def finished(self, run_id: str, *, errors: bool = True) -> set[str]:
         """Return the ids of the stored episodes.
