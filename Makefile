@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
+SAMPLE ?= 300
+SEED ?= 0
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check docs bench clean help
+.PHONY: demo test check docs bench mutants clean help
 
 help:
 	@echo "make demo    train and evaluate an agent on the CPU, with a report to look at (about 6 minutes)"
@@ -13,6 +15,7 @@ help:
 	@echo "make check   lint, format and types"
 	@echo "make docs    write the reference pages and the API reference (site/)"
 	@echo "make bench   measure what the project promises, peers beside it"
+	@echo "make mutants change the code in SAMPLE=300 small ways, one at a time: do the tests notice? (docs/development.md)"
 	@echo "make clean   remove $(VENV), the environment that the others set up"
 
 demo: $(VENV)/.run
@@ -33,6 +36,9 @@ docs: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.run
 
+mutants: $(VENV)/.mutants
+	$(BIN)/python -m tests.mutants -n $(SAMPLE) --seed $(SEED) --workers $(WORKERS)
+
 clean:
 	rm -rf $(VENV)
 
@@ -47,3 +53,7 @@ $(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@ $(VENV)/.run
+
+$(VENV)/.mutants: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[mutants]"
+	touch $@
