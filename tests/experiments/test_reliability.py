@@ -69,7 +69,7 @@ PLAYED = list(cycles.settings())
 )
 def test_cycles_leave_memory_descriptors_and_threads_where_they_were(env_id: str, options: dict[str, Any], seat: str) -> None:
     before, after = cycles.left_behind(env_id, options, seat, warm_up=cycles.SEEDS, count=CYCLES)
-    assert cycles.leaks(before, after, CYCLES, cycles.BOUNDED.get(env_id, 0)) == []
+    assert cycles.leaks(before, after, CYCLES, cycles.BOUNDED.get(env_id, (0, 0))) == []
 
 
 def test_every_seat_and_the_open_table_are_cycled() -> None:
