@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -34,7 +35,7 @@ from palaestra.envs.core.declared import declared
 from palaestra.errors import BudgetError, ConfigError, UnknownNameError, UsageError
 from palaestra.results.metrics import Metric, problems
 from palaestra.results.tables import EnvResults
-from palaestra.types import Json, Trajectory, plain
+from palaestra.types import EpisodeError, Json, Trajectory, plain
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,8 @@ Progress = Callable[[int, int], None]
 
 SAME_ERRORS = 10
 """Episodes that end a run where all of them, from the first one on, failed for the same cause."""
+
+_CAUSE_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,6 +394,11 @@ class _SameErrors:
         self._message = ""
         self._count = 0
 
+    @staticmethod
+    def _cause_of(error: EpisodeError) -> tuple[str, str]:
+        """Return what two errors of one cause have in common: the numbers in a message (of requests, of tokens) differ."""
+        return error.type, re.sub(r"[0-9a-f]*\d[0-9a-f]*", "#", error.message)[:_CAUSE_CHARS]
+
     def add(self, trajectory: Trajectory) -> bool:
         """Take in an episode; return whether it is the last that is needed to know."""
         error = trajectory.outcome.error
@@ -398,7 +406,7 @@ class _SameErrors:
         if error is None or error.boundary != "model" or error.type == "ContextWindowError":
             self._is_open = False
             return False
-        cause = (error.boundary, error.type)
+        cause = self._cause_of(error)
         self._is_open &= self._cause in (None, cause)
         self._cause, self._message = cause, self._message or error.message
         self._count += 1

@@ -331,6 +331,8 @@ class Refused(Steady):
 def test_equal_errors_from_the_start_end_the_run_and_are_played_again(store: RunStore) -> None:
     wrong = Refused(lambda task: ModelError("there is no model 'tiny'", status=404))
     done = evaluate(ENV_ID, wrong, n=40, store=store, run_id="wrong", concurrency=4)
+    numbered = Refused(lambda task: ModelError(f"there is no model 'tiny' (request {task[-1]}f of {task})", status=404))
+    assert evaluate(ENV_ID, numbered, n=40).status == "stopped"
     assert (done.status, done.summary.total.num_errors) == ("stopped", SAME_ERRORS)
     assert "10 episodes ended in the same error and none was scored: there is no model 'tiny'" in done.note
     assert store.status("wrong") == "stopped"
@@ -345,6 +347,7 @@ def test_equal_errors_from_the_start_end_the_run_and_are_played_again(store: Run
     {
         "one is scored": lambda task: None if task == "test/3" else ModelError("busy"),
         "two causes": lambda task: KeyError("x") if task == "test/3" else ModelError("busy"),
+        "two messages": lambda task: ModelError("busy" if task == "test/3" else "broken"),
         "too long": lambda task: ContextWindowError("40 tokens; the context holds 32"),
         "all are few": lambda task: ModelError("busy") if int(task.partition("/")[2]) < SAME_ERRORS - 1 else None,
     }.items(),
