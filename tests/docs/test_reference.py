@@ -99,6 +99,7 @@ def test_every_page_of_the_docs_is_in_the_index():
 )
 def test_links_between_pages_lead_somewhere(page):
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    text = re.sub(r"`[^`\n]*\]\([^`\n]*`", "", text)  # code that looks like a link
     assert [target for target in LINK.findall(text) if not (page.parent / target).exists()] == []
 
 
