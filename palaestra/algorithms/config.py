@@ -23,7 +23,7 @@ Model = TypeVar("Model", bound=BaseModel)
 class Config(BaseModel):
     """A table of a recipe: frozen, and strict about its keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     older_names: ClassVar[Mapping[str, str]] = {}
     """Older names of settings and their places now, e.g. `{"kl_coefficient": "kl.coefficient"}`. Where the old name is that of

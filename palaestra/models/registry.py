@@ -34,7 +34,7 @@ class ModelConfig(BaseModel):
     path means "tiny".
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Number format of the weights."""

@@ -68,19 +68,19 @@ class TinyConfig(ModelConfig):
     Its tokenizer is made from texts of the recipe's environments. This is the kind where neither `kind` nor `path` is given.
     """
 
-    hidden_size: int = Field(default=128, ge=8)
+    hidden_size: int = Field(default=128, ge=8, le=4096)
     """Width of the residual stream; a multiple of 2 * `num_heads`."""
-    num_layers: int = Field(default=4, ge=1)
+    num_layers: int = Field(default=4, ge=1, le=256)
     """Transformer blocks."""
-    num_heads: int = Field(default=4, ge=1)
+    num_heads: int = Field(default=4, ge=1, le=256)
     """Attention heads."""
-    intermediate_size: int | None = Field(default=None, ge=1)
+    intermediate_size: int | None = Field(default=None, ge=1, le=65_536)
     """Width of the feed-forward layers; twice `hidden_size` if left out."""
-    vocab_size: int = Field(default=1024, ge=272)
+    vocab_size: int = Field(default=1024, ge=272, le=1_000_000)
     """Largest vocabulary of the tokenizer."""
-    max_positions: int = Field(default=2048, ge=64)
+    max_positions: int = Field(default=2048, ge=64, le=1_000_000)
     """Longest sequence, tokens."""
-    corpus_episodes: int = Field(default=200, ge=1)
+    corpus_episodes: int = Field(default=200, ge=1, le=1_000_000)
     """Expert episodes on train tasks whose texts the tokenizer is made from."""
 
 

@@ -29,7 +29,7 @@ SOLVED_SCORE = 1.0
 class NoiseConfig(BaseModel):
     """Table `[noise]` of a recipe: noise on the rewards of training episodes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     kind: NoiseMode = "flip"
     """flip (return s becomes 1 - s), label (the same for fixed tasks), judge (a noisy verdict), gaussian (plus N(0, rate))."""

@@ -19,7 +19,7 @@ from palaestra.errors import ConfigError
 class HorizonConfig(BaseModel):
     """Table `[horizon]` of a recipe: how many turns a training episode may take."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     rounds: tuple[int, ...]
     """Turns allowed in each stage, at least one stage, each at least 1; one entry is a fixed horizon."""

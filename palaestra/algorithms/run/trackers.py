@@ -19,7 +19,7 @@ from palaestra.types import Json
 class MetricsConfig(BaseModel):
     """`[metrics]`: where metrics are written in addition to `metrics.jsonl` and the run store."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     tensorboard: bool = True
     """TensorBoard files, if the package is installed."""

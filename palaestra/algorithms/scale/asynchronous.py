@@ -42,7 +42,7 @@ LENGTHS = (4, 16, 64)
 class AsynchronousConfig(BaseModel):
     """`[asynchronous]`: how far episodes may be older than the policy they train."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     max_staleness: int = Field(default=2, ge=0, le=64)
     """Updates that a token may be old and still count; 0 is synchronous, 2 to 8 need correction."""

@@ -43,7 +43,7 @@ PLACES = frozenset(
 class SamplerConfig(BaseModel):
     """`[sampler]`: a vLLM server samples the training episodes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     url: str
     """Where the server is, up to and including /v1."""

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import gymnasium
 import pytest
+from pydantic import BaseModel
 
 from palaestra.algorithms.run import registry as table
 from palaestra.algorithms.run.recipe import load_recipe, parse_recipe
@@ -182,3 +183,34 @@ def test_an_override_that_means_nothing_is_one_error(tmp_path: Path, overrides: 
     file.write_text(RECIPE)
     with pytest.raises(ConfigError, match=match):
         load_recipe(file, overrides)
+
+
+def _tables() -> list[type[BaseModel]]:
+    """Return every table of a recipe: those of algorithms, extensions, kinds of models, and the recipe's own."""
+    for name in table.algorithm_names():
+        table.get_algorithm(name)
+    found, rest = [], [BaseModel]
+    while rest:
+        rest += (below := rest.pop().__subclasses__())
+        found += [one for one in below if one.__module__.startswith(("palaestra.algorithms", "palaestra.models"))]
+    return found
+
+
+def test_no_table_of_a_recipe_takes_a_number_that_is_not_finite() -> None:
+    tables = _tables()
+    assert len(tables) > 20
+    for one in tables:
+        assert one.model_config.get("allow_inf_nan") is False, one
+
+
+@pytest.mark.parametrize("text", ["inf", "-inf", "nan"])
+@pytest.mark.parametrize("key", ["grpo.lr", "sft.lr", "agent.temperature", "grpo.kl.coefficient", "grpo.clip.high"])
+def test_numbers_that_are_not_finite_are_refused_with_their_key(file: Path, key: str, text: str) -> None:
+    with pytest.raises(ConfigError, match=f"{key.replace('.', '[.]')} is {text}: input should be a finite number"):
+        load_recipe(file, [f"{key}={text}"])
+
+
+@pytest.mark.parametrize("name", ["hidden_size", "num_layers", "vocab_size", "max_positions", "corpus_episodes"])
+def test_sizes_that_no_machine_holds_are_refused_before_anything_starts(file: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"model.{name} is 10000000000: input should be less than or equal to"):
+        load_recipe(file, [f"model.{name}=10000000000"])
