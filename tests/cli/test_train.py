@@ -187,7 +187,8 @@ def _wait_for_steps(runs, process) -> None:
         assert process.poll() is None, process.communicate()
         try:
             with RunStore(runs, read_only=True) as store:
-                if any("grpo/success" in record for record in store.metrics("t")):
+                # two: a step is counted after its metrics are written
+                if sum("grpo/success" in record for record in store.metrics("t")) > 1:
                     return
         except (StoreError, UnknownNameError):
             pass
