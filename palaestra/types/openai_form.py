@@ -10,10 +10,13 @@ from typing import Any
 
 from palaestra.errors import UnsupportedMediaError, UsageError
 from palaestra.media.items import Media, escape_tags, read_tags, split_tags
-from palaestra.types.plain_json import Json, is_deep, strict_json
+from palaestra.types.plain_json import Json, is_deep, is_strict, strict_json
 
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
-_OWN = "chat"  # the key of this API in `Message.provider`
+PROVIDER = "chat"
+"""The key of chat completions in `Message.provider` and `ToolCall.provider`."""
+UNREADABLE = "unreadable_call"
+"""Stands for a call whose name could not be read: servers refuse an empty one."""
 _MESSAGE_FIELDS = frozenset(
     {"role", "content", "tool_calls", "function_call", "refusal", "annotations", "audio", "name", "tool_call_id"}
     | {"reasoning", "reasoning_content"}
@@ -21,7 +24,6 @@ _MESSAGE_FIELDS = frozenset(
 _SAYING = ("content", "tool_calls", "function_call", "refusal", "audio")
 _CALL_FIELDS = frozenset({"id", "type", "index", "function"})
 _FUNCTION_FIELDS = frozenset({"name", "arguments"})
-_UNREADABLE = "unreadable_call"  # stands for a call whose name could not be read: servers refuse an empty one
 _SENT_AUDIO = {"audio/wav": "wav", "audio/mpeg": "mp3"}  # formats of an `input_audio` part
 
 
@@ -45,7 +47,6 @@ def from_openai(message: object) -> dict[str, Json]:
     if not isinstance(calls, Sequence) or isinstance(calls, str):
         raise UsageError(f"tool_calls is {str(calls)[:80]!r}; expected a list.")
     reasoning = data.get("reasoning_content") or data.get("reasoning")
-    own = _attached(data, _MESSAGE_FIELDS)
     return {
         "role": role,
         "content": content or _text(data.get("refusal")),
@@ -54,7 +55,7 @@ def from_openai(message: object) -> dict[str, Json]:
         "name": _text(data.get("name")),
         "reasoning": _text(reasoning),
         "media": [item.to_json() for item in media],
-        "provider": {_OWN: own} if own else {},
+        "provider": message_provider(data),
     }
 
 
@@ -80,7 +81,7 @@ def to_openai(data: Mapping[str, Json], media: Sequence[Media] = ()) -> dict[str
             sent["content"] = data.get("raw") or content
         if data.get("reasoning"):
             sent["reasoning_content"] = data["reasoning"]
-        sent.update(data.get("provider", {}).get(_OWN, {}))
+        sent.update(data.get("provider", {}).get(PROVIDER, {}))
     for key in ("tool_call_id", "name"):
         if data.get(key):
             sent[key] = data[key]
@@ -178,11 +179,8 @@ def _call(call: Json, index: int) -> dict[str, Json]:
     call_id = call_id if isinstance(call_id, str) and call_id else f"call_{index}"
     if not isinstance(name, str) or not name:
         return {"id": call_id, "name": "", "arguments": f"(a call without a name) {str(dict(function))[:200]}"}
-    own = _attached(call, _CALL_FIELDS)
-    if inner := _attached(function, _FUNCTION_FIELDS):
-        own["function"] = inner
-    provider = {_OWN: own} if own else {}
-    return {"id": call_id, "name": name, "arguments": _arguments(function.get("arguments")), "provider": provider}
+    arguments = _arguments(function.get("arguments"))
+    return {"id": call_id, "name": name, "arguments": arguments, "provider": call_provider(call, function)}
 
 
 def _arguments(value: Json) -> Json:
@@ -195,7 +193,7 @@ def _arguments(value: Json) -> Json:
         except (ValueError, RecursionError):
             return value
         return read if isinstance(read, dict) and not is_deep(read) else value
-    if isinstance(value, Mapping) and _is_strict(dict(value)):
+    if isinstance(value, Mapping) and is_strict(dict(value)):
         return dict(value)
     return str(value)[:10_000]
 
@@ -204,8 +202,8 @@ def _sent_call(call: Mapping[str, Json], index: int) -> dict[str, Json]:
     """Return one call, its arguments as a text."""
     arguments = call["arguments"]
     text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-    own = dict(call.get("provider", {}).get(_OWN, {}))
-    function = {"name": call["name"] or _UNREADABLE, "arguments": text, **own.pop("function", {})}
+    own = dict(call.get("provider", {}).get(PROVIDER, {}))
+    function = {"name": call["name"] or UNREADABLE, "arguments": text, **own.pop("function", {})}
     return {"id": call["id"] or f"call_{index}", "type": "function", "function": function, **own}
 
 
@@ -214,18 +212,34 @@ def _text(value: Json) -> str:
     return value if isinstance(value, str) else ""
 
 
+def message_provider(data: Mapping[str, Json]) -> dict[str, Json]:
+    """Return `Message.provider` of a chat message: the fields that the API does not have, which go back as they came."""
+    own = _attached(data, _MESSAGE_FIELDS)
+    return {PROVIDER: own} if own else {}
+
+
+def call_provider(call: Mapping[str, Json], function: Mapping[str, Json]) -> dict[str, Json]:
+    """Return `ToolCall.provider` of a call and its function, as `message_provider` does."""
+    own = _attached(call, _CALL_FIELDS)
+    if inner := _attached(function, _FUNCTION_FIELDS):
+        own = {**own, "function": inner}
+    return {PROVIDER: own} if own else {}
+
+
 def _attached(data: Mapping[str, Json], known: frozenset[str]) -> dict[str, Json]:
     """Return what a provider attached for its own use, as far as it says anything and can be sent."""
-    return {key: value for key, value in data.items() if key not in known and value and _is_strict([key, value])}
+    if known.issuperset(data):  # nearly always
+        return {}
+    return {key: value for key, value in data.items() if key not in known and value and is_strict([key, value])}
 
 
-def _is_strict(value: Json) -> bool:
-    """Whether a value is strict JSON that can be sent."""
-    try:
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-    except (TypeError, ValueError, RecursionError):
-        return False
-    return not is_deep(value)
-
-
-__all__ = ["from_openai", "media_part", "text_of_parts", "to_openai"]
+__all__ = [
+    "PROVIDER",
+    "UNREADABLE",
+    "call_provider",
+    "from_openai",
+    "media_part",
+    "message_provider",
+    "text_of_parts",
+    "to_openai",
+]

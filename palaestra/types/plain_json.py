@@ -30,6 +30,15 @@ def is_deep(value: Json, max_depth: int = MAX_DEPTH) -> bool:
     return bool(level)
 
 
+def is_strict(value: Json) -> bool:
+    """Whether a value is strict JSON that can be sent: no infinities, no lone surrogates, not too deep."""
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return not is_deep(value)
+
+
 def strict_json(text: str, *, once: bool = False) -> Json:
     """Return the value that a JSON text stands for.
 

@@ -13,12 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from palaestra.agents.backends.wire import clean_text, is_strict
+from palaestra.agents.backends.wire import clean_text
 from palaestra.envs.formats.hermes import format_message
 from palaestra.envs.formats.reasoning import without_reasoning
 from palaestra.media.items import Media, split_tags
 from palaestra.media.store import MediaStore, current_media
 from palaestra.types import Json, Message, ToolCall
+from palaestra.types.plain_json import is_strict
 
 
 @dataclass(frozen=True, slots=True)

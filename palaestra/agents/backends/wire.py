@@ -23,20 +23,13 @@ from palaestra.envs.formats.reasoning import without_reasoning
 from palaestra.errors import ModelError
 from palaestra.media.items import Media, escape_tags
 from palaestra.types import MAX_DEPTH, Json, Message, Role, ToolCall, Usage, is_deep
+from palaestra.types.openai_form import PROVIDER, UNREADABLE, call_provider, message_provider
 from palaestra.types.plain_json import strict_json, strict_text
 
 MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
 
-_UNREADABLE = "unreadable_call"  # stands for a call whose name could not be read: servers refuse an empty one
 _ROLES: dict[str, Role] = {"system": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
 _media_of = attrgetter("media")
-PROVIDER = "chat"
-"""The key of chat completions in `Message.provider` and `ToolCall.provider`."""
-# fields of the API itself; everything else in a message, a call or its function is a provider's own, and goes back
-_MESSAGE_FIELDS = frozenset({"role", "content", "tool_calls", "function_call", "refusal", "annotations", "audio", "name"})
-_MESSAGE_FIELDS |= {"tool_call_id", "reasoning", "reasoning_content"}
-_CALL_FIELDS = frozenset({"id", "type", "index", "function"})
-_FUNCTION_FIELDS = frozenset({"name", "arguments"})
 _EXCERPT = 200  # characters of a server's answer shown in an error
 
 
@@ -133,7 +126,7 @@ def message_from_wire(data: Mapping[str, Json], *, id_prefix: str = "call", audi
         name=_text(data.get("name")),
         reasoning=_text(reasoning),
         media=media,
-        provider=_attached(data, _MESSAGE_FIELDS),
+        provider=message_provider(data),
     )
 
 
@@ -242,7 +235,7 @@ def _call_to_wire(call: ToolCall) -> dict[str, Json]:
         # Several servers parse the arguments of earlier calls and refuse the whole dialogue if they cannot, so that
         # one slip of the model would end the episode: what is no JSON travels as a JSON string.
         text = json.dumps(arguments, ensure_ascii=False)
-    name = call.name or _UNREADABLE
+    name = call.name or UNREADABLE
     function: dict[str, Json] = {"name": name, "arguments": clean_text(text)}
     if not call.provider:
         return {"id": call.id, "type": "function", "function": function}
@@ -267,32 +260,12 @@ def _calls_from_wire(calls: Json, id_prefix: str) -> tuple[ToolCall, ...]:
         if not isinstance(identifier, str) or not identifier or identifier in seen:
             identifier = f"{id_prefix}_{index}"
         seen.add(identifier)
-        provider = _attached(call, _CALL_FIELDS)
-        if inner := _attached(function, _FUNCTION_FIELDS):
-            provider = {PROVIDER: {**provider.get(PROVIDER, {}), "function": inner[PROVIDER]}}
         name = function.get("name")
         if not isinstance(name, str) or not name:  # the model's slip: told as advice, beside calls that are run
             read.append(ToolCall("", f"(a call without a name) {excerpt(function)}", identifier))
             continue
-        read.append(ToolCall(name, read_arguments(function.get("arguments")), identifier, provider))
+        read.append(ToolCall(name, read_arguments(function.get("arguments")), identifier, call_provider(call, function)))
     return tuple(read)
-
-
-def _attached(data: Mapping[str, Json], known: frozenset[str]) -> dict[str, Json]:
-    """Return what a provider attached: fields that the API does not have, where they say anything and are strict JSON."""
-    if known.issuperset(data):
-        return {}
-    own = {key: value for key, value in data.items() if key not in known and value and is_strict([key, value])}
-    return {PROVIDER: own} if own else {}
-
-
-def is_strict(value: Json) -> bool:
-    """Whether a value that Python's reader of JSON took can be sent: no infinities, no lone surrogates, not too deep."""
-    try:
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-    except (ValueError, RecursionError):
-        return False
-    return not is_deep(value)
 
 
 def read_arguments(arguments: Json) -> Mapping[str, Json] | str:
