@@ -411,6 +411,33 @@ class ChatTemplate:
         )
 
 
+class Templated:
+    """What a backend that renders dialogues itself can say of them, by its chat template.
+
+    Attributes:
+        template: The chat template of its tokenizer.
+    """
+
+    template: ChatTemplate
+
+    @property
+    def native_tools(self) -> bool:
+        """Whether tools can be offered as function schemas: the chat template shows them, and its calls can be read."""
+        return not self.template.face.tools_problem
+
+    def check_tools(self) -> None:
+        """Refuse tools before the first request where they cannot be offered.
+
+        Raises:
+            UsageError: With what the chat template lacks, and the formats that work.
+        """
+        self.template.check_tools()
+
+    def count_tokens(self, messages: Sequence[Message]) -> int:
+        """Return the length in tokens of a dialogue, rendered again."""
+        return len(self.template.render(messages))
+
+
 def _well_formed(text: str) -> str:
     """Return a text without halves of surrogate pairs, which no tokenizer takes: whole pairs joined, others replaced."""
     try:

@@ -11,21 +11,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any, Self
 
-from palaestra.agents.backends.chat_template import ChatTemplate
+from palaestra.agents.backends.chat_template import ChatTemplate, Templated
 from palaestra.agents.backends.checkpoints import context_length, load_checkpoint, stop_ids, vocabulary_size
 from palaestra.agents.backends.kv_slots import CachedSequence, make_decoder
 from palaestra.agents.backends.token_sampling import RowSampling, draw_tokens, random_stream
 from palaestra.agents.backends.token_turns import Stop, TokenTurn, extended_prompt, finished_turn
 from palaestra.agents.core import Generation, Request, Tokens
 from palaestra.errors import ContextWindowError, ModelError, UsageError
-from palaestra.types import Message, Usage
+from palaestra.types import Usage
 
 _OPENING_TOKENS = 32  # prompts that begin alike this far share what is read of them
 _PREFILL_TOKENS = 8192  # most tokens, padding included, that are read in one forward
@@ -68,7 +68,7 @@ class _Job:
         return self.session.sequence
 
 
-class LocalBackend:
+class LocalBackend(Templated):
     """Samples from a causal language model in this process.
 
     Args:
@@ -164,23 +164,6 @@ class LocalBackend:
     def num_in_flight(self) -> int:
         """Requests that wait or are being answered."""
         return len(self._waiting) + len(self._active)
-
-    @property
-    def native_tools(self) -> bool:
-        """Whether tools can be offered as function schemas: the chat template shows them, and its calls can be read."""
-        return not self.template.face.tools_problem
-
-    def check_tools(self) -> None:
-        """Refuse tools before the first request where they cannot be offered.
-
-        Raises:
-            UsageError: With what the chat template lacks, and the formats that work.
-        """
-        self.template.check_tools()
-
-    def count_tokens(self, messages: Sequence[Message]) -> int:
-        """Return the length in tokens of a dialogue, rendered again."""
-        return len(self.template.render(messages))
 
     async def generate(self, request: Request) -> Generation:
         """Answer one request; see `palaestra.agents.core.Backend`.

@@ -26,7 +26,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from palaestra.agents.backends.chat_template import ChatTemplate
+from palaestra.agents.backends.chat_template import ChatTemplate, Templated
 from palaestra.agents.backends.checkpoints import num_ids
 from palaestra.agents.backends.endpoint import Endpoint, check_url
 from palaestra.agents.backends.fast_http import FastHTTPBackend
@@ -67,7 +67,7 @@ class ProbeResult:
     tokens: int
 
 
-class VLLMBackend:
+class VLLMBackend(Templated):
     """Samples tokens from a server that speaks vLLM's completions.
 
     Args:
@@ -122,23 +122,6 @@ class VLLMBackend:
         self._anonymous = count()
         self._in_flight = 0
         self._refreshing = False
-
-    @property
-    def native_tools(self) -> bool:
-        """Whether tools can be offered as function schemas: the chat template shows them, and its calls can be read."""
-        return not self.template.face.tools_problem
-
-    def check_tools(self) -> None:
-        """Refuse tools before the first request where they cannot be offered.
-
-        Raises:
-            UsageError: With what the chat template lacks, and the formats that work.
-        """
-        self.template.check_tools()
-
-    def count_tokens(self, messages: Sequence[Message]) -> int:
-        """Return the length in tokens of a dialogue, rendered again."""
-        return len(self.template.render(messages))
 
     async def generate(self, request: Request) -> Generation:
         """Answer one request; see `palaestra.agents.core.Backend`.
