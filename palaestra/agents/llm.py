@@ -136,7 +136,7 @@ class LLMAgent(Agent):
         )
         started = time.perf_counter()
         generation = check_ending(await self.backend.generate(request), self.backend.name)
-        self._usage += replace(generation.usage, model_s=time.perf_counter() - started)
+        self._usage += generation.usage.timed(time.perf_counter() - started, generation.usage.env_s)
         if generation.tokens is not None:
             self._segments.add(generation.tokens, info["step"] if self._is_seated else self._turn)
         answer = without_reasoning(generation.message)

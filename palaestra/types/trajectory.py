@@ -61,6 +61,19 @@ class Usage:
             self.env_s + other.env_s,
         )
 
+    def timed(self, model_s: float, env_s: float) -> Usage:
+        """Return the same with other times, in seconds (for every turn; `dataclasses.replace` takes longer)."""
+        return Usage(
+            self.calls,
+            self.retries,
+            self.prompt_tokens,
+            self.cached_tokens,
+            self.completion_tokens,
+            self.cost,
+            model_s,
+            env_s,
+        )
+
     def to_json(self) -> dict[str, Json]:
         """Return a plain dict."""
         return {key: getattr(self, key) for key in self.__slots__}

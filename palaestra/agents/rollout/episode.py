@@ -319,7 +319,7 @@ class _Episode:
             final_observation=self._observation,
             outcome=self._outcome,
             # the seats of a tick are asked together, so that only each agent knows how long it took
-            usage=replace(record.usage, model_s=record.usage.model_s if is_open else self._model_s, env_s=self._env_s),
+            usage=record.usage.timed(record.usage.model_s if is_open else self._model_s, self._env_s),
             segments=record.segments,
             group_id=plan.group_id,
             sample=plan.sample,
