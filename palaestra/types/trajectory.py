@@ -35,8 +35,8 @@ class Usage:
         cached_tokens: Those of them that came from a prompt cache.
         completion_tokens: Tokens written by the model.
         cost: Money, in the currency of the price table; 0 where no price is known.
-        model_s: Seconds spent waiting for the model.
-        env_s: Seconds spent in the environment.
+        model_s: Seconds spent waiting for the model; sums over calls, also over those that run in parallel.
+        env_s: Seconds spent in the environment; sums likewise.
     """
 
     calls: int = 0

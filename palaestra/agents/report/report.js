@@ -211,9 +211,10 @@
   function resultTable(t) {
     const number = (i) => (i < t.text_columns ? null : "number");
     const cell = (value, i, mark) => {
-      if (mark) return el("td", { class: number(i) }, el("span", { class: `verdict ${mark}` }, value));
+      const label = t.columns[i];
+      if (mark) return el("td", { class: number(i), "data-label": label }, el("span", { class: `verdict ${mark}` }, value));
       const classes = [number(i), (t.quiet || []).includes(value) ? "quiet" : null].filter(Boolean).join(" ");
-      return el("td", { class: classes || null }, value);
+      return el("td", { class: classes || null, "data-label": label }, value);
     };
     const row = (cells, mark) => el("tr", { class: mark || null }, el("th", { scope: "row" }, text(cells[0])),
       cells.slice(1).map((value, i) => cell(value, i + 1, i === cells.length - 2 ? mark : "")));
@@ -247,7 +248,7 @@
     }
     if (u.retries) list.push(["retries", u.retries]);
     if (u.cost) list.push(["cost", u.cost.toFixed(4)]);
-    if (u.model_s || u.env_s) list.push(["time", `${(u.model_s + u.env_s).toFixed(2)} s`]);
+    if (u.model_s || u.env_s) list.push(["time, summed over calls", `${(u.model_s + u.env_s).toFixed(2)} s`]);
     for (const [name, agent] of e.seats) list.push([`seat ${name}`, agent || "?"]);
     list.push(["episode", e.id]);
     return el("dl", { class: "facts" }, list.map(([k, v]) => el("div", {}, el("dt", {}, k), el("dd", {}, String(v)))));

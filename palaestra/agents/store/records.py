@@ -138,8 +138,8 @@ class EpisodeSummary:
         prompt_tokens: Tokens read by the model.
         completion_tokens: Tokens written by it.
         cost: Money.
-        model_s: Seconds spent waiting for the agent.
-        env_s: Seconds spent in the environment.
+        model_s: Seconds spent waiting for the agent; sums over calls, also over those that run in parallel.
+        env_s: Seconds spent in the environment; sums likewise.
         finished_s: When it was stored, seconds since 1970 UTC; 0 if it was not.
         metrics: What else the environment measured, by name.
         answer_faults: Turns of the policy whose answer did not end as it should, by reason: "length" (cut off),

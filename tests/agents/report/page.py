@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 
-import pytest
+from tests.browser import chromium
 
 
 @dataclass
@@ -57,14 +56,6 @@ def parse(html: str) -> Page:
     return page
 
 
-def chromium() -> str:
-    """Return a browser, or skip the test."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        pytest.skip("no chromium on this machine")
-    return found
-
-
 def in_browser(report: Path, steps: str, folder: Path):
     """Open a report in a browser, run JavaScript on it from outside, and return what that gives.
 
@@ -103,3 +94,6 @@ frame.src = {json.dumps(report.resolve().as_uri())};
     text = found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
     assert text != "pending", "the page never loaded"
     return json.loads(text)
+
+
+__all__ = ["Page", "chromium", "in_browser", "parse"]

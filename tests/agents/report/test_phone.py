@@ -1,0 +1,77 @@
+"""The report on a phone: 390 px wide, in both colour schemes, in a real browser."""
+
+from __future__ import annotations
+
+import pytest
+
+from palaestra.agents.report import render_report, write_report
+from palaestra.agents.store.store import RunStore
+from palaestra.types import Trajectory
+from tests.agents.report import build
+from tests.agents.report.page import parse
+from tests.browser import chromium, open_browser
+
+# numbers that a reader would have to scroll sideways for
+BEHIND_THE_EDGE = """
+[...document.querySelectorAll("main td.number, main td.interval, .block td, .facts dd")].filter((node) => {
+  const box = node.getBoundingClientRect();
+  return node.textContent.trim() && box.width > 1 && (box.right > document.documentElement.clientWidth || box.left < 0);
+}).map((node) => node.textContent)
+"""
+
+
+@pytest.fixture
+def reports(tmp_path):
+    """Every kind of section, with names and figures that are long."""
+    chromium()
+    name = "openai:a-provider/a-model-of-which-the-name-has-no-end-2026-11-30-instruct"
+    with RunStore(tmp_path / "runs") as store:
+        build.add_evaluation(store, n=12, agents=("cloned", "trained"))
+        build.add_training(store)
+        store.create_run({"kind": "evaluate", "split": "x" * 120}, "wide")
+        for i in range(3):
+            data = build.cockpit(i).to_json()
+            data["outcome"]["score"] = -123_456.789 * (i + 1)
+            data["usage"] |= {"calls": 10**9, "prompt_tokens": 10**12, "completion_tokens": 10**11, "cost": 1e6}
+            store.add("wide", Trajectory.from_json({**data, "agent": name * 2}))
+        for i in range(3):
+            store.add("wide", build.with_id(build.broken(i, agent=name, text="y" * 300), f"b{i}"))
+        pages = {"several": ["eval-1", "wide"], "training": ["train-1"]}
+        return [write_report(tmp_path / f"{title}.html", runs, store=store) for title, runs in pages.items()]
+
+
+async def test_nothing_is_cut_off_or_behind_the_edge_of_a_phone(reports, tmp_path):
+    async with open_browser(tmp_path) as tab:
+        for path in reports:
+            for width, dark in ((390, False), (390, True), (320, False), (1280, True)):
+                await tab.resize(width, dark=dark)
+                await tab.open(path.as_uri())
+                if await tab.js("Boolean(document.querySelector('#learning details'))"):
+                    await tab.js("document.querySelectorAll('#learning details').forEach((one) => { one.open = true; })")
+                assert await tab.too_wide() == [], (path.name, width)
+                if width == 390:
+                    assert await tab.js(BEHIND_THE_EDGE) == [], (path.name, width)
+        assert tab.problems == []
+
+
+async def test_a_row_says_on_a_phone_what_its_figures_are(reports, tmp_path):
+    async with open_browser(tmp_path) as tab:
+        await tab.resize(390)
+        await tab.open(reports[0].as_uri())
+        unnamed = await tab.js(
+            "[...document.querySelectorAll('main .stacks .number, main .stacks .interval')].filter((node) => "
+            "node.tagName === 'TD' && node.textContent.trim() && !node.dataset.label).map((node) => node.outerHTML)"
+        )
+        shown = await tab.js("getComputedStyle(document.querySelector('#results td.number'), '::before').content")
+        wide = "getComputedStyle(document.querySelector('#results td.number'), '::before').content"
+        await tab.resize(1280)
+        assert (unnamed, shown, await tab.js(wide)) == ([], '"Success"', "none")
+
+
+def test_times_say_that_they_sum_over_parallel_calls(tmp_path):
+    with RunStore(tmp_path) as store:
+        build.add_evaluation(store, n=4)
+        page = parse(render_report(["eval-1"], store=store))
+    assert "Model time, summed" in page.text
+    assert "World time, summed" in page.text
+    assert "sum over episodes and calls, many of which run in parallel" in page.text
