@@ -31,6 +31,7 @@ from pydantic import Field
 from palaestra.algorithms.config import Config
 from palaestra.algorithms.data.demonstrations import without_turns
 from palaestra.algorithms.data.reward_noise import observed_score, observed_success
+from palaestra.algorithms.data.sources import Recorded
 from palaestra.algorithms.run.metrics import measured
 from palaestra.algorithms.run.phase import Phase
 from palaestra.algorithms.run.registry import Algorithm
@@ -75,6 +76,10 @@ class RFTConfig(Config):
     """Do not imitate turns that the environment refused, though the episode succeeded in the end."""
     sft: SFTConfig = SFTConfig()
     """How to imitate, and which experts: `[rft.sft]`."""
+
+    def recorded(self) -> tuple[Recorded, ...]:
+        """Return the recorded episodes that are imitated."""
+        return self.sft.recorded() if self.experts else ()
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from itertools import islice
-from pathlib import Path
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -20,7 +19,8 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from palaestra.algorithms.data.demonstrations import expert_episodes, read_agent_traj, tokenize
+from palaestra.algorithms.data.demonstrations import expert_episodes, tokenize
+from palaestra.algorithms.data.sources import Recorded
 from palaestra.algorithms.learner.learner import BatchLearner, MakePolicy
 from palaestra.algorithms.learner.optimiser import Decay, Optimiser, OptimiserConfig
 from palaestra.algorithms.learner.policy import Policy
@@ -86,6 +86,12 @@ class SFTConfig(OptimiserConfig):
         if self.aggregation == "constant" and self.constant_length is None:
             raise ConfigError("aggregation 'constant' divides by constant_length; give it, tokens per episode.")
         return self
+
+    def recorded(self) -> tuple[Recorded, ...]:
+        """Return the recorded episodes that are cloned; nothing where the expert plays."""
+        if self.source == "expert":
+            return ()
+        return (Recorded(self.source, self.episodes, failures=self.weighting == "regression"),)
 
 
 def clone_loss(log_prob: Tensor, weights: Tensor) -> Tensor:
@@ -288,24 +294,14 @@ def _source(phase: Phase, config: SFTConfig) -> list[Trajectory]:
     """Return recorded episodes from where the recipe says."""
     if config.source == "expert":
         plans = phase.demonstrations(config.episodes)
-        return expert_episodes(plans, engine=phase.engine, slip_rate=config.slip_rate, seed=phase.recipe.seed)
-    if config.source.startswith("run:"):
-        run_id = config.source.removeprefix("run:")
-        if phase.store is None:
-            raise ConfigError(f"sft.source is {config.source!r}, but there is no run store to read it from.")
-        wants_all = config.weighting == "regression"
-        wanted = (t for t in phase.store.trajectories(run_id) if t.outcome.success or (wants_all and t.outcome.error is None))
-        episodes = list(islice(wanted, config.episodes))
-        if not episodes:
-            kind = "episode without an error" if wants_all else "successful episode"
-            raise UsageError(f"Run {run_id!r} holds no {kind}; there is nothing to clone.")
-        return episodes
+        episodes = expert_episodes(plans, engine=phase.engine, slip_rate=config.slip_rate, seed=phase.recipe.seed)
+    else:
+        (recorded,) = config.recorded()
+        episodes = recorded.episodes(phase.store)
+    phase.admit(episodes, config.source)
     envs = phase.recipe.envs
-    # the file does not say where it was played, and a mixture leaves it open
-    episodes = read_agent_traj(Path(config.source), env_id=envs[0].id if len(envs) == 1 else "")[: config.episodes]
-    if not episodes:
-        raise UsageError(f"The file {config.source!r} holds no episode; there is nothing to clone.")
-    return episodes
+    # where a file does not say where it was played, a mixture leaves it open
+    return [one if one.env_id or len(envs) > 1 else replace(one, env_id=envs[0].id) for one in episodes]
 
 
 def _only_last_turn(batch: Batch) -> Batch:

@@ -12,10 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from palaestra.agents.export.observations import observed
+from palaestra.agents.export.origins import UNKNOWN, Origin
 from palaestra.agents.export.record_fields import (
     Turn,
     read_metrics,
     read_number,
+    read_origin,
     read_success,
     read_tools,
     read_turn,
@@ -51,6 +53,7 @@ class Conversation:
         instructions_as: How the instructions open the dialogue: a "system" message, a "user" message that the assistant
             acknowledges, not at all ("none"), or "" where only the marks can tell.
         weight: How much the dialogue counts in training, where that is said.
+        origin: Where it was played, where that is known.
     """
 
     item_id: str
@@ -62,6 +65,7 @@ class Conversation:
     metrics: Mapping[str, float] = field(default_factory=dict)
     instructions_as: str = field(default="", compare=False)
     weight: float | None = None
+    origin: Origin = UNKNOWN
 
     @classmethod
     def of(cls, trajectory: Trajectory) -> Conversation:
@@ -91,6 +95,7 @@ class Conversation:
             metrics=trajectory.outcome.metrics,
             instructions_as="user" if trajectory.instructions else "none",
             weight=trajectory.meta.get("weight"),
+            origin=Origin.of(trajectory),
         )
 
     def to_trajectory(self, env_id: str = "") -> Trajectory:
@@ -101,7 +106,7 @@ class Conversation:
         it is known, is given for the last step.
 
         Args:
-            env_id: Environment to write into the trajectory.
+            env_id: Environment of dialogues that name none.
 
         Raises:
             UsageError: If the dialogue is not one of observations and actions in turn.
@@ -111,8 +116,8 @@ class Conversation:
             steps[-1] = replace(steps[-1], reward=self.reward or 0.0, terminated=True)
         return Trajectory(
             episode_id=self.item_id,
-            env_id=env_id,
-            task={"key": self.item_id, "split": "", "type": ""},
+            env_id=self.origin.env_id or env_id,
+            task={"key": self.origin.task_key or self.item_id, "split": self.origin.split, "type": ""},
             instructions=instructions,
             tools=self.tools,
             steps=tuple(steps),
@@ -122,7 +127,7 @@ class Conversation:
         )
 
     def to_agenttraj(self) -> dict[str, Json]:
-        """Return an AgentTraj record (specs/agentgym, section 4), with `tools` and `weight` where there are any.
+        """Return an AgentTraj record (specs/agentgym, section 4), with `tools`, `weight` and origin where there are any.
 
         The instructions are the pair that opens it, whose answer is not trained on. Where there are none and the first answer
         is not trained on, the pair is empty, so that the answer is not taken for an acknowledgement.
@@ -195,6 +200,7 @@ class Conversation:
             metrics=read_metrics(record.get("metrics")),
             instructions_as=_opening(turns),
             weight=read_weight(record.get("weight")),
+            origin=read_origin(record),
         )
 
     def _parts(self) -> tuple[list[str], list[Pair], list[Pair]]:
@@ -226,8 +232,8 @@ class Conversation:
         return "\n\n".join(text for text in texts if text), steps, final_observation
 
     def _columns(self) -> dict[str, Json]:
-        """Return what records say of the whole dialogue: tools as JSON text, weight."""
-        columns: dict[str, Json] = {}
+        """Return what records say of the whole dialogue: where it was played, tools as JSON text, weight."""
+        columns = self.origin.to_json()
         if self.tools:
             columns["tools"] = json.dumps([dict(tool) for tool in self.tools], ensure_ascii=False)
         return columns if self.weight is None else {**columns, "weight": self.weight}
@@ -255,7 +261,8 @@ def item_id(trajectory: Trajectory) -> str:
 def chat_record(trajectory: Trajectory) -> dict[str, Json]:
     """Return an episode in the form of OpenAI's chat fine-tuning files: messages with native tool calls, and tools.
 
-    An action that is not trained on has `weight` 0. A weight of the whole episode is a `weight` of the record.
+    An action that is not trained on has `weight` 0. A weight of the whole episode is a `weight` of the record, and the record
+    says where the episode was played.
     """
     steps = iter(trajectory.of_seat().steps)
     record: dict[str, Json] = {
@@ -264,6 +271,7 @@ def chat_record(trajectory: Trajectory) -> dict[str, Json]:
             {**_chat_message(message), **_mark(message, steps)}  # actions are the assistant's only messages
             for message in trajectory.messages()
         ],
+        **Origin.of(trajectory).to_json(),
     }
     if trajectory.tools:
         record["tools"] = [dict(tool) for tool in trajectory.tools]

@@ -291,6 +291,7 @@ def _dataset_row(trajectory: Trajectory) -> dict[str, Json]:
     return {
         "episode_id": trajectory.episode_id,
         "env_id": trajectory.env_id,
+        "split": str(trajectory.task.get("split", "")),
         "task_key": str(trajectory.task.get("key", "")),
         "task_type": str(trajectory.task.get("type", "")),
         "agent": trajectory.agent,
@@ -316,7 +317,7 @@ def _write_dataset(rows: Iterable[dict[str, Json]], path: Path) -> None:
     free = datasets.Json()
     features = datasets.Features(
         {
-            **dict.fromkeys(("episode_id", "env_id", "task_key", "task_type", "agent"), text),
+            **dict.fromkeys(("episode_id", "env_id", "split", "task_key", "task_type", "agent"), text),
             "messages": datasets.List(free),
             "tools": datasets.List(free),
             "num_turns": whole,

@@ -93,7 +93,7 @@ def episode_of(record: Mapping[str, Json], name: str = "", *, env_id: str = "") 
     """Return the episode that a record stands for: a whole trajectory, or chat data in any form.
 
     What somebody kept to learn from counts as solved unless it says otherwise: a reward that is missing or null is 1, and 0
-    where `success` is false.
+    where `success` is false. Nothing is assumed about where it was played: a split that the record does not name stays empty.
 
     Args:
         record: The record.
@@ -111,12 +111,11 @@ def episode_of(record: Mapping[str, Json], name: str = "", *, env_id: str = "") 
     if reward is None:
         reward = 0.0 if success is False else 1.0
     success = is_full_return(reward) if success is None else success
-    episode = replace(conversation, reward=reward, success=success).to_trajectory(str(record.get("env_id") or env_id))
+    episode = replace(conversation, reward=reward, success=success).to_trajectory(env_id)
     if not episode.steps:
         raise UsageError(f"item {name!r} holds no message of an assistant; expected a dialogue to learn from.")
     return replace(
         episode,
-        task={"key": str(record.get("task_key") or name), "split": str(record.get("split") or "train"), "type": ""},
         agent=str(record.get("agent") or ""),
         outcome=Outcome(reward, success, "env_done", metrics=conversation.metrics),
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from palaestra.agents.backends.wire_media import text_of_parts
+from palaestra.agents.export.origins import FIELDS, Origin
 from palaestra.envs.formats.reasoning import split_reasoning
 from palaestra.errors import UsageError
 from palaestra.results.metrics import is_number
@@ -158,6 +159,19 @@ def read_weight(value: Any) -> float | None:
     return float(value)
 
 
+def read_origin(record: Mapping[str, Json]) -> Origin:
+    """Read where a record was played; what it does not say is unknown.
+
+    Raises:
+        UsageError: If one of the fields is neither a text nor a whole number; the text names it.
+    """
+    found = {name: record.get(name) for name in FIELDS}
+    for name, value in found.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, str | int)):
+            raise UsageError(f"{name} is {_shown(value)}; expected a text.")
+    return Origin(*("" if value is None else str(value) for value in found.values()))
+
+
 def _read_mark(turn: Mapping[str, Json], field: str) -> tuple[bool | None, bool]:
     """Return whether a turn is to be trained on, and whether `loss` says so."""
     for name in _MARKS:
@@ -233,4 +247,14 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-__all__ = ["ROLES", "Turn", "read_metrics", "read_number", "read_success", "read_tools", "read_turn", "read_weight"]
+__all__ = [
+    "ROLES",
+    "Turn",
+    "read_metrics",
+    "read_number",
+    "read_origin",
+    "read_success",
+    "read_tools",
+    "read_turn",
+    "read_weight",
+]

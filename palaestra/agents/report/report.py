@@ -241,6 +241,7 @@ def _notices(runs: Sequence[RunSummary], arms: Sequence[ArmSummary]) -> list[str
             notices.append(f"Run {run.run_id} was not finished when this page was written{planned}; {caveat}")
         elif run.status in ("stopped", "failed", "interrupted"):
             notices.append(f"Run {run.run_id} {run.status}{': ' + run.note.rstrip('.') if run.note else ''}; {run.caveat}")
+        notices += [text for one in run.config.get("training_data") or () if (text := str(one.get("notice") or ""))]
     if not arms:
         notices.append("No episode has been stored yet.")
     return notices

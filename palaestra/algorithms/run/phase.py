@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from palaestra.agents.core import Agent
+from palaestra.agents.export.origins import Origin
 from palaestra.agents.rollout.engine import EpisodePlan, RolloutEngine
 from palaestra.agents.store.store import RunStore
+from palaestra.algorithms.data.provenance import provenance_of
 from palaestra.algorithms.run.active_extensions import ActiveExtensions, demonstrated
+from palaestra.algorithms.run.admission import check_plays, trained_envs
 from palaestra.algorithms.run.alarms import ALARM_TEXTS, Alarms
 from palaestra.algorithms.run.checkpoint import Checkpoint, Checkpoints
 from palaestra.algorithms.run.extension import ExtensionContext
@@ -25,7 +28,7 @@ from palaestra.algorithms.run.metrics import MetricsLog
 from palaestra.algorithms.run.player import policy_agent
 from palaestra.algorithms.run.recipe_configs import Recipe
 from palaestra.algorithms.scale.ranks import ranks
-from palaestra.types import Trajectory
+from palaestra.types import Json, Trajectory
 
 if TYPE_CHECKING:
     from palaestra.algorithms.learner.policy import Policy
@@ -86,6 +89,7 @@ class Phase:
         store: RunStore | None = None,
         progress: Progress | None = None,
         shared: dict[str, Any] | None = None,
+        note: Callable[[Mapping[str, Json]], None] | None = None,
     ) -> None:
         """Put the parts together; nothing is played yet.
 
@@ -102,6 +106,7 @@ class Phase:
             store: Where other runs can be read.
             progress: Called after every step.
             shared: What the extensions of the whole run have in common.
+            note: Takes down where episodes that are learned from were played.
         """
         self.name = name
         self.recipe = recipe
@@ -117,6 +122,7 @@ class Phase:
         context = ExtensionContext(name, recipe, policy, engine, store, reference_path, {} if shared is None else shared)
         self.extensions = ActiveExtensions(recipe.phase(name).active, context)
         self._progress = progress
+        self._note = note
         self._agent: Agent | None = None
 
     @property
@@ -175,6 +181,25 @@ class Phase:
         """
         return demonstrated(self.recipe.phase(self.name).active, self.feed.plans(self.name, 1, num_tasks=num_tasks))
 
+    def admit(self, episodes: Sequence[Trajectory], source: str) -> None:
+        """Refuse episodes that the recipe must not learn from, and note where the others were played.
+
+        Every source of episodes that the policy did not play in this phase goes through here.
+
+        Args:
+            episodes: To learn from.
+            source: What the recipe calls it.
+
+        Raises:
+            UsageError: If some are test tasks, or of other environments, and the recipe does not allow it.
+        """
+        found = provenance_of(map(Origin.of, episodes), trained_envs(self.recipe), source)
+        found.check(self.recipe.allow)
+        if found.num_test or found.num_other:
+            log.warning("%s", found.notice)
+        if self._note is not None:
+            self._note({"phase": self.name, **found.to_json()})
+
     def collect(self, plans: Sequence[EpisodePlan], agent: Agent | None = None) -> list[Trajectory]:
         """Play episodes with the current policy (or another agent), in the order of the plans; return what training sees.
 
@@ -193,7 +218,9 @@ class Phase:
 
         Raises:
             TrainingStopped: If all of them failed at the server that samples.
+            UsageError: If some are test tasks, and the recipe does not allow it.
         """
+        check_plays(trajectories, self.recipe)
         return self.extensions.observed(self.extensions.played(trajectories))
 
     def log(self, step: int, metrics: Mapping[str, float], *, total: int, evaluates: bool | None = None) -> None:

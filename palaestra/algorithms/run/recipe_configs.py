@@ -12,6 +12,7 @@ from palaestra.agents.formats import FORMATS
 from palaestra.agents.masking import masked
 from palaestra.agents.rollout.plans import MAX_SEED
 from palaestra.algorithms.config import Config
+from palaestra.algorithms.data.provenance import Allowed
 from palaestra.algorithms.run.trackers import MetricsConfig
 from palaestra.errors import ConfigError, unknown_name
 from palaestra.models.registry import ModelConfig
@@ -143,6 +144,9 @@ class Recipe(Config):
     """Seed of weights, tasks and sampling."""
     threads: int = Field(default=1, ge=1)
     """Torch threads; more than one slows tiny models down."""
+    allow: tuple[Allowed, ...] = ()
+    """What may be learned from though it is refused otherwise: episodes of "test_tasks", on which the recipe evaluates, and of
+    "other_envs", which it does not have. The report says what was let in."""
     envs: tuple[EnvConfig, ...]
     """The environments."""
     model_kind: str = "tiny"
@@ -193,6 +197,8 @@ class Recipe(Config):
         data: dict[str, Json] = self.model_dump(mode="json", exclude=written, exclude_none=True)
         if self.model_kind not in DEFAULT_KINDS:
             data["model"]["kind"] = self.model_kind
+        if not data["allow"]:  # a word that nobody wrote stays out of the records of runs
+            del data["allow"]
         data["env"] = [_plain(env) for env in self.envs] if self.is_mixture else _short_env(self.envs[0])
         data |= _tables(self.extensions, without or {})
         phases = {phase.name: _plain(phase.settings) | _tables(phase.extensions, without or {}) for phase in self.phases}

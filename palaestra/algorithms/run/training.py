@@ -28,6 +28,7 @@ from palaestra.agents.store.records import Planned
 from palaestra.agents.store.store import RunStore
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.run.active_extensions import ActiveExtensions, own_weights
+from palaestra.algorithms.run.admission import check_start
 from palaestra.algorithms.run.arms import ArmEvaluations, arms_of, phase_arms, runs_of
 from palaestra.algorithms.run.checkpoint import Checkpoints
 from palaestra.algorithms.run.extension import ExtensionContext
@@ -312,6 +313,7 @@ class _Training:
                 store=self.store,
                 progress=self.step_done,
                 shared=self.shared,
+                note=self.note,
             )
             config = self.recipe.phase(name)
             algorithm = get_algorithm(config.algorithm)
@@ -328,6 +330,15 @@ class _Training:
             policy.load_weights(found.policy_path)
             policy.version = int(found.state()["policy_version"])
         return found.policy_path
+
+    def note(self, found: Mapping[str, Json]) -> None:
+        """Take down in the run's record where episodes that are learned from were played."""
+        if not ranks().is_main:
+            return
+        config = self.store.config(self.run_id)
+        names = ("phase", "source")
+        kept = [one for one in config.get("training_data", ()) if [one.get(n) for n in names] != [found[n] for n in names]]
+        self.store.set_config(self.run_id, {**config, "training_data": [*kept, dict(found)]})
 
     def step_done(self, event: ProgressEvent) -> None:
         """Note a step of a phase, and tell it to the display."""
@@ -364,6 +375,8 @@ def _open_run(store: RunStore, run_id: str | None, recipe: Recipe) -> str:
     if recipe.is_mixture:
         config["totals"] = {arm: list(runs_of(recipe, arm)) for arm in arms_of(recipe)}
     if run_id is None or run_id not in {run.run_id for run in store.runs()}:
+        if known := check_start(recipe, store):
+            config["training_data"] = known
         return store.create_run(config, run_id)
     stored, wanted = _comparable(store.config(run_id).get("recipe")), _comparable(config["recipe"])
     if stored != wanted:

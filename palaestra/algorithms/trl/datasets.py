@@ -71,7 +71,7 @@ def to_dataset(trajectories: Iterable[Trajectory], *, whole: bool = False) -> An
     datasets = import_datasets()
     text, number, free = datasets.Value("string"), datasets.Value("float64"), datasets.Json()
     features = {
-        **dict.fromkeys(("episode_id", "env_id", "task_key", "agent"), text),
+        **dict.fromkeys(("episode_id", "env_id", "split", "task_key", "agent"), text),
         # free JSON rather than a struct: a struct would fill every message with the nulls of all others
         "messages": datasets.List(free),
         "tools": datasets.List(free),
@@ -135,6 +135,7 @@ def _row(trajectory: Trajectory, whole: bool, read: Callable[[str], Json]) -> di
     row: dict[str, Json] = {
         "episode_id": trajectory.episode_id,
         "env_id": trajectory.env_id,
+        "split": str(trajectory.task.get("split", "")),
         "task_key": str(trajectory.task.get("key", "")),
         "agent": trajectory.agent,
         **chat_columns(trajectory, read),

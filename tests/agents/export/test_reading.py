@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from palaestra.agents.export.conversations import Conversation, action_text, chat_record, is_trained_on
 from palaestra.agents.export.export import export_trajectories
+from palaestra.agents.export.origins import Origin
 from palaestra.agents.export.reading import (
     BadRecordWarning,
     episode_of,
@@ -92,6 +94,35 @@ def essence(episode: Trajectory) -> dict[str, Any]:
         "end": episode.final_observation,
         "weight": episode.meta.get("weight"),
     }
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    episode=episodes(),
+    origin=st.builds(Origin, *(st.sampled_from(["", "x", "test", "train/1", "Ä\u2028"]) for _ in range(3))),
+    form=st.sampled_from(list(FORMS)),
+    then=st.sampled_from(list(REWRITTEN)),
+)
+def test_where_an_episode_was_played_survives_every_form_and_is_never_made_up(
+    episode: Trajectory, origin: Origin, form: str, then: str
+) -> None:
+    task = {"key": origin.task_key, "split": origin.split, "type": ""}
+    record = stored(FORMS[form](replace(episode, env_id=origin.env_id, task=task)))
+    for one in (record, stored(REWRITTEN[then](Conversation.from_record(record)))):
+        read = Origin.of(episode_of(one, "name"))
+        assert (read.env_id, read.split) == (origin.env_id, origin.split)
+        assert read.task_key == origin.task_key or not origin.task_key
+        assert Origin.of(episode_of(one, "name", env_id="given")).env_id == (origin.env_id or "given")
+
+
+@pytest.mark.parametrize("field", ["env_id", "split", "task_key"])
+def test_where_an_episode_was_played_is_a_text_or_a_number(field: str) -> None:
+    record = {"item_id": "a", "conversations": TURNS}
+    assert Origin.of(episode_of({**record, field: 7, "item_id": "7"})).to_json()[field] == "7"
+    assert episode_of({**record, field: None}).env_id == ""
+    for value in (True, 0.5, ["x"], {"x": 1}):
+        with pytest.raises(UsageError, match=rf"{field} is .*; expected a text"):
+            episode_of({**record, field: value})
 
 
 def stored(record: dict[str, Any]) -> dict[str, Any]:
@@ -275,9 +306,10 @@ def test_what_export_writes_is_read_to_learn_from(tmp_path: Path, format: str) -
     failed = Trajectory("f", "x/Y-v0", {"key": "k"}, outcome=Outcome(error=EpisodeError("model", "ModelError", "503")))
     path = tmp_path / "out"
     export_trajectories([whole, failed], path, format)
-    [read, *failures] = load_episodes(path, env_id="x/Y-v0")
+    [read, *failures] = load_episodes(path, env_id="another/Env-v0")
     assert essence(read) == essence(whole)
     assert (read.outcome.score, read.outcome.success, read.env_id) == (1.0, True, "x/Y-v0")
+    assert Origin.of(read) == Origin("x/Y-v0", "train", "k"), "it carries where it was played"
     assert len(failures) == (format == "jsonl")
     if format == "jsonl":
         assert list(load_trajectories(path)) == [whole, failed]

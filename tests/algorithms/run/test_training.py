@@ -165,7 +165,9 @@ def test_short_evaluations_give_the_learning_curve_points(tmp_path: Path) -> Non
 def test_a_stored_run_can_be_cloned(tmp_path: Path, whole: TrainingResult) -> None:
     store = tmp_path / "store"
     shutil.copytree(whole.folder.parent, store)
-    recipe = toy_recipe(phases=["sft"], sft={"source": "run:toy-expert"}, evaluation={"n": 2, "baselines": []})
+    recipe = toy_recipe(
+        phases=["sft"], sft={"source": "run:toy-expert"}, evaluation={"n": 2, "baselines": []}, allow=["test_tasks"]
+    )
     rows = curve(train(recipe, store=store, run_id="clone").folder)
     assert rows[0]["episodes"] == 6
     with pytest.raises(UsageError, match="holds no successful episode"):
