@@ -52,7 +52,7 @@ def check_start(recipe: Recipe, store: RunStore) -> list[Json]:
 
 
 def check_plays(trajectories: Sequence[Trajectory], recipe: Recipe) -> None:
-    """Refuse episodes of the policy on test tasks, by the split that they name, whoever planned them.
+    """Refuse plays of test tasks, by the split that they name.
 
     Raises:
         UsageError: With the tasks.
