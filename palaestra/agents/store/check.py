@@ -25,13 +25,15 @@ from palaestra.agents.store.records import (
     COLUMNS,
     EpisodeSummary,
     data_check,
+    is_data,
+    record_check,
     row_check,
-    run_check,
     stored_text,
     to_row,
     unpack,
 )
-from palaestra.agents.store.store import FILE_NAME, RunStore
+from palaestra.agents.store.schema import FILE_NAME, MIGRATIONS
+from palaestra.agents.store.store import RunStore
 from palaestra.errors import StoreError
 from palaestra.types import Json
 
@@ -112,6 +114,7 @@ class _Found:
     metrics: list[tuple[Any, ...]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     played: list[str] = field(default_factory=list)
+    has_checks: bool = True
 
 
 def check_store(path: str | os.PathLike[str] = "runs", *, repair: bool = False) -> StoreCheck:
@@ -161,6 +164,7 @@ def _read_copy(copy: Path) -> _Found:
             found.problems += [text for text in wrong if text != "ok"]
         except _UNREADABLE as error:  # also of a table that nothing is read from below
             found.problems.append(str(error))
+        found.has_checks = connection.execute("PRAGMA user_version").fetchone()[0] not in MIGRATIONS
         columns = {name: _columns(connection, name) for name in ("runs", "episodes")}
         for row in _rows(connection, "runs", "rowid", columns["runs"], found):
             _take_run(dict(zip(columns["runs"], row[1:], strict=True)), found)
@@ -173,10 +177,11 @@ def _read_copy(copy: Path) -> _Found:
             _take_episode(row[0], dict(zip(columns["episodes"], row[1:], strict=True)), data.pop(row[0], None), found)
         for number, packed in data.items():
             _take_orphan(number, packed, found)
-        for _, run_id, step, text in _rows(connection, "metrics", "rowid", ["run_id", "step", "data"], found):
-            with suppress(*_PARSE):
-                json.loads(text)
-                found.metrics.append((run_id, int(step), text))
+        columns["metrics"] = [
+            name for name in _columns(connection, "metrics") if name in ("run_id", "step", "data", "row_check")
+        ]
+        for row in _rows(connection, "metrics", "rowid", columns["metrics"], found):
+            _take_metrics(dict(zip(columns["metrics"], row[1:], strict=True)), found)
     return found
 
 
@@ -259,7 +264,7 @@ def _take_run(row: dict[str, Any], found: _Found) -> None:
         found.problems.append("A run without a name was left out.")
         return
     problem = ""
-    if check is not None and check != run_check(*record):
+    if check != record_check(*record) and (check is not None or found.has_checks):
         problem = "its record is damaged; settings and status may be wrong"
     try:
         if not isinstance(json.loads(record[5]), dict):
@@ -279,10 +284,11 @@ def _take_episode(number: int, row: dict[str, Any], packed: Any, found: _Found) 
     run_id, episode_id = row.get("run_id"), row.get("episode_id")
     values = [row.get(name, "{}" if name == "metrics" else None) for name in COLUMNS]
     data, check = row.get("data_check"), row.get("row_check")
-    is_summary_whole = check is None or (isinstance(run_id, str) and check == row_check(run_id, values, data or 0))
+    has_none = check is None and not found.has_checks  # of an older version
+    is_summary_whole = has_none or (isinstance(run_id, str) and check == row_check(run_id, values, data or 0))
     trajectory = None
     with suppress(*_PARSE):
-        if isinstance(packed, bytes) and not (is_summary_whole and check is not None and data != data_check(packed)):
+        if isinstance(packed, bytes) and not (is_summary_whole and not has_none and not is_data(packed, str(run_id), data)):
             trajectory = unpack(packed)
     if is_summary_whole and trajectory is not None and stored_text(trajectory.episode_id) != episode_id:
         trajectory = None  # that of another one
@@ -295,12 +301,24 @@ def _take_episode(number: int, row: dict[str, Any], packed: Any, found: _Found) 
     if is_summary_whole:
         with suppress(*_PARSE):
             again = to_row(EpisodeSummary.of(trajectory, float(row["finished_s"])))
-            is_summary_whole = check is not None or again == values  # rows of older versions have no check of their own
+            is_summary_whole = not has_none or again == values
             found.episodes.append((number, run_id, again if not is_summary_whole else values, packed, not is_summary_whole))
             return
     finished = row.get("finished_s")
     again = to_row(EpisodeSummary.of(trajectory, finished if isinstance(finished, float) else time.time()))
     found.episodes.append((number, run_id, again, packed, True))
+
+
+def _take_metrics(row: dict[str, Any], found: _Found) -> None:
+    """Keep measurements that are whole."""
+    with suppress(*_PARSE):
+        values = (row["run_id"], row["step"], row["data"])
+        check = row.get("row_check")
+        is_whole = check == record_check(*values) or (check is None and not found.has_checks)
+        if is_whole and isinstance(json.loads(values[2]), dict):
+            found.metrics.append((values[0], int(values[1]), values[2]))
+            return
+    found.problems.append(f"Measurements of run {row.get('run_id')!r} at step {row.get('step')} are damaged.")
 
 
 def _take_orphan(number: int, packed: Any, found: _Found) -> None:
@@ -341,20 +359,21 @@ def _fill(store: RunStore, found: _Found) -> None:
     seen: set[tuple[str, str]] = set()
     with store._writing("save what is whole") as connection:
         for record in found.runs.values():
-            connection.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)", (*record, run_check(*record)))
+            connection.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)", (*record, record_check(*record)))
         names = ", ".join(("number", "run_id", *COLUMNS, "data_check", "row_check"))
         marks = ", ".join("?" * (len(COLUMNS) + 4))
         for number, run_id, values, packed, _ in sorted(found.episodes, key=lambda episode: episode[0]):
             if run_id not in found.runs or (run_id, values[0]) in seen:
                 continue
             seen.add((run_id, values[0]))
-            check = data_check(packed)
+            check = data_check(packed, run_id)
             row = (number, run_id, *values, check, row_check(run_id, values, check))
             connection.execute(f"INSERT INTO episodes ({names}) VALUES ({marks})", row)
             connection.execute("INSERT INTO trajectories VALUES (?, ?)", (number, packed))
         for run_id, step, text in found.metrics:
             if run_id in found.runs:
-                connection.execute("INSERT OR REPLACE INTO metrics VALUES (?, ?, ?)", (run_id, step, text))
+                told = (run_id, step, text)
+                connection.execute("INSERT OR REPLACE INTO metrics VALUES (?, ?, ?, ?)", (*told, record_check(*told)))
 
 
 __all__ = ["CheckedRun", "StoreCheck", "check_store"]

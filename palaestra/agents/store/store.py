@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import operator
 import os
 import re
 import secrets
@@ -35,68 +36,36 @@ from palaestra.agents.store.records import (
     cut_off_note,
     data_check,
     from_row,
+    is_data,
     pack,
+    record_check,
     row_check,
-    run_check,
     stored_text,
     to_row,
     unpack,
     warn_of_dropped,
     written,
 )
-from palaestra.errors import StoreError, UsageError, unknown_name
+from palaestra.agents.store.schema import (
+    APPLICATION_ID,
+    FILE_NAME,
+    MIGRATIONS,
+    SCHEMA,
+    SCHEMA_VERSION,
+    give_checks,
+    runs_query,
+    two_counts,
+    write_ahead,
+)
+from palaestra.errors import PalaestraError, StoreError, UsageError, unknown_name
 from palaestra.media.items import MARK
 from palaestra.media.store import FolderMedia, MediaStore, current_media
 from palaestra.types import Json, Trajectory
 from palaestra.types.plain_json import strict_text
 
-FILE_NAME = "palaestra.db"
-SCHEMA_VERSION = 3
-APPLICATION_ID = 0x50414C41  # "PALA"; written into the file, so that it is never taken for another program's
 BUSY_TIMEOUT_S = 30.0
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-
-_SCHEMA = """
-CREATE TABLE runs (
-    run_id TEXT PRIMARY KEY, created_s REAL NOT NULL, updated_s REAL NOT NULL,
-    status TEXT NOT NULL, note TEXT NOT NULL, config TEXT NOT NULL, row_check INTEGER
-);
-CREATE TABLE episodes (
-    number INTEGER PRIMARY KEY,
-    run_id TEXT NOT NULL REFERENCES runs(run_id) ON DELETE CASCADE,
-    episode_id TEXT NOT NULL, env_id TEXT NOT NULL, task_key TEXT NOT NULL, task_type TEXT NOT NULL, split TEXT NOT NULL,
-    group_id TEXT NOT NULL, sample INTEGER NOT NULL, seed TEXT, agent TEXT NOT NULL,
-    score REAL, success INTEGER, return_ REAL NOT NULL, stop_reason TEXT NOT NULL,
-    error_boundary TEXT NOT NULL, error_type TEXT NOT NULL, error_message TEXT NOT NULL,
-    num_turns INTEGER NOT NULL, truncated INTEGER NOT NULL,
-    calls INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
-    cost REAL NOT NULL, model_s REAL NOT NULL, env_s REAL NOT NULL, finished_s REAL NOT NULL,
-    metrics TEXT NOT NULL DEFAULT '{}', data_check INTEGER, row_check INTEGER,
-    UNIQUE (run_id, episode_id)
-);
-CREATE INDEX episodes_by_run ON episodes (run_id, number);
-CREATE INDEX episodes_by_type ON episodes (run_id, task_type, success);
-CREATE TABLE trajectories (
-    number INTEGER PRIMARY KEY REFERENCES episodes(number) ON DELETE CASCADE, data BLOB NOT NULL
-);
-CREATE TABLE metrics (
-    run_id TEXT NOT NULL REFERENCES runs(run_id) ON DELETE CASCADE, step INTEGER NOT NULL, data TEXT NOT NULL,
-    PRIMARY KEY (run_id, step)
-);
-CREATE TABLE locks (run_id TEXT PRIMARY KEY REFERENCES runs(run_id) ON DELETE CASCADE, owner TEXT NOT NULL);
-"""
-
-
-_MIGRATIONS = {
-    1: ("ALTER TABLE episodes ADD COLUMN metrics TEXT NOT NULL DEFAULT '{}'",),
-    2: (
-        "ALTER TABLE episodes ADD COLUMN data_check INTEGER",
-        "ALTER TABLE episodes ADD COLUMN row_check INTEGER",
-        "ALTER TABLE runs ADD COLUMN row_check INTEGER",
-    ),
-}
-"""What leads from each older version of the schema to the next; checks of rows that were written without are NULL."""
 
 _COLUMNS = ", ".join(COLUMNS)
 _CHECKS = ", data_check, row_check"
@@ -160,7 +129,7 @@ class RunStore:
                 name = run_id or f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{secrets.token_hex(2)}"
                 record = (name, now, now, "created", "", text)
                 try:
-                    connection.execute(f"INSERT INTO runs VALUES ({', '.join('?' * 7)})", (*record, run_check(*record)))
+                    connection.execute(f"INSERT INTO runs VALUES ({', '.join('?' * 7)})", (*record, record_check(*record)))
                     return name
                 except sqlite3.IntegrityError:
                     if run_id is not None:
@@ -187,7 +156,7 @@ class RunStore:
 
     def set_config(self, run_id: str, config: Mapping[str, Json]) -> None:
         """Replace the configuration of a run, e.g. when it is extended to more episodes."""
-        self._run_row(run_id, "config")
+        self._expect_run(run_id)
         text = strict_text(masked(dict(config)), sort_keys=True)
         with self._writing("change a run's configuration") as connection:
             self._update(connection, run_id, config=text)
@@ -200,7 +169,7 @@ class RunStore:
         """Say how far a run is, and why it stopped there."""
         if status not in get_args(RunStatus):
             raise unknown_name("run status", status, get_args(RunStatus))
-        self._run_row(run_id, "status")
+        self._expect_run(run_id)
         with self._writing("set a run's status") as connection:
             self._update(connection, run_id, status=status, note=masked(note))
 
@@ -218,7 +187,7 @@ class RunStore:
 
     def run_folder(self, run_id: str) -> Path:
         """Return the folder for the artifacts of a run, made if need be."""
-        self._run_row(run_id, "run_id")
+        self._expect_run(run_id)
         folder = self.folder_of(run_id)
         try:
             folder.mkdir(exist_ok=True)
@@ -228,7 +197,7 @@ class RunStore:
 
     def media(self, run_id: str) -> FolderMedia:
         """Return the store of the sounds and pictures that the trajectories of a run name; it may be empty."""
-        self._run_row(run_id, "run_id")
+        self._expect_run(run_id)
         if run_id not in self._media:
             self._media[run_id] = FolderMedia(self.folder_of(run_id) / FOLDER_NAME)
         return self._media[run_id]
@@ -278,7 +247,7 @@ class RunStore:
                 text = written(trajectory)
         data = pack(text)
         summary = EpisodeSummary.of(trajectory, time.time())
-        values, check = to_row(summary), data_check(data)
+        values, check = to_row(summary), data_check(data, run_id)
         values += check, row_check(run_id, values, check)
         with self._writing("store an episode") as connection:
             if replace:
@@ -300,7 +269,7 @@ class RunStore:
             run_id: The run.
             errors: Count episodes that an error ended.
         """
-        self._run_row(run_id, "run_id")
+        self._expect_run(run_id)
         rows = self._all_rows(run_id)
         return {found.episode_id for found in self._checked(run_id, rows) if errors or not found.error_boundary}
 
@@ -322,10 +291,11 @@ class RunStore:
             limit: Most episodes to return.
             offset: Episodes to skip first.
         """
-        self._run_row(run_id, "run_id")
+        self._expect_run(run_id)
         if task_type is None and success is None and limit is None and not offset:
             return self._checked(run_id, self._all_rows(run_id))
-        query, values = f"SELECT {self._columns()} FROM episodes WHERE run_id = ?", [run_id]  # type: tuple[str, list[Any]]
+        self._agree("episodes", run_id)
+        query, values = f"{self._listing()} WHERE run_id = ?", [run_id]  # type: tuple[str, list[Any]]
         if task_type is not None:
             query, values = f"{query} AND task_type = ?", [*values, task_type]
         if success is not None:
@@ -341,9 +311,9 @@ class RunStore:
             UnknownNameError: If there is no such run or episode.
             StoreError: If it is damaged.
         """
-        checks = self._data_check()
         query = (  # of an episode whose trajectory is gone, NULL: damaged, not unknown
-            f"SELECT data, {checks} FROM episodes LEFT JOIN trajectories USING (number) WHERE run_id = ? AND episode_id = ?"
+            f"SELECT data, {self._data_check()} FROM episodes LEFT JOIN trajectories USING (number)"
+            " WHERE run_id = ? AND episode_id = ?"
         )
         rows = self._read(query, (run_id, episode_id))
         if not rows:
@@ -355,13 +325,15 @@ class RunStore:
 
     def trajectories(self, run_id: str, *, damaged: dict[str, str] | None = None) -> Iterator[Trajectory]:
         """Iterate over trajectories as they finished; bad ones go into `damaged`, if given."""
-        self._run_row(run_id, "run_id")
+        self._expect_run(run_id)
+        self._agree("episodes", run_id)
         query = (
-            f"SELECT number, episode_id, data, {self._data_check()} FROM episodes LEFT JOIN trajectories USING (number)"
-            " WHERE run_id = ? AND number > ? ORDER BY number LIMIT 64"
+            f"SELECT number, episode_id, data, {self._data_check()} FROM episodes INDEXED BY episodes_by_run"
+            " LEFT JOIN trajectories USING (number) WHERE run_id = ? AND number > ? ORDER BY number LIMIT 64"
         )
         last = -1
         while rows := self._read(query, (run_id, last)):
+            self._expect_order(run_id, [last, *(row[0] for row in rows)])
             for _, episode_id, data, check in rows:
                 try:
                     trajectory = self._unpack(data, check, run_id, episode_id)
@@ -378,19 +350,32 @@ class RunStore:
     def log_metrics(self, run_id: str, step: int, metrics: Mapping[str, Json]) -> None:
         """Store measurements of a step; names logged for the same step before are kept or overwritten."""
         with self._writing("store metrics") as connection:
-            row = connection.execute("SELECT data FROM metrics WHERE run_id = ? AND step = ?", (run_id, step)).fetchone()
-            merged = {**(json.loads(row[0]) if row else {}), **metrics}
+            query = "SELECT step, data, row_check FROM metrics WHERE run_id = ? AND step = ?"
+            rows = connection.execute(query, (run_id, step)).fetchall()
+            merged = {**(self._measured(run_id, *rows[0]) if rows else {}), **metrics}
+            values = (run_id, int(step), strict_text(merged))
             try:
-                connection.execute("INSERT OR REPLACE INTO metrics VALUES (?, ?, ?)", (run_id, step, strict_text(merged)))
+                connection.execute("INSERT OR REPLACE INTO metrics VALUES (?, ?, ?, ?)", (*values, record_check(*values)))
             except sqlite3.IntegrityError:
                 raise self._unknown_run(run_id) from None
 
     def metrics(self, run_id: str) -> list[dict[str, Json]]:
         """Return the measurements by step, each with its `step`."""
-        self._run_row(run_id, "run_id")
-        rows = self._read("SELECT step, data FROM metrics WHERE run_id = ? ORDER BY step", (run_id,))
+        self._expect_run(run_id)
+        check = "NULL"
+        if self._version() > 3:
+            check = "row_check"
+            self._agree("metrics", run_id)
+        rows = self._read(f"SELECT step, data, {check} FROM metrics WHERE run_id = ? ORDER BY step", (run_id,))
+        return [{"step": row[0], **self._measured(run_id, *row)} for row in rows]
+
+    def _measured(self, run_id: str, step: int, data: str, check: int | None) -> dict[str, Json]:
+        """Return measurements as they were written."""
         try:
-            return [{"step": step, **json.loads(data)} for step, data in rows]
+            if not self._is_right(check, record_check(run_id, step, data)):
+                raise ValueError("not what was written")
+            measured: dict[str, Json] = dict(json.loads(data))
+            return measured
         except (ValueError, TypeError) as error:
             raise self._damaged(f"A measurement of run {run_id!r} ({error})") from None
 
@@ -403,16 +388,18 @@ class RunStore:
         Raises:
             StoreError: If another process holds it.
         """
-        self._run_row(run_id, "run_id")
+        self._expect_run(run_id)
         me = this_process()
         with self._writing("lock a run") as connection:
-            row = connection.execute("SELECT owner FROM locks WHERE run_id = ?", (run_id,)).fetchone()
-            if row and (owner := LockOwner.from_json(json.loads(row[0]))).may_be_alive():
+            self._agree("locks")
+            row = connection.execute("SELECT owner, row_check FROM locks WHERE run_id = ?", (run_id,)).fetchone()
+            if row and (owner := self._owner(run_id, *row)).may_be_alive():
                 raise StoreError(
                     f"Run {run_id!r} is being played by {owner}. Wait for it, or end it and resume the run"
                     f"{'' if owner.can_be_checked() else '; if that process is dead, free the run with unlock()'}."
                 )
-            connection.execute("INSERT OR REPLACE INTO locks VALUES (?, ?)", (run_id, json.dumps(me.to_json())))
+            values = (run_id, json.dumps(me.to_json()))
+            connection.execute("INSERT OR REPLACE INTO locks VALUES (?, ?, ?)", (*values, record_check(*values)))
         try:
             yield
         finally:
@@ -475,7 +462,7 @@ class RunStore:
         connection.execute("PRAGMA foreign_keys = ON")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0 and not self._read_only:
-            self._write_ahead()
+            write_ahead(connection, BUSY_TIMEOUT_S)
             # a killed process loses nothing; after a power cut the last few episodes may be played again
             connection.execute("PRAGMA synchronous = NORMAL")
             with self._writing("create the store"):
@@ -483,7 +470,7 @@ class RunStore:
                 if version == 0:
                     if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                         raise StoreError(f"{self.file} is a database of another program; choose another runs folder.")
-                    for statement in _SCHEMA.split(";"):
+                    for statement in SCHEMA.split(";"):
                         connection.execute(statement)
                     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -506,8 +493,9 @@ class RunStore:
         with self._writing("bring the store to this version") as connection:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             for older in range(version, SCHEMA_VERSION):
-                for statement in _MIGRATIONS[older]:
+                for statement in MIGRATIONS[older]:
                     connection.execute(statement)
+            give_checks(connection)
             connection.execute(f"PRAGMA user_version = {max(version, SCHEMA_VERSION)}")
 
     def _columns(self) -> str:
@@ -517,6 +505,14 @@ class RunStore:
             _CHECKS if version > 2 else ", NULL, NULL"
         )
 
+    def _has_checks(self) -> bool:
+        """Whether every row has a check: `give_checks` gave one to the rows of older versions."""
+        return self._version() > 3
+
+    def _is_right(self, check: int | None, expected: int) -> bool:
+        """Whether a row has its check; in a file of an older version that may only be read, it may have none."""
+        return check == expected or (check is None and not self._has_checks())
+
     def _data_check(self) -> str:
         """Return the column of the check of a trajectory."""
         return "data_check" if self._version() > 2 else "NULL"
@@ -524,21 +520,6 @@ class RunStore:
     def _version(self) -> int:
         """Return the version of the schema."""
         return int(self._read("PRAGMA user_version")[0][0]) if self._read_only else SCHEMA_VERSION
-
-    def _write_ahead(self) -> None:
-        """Let readers and a writer share the file.
-
-        Where two processes open a new file at once, SQLite refuses one of them without waiting, lest both wait for ever.
-        """
-        until = time.monotonic() + BUSY_TIMEOUT_S
-        while True:
-            try:
-                self._connection.execute("PRAGMA journal_mode = WAL")
-                return
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > until:
-                    raise
-            time.sleep(0.01)
 
     @contextlib.contextmanager
     def _guard(self, doing: str) -> Iterator[None]:
@@ -572,31 +553,51 @@ class RunStore:
 
     def _runs(self, condition: str, values: tuple[Any, ...]) -> list[RunSummary]:
         """Return runs with their counts."""
-        rows = self._read(
-            "SELECT runs.run_id, created_s, updated_s, status, note, config, count(number),"
-            " coalesce(sum(error_boundary != ''), 0), coalesce(sum(success), 0), avg(score), owner"
-            f", {'runs.row_check' if self._version() > 2 else 'NULL'}"
-            " FROM runs LEFT JOIN episodes ON episodes.run_id = runs.run_id"
-            f" LEFT JOIN locks ON locks.run_id = runs.run_id {condition}"
-            " GROUP BY runs.run_id ORDER BY created_s DESC, runs.rowid DESC",
-            values,
-        )
-        names = [field.name for field in fields(RunSummary)]
-        found = []
-        for *values_of_row, owner, check in rows:
-            row = dict(zip(names, values_of_row, strict=True))
-            self._check_record(tuple(values_of_row[:6]), check)
-            row["config"] = _config(row["config"])
-            if row["status"] == "running" and owner and not LockOwner.from_json(json.loads(owner)).may_be_alive():
-                row["status"] = "interrupted"
-                row["note"] = cut_off_note(row["note"], row["num_episodes"])
-            found.append(RunSummary(**row))
-        return found
+        self._agree("runs")
+        self._agree("locks")
+        rows = self._read(runs_query(self._version(), condition), values)
+        return [self._run_of(row) for row in rows]
+
+    def _run_of(self, values: tuple[Any, ...]) -> RunSummary:
+        """Return one run of a row as `_runs` reads it."""
+        *told, owner, check, lock_check, num_agreed, num_indexed = values
+        row = dict(zip((field.name for field in fields(RunSummary)), told, strict=True))
+        self._check_record(tuple(told[:6]), check)
+        if not row["num_episodes"] == num_agreed == num_indexed:
+            raise self._damaged(f"The list of episodes of run {row['run_id']!r}")
+        row["config"] = _config(row["config"])
+        if row["status"] == "running" and owner and not self._owner(row["run_id"], owner, lock_check).may_be_alive():
+            row["status"] = "interrupted"
+            row["note"] = cut_off_note(row["note"], row["num_episodes"])
+        return RunSummary(**row)
+
+    def _owner(self, run_id: str, owner: str, check: int | None) -> LockOwner:
+        """Return who holds a run."""
+        if not self._is_right(check, record_check(run_id, owner)):
+            raise self._damaged(f"The lock of run {run_id!r}")
+        return LockOwner.from_json(json.loads(owner))
+
+    def _agree(self, table: str, run_id: str | None = None) -> None:
+        """Compare the two counts of a table, or of what it has of one run: a damaged page leaves rows out."""
+        condition, values = ("", ()) if run_id is None else ("WHERE run_id = ?", (run_id, run_id))
+        one, other = self._read(two_counts(table, condition), values)[0]
+        if one != other:
+            raise self._damaged(f"The table {table}{'' if run_id is None else f' of run {run_id!r}'} ({one} or {other} rows)")
+
+    def _expect_order(self, run_id: str, numbers: list[int]) -> None:
+        """Compare the order of episodes with the order in which they were stored."""
+        if any(map(operator.ge, numbers, numbers[1:])):
+            raise self._damaged(f"The order of the episodes of run {run_id!r}")
+
+    def _listing(self) -> str:
+        """Return the beginning of the query for summaries."""
+        return f"SELECT number, {self._columns()} FROM episodes INDEXED BY episodes_by_run"
 
     def _checked(self, run_id: str, rows: list[tuple[Any, ...]]) -> list[EpisodeSummary]:
         """Return summaries of rows, each compared with its check."""
+        self._expect_order(run_id, [row[0] for row in rows])
         found = []
-        for columns, is_whole in checked_rows(run_id, rows):
+        for columns, is_whole in checked_rows(run_id, rows, has_checks=self._has_checks()):
             if not is_whole:
                 raise self._damaged(f"The summary of episode {columns[0]!r} of run {run_id!r}")
             found.append(from_row(columns))
@@ -604,7 +605,7 @@ class RunStore:
 
     def _all_rows(self, run_id: str) -> list[tuple[Any, ...]]:
         """Return the rows of all episodes of a run, as many as another index has: a damaged one leaves some out."""
-        query = f"SELECT {self._columns()} FROM episodes WHERE run_id = ? ORDER BY number"
+        query = f"{self._listing()} WHERE run_id = ? ORDER BY number"
         count = "SELECT count(*) FROM episodes INDEXED BY sqlite_autoindex_episodes_1 WHERE run_id = ?"
         with self._mutex, self._guard("read"):
             self._connection.execute("BEGIN")  # both see the same episodes, whoever writes
@@ -618,7 +619,7 @@ class RunStore:
 
     def _check_record(self, record: tuple[Any, ...], check: int | None) -> None:
         """Compare the record of a run with its check."""
-        if check is not None and check != run_check(*record):
+        if not self._is_right(check, record_check(*record)):
             raise self._damaged(f"The record of run {record[0]!r}")
 
     def _record(self, run_id: str) -> tuple[Any, ...]:
@@ -635,7 +636,7 @@ class RunStore:
     def _update(self, connection: sqlite3.Connection, run_id: str, **changes: str) -> None:
         """Change the record of a run."""
         record = dict(zip(_RECORD.split(", "), self._record(run_id), strict=True)) | {"updated_s": time.time(), **changes}
-        values = (*record.values(), run_check(*record.values()))
+        values = (*record.values(), record_check(*record.values()))
         assignments = ", ".join(f"{name} = ?" for name in (*record, "row_check"))
         connection.execute(f"UPDATE runs SET {assignments} WHERE run_id = ?", (*values, run_id))
 
@@ -646,16 +647,16 @@ class RunStore:
             "restore the file from a copy."
         )
 
-    def _run_row(self, run_id: str, column: str) -> Any:
-        """Return one column of a run."""
-        rows = self._read(f"SELECT {column} FROM runs WHERE run_id = ?", (run_id,))
-        if not rows:
+    def _expect_run(self, run_id: str) -> None:
+        """Raise the error for a run that does not exist."""
+        if not self._read("SELECT 1 FROM runs WHERE run_id = ?", (run_id,)):
             raise self._unknown_run(run_id)
-        return rows[0][0]
 
-    def _unknown_run(self, run_id: str) -> UsageError:
-        """Build the error for a run that does not exist."""
-        return unknown_name("run", run_id, [row[0] for row in self._read("SELECT run_id FROM runs")])
+    def _unknown_run(self, run_id: str) -> PalaestraError:
+        """Build the error for a run that does not exist, or that an index has lost."""
+        self._agree("runs")
+        names = [row[0] for row in self._read("SELECT run_id FROM runs NOT INDEXED")]
+        return self._damaged(f"The index of the runs ({run_id!r})") if run_id in names else unknown_name("run", run_id, names)
 
     def _delete_episode(self, connection: sqlite3.Connection, run_id: str, episode_id: str) -> None:
         """Remove an episode and its trajectory."""
@@ -664,7 +665,7 @@ class RunStore:
     def _unpack(self, data: bytes, check: int | None, run_id: str, episode_id: str) -> Trajectory:
         """Rebuild a trajectory from its blob."""
         try:
-            if check is not None and check != data_check(data):
+            if not is_data(data, run_id, check) and (check is not None or self._has_checks()):
                 raise ValueError("not the bytes that were written")
             trajectory = unpack(data)
             if stored_text(trajectory.episode_id) != episode_id:
@@ -688,4 +689,4 @@ def _may_write(folder: Path) -> bool:
     return os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
-__all__ = ["EpisodeSummary", "RunStatus", "RunStore", "RunSummary"]
+__all__ = ["FILE_NAME", "EpisodeSummary", "RunStatus", "RunStore", "RunSummary"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import socket
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 
 from palaestra.agents import RolloutEngine, RunStore, evaluate, make_agent
 from palaestra.agents.store.check import check_store
-from palaestra.agents.store.records import COLUMNS, EpisodeSummary, from_row, row_check, to_row
+from palaestra.agents.store.records import COLUMNS, EpisodeSummary, from_row, record_check, row_check, to_row
+from palaestra.agents.store.schema import COUNTS
 from palaestra.agents.store.store import FILE_NAME
 from palaestra.cli.main import main
 from palaestra.errors import PalaestraError, StoreError, UnknownNameError
@@ -41,7 +43,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
             engine=RolloutEngine(8),
         )
     with RunStore(folder) as store:
-        store.log_metrics("a", 1, {"loss": 0.5})
+        for step in range(60):
+            store.log_metrics("a", step, {"loss": 0.5 / (step + 1), "note": "x" * 60})
+        store.set_status("b", "running", "30 of 90 planned")
+        gone = ("b", json.dumps({"host": socket.gethostname(), "pid": 2**22 + 1, "started": "1"}))
+        store._connection.execute("INSERT INTO locks VALUES (?, ?, ?)", (*gone, record_check(*gone)))
     with closing(sqlite3.connect(folder / FILE_NAME)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return folder
@@ -52,8 +58,9 @@ def told(folder: Path) -> dict[str, str]:
     with RunStore(folder, read_only=True) as store:
         found = {}
         for run_id in (run.run_id for run in store.runs()):
-            found[run_id] = json.dumps([store.config(run_id), store.status(run_id), store.run(run_id).note])
+            found[run_id] = json.dumps([store.config(run_id), store.run(run_id).to_json(), store.metrics(run_id)])
             listed = store.episodes(run_id)
+            assert store.episodes(run_id, offset=7, limit=9) == listed[7:16]
             assert {one.episode_id for one in listed} == store.finished(run_id)
             for one in listed:
                 found[f"{run_id} {one.episode_id}"] = json.dumps([one.to_json(), store.get(run_id, one.episode_id).to_json()])
@@ -62,9 +69,9 @@ def told(folder: Path) -> dict[str, str]:
 
 
 def damaged(data: bytes, rng: random.Random) -> bytes:
-    """Flip a bit, overwrite bytes or a page, zero a block or cut the end off."""
+    """Flip a bit, overwrite bytes or a page, zero a block, swap two pages or cut the end off."""
     made, at = bytearray(data), rng.randrange(len(data))
-    kind = rng.choice(["bit", "bit", "bit", "bit", "bytes", "page", "zero", "cut"])
+    kind = rng.choice(["bit", "bit", "bit", "bit", "bytes", "page", "zero", "swap", "swap", "swap", "cut"])
     if kind == "bit":
         made[at] ^= 1 << rng.randrange(8)
     elif kind == "bytes":
@@ -72,6 +79,9 @@ def damaged(data: bytes, rng: random.Random) -> bytes:
     elif kind == "page":
         begin = at // 4096 * 4096
         made[begin : begin + 4096] = rng.randbytes(4096)
+    elif kind == "swap":
+        one, other = (4096 * rng.randrange(1, len(data) // 4096) for _ in range(2))
+        made[one : one + 4096], made[other : other + 4096] = data[other : other + 4096], data[one : one + 4096]
     elif kind == "zero":
         made[at : at + 512] = bytes(min(512, len(data) - at))
     else:
@@ -79,7 +89,7 @@ def damaged(data: bytes, rng: random.Random) -> bytes:
     return bytes(made)
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(40))
 def test_random_damage_is_never_silent_and_the_rest_is_saved(whole: Path, tmp_path: Path, seed: int) -> None:
     rng, expected = random.Random(seed), told(whole)
     data = damaged((whole / FILE_NAME).read_bytes(), rng)
@@ -183,6 +193,12 @@ def test_the_command_says_what_is_lost_saves_the_rest_and_the_run_resumes(
         ("UPDATE trajectories SET data = (SELECT data FROM trajectories WHERE number = 3) WHERE number = 2", "is damaged"),
         ("UPDATE runs SET note = 'x' WHERE run_id = 'a'", "record of run 'a'"),
         ("UPDATE runs SET status = 'failed' WHERE run_id = 'a'", "record of run 'a'"),
+        ("UPDATE runs SET row_check = NULL WHERE run_id = 'a'", "record of run 'a'"),
+        ("UPDATE episodes SET row_check = NULL WHERE number = 2", "summary of episode"),
+        ("UPDATE metrics SET data = '{\"loss\": 7}' WHERE step = 3", "A measurement of run 'a'"),
+        ("UPDATE metrics SET step = 99 WHERE step = 3", "A measurement of run 'a'"),
+        ("UPDATE metrics SET row_check = NULL WHERE step = 3", "A measurement of run 'a'"),
+        ("UPDATE locks SET owner = replace(owner, 'pid', 'p1d')", "lock of run 'b'"),
     ],
 )
 def test_each_kind_of_change_is_noticed_on_reading(whole: Path, tmp_path: Path, damage: str, reads: str) -> None:
@@ -193,13 +209,64 @@ def test_each_kind_of_change_is_noticed_on_reading(whole: Path, tmp_path: Path, 
         told(tmp_path)
 
 
-def test_rows_of_an_older_version_have_the_trajectory_that_is_theirs(whole: Path, tmp_path: Path) -> None:
-    shutil.copyfile(whole / FILE_NAME, tmp_path / FILE_NAME)
+def of_version_3(whole: Path, folder: Path) -> None:
+    """Copy a store as it was before every row had a check."""
+    shutil.copyfile(whole / FILE_NAME, folder / FILE_NAME)
+    with closing(sqlite3.connect(folder / FILE_NAME, isolation_level=None)) as connection:
+        connection.execute("UPDATE episodes SET data_check = NULL, row_check = NULL WHERE number % 2")
+        connection.execute("UPDATE runs SET row_check = NULL WHERE run_id = 'a'")
+        for table in ("metrics", "locks"):
+            connection.execute(f"ALTER TABLE {table} DROP COLUMN row_check")
+        connection.execute("DROP INDEX metrics_by_run")
+        connection.execute("PRAGMA user_version = 3")
+
+
+def test_every_row_of_an_older_version_is_given_a_check_when_it_is_opened(whole: Path, tmp_path: Path) -> None:
+    of_version_3(whole, tmp_path)
+    assert told(tmp_path) == told(whole)
+    assert check_store(tmp_path).is_whole
+    RunStore(tmp_path).close()
+    assert told(tmp_path) == told(whole)
+    assert check_store(tmp_path).is_whole
     with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as connection:
-        connection.execute("UPDATE episodes SET data_check = NULL, row_check = NULL")
-        connection.execute("UPDATE runs SET row_check = NULL")
-        assert told(tmp_path) == told(whole)
-        connection.execute("UPDATE trajectories SET data = (SELECT data FROM trajectories WHERE number = 3) WHERE number = 2")
+        for table in ("runs", "episodes", "metrics", "locks"):
+            assert connection.execute(f"SELECT count(*) FROM {table} WHERE row_check IS NULL").fetchone() == (0,)
+        connection.execute("UPDATE trajectories SET data = (SELECT data FROM trajectories WHERE number = 3) WHERE number = 1")
+    with pytest.raises(StoreError, match="is damaged"):
+        told(tmp_path)
+
+
+@pytest.mark.parametrize("table", ["runs", "episodes", "metrics", "locks"])
+@pytest.mark.parametrize("way", [0, 1])
+def test_rows_that_a_table_or_its_index_has_lost_are_missed(whole: Path, tmp_path: Path, table: str, way: int) -> None:
+    # each in turn is emptied, as by a page that was swapped with an empty one; the rest is left as it was
+    shutil.copyfile(whole / FILE_NAME, tmp_path / FILE_NAME)
+    lost = COUNTS[table][way].removeprefix("INDEXED BY ")
+    name = table if lost == "NOT INDEXED" else lost
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (name,)).fetchone()
+    data = bytearray((tmp_path / FILE_NAME).read_bytes())
+    empty = bytes([13 if name == table else 10, 0, 0, 0, 0, 16, 0, 0])  # a leaf without a cell
+    data[(page - 1) * 4096 : (page - 1) * 4096 + 8] = empty
+    (tmp_path / FILE_NAME).write_bytes(bytes(data))
+    with pytest.raises(StoreError):
+        told(tmp_path)
+    with RunStore(tmp_path, read_only=True) as store:
+        readings = {
+            "runs": lambda: store.run("a"),
+            "episodes": lambda: list(store.trajectories("a")),
+            "metrics": lambda: store.metrics("a"),
+            "locks": store.runs,
+        }
+        with pytest.raises(StoreError):
+            readings[table]()
+    assert not check_store(tmp_path).is_whole
+
+
+def test_rows_of_an_older_version_have_the_trajectory_that_is_theirs(whole: Path, tmp_path: Path) -> None:
+    of_version_3(whole, tmp_path)
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as connection:
+        connection.execute("UPDATE trajectories SET data = (SELECT data FROM trajectories WHERE number = 3) WHERE number = 1")
     with pytest.raises(StoreError, match="it is that of"):
         told(tmp_path)
 

@@ -11,13 +11,16 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from palaestra.agents.rollout.engine import RolloutEngine
-from palaestra.agents.store.records import EpisodeSummary
+from palaestra.agents.store.lock import this_process
+from palaestra.agents.store.records import EpisodeSummary, record_check
+from palaestra.agents.store.schema import SCHEMA_VERSION
 from palaestra.agents.store.store import FILE_NAME, RunStore
 from palaestra.errors import StoreError, UnknownNameError, UsageError
 from palaestra.types import EpisodeError, Message, Outcome, Step, Trajectory
@@ -272,7 +275,12 @@ def first_version(folder: Path, played: list[Trajectory]) -> None:
     connection = sqlite3.connect(folder / FILE_NAME)
     for name in ("metrics", "data_check", "row_check"):
         connection.execute(f"ALTER TABLE episodes DROP COLUMN {name}")
-    connection.execute("ALTER TABLE runs DROP COLUMN row_check")
+    for table in ("runs", "metrics", "locks"):
+        connection.execute(f"ALTER TABLE {table} DROP COLUMN row_check")
+    connection.execute("DROP INDEX metrics_by_run")
+    connection.execute("DROP INDEX episodes_by_run")
+    connection.execute("CREATE INDEX episodes_by_run ON episodes (run_id, number)")
+    connection.execute("CREATE INDEX episodes_by_type ON episodes (run_id, task_type, success)")
     connection.execute("PRAGMA user_version = 1")
     connection.commit()
     connection.close()
@@ -299,7 +307,7 @@ def test_a_store_of_the_first_version_opens_reads_and_goes_on(tmp_path: Path, pl
         store.add("r", measured(played[3]))
         assert store.episodes("r")[-1].metrics == {"wer": 0.25, "seconds": 3.0}
     connection = sqlite3.connect(tmp_path / FILE_NAME)
-    assert connection.execute("PRAGMA user_version").fetchone()[0] == 3
+    assert connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
     connection.close()
 
 
@@ -505,19 +513,23 @@ def test_a_run_is_held_by_one_process_at_a_time(store: RunStore) -> None:
         pass
 
 
+def hold(store: RunStore, run: str, **owner: Any) -> None:
+    """Write a lock as another process would."""
+    values = (run, json.dumps(owner))
+    store._connection.execute("INSERT OR REPLACE INTO locks VALUES (?, ?, ?)", (*values, record_check(*values)))
+
+
 def test_a_lock_of_a_process_whose_number_was_given_again_is_taken_over(store: RunStore) -> None:
     run = store.create_run({})
     with store.lock(run):
-        store._connection.execute("UPDATE locks SET owner = json_set(owner, '$.started', '1')")
+        hold(store, run, **{**this_process().to_json(), "started": "1"})
         with store.lock(run):
             pass
 
 
 def test_a_lock_of_another_machine_is_respected_until_freed(store: RunStore) -> None:
     run = store.create_run({})
-    store._connection.execute(
-        "INSERT INTO locks VALUES (?, ?)", (run, json.dumps({"host": "elsewhere", "pid": 1, "started": "1"}))
-    )
+    hold(store, run, host="elsewhere", pid=1, started="1")
     with pytest.raises(StoreError, match=r"on the machine 'elsewhere'.*unlock\(\)"), store.lock(run):
         pass
     store.unlock(run)
