@@ -32,7 +32,7 @@ from palaestra.agents.store.records import (
     to_row,
     unpack,
 )
-from palaestra.agents.store.schema import FILE_NAME, MIGRATIONS
+from palaestra.agents.store.schema import FILE_NAME, MIGRATIONS, NAMES
 from palaestra.agents.store.store import RunStore
 from palaestra.errors import StoreError
 from palaestra.types import Json
@@ -165,6 +165,8 @@ def _read_copy(copy: Path) -> _Found:
         except _UNREADABLE as error:  # also of a table that nothing is read from below
             found.problems.append(str(error))
         found.has_checks = connection.execute("PRAGMA user_version").fetchone()[0] not in MIGRATIONS
+        if found.has_checks:  # a name that is damaged is as good as gone, and the rest of the file is in order
+            found.problems += [f"{name} is missing." for name in sorted(NAMES - _names(connection))]
         columns = {name: _columns(connection, name) for name in ("runs", "episodes")}
         for row in _rows(connection, "runs", "rowid", columns["runs"], found):
             _take_run(dict(zip(columns["runs"], row[1:], strict=True)), found)
@@ -220,6 +222,16 @@ def _renew_first_page(copy: Path) -> None:
     page[32:40] = bytes(8)  # no free pages
     copy.write_bytes(bytes(page) + data[_PAGE:])
     Path(f"{copy}-wal").unlink(missing_ok=True)
+
+
+def _names(connection: sqlite3.Connection) -> set[str]:
+    """Return the tables and indexes of a file, as its definitions name them."""
+    tables = {name for name in NAMES if _columns(connection, name)}
+    found = set(tables)
+    for name in tables:
+        with suppress(*_UNREADABLE):
+            found |= {row[1] for row in connection.execute(f"PRAGMA index_list({name})").fetchall()}
+    return found
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> list[str]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""What reading a damaged file raises: the text of an error may hold bytes of it that are not text."""
 
-def explain(error: sqlite3.Error, file: Path, busy_s: float) -> str:
+
+def explain(error: Exception, file: Path, busy_s: float) -> str:
     """Say in one line what a failure of SQLite means, and what to do.
 
     Args:
@@ -17,7 +20,8 @@ def explain(error: sqlite3.Error, file: Path, busy_s: float) -> str:
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith("SQLITE_FULL"):
         return f"the disk of {file} is full. Nothing finished is lost: free space, then resume the run."
-    if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
+    has_lost = isinstance(error, UnicodeDecodeError) or str(error).startswith(("no such ", "malformed "))
+    if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")) or has_lost:
         return f"{file} is damaged or no run store ({error}). Move it away to start afresh, or restore it from a copy."
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return f"{file} has been in use by another process for {busy_s:g} s. End that one, then try again."
@@ -28,4 +32,4 @@ def explain(error: sqlite3.Error, file: Path, busy_s: float) -> str:
     return f"{file}: {error}. If it keeps happening, move the file away and start afresh."
 
 
-__all__ = ["explain"]
+__all__ = ["DATABASE_ERRORS", "explain"]

@@ -77,6 +77,9 @@ COUNTS = {
 }
 """The two ways to the rows of each table."""
 
+NAMES = {*COUNTS, "trajectories"} | {way.split()[-1] for ways in COUNTS.values() for way in ways if "BY" in way}
+"""The tables, and the indexes that are used."""
+
 
 def two_counts(table: str, condition: str = "") -> str:
     """Return the query for how many rows a table has, counted in two ways at one instant."""
@@ -152,6 +155,7 @@ __all__ = [
     "COUNTS",
     "FILE_NAME",
     "MIGRATIONS",
+    "NAMES",
     "SCHEMA",
     "SCHEMA_VERSION",
     "give_checks",

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Self, get_args
 
 from palaestra.agents.masking import masked, may_hold_secrets
-from palaestra.agents.store.faults import explain
+from palaestra.agents.store.faults import DATABASE_ERRORS, explain
 from palaestra.agents.store.kept_media import FOLDER_NAME, keep_media, with_lost
 from palaestra.agents.store.lock import LockOwner, this_process
 from palaestra.agents.store.records import (
@@ -451,7 +451,7 @@ class RunStore:
         try:
             # every transaction is opened by `_writing`; threads take turns through the mutex
             return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-        except sqlite3.Error as error:
+        except DATABASE_ERRORS as error:
             raise StoreError(
                 f"The run store {self.file} cannot be opened ({error}); check the path and its rights."
             ) from error
@@ -526,7 +526,7 @@ class RunStore:
         """Turn what SQLite raises into one line that says what to do."""
         try:
             yield
-        except sqlite3.Error as error:
+        except DATABASE_ERRORS as error:
             raise StoreError(f"Could not {doing}: {explain(error, self.file, BUSY_TIMEOUT_S)}") from error
 
     @contextlib.contextmanager
@@ -543,7 +543,7 @@ class RunStore:
                     with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself
                         connection.execute("ROLLBACK")
                     raise
-            except sqlite3.Error as error:
+            except DATABASE_ERRORS as error:
                 raise StoreError(f"Could not {doing}: {explain(error, self.file, BUSY_TIMEOUT_S)}") from error
 
     def _read(self, query: str, values: tuple[Any, ...] | list[Any] = ()) -> list[tuple[Any, ...]]:

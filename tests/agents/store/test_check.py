@@ -263,6 +263,15 @@ def test_rows_that_a_table_or_its_index_has_lost_are_missed(whole: Path, tmp_pat
     assert not check_store(tmp_path).is_whole
 
 
+@pytest.mark.parametrize("name", [b"episodes_by_run", b"TABLE episodes", b"INDEX metrics_by_run", b"metrics"])
+def test_a_name_in_the_schema_that_is_no_text_is_damage(whole: Path, tmp_path: Path, name: bytes) -> None:
+    data = (whole / FILE_NAME).read_bytes()
+    (tmp_path / FILE_NAME).write_bytes(data.replace(name, name[:-4] + b"\xfb\xee\x9e\xc6"))
+    with pytest.raises(StoreError, match="is damaged"):
+        told(tmp_path)
+    assert not check_store(tmp_path).is_whole
+
+
 def test_rows_of_an_older_version_have_the_trajectory_that_is_theirs(whole: Path, tmp_path: Path) -> None:
     of_version_3(whole, tmp_path)
     with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as connection:
