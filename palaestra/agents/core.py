@@ -8,6 +8,7 @@ independent agent for another episode that shares whatever is costly (clients, w
 from __future__ import annotations
 
 import copy
+import hashlib
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
@@ -45,6 +46,12 @@ class Sampling:
     extra: Mapping[str, Json] = field(default_factory=dict)
 
 
+def session_seed(*parts: object) -> int:
+    """Return 31 bits that depend on the parts (numbers and texts) alone."""
+    text = "|".join(map(str, parts)).encode("utf-8", "backslashreplace")
+    return int.from_bytes(hashlib.blake2b(text, digest_size=4).digest(), "big") & 0x7FFFFFFF
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One question to a model.
@@ -55,12 +62,22 @@ class Request:
         sampling: How to write.
         session: Name of the episode. Requests of one session come one after the other and mostly extend each other:
             backends route by it and keep caches for it.
+        turn: Number of this request in its session, from 0; None where nobody counts. Session and turn name the sample:
+            chance follows from them where the sampling has no seed, and caches tell samples apart by them.
     """
 
     messages: tuple[Message, ...]
     tools: tuple[Mapping[str, Json], ...] = ()
     sampling: Sampling = Sampling()
     session: str = ""
+    turn: int | None = None
+
+    @property
+    def seed(self) -> int | None:
+        """Seed to send to a server that takes one: of the sampling, else of session and turn, 31 bits; None without either."""
+        if self.sampling.seed is not None or not self.session or self.turn is None:
+            return self.sampling.seed
+        return session_seed(self.session, self.turn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +181,10 @@ class Agent(ABC):
         """What tells agents of one name apart (settings, prompt, weights); compared when a run is resumed."""
         return ""
 
+    def shaped_by(self) -> dict[str, Json]:
+        """Return what its answers follow from, by name: plain JSON that the record of a run keeps and compares on resuming."""
+        return {"version": self.version} if self.version else {}
+
     def reset(self, info: Mapping[str, Any], *, env: gymnasium.Env[Any, Any] | None = None, session: str = "") -> None:
         """Begin an episode.
 
@@ -171,7 +192,7 @@ class Agent(ABC):
             info: `info` of the environment's reset: `task`, `instructions`, `tools`; in a seat of a table also `seat`, its
                 name, and `private`, its goal and persona as data.
             env: The environment, for agents that need it (random, expert); a language model never looks at it.
-            session: Unique name of the episode.
+            session: Unique name of the episode, of which the seed of an evaluation is part; chance is to follow from it.
         """
         del info, env, session
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 import gymnasium
 
 from palaestra.agents.context import ContextPolicy, estimate_tokens
-from palaestra.agents.core import Agent, AgentRecord, Backend, Request, Sampling
+from palaestra.agents.core import Agent, AgentRecord, Backend, Request, Sampling, session_seed
 from palaestra.agents.endings import EMPTY, check_ending, cut_answer, is_cut, is_empty
 from palaestra.agents.formats import Format, choose, make_format
 from palaestra.agents.segments import SegmentBuilder
@@ -31,7 +31,8 @@ class LLMAgent(Agent):
     Args:
         backend: The model.
         format: "auto", "text", "react", "tools", "json", "code", "hermes", a `Format`, or a form of `palaestra.envs.formats`.
-        sampling: How the model writes. A seed is mixed with episode and turn, so that no two requests share one.
+        sampling: How the model writes. A seed is mixed with episode and turn, so that no two requests share one; without one,
+            the seed of a request follows from episode and turn alone.
         context: What to do when the dialogue outgrows the window.
         system_prompt: Put before the environment's instructions.
         instructions_as: "system" message, "user" for models that know no system role, or "none" for a policy that has
@@ -133,6 +134,7 @@ class LLMAgent(Agent):
             tools=self._tools if self._active.native_tools else (),
             sampling=self._turn_sampling(),
             session=self._session,
+            turn=self._turn,
         )
         started = time.perf_counter()
         generation = check_ending(await self.backend.generate(request), self.backend.name)
@@ -156,6 +158,21 @@ class LLMAgent(Agent):
         settings = [self.backend.name, self.format.name, self.system_prompt, self.instructions_as, self.media]
         text = json.dumps([*settings, plain(asdict(self.sampling)), plain(asdict(self.context))], sort_keys=True)
         return hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=6).hexdigest()
+
+    def shaped_by(self) -> dict[str, Json]:
+        """Return model, prompt, format, sampling and context, and the options that the backend was made with."""
+        told = getattr(self.backend, "shaped_by", None)
+        return {
+            "model": self.backend.name,
+            "backend": told() if callable(told) else {},
+            "format": self.format.name,
+            "system_prompt": self.system_prompt,
+            "instructions_as": self.instructions_as,
+            "media": self.media,
+            "cut": self.cut,
+            "sampling": plain(asdict(self.sampling)),
+            "context": plain(asdict(self.context)),
+        }
 
     def record(self) -> AgentRecord:
         """Return usage and tokens of the current episode."""
@@ -210,6 +227,4 @@ class LLMAgent(Agent):
         """Return the sampling of this turn, with a seed of its own."""
         if self.sampling.seed is None:
             return self.sampling
-        text = f"{self.sampling.seed}|{self._session}|{self._turn}"
-        seed = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") & 0x7FFFFFFF
-        return replace(self.sampling, seed=seed)
+        return replace(self.sampling, seed=session_seed(self.sampling.seed, self._session, self._turn))

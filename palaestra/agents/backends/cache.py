@@ -1,7 +1,8 @@
 """Answers kept on disk: the same request to the same model is asked once.
 
-One SQLite file. The key is a digest of everything that shapes an answer: backend, messages, tools and sampling. The
-session is not part of it. Several processes may share a file. Sounds in answers are kept with them.
+One SQLite file. The key is a digest of everything that shapes an answer: backend, messages, tools and sampling, and of a
+sampled answer which sample it is. The session is not part of it where answers do not depend on it. Several processes may
+share a file. Sounds in answers are kept with them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import sqlite3
 import threading
 import weakref
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -29,12 +31,13 @@ _FORMAT = 1  # part of every key: raised when stored answers would be read wrong
 _WAIT_S = 10.0  # for another process that is writing
 
 
-def request_key(backend: str, request: Request) -> str:
+def request_key(backend: str, request: Request, sample: Sequence[str | int] = ()) -> str:
     """Return the digest under which the answer to `request` is kept.
 
     Args:
         backend: Name of the backend; it says model and server.
         request: The question.
+        sample: What tells this sample from others of the request; empty where there is one answer, or for the first.
     """
     sampling = {field.name: plain(getattr(request.sampling, field.name)) for field in fields(Sampling)}
     question = {
@@ -43,6 +46,7 @@ def request_key(backend: str, request: Request) -> str:
         "messages": [message.to_json() for message in request.messages],
         "tools": [plain(tool) for tool in request.tools],
         "sampling": sampling,
+        **({"sample": list(sample)} if sample else {}),
     }
     return hashlib.sha256(json.dumps(question, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 

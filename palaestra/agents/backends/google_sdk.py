@@ -154,8 +154,8 @@ def content_body(request: Request, *, strict: bool = False) -> dict[str, Json]:
         config["maxOutputTokens"] = sampling.max_tokens
     if sampling.stop:
         config["stopSequences"] = [clean_text(text) for text in sampling.stop]
-    if sampling.seed is not None:
-        config["seed"] = sampling.seed
+    if (seed := request.seed) is not None:
+        config["seed"] = seed
     body: dict[str, Json] = {"contents": _contents(unique_call_ids(request.messages))}
     system = [{"text": clean_text(m.content)} for m in request.messages if m.role == "system" and m.content]
     if system:

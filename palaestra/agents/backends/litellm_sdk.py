@@ -49,6 +49,7 @@ class LiteLLMBackend:
         _own_clients(self._litellm)
         self._opened: PerLoop[_Opened] = PerLoop(lambda: _Opened(endpoint), _close)
         self.provider = self._checked_provider()
+        self._takes_seed = "seed" in (self._litellm.get_supported_openai_params(model=endpoint.model) or ())
 
     async def generate(self, request: Request) -> Generation:
         """Ask the provider once.
@@ -59,6 +60,8 @@ class LiteLLMBackend:
         """
         endpoint = self.endpoint
         check_number(request.tools, endpoint.tool_limit, self.name)
+        if not self._takes_seed:  # one that was asked for by name is refused; none is made up
+            request = replace(request, turn=None)
         body = request_body(endpoint.model, request, send_defaults=False, strict_tools=endpoint.strict_tools)
         owner = _OPENED.set(await self._opened.get())
         started = time.perf_counter()

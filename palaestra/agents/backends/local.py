@@ -25,7 +25,7 @@ from palaestra.agents.backends.token_sampling import RowSampling, draw_tokens, r
 from palaestra.agents.backends.token_turns import Stop, TokenTurn, extended_prompt, finished_turn
 from palaestra.agents.core import Generation, Request, Tokens
 from palaestra.errors import ContextWindowError, ModelError, UsageError
-from palaestra.types import Usage
+from palaestra.types import Json, Usage
 
 _OPENING_TOKENS = 32  # prompts that begin alike this far share what is read of them
 _PREFILL_TOKENS = 8192  # most tokens, padding included, that are read in one forward
@@ -159,6 +159,11 @@ class LocalBackend(Templated):
         """
         model, tokenizer = load_checkpoint(path, download=download)
         return cls(model, tokenizer, **{"name": f"hf:{path}", **options})
+
+    def shaped_by(self) -> dict[str, Json]:
+        """Return what answers follow from in addition to weights and requests."""
+        limits = {"max_context": self.max_context, "max_tokens": self._max_tokens}
+        return {**limits, "append_only": self.template.append_only, "seed": self._seed}
 
     @property
     def num_in_flight(self) -> int:
@@ -373,7 +378,9 @@ class LocalBackend(Templated):
         if request.sampling.seed is not None:
             return random_stream("request", request.sampling.seed, len(request.messages))
         if request.session:
-            return random_stream("session", self._seed, request.session, session.num_requests)
+            # not by what is remembered of the session: it may be played again, and an attempt may have failed
+            turn = session.num_requests if request.turn is None else request.turn
+            return random_stream("session", self._seed, request.session, turn)
         return random_stream("anonymous", self._seed, next(self._anonymous))
 
     def _make_decoder(self) -> Any:

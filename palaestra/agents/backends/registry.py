@@ -10,6 +10,7 @@ makes `acme:NAME` a model string; the target is called with the text after the c
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -23,8 +24,9 @@ from palaestra.agents.backends.limits import Budget, RateLimit
 from palaestra.agents.backends.prices import Prices, PriceTable
 from palaestra.agents.backends.reliable import Reliable, RetryPolicy
 from palaestra.agents.core import Backend
-from palaestra.agents.masking import check_unmasked, masked_errors, remember_secrets
+from palaestra.agents.masking import check_unmasked, masked, masked_errors, remember_secrets
 from palaestra.errors import ConfigError, PalaestraError, UsageError, unknown_name
+from palaestra.types import Json, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,11 @@ ENTRY_POINT_GROUP = "palaestra.backends"
 
 _DEADLINE_S = 1200.0
 
+_SERVICE = frozenset(
+    ("api_key", "azure_ad_token", "client", "headers", "timeout_s", "connect_timeout_s", "read_timeout_s", "max_connections")
+) | frozenset(("max_response_bytes", "device", "threads", "cache_mb", "max_batch", "max_sessions", "download"))
+"""Options that say how answers come, not which."""
+
 FORMS = (
     ", ".join(entry.form for scheme, entry in BACKENDS.items() if scheme not in ("https", "scripted")) + " or scripted:FILE"
 )
@@ -113,7 +120,7 @@ def make_backend(
         prices: Table of prices per million tokens, or a TOML file of one; "litellm" for litellm's map, which is the default of
             `litellm:` models. Without a price, cost is 0 and `has_price` False.
         cache: File in which answers are kept: greedy ones and those sampled with a seed.
-        cache_sampled: Keep all others as well.
+        cache_sampled: Keep all others as well, by request and number of the sample.
         retry_seed: Seed of the waits between retries.
         context_window: Tokens that the model takes, prompt and answer: what a server refuses beyond it, it refuses for length.
         **options: Arguments of the backend itself, e.g. `base_url`, `api_key` and `client` ("auto", "openai", "aiohttp") for
@@ -154,7 +161,18 @@ def make_backend(
         cache=ResponseCache(cache) if isinstance(cache, (str, Path)) else cache,
         cache_sampled=cache_sampled,
         context_window=context_window,
+        options=_shaping(given),
     )
+
+
+def _shaping(options: Mapping[str, Any]) -> dict[str, Json]:
+    """Return the options of a backend that its answers depend on, as the record of a run keeps them."""
+    found: dict[str, Json] = {}
+    for name, value in options.items():
+        if name not in _SERVICE:
+            with contextlib.suppress(TypeError):  # an object of Python's
+                found[name] = plain(value)
+    return masked(found)
 
 
 def make_bare_backend(model: str, **options: Any) -> Backend:

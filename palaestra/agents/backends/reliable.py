@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
+import re
 import threading
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 
@@ -29,8 +32,11 @@ from palaestra.agents.core import Backend, Generation, Request
 from palaestra.agents.endings import check_ending
 from palaestra.agents.masking import mask_logs, masked, masked_error
 from palaestra.errors import ConfigError, ModelError
-from palaestra.types import Message, Usage
+from palaestra.types import Json, Message, Usage
 
+_log = logging.getLogger(__name__)
+
+_SEED = re.compile(r"(?<![a-z])(?:random_?)?seed(?![a-z])", re.IGNORECASE)
 _UNKNOWN_COMPLETION = 256  # tokens reserved for an answer before any was seen, where the request sets no limit
 
 
@@ -103,6 +109,7 @@ class Reliable:
         cache: ResponseCache | None = None,
         cache_sampled: bool = False,
         context_window: int | None = None,
+        options: Mapping[str, Json] | None = None,
     ) -> None:
         """Wrap a backend.
 
@@ -114,8 +121,11 @@ class Reliable:
             budget: What may be spent in all.
             prices: What tokens cost.
             cache: Where answers are kept.
-            cache_sampled: Keep answers that were sampled without a seed too, so that asking again gives the same one.
+            cache_sampled: Keep answers that were sampled without a seed too, each under its request and the number of the
+                sample: an episode that is played again, or a program that asks the same again in the same order, gets the
+                same answers.
             context_window: Tokens that the model takes, prompt and answer, where it is known: more is refused for its length.
+            options: Options that the backend was made with and that its answers depend on, for `shaped_by`.
 
         Raises:
             ConfigError: If the window is not a number of tokens, or the budget is in money and the model has no price.
@@ -129,6 +139,7 @@ class Reliable:
         self.name = masked(backend.name)
         self.backend = backend
         self.context_window = context_window
+        self._options = dict(options or {})
         self.takes_media = bool(getattr(backend, "takes_media", False))
         self.policy = policy or RetryPolicy()
         self.budget = budget or Budget()
@@ -151,6 +162,9 @@ class Reliable:
         self._lock = threading.Lock()
         self._attempts = 0
         self._usage = Usage()
+        self._numbers: Counter[str] = Counter()  # by request: samples that were asked for, where nobody else counts
+        self._asked: dict[tuple[asyncio.AbstractEventLoop, str], asyncio.Future[None]] = {}  # questions on their way
+        self._takes_no_seed = False
         self._paid = Usage()  # without the answers of the cache, which the budget does not pay for
         self._count_tokens = getattr(backend, "count_tokens", estimate_tokens)
         mask_logs()
@@ -174,6 +188,11 @@ class Reliable:
         """Whether the backend inside takes tools as function schemas."""
         return bool(getattr(self.backend, "native_tools", True))
 
+    def shaped_by(self) -> dict[str, Json]:
+        """Return what answers follow from in addition to requests: the options of the backend inside, and what it tells."""
+        told = getattr(self.backend, "shaped_by", None)
+        return {**(told() if callable(told) else {}), **self._options}
+
     def check_tools(self) -> None:
         """Refuse tools before the first request where the backend inside cannot offer them.
 
@@ -191,16 +210,43 @@ class Reliable:
             BudgetError: If the budget is spent.
             ModelError: If the backend failed in a way that no retry fixes, or too often.
         """
-        key = None
-        if self.cache is not None and (self.cache_sampled or is_deterministic(request.sampling)):
-            key = request_key(self.name, request)
-            if (kept := self.cache.get(key)) is not None:
-                self._count(kept.usage, is_paid=False)
-                return kept
-        generation = await self._ask(request)
-        if self.cache is not None and key is not None:
+        if self.cache is None or not (self.cache_sampled or is_deterministic(request.sampling)):
+            return await self._ask(request)
+        key = self._key(request)
+        place = asyncio.get_running_loop(), key
+        if (asked := self._asked.get(place)) is not None:
+            await asyncio.wait((asked,))  # the same question is on its way: its answer will be free
+        if (kept := self.cache.get(key)) is not None:
+            self._count(kept.usage, is_paid=False)
+            return kept
+        if place in self._asked or asked is not None:  # others wait already, or it failed: nobody waits for a second one
+            generation = await self._ask(request)
             self.cache.put(key, generation)
-        return generation
+            return generation
+        self._asked[place] = answered = place[0].create_future()
+        try:
+            generation = await self._ask(request)
+            self.cache.put(key, generation)
+            return generation
+        finally:
+            del self._asked[place]
+            answered.set_result(None)
+
+    def _key(self, request: Request) -> str:
+        """Return the key of an answer: of the request, and where that is sampled of the sample too.
+
+        A sample is named by session and turn. Where nobody counts turns, it is numbered here, in the order in which equal
+        requests of a session come.
+        """
+        if is_deterministic(request.sampling):
+            return request_key(self.name, request)
+        if request.session and request.turn is not None:
+            return request_key(self.name, request, (request.session, request.turn))
+        first = request_key(self.name, request, (request.session,) if request.session else ())
+        with self._lock:
+            number = self._numbers[first]
+            self._numbers[first] += 1
+        return first if not number else request_key(self.name, request, (request.session, number))
 
     async def aclose(self) -> None:
         """Close the backend and the cache."""
@@ -215,6 +261,7 @@ class Reliable:
         policy = self.policy
         spent_s = model_s = 0.0
         retries = 0
+        request, had_seed = (replace(request, turn=None) if self._takes_no_seed else request), False
         while True:
             reserved = await self._enter(request)
             used = 0
@@ -226,10 +273,13 @@ class Reliable:
                     )
                 used = generation.usage.prompt_tokens + generation.usage.completion_tokens
             except ModelError as found:
-                error = too_long_or_not(found, request, self.count_tokens, self.context_window)
                 failed_s = time.monotonic() - started
                 self._count(Usage(model_s=failed_s))
                 spent_s, model_s = spent_s + failed_s, model_s + failed_s
+                if _refuses_seed(found, request):
+                    request, had_seed = replace(request, turn=None), True
+                    continue
+                error = too_long_or_not(found, request, self.count_tokens, self.context_window)
                 wait_s = self._wait_s(error, retries, spent_s)
             else:
                 break
@@ -239,6 +289,9 @@ class Reliable:
             self._count(Usage(retries=1))
             await asyncio.sleep(wait_s)
             spent_s += wait_s
+        if had_seed and not self._takes_no_seed:
+            self._takes_no_seed = True
+            _log.warning("%s refuses the field seed; it is left out from now on, and samples are not repeatable.", self.name)
         attempt_s = time.monotonic() - started
         usage = generation.usage
         cost = usage.cost if self._price is None else self._price.cost(usage)
@@ -328,6 +381,13 @@ def _model_names(backend: Backend) -> tuple[str, ...]:
     name = backend.name
     short = name.rpartition("#")[2] if "#" in name else name.partition(":")[2]
     return (name, short) if short else (name,)
+
+
+def _refuses_seed(error: ModelError, request: Request) -> bool:
+    """Whether a server may have refused a request for its seed, which nobody asked for by name."""
+    if error.status not in (400, 422) or request.sampling.seed is not None or request.seed is None:
+        return False
+    return _SEED.search(str(error)) is not None
 
 
 def _told(error: ModelError, retries: int, reason: str = "") -> ModelError:

@@ -32,7 +32,7 @@ from palaestra.agents.backends.endpoint import Endpoint, check_url
 from palaestra.agents.backends.fast_http import FastHTTPBackend
 from palaestra.agents.backends.token_turns import Stop, TokenTurn, extended_prompt, finished_turn
 from palaestra.agents.backends.wire import excerpt
-from palaestra.agents.core import Generation, Request, Tokens
+from palaestra.agents.core import Generation, Request, Tokens, session_seed
 from palaestra.errors import ContextWindowError, ModelError, UsageError
 from palaestra.types import Json, Message, Usage
 
@@ -123,6 +123,10 @@ class VLLMBackend(Templated):
         self._in_flight = 0
         self._refreshing = False
 
+    def shaped_by(self) -> dict[str, Json]:
+        """Return what answers follow from in addition to weights and requests."""
+        return {"max_tokens": self._max_tokens, "append_only": self.template.append_only, "seed": self._seed}
+
     async def generate(self, request: Request) -> Generation:
         """Answer one request; see `palaestra.agents.core.Backend`.
 
@@ -139,7 +143,8 @@ class VLLMBackend(Templated):
             prompt = self.template.render(request.messages, request.tools)
         seed = request.sampling.seed
         if seed is None:
-            seed = _seed(self._seed, request.session or f"\0{next(self._anonymous)}", number)
+            counted = number if request.turn is None else request.turn
+            seed = session_seed(self._seed, request.session or f"\0{next(self._anonymous)}", counted)
         while self._refreshing:
             await asyncio.sleep(0.005)
         self._in_flight += 1
@@ -396,12 +401,6 @@ def _json(body: bytes) -> Mapping[str, Json]:
     if not isinstance(data, Mapping):
         raise ModelError(f"The server answered with JSON that is not an object: {excerpt(data)}", retryable=True)
     return data
-
-
-def _seed(*parts: object) -> int:
-    """Return 31 bits that depend on the parts only."""
-    text = "|".join(map(str, parts))
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") & 0x7FFFFFFF
 
 
 __all__ = ["RELOAD", "ProbeResult", "VLLMBackend"]

@@ -66,6 +66,8 @@ def request_body(
     if request.tools:
         body["tools"] = [strict_function(tool) for tool in request.tools] if strict_tools else list(request.tools)
     body.update(_sampling_fields(request.sampling, max_tokens_field, send_defaults))
+    if (seed := request.seed) is not None:
+        body["seed"] = seed
     if return_tokens:
         body.update(logprobs=True, top_logprobs=0, return_token_ids=True)
     for key, value in request.sampling.extra.items():
@@ -219,8 +221,6 @@ def _sampling_fields(sampling: Sampling, max_tokens_field: MaxTokensField, send_
         fields[max_tokens_field] = sampling.max_tokens
     if sampling.stop:
         fields["stop"] = [clean_text(text) for text in sampling.stop]
-    if sampling.seed is not None:
-        fields["seed"] = sampling.seed
     return fields
 
 

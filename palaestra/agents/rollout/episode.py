@@ -153,7 +153,7 @@ class _Episode:
         player = agent.fork()
         self._agent = player
         self._agent_name = player.name
-        player.reset(info, env=slot.env, session=plan.episode_id)
+        player.reset(info, env=slot.env, session=plan.session or plan.episode_id)
         state_hash = slot.state_hash if self._record_state_hash else None
         while True:
             digest = None

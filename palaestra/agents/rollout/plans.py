@@ -27,6 +27,8 @@ class EpisodePlan:
         group_id: Episodes of one task and seed that are compared with each other; empty if alone.
         max_turns: Horizon of this episode, in messages of the agent; None leaves it to the environment. Fixed from the
             moment the plan is made (specs/algorithms, section 6).
+        session: Name of the episode for agents, whose chance follows from it (actions drawn, samples, seeds of requests);
+            empty takes `episode_id`. An evaluation puts its seed into it.
     """
 
     episode_id: str
@@ -37,6 +39,7 @@ class EpisodePlan:
     sample: int = 0
     group_id: str = ""
     max_turns: int | None = None
+    session: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a horizon that allows no turn."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from palaestra.agents.backends.google_sdk import content_body, read_content
 from palaestra.agents.backends.registry import make_bare_backend
-from palaestra.agents.core import Generation, Request, Sampling
+from palaestra.agents.core import Generation, Request, Sampling, session_seed
 from palaestra.errors import ContextWindowError, ModelError, UsageError
 from palaestra.media.store import current_media
 from palaestra.types import Message, ToolCall
@@ -53,7 +53,12 @@ class Gemini:
         assert asked.path == "/v1beta/models/gemini-test:generateContent"
         assert asked.headers["x-goog-api-key"] == KEY
         body = asked.body
-        assert body["generationConfig"] == {"maxOutputTokens": 500, "thinkingConfig": {"includeThoughts": True}}
+        given = {
+            "maxOutputTokens": 500,
+            "seed": session_seed("e", len(self.said)),
+            "thinkingConfig": {"includeThoughts": True},
+        }
+        assert body["generationConfig"] == given
         assert [turn["role"] for turn in body["contents"]] == ["user", "model"] * len(self.said) + ["user"]
         for index, served in enumerate(self.said):
             kept = [part for part in served if not part.get("thought")]
