@@ -18,7 +18,7 @@ WIDE = 110
 
 def print_results(out: Any, arms: Sequence[ArmSummary], results: Mapping[str, EnvResults]) -> None:
     """Print everything there is about arms: the common figures, metrics, and what the environments report of their own."""
-    from palaestra.agents.evaluation.arms import metrics_of_arms, metrics_table
+    from palaestra.agents.evaluation.arms import metrics_of_arms, metrics_table, unshared_tasks
 
     metrics = metrics_of_arms(arms)
     lead = [metric for metric in metrics if metric.lead]
@@ -26,6 +26,8 @@ def print_results(out: Any, arms: Sequence[ArmSummary], results: Mapping[str, En
     if any(arm.summary.answer_faults for arm in arms):
         for arm in arms:
             out.print(f"{arm.name}: {arm.summary.answers}", style="yellow", soft_wrap=True)
+    for line in unshared_tasks(arms):
+        out.print(line, style="yellow", soft_wrap=True, markup=False)
     tables = [metrics_table(arms, metrics)] if metrics else []
     for part in env_tables([*tables, *(table for found in results.values() for table in found.tables)]):
         out.print(part)

@@ -129,6 +129,25 @@ def test_each_value_of_an_argument_is_an_arm_of_every_model(evaluate, tmp_path):
     assert "results" not in data  # TextCraft has no tables of its own
 
 
+def test_arms_that_do_not_share_their_tasks_are_told(evaluate):
+    for run, n in (("two", "2"), ("three", "3")):
+        assert evaluate("--env", TEXTCRAFT, "--model", "random", "-n", n, "--run", run, "--max-turns", "1").code == 0
+    ran = evaluate("--run", "two", "--run", "three")
+    assert ran.code == 0, ran.err
+    assert f"The arms of {TEXTCRAFT} do not share their tasks: 2 are common to all (" in ran.out
+    assert "do not share" not in evaluate("--run", "two").out
+
+
+def test_seeds_of_the_command_reach_the_agent(evaluate, tmp_path):
+    for run, seed in (("a", "0"), ("b", "0"), ("c", "1")):
+        words = ("--env", TEXTCRAFT, "--model", "random", "-n", "2", "--max-turns", "2")
+        assert evaluate(*words, "--seed", seed, "--run", run).code == 0
+    with RunStore(tmp_path / "runs", read_only=True) as store:
+        acts = [[[s.action.content for s in t.steps] for t in store.trajectories(run)] for run in "abc"]
+    assert acts[0] == acts[1]
+    assert acts[0] != acts[2]
+
+
 def test_an_agent_of_a_model_is_built_anew_for_each_value(evaluate, tmp_path):
     spec = script(tmp_path, {"content": "inventory", "repeat": True})
     words = ("--env", TEXTCRAFT, "--model", spec, "-n", "2", "--max-turns", "2", "--format", "text")

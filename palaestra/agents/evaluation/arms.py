@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from palaestra.agents.evaluation.summary import Summary, summarize
+from palaestra.agents.evaluation.summary import Summary, arguments_number, shared_task, summarize
 from palaestra.agents.store.records import EpisodeSummary, RunSummary
 from palaestra.agents.store.store import RunStore
 from palaestra.envs.core.declared import declared
@@ -65,10 +66,12 @@ class ArmSummary:
     Attributes:
         arm: Who played what.
         episodes: Its episodes, in the order of their ids.
+        planned: The tasks that the record of the run names for it; empty in runs of earlier versions.
     """
 
     arm: Arm
     episodes: tuple[EpisodeSummary, ...]
+    planned: Mapping[str, Json] = field(default_factory=dict)
 
     @cached_property
     def summary(self) -> Summary:
@@ -135,6 +138,11 @@ class ArmSummary:
         """Environments that were played."""
         return {e.env_id for e in self.episodes}
 
+    @cached_property
+    def tasks(self) -> set[tuple[str, str, int]]:
+        """What was played: environment, key of the task, or seed where there is none; whatever the arguments were."""
+        return {(task[0], task[2], task[3]) for e in self.episodes if (task := shared_task(e)) is not None}
+
     @property
     def splits(self) -> set[str]:
         """Splits that were played."""
@@ -142,7 +150,7 @@ class ArmSummary:
 
     def of_type(self, task_type: str) -> ArmSummary:
         """Return the part of this arm with tasks of one type."""
-        return ArmSummary(self.arm, tuple(e for e in self.episodes if e.task_type == task_type))
+        return ArmSummary(self.arm, planned=self.planned, episodes=tuple(e for e in self.episodes if e.task_type == task_type))
 
 
 def arms_of(runs: Sequence[PlayedRun], load: Load | None = None) -> list[ArmSummary]:
@@ -156,7 +164,7 @@ def arms_of(runs: Sequence[PlayedRun], load: Load | None = None) -> list[ArmSumm
     configs = {run.run_id: run.config for run in runs}
     for run in runs:
         for e in run.episodes:
-            groups.setdefault((run.run_id, e.agent, e.env_id, _number(e), e.split), []).append(e)
+            groups.setdefault((run.run_id, e.agent, e.env_id, arguments_number(e), e.split), []).append(e)
     arms, found = [], []
     met = list(dict.fromkeys((key[:3], key[4]) for key in groups))  # arguments in the order of the settings, the rest as met
     for key in sorted(groups, key=lambda key: (met.index((key[:3], key[4])), key[3])):
@@ -164,9 +172,10 @@ def arms_of(runs: Sequence[PlayedRun], load: Load | None = None) -> list[ArmSumm
         members = groups[key]
         episodes = tuple(sorted(members, key=_natural))
         stored = () if load is None else StoredEpisodes(load, run_id, [e.episode_id for e in episodes])
-        arms.append(Arm(run_id, agent, env_id, _arguments(configs[run_id], env_id, number), split, episodes=stored))
-        found.append(episodes)
-    return [ArmSummary(arm, episodes) for arm, episodes in zip(distinguish(arms), found, strict=True)]
+        arguments = _of_env(configs[run_id], env_id, number, [env.get("env_kwargs", {}) for env in _envs(configs[run_id])])
+        arms.append(Arm(run_id, agent, env_id, arguments, split, episodes=stored))
+        found.append((episodes, _of_env(configs[run_id], env_id, number, configs[run_id].get("tasks", ()))))
+    return [ArmSummary(arm, *rest) for arm, rest in zip(distinguish(arms), found, strict=True)]
 
 
 def is_training(run: RunSummary) -> bool:
@@ -203,6 +212,39 @@ def env_results(arms: Sequence[Arm]) -> dict[str, EnvResults]:
     """
     own = {env_id: declared(env_id).results for env_id in dict.fromkeys(arm.env_id for arm in arms)}
     return {env_id: _results(spec, [arm for arm in arms if arm.env_id == env_id]) for env_id, spec in own.items() if spec}
+
+
+def unshared_tasks(arms: Sequence[ArmSummary]) -> list[str]:
+    """Say of which environments the arms were not played on the same tasks, so that their figures are not of the same."""
+    told = []
+    for env_id in dict.fromkeys(arm.arm.env_id for arm in arms):
+        members = [arm for arm in arms if arm.arm.env_id == env_id]
+        tasks = [arm.tasks for arm in members]
+        common = set.intersection(*tasks)
+        if any(one != common for one in tasks):
+            kind = "tasks" if all(key for one in tasks for _, key, _ in one) else "tasks or seeds"
+            played = ", ".join(f"{arm.name} {len(one):,}" for arm, one in zip(members, tasks, strict=True))
+            told.append(
+                f"The arms of {env_id} do not share their {kind}: {len(common):,} are common to all ({played}), so their "
+                f"figures are not of the same. Compare them on what they share, with compare()."
+            )
+        elif _differ_under_keys(members):
+            told.append(
+                f"The arms of {env_id} were played on tasks of the same keys and other contents: the task set was changed "
+                f"between them. Play both on one of the two."
+            )
+    return told
+
+
+def _differ_under_keys(arms: Sequence[ArmSummary]) -> bool:
+    """Whether arms with the same arguments have records of tasks that differ in nothing but what the tasks are."""
+    digests: dict[str, set[Json]] = {}
+    for arm in arms:
+        planned = arm.planned
+        if "digest" in planned:
+            same = json.dumps([arm.arm.env_kwargs, arm.arm.split, planned["count"], planned.get("keys")], default=repr)
+            digests.setdefault(same, set()).add(planned["digest"])
+    return any(len(found) > 1 for found in digests.values())
 
 
 def metrics_of_arms(arms: Sequence[ArmSummary]) -> list[Metric]:
@@ -256,16 +298,16 @@ def _called(spec: str, arms: Sequence[Arm]) -> EnvResults:
     return found
 
 
-def _number(episode: EpisodeSummary) -> int:
-    """Return which set of arguments of its environment an episode was played with: 0 is the first (see `plan_evaluation`)."""
-    match = re.match(r"@(\d+)/", episode.episode_id.removeprefix(episode.env_id))
-    return int(match[1]) - 1 if match and episode.episode_id.startswith(episode.env_id) else 0
+def _envs(config: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Return the environments that a run's configuration names."""
+    envs: Sequence[Mapping[str, Any]] = config.get("envs", ())
+    return envs
 
 
-def _arguments(config: Mapping[str, Any], env_id: str, number: int) -> Mapping[str, Json]:
-    """Return the arguments that a run's configuration has for an environment."""
-    given = [env.get("env_kwargs", {}) for env in config.get("envs", ()) if env.get("env_id") == env_id]
-    return given[number] if number < len(given) else {}
+def _of_env(config: Mapping[str, Any], env_id: str, number: int, values: Sequence[Mapping[str, Json]]) -> Mapping[str, Json]:
+    """Return the value that belongs to an environment and one of its sets of arguments, of one for each of a configuration."""
+    own = [value for env, value in zip(_envs(config), values, strict=False) if env.get("env_id") == env_id]
+    return own[number] if number < len(own) else {}
 
 
 def _natural(episode: EpisodeSummary) -> list[tuple[int, str]]:
@@ -284,5 +326,6 @@ __all__ = [
     "is_training",
     "metrics_of_arms",
     "metrics_table",
+    "unshared_tasks",
     "with_arms",
 ]

@@ -6,6 +6,7 @@ Episodes that an error ended are counted and left out of every rate and mean. Th
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -191,6 +192,8 @@ def compare(
 ) -> PairedDifference:
     """Compare two runs on the tasks that both played without an error; samples of a task are averaged.
 
+    An episode without a task is paired with one of the same seed; one without either is paired with none.
+
     Args:
         first: Episodes of one run.
         second: Episodes of the other.
@@ -207,7 +210,7 @@ def compare(
     if by not in known:
         raise unknown_name("figure", by, known)
     means = [_task_means(episodes, by) for episodes in both]
-    shared = sorted(set(means[0]) & set(means[1]))
+    shared = sorted(set(means[0]) & set(means[1]))  # a task and a seed never meet: the one has a key, the other none
     return paired_difference([means[0][task] for task in shared], [means[1][task] for task in shared])
 
 
@@ -216,13 +219,32 @@ def _summary_of(episode: Trajectory | EpisodeSummary) -> EpisodeSummary:
     return episode if isinstance(episode, EpisodeSummary) else EpisodeSummary.of(episode)
 
 
-def _task_means(episodes: Iterable[EpisodeSummary], by: str) -> dict[tuple[str, str], float]:
-    """Return the mean of one figure by task."""
-    values: dict[tuple[str, str], list[float]] = defaultdict(list)
+def shared_task(episode: EpisodeSummary) -> tuple[str, int, str, int] | None:
+    """Return what an episode has in common with those that were put to the same test, in this run or another one.
+
+    Environment, which of its sets of arguments, and the key of the task, or the seed where it has none; None with neither.
+    """
+    if episode.task_key:
+        return episode.env_id, arguments_number(episode), episode.task_key, 0
+    if episode.seed is None:
+        return None
+    return episode.env_id, arguments_number(episode), "", episode.seed
+
+
+def arguments_number(episode: EpisodeSummary) -> int:
+    """Return which set of arguments of its environment an episode was played with: 0 is the first (see `plan_evaluation`)."""
+    match = re.match(r"@(\d+)/", episode.episode_id.removeprefix(episode.env_id))
+    return int(match[1]) - 1 if match and episode.episode_id.startswith(episode.env_id) else 0
+
+
+def _task_means(episodes: Iterable[EpisodeSummary], by: str) -> dict[tuple[str, int, str, int], float]:
+    """Return the mean of one figure by task, or by seed where there are no tasks."""
+    values: dict[tuple[str, int, str, int], list[float]] = defaultdict(list)
     for summary in episodes:
         value = getattr(summary, by) if by in _FIGURES else summary.metrics.get(by)
-        if not summary.error_boundary and value is not None:
-            values[summary.env_id, summary.task_key].append(float(value))
+        task = shared_task(summary)
+        if task is not None and not summary.error_boundary and value is not None:
+            values[task].append(float(value))
     return {task: mean_of(found) for task, found in values.items()}
 
 
@@ -295,4 +317,4 @@ def _counts(names: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(names).items(), key=lambda item: (-item[1], item[0])))
 
 
-__all__ = ["GroupSummary", "Summary", "compare", "summarize", "summarize_together"]
+__all__ = ["GroupSummary", "Summary", "arguments_number", "compare", "shared_task", "summarize", "summarize_together"]

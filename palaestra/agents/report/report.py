@@ -32,6 +32,7 @@ from palaestra.agents.evaluation.arms import (
     is_training,
     metrics_of_arms,
     metrics_table,
+    unshared_tasks,
     with_arms,
 )
 from palaestra.agents.report.breakdowns import by_type, error_rows, totals_tables
@@ -244,7 +245,7 @@ def _notices(runs: Sequence[RunSummary], arms: Sequence[ArmSummary]) -> list[str
         notices += [text for one in run.config.get("training_data") or () if (text := str(one.get("notice") or ""))]
     if not arms:
         notices.append("No episode has been stored yet.")
-    return notices
+    return notices + unshared_tasks(arms)
 
 
 def _transcripts_note(book: TranscriptBook) -> str:
@@ -408,6 +409,8 @@ def _settings(run: RunSummary) -> dict[str, Any]:
     def walk(prefix: str, value: Json) -> None:
         if isinstance(value, Mapping) and value:
             for key in value:
+                if not prefix and key == "tasks":
+                    continue  # the transcripts name them
                 walk(f"{prefix}.{key}" if prefix else str(key), value[key])
         else:
             flat.append((prefix, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))

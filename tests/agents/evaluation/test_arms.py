@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,29 @@ from palaestra.agents.evaluation.arms import (
     env_results,
     metrics_of_arms,
     metrics_table,
+    unshared_tasks,
 )
 from palaestra.agents.evaluation.evaluation import EnvSpec, evaluate
+from palaestra.agents.evaluation.planning import plan_evaluation
 from palaestra.agents.reference import ExpertAgent, RandomAgent
 from palaestra.agents.report import render_report
+from palaestra.agents.rollout.engine import RolloutEngine
+from palaestra.agents.store.records import EpisodeSummary
 from palaestra.agents.store.store import RunStore
 from palaestra.results import Arm, EnvResults
 from tests.agents.report.page import parse
 from tests.envs.miniature import COUNTER_ID, MEASURED_ID, MeasuredEnv, register_miniatures
 
 register_miniatures()
+
+CONFIG = {
+    "envs": [{"env_id": MEASURED_ID, "env_kwargs": {}}],
+    "split": "test",
+    "n": 4,
+    "samples": 1,
+    "seed": 0,
+    "max_turns": None,
+}
 
 
 @pytest.fixture(scope="module")
@@ -150,3 +164,43 @@ def test_what_is_no_block_is_told_in_its_place(store: RunStore, monkeypatch: pyt
     page = parse(render_report(["random"], store=store))
     [block] = page.data["episodes"][0]["steps"][0]["blocks"]
     assert "expected a StepBlock" in block["text"]
+
+
+def test_arms_that_do_not_share_their_tasks_are_told_in_the_report(store: RunStore, tmp_path: Path) -> None:
+    assert unshared_tasks(rows(store, "expert", "random")) == []
+    with RunStore(tmp_path) as opened:
+        for run_id, n in (("four", 4), ("five", 5)):
+            evaluate(MEASURED_ID, ExpertAgent(), n=n, store=opened, run_id=run_id)
+        evaluate(MEASURED_ID, ExpertAgent(), n=4, split="train", store=opened, run_id="train")
+        evaluate(COUNTER_ID, ExpertAgent(), n=2, store=opened, run_id="another")
+        assert unshared_tasks(rows(opened, "four", "another")) == []
+        [told] = unshared_tasks(rows(opened, "four", "five", "another"))
+        assert f"The arms of {MEASURED_ID} do not share their tasks: 4 are common to all (" in told
+        assert "four 4" in told
+        assert "five 5" in told
+        [told] = unshared_tasks(rows(opened, "four", "train"))
+        assert "0 are common to all" in told
+        assert "do not share their tasks: 4 are common" in parse(render_report(["four", "five"], store=opened)).text
+        assert "do not share" not in parse(render_report(["four"], store=opened)).text
+
+
+def test_arms_without_tasks_share_seeds() -> None:
+    def run(seed: int, n: int) -> PlayedRun:
+        done = [replace(summary, task_key="", group_id="", seed=seed + i) for i, summary in enumerate(played[:n])]
+        return PlayedRun(f"run-{seed}-{n}", {}, done)
+
+    played = [EpisodeSummary.of(t) for t in RolloutEngine().collect(plan_evaluation(CONFIG), ExpertAgent())]
+    assert unshared_tasks(arms_of([run(0, 4), run(0, 4)])) == []
+    [told] = unshared_tasks(arms_of([run(0, 4), run(2, 4)]))
+    assert "do not share their tasks or seeds: 2 are common to all" in told
+
+
+def test_tasks_that_were_changed_under_the_same_keys_are_told(store: RunStore) -> None:
+    config = store.config("random")
+    [tasks] = config["tasks"]
+    changed = {"expert": store.config("expert"), "random": {**config, "tasks": [{**tasks, "digest": "0"}]}}
+    runs = [PlayedRun(run_id, record, store.episodes(run_id)) for run_id, record in changed.items()]
+    [told] = unshared_tasks(arms_of(runs))
+    assert told.startswith(f"The arms of {MEASURED_ID} were played on tasks of the same keys and other contents")
+    earlier = {key: value for key, value in config.items() if key != "tasks"}
+    assert unshared_tasks(arms_of([runs[0], PlayedRun("random", earlier, store.episodes("random"))])) == []

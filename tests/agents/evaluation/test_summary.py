@@ -233,3 +233,39 @@ def test_runs_are_compared_by_a_metric_on_the_tasks_where_both_have_it() -> None
     assert (found.mean, found.n) == (pytest.approx(2.0), 3)
     with pytest.raises(UnknownNameError, match=r"Unknown figure 'mm'\. Did you mean 'm'"):
         compare(first, second, by="mm")
+
+
+Played = list[tuple[str, int | None, bool]]
+
+
+def played() -> st.SearchStrategy[Played]:
+    """Runs of episodes: task key, seed, success."""
+    return st.lists(st.tuples(st.sampled_from(["", "k0", "k1"]), st.none() | st.integers(0, 3), st.booleans()), max_size=12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(runs=st.tuples(played(), played()))
+def test_a_comparison_pairs_tasks_then_seeds_and_never_what_has_neither(runs: tuple[Played, Played]) -> None:
+    first, second = (
+        [episode(0, sample, task_key=key, seed=seed, success=success) for sample, (key, seed, success) in enumerate(run)]
+        for run in runs
+    )
+    means: list[dict[tuple[str, int | None], float]] = []
+    for run in runs:
+        found: dict[tuple[str, int | None], list[bool]] = {}
+        for key, seed, success in run:
+            if key or seed is not None:
+                found.setdefault((key, None if key else seed), []).append(success)
+        means.append({task: sum(values) / len(values) for task, values in found.items()})
+    shared = means[0].keys() & means[1].keys()
+    compared = compare(first, second)
+    assert compared.n == len(shared)
+    if shared:
+        assert compared.mean == pytest.approx(sum(means[0][task] - means[1][task] for task in shared) / len(shared))
+
+
+def test_tasks_of_two_sets_of_arguments_are_two_tasks() -> None:
+    first = [episode(0, episode_id="x/Y-v0/test/0#0", success=True), episode(0, episode_id="x/Y-v0@2/test/0#0", success=False)]
+    second = [episode(0, episode_id="x/Y-v0/test/0#0", success=False)]
+    found = compare(first, second)
+    assert (found.n, found.mean) == (1, 1.0)
