@@ -182,7 +182,7 @@ class Agent(ABC):
         return ""
 
     def shaped_by(self) -> dict[str, Json]:
-        """Return what its answers follow from, by name: plain JSON that the record of a run keeps and compares on resuming."""
+        """Name all that its answers follow from: plain JSON that the record of a run keeps and compares on resuming."""
         return {"version": self.version} if self.version else {}
 
     def reset(self, info: Mapping[str, Any], *, env: gymnasium.Env[Any, Any] | None = None, session: str = "") -> None:

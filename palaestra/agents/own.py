@@ -18,7 +18,7 @@ from palaestra.agents.core import Agent, AgentRecord
 from palaestra.envs.formats.reasoning import without_reasoning
 from palaestra.errors import UsageError
 from palaestra.media.store import read_known_tags
-from palaestra.types import Message
+from palaestra.types import Json, Message
 
 EXPECTED = "an Agent, a function (observation, info) -> str | Message, or an object with act(observation, info)"
 
@@ -73,6 +73,11 @@ class OwnAgent(Agent):
     def version(self) -> str:
         """The player's own, if it has one."""
         return str(getattr(self._player, "version", "")) if not self._is_function else ""
+
+    def shaped_by(self) -> dict[str, Json]:
+        """Return the player's own `shaped_by()`, with its version."""
+        told = None if self._is_function else getattr(self._player, "shaped_by", None)
+        return {**super().shaped_by(), **(told() if callable(told) else {})}
 
     def reset(self, info: Mapping[str, Any], *, env: gymnasium.Env[Any, Any] | None = None, session: str = "") -> None:
         """Tell the player that an episode begins, as far as it wants to know."""

@@ -12,7 +12,7 @@ import numpy as np
 from palaestra.agents.core import ENV_CALL, Agent
 from palaestra.errors import EnvironmentFault, EpisodeStateError, UsageError
 from palaestra.spaces import TextSpace
-from palaestra.types import Message
+from palaestra.types import Json, Message
 
 
 class RandomAgent(Agent):
@@ -29,6 +29,10 @@ class RandomAgent(Agent):
         self.seed = seed
         self._space: gymnasium.Space[Any] | None = None
         self._rng = np.random.default_rng(seed)
+
+    def shaped_by(self) -> dict[str, Json]:
+        """Return the seed."""
+        return {"seed": self.seed}
 
     def reset(self, info: Mapping[str, Any], *, env: gymnasium.Env[Any, Any] | None = None, session: str = "") -> None:
         """Take the action space of `env`, or of its own seat, and seed for this episode."""
@@ -62,6 +66,10 @@ class NothingAgent(Agent):
     def __init__(self, text: str = "I leave everything as it is.") -> None:
         """Keep the text."""
         self.text = text
+
+    def shaped_by(self) -> dict[str, Json]:
+        """Return the text."""
+        return {"text": self.text}
 
     async def aact(self, observation: str, info: Mapping[str, Any]) -> Message:
         """Say the text."""

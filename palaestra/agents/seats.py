@@ -57,6 +57,10 @@ class Seats(Agent):
         """The policy's; those of the others are in `seats_config`."""
         return self.policy.version
 
+    def shaped_by(self) -> dict[str, Json]:
+        """Return the policy's own; the record of a run has those of the others next to it."""
+        return self.policy.shaped_by()
+
     def reset(self, info: Mapping[str, Any], *, env: gymnasium.Env[Any, Any] | None = None, session: str = "") -> None:
         """Let every agent sit down.
 

@@ -38,7 +38,7 @@ def test_the_examples_are_agents_of_a_module(name: str, tmp_path: Path, monkeypa
 def test_the_table_names_what_is_used() -> None:
     rows = re.findall(r"^\| (`.*?) \|", PAGE, re.MULTILINE)
     members = {name for row in rows for name in re.findall(r"`(\w+)", row)}
-    assert members == {"reset", "name", "version", "fork", "record", "aclose", "close"}
+    assert members == {"reset", "name", "version", "shaped_by", "fork", "record", "aclose", "close"}
     assert members - {"close"} <= set(dir(Agent))
     called: list[str] = []
 

@@ -161,7 +161,7 @@ class LocalBackend(Templated):
         return cls(model, tokenizer, **{"name": f"hf:{path}", **options})
 
     def shaped_by(self) -> dict[str, Json]:
-        """Return what answers follow from in addition to weights and requests."""
+        """Return all that answers follow from in addition to weights and requests."""
         limits = {"max_context": self.max_context, "max_tokens": self._max_tokens}
         return {**limits, "append_only": self.template.append_only, "seed": self._seed}
 

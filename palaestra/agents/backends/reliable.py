@@ -189,7 +189,7 @@ class Reliable:
         return bool(getattr(self.backend, "native_tools", True))
 
     def shaped_by(self) -> dict[str, Json]:
-        """Return what answers follow from in addition to requests: the options of the backend inside, and what it tells."""
+        """Return all that answers follow from in addition to requests: the backend's own word, and its options."""
         told = getattr(self.backend, "shaped_by", None)
         return {**(told() if callable(told) else {}), **self._options}
 

@@ -124,7 +124,7 @@ class VLLMBackend(Templated):
         self._refreshing = False
 
     def shaped_by(self) -> dict[str, Json]:
-        """Return what answers follow from in addition to weights and requests."""
+        """Return all that answers follow from in addition to weights and requests."""
         return {"max_tokens": self._max_tokens, "append_only": self.template.append_only, "seed": self._seed}
 
     async def generate(self, request: Request) -> Generation:

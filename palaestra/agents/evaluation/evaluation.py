@@ -10,37 +10,30 @@ import contextlib
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count
-from typing import Any
-
-import numpy as np
 
 from palaestra.agents.core import Agent
 from palaestra.agents.evaluation.arms import PlayedRun, arms_of, env_results
+from palaestra.agents.evaluation.planning import plan_and_record, plan_evaluation, task_seed
+from palaestra.agents.evaluation.resuming import check_planned, open_run, player_record
 from palaestra.agents.evaluation.running import running
 from palaestra.agents.evaluation.summary import Summary, summarize
 from palaestra.agents.masking import masked
 from palaestra.agents.own import AgentLike, as_agent
 from palaestra.agents.rollout.engine import RolloutEngine, run_blocking
-from palaestra.agents.rollout.env_pool import make_planned_env
 from palaestra.agents.rollout.env_slots import MakeEnv
 from palaestra.agents.rollout.plans import MAX_SEED, EpisodePlan
-from palaestra.agents.rollout.seating import check_seating
 from palaestra.agents.seats import seats_config
 from palaestra.agents.store.records import EpisodeSummary, Planned, RunStatus, pack, unpack, written
 from palaestra.agents.store.store import RunStore
 from palaestra.envs.core.declared import declared
-from palaestra.errors import BudgetError, ConfigError, UnknownNameError, UsageError
+from palaestra.errors import BudgetError, ConfigError, UsageError
 from palaestra.results.metrics import Metric, problems
 from palaestra.results.tables import EnvResults
 from palaestra.types import EpisodeError, Json, Trajectory, plain
 
 log = logging.getLogger(__name__)
-
-MAX_EPISODES = 10_000_000
-"""Episodes that one run may plan; each is a record in memory before the first is played."""
 
 Progress = Callable[[int, int], None]
 
@@ -141,7 +134,8 @@ def evaluate(
         n: Tasks per environment, the first ones of the split; None takes all of a finite split. A split with fewer tasks
             is played whole. Environments without a task set are seeded n times instead.
         samples: Episodes per task.
-        seed: Seed of the evaluation; the seed of task i follows from it and i, and is the same for all its samples.
+        seed: Seed of everything that is random: the seed of task i follows from it and i, and is the same for all its samples;
+            actions that an agent draws, local samples and the `seed` of requests to servers follow from it and the episode.
         max_turns: Horizon in messages of the agent; None leaves it to the environment.
         store: Where to keep the run (a store or its folder); None keeps only the summary.
         run_id: Name of the run. If the store has it, it is resumed: finished episodes are not played again.
@@ -231,8 +225,8 @@ async def evaluate_async(
         **(plain(extra_config) if extra_config else {}),
     }
     engine = engine or RolloutEngine(concurrency)
-    plans = plan_evaluation(config, make_env=make_env, agent=agent)
-    config = masked(config)
+    plans, tasks = plan_and_record(config, make_env=make_env, agent=agent)
+    config = masked({**config, **player_record(agent, make_env), "tasks": tasks})
     if store is None:
         if run_id is not None:
             raise UsageError(f"run_id is {run_id!r} but there is no store to keep it in; pass store=.")
@@ -243,53 +237,10 @@ async def evaluate_async(
         kept = store if isinstance(store, RunStore) else stack.enter_context(RunStore(store))
         run_id = open_run(kept, run_id, config)
         stack.enter_context(kept.lock(run_id))
+        check_planned(kept, run_id, {plan.episode_id for plan in plans})
         keeper = _Stored(kept, run_id, retry_errors)
         evaluation = await _play(plans, agent, engine, config, progress, make_env, keeper)
         return _with_results(evaluation, keeper) if results else evaluation
-
-
-def plan_evaluation(
-    config: Mapping[str, Json], *, make_env: MakeEnv | None = None, agent: Agent | None = None
-) -> list[EpisodePlan]:
-    """Return the episodes that the configuration of an evaluation stands for, the samples of a task side by side.
-
-    Args:
-        config: `envs` (each with `env_id` and `env_kwargs`), `split`, `n`, `samples`, `seed`, `max_turns`.
-        make_env: Makes an environment, to ask for its tasks.
-        agent: Who is to play; None leaves out whether its seats are those of the environments.
-
-    Raises:
-        UsageError: If an environment or the split is unknown, the split has no tasks, the episodes are more than
-            `MAX_EPISODES`, or the agent plays seats that an environment does not have.
-    """
-    plans: list[EpisodePlan] = []
-    labels: dict[str, int] = {}
-    for spec in config["envs"]:
-        env_id, env_kwargs = spec["env_id"], spec["env_kwargs"]
-        labels[env_id] = labels.get(env_id, 0) + 1
-        # one environment with two sets of arguments is two sets of tasks
-        label = env_id if labels[env_id] == 1 else f"{env_id}@{labels[env_id]}"
-        for index, key in enumerate(_task_keys(config, env_id, env_kwargs, make_env, agent)):
-            group = f"{label}/{key if key is not None else f'seed-{index}'}"
-            for sample in range(config["samples"]):
-                plans.append(
-                    EpisodePlan(
-                        episode_id=f"{group}#{sample}",
-                        env_id=env_id,
-                        env_kwargs=env_kwargs,
-                        task_key=key,
-                        seed=task_seed(config["seed"], index),
-                        sample=sample,
-                        group_id=group,
-                        max_turns=config["max_turns"],
-                    )
-                )
-    return plans
-
-
-def task_seed(seed: int, index: int) -> int:
-    """Return the seed of task number `index`: below 2**31, the same on every platform, unrelated to its neighbours'."""
-    return int(np.random.SeedSequence([seed, index]).generate_state(1)[0] >> 1)
 
 
 class _Memory:
@@ -456,74 +407,6 @@ def _specs(env_id: str | EnvSpec | Sequence[str | EnvSpec], env_kwargs: Mapping[
     if not given:
         raise UsageError("There is no environment to evaluate in; name at least one id, e.g. 'palaestra/TextCraft-v0'.")
     return [EnvSpec(item, env_kwargs) if isinstance(item, str) else item for item in given]
-
-
-def _task_keys(
-    config: Mapping[str, Json], env_id: str, env_kwargs: Mapping[str, Json], make_env: MakeEnv | None, agent: Agent | None
-) -> Iterator[str | None]:
-    """Yield the keys of the tasks to play; None for each seed where the environment has no task set."""
-    split, n, samples = config["split"], config["n"], config["samples"]
-    try:
-        env = (make_env or make_planned_env)(EpisodePlan("planning", env_id, env_kwargs))
-    except TypeError as error:
-        raise ConfigError(f"Environment {env_id!r} refuses its arguments {dict(env_kwargs)}: {error}") from error
-    try:
-        if agent is not None:
-            check_seating(env.unwrapped, agent)  # before the run is stored: a mistake must not take its name
-        tasks: Any = getattr(env.unwrapped, "tasks", None)
-        if tasks is None:
-            if n is None:
-                raise UsageError(f"Environment {env_id!r} has no task set to play whole; say how many episodes with n=.")
-            _expect_fewer(n, samples)
-            yield from (None for _ in range(n))
-            return
-        tasks.split(split)
-        size = tasks.size(split)
-        if size is None and n is None:
-            raise UsageError(f"Split {split!r} of {env_id!r} has no end; say how many tasks to play with n=.")
-        if size == 0:
-            raise UsageError(f"Split {split!r} of {env_id!r} holds no tasks; choose one of {', '.join(tasks.splits)}.")
-        num = size if n is None else n if size is None else min(n, size)
-        _expect_fewer(num, samples)
-        for index in count():
-            if index == num:
-                return
-            yield tasks.at(split, index).key
-    finally:
-        env.close()
-
-
-def _expect_fewer(num: int, samples: int) -> None:
-    """Refuse more episodes of an environment than fit into memory as plans."""
-    if num * samples > MAX_EPISODES:
-        raise ConfigError(
-            f"{num:,} tasks with {samples:,} episodes each are too many; expected n times samples to be at most "
-            f"{MAX_EPISODES:,}. Take fewer tasks, or several runs."
-        )
-
-
-def open_run(store: RunStore, run_id: str | None, config: Mapping[str, Json]) -> str:
-    """Create a run, or check that the one to resume was created with the same settings; return its name.
-
-    A run that failed before its first episode gives its name to another one.
-
-    Raises:
-        ConfigError: If it was created with other settings; the message names them.
-    """
-    if run_id is None:
-        return store.create_run(config)
-    try:
-        stored, given = store.config(run_id), masked(plain(config))
-    except UnknownNameError:
-        return store.create_run(config, run_id)
-    different = sorted(key for key in stored.keys() | given.keys() if stored.get(key) != given.get(key))
-    if different and store.status(run_id) == "failed" and not store.episodes(run_id):
-        store.delete_run(run_id)  # a mistake ended it before its first episode: there is nothing to keep, or to resume
-        return store.create_run(config, run_id)
-    if different:
-        changes = "; ".join(f"{key} was {stored.get(key)!r}, now {given.get(key)!r}" for key in different)
-        raise ConfigError(f"Run {run_id!r} was created with other settings: {changes}. Use the same, or another run id.")
-    return run_id
 
 
 __all__ = [

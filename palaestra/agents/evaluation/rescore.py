@@ -17,7 +17,8 @@ from dataclasses import replace
 from typing import Any, get_args
 
 from palaestra.agents.evaluation.arms import PlayedRun, arms_of, env_results
-from palaestra.agents.evaluation.evaluation import Evaluation, Progress, open_run
+from palaestra.agents.evaluation.evaluation import Evaluation, Progress
+from palaestra.agents.evaluation.resuming import open_run
 from palaestra.agents.evaluation.running import running
 from palaestra.agents.evaluation.summary import summarize
 from palaestra.agents.rollout.engine import run_blocking

@@ -220,7 +220,7 @@ def _summary_of(episode: Trajectory | EpisodeSummary) -> EpisodeSummary:
 
 
 def shared_task(episode: EpisodeSummary) -> tuple[str, int, str, int] | None:
-    """Return what an episode has in common with those that were put to the same test, in this run or another one.
+    """Return the task of an episode, the same in every run that played it.
 
     Environment, which of its sets of arguments, and the key of the task, or the seed where it has none; None with neither.
     """

@@ -7,10 +7,12 @@ in a mixture it is one run for each environment, and `totals` sums them up.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from palaestra.agents.core import Agent
-from palaestra.agents.evaluation.evaluation import Evaluation, evaluate, plan_evaluation
+from palaestra.agents.evaluation.evaluation import Evaluation, evaluate
+from palaestra.agents.evaluation.planning import plan_evaluation
 from palaestra.agents.evaluation.summary import Summary, summarize_together
 from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.agents.store.store import RunStore
@@ -175,7 +177,9 @@ class ArmEvaluations:
         if env.name not in self._curve_agents:
             agent = policy_agent(policy, self.recipe, backend=self.extensions.backend(), seed=seed, env=env)
             self._curve_agents[env.name] = self.extensions.agent(agent)
-        return self.extensions.played(self.engine.collect(plan_evaluation(config), self._curve_agents[env.name]))
+        # the agent has this seed already: it need not be in the names of the episodes too
+        plans = [replace(plan, session="") for plan in plan_evaluation(config)]
+        return self.extensions.played(self.engine.collect(plans, self._curve_agents[env.name]))
 
     def _report(self, name: str) -> Callable[[int, int], None] | None:
         """Return what tells how far a run is."""

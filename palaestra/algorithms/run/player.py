@@ -12,6 +12,7 @@ from palaestra.agents.formats import Format, make_format
 from palaestra.agents.llm import LLMAgent
 from palaestra.algorithms.run.feed import env_of
 from palaestra.algorithms.run.recipe_configs import EnvConfig, Recipe
+from palaestra.types import Json
 
 if TYPE_CHECKING:
     from palaestra.algorithms.learner.policy import Policy
@@ -63,6 +64,10 @@ class MixtureAgent(LLMAgent):
         super().__init__(backend, **options)
         self._formats: dict[str, Format] = {name: make_format(format_) for name, format_ in formats.items()}
         self._default = self.format
+
+    def shaped_by(self) -> dict[str, Json]:
+        """Return the settings that hold everywhere, and the format of each environment."""
+        return {**super().shaped_by(), "formats": {name: form.name for name, form in self._formats.items()}}
 
     def reset(self, info: Mapping[str, Any], *, env: gymnasium.Env[Any, Any] | None = None, session: str = "") -> None:
         """Open a dialogue in the format of the episode's environment."""

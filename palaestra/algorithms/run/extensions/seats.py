@@ -228,7 +228,7 @@ class SeatsInTraining(Extension):
         if one.model == FROZEN:
             return self._frozen(seat)
         if seat not in self._agents:
-            self._agents[seat] = _made(seat, one)
+            self._agents[seat] = _made(seat, one, seed=self.context.recipe.seed)
         return self._agents[seat]
 
     def _frozen(self, seat: str) -> Agent:
@@ -246,14 +246,16 @@ class SeatsInTraining(Extension):
         return policy_agent(copies[name], context.recipe, backend=backend, name=name)
 
 
-def _made(seat: str, one: SeatPlayer, *, without: Collection[str] = ()) -> Agent:
-    """Return an agent from outside.
+def _made(seat: str, one: SeatPlayer, *, seed: int = 0, without: Collection[str] = ()) -> Agent:
+    """Return an agent from outside; what a random one draws follows from the seed of the recipe.
 
     Raises:
         ConfigError: If its model or its options mean nothing, with the key of the recipe.
     """
     # a key is not stored; the resumed run takes it from the environment
     options = {key: value for key, value in one.options.items() if key != "api_key" or value != MASK}
+    if one.model == "random":
+        options.setdefault("seed", seed)
     try:
         return make_agent(one.model, **{key: value for key, value in options.items() if key not in without})
     except UsageError as error:

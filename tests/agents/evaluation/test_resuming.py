@@ -1,0 +1,272 @@
+"""The record of a run: what it names, and what is refused when a run is resumed with something else."""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from palaestra.agents import ContextPolicy, LLMAgent, RandomAgent, RunStore, Sampling, Seats, evaluate, make_agent, rescore
+from palaestra.agents.backends.scripted import ScriptedBackend, ScriptedReply
+from palaestra.agents.core import Agent
+from palaestra.agents.evaluation.planning import MAX_KEYS, PlannedTasks
+from palaestra.agents.evaluation.resuming import YOUNGER
+from palaestra.agents.reference import NothingAgent
+from palaestra.agents.rollout.plans import EpisodePlan
+from palaestra.envs.core.tasks import FixedTasks, Task
+from palaestra.errors import ConfigError
+from palaestra.spaces import TextSpace
+from palaestra.types import Message
+from tests.agents.countdown import ENV_ID, Steady, Wavering
+
+
+class Board(gymnasium.Env[str, str]):
+    """An environment whose task set comes from outside, as a folder of data does."""
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self.tasks = FixedTasks(tasks)
+        self.observation_space = self.action_space = TextSpace()
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[str, dict[str, Any]]:
+        super().reset(seed=seed)
+        return "go", {"task": self.tasks.find(options["task"]).public()}
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        return "end", 0.0, True, False, {"success": False}
+
+
+class BoardOf:
+    """Makes boards with the tasks that are there now."""
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self.tasks = tasks
+
+    def __call__(self, plan: EpisodePlan) -> Board:
+        return Board(self.tasks)
+
+
+def made(plan: EpisodePlan) -> Any:
+    return gymnasium.make(plan.env_id)
+
+
+def model(name: str = "scripted") -> ScriptedBackend:
+    return ScriptedBackend([ScriptedReply(Message("assistant", "down"), repeat=True)], name=name)
+
+
+def named(**options: Any) -> LLMAgent:
+    """An agent whose name says nothing of its settings."""
+    return LLMAgent(options.pop("backend", None) or model(), name="mine", **{"format": "text", **options})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[RunStore]:
+    with RunStore(tmp_path) as opened:
+        yield opened
+
+
+CHANGES: dict[str, tuple[dict[str, Any], str]] = {
+    "temperature": ({"sampling": Sampling(temperature=0.2)}, r"agent_settings\.sampling\.temperature was 1\.0, now 0\.2"),
+    "seed": ({"sampling": Sampling(seed=3)}, r"agent_settings\.sampling\.seed was None, now 3"),
+    "extra": ({"sampling": Sampling(extra={"top_k": 5})}, r"agent_settings\.sampling\.extra\.top_k was None, now 5"),
+    "prompt": ({"system_prompt": "Be brief."}, r"agent_settings\.system_prompt was '', now 'Be brief\.'"),
+    "format": ({"format": "react"}, r"agent_settings\.format was 'text', now 'react'"),
+    "model": ({"backend": model("other")}, r"agent_settings\.model was 'scripted', now 'other'"),
+    "instructions": ({"instructions_as": "user"}, r"agent_settings\.instructions_as was 'system', now 'user'"),
+    "media": ({"media": "text"}, r"agent_settings\.media was 'send', now 'text'"),
+    "cut": ({"cut": "play"}, r"agent_settings\.cut was 'refuse', now 'play'"),
+    "context": ({"context": ContextPolicy(keep_turns=3)}, r"agent_settings\.context\.keep_turns was \d+, now 3"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_shapes_the_answers_of_an_agent_is_named_and_compared(store: RunStore, change: str) -> None:
+    options, words = CHANGES[change]
+    evaluate(ENV_ID, named(), n=2, store=store, run_id="r")
+    with pytest.raises(ConfigError, match=words):
+        evaluate(ENV_ID, named(**options), n=2, store=store, run_id="r")
+    assert evaluate(ENV_ID, named(), n=2, store=store, run_id="r").status == "finished"
+
+
+def test_the_record_names_model_sampling_format_prompt_and_tasks(store: RunStore) -> None:
+    sampling = Sampling(temperature=0.3, max_tokens=17)
+    evaluate(ENV_ID, named(sampling=sampling, system_prompt="Be brief."), n=2, store=store, run_id="r")
+    config = store.config("r")
+    found = config["agent_settings"]
+    assert (found["model"], found["format"], found["system_prompt"]) == ("scripted", "text", "Be brief.")
+    assert (found["sampling"]["temperature"], found["sampling"]["max_tokens"]) == (0.3, 17)
+    [tasks] = config["tasks"]
+    assert (tasks["count"], tasks["keys"]) == (2, ["test/0", "test/1"])
+    assert len(tasks["digest"]) == 16
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        (RandomAgent(0), RandomAgent(1), r"agent_settings\.seed was 0, now 1"),
+        (NothingAgent("a"), NothingAgent("b"), r"agent_settings\.text was 'a', now 'b'"),
+    ],
+)
+def test_reference_agents_say_what_shapes_them(store: RunStore, first: Agent, second: Agent, words: str) -> None:
+    evaluate(ENV_ID, first, n=2, store=store, run_id="r")
+    with pytest.raises(ConfigError, match=words):
+        evaluate(ENV_ID, second, n=2, store=store, run_id="r")
+
+
+def test_agents_of_ones_own_say_it_by_version_or_by_shaped_by(store: RunStore) -> None:
+    class Mine:
+        name = "mine"
+
+        def __init__(self, version: str, strength: int) -> None:
+            self.version, self.strength = version, strength
+
+        def shaped_by(self) -> dict[str, Any]:
+            return {"strength": self.strength}
+
+        def act(self, observation: str, info: Mapping[str, Any]) -> str:
+            return "down"
+
+    evaluate(ENV_ID, Mine("1", 2), n=2, store=store, run_id="r")
+    assert store.config("r")["agent_settings"] == {"version": "1", "strength": 2}
+    for other, words in ((Mine("2", 2), "version was '1', now '2'"), (Mine("1", 3), "strength was 2, now 3")):
+        with pytest.raises(ConfigError, match=words):
+            evaluate(ENV_ID, other, n=2, store=store, run_id="r")
+
+
+def test_options_of_a_backend_that_shape_its_answers_are_named_and_secrets_are_not(store: RunStore) -> None:
+    def agent(**options: Any) -> Agent:
+        return make_agent("http://127.0.0.1:9/v1#stub", format="text", name="mine", max_retries=0, **options)
+
+    options = {"api_key": "sk-very-secret-1", "send_reasoning": True, "timeout_s": 3.0}
+    evaluate(ENV_ID, agent(**options), n=1, store=store, run_id="r")
+    assert store.config("r")["agent_settings"]["backend"] == {"send_reasoning": True}
+    assert "very-secret" not in json.dumps(store.config("r"))
+    again = {**options, "api_key": "sk-another-secret-2", "timeout_s": 5.0}
+    assert evaluate(ENV_ID, agent(**again), n=1, store=store, run_id="r").status == "finished"
+    with pytest.raises(ConfigError, match=r"agent_settings\.backend\.send_reasoning was True, now False"):
+        evaluate(ENV_ID, agent(**{**options, "send_reasoning": False}), n=1, store=store, run_id="r")
+
+
+def test_agents_in_other_seats_and_who_makes_environments_are_named(store: RunStore) -> None:
+    def play(seed: int, **options: Any) -> None:
+        agent = Seats(RandomAgent(), answerer=RandomAgent(seed))
+        evaluate("palaestra/TwentyQuestions-v0", agent, n=1, max_turns=2, store=store, run_id="r", **options)
+
+    play(0)
+    assert store.config("r")["seat_settings"] == {"answerer": {"seed": 0}}
+    with pytest.raises(ConfigError, match=r"seat_settings\.answerer\.seed was 0, now 4"):
+        play(4)
+    with pytest.raises(ConfigError, match=r"make_env was None, now '.*test_resuming:made'"):
+        play(0, make_env=made)
+
+
+def tasks_of(*keys: str, **data: Any) -> list[Task]:
+    return [Task(key, "test", "", data) for key in keys]
+
+
+@pytest.mark.parametrize(
+    ("now", "words"),
+    [
+        (tasks_of("b0", "b1", "b2"), r"the tasks were 3 \('a0', 'a1', 'a2'\), now 3 \('b0', 'b1', 'b2'\)"),
+        (tasks_of("a0", "a1"), r"the tasks were 3 \('a0', 'a1', 'a2'\), now 2 \('a0', 'a1'\)"),
+        (tasks_of("a1", "a0", "a2"), "the tasks were 3"),
+        (tasks_of("a0", "a1", "a2", goal="other"), "now 3 .*, and under the same keys others than before"),
+    ],
+)
+def test_a_task_set_that_was_changed_is_refused(store: RunStore, now: list[Task], words: str) -> None:
+    board = BoardOf(tasks_of("a0", "a1", "a2"))
+    evaluate("any/Board-v0", Steady(), store=store, run_id="r", make_env=board)
+    board.tasks = now
+    with pytest.raises(ConfigError, match=words):
+        evaluate("any/Board-v0", Steady(), store=store, run_id="r", make_env=board)
+    assert len(store.episodes("r")) == 3
+    board.tasks = tasks_of("a0", "a1", "a2")
+    assert evaluate("any/Board-v0", Steady(), store=store, run_id="r", make_env=board).num_planned == 3
+
+
+def tasks() -> st.SearchStrategy[list[Task]]:
+    task = st.builds(
+        Task, st.sampled_from("abc"), st.just("test"), st.sampled_from(["", "x"]), st.dictionaries(st.text(), st.integers())
+    )
+    return st.lists(task, min_size=1, max_size=3, unique_by=lambda one: one.key)
+
+
+@settings(max_examples=25, deadline=None)
+@given(first=tasks(), second=tasks())
+def test_a_run_is_resumed_if_and_only_if_its_tasks_are_the_same(first: list[Task], second: list[Task]) -> None:
+    with tempfile.TemporaryDirectory() as folder, RunStore(folder) as store:
+        evaluate("any/Board-v0", Steady(), n=None, store=store, run_id="r", make_env=BoardOf(first))
+        try:
+            done = evaluate("any/Board-v0", Steady(), n=None, store=store, run_id="r", make_env=BoardOf(second))
+        except ConfigError:
+            assert first != second
+        else:
+            assert first == second
+            assert done.summary.total.num_episodes == done.num_planned == len(first)
+
+
+def test_data_that_is_not_json_and_many_keys_are_no_obstacle() -> None:
+    def record(tasks: Sequence[Task | None]) -> dict[str, Any]:
+        found = PlannedTasks()
+        for task in tasks:
+            found.add(task)
+        return found.to_json()
+
+    odd = Task("k", "test", "", {"engine": object()})  # type: ignore[dict-item]
+    assert record([odd]) == record([replace(odd, data={"engine": object()})])
+    assert record([None, None]) == {"count": 2}
+    many = [Task(f"k{i}", "test") for i in range(MAX_KEYS + 1)]
+    assert record(many).keys() == {"count", "digest"}
+    assert record(many) != record([*many[:-1], Task("other", "test")])
+    assert record([Task("\ud800", "test")]) != record([Task("\ud801", "test")])
+
+
+def older(store: RunStore, run_id: str) -> None:
+    """Make the record of a run what earlier versions wrote."""
+    store.set_config(run_id, {key: value for key, value in store.config(run_id).items() if key not in YOUNGER})
+
+
+def test_a_run_of_an_earlier_version_is_resumed_and_its_record_completed(
+    store: RunStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    evaluate(ENV_ID, named(), n=3, samples=2, store=store, run_id="r")
+    whole = store.config("r")
+    older(store, "r")
+    with caplog.at_level(logging.WARNING):
+        done = evaluate(ENV_ID, named(), n=3, samples=2, store=store, run_id="r")
+    assert (done.summary.total.num_episodes, store.config("r")) == (6, whole)
+    [told] = [record.getMessage() for record in caplog.records]
+    assert told.startswith("Run 'r' was created by an earlier version")
+    assert "its 6 episodes" in told
+    with pytest.raises(ConfigError, match="system_prompt was ''"):
+        evaluate(ENV_ID, named(system_prompt="x"), n=3, samples=2, store=store, run_id="r")
+    older(store, "r")
+    with pytest.raises(ConfigError, match="agent was 'mine', now 'wavering'"):
+        evaluate(ENV_ID, Wavering(), n=3, samples=2, store=store, run_id="r")
+
+
+def test_episodes_of_other_tasks_in_a_run_of_an_earlier_version_are_refused(store: RunStore) -> None:
+    board = BoardOf(tasks_of("a0", "a1"))
+    evaluate("any/Board-v0", Steady(), store=store, run_id="r", make_env=board)
+    older(store, "r")
+    board.tasks = tasks_of("a1", "a2")
+    with pytest.raises(ConfigError, match=r"holds 1 episodes of tasks that are not planned any more.*'any/Board-v0/a0#0'"):
+        evaluate("any/Board-v0", Steady(), store=store, run_id="r", make_env=board)
+
+
+def test_scores_of_a_run_keep_its_record(store: RunStore) -> None:
+    evaluate(ENV_ID, named(), n=2, store=store, run_id="r")
+    rescore(store, "r", lambda trajectory: {"success": True}, into="s", name="all")
+    again = rescore(store, "r", lambda trajectory: {"success": True}, into="s", name="all")
+    assert again.summary.success.mean == 1
+    assert {key: store.config("s")[key] for key in ("agent_settings", "tasks")} == {
+        key: store.config("r")[key] for key in ("agent_settings", "tasks")
+    }
