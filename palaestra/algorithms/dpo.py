@@ -181,4 +181,4 @@ def _pair_metrics(pairs: list[PreferencePair], counts: PairCounts) -> dict[str, 
     }
 
 
-ALGORITHM = Algorithm("dpo", DPOConfig, learner=DPOLearner, run=run)
+ALGORITHM = Algorithm("dpo", DPOConfig, learner=DPOLearner, run=run, copies=2)  # TRL trains a copy against another

@@ -42,6 +42,19 @@ def train(
     plain: Annotated[
         bool, typer.Option("--plain", help="Lines of text instead of the dashboard, also on a terminal.")
     ] = False,
+    dry: Annotated[
+        bool, typer.Option("--dry-run", help="Check the recipe; say what a step plays and what a device holds; train nothing.")
+    ] = False,
+    devices: Annotated[
+        int | None, typer.Option("--devices", min=1, help="With --dry-run: processes that train together, one on each device.")
+    ] = None,
+    sharded: Annotated[
+        bool, typer.Option("--sharded", help="With --dry-run: the devices cut the trained weights among them (FSDP).")
+    ] = False,
+    device_memory: Annotated[
+        float | None,
+        typer.Option("--device-memory", metavar="GIB", min=0.001, help="With --dry-run: refuse what a device cannot hold."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a policy by a recipe: baselines, training phases, evaluations on test tasks, checkpoints, a report.
@@ -49,10 +62,50 @@ def train(
     Whatever is finished is kept at once: after a crash or Ctrl-C, `--run ID` resumes from the last checkpoint. Under
     `accelerate launch` several processes train together, and the first one speaks.
     """
+    if dry:
+        plan_recipe(
+            recipe,
+            overrides or [],
+            runs=runs,
+            run_id=run,
+            devices=devices or 1,
+            sharded=sharded,
+            device_gib=device_memory,
+            as_json=as_json,
+        )
+        return
+    if devices is not None or sharded or device_memory is not None:
+        raise UsageError("--devices, --sharded and --device-memory belong to --dry-run; accelerate launch says how to train.")
     with _launched() as is_main:
         result, report = run_recipe(recipe, overrides or [], runs=runs, run_id=run, plain=plain, is_main=is_main)
     if is_main:  # after all have left: an exit code of the first one is no loss to the others
         show(result, report, as_json=as_json)
+
+
+def plan_recipe(
+    recipe: str | None,
+    overrides: Sequence[str],
+    *,
+    runs: Path,
+    run_id: str | None,
+    devices: int,
+    sharded: bool,
+    device_gib: float | None,
+    as_json: bool,
+) -> None:
+    """Check a recipe and print what it will do and hold; see `algorithms.run.dry_run`."""
+    from palaestra.agents.store.store import RunStore
+    from palaestra.algorithms.run.dry_run import dry_run
+    from palaestra.algorithms.run.recipe import load_recipe
+    from palaestra.cli.dry_run import show_plan
+
+    if recipe is not None:  # nothing is stored, so no folder of runs is made either
+        loaded = load_recipe(recipe, overrides)
+    else:
+        with RunStore(runs) as store:
+            loaded = _load(store, recipe, overrides, run_id)
+    _check_env(loaded)
+    show_plan(dry_run(loaded, devices=devices, sharded=sharded), device_gib=device_gib, as_json=as_json)
 
 
 def run_recipe(

@@ -194,3 +194,20 @@ def _wait_for_steps(runs, process) -> None:
             pass
         time.sleep(0.05)
     raise AssertionError("no training step within 60 s")
+
+
+def test_a_dry_run_shows_the_plan_and_stores_nothing(palaestra_run, refused, recipe, tmp_path):
+    runs = tmp_path / "runs"
+    ran = palaestra_run("train", recipe, "--dry-run", "--runs", runs, "--devices", 2)
+    assert ran.code == 0, ran.err
+    assert "A step, at most" in ran.out
+    assert "A device holds" in ran.out
+    assert not runs.exists()
+    page = json.loads(palaestra_run("train", recipe, "--dry-run", "--json").out)
+    assert page["devices"] == 1
+    assert page["peak_bytes"] == max(phase["bytes"]["peak"] for phase in page["phases"])
+    ran = palaestra_run("train", recipe, "--dry-run", "--device-memory", 0.001)
+    assert ran.code == 2
+    assert "GiB on each of 1 devices" in ran.err
+    refused("train", recipe, "--devices", 2, match="belong to --dry-run")
+    refused("train", recipe, "--dry-run", "--set", "env.train_split=no", match="no")

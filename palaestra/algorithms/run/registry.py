@@ -55,6 +55,7 @@ class Algorithm:
         run: Trains `phase.policy` in place, logging and saving through the phase, and returns when the phase is over; called
             with a `Phase` and the config. None for the shared outer loop.
         arm: What reports call the policy that comes out, e.g. "cloned".
+        copies: Copies of the weights that an update makes in addition to what its learner holds; `--dry-run` counts them.
         plays: Whether it plays episodes with the policy; to one that imitates recorded ones, extensions mean nothing.
 
     Raises:
@@ -67,6 +68,7 @@ class Algorithm:
     run: Callable[[Any, Any], None] | None = None  # naming Phase would close a circle: recipes look algorithms up
     arm: str = "trained"
     plays: bool = True
+    copies: int = 0
 
     def __post_init__(self) -> None:
         """Refuse an algorithm that does nothing."""

@@ -16,6 +16,7 @@ from palaestra.algorithms.run.active_extensions import demonstrated
 from palaestra.algorithms.run.feed import Feed, env_of
 from palaestra.algorithms.run.recipe_configs import Recipe
 from palaestra.envs.formats.hermes import format_message
+from palaestra.models.checkpoint import check_shape
 from palaestra.models.registry import BuildContext, get_model_kind
 from palaestra.types import Trajectory
 
@@ -30,7 +31,9 @@ def build_policy(recipe: Recipe, feed: Feed, engine: RolloutEngine) -> Policy:
     """
     kind, config = get_model_kind(recipe.model_kind), recipe.model
     if kind.folder is not None:
-        return Policy.from_path(kind.folder(config), dtype=config.dtype)
+        policy = Policy.from_path(kind.folder(config), dtype=config.dtype)
+        check_shape(policy.model.config, getattr(config, "shape", {}))
+        return policy
     assert kind.build is not None
     model, tokenizer = kind.build(config, BuildContext(recipe.seed, partial(corpus, recipe, feed, engine)))
     return Policy(model.to(getattr(torch, config.dtype)), tokenizer)
