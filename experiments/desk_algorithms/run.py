@@ -22,7 +22,7 @@ EXPERIMENT = Experiment(
         **OUTCOME_ARMS,
         "turn_ppo": Arm("ppo", {**SINGLES, **TURN_LEVEL}),
         "turn_ppo_shaped": Arm("ppo", {**SINGLES, **TURN_LEVEL}, SHAPED),
-        "turn_rloo_shaped": Arm("turn_rloo", GROUPS, SHAPED),
+        "turn_rloo_shaped": Arm("turn_rloo", {**GROUPS, "aggregation": "token_mean"}, SHAPED),
     },
     steps=120,
     tuning_steps=20,

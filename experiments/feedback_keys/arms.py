@@ -89,7 +89,7 @@ ARMS = {
         Arm("gigpo", GROUP_BARS, GROUPS),
         Arm("reinforce_pp", {100: 0.85}, SINGLES),
         Arm("rebn", {110: 0.85}, SINGLES, dense=True),
-        Arm("turn_rloo", {110: 0.85}, GROUPS, dense=True),
+        Arm("turn_rloo", {110: 0.85}, {**GROUPS, "aggregation": "token_mean"}, dense=True),  # all episodes are of one length
         # within 8 iterations of ppo; beta as without critic pre-training
         Arm("vrpo", {48: 0.95, 128: 0.98}, {**SINGLES, "epochs": 3, "critic": {**CRITIC, "beta": 1e-3}}),
     )

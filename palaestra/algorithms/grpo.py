@@ -91,6 +91,21 @@ class GRPOConfig(PolicyConfig):
     overlong: OverlongConfig = OverlongConfig()
     """Penalty for episodes near a limit of sampled tokens."""
 
+    @property
+    def gradient_scale(self) -> float | None:
+        """How many times the exact policy gradient the first step of an update is on average; None where it is biased.
+
+        Unbiased is what sums tokens, with an estimator that is, and learns from every group.
+        """
+        sums = {"sequence_sum": 1, "constant": self.constant_length}
+        learns_from_all = not self.sampling.drop_equal_groups and self.sampling.uncertain_share == 1
+        ratio_is_of_tokens = self.loss == "reinforce" or self.ratio == "token"
+        scale = self.advantage.gradient_scale(self.group_size)
+        length = sums.get(self.aggregation)
+        if scale is None or length is None or not learns_from_all or not ratio_is_of_tokens:
+            return None
+        return scale / length
+
     @classmethod
     def with_current_names(cls, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return a table with the names that settings have now.
@@ -210,7 +225,8 @@ class GRPOLearner(PolicyGradientLearner):
                         k3 = kl_estimate(scored.log_prob, rows.extra["ref_log_prob"], "k3")  # [b, t]
                         terms["kl_reference"] = (rows.extra["token_share"] * k3).sum()
                         if config.kl.place == "loss":
-                            loss = loss + self.kl_coefficient * (weight * k3).sum()
+                            kl = kl_estimate(scored.log_prob, rows.extra["ref_log_prob"], config.kl.estimator)  # [b, t]
+                            loss = loss + self.kl_coefficient * (weight * kl).sum()
                     if config.entropy_coefficient > 0:
                         loss = loss - config.entropy_coefficient * (rows.extra["token_share"] * scored.entropy).sum()
                     update.backward(loss, rows, scored, **terms)
@@ -225,12 +241,16 @@ ALGORITHM = Algorithm("grpo", GRPOConfig, learner=GRPOLearner)
 
 
 def shaped(batch: Batch, config: GRPOConfig) -> Batch:
-    """Apply the overlong penalty, and take groups that a step does not learn from out of the loss."""
-    if config.overlong.limit is not None:
-        batch = with_overlong_penalty(batch, limit=config.overlong.limit, buffer=config.overlong.buffer)
+    """Apply the overlong penalty, and take groups that a step does not learn from out of the loss.
+
+    Which groups are all equal is a matter of the returns without the penalty, as for the refills that they are replaced by: a
+    group that differs in nothing but its length teaches nothing but length.
+    """
     keep = torch.ones(batch.num_episodes, dtype=torch.bool)  # [E]
     if config.sampling.drop_equal_groups:
         keep &= mixed_groups(batch.return_, batch.group_index)
+    if config.overlong.limit is not None:
+        batch = with_overlong_penalty(batch, limit=config.overlong.limit, buffer=config.overlong.buffer)
     if config.sampling.uncertain_share < 1:
         keep &= most_uncertain_groups(batch.return_, batch.group_index, share=config.sampling.uncertain_share)
     return batch if bool(keep.all()) else batch.with_action_mask(keep[batch.episode_index].unsqueeze(1))

@@ -41,8 +41,10 @@ class DAPOConfig(GRPOConfig):
     """Table `[dapo]`: clip higher, dynamic sampling, token mean.
 
     Papers:
-        DAPO (arXiv:2503.14476): clip-higher, dynamic sampling, token mean, overlong penalty. Left out:
-            the filter of truncated episodes.
+        DAPO (arXiv:2503.14476): clip-higher, dynamic sampling, token mean, overlong penalty (equation 13). Otherwise
+            than there: the penalty is off until `overlong.limit` says how many tokens an episode may have (20,480 there,
+            with a buffer of 4,096); it counts what is sampled in all turns, and -1 stands against returns from 0 to 1, not
+            against -1 and 1; refills stop after `sampling.max_refills`. Left out: the filter of truncated episodes.
     """
 
     group_size: int = Field(default=16, ge=2)
@@ -72,7 +74,9 @@ class RLOOConfig(GRPOConfig):
     """Table `[rloo]`: each episode against the mean of the others.
 
     Papers:
-        RLOO (arXiv:2402.14740): leave-one-out baseline, REINFORCE on-policy, divergence in the reward.
+        RLOO (arXiv:2402.14740): leave-one-out baseline, REINFORCE on-policy, tokens summed, divergence in the reward: k1
+            of the whole episode is taken from its return before it is compared. Otherwise than there: the divergence is
+            off until `kl.coefficient` is given (about .05 for large models).
     """
 
     advantage: SerializeAsAny[AdvantageConfig] = RLOOAdvantage()
@@ -83,6 +87,8 @@ class RLOOConfig(GRPOConfig):
     """Passes over the episodes; set loss = "ppo" for more than one."""
     loss: PolicyLoss = "reinforce"
     """On-policy: no ratio."""
+    aggregation: Aggregation = "sequence_sum"
+    """An episode's tokens are summed, as its log-probability is: anything else biases the gradient."""
     kl: KLConfig = KLConfig(place="reward")
     """The divergence is part of the reward."""
 
@@ -91,7 +97,10 @@ class ReinforcePPConfig(GRPOConfig):
     """Table `[reinforce_pp]`: token returns, whitened over the batch.
 
     Papers:
-        REINFORCE++ (arXiv:2501.03262): token returns with the divergence, whitened over the batch; group baseline.
+        REINFORCE++ (arXiv:2501.03262): token returns less the k1 divergence of the tokens from there on, whitened over the
+            batch; group baseline. Otherwise than there: the divergence is off until `kl.coefficient` is given (about .01
+            for large models); with `advantage.group_baseline` the paper adds k2 to the loss instead, which here is
+            `kl.place = "loss"` with `kl.estimator = "k2"`.
     """
 
     advantage: SerializeAsAny[AdvantageConfig] = ReinforcePPAdvantage()
@@ -128,8 +137,10 @@ class TurnRLOOConfig(GRPOConfig):
 
     advantage: SerializeAsAny[AdvantageConfig] = TurnRLOOAdvantage()
     """Leave-one-out by turn."""
-    aggregation: Aggregation = "token_mean"
-    """Every token of the batch weighs the same."""
+    aggregation: Aggregation = "constant"
+    """Every token weighs the same, however long its episode is: a division by lengths would bias the gradient."""
+    constant_length: int | None = Field(default=256, ge=1)
+    """Tokens per episode that the sum is divided by; of the order of the longest episode."""
 
 
 class GiGPOConfig(GRPOConfig):

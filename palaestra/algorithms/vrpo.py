@@ -26,6 +26,7 @@ from palaestra.algorithms.learner.learner import MakePolicy
 from palaestra.algorithms.learner.policy import Policy, meaningful
 from palaestra.algorithms.learner.policy_update import computed, planned
 from palaestra.algorithms.math.batch import Batch
+from palaestra.algorithms.math.losses import divergence_of, entropy_of
 from palaestra.algorithms.math.sequences import turn_sequences
 from palaestra.algorithms.ppo import PPOConfig, PPOLearner, train_with_critic
 from palaestra.algorithms.run.on_policy import build_learner
@@ -244,7 +245,7 @@ class VRPOCritic(Critic):
             else:
                 log_q = self._log_q(before(states)[chosen])  # [N, vocabulary]; states before the tokens that it judges
                 if name == "by_entropy":
-                    each = -(log_q.exp() * log_q).sum(dim=-1)
+                    each = entropy_of(log_q)
                 else:
                     each = -log_q.gather(1, rows.ids[chosen].unsqueeze(1)).squeeze(1)
             mean = each.sum() / count  # tokens of the whole minibatch
@@ -265,7 +266,7 @@ class VRPOCritic(Critic):
         with torch.no_grad():
             frozen = self.language_model.model.base_model(input_ids=rows.ids, use_cache=False).last_hidden_state
             log_p = self._log_q(before(frozen)[chosen])
-        return (log_p.exp() * (log_p - self._log_q(before(states)[chosen]))).sum(dim=-1)
+        return divergence_of(log_p, self._log_q(before(states)[chosen]))
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def _own_uncertainty(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -274,7 +275,7 @@ class VRPOCritic(Critic):
 
         def judge(rows: Batch) -> tuple[Tensor, ...]:
             log_q = self._log_q(before(self.model.states(rows.ids, rows.attention_mask)))
-            return -(log_q.exp() * log_q).sum(dim=-1), -log_q.gather(2, rows.ids.unsqueeze(2)).squeeze(2)
+            return entropy_of(log_q), -log_q.gather(2, rows.ids.unsqueeze(2)).squeeze(2)
 
         entropy, surprise = computed(batch, everything, self.config.max_tokens_per_microbatch, judge, count=2)
         return entropy, surprise

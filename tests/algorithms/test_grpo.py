@@ -77,7 +77,7 @@ def test_sampler_and_learner_agree_on_log_probs() -> None:
     assert metrics["drift_max"] < 1e-4
 
 
-@pytest.mark.parametrize("aggregation", ["token_mean", "sequence_mean", "constant", "turn_mean"])
+@pytest.mark.parametrize("aggregation", ["token_mean", "sequence_mean", "sequence_sum", "constant", "turn_mean"])
 def test_cutting_into_microbatches_changes_nothing(aggregation: str) -> None:
     policy = toy_policy()
     played = play(policy)

@@ -73,6 +73,24 @@ def test_the_terms_add_up_as_written() -> None:
     assert float(loss) == pytest.approx(0.06138464, abs=1e-7)
 
 
+@pytest.mark.parametrize("options", [{}, {"auxiliary": "distil"}, {"selector": "value_head"}], ids=str)
+def test_a_head_that_never_says_some_words_leaves_the_critic_finite(options: dict[str, str]) -> None:
+    policy = toy_policy()
+    learner = vrpo(policy, entropy_weight=0.1, perplexity_weight=0.0, **options)
+    plain = learner.critic._log_q
+
+    def masked(states: torch.Tensor) -> torch.Tensor:
+        said = plain(states)
+        never = torch.zeros(said.shape[-1], dtype=torch.bool)
+        never[-5:] = True
+        return said.masked_fill(never, -math.inf).log_softmax(dim=-1)
+
+    learner.critic._log_q = masked  # type: ignore[method-assign]
+    metrics = learner.critic.fit(ready(learner, play(policy)), 1)
+    assert metrics["critic_skipped"] == 0.0
+    assert math.isfinite(metrics["aux_entropy"])
+
+
 def test_entropy_and_perplexity_of_two_tokens() -> None:
     skewed, even = torch.tensor([math.log(3.0), 0.0]), torch.zeros(2)
     assert float(entropy(skewed)) == pytest.approx(0.5623351, abs=1e-6)

@@ -20,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 from palaestra.agents.backends.chat_template import ChatTemplate
 from palaestra.agents.backends.checkpoints import context_length, load_checkpoint, save_checkpoint, vocabulary_size
 from palaestra.agents.backends.local import LocalBackend
+from palaestra.algorithms.math.losses import entropy_of
 from palaestra.algorithms.scale.ranks import Forward, blocks_of, copy_whole, ranks
 from palaestra.errors import ConfigError
 
@@ -270,8 +271,7 @@ def _score_part(
         logits = logits / temperature
     log_probs = torch.log_softmax(logits, dim=-1)  # [N, vocabulary]
     picked = log_probs.gather(1, targets[:, None])[:, 0]  # [N]
-    # A token of probability 0 adds 0, not the NaN of 0 times minus infinity.
-    spread = -(log_probs.exp() * log_probs.clamp(min=-1e4)).sum(dim=-1) if entropy else torch.zeros_like(picked)
+    spread = entropy_of(log_probs) if entropy else torch.zeros_like(picked)
     return picked, spread
 
 

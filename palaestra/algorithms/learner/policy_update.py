@@ -63,7 +63,9 @@ class KLConfig(Config):
     coefficient: float = Field(default=0.0, ge=0)
     """Weight of the divergence from the frozen starting policy; .001 to .04 for large models, 0 is off."""
     place: Literal["loss", "reward"] = "loss"
-    """Where it acts: k3 added to the loss, or k1 taken from the reward of each token."""
+    """Where it acts: added to the loss (`estimator`), or k1 taken from the reward of each token."""
+    estimator: Literal["k2", "k3"] = "k3"
+    """In the loss: k3 as in GRPO, or k2 as in REINFORCE++ with a baseline: its gradient is that of the divergence."""
     target: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Divergence from the starting policy, nats per token, that `coefficient` is adapted to keep; None leaves it fixed."""
     horizon: int = Field(default=10_000, ge=1)
@@ -81,6 +83,25 @@ class CorrectionConfig(Config):
     """With correction on: tokens of policies older than this many updates weigh nothing."""
     drift_limit: float = Field(default=0.05, gt=0)
     """With correction off: training stops if the sampler's log-probs differ from the recomputed ones by more on average."""
+    reject_ratio: tuple[float, float] | None = None
+    """Leave rows out whose geometric mean ratio to the sampler lies outside of these bounds: [.99, 1.01] is strict, [.5, 2.0]
+    lenient; None is off. Works at every level."""
+    reject_divergence: float | None = Field(default=None, gt=0)
+    """Leave rows out whose mean k3 divergence from the sampler, nats per token, is above; None is off."""
+
+    @property
+    def rejects(self) -> bool:
+        """Whether rows can be left out for what the sampler's log-probs say."""
+        return self.reject_ratio is not None or self.reject_divergence is not None
+
+    @model_validator(mode="after")
+    def _bounds_hold_1(self) -> CorrectionConfig:
+        if self.reject_ratio is not None and not 0 < self.reject_ratio[0] < 1 < self.reject_ratio[1]:
+            raise ConfigError(
+                f"correction.reject_ratio is {list(self.reject_ratio)}; expected [LOW, HIGH] with 0 < LOW < 1 < HIGH, e.g. "
+                f"[0.5, 2.0]: tokens of the policy itself have the ratio 1."
+            )
+        return self
 
 
 class PolicyConfig(OnPolicyConfig):
@@ -223,7 +244,7 @@ class PolicyGradientLearner(BatchLearner):
             batch: With `advantage`.
         """
         wanted = self.reached(batch)
-        if self.config.corrects_staleness or self.config.minibatches > 1:
+        if self.config.corrects_staleness or self.config.correction.rejects or self.config.minibatches > 1:
             return self.score(batch, wanted)
         mask = batch.action_mask & wanted.unsqueeze(1)
         return self._with_reference(batch, wanted).with_tensors(correction=mask.float()), {}
@@ -232,7 +253,15 @@ class PolicyGradientLearner(BatchLearner):
         """Return the weights of tokens against the sampler's log-probs, [B, T], and metrics; see `score`."""
         mask = batch.action_mask & wanted.unsqueeze(1)
         config, old = self.config.correction, batch.extra["old_log_prob"]
-        found = importance_weights(old, batch.rollout_log_prob, mask, level=config.level, cap=config.cap)
+        found = importance_weights(
+            old,
+            batch.rollout_log_prob,
+            mask,
+            level=config.level,
+            cap=config.cap,
+            mean_ratio_bounds=config.reject_ratio,
+            max_mean_k3=config.reject_divergence,
+        )
         weight, metrics = found.weight, found.metrics
         if config.level == "off":
             gap = metrics.get("off_policy_mean", 0.0)

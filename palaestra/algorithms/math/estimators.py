@@ -67,6 +67,18 @@ class AdvantageConfig(Config):
         """Episodes of a task that there have to be."""
         return 1 if self.compares == "batch" else 2
 
+    def gradient_scale(self, group_size: int) -> float | None:
+        """Return how many times the exact policy gradient the mean of the estimated one is, where tokens are summed.
+
+        None, the default, claims nothing: the estimate is biased. Claims are compared with the exact gradient of a small
+        process by enumeration (`tests/algorithms/test_enumeration.py`).
+
+        Args:
+            group_size: Episodes of a task, all of them scored.
+        """
+        del group_size
+        return None
+
     def has_signal(self, groups: GroupStatistics) -> bool:
         """Return whether anything in a batch with these groups can be told from anything else."""
         if self.compares == "batch":
@@ -199,6 +211,10 @@ class GRPOAdvantage(AdvantageConfig):
     sum_turn_rewards: bool = False
     """Train on the sum of rewards given in several turns; without it such episodes are refused."""
 
+    def gradient_scale(self, group_size: int) -> float | None:
+        """Return (G - 1) / G without a spread: the mean holds the episode's own return. Spreads bias."""
+        return (group_size - 1) / group_size if self.spread == "none" else None
+
 
 @estimator(GRPOAdvantage)
 def group_mean(batch: Batch, reward: Tensor, config: GRPOAdvantage) -> Tensor:
@@ -218,6 +234,11 @@ class RLOOAdvantage(AdvantageConfig):
     """Leave-one-out."""
     sum_turn_rewards: bool = False
     """Train on the sum of rewards given in several turns; without it such episodes are refused."""
+
+    def gradient_scale(self, group_size: int) -> float | None:
+        """Return 1: the baseline does not depend on the episode."""
+        del group_size
+        return 1.0
 
 
 @estimator(RLOOAdvantage)
@@ -295,6 +316,11 @@ class TurnRLOOAdvantage(AdvantageConfig):
     gamma: float = Field(default=1.0, gt=0, le=1)
     """Discount per turn."""
 
+    def gradient_scale(self, group_size: int) -> float | None:
+        """Return 1 without a discount; with one, late turns count for more than their share of the return."""
+        del group_size
+        return 1.0 if self.gamma == 1 else None
+
 
 @estimator(TurnRLOOAdvantage)
 def leave_one_out_by_turn(batch: Batch, reward: Tensor, config: TurnRLOOAdvantage) -> Tensor:
@@ -356,7 +382,10 @@ def episode_returns(batch: Batch, reward: Tensor) -> Tensor:
     if reward is batch.token_reward:  # an episode in which nothing was sampled has a return and no token
         return batch.return_
     sums = torch.zeros(batch.num_episodes).index_add_(0, batch.episode_index, reward.sum(dim=1))  # [B, T] -> [E]
-    return torch.where(batch.return_.isnan(), batch.return_, sums)
+    has_rows = torch.zeros(batch.num_episodes, dtype=torch.bool)
+    has_rows[batch.episode_index] = True
+    # nothing is taken from an episode in which nothing was sampled: its reward lies on no token
+    return torch.where(batch.return_.isnan() | ~has_rows, batch.return_, sums)
 
 
 def turn_returns(batch: Batch, reward: Tensor, *, gamma: float) -> tuple[Sequences, Tensor]:

@@ -12,13 +12,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Aggregation = Literal["token_mean", "sequence_mean", "constant", "turn_mean"]
+Aggregation = Literal["token_mean", "sequence_mean", "sequence_sum", "constant", "turn_mean"]
 PolicyLoss = Literal["ppo", "cispo", "none", "reinforce"]
 RatioLevel = Literal["token", "sequence", "sequence_token"]
 KLEstimator = Literal["k1", "k2", "k3"]
 
 LOG_RATIO_LIMIT = 20.0  # e^20 is far outside any clip range and still finite in float32
 K3_LIMIT = 10.0
+LOG_ZERO = -1e4  # stands for the logarithm of a probability of 0: times 0 it is 0, where minus infinity would be NaN
 
 
 def log_ratio(log_prob: Tensor, old_log_prob: Tensor) -> Tensor:
@@ -206,9 +207,27 @@ def kl_estimate(log_prob: Tensor, ref_log_prob: Tensor, kind: KLEstimator = "k3"
 
 
 def entropy(logits: Tensor) -> Tensor:
-    """Entropy in nats of the categorical distribution in the last dimension."""
-    log_probs = logits.float().log_softmax(dim=-1)
-    return -(log_probs.exp() * log_probs).sum(dim=-1)
+    """Entropy in nats of the categorical distribution in the last dimension.
+
+    Args:
+        logits: [..., vocabulary]; minus infinity is a token of probability 0, which adds nothing.
+    """
+    return entropy_of(logits.float().log_softmax(dim=-1))
+
+
+def entropy_of(log_probs: Tensor) -> Tensor:
+    """Entropy in nats of normalised log-probabilities in the last dimension; those of minus infinity add nothing."""
+    return -(log_probs.exp() * log_probs.clamp(min=LOG_ZERO)).sum(dim=-1)
+
+
+def divergence_of(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """KL(p || q) in nats of normalised log-probabilities in the last dimension.
+
+    Args:
+        log_p: [..., vocabulary]; tokens of probability 0 add nothing.
+        log_q: Same shape; where q is 0 and p is not, the log-probability counts as -10,000, so that the result stays finite.
+    """
+    return (log_p.exp() * (log_p.clamp(min=LOG_ZERO) - log_q.clamp(min=LOG_ZERO))).sum(dim=-1)
 
 
 def token_weights(
@@ -225,8 +244,12 @@ def token_weights(
     |---|---|---|
     | `token_mean` | sum over tokens / number of tokens | DAPO |
     | `sequence_mean` | mean over episodes of (sum over tokens / their number) | GRPO |
+    | `sequence_sum` | mean over episodes of the sum over tokens | RLOO, REINFORCE |
     | `constant` | sum over tokens / (episodes * constant_length) | Dr.GRPO |
     | `turn_mean` | mean over turns of (sum over tokens of the turn / their number) | turn-level methods |
+
+    Only `sequence_sum` and `constant` leave the policy gradient unbiased: the others divide by lengths, which the policy
+    chooses.
 
     Args:
         action_mask: bool [B, T].
@@ -248,6 +271,8 @@ def token_weights(
     num_episodes = (tokens > 0).sum()
     if aggregation == "sequence_mean":
         return mask / (tokens[episode].clamp(min=1.0) * num_episodes).unsqueeze(1)  # [E] -> [B, 1]
+    if aggregation == "sequence_sum":
+        return mask / num_episodes
     if aggregation == "constant":
         if constant_length is None or constant_length < 1:
             raise ValueError(f"constant_length is {constant_length}; aggregation 'constant' needs at least 1 token.")

@@ -52,19 +52,38 @@ def generalised_advantages(
 
     Source: Schulman et al. 2016 (arXiv:1506.02438), equation 16.
     """
-    reward, value = reward.float(), value.float()
-    num_episodes, num_steps = mask.shape
-    following = torch.zeros(num_episodes) if bootstrap is None else bootstrap.detach().float().clone()
-    decay = gamma * torch.as_tensor(lam, dtype=torch.float32)
-    carried = torch.zeros(num_episodes)  # [E], A of the step that follows
-    advantage = torch.zeros(num_episodes, num_steps)
-    for step in range(num_steps - 1, -1, -1):
-        real = mask[:, step]  # [E]
-        delta = reward[:, step] + gamma * following - value[:, step]  # [E], the error of V
-        carried = torch.where(real, delta + decay * carried, carried)  # still 0 in the padding
-        following = torch.where(real, value[:, step], following)
-        advantage[:, step] = torch.where(real, carried, 0.0)
-    return Advantages(advantage, torch.where(mask, advantage + value, 0.0))
+    # float64: a scan adds in another order than a loop over time, and long episodes are long sums
+    reward, value = (torch.where(mask, x, 0.0).double() for x in (reward, value))
+    following = torch.zeros_like(value)  # [E, N], V of the state after each step
+    following[:, :-1] = value[:, 1:]
+    if bootstrap is not None:
+        is_last = mask.clone()
+        is_last[:, :-1] &= ~mask[:, 1:]
+        following = torch.where(is_last, bootstrap.detach().double().unsqueeze(1), following)
+    delta = torch.where(mask, reward + gamma * following - value, 0.0)  # the error of V
+    advantage = decayed_sums(delta, gamma * torch.as_tensor(lam, dtype=torch.float64, device=delta.device))
+    return Advantages(*(torch.where(mask, x, 0.0).float() for x in (advantage, advantage + value)))
+
+
+def decayed_sums(values: Tensor, decay: Tensor) -> Tensor:
+    """Sum from each step to the end, what lies k steps ahead times decay^k: S_i = x_i + decay S_{i+1}.
+
+    A scan by doubling: after pass p every step holds the sum over the next 2^p steps, so that N steps take log2 N passes over
+    the whole tensor.
+
+    Args:
+        values: [E, N]; 0 at padding, which lies on the right.
+        decay: In [0, 1]; one number [], or one per episode [E].
+
+    Returns:
+        [E, N].
+    """
+    sums, reach = values.clone(), 1
+    factor = decay.to(values).reshape(-1, 1)  # decay^reach: [1, 1], or [E, 1]
+    while reach < values.shape[1]:
+        sums[:, :-reach] += factor * sums[:, reach:].clone()  # the parts ahead as the last pass left them
+        factor, reach = factor.square(), 2 * reach
+    return sums
 
 
 def discounted_returns(reward: Tensor, mask: Tensor, *, gamma: float = 1.0) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -11,10 +12,11 @@ from palaestra.algorithms.learner.policy_update import PolicyGradientLearner
 from palaestra.algorithms.math.batch import Batch, collate
 from palaestra.algorithms.math.losses import kl_estimate
 from palaestra.algorithms.run.registry import make_learner
+from palaestra.errors import ConfigError
 from palaestra.types import Trajectory
 from tests.algorithms.build import simple
 from tests.algorithms.test_grpo import moved, play, with_return
-from tests.algorithms.toy_recipe import toy_policy
+from tests.algorithms.toy_recipe import toy_policy, toy_recipe
 
 
 def learner(name: str = "grpo", **settings: Any) -> PolicyGradientLearner:
@@ -102,3 +104,47 @@ def test_tokens_too_old_to_count_move_nothing(name: str) -> None:
     metrics = made.learn(batch, 1)
     assert metrics["stale_tokens"] == 1.0
     assert torch.equal(torch.cat([p.detach().flatten() for p in policy.parameters()]), before)
+
+
+@pytest.mark.parametrize("name", ["grpo", "ppo"])
+@pytest.mark.parametrize("bounds", [{"reject_ratio": [0.9, 1.1]}, {"reject_divergence": 0.01}], ids=str)
+@pytest.mark.parametrize("level", ["off", "token"])
+def test_rows_that_another_policy_sampled_are_rejected_from_a_recipe(name: str, bounds: dict[str, Any], level: str) -> None:
+    policy = toy_policy()
+    played = sampled_by(policy)
+    odd = dataclasses.replace(
+        played[0],
+        segments=tuple(dataclasses.replace(s, log_prob=tuple(x - 0.5 for x in s.log_prob)) for s in played[0].segments),
+    )
+    recipe = toy_recipe(**{"phases": [name], name: {"correction": {"level": level, "drift_limit": 9.0, **bounds}}})
+    table = recipe.phase(name).settings
+    made: Any = make_learner(name, policy, table)
+    batch = collate([odd, *played[1:]])
+    weight = made.score(batch)[0].extra["correction"]
+    assert not weight[0].any()
+    assert bool((weight[1:][batch.action_mask[1:]] > 0.5).all())
+    metrics = made.learn(batch, 1)
+    assert metrics["rejected_rows"] == pytest.approx(1 / int((batch.action_mask.any(dim=1)).sum()))
+
+
+@pytest.mark.parametrize("bounds", [[1.1, 2.0], [0.5, 0.9], [0.0, 2.0], [2.0, 0.5]])
+def test_bounds_that_would_reject_the_policys_own_tokens_are_refused(bounds: list[float]) -> None:
+    with pytest.raises(ConfigError, match=r"grpo.correction: correction.reject_ratio is .*expected \[LOW, HIGH\]"):
+        toy_recipe(phases=["grpo"], grpo={"correction": {"reject_ratio": bounds}})
+
+
+def test_the_divergence_in_the_loss_may_be_k2() -> None:
+    def moved(estimator: str) -> tuple[dict[str, float], torch.Tensor]:
+        policy = toy_policy()
+        other = policy.frozen_copy()
+        with torch.no_grad():
+            for parameter in other.model.parameters():
+                parameter.mul_(0.9)
+        table = {"lr": 1e-2, "warmup_updates": 0, "kl": {"coefficient": 5.0, "estimator": estimator}}
+        made: Any = make_learner("grpo", policy, table, reference=lambda: other)
+        metrics = made.learn(collate(sampled_by(policy)), 1)
+        return metrics, torch.cat([p.detach().flatten() for p in policy.parameters()])
+
+    (k2, one), (k3, two) = moved("k2"), moved("k3")
+    assert k2["loss"] != k3["loss"]
+    assert not torch.equal(one, two)

@@ -176,6 +176,20 @@ def test_an_episode_without_tokens_keeps_its_return_and_errors_have_none() -> No
     assert math.isnan(float(episode_returns(batch, batch.token_reward.clone())[2]))
 
 
+@pytest.mark.parametrize("name", ["grpo", "rloo", "gigpo", "reinforce_pp"])
+def test_a_silent_episode_is_compared_with_its_return_where_the_reward_pays_for_divergence(name: str) -> None:
+    silent = episode("silent", [segment([0, 0], [])], [1.0])
+    spoken = [episode(f"e{i}", [segment([0, 1], [(1, 2, 0)])], [float(i)]) for i in range(2)]
+    made = [dataclasses.replace(t, steps=tuple(dataclasses.replace(s, state_hash="x") for s in t.steps)) for t in spoken]
+    batch = collate([silent, *made])
+    taken = batch.token_reward - 0.25 * batch.action_mask  # as a KL term does, from every token
+    assert episode_returns(batch, taken).tolist() == [1.0, -0.25, 0.75]
+    config: Any = get_estimator(name).config(**({"group_baseline": True} if name == "reinforce_pp" else {}))  # type: ignore[call-arg]
+    # another constant for everybody changes no comparison within the group, but for the silent one, which paid nothing
+    paid = collate([episode("silent", [segment([0, 0], [])], [1.25]), *made])
+    torch.testing.assert_close(estimate(batch, taken, config), estimate(paid, paid.token_reward, config), atol=1e-5, rtol=1e-5)
+
+
 def test_an_estimator_of_a_package_is_imported_when_it_is_asked_for() -> None:
     code = """
 from palaestra.algorithms.math.estimators import ESTIMATORS, estimator_names

@@ -5,7 +5,15 @@ import math
 import pytest
 import torch
 
-from palaestra.algorithms.math.losses import clipped_policy_loss, entropy, kl_estimate, log_ratio, token_weights
+from palaestra.algorithms.math.losses import (
+    clipped_policy_loss,
+    divergence_of,
+    entropy,
+    entropy_of,
+    kl_estimate,
+    log_ratio,
+    token_weights,
+)
 
 
 def surrogate(ratio: float, advantage: float, **options: float) -> float:
@@ -75,6 +83,26 @@ def test_entropy() -> None:
     assert float(found[1]) == pytest.approx(math.log(2), abs=1e-6)
 
 
+def test_tokens_of_probability_0_add_nothing_to_entropies_divergences_and_their_gradients() -> None:
+    few = torch.tensor([[0.3, -0.5, 1.1]], requires_grad=True)
+    many = torch.cat([few, torch.full((1, 2), -math.inf)], dim=1)
+    other = torch.cat([few.detach() * 2, torch.full((1, 2), -math.inf)], dim=1)
+    found = [entropy(many), entropy_of(many.log_softmax(-1)), divergence_of(many.log_softmax(-1), other.log_softmax(-1))]
+    wanted = [entropy(few), entropy(few), divergence_of(few.log_softmax(-1), (few.detach() * 2).log_softmax(-1))]
+    for one, expected in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, expected)
+        (gradient,) = torch.autograd.grad(one.sum(), few, retain_graph=True)
+        (right,) = torch.autograd.grad(expected.sum(), few, retain_graph=True)
+        torch.testing.assert_close(gradient, right)
+    assert float(entropy(torch.tensor([0.0, -math.inf]))) == 0.0
+
+
+def test_a_divergence_from_what_says_never_is_large_and_finite() -> None:
+    even, never = torch.zeros(2).log_softmax(0), torch.tensor([0.0, -math.inf])
+    assert float(divergence_of(even, even)) == 0.0
+    assert 1e3 < float(divergence_of(even, never)) < math.inf
+
+
 MASK = torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1]], dtype=torch.bool)
 LOSS = torch.tensor([[1.0] * 4, [3.0] * 4])
 EPISODES = torch.tensor([0, 1])
@@ -86,6 +114,7 @@ def test_aggregations_of_two_and_four_tokens() -> None:
 
     assert total("token_mean") == pytest.approx(2.3333333)
     assert total("sequence_mean") == pytest.approx(2.0)
+    assert total("sequence_sum") == pytest.approx(7.0)
     assert total("constant", constant_length=8) == pytest.approx(0.875)
     turns = torch.tensor([[0, 1, -1, -1], [0, 0, 0, 1]])  # turn means 1, 1, 3, 3
     assert total("turn_mean", turn_index=turns) == pytest.approx(2.0)
@@ -95,7 +124,7 @@ def test_fully_masked_episodes_count_nowhere() -> None:
     mask = torch.cat([MASK, torch.zeros(1, 4, dtype=torch.bool)])
     loss = torch.cat([LOSS, torch.full((1, 4), 99.0)])
     turns = torch.tensor([[0, 1, -1, -1], [0, 0, 0, 1], [0, 0, 0, 0]])
-    expected = {"token_mean": 14 / 6, "sequence_mean": 2.0, "constant": 0.875, "turn_mean": 2.0}
+    expected = {"token_mean": 14 / 6, "sequence_mean": 2.0, "sequence_sum": 7.0, "constant": 0.875, "turn_mean": 2.0}
     for name, value in expected.items():
         weights = token_weights(mask, torch.tensor([0, 1, 2]), name, constant_length=8, turn_index=turns)  # type: ignore[arg-type]
         assert float((weights * loss).sum()) == pytest.approx(value)
@@ -119,7 +148,7 @@ def test_missing_needs_are_named() -> None:
         token_weights(MASK, EPISODES, "turn_mean")
 
 
-@pytest.mark.parametrize("aggregation", ["token_mean", "sequence_mean", "constant", "turn_mean"])
+@pytest.mark.parametrize("aggregation", ["token_mean", "sequence_mean", "sequence_sum", "constant", "turn_mean"])
 def test_order_of_the_rows_does_not_matter(aggregation: str) -> None:
     order = torch.tensor([1, 0])
     turns = torch.tensor([[0, 1, -1, -1], [0, 0, 0, 1]])

@@ -1,8 +1,11 @@
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from palaestra.algorithms.math.returns import (
     adaptive_lambda,
+    decayed_sums,
     discounted_returns,
     generalised_advantages,
     moments,
@@ -41,6 +44,50 @@ def test_generalised_advantages_agree_with_the_closed_forms(reward, value, boot,
     )
     near(result.advantage, [[*advantage, 0.0]])
     near(result.return_, [[*return_, 0.0]])
+
+
+def looped(reward, value, mask, *, gamma, lam, bootstrap):
+    """Equation 16 step by step, from the last one back, in float64."""
+    advantage = torch.zeros(mask.shape, dtype=torch.float64)
+    for row in range(len(mask)):
+        steps = int(mask[row].sum())
+        carried, following = 0.0, 0.0 if bootstrap is None else float(bootstrap[row])
+        for step in range(steps - 1, -1, -1):
+            decay = gamma * (lam if isinstance(lam, float) else float(lam[row]))
+            carried = float(reward[row, step]) + gamma * following - float(value[row, step]) + decay * carried
+            following = float(value[row, step])
+            advantage[row, step] = carried
+    return advantage
+
+
+@given(
+    st.lists(st.integers(0, 37), min_size=1, max_size=5),
+    st.sampled_from([1.0, 0.99, 0.5]),
+    st.sampled_from([1.0, 0.95, 0.0, "each"]),
+    st.booleans(),
+    st.integers(0, 2**16),
+)
+def test_the_scan_is_the_loop_over_time_on_ragged_batches(lengths, gamma, lam, boots, seed) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    episodes, steps = len(lengths), max(lengths)
+    mask = torch.arange(steps) < torch.tensor(lengths).unsqueeze(1)
+    reward, value = (torch.randn((episodes, steps), generator=generator) for _ in range(2))
+    reward[~mask] = value[~mask] = float("nan")  # padding is never read
+    decay = torch.rand(episodes, generator=generator) if lam == "each" else lam
+    bootstrap = torch.randn(episodes, generator=generator) if boots else None
+    found = generalised_advantages(reward, value, mask, gamma=gamma, lam=decay, bootstrap=bootstrap)
+    expected = looped(reward, value, mask, gamma=gamma, lam=decay, bootstrap=bootstrap)
+    torch.testing.assert_close(found.advantage.double(), expected, atol=1e-6, rtol=1e-6)
+    returns = torch.where(mask, expected + value.double(), 0.0)
+    torch.testing.assert_close(found.return_.double(), returns, atol=1e-6, rtol=1e-6)
+
+
+def test_long_episodes_are_as_exact_as_short_ones() -> None:
+    steps = 5000
+    ones = torch.ones((1, steps), dtype=torch.float64)
+    near(decayed_sums(ones, torch.tensor(1.0)).float(), [list(map(float, range(steps, 0, -1)))])
+    near(decayed_sums(ones, torch.tensor([0.5])).float()[:, :9], [[2.0] * 9])
+    assert decayed_sums(torch.zeros((3, 0)), torch.tensor(1.0)).shape == (3, 0)
 
 
 def test_observation_tokens_are_skipped_not_zeroed() -> None:
