@@ -74,6 +74,11 @@ class DPOConfig(Config):
     grad_clip: float = Field(default=1.0, gt=0)
     """Largest gradient norm."""
 
+    @property
+    def planned_tasks(self) -> int:
+        """Tasks of all rounds; later phases begin behind them."""
+        return self.steps * self.tasks_per_step
+
     def settings(self, seed: int) -> DPOSettings:
         """Return the settings of `train_dpo`."""
         return DPOSettings(

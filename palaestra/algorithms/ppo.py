@@ -78,6 +78,11 @@ class PPOConfig(PolicyConfig):
     critic: CriticConfig = CriticConfig()
     """Settings of the critic."""
 
+    @property
+    def planned_tasks(self) -> int:
+        """Most tasks that a phase plays, those of the critic's pre-training last."""
+        return super().planned_tasks + self.pretrain_episodes
+
 
 class PPOLearner(PolicyGradientLearner):
     """The update half of PPO: trajectories in, better policy and critic out.
@@ -174,7 +179,8 @@ class PPOLearner(PolicyGradientLearner):
                         k3 = kl_estimate(scored.log_prob, rows.extra["ref_log_prob"], "k3")  # [b, t]
                         terms["kl_reference"] = (rows.extra["token_share"] * k3).sum()
                         if config.kl.place == "loss":
-                            loss = loss + self.kl_coefficient * (weight * k3).sum()
+                            kl = kl_estimate(scored.log_prob, rows.extra["ref_log_prob"], config.kl.estimator)  # [b, t]
+                            loss = loss + self.kl_coefficient * (weight * kl).sum()
                     if config.entropy_coefficient > 0:
                         loss = loss - config.entropy_coefficient * (rows.extra["token_share"] * scored.entropy).sum()
                     update.backward(loss, rows, scored, **terms)
@@ -320,7 +326,8 @@ def run(phase: Phase, config: PPOConfig) -> None:
 def train_with_critic(phase: Phase, config: PPOConfig, learner: PPOLearner) -> None:
     """Pre-train the critic if asked for, then run all steps."""
     if not learner.pretrained and ranks().on_main(phase.checkpoints.latest) is None:
-        plans = phase.plans(1, num_tasks=config.pretrain_episodes, part="pretrain")
+        first = config.planned_tasks - config.pretrain_episodes  # tasks that no step plays
+        plans = phase.plans(1, num_tasks=config.pretrain_episodes, part="pretrain", first=first)
         found = learner.pretrain(collate(phase.collect(plans)))
         log.info("The critic was pre-trained: %s", found)
         phase.log(0, found, total=config.steps)

@@ -77,6 +77,16 @@ class RFTConfig(Config):
     sft: SFTConfig = SFTConfig()
     """How to imitate, and which experts: `[rft.sft]`."""
 
+    @property
+    def rounds_start(self) -> int:
+        """Number of the first task that a round plays, after those of the experts."""
+        return self.sft.planned_tasks if self.experts else 0
+
+    @property
+    def planned_tasks(self) -> int:
+        """Tasks of the experts and of all rounds; later phases begin behind them."""
+        return self.rounds_start + self.rounds * self.tasks_per_round
+
     def recorded(self) -> tuple[Recorded, ...]:
         """Return the recorded episodes that are imitated."""
         return self.sft.recorded() if self.experts else ()
@@ -205,7 +215,12 @@ class Rounds:
         if self.round > 0:
             started = time.perf_counter()
             played = self.phase.collect(
-                self.phase.plans(self.round, num_tasks=config.tasks_per_round, group_size=config.samples),
+                self.phase.plans(
+                    self.round,
+                    num_tasks=config.tasks_per_round,
+                    group_size=config.samples,
+                    first=config.rounds_start + (self.round - 1) * config.tasks_per_round,
+                ),
                 self.phase.player(config.temperature),
             )
             found = select(played, config)

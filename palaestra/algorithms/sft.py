@@ -81,6 +81,11 @@ class SFTConfig(OptimiserConfig):
     decay: Decay = "cosine"
     """What the learning rate does after warm-up."""
 
+    @property
+    def planned_tasks(self) -> int:
+        """Tasks that experts play; later phases begin behind them."""
+        return self.episodes if self.source == "expert" else 0
+
     @model_validator(mode="after")
     def _averages_can_be_taken(self) -> SFTConfig:
         if self.aggregation == "constant" and self.constant_length is None:

@@ -57,6 +57,17 @@ class OnPolicyConfig(OptimiserConfig):
     """What to do when spread and entropy are gone: report, stop, or go back once with half the rate."""
 
     @property
+    def refill_start(self) -> int:
+        """Number of the first task that refills play, after those of all steps."""
+        return self.steps * self.tasks_per_step
+
+    @property
+    def planned_tasks(self) -> int:
+        """Most tasks that a phase plays, refills included; later phases begin behind them."""
+        refills = self.sampling.max_refills if self.sampling.drop_equal_groups else 0
+        return self.refill_start * (1 + refills)
+
+    @property
     def corrects_staleness(self) -> bool:
         """Whether tokens that older weights sampled are corrected for."""
         return False

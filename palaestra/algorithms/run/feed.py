@@ -1,7 +1,9 @@
 """Which tasks are trained on, in which order: one environment, or a mixture of several by weight.
 
 Everything is a pure function of the seed and of the place in the order, so a run that resumes at any step gets the tasks that
-it would have got. In a mixture whole groups are dealt out: the episodes of a group share task, seed and environment.
+it would have got. The order is one for the whole run, and each phase has a stretch of it of its own (`stream_starts`): what is
+played after cloning are tasks that were not cloned, as long as there are any. In a mixture whole groups are dealt out: the
+episodes of a group share task, seed and environment.
 """
 
 from __future__ import annotations
@@ -16,10 +18,13 @@ import numpy as np
 
 from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.algorithms.math.seeds import stable_seed
-from palaestra.algorithms.run.recipe_configs import EnvConfig
+from palaestra.algorithms.run.recipe_configs import EnvConfig, Recipe
 from palaestra.envs.core.tasks import TaskSet
 from palaestra.errors import ConfigError, UsageError, unknown_name
 from palaestra.types import Trajectory
+
+UNKNOWN_TASKS = 10_000
+"""Tasks that are left to a phase whose settings do not say how many it plays."""
 
 MARK = "@"
 """Stands before the name of the environment in the ids of a mixture's groups."""
@@ -29,7 +34,14 @@ class Feed(Protocol):
     """Deals out training tasks."""
 
     def plans(
-        self, phase: str, step: int, *, num_tasks: int, group_size: int = 1, max_turns: int | None = None
+        self,
+        phase: str,
+        step: int,
+        *,
+        num_tasks: int,
+        group_size: int = 1,
+        max_turns: int | None = None,
+        first: int | None = None,
     ) -> list[EpisodePlan]:
         """Plan the episodes of one training step.
 
@@ -39,6 +51,7 @@ class Feed(Protocol):
             num_tasks: Tasks of the step.
             group_size: Episodes per task; they share task and seed and differ in what the policy samples.
             max_turns: Horizon of these episodes.
+            first: Place of the first task in the endless order; by default that after steps of as many tasks.
         """
         ...
 
@@ -80,13 +93,21 @@ class TaskFeed:
         return self._tasks.at(self.split, int(order[place])).key
 
     def plans(
-        self, phase: str, step: int, *, num_tasks: int, group_size: int = 1, max_turns: int | None = None
+        self,
+        phase: str,
+        step: int,
+        *,
+        num_tasks: int,
+        group_size: int = 1,
+        max_turns: int | None = None,
+        first: int | None = None,
     ) -> list[EpisodePlan]:
         """See `Feed.plans`."""
+        begin = (step - 1) * num_tasks if first is None else first
         plans = []
         for index in range(num_tasks):
             group = f"{phase}/{step:05d}/{index:03d}"
-            plans += self.group(group, (step - 1) * num_tasks + index, size=group_size, max_turns=max_turns, seed=self.seed)
+            plans += self.group(group, begin + index, size=group_size, max_turns=max_turns, seed=self.seed)
         return plans
 
     def group(self, name: str, position: int, *, size: int, max_turns: int | None, seed: int) -> list[EpisodePlan]:
@@ -181,17 +202,41 @@ class MixtureFeed:
         self._shares = Shares([env.weight for env in envs], seed=seed)
 
     def plans(
-        self, phase: str, step: int, *, num_tasks: int, group_size: int = 1, max_turns: int | None = None
+        self,
+        phase: str,
+        step: int,
+        *,
+        num_tasks: int,
+        group_size: int = 1,
+        max_turns: int | None = None,
+        first: int | None = None,
     ) -> list[EpisodePlan]:
         """See `Feed.plans`."""
+        begin = (step - 1) * num_tasks if first is None else first
         names = list(self.feeds)
         plans = []
         for index in range(num_tasks):
-            item, position = self._shares.at((step - 1) * num_tasks + index)
+            item, position = self._shares.at(begin + index)
             group = f"{phase}/{step:05d}/{index:03d}{MARK}{names[item]}"
             feed = self.feeds[names[item]]
             plans += feed.group(group, position, size=group_size, max_turns=max_turns, seed=self.seed)
         return plans
+
+
+def stream_starts(recipe: Recipe) -> dict[str, int]:
+    """Return, by phase, the place in the order of tasks at which its own stretch begins: after those of the phases before it.
+
+    The first phase begins at the recipe's `first_task`. How many tasks a phase plays at most its settings say
+    (`planned_tasks`); for settings that do not, it counts as `UNKNOWN_TASKS`.
+
+    Args:
+        recipe: Its phases, in their order.
+    """
+    starts, place = {}, recipe.first_task
+    for phase in recipe.phases:
+        starts[phase.name] = place
+        place += int(getattr(phase.settings, "planned_tasks", UNKNOWN_TASKS))
+    return starts
 
 
 def make_feed(envs: Sequence[EnvConfig], *, seed: int) -> Feed:
@@ -226,4 +271,15 @@ def make_env(env_id: str, env_kwargs: Mapping[str, Any]) -> gymnasium.Env[Any, A
         raise ConfigError(f"Environment {env_id!r} refuses the arguments {dict(env_kwargs)} of [env]: {error}") from error
 
 
-__all__ = ["Feed", "MixtureFeed", "Shares", "TaskFeed", "by_env", "env_of", "make_env", "make_feed"]
+__all__ = [
+    "UNKNOWN_TASKS",
+    "Feed",
+    "MixtureFeed",
+    "Shares",
+    "TaskFeed",
+    "by_env",
+    "env_of",
+    "make_env",
+    "make_feed",
+    "stream_starts",
+]

@@ -198,9 +198,9 @@ def collect_step(phase: Phase, config: OnPolicyConfig, step: int) -> list[Trajec
         missing = config.tasks_per_step - len(taught)
         if not missing:
             break
-        # tasks of steps that never come, so that a refill neither repeats nor uses up the tasks of another step
-        later = step + refill * config.steps
-        plans = phase.plans(step, num_tasks=missing, group_size=config.group_size, part="refill", place=later)
+        # tasks behind those of all steps, so that a refill neither repeats nor uses up the tasks of another one
+        first = config.refill_start + ((step - 1) * config.sampling.max_refills + refill - 1) * config.tasks_per_step
+        plans = phase.plans(step, num_tasks=missing, group_size=config.group_size, part=f"refill-{refill}", first=first)
         trajectories = [t for group in taught for t in group] + phase.collect(plans)
     return trajectories
 

@@ -23,7 +23,7 @@ from palaestra.algorithms.run.admission import check_plays, trained_envs
 from palaestra.algorithms.run.alarms import ALARM_TEXTS, Alarms
 from palaestra.algorithms.run.checkpoint import Checkpoint, Checkpoints
 from palaestra.algorithms.run.extension import ExtensionContext
-from palaestra.algorithms.run.feed import Feed
+from palaestra.algorithms.run.feed import Feed, stream_starts
 from palaestra.algorithms.run.metrics import MetricsLog
 from palaestra.algorithms.run.player import policy_agent
 from palaestra.algorithms.run.recipe_configs import Recipe
@@ -72,6 +72,7 @@ class Phase:
         store: Where other runs can be read, e.g. as demonstrations.
         alarms: Judge what is logged.
         extensions: Those that are active in this phase.
+        first_task: Place in the feed's order at which the tasks of this phase begin.
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class Phase:
         self.evaluate = evaluate
         self.store = store
         self.alarms = Alarms()
+        self.first_task = stream_starts(recipe)[name]
         context = ExtensionContext(name, recipe, policy, engine, store, reference_path, {} if shared is None else shared)
         self.extensions = ActiveExtensions(recipe.phase(name).active, context)
         self._progress = progress
@@ -154,21 +156,24 @@ class Phase:
         return self.extensions.max_turns(step)
 
     def plans(
-        self, step: int, *, num_tasks: int, group_size: int = 1, part: str = "", place: int | None = None
+        self, step: int, *, num_tasks: int, group_size: int = 1, part: str = "", first: int | None = None
     ) -> list[EpisodePlan]:
         """Plan the episodes of one training step, under its horizon, as the extensions of the phase say.
+
+        Every phase has a stretch of tasks of its own. What it plays in addition to the equal steps at its beginning says where
+        in that stretch its tasks lie (`first`), and the phase's settings count it in `planned_tasks`.
 
         Args:
             step: Training step, from 1.
             num_tasks: Tasks of the step.
             group_size: Episodes per task; they share task and seed and differ in what the policy samples.
             part: Of the step, where it plays several times; part of the episode ids, e.g. "refill".
-            place: Step whose tasks the feed deals out; `step` by default.
+            first: Number of the first task among those of the phase; by default that after steps of as many tasks.
         """
         name = f"{self.name}-{part}" if part else self.name
-        dealt = step if place is None else place
+        place = self.first_task + ((step - 1) * num_tasks if first is None else first)
         horizon = self.max_turns(step)
-        planned = self.feed.plans(name, dealt, num_tasks=num_tasks, group_size=group_size, max_turns=horizon)
+        planned = self.feed.plans(name, step, num_tasks=num_tasks, group_size=group_size, max_turns=horizon, first=place)
         if arguments := self.extensions.env_arguments():
             planned = [replace(plan, env_kwargs={**plan.env_kwargs, **arguments}) for plan in planned]
         return self.extensions.plans(planned, step)
@@ -179,7 +184,8 @@ class Phase:
         Args:
             num_tasks: Train tasks.
         """
-        return demonstrated(self.recipe.phase(self.name).active, self.feed.plans(self.name, 1, num_tasks=num_tasks))
+        plans = self.feed.plans(self.name, 1, num_tasks=num_tasks, first=self.first_task)
+        return demonstrated(self.recipe.phase(self.name).active, plans)
 
     def admit(self, episodes: Sequence[Trajectory], source: str) -> None:
         """Refuse episodes that the recipe must not learn from, and note where the others were played.

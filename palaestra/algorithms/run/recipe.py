@@ -51,7 +51,19 @@ from palaestra.types import Json
 DEFAULT_PHASES = ("sft", "grpo")
 MAX_RECIPE_BYTES = 2**20
 
-_PLAIN = ("name", "description", "seed", "threads", "allow", "model", "agent", "evaluation", "checkpoint", "metrics")
+_PLAIN = (
+    "name",
+    "description",
+    "seed",
+    "first_task",
+    "threads",
+    "allow",
+    "model",
+    "agent",
+    "evaluation",
+    "checkpoint",
+    "metrics",
+)
 _TAKEN = ("env", "phase", "phases", "start", "random", "expert", "untrained", *_PLAIN)
 
 

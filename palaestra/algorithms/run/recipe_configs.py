@@ -142,6 +142,9 @@ class Recipe(Config):
     """One or two sentences for the report."""
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
     """Seed of weights, tasks and sampling."""
+    first_task: int = Field(default=0, ge=0)
+    """Place in the endless order of training tasks at which the first phase begins, each later one behind it: 0, or behind
+    the tasks of the run that trained the model."""
     threads: int = Field(default=1, ge=1)
     """Torch threads; more than one slows tiny models down."""
     allow: tuple[Allowed, ...] = ()

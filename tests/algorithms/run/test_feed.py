@@ -4,17 +4,33 @@ from __future__ import annotations
 
 from collections import Counter
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palaestra.algorithms.run.feed import MixtureFeed, Shares, TaskFeed, by_env, env_of, make_feed
+from palaestra.algorithms.run.feed import (
+    UNKNOWN_TASKS,
+    MixtureFeed,
+    Shares,
+    TaskFeed,
+    by_env,
+    env_of,
+    make_feed,
+    stream_starts,
+)
+from palaestra.algorithms.run.on_policy import collect_step
+from palaestra.algorithms.run.phase import Phase
 from palaestra.algorithms.run.recipe_configs import EnvConfig
+from palaestra.algorithms.run.registry import algorithm_names
+from palaestra.algorithms.run.training import train
 from palaestra.errors import ConfigError, UsageError
 from palaestra.types import Trajectory
 from tests.algorithms import toy_env
+from tests.algorithms.build import simple
+from tests.algorithms.toy_recipe import toy_recipe
 
 WEIGHTS = st.lists(
     st.one_of(st.integers(1, 6).map(float), st.floats(0.01, 50.0).map(lambda weight: round(weight, 3))), min_size=1, max_size=6
@@ -108,6 +124,87 @@ def test_seeds_and_names_make_different_episodes() -> None:
     assert of(0, "grpo").isdisjoint(of(1, "grpo"))
     plans = MixtureFeed(envs(1.0, 1.0), seed=0).plans("grpo", 1, num_tasks=8)
     assert len({plan.seed for plan in plans}) == 8
+
+
+def all_phases() -> Any:
+    """A phase of every algorithm, twice over, on a split without an end."""
+    listed = [{"algorithm": name, "name": f"{name}-{i}"} for i in range(2) for name in algorithm_names()]
+    return toy_recipe(sft=None, grpo=None, phase=listed)
+
+
+def test_every_phase_has_a_stretch_of_tasks_of_its_own() -> None:
+    recipe = all_phases()
+    starts = stream_starts(recipe)
+    assert next(iter(starts.values())) == 0
+    ends = [starts[p.name] + getattr(p.settings, "planned_tasks", UNKNOWN_TASKS) for p in recipe.phases]
+    assert ends[:-1] == list(starts.values())[1:]
+    assert all(end > start for start, end in zip(starts.values(), ends, strict=True))
+
+
+def test_a_recipe_may_begin_behind_the_tasks_of_the_run_that_made_its_model() -> None:
+    assert stream_starts(toy_recipe(first_task=500)) == {"sft": 500, "grpo": 524}
+    assert toy_recipe().first_task == 0
+
+
+class PlannedOnly:
+    """A phase that notes the tasks it is asked to play, and gives every group equal returns, so that all of it is refilled."""
+
+    def __init__(self, recipe: Any, name: str) -> None:
+        self.name, self.start = name, stream_starts(recipe)[name]
+        self.feed = make_feed(recipe.envs, seed=0)
+        self.played: list[Any] = []
+
+    def plans(self, step: int, *, num_tasks: int, group_size: int = 1, part: str = "", first: int | None = None) -> list[Any]:
+        place = self.start + ((step - 1) * num_tasks if first is None else first)
+        return self.feed.plans(f"{self.name}-{part}", step, num_tasks=num_tasks, group_size=group_size, first=place)
+
+    def collect(self, plans: list[Any]) -> list[Trajectory]:
+        self.played += plans
+        return [
+            simple(plan.episode_id, float(hash_of(plan.group_id) % 3 == 0 and plan.sample), group=plan.group_id)
+            for plan in plans
+        ]
+
+
+def hash_of(text: str) -> int:
+    return sum(text.encode())
+
+
+@pytest.mark.parametrize("refills", [1, 3])
+def test_refills_take_no_task_of_any_step_and_of_no_other_refill(refills: int) -> None:
+    table = {"steps": 7, "tasks_per_step": 5, "group_size": 2, "sampling": {"drop_equal_groups": True, "max_refills": refills}}
+    recipe = toy_recipe(grpo=table)
+    config: Any = recipe.phase("grpo").settings
+    phase: Any = PlannedOnly(recipe, "grpo")
+    for step in range(1, 8):
+        collect_step(phase, config, step)
+    groups = {plan.group_id: plan.task_key for plan in phase.played}
+    assert len(groups) > 7 * 5  # there were refills
+    assert len(set(groups.values())) == len(groups)  # each group has a task that no other had
+    places = [int(str(key).rpartition("/")[2]) for key in groups.values()]
+    start = stream_starts(recipe)["grpo"]
+    assert min(places) == start
+    assert max(places) < start + config.planned_tasks
+
+
+def test_what_learns_from_reward_plays_no_task_that_was_cloned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, set[str]] = {"demonstrations": set(), "plans": set()}
+
+    def noted(name: str) -> Any:
+        plain = getattr(Phase, name)
+
+        def note(self: Phase, *arguments: Any, **options: Any) -> Any:
+            found = plain(self, *arguments, **options)
+            seen[name] |= {plan.task_key for plan in found}
+            return found
+
+        return note
+
+    for name in seen:
+        monkeypatch.setattr(Phase, name, noted(name))
+    train(toy_recipe(evaluation={"n": 1, "baselines": []}), store=tmp_path)
+    assert seen["demonstrations"] == {f"train/{i}" for i in range(24)}
+    assert seen["plans"] == {f"train/{24 + i}" for i in range(8)}
 
 
 def test_every_epoch_has_an_order_of_its_own_and_all_tasks() -> None:
