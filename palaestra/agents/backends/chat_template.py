@@ -10,12 +10,12 @@ template takes messages, and how it writes calls of tools, `template_face.py` fi
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any, Literal
 
-from palaestra.agents.backends.template_face import STAND_IN_CLOSE, STAND_IN_OPEN, TemplateFace, call_tokens
+from palaestra.agents.backends.template_face import QUESTION, STAND_IN_CLOSE, STAND_IN_OPEN, TemplateFace, call_tokens
 from palaestra.envs.formats.dialects import HARMONY, HERMES
 from palaestra.envs.formats.hermes import format_message
 from palaestra.envs.formats.reasoning import split_reasoning
@@ -173,6 +173,69 @@ class ChatTemplate:
         end = frame.end if end is None else end
         return tuple(ids) if end is None else (*ids, end)
 
+    def written_calls(self, action: Message, tools: Sequence[Mapping[str, Json]]) -> tuple[int, ...]:
+        """Tokenise a turn that makes native calls as the template writes it, from where the assistant is to write to its end.
+
+        Args:
+            action: What is played; calls have names and arguments as objects.
+            tools: The tools on offer.
+
+        Returns:
+            The tokens, of which `read` makes the same calls again, as it does in play; none where the template does not show
+            these calls, or not so that they can be read. What is said and thought next to the calls stands before them if the
+            template drops it, where a turn has no head of its own.
+        """
+        plain = replace(action, raw="", error="", name="")
+        calls = [(call.name, call.arguments) for call in plain.tool_calls]
+        readable: list[tuple[int, ...]] = []
+        for message, before in self._ways_to_call(plain):
+            if ids := self._call_turn(message, before, tools):
+                found = self.read(self.decode(ids), tools)
+                if [(call.name, call.arguments) for call in found.tool_calls] != calls:
+                    continue
+                if (found.content.strip(), found.reasoning.strip()) == (plain.content.strip(), plain.reasoning.strip()):
+                    return ids
+                readable += [] if before else [ids]
+        return readable[0] if readable else ()
+
+    def _ways_to_call(self, action: Message) -> Iterator[tuple[Message, str]]:
+        """Yield what to show the template of a turn with calls, and what to write before it."""
+        yield action, ""
+        alone = replace(action, content="", reasoning="")
+        if not self.frame.opening.strip():  # else a head stands before what is said, which calls do not have
+            if action.reasoning and action.content:
+                yield replace(action, reasoning=""), format_message(replace(action, tool_calls=(), content=""))
+            yield alone, format_message(replace(action, tool_calls=()))
+        yield alone, ""
+
+    def _call_turn(self, message: Message, before: str, tools: Sequence[Mapping[str, Json]]) -> tuple[int, ...]:
+        """Tokenise what the template shows of a turn with calls, after some text; nothing where it does not show the calls."""
+        literals: list[str] = []
+        [answer] = self._neutralise([message], literals)
+        named = {call.name for call in message.tool_calls}
+        # what else is on offer stands before the turn: rendering it would take long and change nothing
+        given = [dict(tool) for tool in tools if tool.get("function", {}).get("name") in named] or [dict(_PROBE_TOOL)]
+        shaped = self.face.shaped([Message("user", QUESTION), answer], has_tools=True, stand_ins=False, native=True)
+        if "tool_calls" not in shaped.messages[-1]:
+            return ()
+        try:
+            texts = [
+                self._rendered(shaped.messages[:-1], given, True).rpartition(QUESTION)[2],
+                self._rendered(shaped.messages, given, False).rpartition(QUESTION)[2],
+            ]
+        except Exception:  # templates raise errors of many kinds
+            return ()
+        before = before if not before or before.endswith("\n") else f"{before}\n"
+        shared = next((i for i, pair in enumerate(zip(*texts, strict=False)) if pair[0] != pair[1]), min(map(len, texts)))
+        written = before + texts[1][shared:]
+        ids = self.encode(written, literals)
+        length = next((number for number, token in enumerate(ids, start=1) if token in self.end_ids), 0)
+        if length:
+            return tuple(ids[:length])
+        end = self._following_end("tool") if not self.closes_turns else None
+        end = self.frame.end if end is None else end
+        return tuple(ids) if end is None else (*ids, end)
+
     @cached_property
     def closes_turns(self) -> bool:
         """Whether the template writes something behind the last answer."""
@@ -197,7 +260,11 @@ class ChatTemplate:
     @cached_property
     def _call_tokens(self) -> frozenset[str]:
         """Special tokens of the syntax of calls: they are part of what a model writes."""
-        return call_tokens(self.face.written_call, self._special) if self.face.dialect is not None else frozenset()
+        if self.face.dialect is None:
+            return frozenset()
+        # between a thought and a call gpt-oss ends one message and begins another
+        between = frozenset(self._special) & {"<|end|>", "<|start|>"} if self.face.dialect is HARMONY else frozenset()
+        return call_tokens(self.face.written_call, self._special) | between
 
     @cached_property
     def _dropped_ids(self) -> frozenset[int]:
@@ -227,6 +294,8 @@ class ChatTemplate:
         """
         dialect = self.face.dialect or HERMES
         reasoning, written = split_reasoning(text)
+        if dialect is HARMONY and reasoning:
+            written = written.removeprefix("<|start|>assistant")
         if dialect is HERMES:
             answer = HERMES.parse(text, tools)
             canonical = format_message(replace(answer, reasoning="")) if answer.tool_calls else answer.content
@@ -388,8 +457,11 @@ class ChatTemplate:
         refusal: Exception | None = None
         incomplete = ""
         given = [dict(tool) for tool in tools]
-        for stand_ins, native in ((False, True), (True, True), (True, False)):
-            shaped = self.face.shaped(messages, has_tools=bool(tools), stand_ins=stand_ins, native=native)
+        forms = [(False, True, True), (True, True, True), (True, False, True)]
+        if any(message.raw and message.tool_calls for message in messages):  # as calls, if that says the same word for word
+            forms.insert(0, (False, True, False))
+        for stand_ins, native, verbatim in forms:
+            shaped = self.face.shaped(messages, has_tools=bool(tools), stand_ins=stand_ins, native=native, verbatim=verbatim)
             try:
                 text = self._rendered(shaped.messages, given, generate)
             except Exception as error:  # templates raise jinja2 errors of many kinds

@@ -39,7 +39,7 @@ _TOOL: dict[str, Json] = {
         },
     },
 }
-_ASK, _RESULT = "\ue0f2ask", "\ue0f2result"
+QUESTION, _RESULT = "\ue0f2ask", "\ue0f2result"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,23 +81,23 @@ class TemplateFace:
     @cached_property
     def takes_parts(self) -> bool:
         """Whether contents have to be lists of parts: a text is not shown."""
-        user = {"role": "user", "content": _ASK}
-        return _ASK not in self._sample([user]) and _ASK in self._sample([_in_parts(user)])
+        user = {"role": "user", "content": QUESTION}
+        return QUESTION not in self._sample([user]) and QUESTION in self._sample([_in_parts(user)])
 
     @cached_property
     def takes_system(self) -> bool:
         """Whether a system message is shown."""
-        messages = [{"role": "system", "content": _RESULT}, {"role": "user", "content": _ASK}]
+        messages = [{"role": "system", "content": _RESULT}, {"role": "user", "content": QUESTION}]
         return _RESULT in self._sample(messages) or not self._sample(messages[1:])
 
     @cached_property
     def written_call(self) -> str:
         """What a model would write to make the sample call, up to the next turn; empty if calls are not shown."""
-        asked = [{"role": "user", "content": _ASK}]
-        opened = self._sample(asked, [_TOOL], generate=True).rpartition(_ASK)[2]
+        asked = [{"role": "user", "content": QUESTION}]
+        opened = self._sample(asked, [_TOOL], generate=True).rpartition(QUESTION)[2]
         for as_text in (False, True):
             call = {"role": "assistant", "content": "", "tool_calls": [_native(_CALLS[0], as_text)]}
-            text = self._sample([*asked, call], [_TOOL]).rpartition(_ASK)[2]
+            text = self._sample([*asked, call], [_TOOL]).rpartition(QUESTION)[2]
             shared = next((i for i, pair in enumerate(zip(opened, text, strict=False)) if pair[0] != pair[1]), len(opened))
             written = text[shared:]
             if "probe_tool" in written:
@@ -112,7 +112,7 @@ class TemplateFace:
     @cached_property
     def tools_problem(self) -> str:
         """Why tools cannot be offered through this template; empty if they can."""
-        if "probe_tool" not in self._sample([{"role": "user", "content": _ASK}], [_TOOL], generate=True):
+        if "probe_tool" not in self._sample([{"role": "user", "content": QUESTION}], [_TOOL], generate=True):
             return "it does not show the tools to the model"
         if not self.written_call:
             return "it does not show calls of tools"
@@ -122,7 +122,9 @@ class TemplateFace:
             return "it does not show the results of tools"
         return ""
 
-    def shaped(self, messages: Sequence[Message], *, has_tools: bool, stand_ins: bool, native: bool) -> Shaped:
+    def shaped(
+        self, messages: Sequence[Message], *, has_tools: bool, stand_ins: bool, native: bool, verbatim: bool = True
+    ) -> Shaped:
         """Return a dialogue in a form that the template takes.
 
         Args:
@@ -130,17 +132,19 @@ class TemplateFace:
             has_tools: Whether tools are offered.
             stand_ins: Give the template stand-ins for what the assistant wrote, which it cannot cut, trim or refuse.
             native: Give it calls as calls where it shows them; else as the text that the model wrote.
+            verbatim: Give it calls as text where it is known how the model wrote them. Otherwise the rendered text has to hold
+                what the model wrote, word for word.
         """
         result = Shaped([], [], [])
         as_user = False
         for message in self._with_system_shown(messages):
             shown: tuple[str, ...] = (message.content,)
             if message.role == "assistant":
-                is_native = native and self._is_native(message, has_tools)
+                is_native = native and self._is_native(message, has_tools, verbatim)
                 as_user = not is_native and not self.follows_text(has_tools)
                 written = message.content if is_native else written_text(message)
                 data = self._assistant(message, written, is_native)
-                shown = (written,)
+                shown = (message.raw.strip() or written if is_native else written,)
                 if stand_ins and (written or not is_native):
                     data["content"] = f"{STAND_IN_OPEN}{len(result.written)}{STAND_IN_CLOSE}"
                     shown = (data["content"],)
@@ -160,10 +164,10 @@ class TemplateFace:
             result.messages[:] = [_in_parts(data) for data in result.messages]
         return result
 
-    def _is_native(self, message: Message, has_tools: bool) -> bool:
+    def _is_native(self, message: Message, has_tools: bool, verbatim: bool) -> bool:
         """Whether the template is given the calls of a message as calls."""
         calls = message.tool_calls
-        if not calls or (message.raw and self.follows_text(has_tools)):
+        if not calls or (verbatim and message.raw and self.follows_text(has_tools)):
             return False
         readable = all(call.name and isinstance(call.arguments, Mapping) for call in calls)
         return readable and self._shows_calls(has_tools, len(calls) > 1, bool(message.content))
@@ -191,7 +195,7 @@ class TemplateFace:
     @cached_property
     def _arguments_as_text(self) -> bool:
         """Whether the template takes arguments as JSON text only."""
-        asked: dict[str, Json] = {"role": "user", "content": _ASK}
+        asked: dict[str, Json] = {"role": "user", "content": QUESTION}
         shown: list[bool] = []
         for as_text in (False, True):
             call: dict[str, Json] = {"role": "assistant", "content": "", "tool_calls": [_native(_CALLS[0], as_text)]}
@@ -202,13 +206,13 @@ class TemplateFace:
     def _shows_results(self) -> bool:
         """Whether the result of a call is shown after it."""
         call = {"role": "assistant", "content": "", "tool_calls": [_native(_CALLS[0], self._arguments_as_text)]}
-        text = self._sample([{"role": "user", "content": _ASK}, call, _result()], [_TOOL], generate=True)
+        text = self._sample([{"role": "user", "content": QUESTION}, call, _result()], [_TOOL], generate=True)
         return _RESULT in text.rpartition("oak log")[2]
 
     def _follows_text(self, has_tools: bool) -> bool:
         """Whether the result of a call is shown after an answer in text."""
         answer: dict[str, Json] = {"role": "assistant", "content": "answered"}
-        messages: list[dict[str, Json]] = [{"role": "user", "content": _ASK}, answer, _result()]
+        messages: list[dict[str, Json]] = [{"role": "user", "content": QUESTION}, answer, _result()]
         if self.takes_parts:
             messages = [_in_parts(message) for message in messages]
         return _RESULT in self._sample(messages, [_TOOL] if has_tools else [], generate=True).rpartition("answered")[2]
@@ -218,7 +222,8 @@ class TemplateFace:
         calls = [_native(call, self._arguments_as_text) for call in _CALLS[: 1 + several]]
         content = "content of it" if has_content else ""
         answer: dict[str, Json] = {"role": "assistant", "content": content, "tool_calls": calls}
-        text = self._sample([{"role": "user", "content": _ASK}, answer], [_TOOL] if has_tools else []).rpartition(_ASK)[2]
+        asked = {"role": "user", "content": QUESTION}
+        text = self._sample([asked, answer], [_TOOL] if has_tools else []).rpartition(QUESTION)[2]
         return all(word in text for word in ("probe_tool", "oak log", "elm log" if several else "", content))
 
     def _sample(self, messages: Sequence[Mapping[str, Json]], tools: Sequence[Any] = (), *, generate: bool = False) -> str:

@@ -20,7 +20,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from palaestra.agents.backends.chat_template import ChatTemplate
+from palaestra.agents.backends.chat_template import ChatTemplate, Templated
+from palaestra.agents.backends.token_turns import TokenTurn, extended_prompt
 from palaestra.agents.core import Agent, Generation, Request, Tokens
 from palaestra.agents.export.conversations import is_trained_on
 from palaestra.agents.export.observations import calls_of
@@ -31,14 +32,18 @@ from palaestra.agents.reference import ExpertAgent, RandomAgent
 from palaestra.agents.rollout.engine import EpisodePlan, RolloutEngine
 from palaestra.algorithms.math.seeds import stable_seed
 from palaestra.envs.formats.hermes import CALL_OPEN, parse_message
+from palaestra.envs.formats.hermes_format import HermesFormat
+from palaestra.envs.formats.reasoning import without_reasoning
 from palaestra.errors import UsageError
 from palaestra.types import OPENING_HINTS, Json, Message, Segment, Trajectory, TurnSpan
 
 EXPERT_VERSION = -1  # no version of the policy wrote these tokens
 
 
-class Dictation:
-    """A backend that answers with texts it was told before, in the tokens that the policy would use.
+class Dictation(Templated):
+    """A backend that answers with what it was told before, in the tokens that the policy would use.
+
+    Prompts, and what is read from an answer, are those of `LocalBackend`, by the same functions.
 
     Args:
         template: Template of the policy's tokenizer.
@@ -51,27 +56,32 @@ class Dictation:
         """Begin without anything to say."""
         self.template = template
         self.max_context = max_context
-        self._texts: dict[str, str] = {}
-        self._turns: dict[str, tuple[tuple[Message, ...], tuple[int, ...]]] = {}
+        self._said: dict[str, str | Message] = {}
+        self._turns: dict[str, TokenTurn] = {}
 
-    def dictate(self, session: str, text: str) -> None:
-        """Set the next answer of a session."""
-        self._texts[session] = text
+    def dictate(self, session: str, said: str | Message) -> None:
+        """Set the next answer of a session: a text, or a message whose calls are made natively."""
+        self._said[session] = said
 
     def forget(self, session: str) -> None:
         """Drop what is known of a session."""
-        self._texts.pop(session, None)
+        self._said.pop(session, None)
         self._turns.pop(session, None)
 
     async def generate(self, request: Request) -> Generation:
-        """Answer with the dictated text."""
-        text = self._texts.pop(request.session)
-        prompt = self._prompt(request)
-        completion = self.template.written_turn(text, asks=bool(request.tools) and CALL_OPEN in text)
+        """Answer with what was dictated."""
+        said = self._said.pop(request.session)
+        turn = self._turns.get(request.session)
+        prompt = None if turn is None else extended_prompt(self.template, turn, request)
+        if prompt is None:
+            prompt = self.template.render(request.messages, request.tools)
+        text, completion = self._written(said, request)
         if len(prompt) + len(completion) > self.max_context:
             raise _TooLongError(len(prompt) + len(completion))
-        answer = Message("assistant", text)
-        self._turns[request.session] = ((*request.messages, answer), prompt + completion)
+        answer = self.template.read(text, request.tools) if request.tools else without_reasoning(Message("assistant", text))
+        self._turns[request.session] = TokenTurn(
+            request.messages, request.tools, prompt + completion, len(prompt), text, answer, "eos"
+        )
         tokens = Tokens(prompt, completion, (0.0,) * len(completion), EXPERT_VERSION, "eos")
         return Generation(answer, tokens=tokens)
 
@@ -79,14 +89,13 @@ class Dictation:
         """Nothing to free."""
         return None
 
-    def _prompt(self, request: Request) -> tuple[int, ...]:
-        """Extend the ids of the last turn where the dialogue continues it, else render it again."""
-        messages, ids = self._turns.get(request.session, ((), ()))
-        if messages and request.messages[: len(messages)] == messages:
-            added = self.template.continuation(request.messages[len(messages) :], request.tools)
-            if added is not None:
-                return ids + added.after(ids, ended=True)
-        return self.template.render(request.messages, request.tools)
+    def _written(self, said: str | Message, request: Request) -> tuple[str, tuple[int, ...]]:
+        """Return what the policy writes, and its tokens: calls as the template shows them, where they are read back."""
+        if isinstance(said, Message):
+            if ids := self.template.written_calls(said, request.tools):
+                return self.template.decode(ids), ids
+            said = HermesFormat().write(said, request.tools)  # which is read under every template
+        return said, self.template.written_turn(said, asks=bool(request.tools) and CALL_OPEN in said)
 
 
 class _TooLongError(Exception):
@@ -130,7 +139,7 @@ async def _replay(trajectory: Trajectory, agent: LLMAgent, dictation: Dictation)
     opening |= {key: trajectory.meta[key] for key in OPENING_HINTS if key in trajectory.meta}
     player.reset(opening, session=session)
     info: Mapping[str, Json] = opening
-    form = choose(player.format, trajectory.tools, trajectory.meta.get("format", ""))
+    form = choose(player.format, trajectory.tools, trajectory.meta.get("format", ""), native=dictation.native_tools)
     try:
         for step in trajectory.steps:
             dictation.dictate(session, _dictated(step.action, form, trajectory.tools))
@@ -145,16 +154,17 @@ async def _replay(trajectory: Trajectory, agent: LLMAgent, dictation: Dictation)
     return replace(trajectory, segments=segments)
 
 
-def _dictated(action: Message, form: Format, tools: Sequence[Mapping[str, Json]]) -> str:
-    """Return the text with which a policy plays a recorded action in its format."""
-    if action.raw:
+def _dictated(action: Message, form: Format, tools: Sequence[Mapping[str, Json]]) -> str | Message:
+    """Return what a policy writes that plays a recorded action in its format: a text, or a message with native calls."""
+    if action.raw and not form.native_tools:
         return action.raw
     calls = calls_of(action)
     if calls and not action.tool_calls and all(call.name for call in calls) and not isinstance(form, TextFormat):
         # experts and chat data write calls into the text: a format that escapes what looks like one must not see them there
         read = parse_message(action.content, lenient=True)
         action = replace(read, reasoning=action.reasoning or read.reasoning)
-    return form.write(action, tools)
+    is_native = form.native_tools and action.tool_calls and all(call.name for call in action.tool_calls)
+    return action if is_native else action.raw or form.write(action, tools)
 
 
 class SlippingExpert(Agent):

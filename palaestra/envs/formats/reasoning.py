@@ -29,6 +29,7 @@ _MAYBE = re.compile(rf"(?:{TAG_NAMES})>|(?i:think)\]|<\|channel\|>")
 _TAG = re.compile(
     rf"<(?P<closes>/?){TAG_NAMES}>|\[(?P<ends>/?)(?i:THINK)\]"
     r"|<\|channel\|>(?:analysis|(?P<final>final))<\|message\|>"  # gpt-oss, where a server leaves its channels in the text
+    r"|(?P<acts><\|end\|>)(?=<\|start\|>assistant(?: to=|<\|channel\|>commentary))"
 )
 _BARE = re.compile(rf"<(?=/?{TAG_NAMES}>)|\[(?=/?(?i:THINK)\])|<(?=\|channel\|>)")
 _QUOTES = frozenset("`\"'")
@@ -124,6 +125,8 @@ def _split_once(text: str) -> tuple[str, str]:
 def _tags(text: str) -> list[re.Match[str]]:
     """Return the tags of a text, without those that are quoted or belong to what is written."""
     found = [tag for tag in _TAG.finditer(text) if not _is_quoted(text, tag)]
+    # a call of gpt-oss, or what it says next to one, ends a thought that was open; what it said before one was none
+    found = [tag for i, tag in enumerate(found) if not tag["acts"] or (i and "analysis" in found[i - 1][0])]
     if not found or _is_json(text):
         return []
     bodies = _call_bodies(text)
@@ -132,7 +135,7 @@ def _tags(text: str) -> list[re.Match[str]]:
 
 def _closes(tag: re.Match[str]) -> bool:
     """Whether a tag ends reasoning."""
-    return bool(tag["closes"] or tag["ends"] or tag["final"])
+    return bool(tag["closes"] or tag["ends"] or tag["final"] or tag["acts"])
 
 
 def _is_quoted(text: str, tag: re.Match[str]) -> bool:
