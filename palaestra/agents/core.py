@@ -21,6 +21,9 @@ import gymnasium
 from palaestra.agents.sync import run_sync
 from palaestra.types import Json, Message, Segment, Usage
 
+WEIGHTS = "weights"
+"""Name under which a local backend's `shaped_by()` has the digest of its weights."""
+
 ENV_CALL: ContextVar[Callable[..., Awaitable[Any]] | None] = ContextVar("ENV_CALL", default=None)
 """Runs a function where the environment of this episode lives (its worker); set by rollouts, for agents that ask it."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,6 +12,7 @@ from palaestra.agents.backends.chat_template import ChatTemplate
 from palaestra.errors import ModelError, UsageError
 
 _DEFAULT_CONTEXT = 8192  # for models that know no limit
+_SAMPLED = 64  # values of a parameter that its digest is made of
 _ALIGNMENT = 64  # bytes, of torch's allocator on CPUs
 
 
@@ -88,6 +90,16 @@ def _stopping_as_here(model: Any, tokenizer: Any) -> Iterator[None]:
         yield
     finally:
         settings.eos_token_id = before
+
+
+def weights_digest(model: Any) -> str:
+    """Return a digest of up to 64 values of every parameter, which models of equal shape and other weights do not share."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name, parameter in model.named_parameters():
+        values = parameter.detach().reshape(-1)
+        few = values[:: max(1, len(values) // _SAMPLED)][:_SAMPLED].float().cpu().numpy()
+        digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}\n".encode() + few.tobytes())
+    return digest.hexdigest()
 
 
 def context_length(model: Any, wanted: int | None = None) -> int:

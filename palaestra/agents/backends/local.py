@@ -9,6 +9,7 @@ tokens only. Prompts are built by appending to the very ids that were sampled (`
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -19,11 +20,11 @@ from random import Random
 from typing import Any, Self
 
 from palaestra.agents.backends.chat_template import ChatTemplate, Templated
-from palaestra.agents.backends.checkpoints import context_length, load_checkpoint, stop_ids, vocabulary_size
+from palaestra.agents.backends.checkpoints import context_length, load_checkpoint, stop_ids, vocabulary_size, weights_digest
 from palaestra.agents.backends.kv_slots import CachedSequence, make_decoder
 from palaestra.agents.backends.token_sampling import RowSampling, draw_tokens, random_stream
 from palaestra.agents.backends.token_turns import Stop, TokenTurn, extended_prompt, finished_turn
-from palaestra.agents.core import Generation, Request, Tokens
+from palaestra.agents.core import WEIGHTS, Generation, Request, Tokens
 from palaestra.errors import ContextWindowError, ModelError, UsageError
 from palaestra.types import Json, Usage
 
@@ -161,9 +162,16 @@ class LocalBackend(Templated):
         return cls(model, tokenizer, **{"name": f"hf:{path}", **options})
 
     def shaped_by(self) -> dict[str, Json]:
-        """Return all that answers follow from in addition to weights and requests."""
-        limits = {"max_context": self.max_context, "max_tokens": self._max_tokens}
-        return {**limits, "append_only": self.template.append_only, "seed": self._seed}
+        """Return all that answers follow from in addition to requests: digests of weights and chat template, and options."""
+        template = str(getattr(self.tokenizer, "chat_template", ""))
+        return {
+            WEIGHTS: weights_digest(self.model),
+            "chat_template": hashlib.blake2b(template.encode(), digest_size=8).hexdigest(),
+            "max_context": self.max_context,
+            "max_tokens": self._max_tokens,
+            "append_only": self.template.append_only,
+            "seed": self._seed,
+        }
 
     @property
     def num_in_flight(self) -> int:

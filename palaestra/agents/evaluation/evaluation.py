@@ -226,7 +226,7 @@ async def evaluate_async(
     }
     engine = engine or RolloutEngine(concurrency)
     plans, tasks = plan_and_record(config, make_env=make_env, agent=agent)
-    config = masked({**config, **player_record(agent, make_env), "tasks": tasks})
+    config = masked({**config, **player_record(agent, make_env, is_of_training="training_run" in config), "tasks": tasks})
     if store is None:
         if run_id is not None:
             raise UsageError(f"run_id is {run_id!r} but there is no store to keep it in; pass store=.")

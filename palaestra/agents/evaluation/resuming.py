@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
-from palaestra.agents.core import Agent
+from palaestra.agents.core import WEIGHTS, Agent
 from palaestra.agents.masking import masked
 from palaestra.agents.store.store import RunStore
 from palaestra.errors import ConfigError, UnknownNameError
@@ -30,17 +30,23 @@ _CHOOSE_TASKS = ("envs", "split", "n")
 _SHOWN = 200  # characters of a value in a message
 
 
-def player_record(agent: Agent, make_env: Callable[..., Any] | None = None) -> dict[str, Json]:
+def player_record(
+    agent: Agent, make_env: Callable[..., Any] | None = None, *, is_of_training: bool = False
+) -> dict[str, Json]:
     """Return the part of a record that says who plays, in every seat, and who makes the environments.
 
     Args:
         agent: Plays.
         make_env: Makes the environments in place of `gymnasium.make`; kept by module and name.
+        is_of_training: Whether a training run plays it: the weights are those of its checkpoints, and not named.
     """
     others: Mapping[str, Agent] = getattr(agent, "others", {}) if agent.seats else {}
     record: dict[str, Json] = {SINCE: plain(agent.shaped_by())}
     if others:
         record["seat_settings"] = {seat: plain(one.shaped_by()) for seat, one in others.items()}
+    for settings in (record[SINCE], *record.get("seat_settings", {}).values()) if is_of_training else ():
+        if isinstance(backend := settings.get("backend"), dict):
+            backend.pop(WEIGHTS, None)
     if make_env is not None:
         named = make_env if hasattr(make_env, "__qualname__") else type(make_env)
         record["make_env"] = f"{named.__module__}:{named.__qualname__}"

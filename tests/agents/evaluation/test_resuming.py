@@ -16,6 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from palaestra.agents import ContextPolicy, LLMAgent, RandomAgent, RunStore, Sampling, Seats, evaluate, make_agent, rescore
+from palaestra.agents.backends.checkpoints import weights_digest
+from palaestra.agents.backends.local import LocalBackend
 from palaestra.agents.backends.scripted import ScriptedBackend, ScriptedReply
 from palaestra.agents.core import Agent
 from palaestra.agents.evaluation.planning import MAX_KEYS, PlannedTasks
@@ -24,6 +26,7 @@ from palaestra.agents.reference import NothingAgent
 from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.envs.core.tasks import FixedTasks, Task
 from palaestra.errors import ConfigError
+from palaestra.models.tiny_lm import build_tiny_lm
 from palaestra.spaces import TextSpace
 from palaestra.types import Message
 from tests.agents.countdown import ENV_ID, Steady, Wavering
@@ -270,3 +273,35 @@ def test_scores_of_a_run_keep_its_record(store: RunStore) -> None:
     assert {key: store.config("s")[key] for key in ("agent_settings", "tasks")} == {
         key: store.config("r")[key] for key in ("agent_settings", "tasks")
     }
+
+
+def test_other_weights_and_another_chat_template_are_refused(store: RunStore) -> None:
+    def local(seed: int, template: str = "") -> LLMAgent:
+        weights, tokenizer = build_tiny_lm(["down"] * 4, hidden_size=16, num_layers=1, num_heads=2, seed=seed)
+        tokenizer.chat_template += template
+        return LLMAgent(LocalBackend(weights, tokenizer, max_tokens=4), format="text", cut="play")
+
+    def play(agent: LLMAgent, run_id: str, **config: Any) -> None:
+        evaluate(ENV_ID, agent, n=1, max_turns=1, store=store, run_id=run_id, extra_config=config)
+
+    play(local(0), "r")
+    play(local(0), "r")
+    with pytest.raises(ConfigError, match=r"agent_settings\.backend\.weights was '[0-9a-f]{16}', now"):
+        play(local(1), "r")
+    with pytest.raises(ConfigError, match=r"agent_settings\.backend\.chat_template was"):
+        play(local(0, "{# other #}"), "r")
+    play(local(0), "t-final", training_run="t")
+    play(local(1), "t-final", training_run="t")  # its weights are those of the checkpoints of the training run
+
+
+def test_the_digest_of_weights_notices_every_parameter() -> None:
+    weights, _ = build_tiny_lm(["down"] * 4, hidden_size=16, num_layers=1, num_heads=2)
+    first = weights_digest(weights)
+    assert weights_digest(weights) == first
+    for parameter in weights.parameters():
+        kept = parameter.data.clone()
+        parameter.data.add_(1e-3)
+        assert weights_digest(weights) != first
+        parameter.data.copy_(kept)
+    assert weights_digest(weights) == first
+    assert weights_digest(weights.double()) != first
