@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal, Self
 
 Boundary = Literal["model", "user", "judge", "tool", "environment", "scoring"]
 
@@ -85,18 +85,39 @@ class ModelError(BoundaryError):
         status: HTTP status if there was one.
         retryable: Whether the same request may succeed later.
         retry_after_s: Seconds the server asked us to wait, if it did.
+        usage: What the answer cost all the same, a `palaestra.types.Usage`; None where nothing is known of it. Answers that
+            are blocked or break off are paid for.
     """
 
     boundary = "model"
 
     def __init__(
-        self, message: str, *, status: int | None = None, retryable: bool = False, retry_after_s: float | None = None
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        retryable: bool = False,
+        retry_after_s: float | None = None,
+        usage: Any = None,
     ) -> None:
         """Keep what the retry layer needs to know in addition to the message."""
         super().__init__(message)
         self.status = status
         self.retryable = retryable
         self.retry_after_s = retry_after_s
+        self.usage = usage
+
+    def told(self, message: str) -> Self:
+        """Return this error with another message."""
+        twin = type(self)(
+            message,
+            status=self.status,
+            retryable=self.retryable,
+            retry_after_s=self.retry_after_s,
+            usage=self.usage,
+        )
+        twin.__cause__ = self.__cause__
+        return twin
 
 
 class ContextWindowError(ModelError):

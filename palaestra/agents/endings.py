@@ -23,8 +23,12 @@ CUT |= {"max_length", "token_limit", "incomplete", "model_context_window_exceede
 FILTERED = frozenset({"content_filter", "content_filtered", "safety", "recitation", "blocklist", "prohibited_content", "spii"})
 FILTERED |= {"sensitive", "refusal", "guardrail_intervened", "image_safety", "language", "error_toxic", "blocked"}
 FAILED = frozenset({"error", "abort", "aborted", "cancel", "cancelled", "canceled", "network_error", "timeout", "failed"})
-FAILED |= {"insufficient_system_resource", "malformed_function_call", "malformed_response", "unexpected_tool_call"}
+FAILED |= {"insufficient_system_resource", "malformed_response"}
 FAILED |= {"error_limit", "engine_overloaded", "internal_error", "server_error"}
+UNREAD = frozenset({"malformed_function_call", "unexpected_tool_call"})
+"""The server could not read the call that the model wrote: the model's slip, which is answered with advice."""
+
+ADVICE = "Your function call could not be read. Send it again as one call of a tool that you have, with JSON arguments."
 
 
 def reason_name(reason: str) -> str:
@@ -38,7 +42,7 @@ def is_cut(reason: str) -> bool:
 
 
 def check_ending(generation: Generation, name: str) -> Generation:
-    """Return a generation that ended as a model ends, or by a limit.
+    """Return a generation that ended as a model ends, or by a limit; with advice if its call could not be read.
 
     Args:
         generation: An answer.
@@ -48,8 +52,17 @@ def check_ending(generation: Generation, name: str) -> Generation:
         ContentFilterError: If the answer was blocked.
         ModelError: If the server broke it off; retryable.
     """
-    check_reason(generation.finish_reason, name)
-    return generation
+    word = reason_name(generation.finish_reason)
+    if word in FILTERED or word in FAILED:
+        try:
+            check_reason(generation.finish_reason, name)
+        except ModelError as error:
+            error.usage = generation.usage  # it is paid for all the same
+            raise
+    message = generation.message
+    if word not in UNREAD or message.tool_calls or message.error:
+        return generation
+    return replace(generation, message=replace(message, content="", raw=message.raw or message.content, error=ADVICE))
 
 
 def check_reason(reason: str, name: str) -> None:
@@ -84,5 +97,5 @@ def is_empty(answer: Message) -> bool:
     return not (answer.tool_calls or answer.media or answer.error or answer.content.strip() or answer.raw.strip())
 
 
-__all__ = ["CUT", "EMPTY", "FAILED", "FILTERED", "LENGTH", "check_ending", "check_reason", "cut_answer", "is_cut", "is_empty"]
-__all__ += ["reason_name"]
+__all__ = ["ADVICE", "CUT", "EMPTY", "FAILED", "FILTERED", "LENGTH", "UNREAD", "check_ending", "check_reason", "cut_answer"]
+__all__ += ["is_cut", "is_empty", "reason_name"]

@@ -19,7 +19,7 @@ from palaestra.agents.formats import Format, choose, make_format
 from palaestra.agents.segments import SegmentBuilder
 from palaestra.envs.formats.action_format import ActionFormat
 from palaestra.envs.formats.reasoning import without_reasoning
-from palaestra.errors import ConfigError, EpisodeStateError, UnsupportedMediaError
+from palaestra.errors import ConfigError, EpisodeStateError, ModelError, UnsupportedMediaError
 from palaestra.media.items import MARK
 from palaestra.media.store import current_media, read_known_tags
 from palaestra.types import Json, Message, Usage, plain
@@ -40,7 +40,7 @@ class LLMAgent(Agent):
         media: "send" shows the model the sounds and pictures that observations name, and is an error where its backend cannot;
             "text" shows their tags as they are, and takes tags that it writes for what they name.
         cut: "refuse" plays nothing of an answer that was cut off by a limit, and tells the model so; "play" plays what there
-            is of it, as policies are trained that have to learn first where an answer ends.
+            is of it, for policies that have to learn first where an answer ends. The tokens that were sampled are kept.
         name: Shown in reports; the backend's name by default.
     """
 
@@ -137,7 +137,12 @@ class LLMAgent(Agent):
             turn=self._turn,
         )
         started = time.perf_counter()
-        generation = check_ending(await self.backend.generate(request), self.backend.name)
+        try:
+            generation = check_ending(await self.backend.generate(request), self.backend.name)
+        except ModelError as error:
+            if error.usage is not None:  # an answer that was blocked or broke off is paid for
+                self._usage += error.usage.timed(0.0, error.usage.env_s)
+            raise
         self._usage += generation.usage.timed(time.perf_counter() - started, generation.usage.env_s)
         if generation.tokens is not None:
             self._segments.add(generation.tokens, info["step"] if self._is_seated else self._turn)
@@ -156,6 +161,7 @@ class LLMAgent(Agent):
     def version(self) -> str:
         """A digest of everything that the agent's answers follow from in addition to the backend's weights."""
         settings = [self.backend.name, self.format.name, self.system_prompt, self.instructions_as, self.media]
+        settings += ["cut=play"] if self.cut == "play" else []
         text = json.dumps([*settings, plain(asdict(self.sampling)), plain(asdict(self.context))], sort_keys=True)
         return hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=6).hexdigest()
 

@@ -20,7 +20,7 @@ REFERENCE_AGENTS: dict[str, Callable[..., Agent]] = {
     "human": HumanAgent,
 }
 
-_AGENT_OPTIONS = ("format", "system_prompt", "instructions_as", "media", "name")
+_AGENT_OPTIONS = ("format", "system_prompt", "instructions_as", "media", "cut", "name")
 _SAMPLING_OPTIONS = tuple(field.name for field in fields(Sampling))
 _CONTEXT_OPTIONS = {
     "max_context": "max_tokens",
@@ -48,8 +48,8 @@ def make_agent(spec: str, **options: Any) -> Agent:
             "hf:PATH", "scripted:FILE"; `module:Name` of a class, an instance or a function of one's own, the module from the
             working directory too; or a name in the entry-point group `palaestra.agents` of an installed package.
         **options: For reference agents and classes of one's own their own arguments. For models: `format`, `system_prompt`,
-            `instructions_as`, `media`, `name`; the fields of `Sampling`; `max_context`, `context_strategy`, `keep_turns`,
-            `transient`; all else goes to `make_backend`.
+            `instructions_as`, `media`, `cut`, `name`; the fields of `Sampling`; `max_context`, `context_strategy`,
+            `keep_turns`, `transient`; all else goes to `make_backend`.
 
     Raises:
         UsageError: If the string or an option means nothing.

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 
 from palaestra.agents.backends.call_ids import unique_call_ids
 from palaestra.agents.backends.endpoint import Endpoint
+from palaestra.agents.backends.inside import paid
 from palaestra.agents.backends.pieces import (
     Piece,
     arguments_object,
@@ -92,7 +93,11 @@ class AnthropicBackend(SDKBackend):
 
     def _read(self, body: bytes, request: Request) -> Generation:
         """Read a message."""
-        return read_message_json(self.endpoint.decode(body), request)
+        data = self.endpoint.decode(body)
+        usage = _usage_in(data)
+        self.endpoint.check_inside(data, "content", usage)
+        with paid(usage):
+            return read_message_json(data, request)
 
     def _method(self, client: Any) -> Any:
         """Return the method for messages."""
@@ -280,6 +285,12 @@ def _read_call(block: Mapping[str, Json], fallback: str, ids: set[str]) -> Piece
 def _id(call_id: str) -> str:
     """Return an id of letters that the API takes."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", call_id)
+
+
+def _usage_in(data: Json) -> Usage | None:
+    """Return the usage that an answer reports, or None if it reports none."""
+    block = data.get("usage") if isinstance(data, Mapping) else None
+    return _usage(block) if isinstance(block, Mapping) else None
 
 
 def _usage(data: Json) -> Usage:

@@ -13,15 +13,16 @@ from dataclasses import dataclass, field, replace
 from typing import NoReturn
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
+from palaestra.agents.backends.inside import fault_in, fault_in_stream, fault_status, is_stream, paid
 from palaestra.agents.backends.responses import redirect_problem
 from palaestra.agents.backends.strict_tools import OPENAI_MOST, check_number, without_nulls
 from palaestra.agents.backends.too_long import says_too_long
 from palaestra.agents.backends.waits import asked_wait_s
-from palaestra.agents.backends.wire import MaxTokensField, excerpt, fault_in, fault_status, read_generation, request_body
+from palaestra.agents.backends.wire import MaxTokensField, excerpt, read_generation, request_body, usage_in
 from palaestra.agents.core import Generation, Request
 from palaestra.agents.masking import masked, remember_secrets
 from palaestra.errors import ConfigError, ContentFilterError, ContextWindowError, ModelError, UsageError
-from palaestra.types import Json
+from palaestra.types import Json, Usage
 
 OPENAI_URL = "https://api.openai.com/v1"
 
@@ -136,19 +137,41 @@ class Endpoint:
         Raises:
             ModelError: If it is not the JSON of one.
         """
-        data = self.decode(body)
-        fault = fault_in(data)
-        if fault is not None:  # gateways put the error of the server behind them into a good answer
-            told, status = json.dumps({"error": fault}).encode(), fault_status(fault)
-            if status is not None or says_too_long(0, told):
-                self.fail(status or 400, {}, told)
+        return self.read_data(self.decode(body), request)
+
+    def read_data(self, data: Json, request: Request) -> Generation:
+        """Read the decoded body of a chat completion.
+
+        Raises:
+            ModelError: If it is none.
+        """
+        self.check_inside(data)
         generation = read_generation(data, request, return_tokens=self.return_tokens)
         if self.strict_tools and generation.message.tool_calls:
             return replace(generation, message=without_nulls(generation.message, request.tools))
         return generation
 
+    def check_inside(self, data: Json, part: str = "choices", usage: Usage | None = None) -> None:
+        """Raise what an error means that an answer with a good status holds, where it says what it is.
+
+        Args:
+            data: The decoded body.
+            part: What a good answer holds.
+            usage: What the answer cost; read from it, as chat completions say it, by default.
+
+        Raises:
+            ModelError: As with the status that the error names.
+        """
+        fault = fault_in(data, part)
+        if fault is None:
+            return
+        told, status = json.dumps({"error": fault}).encode(), fault_status(fault)
+        if status is not None or has_clear_words(told):
+            with paid(usage_in(data) if usage is None else usage):
+                self.fail(status or 400, {}, told)
+
     def decode(self, body: bytes) -> Json:
-        """Return the JSON value of a body.
+        """Return the JSON value of a body, or the error that a stream of events holds.
 
         Raises:
             ModelError: If it is not JSON.
@@ -156,6 +179,13 @@ class Endpoint:
         try:
             return json.loads(body)
         except (ValueError, RecursionError) as error:  # invalid UTF-8 is a ValueError too
+            if is_stream(body):
+                if (fault := fault_in_stream(body)) is not None:
+                    return fault
+                raise ModelError(
+                    f"{self.url} answered with a stream of events, which was not asked for: {excerpt(body)}. Turn streaming "
+                    "off at the server or the proxy before it."
+                ) from None
             hint = " It looks like a web page: check the base URL." if body.lstrip()[:1] == b"<" else ""
             raise ModelError(
                 f"{self.url} answered with something that is not JSON ({error}): {excerpt(body)}.{hint}", retryable=True
@@ -242,6 +272,11 @@ def check_url(url: str) -> str:
     if not valid or any(character.isspace() for character in url):
         raise UsageError(f"{masked(url)!r} is not a base URL. Expected http://HOST:PORT/v1 or https://HOST/v1.")
     return url.rstrip("/")
+
+
+def has_clear_words(body: bytes) -> bool:
+    """Whether an error says in words, without a status, that a prompt is too long or that a filter refused it."""
+    return says_too_long(0, body) or any(word in _error_text(body).lower() for word in _FILTER_WORDS)
 
 
 def _error_text(body: bytes) -> str:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from palaestra.agents.backends.call_ids import unique_call_ids
 from palaestra.agents.backends.endpoint import Endpoint
+from palaestra.agents.backends.inside import paid
 from palaestra.agents.backends.per_loop import PerLoop
 from palaestra.agents.backends.pieces import Piece, arguments_object, message_of, pieces_of, safe_name, shown
 from palaestra.agents.backends.responses import body_hook
@@ -23,6 +24,7 @@ from palaestra.agents.backends.sdk import ACCEPTED, connection_fault, http_clien
 from palaestra.agents.backends.strict_tools import check_number
 from palaestra.agents.backends.wire import clean_text, count, excerpt, read_arguments
 from palaestra.agents.core import Generation, Request
+from palaestra.agents.endings import ADVICE, UNREAD
 from palaestra.errors import ModelError
 from palaestra.media.items import Media
 from palaestra.types import Json, Message, ToolCall, Usage
@@ -37,7 +39,6 @@ _FINISH = {"STOP": "stop", "MAX_TOKENS": "length"}
 _FILTERED = frozenset(
     ("SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "MODEL_ARMOR", "ESCALATION")
 )  # and those of pictures, IMAGE_...
-_UNREAD = frozenset(("MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL"))
 _PART_FIELDS = frozenset({"text", "thought", "functionCall"})
 
 
@@ -83,7 +84,12 @@ class GoogleBackend:
             raise connection_fault(self._transport, endpoint, error) from error
         except TimeoutError:
             raise endpoint.timed_out("answer in full", endpoint.timeout_s) from None
-        generation = read_content(endpoint.decode(answer), request)
+        data = endpoint.decode(answer)
+        block = data.get("usageMetadata") if isinstance(data, Mapping) else None
+        usage = _usage(block) if isinstance(block, Mapping) else None
+        endpoint.check_inside(data, "candidates", usage)
+        with paid(usage):
+            generation = read_content(data, request)
         return replace(generation, usage=replace(generation.usage, model_s=time.perf_counter() - started))
 
     async def aclose(self) -> None:
@@ -201,13 +207,10 @@ def read_content(data: Json, request: Request) -> Generation:
     message = _message(parts if isinstance(parts, list) else [], f"call_{len(request.messages)}")
     reason = candidate.get("finishReason")
     reason = reason if isinstance(reason, str) else "STOP"
-    if reason in _UNREAD:
+    if reason.lower() in UNREAD and not message.tool_calls:
         said = candidate.get("finishMessage")
         said = clean_text(said) if isinstance(said, str) else ""
-        advice = (
-            "Your function call could not be read. Send it again as one call of a tool that you have, with JSON arguments."
-        )
-        return Generation(replace(message, raw=said or message.content, error=advice), reason.lower(), usage)
+        return Generation(replace(message, content="", raw=said or message.content, error=ADVICE), reason.lower(), usage)
     finish = "content_filter" if reason.removeprefix("IMAGE_") in _FILTERED else _FINISH.get(reason, reason.lower())
     return Generation(message, "tool_calls" if finish == "stop" and message.tool_calls else finish, usage)
 

@@ -15,12 +15,12 @@ from dataclasses import replace
 from importlib import import_module
 from typing import Any, NoReturn
 
-from palaestra.agents.backends.endpoint import Endpoint
+from palaestra.agents.backends.endpoint import Endpoint, has_clear_words
 from palaestra.agents.backends.per_loop import PerLoop
 from palaestra.agents.backends.responses import MAX_REDIRECTS, body_hook, response_hook
 from palaestra.agents.backends.sdk import import_sdk, transport_of
-from palaestra.agents.backends.strict_tools import check_number, without_nulls
-from palaestra.agents.backends.wire import excerpt, read_generation, request_body
+from palaestra.agents.backends.strict_tools import check_number
+from palaestra.agents.backends.wire import excerpt, request_body
 from palaestra.agents.core import Generation, Request
 from palaestra.errors import ContextWindowError, ModelError, UsageError
 
@@ -84,9 +84,7 @@ class LiteLLMBackend:
             self._fail(error)
         finally:
             _OPENED.reset(owner)
-        generation = read_generation(answer.model_dump(exclude_none=True), request)
-        if endpoint.strict_tools:
-            generation = replace(generation, message=without_nulls(generation.message, request.tools))
+        generation = endpoint.read_data(answer.model_dump(exclude_none=True), request)
         return replace(generation, usage=replace(generation.usage, model_s=time.perf_counter() - started))
 
     async def aclose(self) -> None:
@@ -129,10 +127,13 @@ class LiteLLMBackend:
                 f"them out, and play without native tools, e.g. with format='hermes'."
             ) from None
         status = getattr(error, "status_code", None)
+        said = str(error).encode("utf-8", "replace")
         if isinstance(error, kinds.APIConnectionError) or not isinstance(status, int):
+            if has_clear_words(said):  # of an error inside of a good answer, of which litellm keeps the text
+                self.endpoint.fail(400, {}, said)
             raise ModelError(f"{text}. Is the server running?", retryable=True) from None
         response = getattr(error, "litellm_response_headers", None) or getattr(getattr(error, "response", None), "headers", {})
-        self.endpoint.fail(status, response, str(error).encode("utf-8", "replace"))
+        self.endpoint.fail(status, response, said)
 
 
 def import_litellm() -> Any:

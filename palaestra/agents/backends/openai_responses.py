@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from palaestra.agents.backends.call_ids import unique_call_ids
 from palaestra.agents.backends.endpoint import Endpoint
+from palaestra.agents.backends.inside import paid
 from palaestra.agents.backends.pieces import Piece, laid_over, message_of, pieces_of, safe_name, shown
 from palaestra.agents.backends.sdk import SDKBackend
 from palaestra.agents.backends.strict_tools import check_number, strict_parameters, without_nulls
@@ -45,7 +46,12 @@ class ResponsesBackend(SDKBackend):
 
     def _read(self, body: bytes, request: Request) -> Generation:
         """Read a response."""
-        return read_response(self.endpoint, self.endpoint.decode(body), request)
+        data = self.endpoint.decode(body)
+        block = data.get("usage") if isinstance(data, Mapping) else None
+        usage = _usage(block) if isinstance(block, Mapping) else None
+        self.endpoint.check_inside(data, "output", usage)
+        with paid(usage):
+            return read_response(self.endpoint, data, request)
 
     def _method(self, client: Any) -> Any:
         """Return the method for responses."""

@@ -211,7 +211,7 @@ class Reliable:
             ModelError: If the backend failed in a way that no retry fixes, or too often.
         """
         if self.cache is None or not (self.cache_sampled or is_deterministic(request.sampling)):
-            return await self._ask(request)
+            return await self._answer(request, None)
         key = self._key(request)
         place = asyncio.get_running_loop(), key
         if (asked := self._asked.get(place)) is not None:
@@ -220,17 +220,20 @@ class Reliable:
             self._count(kept.usage, is_paid=False)
             return kept
         if place in self._asked or asked is not None:  # others wait already, or it failed: nobody waits for a second one
-            generation = await self._ask(request)
-            self.cache.put(key, generation)
-            return generation
+            return await self._answer(request, key)
         self._asked[place] = answered = place[0].create_future()
         try:
-            generation = await self._ask(request)
-            self.cache.put(key, generation)
-            return generation
+            return await self._answer(request, key)
         finally:
             del self._asked[place]
             answered.set_result(None)
+
+    async def _answer(self, request: Request, key: str | None) -> Generation:
+        """Ask, keep the answer, and add what failed answers before it cost."""
+        generation, lost = await self._ask(request)
+        if key is not None and self.cache is not None:
+            self.cache.put(key, generation)
+        return generation if lost is None else replace(generation, usage=generation.usage + lost)
 
     def _key(self, request: Request) -> str:
         """Return the key of an answer: of the request, and where that is sampled of the sample too.
@@ -256,9 +259,10 @@ class Reliable:
         if self.cache is not None:
             self.cache.close()
 
-    async def _ask(self, request: Request) -> Generation:
-        """Attempt, wait, attempt again."""
+    async def _ask(self, request: Request) -> tuple[Generation, Usage | None]:
+        """Attempt, wait, attempt again; return the answer, and what those cost that were blocked or broke off."""
         policy = self.policy
+        lost: Usage | None = None
         spent_s = model_s = 0.0
         retries = 0
         request, had_seed = (replace(request, turn=None) if self._takes_no_seed else request), False
@@ -274,13 +278,18 @@ class Reliable:
                 used = generation.usage.prompt_tokens + generation.usage.completion_tokens
             except ModelError as found:
                 failed_s = time.monotonic() - started
-                self._count(Usage(model_s=failed_s))
+                failed = Usage()
+                if found.usage is not None:
+                    failed = self._priced(found.usage)
+                    used = failed.prompt_tokens + failed.completion_tokens
+                    lost = failed if lost is None else lost + failed
+                self._count(replace(failed, model_s=failed_s))
                 spent_s, model_s = spent_s + failed_s, model_s + failed_s
                 if _refuses_seed(found, request):
                     request, had_seed = replace(request, turn=None), True
                     continue
                 error = too_long_or_not(found, request, self.count_tokens, self.context_window)
-                wait_s = self._wait_s(error, retries, spent_s)
+                wait_s = self._wait_s(error, retries, spent_s, lost)
             else:
                 break
             finally:
@@ -297,17 +306,22 @@ class Reliable:
         cost = usage.cost if self._price is None else self._price.cost(usage)
         self._count(replace(usage, cost=cost, model_s=attempt_s))
         whole = replace(usage, retries=usage.retries + retries, cost=cost, model_s=model_s + attempt_s)
-        return replace(generation, usage=whole)
+        return replace(generation, usage=whole), lost
 
-    def _wait_s(self, error: ModelError, retries: int, spent_s: float) -> float:
+    def _priced(self, usage: Usage) -> Usage:
+        """Return what a failed attempt cost, without its time, which is taken here."""
+        cost = usage.cost if self._price is None else self._price.cost(usage)
+        return replace(usage, cost=cost, model_s=0.0, env_s=0.0)
+
+    def _wait_s(self, error: ModelError, retries: int, spent_s: float, lost: Usage | None) -> float:
         """Return how long to wait before the next attempt, or raise the error if there is to be none."""
         policy = self.policy
         if not error.retryable or retries >= policy.retries:
-            raise _told(error, retries) from error.__cause__
+            raise _told(error, retries, lost) from error.__cause__
         wait_s = policy.wait_s(retries, error, self._draw)
         if policy.deadline_s is not None and spent_s + wait_s >= policy.deadline_s:
             reason = f"; the next try would come {wait_s:.3g} s later, past deadline_s={policy.deadline_s:g}"
-            raise _told(error, retries, reason) from error.__cause__
+            raise _told(error, retries, lost, reason) from error.__cause__
         if error.retry_after_s is not None and error.status in (429, 503, 529):
             self._resume_at = max(self._resume_at, time.monotonic() + error.retry_after_s)
         return wait_s
@@ -390,10 +404,12 @@ def _refuses_seed(error: ModelError, request: Request) -> bool:
     return _SEED.search(str(error)) is not None
 
 
-def _told(error: ModelError, retries: int, reason: str = "") -> ModelError:
-    """Return the error that the caller sees: it says how often it was tried."""
+def _told(error: ModelError, retries: int, lost: Usage | None, reason: str = "") -> ModelError:
+    """Return the error that the caller sees: it says how often it was tried, and what that cost."""
     tries = f" (after {retries} {'retry' if retries == 1 else 'retries'}{reason})" if retries or reason else ""
-    return type(error)(f"{error}{tries}", status=error.status, retryable=error.retryable, retry_after_s=error.retry_after_s)
+    told = error.told(f"{error}{tries}")
+    told.usage = lost
+    return told
 
 
 async def _nothing_to_close(semaphore: asyncio.Semaphore) -> None:

@@ -141,7 +141,7 @@ class ScriptedBackend:
         if reply.error is not None:
             # a fresh copy each time: an exception object raised in two tasks would share one traceback
             fault = reply.error
-            raise type(fault)(str(fault), status=fault.status, retryable=fault.retryable, retry_after_s=fault.retry_after_s)
+            raise fault.told(str(fault))
         message = _showing(reply.message, reply.media) if reply.media else reply.message
         default = "tool_calls" if message.tool_calls else "stop"
         return Generation(_with_ids(message, request), reply.finish_reason or default, reply.usage, reply.tokens)

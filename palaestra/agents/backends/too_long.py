@@ -152,22 +152,15 @@ def too_long_or_not(error: ModelError, request: Request, count: TokenCounter, wi
             f" The dialogue has grown to about {tokens} tokens and {answers} {'answer' if answers == 1 else 'answers'}: it is "
             "possibly too long for the model. If so, keep it shorter (max_context), or tell the model's context_window."
         )
-        return _copied(error, said + hint)
+        return error.told(said + hint)
     return error
 
 
 def _as_too_long(error: ModelError, text: str) -> ModelError:
     """Return the error of a prompt that is too long."""
-    found = ContextWindowError(text, status=error.status)
+    found = ContextWindowError(text, status=error.status, usage=error.usage)
     found.__cause__ = error.__cause__
     return found
-
-
-def _copied(error: ModelError, text: str) -> ModelError:
-    """Return an error with another text."""
-    copy = type(error)(text, status=error.status, retryable=error.retryable, retry_after_s=error.retry_after_s)
-    copy.__cause__ = error.__cause__
-    return copy
 
 
 def _said_in_so_many_words(body: bytes | str) -> bool:

@@ -30,9 +30,11 @@ from palaestra.agents.backends.chat_template import ChatTemplate, Templated
 from palaestra.agents.backends.checkpoints import num_ids
 from palaestra.agents.backends.endpoint import Endpoint, check_url
 from palaestra.agents.backends.fast_http import FastHTTPBackend
+from palaestra.agents.backends.inside import fault_in, paid
 from palaestra.agents.backends.token_turns import Stop, TokenTurn, extended_prompt, finished_turn
-from palaestra.agents.backends.wire import excerpt
+from palaestra.agents.backends.wire import excerpt, usage_in
 from palaestra.agents.core import Generation, Request, Tokens, session_seed
+from palaestra.agents.endings import check_reason, is_cut
 from palaestra.errors import ContextWindowError, ModelError, UsageError
 from palaestra.types import Json, Message, Usage
 
@@ -284,7 +286,10 @@ class VLLMBackend(Templated):
         }
         headers = {self._header: session} if session else None
         answer = _json(await self._http.post(self._endpoint.address(f"{self._endpoint.base_url}/completions"), body, headers))
-        ids, log_probs, stop = _read(answer, prompt)
+        usage = usage_in(answer)
+        self._endpoint.check_inside(answer, usage=usage)
+        with paid(usage):
+            ids, log_probs, stop = _read(answer, prompt)
         if max(ids, default=0) >= self._vocabulary:  # an embedding has padding, and the server may sample it
             raise ModelError(
                 f"The server sampled id {max(ids)}, and the tokenizer has {self._vocabulary} ids: it stands for no text.",
@@ -329,10 +334,14 @@ class VLLMBackend(Templated):
 
 def _read(data: Mapping[str, Json], prompt: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[float, ...], Stop]:
     """Read one completion; nothing in it is trusted."""
+    if (fault := fault_in(data)) is not None:
+        raise ModelError(f"The server answered with an error: {excerpt(fault)}", retryable=True)
     choices = data.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(choice, Mapping):
         raise ModelError(f"The server's answer holds no choices: {excerpt(dict(data))}", retryable=True)
+    reason = choice.get("finish_reason")
+    check_reason(reason if isinstance(reason, str) else "", "The server")
     ids, log_probs = choice.get("token_ids"), choice.get("logprobs")
     found = log_probs.get("token_logprobs") if isinstance(log_probs, Mapping) else None
     if not isinstance(ids, list) or not isinstance(found, list):
@@ -346,8 +355,8 @@ def _read(data: Mapping[str, Json], prompt: tuple[int, ...]) -> tuple[tuple[int,
         raise ModelError(
             f"The server was sent a prompt of {len(prompt)} ids and answered one of {len(echoed)}: it changes prompts."
         )
-    reason = choice.get("finish_reason")
-    stop: Stop = "length" if reason == "length" else "stop_string" if isinstance(choice.get("stop_reason"), str) else "eos"
+    stop: Stop = "stop_string" if isinstance(choice.get("stop_reason"), str) else "eos"
+    stop = "length" if isinstance(reason, str) and is_cut(reason) else stop
     return tuple(ids), tuple(float(value) for value in found), stop
 
 

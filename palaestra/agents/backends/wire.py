@@ -14,13 +14,15 @@ from operator import attrgetter
 from typing import Any, Literal, TypeGuard
 
 from palaestra.agents.backends.call_ids import unique_call_ids
+from palaestra.agents.backends.inside import fault_in
 from palaestra.agents.backends.strict_tools import strict_function
+from palaestra.agents.backends.too_long import says_too_long
 from palaestra.agents.backends.wire_media import audio_answer, with_media
 from palaestra.agents.core import Generation, Request, Sampling, Tokens
-from palaestra.agents.endings import check_reason
+from palaestra.agents.endings import check_reason, is_cut
 from palaestra.agents.masking import masked
 from palaestra.envs.formats.reasoning import without_reasoning
-from palaestra.errors import ModelError
+from palaestra.errors import ContextWindowError, ModelError
 from palaestra.media.items import Media, escape_tags
 from palaestra.types import MAX_DEPTH, Json, Message, Role, ToolCall, Usage, is_deep
 from palaestra.types.openai_form import PROVIDER, UNREADABLE, call_provider, message_provider
@@ -144,9 +146,20 @@ def read_generation(data: Json, request: Request, *, return_tokens: bool = False
         ModelError: If there is no answer in `data`: an error object, no choices, a wrong shape, or no tokens where
             they were asked for.
     """
-    if not isinstance(data, Mapping):
+    if not isinstance(data, Mapping) and fault_in(data) is None:
         raise ModelError(f"The server answered with JSON that is not an object: {excerpt(data)}", retryable=True)
+    try:
+        return _read_completion(data, request, return_tokens)
+    except ModelError as error:
+        error.usage = usage_in(data)
+        raise
+
+
+def _read_completion(data: Mapping[str, Json], request: Request, return_tokens: bool) -> Generation:
+    """Read the object that answers a chat completion; see `read_generation`."""
     if (fault := fault_in(data)) is not None:
+        if says_too_long(0, json.dumps({"error": fault}, default=str)):
+            raise ContextWindowError(f"The server answered with an error: {excerpt(fault)}")
         raise ModelError(f"The server answered with an error: {excerpt(fault)}", retryable=True)
     choices = data.get("choices")
     if not isinstance(choices, Sequence) or isinstance(choices, str) or not choices:
@@ -168,26 +181,6 @@ def read_generation(data: Json, request: Request, *, return_tokens: bool = False
         usage=_usage(data.get("usage")),
         tokens=_tokens(data, choice, finish_reason) if return_tokens else None,
     )
-
-
-def fault_in(data: Json) -> Json:
-    """Return the error that an answer with a good status holds, at the top or inside its first choice; None without one."""
-    if not isinstance(data, Mapping):
-        return None
-    choices = data.get("choices")
-    first = choices[0] if isinstance(choices, list) and choices else None
-    inside = first.get("error") if isinstance(first, Mapping) else None
-    return data.get("error") or inside or None
-
-
-def fault_status(fault: Json) -> int | None:
-    """Return the HTTP status that an error names, where it names one of an error."""
-    for key in ("code", "status"):
-        value = fault.get(key) if isinstance(fault, Mapping) else None
-        status = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) == 3 else value
-        if isinstance(status, int) and not isinstance(status, bool) and 400 <= status < 600:
-            return status
-    return None
 
 
 def excerpt(value: object) -> str:
@@ -341,6 +334,12 @@ def _thinking(content: Json) -> str:
     return "\n\n".join(text for text in texts if text)
 
 
+def usage_in(data: Json) -> Usage | None:
+    """Return the usage that an answer which is an error reports, or None if it reports none."""
+    block = data.get("usage") if isinstance(data, Mapping) else None
+    return _usage(block) if isinstance(block, Mapping) else None
+
+
 def _usage(data: Json) -> Usage:
     """Read the usage block; what is missing or makes no sense counts as 0."""
     if not isinstance(data, Mapping):
@@ -376,7 +375,7 @@ def _tokens(data: Mapping[str, Json], choice: Mapping[str, Json], finish_reason:
     if len(log_probs) != len(completion):
         raise ModelError(f"The server sent {len(completion)} token ids but {len(log_probs)} log-probs; expected one each.")
     stop: Literal["eos", "length", "stop_string"] = "eos"
-    if finish_reason == "length":
+    if is_cut(finish_reason):
         stop = "length"
     elif isinstance(choice.get("stop_reason"), str):  # vLLM: the stop text; None after the end token, an id for others
         stop = "stop_string"
