@@ -30,7 +30,8 @@ def toy_recipe(**tables: Any) -> Recipe:
             "max_positions": 128,
             "corpus_episodes": 16,
         },
-        "agent": {"instructions": False, "max_tokens_per_turn": 4},
+        # every answer is a turn of the toy, also that of a policy that has not learned yet where answers end
+        "agent": {"instructions": False, "max_tokens_per_turn": 4, "cut": "play"},
         "evaluation": {"n": 6},
         "checkpoint": {"every": 2},
         "sft": {"episodes": 24, "epochs": 2, "batch_size": 12, "lr": 3e-3, "warmup_updates": 2},

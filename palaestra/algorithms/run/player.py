@@ -42,7 +42,7 @@ def policy_agent(
     seed = recipe.seed if seed is None else seed
     sampling = Sampling(temperature=table.temperature, max_tokens=table.max_tokens_per_turn, seed=seed)
     shown: Literal["system", "none"] = "system" if table.instructions else "none"
-    options: dict[str, Any] = {"sampling": sampling, "instructions_as": shown, "name": name, "cut": "play"}
+    options: dict[str, Any] = {"sampling": sampling, "instructions_as": shown, "name": name, "cut": table.cut}
     if env is None and recipe.is_mixture and any(config.format for config in recipe.envs):
         formats = {config.name: config.format or table.format for config in recipe.envs}
         return MixtureAgent(backend, formats=formats, format=table.format, **options)

@@ -77,6 +77,9 @@ class AgentConfig(Config):
     """Sampling temperature; log-probs in training are taken at the same one."""
     max_tokens_per_turn: int = Field(default=64, ge=1)
     """Most tokens sampled per turn."""
+    cut: Literal["refuse", "play"] = "refuse"
+    """What becomes of an answer cut off by that limit: "refuse" plays nothing of it, and the policy is told so; "play" plays
+    what there is. Its tokens are trained on either way."""
     concurrency: int = Field(default=64, ge=1)
     """Episodes in play at once."""
     workers: int | None = Field(default=None, ge=0)

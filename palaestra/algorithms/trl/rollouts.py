@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from palaestra.agents.backends.local import LocalBackend
 from palaestra.agents.core import Sampling
@@ -35,6 +35,7 @@ class EnvironmentRollouts:
         format: Prompt format of the policy: "auto", "text", "react", "tools", "json", "code", or a `Format`.
         instructions: Show the environment's instructions.
         max_tokens_per_turn: Most tokens sampled per turn.
+        cut: "refuse" plays nothing of an answer that this limit cut off, and tells the policy so; "play" plays what there is.
         max_turns: Horizon of the episodes; None leaves it to the environment.
         engine: Plays; 64 episodes at once by default.
         append_only: Append to dialogues even where the chat template would rewrite earlier turns (some drop reasoning).
@@ -56,6 +57,7 @@ class EnvironmentRollouts:
         format: str | Format = "auto",
         instructions: bool = True,
         max_tokens_per_turn: int = 64,
+        cut: Literal["refuse", "play"] = "refuse",
         max_turns: int | None = None,
         engine: RolloutEngine | None = None,
         append_only: bool = False,
@@ -69,6 +71,9 @@ class EnvironmentRollouts:
         self.format = format
         self.instructions = instructions
         self.max_tokens_per_turn = max_tokens_per_turn
+        if cut not in ("refuse", "play"):
+            raise ConfigError(f"cut is {cut!r}; expected 'refuse' or 'play'.")
+        self.cut = cut
         self.max_turns = max_turns
         self.engine = engine or RolloutEngine()
         self.append_only = append_only
@@ -169,8 +174,8 @@ class EnvironmentRollouts:
                 name="trl",
             )
             sampling = Sampling(temperature=args.temperature, max_tokens=self.max_tokens_per_turn, seed=self.seed)
-            shown = "system" if self.instructions else "none"
-            self._agent = LLMAgent(backend, format=self.format, sampling=sampling, instructions_as=shown, cut="play")  # type: ignore[arg-type]
+            shown: Literal["system", "none"] = "system" if self.instructions else "none"
+            self._agent = LLMAgent(backend, format=self.format, sampling=sampling, instructions_as=shown, cut=self.cut)
             self._model = model
         else:
             backend = self._agent.backend  # type: ignore[assignment]
