@@ -99,6 +99,20 @@ MODELS = {
 
 
 @pytest.mark.parametrize("kind", MODELS)
+def test_every_provider_is_sent_how_to_sample(kind: str) -> None:
+    name, options = MODELS[kind]
+    asked_for = Request(ASK.messages, sampling=Sampling(temperature=0.25, top_p=0.75, max_tokens=20))
+    with provider_server(lambda asked: Reply({"error": BUSY})) as server:
+        options = {key: value.format(url=server.url) for key, value in options.items()}
+        backend = make_backend(name.format(url=server.url), max_retries=0, **options)
+        with pytest.raises(ModelError, match="busy"):
+            asyncio.run(_once(backend, asked_for))
+        sent = json.dumps(server.asked[0].body)
+        assert "0.25" in sent
+        assert "0.75" in sent
+
+
+@pytest.mark.parametrize("kind", MODELS)
 @pytest.mark.parametrize(
     ("error", "expected", "is_retried"),
     [
@@ -271,9 +285,10 @@ def _tokens(reason: str) -> dict[str, Any]:
     return {"token_ids": [5, 6], "logprobs": {"token_logprobs": [-1.0, -1.0]}, "finish_reason": reason}
 
 
-async def _once(backend: Backend, *, close: bool = True) -> Generation:
+async def _once(backend: Backend, request: Request | None = None, *, close: bool = True) -> Generation:
     try:
-        return await backend.generate(Request(ASK.messages, sampling=Sampling(temperature=0, max_tokens=20)))
+        greedy = Request(ASK.messages, sampling=Sampling(temperature=0, max_tokens=20))
+        return await backend.generate(request or greedy)
     finally:
         if close:
             await backend.aclose()
