@@ -142,7 +142,8 @@ def _noisy(trajectory: Trajectory, config: NoiseConfig, seed: int) -> Trajectory
     paid = debiased(paid, model) if config.debias else paid
     noisy = []
     for step in steps:
-        noisy.append(dataclasses.replace(step, info={**step.info, "clean_reward": step.reward}))
+        true = step.info.get("clean_reward", step.reward)  # what another extension paid is not the environment's word either
+        noisy.append(dataclasses.replace(step, info={**step.info, "clean_reward": true}))
     if paid != clean:
         last = noisy[-1]
         parts = {**(last.info.get("reward_parts") or {"task": last.reward}), "noise": paid - clean}

@@ -12,6 +12,7 @@ BUILTIN = {
     "sampler": f"{_OURS}.sampler:Sampler",
     "seats": f"{_OURS}.seats:SeatsInTraining",
     "horizon": f"{_OURS}.horizon:Horizon",
+    "reward": f"{_OURS}.reward:Reward",
     "noise": f"{_OURS}.noise:Noise",
     "asynchronous": f"{_OURS}.asynchronous:Asynchronous",
 }
