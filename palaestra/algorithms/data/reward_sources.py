@@ -1,7 +1,7 @@
 """Who scores an episode in place of its environment: a reward model, a server, or an agent that judges.
 
 Each of them gets whole episodes and returns one finite number for each, or says why there is none: a score that is missing,
-out of range or no number is a failure of whoever scores, never a reward of 0.
+out of range or no number is a failure of the source, never a reward of 0.
 """
 
 from __future__ import annotations
@@ -320,7 +320,7 @@ class RewardJudge(RewardSource):
 
 
 def _posted(trajectory: Trajectory) -> dict[str, Json]:
-    """Return an episode as whoever scores it sees it."""
+    """Return an episode as the source of a reward sees it."""
     outcome = trajectory.outcome
     return {
         "id": trajectory.episode_id,

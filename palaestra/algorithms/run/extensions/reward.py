@@ -40,7 +40,7 @@ class RewardConfig(Config):
     env_weight: float = 0.0
     """Factor of the environment's own rewards."""
     low: float | None = None
-    """Least score; for a judge 0 if left out. A score outside is a failure of whoever scores."""
+    """Least score; for a judge 0 if left out. A score outside is a failure of the source."""
     high: float | None = None
     """Greatest score; for a judge 1 if left out."""
     path: str = ""
@@ -96,7 +96,7 @@ class RewardConfig(Config):
         return (0.0 if self.low is None else self.low), (1.0 if self.high is None else self.high)
 
     def build(self) -> RewardSource:
-        """Build whoever scores.
+        """Build the source of the scores.
 
         Raises:
             ConfigError: If it cannot be built here.
