@@ -54,6 +54,7 @@ INSIDE = {
         "export": {"", "backends", "rollout", "store"},
         "evaluation": {"", "registry", "rollout", "store"},
         "report": {"", "evaluation", "store"},
+        "view": {"", "evaluation", "report", "store"},
     },
     "algorithms": {
         "config": set(),
@@ -69,7 +70,7 @@ INSIDE = {
 """Rooms of a part, and what each may import of the others; "" is every module or folder that stands next to them.
 
 From the ground up: formats, tools <- core <- sandbox, speech, judging, dialogue, wrappers <- settings; core (here "") <-
-backends, rollout, store <- evaluation <- report; math <- learner, data, scale <- run <- algorithms.
+backends, rollout, store <- evaluation <- report <- view; math <- learner, data, scale <- run <- algorithms.
 """
 ROOMS_TO_COME = {"sandbox", "speech", "judging", "dialogue", "serve", "remote", "around"}
 

@@ -36,6 +36,7 @@ COMMANDS = {
     "runs": CommandRow("runs:app", RUNS),
     "export": CommandRow("export:export", RUNS),
     "report": CommandRow("report:report", RUNS),
+    "view": CommandRow("view:view", RUNS),
     "init": CommandRow("init:init", RUNS),
     "demo": CommandRow("demo:demo", RUNS),
 }

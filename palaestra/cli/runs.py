@@ -14,12 +14,10 @@ import typer
 
 from palaestra.cli.options import DEFAULT_RUNS, AsJson, RunsFolder, new_run_ids
 from palaestra.errors import UsageError
-from palaestra.types import Json
 
 if TYPE_CHECKING:
     from palaestra.agents.evaluation.arms import ArmSummary
     from palaestra.agents.evaluation.evaluation import Evaluation
-    from palaestra.agents.store.records import RunSummary
     from palaestra.agents.store.store import RunStore
     from palaestra.results.tables import EnvResults
 
@@ -39,6 +37,7 @@ def runs_of_folder(context: typer.Context, runs: RunsFolder = DEFAULT_RUNS, as_j
 @app.command("list")
 def list_runs(runs: RunsFolder = DEFAULT_RUNS, as_json: AsJson = False) -> None:
     """List all runs, newest first."""
+    from palaestra.agents.store.about import far, what_of
     from palaestra.agents.store.records import BIASED
     from palaestra.agents.store.store import RunStore
     from palaestra.cli.output import console, print_json, table
@@ -69,7 +68,7 @@ def list_runs(runs: RunsFolder = DEFAULT_RUNS, as_json: AsJson = False) -> None:
         success = f"{100 * run.num_success / scored:.1f} %" if scored else "-"
         score = "-" if run.mean_score is None else f"{run.mean_score:.3f}"
         figures = [f"{run.num_episodes:,}", success, *([] if narrow else [score, f"{run.num_errors:,}"])]
-        grid.add_row(run.run_id, *([] if narrow else [created]), _what(run.config), _status(run), *figures)
+        grid.add_row(run.run_id, *([] if narrow else [created]), what_of(run.config), far(run), *figures)
     out.print(grid)
     if any(BIASED in run.caveat for run in found):
         out.print(f"Figures of unfinished runs are those so far, {BIASED}.", soft_wrap=True)
@@ -280,21 +279,3 @@ def _delete(store: RunStore, run_id: str) -> None:
             shutil.rmtree(folder)
     except OSError as error:
         raise StoreError(f"The run is deleted, but its folder {folder} is not ({error}); delete it by hand.") from error
-
-
-def _status(run: RunSummary) -> str:
-    """Return the status of a run; of one that is not finished with how far it came."""
-    return run.status if run.status == "finished" or run.planned is None else f"{run.status}, {run.planned}"
-
-
-def _what(config: Any) -> str:
-    """Say in a few words what a run did."""
-    settings: dict[str, Json] = dict(config)
-    envs = ", ".join(str(env.get("env_id")) for env in settings.get("envs", ()))
-    if settings.get("kind") == "evaluate":
-        return f"{settings.get('agent', '')} on {envs}"
-    if settings.get("kind") == "rescore":
-        return f"{settings.get('rescored', '')} scored by {settings.get('scorer', '')}"
-    name = str(settings.get("name") or settings.get("kind") or "")
-    env = settings.get("env")
-    return f"{name} on {env.get('id')}" if isinstance(env, dict) else name

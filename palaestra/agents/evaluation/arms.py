@@ -194,13 +194,13 @@ def with_arms(store: RunStore, run_ids: Sequence[str]) -> list[RunSummary]:
         UnknownNameError: If there is no run of a name.
     """
     found: dict[str, RunSummary] = {}
-    stored = {run.run_id: run for run in store.runs()}
+    known = set(store.run_ids())
     for run_id in run_ids:
         run = store.run(run_id)
         found[run_id] = run
         for arm in run.config.get("arms", ()) if is_training(run) else ():
-            if arm_run := stored.get(f"{run_id}-{arm}"):
-                found[arm_run.run_id] = arm_run
+            if (name := f"{run_id}-{arm}") in known:
+                found[name] = store.run(name)
     return list(found.values())
 
 

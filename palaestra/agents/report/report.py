@@ -126,6 +126,21 @@ def render_report(
     folder: Path | None = None,
 ) -> str:
     """Return the page that `write_report` writes, to lie in `folder` if it is to link to files."""
+    context = report_context(runs, store=store, title=title, limits=limits, labels=labels, results=results, folder=folder)
+    return page_template().render(context)
+
+
+def report_context(
+    runs: Sequence[str],
+    *,
+    store: RunStore,
+    title: str = "",
+    limits: TranscriptLimits | None = None,
+    labels: Mapping[str, str] | None = None,
+    results: Mapping[str, EnvResults] | None = None,
+    folder: Path | None = None,
+) -> dict[str, Any]:
+    """Return what the template of a report shows; arguments as those of `render_report`."""
     if not runs:
         raise UsageError("A report needs at least one run; name run ids, e.g. from: palaestra runs list.")
     summaries = with_arms(store, runs)
@@ -139,7 +154,7 @@ def render_report(
     logs = [store.metrics(run.run_id) for run in summaries]
     seeds = _across_seeds(store, summaries, logs, labels)
     script = (_HERE / "report.js").read_text(encoding="utf-8")
-    context: dict[str, Any] = {
+    return {
         "version": version("palaestra"),
         "title": title or _title(summaries, arms),
         "kind": "training report" if any(is_training(run) for run in summaries) else "evaluation report",
@@ -166,13 +181,12 @@ def render_report(
         **_learning(summaries, logs, draws=not seeds["groups"]),
         "seeds": seeds,
     }
-    return page_template().render(context)
 
 
 @lru_cache(maxsize=1)
 def page_template() -> jinja2.Template:
     """Return the compiled template of a page; it takes a tenth of a second, which a command may spend while it waits."""
-    return _environment().get_template("template.html")
+    return page_environment().get_template("template.html")
 
 
 # -- headline ---------------------------------------------------------------------------------------------------------
@@ -427,10 +441,14 @@ def _settings(run: RunSummary) -> dict[str, Any]:
 _STEERS = {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 
 
-def _environment() -> jinja2.Environment:
-    """Return the template environment: everything is escaped."""
+def page_environment(*folders: Path) -> jinja2.Environment:
+    """Return the template environment of reports: everything is escaped.
+
+    Args:
+        folders: Further folders of templates, which may extend those of reports.
+    """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
+        loader=jinja2.FileSystemLoader([*folders, _HERE]),
         autoescape=True,
         finalize=_straight,
         undefined=jinja2.StrictUndefined,
@@ -543,4 +561,4 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-__all__ = ["render_report", "write_report"]
+__all__ = ["page_environment", "render_report", "report_context", "write_report"]

@@ -153,13 +153,14 @@ class TranscriptBook:
             if self.media is not None:
                 self.media.add(candidate.run_id, text + self.texts[record["instructions"]])
 
-    def script(self, arms: Sequence[tuple[str, str]]) -> str:
+    def script(self, arms: Sequence[tuple[str, str]], *, by_arm: bool = True) -> str:
         """Return everything as JSON that cannot end or open an HTML element.
 
         Args:
             arms: `(name, run id)` by index.
+            by_arm: Order by arm, then by position; else by position alone.
         """
-        ordered = sorted(self.episodes, key=lambda pair: (pair[0].arm, pair[0].position))
+        ordered = sorted(self.episodes, key=lambda pair: (pair[0].arm * by_arm, pair[0].position))
         data = {
             "arms": [{"name": name, "run": run} for name, run in arms],
             "texts": self.texts,

@@ -139,6 +139,10 @@ class RunStore:
         """Return all runs, newest first."""
         return self._runs("", ())
 
+    def run_ids(self) -> list[str]:
+        """Return the names of all runs, newest first; also of those whose record is damaged."""
+        return [str(row[0]) for row in self._read("SELECT run_id FROM runs ORDER BY created_s DESC, rowid DESC")]
+
     def run(self, run_id: str) -> RunSummary:
         """Return one run.
 
