@@ -140,7 +140,7 @@ def report_context(
     results: Mapping[str, EnvResults] | None = None,
     folder: Path | None = None,
 ) -> dict[str, Any]:
-    """Return what the template of a report shows; arguments as those of `render_report`."""
+    """Return the values that the template of a report shows; arguments as those of `render_report`."""
     if not runs:
         raise UsageError("A report needs at least one run; name run ids, e.g. from: palaestra runs list.")
     summaries = with_arms(store, runs)

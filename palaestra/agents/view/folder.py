@@ -181,7 +181,7 @@ class Kept(Generic[T]):
         self._mutex = threading.RLock()
 
     def get(self, key: Any, make: Callable[[], T]) -> T:
-        """Return what is kept under a key, made if it is not there."""
+        """Return the thing that is kept under a key, made if it is not there."""
         with self._mutex:
             if key not in self._found:
                 self._found[key] = make()

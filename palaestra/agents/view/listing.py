@@ -63,7 +63,7 @@ class RunFilter:
 
 
 def list_page(listing: Listing, wanted: RunFilter) -> dict[str, Any]:
-    """Return what the page of runs shows.
+    """Return the values that the page of runs shows.
 
     Args:
         listing: All runs.

@@ -108,13 +108,13 @@ class ViewServer(ThreadingHTTPServer):
             self._slots.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say in one line what failed; readers that go away are no failure."""
+        """Say in one line what failed; a reader that goes away is not a failure."""
         error = sys.exception()
         if not isinstance(error, (ConnectionError, TimeoutError)):
             print(masked(f"palaestra view: {type(error).__name__}: {error}"), file=sys.stderr)
 
     def answer(self, target: str, headers: Message) -> Answer:
-        """Return what a GET request is answered with.
+        """Return the answer to a GET request.
 
         Args:
             target: Path and query as sent.
