@@ -7,6 +7,7 @@ that cannot be read is told with its place, and reading resumes at the next line
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,9 @@ from typing import IO
 
 from palaestra.types.plain_json import Json, refuse_constant
 
-_READ_CHARS = 1 << 20
+_READ_CHARS = 1 << 16  # an error of the decoder counts the lines of all that was read: large pieces make bad records slow
 _BETWEEN = " \t\r\n,[]"  # what may stand between two records
+_WORD = re.compile(r"\S")
 _NOT_UTF8 = "is not UTF-8 text; save the file as UTF-8"
 
 
@@ -105,14 +107,17 @@ class _Reader:
 
     def _is_final(self, error: json.JSONDecodeError) -> bool:
         """Whether no further text can make the record readable: tokens end in their line."""
-        return error.msg.startswith("Invalid control character") or "\n" in self._text[error.pos :].lstrip()
+        if error.msg.startswith("Invalid control character"):
+            return True
+        found = _WORD.search(self._text, error.pos)  # slices would copy the rest of the buffer for every bad record
+        return found is not None and self._text.find("\n", found.start()) >= 0
 
     def _unreadable(self, error: json.JSONDecodeError) -> JsonRecord:
         """Tell a record that is not JSON, and go to the next one."""
         line = self._line
         where = line + self._text.count("\n", self._position, error.pos)
         place = f" in line {where}" if where != line else ""
-        is_cut = error.msg.startswith("Unterminated") or not self._text[error.pos :].strip()
+        is_cut = error.msg.startswith("Unterminated") or _WORD.search(self._text, error.pos) is None
         problem = f"is not JSON ({error.msg}{place})" + ("; is the file cut off?" if is_cut else "")
         if not self._resume():
             problem = _NOT_UTF8
@@ -121,7 +126,10 @@ class _Reader:
     def _refused(self, error: Exception) -> JsonRecord:
         """Tell a record that could be read and must not be: NaN in it, or too many levels."""
         line = self._line
-        problem = "is nested too deeply" if isinstance(error, RecursionError) else f"is not JSON ({error})"
+        if isinstance(error, RecursionError):
+            self._resume()
+            return JsonRecord(self._number, line, problem="is nested too deeply")
+        problem = f"is not JSON ({error})"
         while True:
             try:
                 _, end = self._lenient.raw_decode(self._text, self._position)

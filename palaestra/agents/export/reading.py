@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from palaestra.agents.export.conversations import Conversation
-from palaestra.errors import MissingDataError, MissingExtraError, UsageError
+from palaestra.envs.core.data_files import kind_of
+from palaestra.errors import ConfigError, MissingDataError, MissingExtraError, UsageError
 from palaestra.types import Json, Outcome, Trajectory
 from palaestra.types.json_records import read_json_records
 from palaestra.types.plain_json import strict_json
@@ -24,7 +25,12 @@ from palaestra.types.trajectory import is_full_return
 OnBad = Callable[[str], None]
 """Is told which record of which file cannot be read, and why."""
 
+RECORD = "record"
+"""Key in the meta data of an episode: the file and the line that it was read from."""
+
 _T = TypeVar("_T")
+_Reader = Callable[[Mapping[str, Json], str], _T]
+"""Makes something of a record and its place in the file."""
 _MAX_WARNINGS = 20  # of one file; the rest is counted
 
 
@@ -43,7 +49,7 @@ def load_conversations(path: str | os.PathLike[str], *, on_bad: OnBad | None = N
         MissingDataError: If there is no such file.
         UsageError: If no record of it can be read; the message names the first.
     """
-    yield from _read(Path(path), Conversation.from_record, on_bad)
+    yield from _read(Path(path), lambda record, place: Conversation.from_record(record), on_bad)
 
 
 def load_trajectories(path: str | os.PathLike[str], *, on_bad: OnBad | None = None) -> Iterator[Trajectory]:
@@ -57,11 +63,13 @@ def load_trajectories(path: str | os.PathLike[str], *, on_bad: OnBad | None = No
         MissingDataError: If there is no such file.
         UsageError: If no record of it can be read; the message names the first.
     """
-    yield from _read(Path(path), _whole, on_bad)
+    yield from _read(Path(path), lambda record, place: _whole(record), on_bad)
 
 
 def load_episodes(path: str | os.PathLike[str], *, env_id: str = "", on_bad: OnBad | None = None) -> Iterator[Trajectory]:
     """Read episodes to learn from, out of a file in any form that `export_trajectories` writes; see `episode_of`.
+
+    `meta["record"]` of an episode that was chat data says where it stands, for what is told of it later.
 
     Args:
         path: The file; for "dataset" the folder.
@@ -76,11 +84,14 @@ def load_episodes(path: str | os.PathLike[str], *, env_id: str = "", on_bad: OnB
     path = Path(path)
     numbers = count()
 
-    def read(record: Mapping[str, Json]) -> Trajectory:
+    def read(record: Mapping[str, Json], place: str) -> Trajectory:
         number = next(numbers)
         episode = episode_of(record, str(number), env_id=env_id)
+        if _is_whole(record):
+            return episode
         # ids of tasks may come several times in a file, those of episodes may not
-        return episode if _is_whole(record) else replace(episode, episode_id=f"{episode.episode_id}#{number}")
+        meta = {**episode.meta, RECORD: f"{path}, {place}"}
+        return replace(episode, episode_id=f"{episode.episode_id}#{number}", meta=meta)
 
     if path.is_dir():
         rows = ((f"row {number}", row, "") for number, row in enumerate(_dataset_rows(path), start=1))
@@ -136,8 +147,12 @@ def _whole(record: Mapping[str, Json]) -> Trajectory:
         ) from error
 
 
-def _read(path: Path, read: Callable[[Mapping[str, Json]], _T], on_bad: OnBad | None) -> Iterator[_T]:
+def _read(path: Path, read: _Reader[_T], on_bad: OnBad | None) -> Iterator[_T]:
     """Read the records of a file."""
+    try:
+        kind_of(path)
+    except ConfigError as error:  # a pipe would block, a device never ends
+        raise UsageError(f"{error} Expected a text file of JSON records.") from None
     records = ((record.place, record.value, record.problem) for record in read_json_records(path))
     try:
         yield from _told(str(path), records, read, on_bad)
@@ -147,14 +162,12 @@ def _read(path: Path, read: Callable[[Mapping[str, Json]], _T], on_bad: OnBad | 
         raise UsageError(f"{path} cannot be read ({error}); expected a UTF-8 text file of JSON records.") from error
 
 
-def _told(
-    file: str, records: Iterator[tuple[str, Json, str]], read: Callable[[Mapping[str, Json]], _T], on_bad: OnBad | None
-) -> Iterator[_T]:
+def _told(file: str, records: Iterator[tuple[str, Json, str]], read: _Reader[_T], on_bad: OnBad | None) -> Iterator[_T]:
     """Yield what can be read of (place, record, problem), and tell what cannot."""
     num_read = num_bad = 0
     held: list[str] = []  # problems that come before the first good record: without one they are an error
     for place, value, problem in records:
-        found, problem = (None, problem) if problem else _attempt(value, read)
+        found, problem = (None, problem) if problem else _attempt(value, place, read)
         if found is not None:
             _warn(held)
             num_read, held = num_read + 1, []
@@ -181,12 +194,12 @@ def _warn(problems: Sequence[str]) -> None:
         warnings.warn(f"{text} It is left out; the others are read.", BadRecordWarning, stacklevel=5)
 
 
-def _attempt(value: Json, read: Callable[[Mapping[str, Json]], _T]) -> tuple[_T | None, str]:
+def _attempt(value: Json, place: str, read: _Reader[_T]) -> tuple[_T | None, str]:
     """Read a record; return it, or why it cannot be read."""
     if not isinstance(value, Mapping):
         return None, f"is a {type(value).__name__}; expected an object."
     try:
-        return read(value), ""
+        return read(value, place), ""
     except (UsageError, KeyError, TypeError, ValueError, AttributeError) as error:
         return None, f": {error}"
 
@@ -199,8 +212,8 @@ def _dataset_rows(path: Path) -> Iterable[Mapping[str, Json]]:
         raise MissingExtraError("Reading a Hugging Face data set", "train") from None
     try:
         return datasets.load_from_disk(str(path))  # type: ignore[no-any-return]
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:  # half-written ones raise what the package meets first
         raise UsageError(f"The folder {path} is not a data set ({error}); expected one that 'dataset' has written.") from None
 
 
-__all__ = ["BadRecordWarning", "OnBad", "episode_of", "load_conversations", "load_episodes", "load_trajectories"]
+__all__ = ["RECORD", "BadRecordWarning", "OnBad", "episode_of", "load_conversations", "load_episodes", "load_trajectories"]

@@ -12,6 +12,7 @@ Sources: the environment's expert (`expert_episodes`), a run in the store, and f
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from palaestra.agents.backends.token_turns import TokenTurn, extended_prompt
 from palaestra.agents.core import Agent, Generation, Request, Tokens
 from palaestra.agents.export.conversations import is_trained_on
 from palaestra.agents.export.observations import calls_of
-from palaestra.agents.export.reading import OnBad, load_episodes
+from palaestra.agents.export.reading import RECORD, BadRecordWarning, OnBad, load_episodes
 from palaestra.agents.formats import Format, TextFormat, choose
 from palaestra.agents.llm import LLMAgent
 from palaestra.agents.reference import ExpertAgent, RandomAgent
@@ -34,9 +35,10 @@ from palaestra.algorithms.math.seeds import stable_seed
 from palaestra.envs.formats.hermes import CALL_OPEN, parse_message
 from palaestra.envs.formats.hermes_format import HermesFormat
 from palaestra.envs.formats.reasoning import without_reasoning
-from palaestra.errors import UsageError
+from palaestra.errors import ModelError, UsageError
 from palaestra.types import OPENING_HINTS, Json, Message, Segment, Trajectory, TurnSpan
 
+_MAX_WARNINGS = 20  # of one source; the rest is counted
 EXPERT_VERSION = -1  # no version of the policy wrote these tokens
 
 
@@ -106,10 +108,17 @@ class _TooLongError(Exception):
         self.num_tokens = num_tokens
 
 
+class _RefusedError(Exception):
+    """A demonstration cannot be shown to the policy; the text says which, where and why."""
+
+
 def tokenize(
     trajectories: Iterable[Trajectory], agent: LLMAgent, template: ChatTemplate, *, max_context: int
 ) -> tuple[list[Trajectory], int]:
     """Give recorded episodes the token segments that the policy would have produced by playing them.
+
+    Episodes that the format or the chat template refuses are left out with a `BadRecordWarning`, which names file and line,
+    or the episode, and the turn.
 
     Args:
         trajectories: Episodes without an error; segments they carry already are replaced.
@@ -119,34 +128,64 @@ def tokenize(
 
     Returns:
         The episodes with segments, and how many were left out because they are too long.
+
+    Raises:
+        UsageError: If every one of them is refused.
     """
     dictation = Dictation(template, max_context=max_context)
+    kept: list[Trajectory] = []
+    refused: list[str] = []
+    num_too_long = 0
 
-    async def replay() -> list[Trajectory | None]:
-        return [await _replay(trajectory, agent, dictation) for trajectory in trajectories]
+    async def replay() -> None:
+        nonlocal num_too_long
+        for trajectory in trajectories:
+            try:
+                kept.append(await _replay(trajectory, agent, dictation))
+            except _TooLongError:
+                num_too_long += 1
+            except _RefusedError as error:
+                refused.append(str(error))
 
-    replayed = asyncio.run(replay())
-    kept = [trajectory for trajectory in replayed if trajectory is not None]
-    return kept, len(replayed) - len(kept)
+    asyncio.run(replay())
+    if refused and not kept and not num_too_long:
+        raise UsageError(refused[0] + (f" None of {len(refused):,} episodes can be shown." if len(refused) > 1 else ""))
+    for text in refused[:_MAX_WARNINGS]:
+        warnings.warn(f"{text} It is left out; the others are learned from.", BadRecordWarning, stacklevel=2)
+    if len(refused) > _MAX_WARNINGS:
+        text = f"{len(refused) - _MAX_WARNINGS:,} more episodes cannot be shown to the policy."
+        warnings.warn(text, BadRecordWarning, stacklevel=2)
+    return kept, num_too_long
 
 
-async def _replay(trajectory: Trajectory, agent: LLMAgent, dictation: Dictation) -> Trajectory | None:
-    """Play one recorded episode again, with dictated answers; None if it is too long."""
+async def _replay(trajectory: Trajectory, agent: LLMAgent, dictation: Dictation) -> Trajectory:
+    """Play one recorded episode again, with dictated answers.
+
+    Raises:
+        _TooLongError: If it does not fit the model.
+        _RefusedError: If the format or the chat template does not take it.
+    """
     player = agent.fork()
     player.backend = dictation
     session = trajectory.episode_id
     opening = {"task": trajectory.task, "instructions": trajectory.instructions, "tools": list(trajectory.tools)}
     opening |= {key: trajectory.meta[key] for key in OPENING_HINTS if key in trajectory.meta}
-    player.reset(opening, session=session)
     info: Mapping[str, Json] = opening
-    form = choose(player.format, trajectory.tools, trajectory.meta.get("format", ""), native=dictation.native_tools)
+    turn = 0
     try:
+        player.reset(opening, session=session)
+        form = choose(player.format, trajectory.tools, trajectory.meta.get("format", ""), native=dictation.native_tools)
         for step in trajectory.steps:
+            turn += 1
             dictation.dictate(session, _dictated(step.action, form, trajectory.tools))
             await player.aact(step.observation, info)
             info = step.info
-    except _TooLongError:
-        return None
+    except (UsageError, ModelError) as error:
+        place = str(trajectory.meta.get(RECORD) or f"Episode {session!r}")
+        raise _RefusedError(
+            f"{place}, {f'turn {turn}' if turn else 'its opening'}: {error} Change the record, or choose another agent.format "
+            f"or a model whose chat template takes it."
+        ) from error
     finally:
         dictation.forget(session)
     untrained = {index for index, step in enumerate(trajectory.steps) if not is_trained_on(step)}
