@@ -99,6 +99,7 @@ def _training_tables(store: RunStore, run: RunSummary, evaluations: Sequence[Run
 
 def print_page(page: RunPage) -> None:
     """Print a page for people: the recipe of a training run comes after what it gave."""
+    from palaestra.agents.evaluation.resuming import briefly
     from palaestra.cli.output import console
     from palaestra.cli.results import env_tables, print_results
 
@@ -113,7 +114,7 @@ def print_page(page: RunPage) -> None:
                 f"{one.run_id} {one.status}{': ' + one.note if one.note else ''}; {one.caveat}", style="red", soft_wrap=True
             )
     recipe = run.config.get("recipe")
-    for key, value in run.config.items():
+    for key, value in briefly(run.config).items():
         if key != "recipe" or not isinstance(recipe, Mapping):
             out.print(f"  {key} = {value}", soft_wrap=True)
     if page.arms:

@@ -91,6 +91,14 @@ def open_run(store: RunStore, run_id: str | None, config: Mapping[str, Json]) ->
     return run_id
 
 
+def briefly(config: Mapping[str, Any]) -> dict[str, Json]:
+    """Return a configuration for readers: of its tasks number and digest, without the keys."""
+    if "tasks" not in config:
+        return dict(config)
+    tasks = [f"{one['count']:,}" + (f" (digest {one['digest']})" if "digest" in one else "") for one in config["tasks"]]
+    return {**config, "tasks": ", ".join(tasks)}
+
+
 def check_planned(store: RunStore, run_id: str, episode_ids: Collection[str]) -> None:
     """Refuse to resume a run that holds episodes which are not among the planned ones.
 
@@ -144,4 +152,4 @@ def _short(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
-__all__ = ["SINCE", "check_planned", "open_run", "player_record"]
+__all__ = ["SINCE", "briefly", "check_planned", "open_run", "player_record"]

@@ -35,6 +35,7 @@ from palaestra.agents.evaluation.arms import (
     unshared_tasks,
     with_arms,
 )
+from palaestra.agents.evaluation.resuming import briefly
 from palaestra.agents.report.breakdowns import by_type, error_rows, totals_tables
 from palaestra.agents.report.charts import (
     HORIZON_NAMES,
@@ -423,13 +424,11 @@ def _settings(run: RunSummary) -> dict[str, Any]:
     def walk(prefix: str, value: Json) -> None:
         if isinstance(value, Mapping) and value:
             for key in value:
-                if not prefix and key == "tasks":
-                    continue  # the transcripts name them
                 walk(f"{prefix}.{key}" if prefix else str(key), value[key])
         else:
             flat.append((prefix, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
 
-    walk("", run.config)
+    walk("", briefly(run.config))
     seconds = max(0.0, run.updated_s - run.created_s)
     note = f"{run.status} · {run.num_episodes:,} episodes · {_seconds(seconds)} from first to last change"
     return {"name": run.run_id, "note": note, "settings": flat}

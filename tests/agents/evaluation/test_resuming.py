@@ -21,8 +21,9 @@ from palaestra.agents.backends.local import LocalBackend
 from palaestra.agents.backends.scripted import ScriptedBackend, ScriptedReply
 from palaestra.agents.core import Agent
 from palaestra.agents.evaluation.planning import MAX_KEYS, PlannedTasks
-from palaestra.agents.evaluation.resuming import YOUNGER
+from palaestra.agents.evaluation.resuming import YOUNGER, briefly
 from palaestra.agents.reference import NothingAgent
+from palaestra.agents.report import render_report
 from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.envs.core.tasks import FixedTasks, Task
 from palaestra.errors import ConfigError
@@ -59,6 +60,13 @@ class BoardOf:
 
 def made(plan: EpisodePlan) -> Any:
     return gymnasium.make(plan.env_id)
+
+
+class Both:
+    """Makes two environments."""
+
+    def __call__(self, plan: EpisodePlan) -> Any:
+        return Board(tasks_of("a0")) if plan.env_id == "any/Board-v0" else gymnasium.make(plan.env_id)
 
 
 def model(name: str = "scripted") -> ScriptedBackend:
@@ -305,3 +313,14 @@ def test_the_digest_of_weights_notices_every_parameter() -> None:
         parameter.data.copy_(kept)
     assert weights_digest(weights) == first
     assert weights_digest(weights.double()) != first
+
+
+def test_readers_are_shown_number_and_digest_of_tasks(store: RunStore) -> None:
+    evaluate([ENV_ID, "any/Board-v0"], Steady(), n=2, store=store, run_id="r", make_env=Both())
+    config = store.config("r")
+    first, second = config["tasks"]
+    assert briefly(config)["tasks"] == f"2 (digest {first['digest']}), 1 (digest {second['digest']})"
+    assert briefly({**config, "tasks": [{"count": 1234}]})["tasks"] == "1,234"
+    assert briefly({"kind": "train"}) == {"kind": "train"}
+    page = render_report(["r"], store=store)
+    assert first["digest"] in page
