@@ -237,6 +237,12 @@ class ChatTemplate:
         return tuple(ids) if end is None else (*ids, end)
 
     @cached_property
+    def opens_thought(self) -> bool:
+        """Whether the prompt opens a thought, so that an answer begins in the middle of one."""
+        prompt = self._text([Message("user", "question")], (), generate=True)
+        return split_reasoning(f"{prompt}<call>")[0].endswith("<call>")
+
+    @cached_property
     def closes_turns(self) -> bool:
         """Whether the template writes something behind the last answer."""
         return bool(self._after_answer([], ()).strip())

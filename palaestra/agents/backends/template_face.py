@@ -98,8 +98,7 @@ class TemplateFace:
         for as_text in (False, True):
             call = {"role": "assistant", "content": "", "tool_calls": [_native(_CALLS[0], as_text)]}
             text = self._sample([*asked, call], [_TOOL]).rpartition(QUESTION)[2]
-            shared = next((i for i, pair in enumerate(zip(opened, text, strict=False)) if pair[0] != pair[1]), len(opened))
-            written = text[shared:]
+            written = text[_shared(opened, text) :]
             if "probe_tool" in written:
                 return written
         return ""
@@ -258,6 +257,17 @@ def template_message(message: Message) -> dict[str, Json]:
 def call_tokens(written: str, special: Sequence[str]) -> frozenset[str]:
     """Return those special tokens with which a call is written."""
     return frozenset(token for token in special if token in written)
+
+
+def _shared(opened: str, text: str) -> int:
+    """Return how far a text begins like a prompt; a mark of which only the beginning is alike is not alike.
+
+    A prompt may open a thought (`<think>`) where the history has a call (`<tool_call>`).
+    """
+    end = next((i for i, pair in enumerate(zip(opened, text, strict=False)) if pair[0] != pair[1]), len(opened))
+    mark = max(text.rfind(sign, 0, end) for sign in "<[")
+    is_split = end < len(opened) and mark >= 0 and not re.search(r"[>\]\s]", text[mark:end])
+    return mark if is_split else end
 
 
 def _native(call: ToolCall, as_text: bool) -> dict[str, Json]:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from palaestra.agents.backends.chat_template import ChatTemplate
 from palaestra.agents.core import Request
-from palaestra.envs.formats.reasoning import without_reasoning
+from palaestra.envs.formats.reasoning import split_reasoning, without_reasoning
 from palaestra.types import Json, Message
 
 Stop = Literal["eos", "length", "stop_string"]
@@ -73,7 +73,10 @@ def finished_turn(
     text = template.decode(ids)
     if stop == "stop_string":
         text = text[: min((place for place in map(text.find, request.sampling.stop) if place >= 0), default=None)]
-    answer = template.read(text, request.tools) if request.tools else without_reasoning(Message("assistant", text))
+    if stop == "length" and template.opens_thought and split_reasoning(text) == ("", text):
+        answer = Message("assistant", reasoning=text)  # cut off in the thought that the prompt opened
+    else:
+        answer = template.read(text, request.tools) if request.tools else without_reasoning(Message("assistant", text))
     return TokenTurn(request.messages, request.tools, prompt + ids, len(prompt), text, answer, stop)
 
 

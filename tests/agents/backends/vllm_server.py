@@ -24,6 +24,7 @@ class _Ids:
     def __init__(self, template: Any) -> None:
         self.end_ids = template.end_ids
         self.decode = template.decode
+        self.opens_thought = False
 
     def render(self, messages: Any, tools: Any = ()) -> tuple[int, ...]:
         return tuple(map(int, messages[0].content.split()))
