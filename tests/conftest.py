@@ -11,8 +11,9 @@ import pytest
 from hypothesis import settings
 
 import palaestra
+from palaestra.cli.init import names_of, write_package
 from palaestra.envs.registration import conditions, for_tests, missing, register_environments
-from tests.packages import write_metadata
+from tests.packages import MADE, write_metadata
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side; more threads only make them wait for each other
 
@@ -32,7 +33,17 @@ def install_plugin(package: Path) -> None:
     sys.path += [site, str(package)]
 
 
+def install_made() -> None:
+    """Install a package of each kind as `palaestra init` writes it: every test over the registries holds for them."""
+    folder = Path(tempfile.mkdtemp(prefix="palaestra-made-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for kind, name in MADE.items():
+        write_package(kind, names_of(name, kind), folder / name)
+        install_plugin(folder / name)
+
+
 install_plugin(Path(__file__).parent / "plugin")
+install_made()
 register_environments()  # `import palaestra` was before
 
 

@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from palaestra.cli.init import Kind
+
+MADE = {Kind.ENV: "number-guess", Kind.AGENT: "last-line", Kind.ALGORITHM: "reinforce", Kind.BACKEND: "plain-server"}
+"""Packages that `palaestra init` writes for the tests, by kind."""
+
 
 def write_metadata(site: Path, project: Mapping[str, Any]) -> None:
     """Write into `site` what an installation leaves there of a project: its name, version and entry points.

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
+import venv
 from pathlib import Path
 
 import pytest
@@ -11,28 +14,51 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import palaestra
+from palaestra.agents import ScriptedBackend, list_agents, list_backends, make_agent
+from palaestra.algorithms import algorithm_names
 from palaestra.cli.init import PACKAGES, TEMPLATES, Kind, names_of, write_package
 from palaestra.errors import UsageError
-from tests.packages import write_metadata
+from tests.packages import MADE
 
 CHECKOUT = Path(palaestra.__file__).parents[1]
+PURELIB = "import sysconfig; print(sysconfig.get_paths()['purelib'])"
 
 
-def run(folder: Path, *words: str, path: tuple[Path, ...] = ()) -> subprocess.CompletedProcess[str]:
-    """Run Python in a folder, with the checkout and further folders on its path."""
-    places = os.pathsep.join(map(str, (CHECKOUT, *path)))
-    env = {**os.environ, "PYTHONPATH": places, "OMP_NUM_THREADS": "1"}
-    return subprocess.run([sys.executable, *words], cwd=folder, env=env, capture_output=True, text=True, timeout=300)
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment in which pip has installed a package of each kind, as the command wrote it."""
+    folder, paths = tmp_path_factory.mktemp("venv"), sysconfig.get_paths()
+    venv.create(folder / "venv", with_pip=False)
+    python = folder / "venv" / "bin" / "python"
+    site = Path(subprocess.run([python, "-c", PURELIB], capture_output=True, text=True, check=True).stdout.strip())
+    (site / "palaestra-and-all.pth").write_text(
+        "\n".join([str(CHECKOUT), paths["purelib"], paths["platlib"]]), encoding="utf-8"
+    )
+    for kind in PACKAGES:
+        words = ["init", kind, f"River-crossing_{kind}", "--folder", str(folder)]
+        done = in_venv(folder, "-m", "palaestra.cli.main", *words)
+        assert done.returncode == 0, done.stderr
+        assert f"pip install -e {folder / f'River-crossing_{kind}'}" in done.stdout
+    roots = [str(folder / f"River-crossing_{kind}") for kind in PACKAGES]
+    options = ["--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check", "-q"]
+    done = in_venv(folder, "-W", "ignore", "-m", "pip", "install", *options, *roots)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def in_venv(folder: Path, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the Python of the virtual environment, with nothing on its path but what is installed there."""
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
+    command = [str(folder / "venv" / "bin" / "python"), *words]
+    return subprocess.run(command, cwd=cwd or folder / "venv", env=env, capture_output=True, text=True, timeout=300)
 
 
 @pytest.mark.parametrize("kind", PACKAGES)
-def test_a_package_passes_its_own_tests(kind: Kind, palaestra_run, tmp_path: Path) -> None:
-    name = f"River-crossing_{kind}"
-    ran = palaestra_run("init", kind, name, "--folder", tmp_path)
-    assert (ran.code, ran.err) == (0, "")
-    root = tmp_path / name
-    assert f"pip install -e {root}" in ran.out
-    done = run(root, "-m", "pytest", "-q", "-W", "error", "-p", "no:asyncio", "-p", "no:cacheprovider")
+def test_a_package_passes_its_own_tests_where_pip_installed_it(kind: Kind, installed: Path, tmp_path: Path) -> None:
+    root = installed / f"River-crossing_{kind}"
+    shutil.copytree(root / "tests", tmp_path / "tests")  # away from the sources: what is imported is what was installed
+    plain = ["-q", "-W", "error", "-p", "no:asyncio", "-p", "no:cacheprovider"]
+    done = in_venv(installed, "-m", "pytest", *plain, "tests", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
 
     module = f"river_crossing_{kind}"
@@ -43,21 +69,30 @@ def test_a_package_passes_its_own_tests(kind: Kind, palaestra_run, tmp_path: Pat
     for path in root.rglob("*"):
         assert "$" not in path.name
         assert path.suffix != ".tmpl"
-
-    site = tmp_path / "site"
-    write_metadata(site, project)
     find = {
         Kind.ENV: f"import palaestra; assert '{module}/RiverCrossing-v0' in palaestra.list_envs()",
         Kind.AGENT: f"from palaestra.agents import list_agents; assert '{module}' in list_agents()",
         Kind.ALGORITHM: f"from palaestra.algorithms import get_algorithm; assert get_algorithm('{module}').learner",
         Kind.BACKEND: f"from palaestra.agents import make_backend; make_backend('{module}:m', base_url='http://127.0.0.1:9')",
     }
-    done = run(tmp_path, "-c", find[kind], path=(site, root))
+    where = f"import {module}; assert 'site-packages' in {module}.__file__; "
+    done = in_venv(installed, "-c", where + find[kind])
     assert done.returncode == 0, done.stderr
     if kind is Kind.ENV:
-        env_id = f"{module}/RiverCrossing-v0"
-        done = run(tmp_path, "-m", "palaestra.cli.main", "check", env_id, path=(site, root))
+        done = in_venv(installed, "-m", "palaestra.cli.main", "check", f"{module}/RiverCrossing-v0")
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_packages_that_the_tests_install_are_in_the_registries() -> None:
+    assert set(MADE) == set(PACKAGES)
+    assert "number_guess/NumberGuess-v0" in palaestra.list_envs()
+    assert "last_line" in list_agents()
+    assert "reinforce" in algorithm_names()
+    assert "plain_server" in list_backends()
+    agent = make_agent("last_line", model=ScriptedBackend(lambda request: "I halve what is left.\n50"))
+    done = palaestra.evaluate("number_guess/NumberGuess-v0", agent, n=2, max_turns=2)
+    assert done.summary.errors == {}
+    assert done.config["agent"] == "last_line"
 
 
 @pytest.mark.parametrize("kind", PACKAGES)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from palaestra_toys import reinforce
+from reinforce import algorithm as reinforce
 
 from palaestra.algorithms.config import Config
 from palaestra.algorithms.grpo import GRPOLearner
