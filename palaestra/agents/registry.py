@@ -68,6 +68,13 @@ def make_agent(spec: str, **options: Any) -> Agent:
         plugins = plugin_agents()
         if spec in plugins:
             return load_agent(plugins[spec], options)
+        from palaestra.agents.backends.registry import list_backends
+
+        if spec not in list_backends() and names_a_module(f"{spec}:agent"):
+            raise UsageError(
+                f"{spec!r} is the name of a module, not of an agent. Name what plays in it: {spec}:NAME, a class, an instance "
+                f"or a function (observation, info)."
+            )
         names = ", ".join([*REFERENCE_AGENTS, *sorted(plugins)])
         raise unknown_name(
             "agent",

@@ -148,8 +148,8 @@ def evaluate(
     from palaestra.agents.rollout.engine import RolloutEngine
     from palaestra.agents.store.store import RunStore
 
-    agent_options = _given(
-        format=format, base_url=base_url, temperature=temperature, max_tokens=max_tokens, **parse_settings(option)
+    agent_options = _agent_options(
+        _given(format=format, base_url=base_url, temperature=temperature, max_tokens=max_tokens), option
     )
     seats = parse_seats(seat, seat_option)
     remember_secrets(models, agent_options, *({"model": one.model, **one.options} for one in seats.models.values()))
@@ -366,6 +366,14 @@ def _number(n: str | int | None) -> int | None:
 def _budget(calls: int | None, tokens: int | None, cost: float | None) -> dict[str, float] | None:
     """Return the budget that was given, if any."""
     return _given(calls=calls, tokens=tokens, cost=cost) or None
+
+
+def _agent_options(flags: Mapping[str, Any], option: Sequence[str] | None) -> dict[str, Any]:
+    """Return the options of agents: those with a flag of their own, and those of `--option`."""
+    own = parse_settings(option, "--option")
+    if both := sorted(flags.keys() & own.keys()):
+        raise UsageError(f"--{both[0].replace('_', '-')} and --option {both[0]}=... are both given; give one of them.")
+    return {**flags, **own}
 
 
 def _given(**values: Any) -> dict[str, Any]:

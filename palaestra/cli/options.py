@@ -50,11 +50,12 @@ def new_run_ids(names: Sequence[str]) -> list[str]:
     return [f"{stamp}-{slug}" if slugs.count(slug) == 1 else f"{stamp}-{i}-{slug}" for i, slug in enumerate(slugs)]
 
 
-def parse_settings(assignments: Iterable[str] | None) -> dict[str, Json]:
+def parse_settings(assignments: Iterable[str] | None, flag: str = "--set") -> dict[str, Json]:
     """Read `key=value` texts.
 
     Args:
         assignments: Texts such as `max_turns=12`; values that are not a TOML literal stay texts.
+        flag: What they were given with, for messages.
 
     Raises:
         ConfigError: Without a key or an equals sign.
@@ -64,7 +65,7 @@ def parse_settings(assignments: Iterable[str] | None) -> dict[str, Json]:
         key, equals, value = assignment.partition("=")
         key = key.strip()
         if not equals or not key:
-            raise ConfigError(f"--set got {assignment!r}; expected KEY=VALUE, e.g. --set max_turns=12.")
+            raise ConfigError(f"{flag} got {assignment!r}; expected KEY=VALUE, e.g. {flag} max_turns=12.")
         settings[key] = parse_value(value.strip())
     return settings
 

@@ -174,7 +174,7 @@ def make_seat_agents(models: Mapping[str, SeatModel], service: Mapping[str, Any]
             if one.model == "human":
                 agent = HumanAgent(_read, _write)
             else:
-                agent = make_agent(one.model, **one.options, **((service or {}) if ":" in one.model else {}))
+                agent = make_agent(one.model, **{**((service or {}) if ":" in one.model else {}), **one.options})
             built.append((one, agent))
         agents[name] = agent
     return agents

@@ -108,3 +108,10 @@ def test_installed_packages_bring_agents_by_name() -> None:
         UsageError, match=r"Unknown agent 'toys_preser'. Did you mean 'toys_presser'.* or an agent of your own"
     ):
         make_agent("toys_preser")
+
+
+def test_a_module_alone_is_no_agent_and_the_error_says_what_is_missing() -> None:
+    with pytest.raises(UsageError, match=r"'colorsys' is the name of a module, not of an agent.*colorsys:NAME"):
+        make_agent("colorsys")
+    with pytest.raises(UsageError, match=r"Unknown agent 'openai'.*openai:NAME"):
+        make_agent("openai")

@@ -500,3 +500,17 @@ def test_a_split_with_fewer_tasks_than_asked_for_says_so(evaluate):
     assert "the split 'test' has 1 task; -n 5 plays it whole." in ran.out
     for n in ("1", "all"):
         assert "the split" not in evaluate("--env", "toys/Lamp-v0", "--model", "expert", "-n", n, "--samples", "2").out
+
+
+@pytest.mark.parametrize("option", ["base_url=http://127.0.0.1:9/v1", "temperature=0.5", "max_tokens=20", "format=react"])
+def test_options_that_have_a_flag_are_taken_as_options_too(evaluate, refused, tmp_path, option):
+    key, _, value = option.partition("=")
+    words = ("--env", TEXTCRAFT, "--model", "openai:none", "-n", "1", "--max-turns", "1", "--option", "api_key=S3CRET")
+    url = () if key == "base_url" else ("--base-url", "http://127.0.0.1:9/v1")
+    ran = evaluate(*words, *url, "--option", option, "--retries", "5", "--option", "max_retries=0", "--json")
+    (run,) = json.loads(ran.out)["runs"]
+    assert str(run["config"]["model_options"][key]) == value
+    assert "failed" in str(run["summary"]), "the server is not there, and was asked once"
+    flag = f"--{key.replace('_', '-')}"
+    again = ("evaluate", *words, *url, "--option", option, flag, value, "--runs", tmp_path / "again")
+    refused(*again, match=rf"{flag} and --option {key}=... are both given")

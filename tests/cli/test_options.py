@@ -33,6 +33,8 @@ def test_values_are_toml_literals_or_else_text(text, value):
 def test_settings_split_at_the_first_equals_sign():
     assert parse_settings(["a=1", "b = x=y", "c="]) == {"a": 1, "b": "x=y", "c": ""}
     assert parse_settings(None) == {}
+    with pytest.raises(ConfigError, match=r"--option got 'x'; expected KEY=VALUE, e.g. --option max_turns=12"):
+        parse_settings(["x"], "--option")
 
 
 @pytest.mark.parametrize("assignment", ["a", "=1", "", "  =x"])

@@ -15,7 +15,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any, Literal
 
-from palaestra.agents.backends.template_face import QUESTION, STAND_IN_CLOSE, STAND_IN_OPEN, TemplateFace, call_tokens
+from palaestra.agents.backends.template_face import (
+    QUESTION,
+    STAND_IN_CLOSE,
+    STAND_IN_OPEN,
+    TemplateFace,
+    call_tokens,
+    shared_length,
+)
 from palaestra.envs.formats.dialects import HARMONY, HERMES
 from palaestra.envs.formats.hermes import format_message
 from palaestra.envs.formats.reasoning import split_reasoning
@@ -226,8 +233,7 @@ class ChatTemplate:
         except Exception:  # templates raise errors of many kinds
             return ()
         before = before if not before or before.endswith("\n") else f"{before}\n"
-        shared = next((i for i, pair in enumerate(zip(*texts, strict=False)) if pair[0] != pair[1]), min(map(len, texts)))
-        written = before + texts[1][shared:]
+        written = before + texts[1][shared_length(*texts) :]
         ids = self.encode(written, literals)
         length = next((number for number, token in enumerate(ids, start=1) if token in self.end_ids), 0)
         if length:

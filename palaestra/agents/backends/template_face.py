@@ -98,7 +98,7 @@ class TemplateFace:
         for as_text in (False, True):
             call = {"role": "assistant", "content": "", "tool_calls": [_native(_CALLS[0], as_text)]}
             text = self._sample([*asked, call], [_TOOL]).rpartition(QUESTION)[2]
-            written = text[_shared(opened, text) :]
+            written = text[shared_length(opened, text) :]
             if "probe_tool" in written:
                 return written
         return ""
@@ -259,12 +259,13 @@ def call_tokens(written: str, special: Sequence[str]) -> frozenset[str]:
     return frozenset(token for token in special if token in written)
 
 
-def _shared(opened: str, text: str) -> int:
+def shared_length(opened: str, text: str) -> int:
     """Return how far a text begins like a prompt; a mark of which only the beginning is alike is not alike.
 
     A prompt may open a thought (`<think>`) where the history has a call (`<tool_call>`).
     """
-    end = next((i for i, pair in enumerate(zip(opened, text, strict=False)) if pair[0] != pair[1]), len(opened))
+    shorter = min(len(opened), len(text))
+    end = next((i for i, pair in enumerate(zip(opened, text, strict=False)) if pair[0] != pair[1]), shorter)
     mark = max(text.rfind(sign, 0, end) for sign in "<[")
     is_split = end < len(opened) and mark >= 0 and not re.search(r"[>\]\s]", text[mark:end])
     return mark if is_split else end
@@ -287,4 +288,4 @@ def _in_parts(message: Mapping[str, Json]) -> dict[str, Json]:
     return {**message, "content": [{"type": "text", "text": message["content"]}]}
 
 
-__all__ = ["HERMES", "Shaped", "TemplateFace", "call_tokens", "written_text"]
+__all__ = ["HERMES", "Shaped", "TemplateFace", "call_tokens", "shared_length", "written_text"]
