@@ -62,10 +62,20 @@ def given_weights(episodes: Sequence[Trajectory]) -> Tensor:
 
 
 def task_index(episodes: Sequence[Trajectory]) -> Tensor:
-    """Number the tasks of episodes in order of appearance: int64 [E]; each seat has tasks of its own."""
-    numbers: dict[tuple[str, str, str], int] = {}
-    keys = [(episode.env_id, str(episode.task.get("key", "")), episode.seat) for episode in episodes]
-    return torch.tensor([numbers.setdefault(key, len(numbers)) for key in keys], dtype=torch.long)
+    """Number the tasks of episodes in order of appearance: int64 [E]; each seat has tasks of its own.
+
+    Episodes without a task belong together by their group, else by their seed; one with neither stands alone.
+    """
+    numbers: dict[tuple[str, ...], int] = {}
+    return torch.tensor([numbers.setdefault(_task_of(episode), len(numbers)) for episode in episodes], dtype=torch.long)
+
+
+def _task_of(episode: Trajectory) -> tuple[str, ...]:
+    """Return the name that episodes of one task share."""
+    seed = "" if episode.seed is None else str(episode.seed)
+    known = {"key": str(episode.task.get("key", "")), "group": episode.group_id, "seed": seed, "id": episode.episode_id}
+    kind, name = next(((kind, name) for kind, name in known.items() if name), ("id", ""))
+    return episode.env_id, episode.seat, kind, name
 
 
 def scaled_to_mean_one(weights: Tensor) -> Tensor:
