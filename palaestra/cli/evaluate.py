@@ -191,7 +191,7 @@ def evaluate(
         results = env_results([row.arm for row in arms])
         report = _write_reports(store, [one.run_id for one in planned], results)
     if as_json:
-        _print_json(evaluations, results, report)
+        _print_json(evaluations, arms, results, report)
     else:
         _print(evaluations, arms, results, report, runs)
     if any(evaluation.summary.errors or evaluation.status != "finished" for evaluation in evaluations):
@@ -467,11 +467,16 @@ def _write_reports(store: RunStore, run_ids: Sequence[str], results: Mapping[str
 # -- printing ---------------------------------------------------------------------------------------------------------
 
 
-def _print_json(evaluations: Sequence[Evaluation], results: Mapping[str, EnvResults], report: Path) -> None:
+def _print_json(
+    evaluations: Sequence[Evaluation], arms: Sequence[ArmSummary], results: Mapping[str, EnvResults], report: Path
+) -> None:
     """Print everything for machines."""
+    from palaestra.agents.evaluation.arms import unshared_tasks
     from palaestra.cli.output import print_json
 
-    own = {"results": {env_id: found.to_json() for env_id, found in results.items()}} if results else {}
+    own: dict[str, Json] = {"results": {env_id: found.to_json() for env_id, found in results.items()}} if results else {}
+    if told := unshared_tasks(arms):
+        own["notices"] = told
     print_json({"runs": [evaluation.to_json() for evaluation in evaluations], **own, "report": str(report.resolve())})
 
 

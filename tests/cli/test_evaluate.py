@@ -136,6 +136,9 @@ def test_arms_that_do_not_share_their_tasks_are_told(evaluate):
     assert ran.code == 0, ran.err
     assert f"The arms of {TEXTCRAFT} do not share their tasks: 2 are common to all (" in ran.out
     assert "do not share" not in evaluate("--run", "two").out
+    [told] = json.loads(evaluate("--run", "two", "--run", "three", "--json").out)["notices"]
+    assert told in ran.out
+    assert "notices" not in json.loads(evaluate("--run", "two", "--json").out)
 
 
 def test_seeds_of_the_command_reach_the_agent(evaluate, tmp_path):
