@@ -57,7 +57,7 @@ def open_run(store: RunStore, run_id: str | None, config: Mapping[str, Json]) ->
     """Create a run, or check that the one to resume was created with the same settings; return its name.
 
     A run that failed before its first episode gives its name to another one. The record of an earlier version lacks what
-    shapes the agent, and the tasks: these are not compared, and are written down now.
+    shapes the agent, and the tasks: these are not compared, and are written down now if there is something left to play.
 
     Raises:
         ConfigError: If it was created with other settings; the message names them.
@@ -80,12 +80,12 @@ def open_run(store: RunStore, run_id: str | None, config: Mapping[str, Json]) ->
         raise ConfigError(
             f"Run {run_id!r} was created with other settings: {'; '.join(different)}. Use the same, or another run id."
         )
-    if is_older and SINCE in given:
+    if is_older and SINCE in given and ((run := store.run(run_id)).status != "finished" or run.num_errors):
         log.warning(
             "Run %r was created by an earlier version, whose record does not name the settings of its agent and its tasks: "
             "what its %d episodes were played with is not compared. It is resumed with the current ones, which are recorded.",
             run_id,
-            len(store.finished(run_id)),
+            run.num_episodes,
         )
         store.set_config(run_id, {**stored, **given})
     return run_id

@@ -251,6 +251,9 @@ def test_a_run_of_an_earlier_version_is_resumed_and_its_record_completed(
     evaluate(ENV_ID, named(), n=3, samples=2, store=store, run_id="r")
     whole = store.config("r")
     older(store, "r")
+    evaluate(ENV_ID, named(system_prompt="never played"), n=3, samples=2, store=store, run_id="r")
+    assert not store.config("r").keys() & set(YOUNGER), "nothing was left to play"
+    store.set_status("r", "stopped")
     with caplog.at_level(logging.WARNING):
         done = evaluate(ENV_ID, named(), n=3, samples=2, store=store, run_id="r")
     assert (done.summary.total.num_episodes, store.config("r")) == (6, whole)
@@ -260,6 +263,7 @@ def test_a_run_of_an_earlier_version_is_resumed_and_its_record_completed(
     with pytest.raises(ConfigError, match="system_prompt was ''"):
         evaluate(ENV_ID, named(system_prompt="x"), n=3, samples=2, store=store, run_id="r")
     older(store, "r")
+    store.set_status("r", "stopped")
     with pytest.raises(ConfigError, match="agent was 'mine', now 'wavering'"):
         evaluate(ENV_ID, Wavering(), n=3, samples=2, store=store, run_id="r")
 
