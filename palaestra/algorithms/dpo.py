@@ -168,8 +168,11 @@ def run(phase: Phase, config: DPOConfig) -> None:
         metrics = {**measured(played), **learner.update(played, step), "seconds_rollout": rollout_s}
         metrics["seconds_update"] = time.perf_counter() - started - rollout_s
         phase.log(step, metrics, total=config.steps)
-        if phase.is_save_due(step, last=config.steps):
-            phase.save(step, learner.state(), finished=step == config.steps)
+        ends = step == config.steps or phase.stops_early(step)
+        if ends or phase.is_save_due(step, last=config.steps):
+            phase.save(step, learner.state(), finished=ends)
+        if ends:
+            return
 
 
 def _pair_metrics(pairs: list[PreferencePair], counts: PairCounts) -> dict[str, float]:

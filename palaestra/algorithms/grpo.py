@@ -190,6 +190,7 @@ class GRPOLearner(PolicyGradientLearner):
             TrainingStopped: If several updates in a row are not finite, or the sampler's log-probs are not this policy's.
         """
         config, scores = self.config, dict[str, float]()
+        self.schedule_entropy(step)
         batch = shaped(batch, config)
         groups = group_statistics(batch.return_, batch.group_index)  # of the returns [E]
         metrics = batch_metrics(batch, groups)
@@ -227,14 +228,14 @@ class GRPOLearner(PolicyGradientLearner):
                         if config.kl.place == "loss":
                             kl = kl_estimate(scored.log_prob, rows.extra["ref_log_prob"], config.kl.estimator)  # [b, t]
                             loss = loss + self.kl_coefficient * (weight * kl).sum()
-                    if config.entropy_coefficient > 0:
-                        loss = loss - config.entropy_coefficient * (rows.extra["token_share"] * scored.entropy).sum()
+                    if self.entropy_coefficient > 0:
+                        loss = loss - self.entropy_coefficient * (rows.extra["token_share"] * scored.entropy).sum()
                     update.backward(loss, rows, scored, **terms)
                 found.append(update.finish())
                 batch = update.remembered(batch)
         self.policy.version += 1  # samplers drop what they have cached
         metrics |= averaged(found)
-        return metrics | self.adapt_kl(metrics, len(batch.episode_index.unique()))
+        return metrics | self.adapt_kl(metrics, len(batch.episode_index.unique())) | self.adapt_entropy(metrics)
 
 
 ALGORITHM = Algorithm("grpo", GRPOConfig, learner=GRPOLearner)

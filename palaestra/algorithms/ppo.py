@@ -128,6 +128,7 @@ class PPOLearner(PolicyGradientLearner):
             TrainingStopped: If several updates in a row are not finite, or the sampler's log-probs are not this policy's.
         """
         scores = dict[str, float]()
+        self.schedule_entropy(step)
         metrics = batch_metrics(batch)
         if not metrics["within_group_std"]:  # no groups to compare: the watchdog looks at the spread of the batch
             scored = batch.return_[~batch.return_.isnan()]
@@ -181,14 +182,14 @@ class PPOLearner(PolicyGradientLearner):
                         if config.kl.place == "loss":
                             kl = kl_estimate(scored.log_prob, rows.extra["ref_log_prob"], config.kl.estimator)  # [b, t]
                             loss = loss + self.kl_coefficient * (weight * kl).sum()
-                    if config.entropy_coefficient > 0:
-                        loss = loss - config.entropy_coefficient * (rows.extra["token_share"] * scored.entropy).sum()
+                    if self.entropy_coefficient > 0:
+                        loss = loss - self.entropy_coefficient * (rows.extra["token_share"] * scored.entropy).sum()
                     update.backward(loss, rows, scored, **terms)
                 found.append(update.finish())
                 batch = update.remembered(batch)
         self.policy.version += 1  # samplers drop what they have cached
         metrics = averaged(found)
-        return metrics | self.adapt_kl(metrics, len(batch.episode_index.unique()))
+        return metrics | self.adapt_kl(metrics, len(batch.episode_index.unique())) | self.adapt_entropy(metrics)
 
     def judged(self, batch: Batch) -> Batch:
         """Add `value`, `advantage`, `raw_advantage` (before whitening), `return_` (critic targets) and `decision`.

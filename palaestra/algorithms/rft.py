@@ -200,10 +200,11 @@ class Rounds:
         self._optimiser: dict[str, Any] | None = state["optimiser"] if state else None
         self._experts: list[Trajectory] | None = None
         self._total = self.step
+        self._ends = False
 
     def run(self) -> None:
         """Run all rounds that are not done yet."""
-        while self.round <= self.config.rounds:
+        while self.round <= self.config.rounds and not self._ends:
             if self.updates < 0:
                 self.play()
             self.imitate()
@@ -285,9 +286,10 @@ class Rounds:
             # one point of the learning curve per round, if any are wanted at all
             is_due = is_over and self.phase.is_evaluation_due(0)
             self.phase.log(self.step, metrics, total=self._total, evaluates=is_due)
+            self._ends = is_over and (later == 0 or self.phase.stops_early(self.step))
             if is_over or self.updates % self.phase.recipe.checkpoint.every == 0:
                 self._optimiser = learner.optimiser.state()
-                self._save(finished=is_over and later == 0)
+                self._save(finished=self._ends)
 
     def experts(self) -> list[Trajectory]:
         """Return the experts' episodes, the same in every round."""

@@ -272,9 +272,6 @@ def run(phase: Phase, config: SFTConfig) -> None:
     if state is not None:
         learner.load(state)
 
-    def save(step: int) -> None:
-        phase.save(step, learner.state(), finished=step == total)
-
     for step in range(done + 1, total + 1):
         started = time.perf_counter()
         rows = passes.rows(step)
@@ -288,8 +285,11 @@ def run(phase: Phase, config: SFTConfig) -> None:
             "seconds_update": seconds,
         }
         phase.log(step, metrics, total=total)
-        if phase.is_save_due(step, last=total):
-            save(step)
+        ends = step == total or phase.stops_early(step)
+        if ends or phase.is_save_due(step, last=total):
+            phase.save(step, learner.state(), finished=ends)
+        if ends:
+            return
 
 
 ALGORITHM = Algorithm("sft", SFTConfig, learner=SFTLearner, run=run, arm="cloned", plays=False)

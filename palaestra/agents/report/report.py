@@ -397,7 +397,9 @@ def _is_share(name: str, curves: Sequence[Curve]) -> bool:
         "truncated_rounds",
         "truncated_tokens",
     )
-    return named and all(0 <= value <= 1 for curve in curves for value in curve.values)
+    return (named or short.removeprefix("test_").startswith("pass_at_")) and all(
+        0 <= value <= 1 for curve in curves for value in curve.values
+    )
 
 
 def _metric_row(name: str, run: RunSummary, curve: Curve) -> dict[str, Any]:

@@ -72,6 +72,30 @@ class KLConfig(Config):
     """Episodes over which an adapted coefficient may change by a fifth; at least those of a step."""
 
 
+class EntropyConfig(Config):
+    """Group `entropy`: how `entropy_coefficient` changes in the course of training; by default it stays."""
+
+    target: float | None = Field(default=None, gt=0)
+    """Entropy, nats per sampled token, that the coefficient is moved to keep, up or down after each step; None is off."""
+    change: float = Field(default=0.001, gt=0)
+    """With a target: how far the coefficient moves after a step."""
+    most: float = Field(default=0.1, gt=0)
+    """With a target: largest coefficient; the smallest is 0."""
+    final: float | None = Field(default=None, ge=0)
+    """Coefficient at the end of a schedule that leads there from `entropy_coefficient` in a straight line; None is off."""
+    over: int = Field(default=100, ge=1)
+    """With `final`: steps that the schedule takes."""
+
+    @model_validator(mode="after")
+    def _one_of_the_two(self) -> EntropyConfig:
+        if self.target is not None and self.final is not None:
+            raise ConfigError(
+                f"entropy.target is {self.target:g} and entropy.final is {self.final:g}; the coefficient follows one of them. "
+                f"Take the other out."
+            )
+        return self
+
+
 class CorrectionConfig(Config):
     """Group `correction`: tokens that another policy sampled (older weights, another engine)."""
 
@@ -137,6 +161,8 @@ class PolicyConfig(OnPolicyConfig):
     """Tokens per episode that aggregation "constant" divides by."""
     entropy_coefficient: float = Field(default=0.0, ge=0)
     """Weight of the entropy bonus; 0 for large models, up to .02 for tiny ones from scratch."""
+    entropy: EntropyConfig = EntropyConfig()
+    """How that weight changes: a target for the entropy, or a schedule."""
     clip: ClipConfig = ClipConfig()
     """How far a policy may move in one update."""
     kl: KLConfig = KLConfig()
@@ -153,6 +179,15 @@ class PolicyConfig(OnPolicyConfig):
     def _averages_can_be_taken(self) -> PolicyConfig:
         if self.aggregation == "constant" and self.constant_length is None:
             raise ConfigError("aggregation 'constant' divides by constant_length; give it, tokens per episode.")
+        return self
+
+    @model_validator(mode="after")
+    def _bonus_can_be_moved(self) -> PolicyConfig:
+        if self.entropy.target is not None and self.entropy_coefficient > self.entropy.most:
+            raise ConfigError(
+                f"entropy_coefficient is {self.entropy_coefficient:g} and entropy.most is {self.entropy.most:g}; expected a "
+                f"coefficient to begin with that the target may keep."
+            )
         return self
 
     @model_validator(mode="after")
@@ -185,6 +220,7 @@ class PolicyGradientLearner(BatchLearner):
 
     Attributes:
         kl_coefficient: Current weight of the divergence, which may be adapted after each step.
+        entropy_coefficient: Current weight of the entropy bonus, which may follow a target or a schedule.
         max_staleness: Updates that a token may be old and still count.
     """
 
@@ -208,6 +244,7 @@ class PolicyGradientLearner(BatchLearner):
         self.temperature = temperature
         self.seed = seed
         self.kl_coefficient = config.kl.coefficient
+        self.entropy_coefficient = config.entropy_coefficient
         self.max_staleness = config.correction.max_staleness
         policy.distribute()  # before the optimiser looks at the parameters: it holds shards where there are any
         total = config.steps * config.epochs * config.minibatches
@@ -281,7 +318,7 @@ class PolicyGradientLearner(BatchLearner):
     def reached(self, batch: Batch) -> Tensor:
         """Mark the rows that any term of the loss reaches: bool [B]."""
         has_kl_loss = self.kl_coefficient > 0 and self.config.kl.place == "loss"
-        if has_kl_loss or self.config.entropy_coefficient > 0:
+        if has_kl_loss or self.entropy_coefficient > 0 or self.config.entropy.target is not None:
             return torch.ones(batch.num_rows, dtype=torch.bool)
         return (batch.extra["advantage"] != 0).any(dim=1)
 
@@ -327,16 +364,49 @@ class PolicyGradientLearner(BatchLearner):
             )
         return {"kl_coefficient": used}
 
+    def schedule_entropy(self, step: int) -> None:
+        """Set the weight of the entropy bonus for a step, where a schedule says it: a pure function of the step.
+
+        Args:
+            step: Training step, from 1.
+        """
+        first, table = self.config.entropy_coefficient, self.config.entropy
+        if table.final is not None:
+            self.entropy_coefficient = first + (table.final - first) * min(1.0, (step - 1) / table.over)
+
+    def adapt_entropy(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """Bring the entropy nearer to its target for the next step.
+
+        Args:
+            metrics: Of the update; every rank has measured the same.
+
+        Returns:
+            `entropy_coefficient` of this step, where it changes in the course of training.
+        """
+        used, table, measured = self.entropy_coefficient, self.config.entropy, metrics.get("entropy", math.nan)
+        if table.target is None:
+            return {} if table.final is None else {"entropy_coefficient": used}
+        if math.isfinite(measured):  # an update that was skipped measures nothing
+            moved = used + (table.change if measured < table.target else -table.change)
+            self.entropy_coefficient = min(max(moved, 0.0), table.most)
+        return {"entropy_coefficient": used}
+
     # -- between steps --------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
         """Return everything a resumed run needs in addition to the policy's weights."""
-        return {**super().state(), "kl_coefficient": self.kl_coefficient}
+        return {
+            **super().state(),
+            "kl_coefficient": self.kl_coefficient,
+            "entropy_coefficient": self.entropy_coefficient,
+        }
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Continue from `state()`."""
         super().load(state)
         self.kl_coefficient = float(state["kl_coefficient"])
+        # checkpoints of versions before there was a target do not hold it
+        self.entropy_coefficient = float(state.get("entropy_coefficient", self.entropy_coefficient))
 
     def slow_down(self) -> None:
         """Learn with half the rate from now on, and keep twice as close to the reference."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 from pydantic import BaseModel
@@ -17,6 +17,9 @@ from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.algorithms.run.extension import Collection, Extension, ExtensionContext, RunCoroutine, WrapEnv
 from palaestra.algorithms.run.extension_registry import get_extension
 from palaestra.types import Json, Trajectory
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class ActiveExtensions:
@@ -103,6 +106,11 @@ class ActiveExtensions:
         for member in self._members:
             found |= member.after_step(step, found)
         return found
+
+    def result_weights(self) -> Mapping[str, Tensor] | None:
+        """See `Extension.result_weights`; where several return some, those of the last."""
+        given = [found for member in self._members if (found := member.result_weights()) is not None]
+        return given[-1] if given else None
 
     def collection(self, phase: Any, settings: Any, learner: Any) -> Collection | None:
         """Return how episodes are collected; where several ask for a way of their own, that of the first."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
-from statistics import median
+from statistics import fmean, median, pvariance
 
 from palaestra.types import Json
+
+SOLVED = 0.9  # with this success a policy without spread and entropy is done, not collapsed, and rises no further
 
 
 class CollapseWatchdog:
@@ -97,6 +99,10 @@ ALARM_TEXTS: Mapping[str, str] = {
     "alarm_not_finite": "Losses, gradients, rewards or log-probs were not finite and were left out.",
     "alarm_errors": "More than a quarter of the episodes ended in an error; they are left out of every mean.",
     "alarm_no_signal": "Nothing could be learned in 5 steps in a row; choose easier tasks, larger groups or a better start.",
+    "alarm_entropy": "The policy says ever more at random; lower lr or entropy_coefficient, or add kl.coefficient.",
+    "alarm_invalid": "Ever more actions are refused; look at the transcripts, lower lr, or add kl.coefficient.",
+    "alarm_groups_equal": "Most groups are all equal and teach nothing; drop_equal_groups with max_refills, or other tasks.",
+    "alarm_plateau": "The return has not risen for 50 steps; stop, or change tasks, horizon or rate.",
     "alarm_collapse": "Policy or value model have collapsed; lower lr, or raise entropy_coefficient or kl.coefficient.",
 }
 """What each alarm means and what to do."""
@@ -114,6 +120,10 @@ class Alarms:
     | `alarm_not_finite` | a loss or gradient was not finite, or rewards or log-probs were left out for it |
     | `alarm_errors` | more than a quarter of the episodes ended in an error |
     | `alarm_no_signal` | nothing could be learned in 5 steps in a row |
+    | `alarm_entropy` | entropy over 8 steps is above 2.5 times its lowest, and .2 nats a token above it |
+    | `alarm_invalid` | the share of refused actions over 16 steps rose by .1 over its lowest |
+    | `alarm_groups_equal` | more than .8 of the groups were all equal over 8 steps, and success is below .9 |
+    | `alarm_plateau` | the return over 25 steps is no higher than 50 steps before or earlier, and success is below .9 |
     | `alarm_collapse` | `CollapseWatchdog` saw a collapse, or a value model's latent says nothing any more |
 
     Only alarms whose metrics are logged are returned.
@@ -129,6 +139,8 @@ class Alarms:
         self._past: dict[str, deque[float]] = {}
         self._lowest_cut = math.inf
         self._silent = 0
+        self._lowest: dict[str, float] = {}  # lowest mean over a window that a metric has had
+        self._plateau = _Plateau()
         self._far: dict[str, int] = {}  # steps in a row in which a metric was far above its median
         self.rung: dict[str, int] = {}
         self.first: dict[str, int] = {}
@@ -165,6 +177,10 @@ class Alarms:
             "alarm_not_finite": _is_not_finite,
             "alarm_errors": _has_errors,
             "alarm_no_signal": self._is_silent,
+            "alarm_entropy": self._grows_random,
+            "alarm_invalid": self._is_refused_more,
+            "alarm_groups_equal": self._has_equal_groups,
+            "alarm_plateau": self._plateau.observe,
             "alarm_collapse": _has_collapsed,
         }
 
@@ -205,6 +221,76 @@ class Alarms:
             return None
         self._silent = self._silent + 1 if metrics["no_signal"] else 0
         return self._silent >= 5
+
+    def _over_its_lowest(self, name: str, metrics: Mapping[str, float], window: int) -> tuple[float, float] | None:
+        """Return the mean of a metric over some steps and its lowest one so far; 0 and 0 before the window is full."""
+        if name not in metrics:
+            return None
+        mean = self._windowed(name, metrics[name], window)
+        if mean is None:
+            return 0.0, 0.0
+        self._lowest[name] = min(self._lowest.get(name, math.inf), mean)
+        return mean, self._lowest[name]
+
+    def _windowed(self, name: str, value: float, window: int) -> float | None:
+        """Return the mean over the last steps that measured something; None before there are enough of them."""
+        past = self._past.setdefault(f"{name}/{window}", deque(maxlen=window))
+        if math.isfinite(value):
+            past.append(value)
+        return fmean(past) if len(past) == window else None
+
+    def _grows_random(self, metrics: Mapping[str, float]) -> bool | None:
+        """Whether the entropy of what was sampled has left its lowest level far behind."""
+        found = self._over_its_lowest("entropy_sampled", metrics, 8)
+        return found if found is None else found[0] > max(2.5 * found[1], found[1] + 0.2)
+
+    def _is_refused_more(self, metrics: Mapping[str, float]) -> bool | None:
+        """Whether the environment refuses many more actions than it did."""
+        found = self._over_its_lowest("invalid_actions", metrics, 16)
+        return found if found is None else found[0] > found[1] + 0.1
+
+    def _has_equal_groups(self, metrics: Mapping[str, float]) -> bool | None:
+        """Whether most groups teach nothing, for another reason than that all is solved."""
+        if "groups_equal" not in metrics:
+            return None
+        share = self._windowed("groups_equal", metrics["groups_equal"], 8)
+        success = self._windowed("success", metrics.get("success", 0.0), 8)
+        return share is not None and share > 0.8 and (success is None or success < SOLVED)
+
+
+class _Plateau:
+    """Whether the return has stopped rising: its mean over some steps is within its error of the best that is much older."""
+
+    WINDOW = 25
+    """Steps that are averaged."""
+    AGE = 50
+    """Steps ago at which the means ended that are compared with."""
+
+    def __init__(self) -> None:
+        """Start without a record."""
+        self._return: deque[float] = deque(maxlen=self.WINDOW)
+        self._success: deque[float] = deque(maxlen=self.WINDOW)
+        self._means: deque[float] = deque(maxlen=self.AGE)  # of the windows that ended in the last steps
+        self._best: float | None = None  # of those that ended before
+
+    def observe(self, metrics: Mapping[str, float]) -> bool | None:
+        """Take in a step; None where there is no return."""
+        if "return_mean" not in metrics:
+            return None
+        if not math.isfinite(metrics["return_mean"]):
+            return False
+        self._return.append(metrics["return_mean"])
+        self._success.append(metrics.get("success", 0.0))
+        if len(self._return) < self.WINDOW:
+            return False
+        if len(self._means) == self.AGE:
+            self._best = self._means[0] if self._best is None else max(self._best, self._means[0])
+        mean = fmean(self._return)
+        self._means.append(mean)
+        if self._best is None or fmean(self._success) >= SOLVED:
+            return False
+        error = math.sqrt(2.0 * pvariance(self._return) / self.WINDOW)  # of the difference of two such means
+        return mean <= self._best + error
 
 
 def _is_stale(metrics: Mapping[str, float]) -> bool | None:

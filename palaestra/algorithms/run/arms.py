@@ -19,7 +19,7 @@ from palaestra.agents.store.store import RunStore
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.seeds import stable_seed
 from palaestra.algorithms.run.active_extensions import ActiveExtensions
-from palaestra.algorithms.run.metrics import episode_metrics, with_own
+from palaestra.algorithms.run.metrics import by_type, episode_metrics, pass_at_powers, with_own
 from palaestra.algorithms.run.phase import Progress, ProgressEvent
 from palaestra.algorithms.run.player import policy_agent
 from palaestra.algorithms.run.recipe_configs import EnvConfig, Recipe
@@ -145,10 +145,14 @@ class ArmEvaluations:
         self.extensions.ready()
         played = {env.name: self._short(policy, env) for env in self.recipe.envs}
         total = episode_metrics([trajectory for members in played.values() for trajectory in members])
-        found = {metric: total[metric] for metric in with_own(CURVE, total)}
-        for name, members in played.items() if self.recipe.is_mixture else ():
-            own = episode_metrics(members)
-            found |= {f"{metric}.{name}": own[metric] for metric in with_own(CURVE, own)}
+        found = {metric: total[metric] for metric in with_own(CURVE, total)} | pass_at_powers(*played.values())
+        for name, members in played.items():
+            types = by_type(members)
+            if self.recipe.is_mixture:
+                own = episode_metrics(members)
+                found |= {f"{metric}.{name}": own[metric] for metric in with_own(CURVE, own)}
+                types = {metric.replace(".type.", f".{name}.type."): value for metric, value in types.items()}
+            found |= types
         return found
 
     def totals(self) -> Mapping[str, Summary]:
@@ -168,9 +172,9 @@ class ArmEvaluations:
         seed = stable_seed(table.seed, "curve")
         config = {
             "envs": [{"env_id": env.id, "env_kwargs": {**env.arguments, **self.extensions.env_arguments()}}],
-            "split": env.test_split,
+            "split": env.test_split if table.curve_split is None else table.curve_split,
             "n": table.curve_n,
-            "samples": 1,
+            "samples": table.curve_samples,
             "seed": seed,
             "max_turns": table.max_turns,
         }

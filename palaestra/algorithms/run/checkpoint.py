@@ -123,6 +123,19 @@ class Checkpoints:
                 log.warning("Checkpoint %s is damaged (%s); falling back to the one before it.", folder, error)
         return None
 
+    def at(self, step: int) -> Checkpoint | None:
+        """Return the checkpoint of a step; None if it is not there or damaged."""
+        try:
+            return _read(self.folder / f"step-{step:06d}")
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def forget(self, *, after: int) -> None:
+        """Delete the checkpoints of later steps: a resumed run makes them again, perhaps others."""
+        for folder in self.folder.glob("step-*"):
+            if int(folder.name.removeprefix("step-")) > after:
+                shutil.rmtree(folder, ignore_errors=True)
+
     def _put(self, draft: Path, place: Path) -> None:
         """Rename the draft to its place; a checkpoint of the same step is replaced."""
         if place.exists():

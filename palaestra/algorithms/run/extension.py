@@ -37,6 +37,7 @@ installed packages by name), whatever the order of the tables: who samples, what
 | disturbs environments | `wrapper` |
 | changes rewards | `observed` |
 | acts on the weights after each update | `after_step`, with `context.policy` (raise its `version`) |
+| has other weights evaluated and kept than those that are trained | `result_weights` |
 | collects episodes in another way | `collection` |
 
 `settings`, `refuse` and `check` are asked while a recipe is read: other defaults, contradictions, what is missing here.
@@ -63,6 +64,8 @@ from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.types import Json, Trajectory
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from palaestra.agents.rollout.engine import RolloutEngine
     from palaestra.agents.store.store import RunStore
     from palaestra.algorithms.learner.policy import Policy
@@ -252,6 +255,13 @@ class Extension:
             metrics: Of this step.
         """
         return {}
+
+    def result_weights(self) -> Mapping[str, Tensor] | None:
+        """Return weights, by name, that the learning curve and the result of the phase take in place of the trained ones.
+
+        Training goes on with the trained ones; None leaves everything to them.
+        """
+        return None
 
     def collection(self, phase: Any, settings: Any, learner: Any) -> Collection | None:
         """Return another way to collect episodes for the shared outer loop (`on_policy`); None keeps to its own.

@@ -15,6 +15,7 @@ BUILTIN = {
     "reward": f"{_OURS}.reward:Reward",
     "noise": f"{_OURS}.noise:Noise",
     "asynchronous": f"{_OURS}.asynchronous:Asynchronous",
+    "average": f"{_OURS}.average:Average",
 }
 """Name and place of each, in the order in which their hooks are called; those of packages come after them."""
 

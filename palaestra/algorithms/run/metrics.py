@@ -9,16 +9,24 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from palaestra.algorithms.run.feed import by_env
 from palaestra.algorithms.run.trackers import Tracker
+from palaestra.results.statistics import pass_at_k
 from palaestra.types import Json, Trajectory
 
 BY_ENV = ("episodes", "errors", "success", "score_mean", "return_mean", "turns_mean", "truncated_rounds", "invalid_actions")
 """Metrics of the episodes of a step that a mixture logs by environment too."""
+
+BY_TYPE = ("success", "score_mean", "episodes")
+"""Metrics that are logged by type of task too, as `success.type.TYPE`."""
+
+MAX_TYPES = 16
+"""Types of task that are told apart in metrics: the most frequent ones."""
 
 _METRIC = "metric_"
 
@@ -163,9 +171,50 @@ def episode_metrics(trajectories: Sequence[Trajectory]) -> dict[str, float]:
     }
 
 
+def by_type(trajectories: Sequence[Trajectory]) -> dict[str, float]:
+    """Return the metrics of `BY_TYPE` for each type of task, in the order of names; empty where there are not several.
+
+    Types that more tasks cannot be told from are left out beyond `MAX_TYPES`; characters that names of curves cannot hold are
+    written as "_".
+    """
+    found: dict[str, list[Trajectory]] = {}
+    for trajectory in trajectories:
+        if kind := str(trajectory.task.get("type", "")):
+            found.setdefault(re.sub(r"[^A-Za-z0-9_-]+", "_", kind), []).append(trajectory)
+    if len(found) < 2:
+        return {}
+    kept = sorted(sorted(found, key=lambda kind: (-len(found[kind]), kind))[:MAX_TYPES])
+    parts = {kind: episode_metrics(found[kind]) for kind in kept}
+    return {f"{metric}.type.{kind}": parts[kind][metric] for kind in kept for metric in BY_TYPE}
+
+
+def pass_at_powers(*parts: Sequence[Trajectory]) -> dict[str, float]:
+    """Return the chance that one of k plays of a task is a success, `pass_at_K` for k = 2, 4, 8 ... up to the plays of a task.
+
+    Each is the mean over the groups of which at least k episodes were scored; nothing where no task was played twice.
+
+    Args:
+        *parts: Episodes, those of each environment for themselves: equal names of groups are one group within a part only.
+    """
+    groups: dict[tuple[int, str, str], list[bool]] = {}
+    for number, part in enumerate(parts):
+        for t in part:
+            if t.group_id and t.outcome.error is None and t.outcome.score is not None:
+                groups.setdefault((number, t.group_id, t.seat), []).append(bool(t.outcome.success))
+    most = max(map(len, groups.values()), default=0)
+    powers = [2**n for n in range(1, most.bit_length()) if 2**n <= most]
+    return {
+        f"pass_at_{k}": _mean(pass_at_k(len(group), sum(group), k) for group in groups.values() if len(group) >= k)
+        for k in powers
+    }
+
+
 def measured(trajectories: Sequence[Trajectory]) -> dict[str, float]:
-    """Sum up the episodes of a training step; those of a mixture or of several seats also by these, as `success.NAME`."""
-    found = episode_metrics(trajectories)
+    """Sum up the episodes of a training step.
+
+    Those of a mixture or of several seats also by these, as `success.NAME`; those of several types of task by type.
+    """
+    found = episode_metrics(trajectories) | by_type(trajectories) | pass_at_powers(trajectories)
     for name, members in (*by_env(trajectories).items(), *_by_seat(trajectories).items()):
         own = episode_metrics(members)
         found |= {f"{metric}.{name}": own[metric] for metric in with_own(BY_ENV, own)}

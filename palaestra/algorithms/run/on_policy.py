@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from palaestra.algorithms.learner.learner import Learner, OnPolicyConfig
-from palaestra.algorithms.run.alarms import CollapseWatchdog
+from palaestra.algorithms.run.alarms import SOLVED, CollapseWatchdog
 from palaestra.algorithms.run.extension import Collection
 from palaestra.algorithms.run.metrics import measured
 from palaestra.algorithms.run.phase import Phase
@@ -29,8 +29,6 @@ from palaestra.types import Trajectory
 log = logging.getLogger(__name__)
 
 AnyLearner = TypeVar("AnyLearner", bound=Learner)
-
-SOLVED = 0.9  # with this success a policy without spread and entropy is done, not collapsed
 
 
 def run_algorithm(algorithm: Algorithm, phase: Phase, config: Any) -> None:
@@ -102,11 +100,11 @@ def _run_steps(
 ) -> None:
     """Run the steps after `done`; None is a phase that has no checkpoint yet."""
 
-    def save(step: int) -> None:
+    def save(step: int, *, finished: bool = False) -> None:
         kept: dict[str, Any] = {"learner": learner.state(), "watch": watch.state(), "counts": dict(counts)}
         if (rollouts := collection.state()) is not None:
             kept["rollouts"] = rollouts
-        phase.save(step, kept, finished=is_last(step))
+        phase.save(step, kept, finished=finished)
 
     def is_last(step: int) -> bool:
         is_spent = config.max_env_steps is not None and counts["env_steps"] >= config.max_env_steps
@@ -147,9 +145,10 @@ def _run_steps(
         phase.log(step, metrics, total=config.steps)
         if collapsed and metrics["success"] < SOLVED:
             _answer_collapse(phase, learner, config, counts, step)
-        if is_last(step) or phase.is_save_due(step, last=config.steps):
-            save(step)
-        if is_last(step):
+        ends = is_last(step) or phase.stops_early(step)
+        if ends or phase.is_save_due(step, last=config.steps):
+            save(step, finished=ends)
+        if ends:
             return
 
 

@@ -6,9 +6,10 @@ to save. Plans are a pure function of seed and step, so a resumed run plays exac
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from palaestra.algorithms.data.provenance import provenance_of
 from palaestra.algorithms.run.active_extensions import ActiveExtensions, demonstrated
 from palaestra.algorithms.run.admission import check_plays, trained_envs
 from palaestra.algorithms.run.alarms import ALARM_TEXTS, Alarms
+from palaestra.algorithms.run.best import Best, kept
 from palaestra.algorithms.run.checkpoint import Checkpoint, Checkpoints
 from palaestra.algorithms.run.extension import ExtensionContext
 from palaestra.algorithms.run.feed import Feed, stream_starts
@@ -71,6 +73,7 @@ class Phase:
         evaluate: Plays a short evaluation on test tasks and returns its metrics.
         store: Where other runs can be read, e.g. as demonstrations.
         alarms: Judge what is logged.
+        best: Knows the best step, where the recipe asks for it.
         extensions: Those that are active in this phase.
         first_task: Place in the feed's order at which the tasks of this phase begin.
     """
@@ -120,6 +123,7 @@ class Phase:
         self.evaluate = evaluate
         self.store = store
         self.alarms = Alarms()
+        self.best = Best.of(recipe.checkpoint)
         self.first_task = stream_starts(recipe)[name]
         context = ExtensionContext(name, recipe, policy, engine, store, reference_path, {} if shared is None else shared)
         self.extensions = ActiveExtensions(recipe.phase(name).active, context)
@@ -244,7 +248,8 @@ class Phase:
             metrics = self.extensions.after_step(step, metrics)
         is_due = step > 0 and self.is_evaluation_due(step) if evaluates is None else evaluates
         if self.evaluate is not None and is_due:
-            metrics = {**metrics, **{f"test_{name}": value for name, value in self.evaluate().items()}}
+            with self.result_weights():
+                metrics = {**metrics, **{f"test_{name}": value for name, value in self.evaluate().items()}}
         ranks().barrier("log")
         if not ranks().is_main:
             return
@@ -252,9 +257,51 @@ class Phase:
         metrics = {**metrics, **self.alarms.observe(step, metrics)}
         for alarm in sorted(self.alarms.rung.keys() - told):
             log.warning("%s, step %d: %s. %s", self.name, step, alarm, ALARM_TEXTS[alarm])
+        if self.best is not None and self.best.observe(step, metrics):
+            self._save_best(step)
         self.metrics.log(self.name, step, metrics)
         if self._progress is not None:
             self._progress(ProgressEvent(self.name, step, total, metrics))
+
+    def stops_early(self, step: int) -> bool:
+        """Whether the phase ends here because its metric gets no better (`checkpoint.patience`); all ranks ask."""
+        best = self.best
+        if best is None or best.patience is None:
+            return False
+        if not ranks().on_main(lambda: best.is_over):
+            return False
+        if ranks().is_main:
+            log.warning(
+                "%s, step %d: %s was best at step %s (%.4g) and no better %d times since; the phase ends here.",
+                self.name,
+                step,
+                best.metric,
+                best.step,
+                best.value,
+                best.waited,
+            )
+        return True
+
+    @contextlib.contextmanager
+    def result_weights(self) -> Iterator[None]:
+        """Put the weights into the policy that are evaluated and kept, where an extension has others than the trained ones."""
+        found = self.extensions.result_weights()
+        if found is None:
+            yield
+            return
+        parameters = {name: p for name, p in self.policy.model.named_parameters() if name in found}
+        trained = {name: p.detach().clone() for name, p in parameters.items()}
+        try:
+            self._put(parameters, found)
+            yield
+        finally:
+            self._put(parameters, trained)
+
+    def _put(self, parameters: Mapping[str, Any], weights: Mapping[str, Any]) -> None:
+        """Copy weights into the policy; samplers drop what they have cached, and its version stays."""
+        for name, parameter in parameters.items():
+            parameter.data.copy_(weights[name])
+        self.policy.version = self.policy.version
 
     def is_evaluation_due(self, step: int) -> bool:
         """Whether the learning curve wants a point after this step."""
@@ -267,18 +314,36 @@ class Phase:
 
     def save(self, step: int, state: Mapping[str, Any], *, finished: bool = False) -> Checkpoint:
         """Save policy and state, so that a killed run goes on after this step."""
-        kept = {**state, "policy_version": self.policy.version}
+        whole = {**state, "policy_version": self.policy.version}
         if extensions := self.extensions.state():
-            kept["extensions"] = extensions
-        return ranks().on_main(
-            lambda: self.checkpoints.save(
-                step,
-                save_policy=self.policy.save,
-                state=kept,
-                config=self.recipe.to_json(),
-                finished=finished,
-            )
-        )
+            whole["extensions"] = extensions
+        if self.best is not None:
+            whole["best"] = self.best.state()
+            if finished and self.best.step is None and ranks().is_main:
+                names = ", ".join(sorted(name for name in self.best.seen if not name.startswith("alarm_")))
+                log.warning(
+                    "checkpoint.best is %r, which the phase %s never measured; its last policy is kept. It measured: %s.",
+                    self.best.metric,
+                    self.name,
+                    names,
+                )
+
+        def write() -> Checkpoint:
+            with self.result_weights() if finished else contextlib.nullcontext():
+                return self.checkpoints.save(
+                    step,
+                    save_policy=self.policy.save,
+                    state=whole,
+                    config=self.recipe.to_json(),
+                    finished=finished,
+                )
+
+        return ranks().on_main(write)
+
+    def _save_best(self, step: int) -> None:
+        """Keep the policy of the best step so far; the first rank alone."""
+        with self.result_weights():
+            kept(self.checkpoints).save(step, save_policy=self.policy.save, state={}, config=self.recipe.to_json())
 
     def resume(self) -> tuple[int, dict[str, Any] | None]:
         """Load the newest good checkpoint into the policy, if there is one.
@@ -289,9 +354,14 @@ class Phase:
         found = ranks().on_main(self.checkpoints.latest)  # for all: a late rank would find what the first one wrote since
         if ranks().is_main:
             self.metrics.rewind(self.name, 0 if found is None else found.step)
-            self.alarms = Alarms()
+            self.alarms, self.best = Alarms(), Best.of(self.recipe.checkpoint)
+            if self.best is not None:
+                kept(self.checkpoints).forget(after=-1 if found is None else found.step)
             for row in self.metrics.rows(self.name):  # what it has seen is what is logged
-                self.alarms.observe(row["step"], {k: v for k, v in row.items() if k not in ("phase", "step")})
+                logged = {k: v for k, v in row.items() if k not in ("phase", "step")}
+                self.alarms.observe(row["step"], logged)
+                if self.best is not None:
+                    self.best.observe(row["step"], logged)
         if found is None:
             return 0, None
         state = found.state()

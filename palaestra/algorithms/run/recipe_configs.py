@@ -105,6 +105,11 @@ class EvaluationConfig(Config):
     """Training steps between short evaluations for the learning curve; 0 is off."""
     curve_n: int = Field(default=64, ge=1)
     """Test tasks of a short evaluation."""
+    curve_samples: int = Field(default=1, ge=1)
+    """Episodes of each of them; with several the curve has `test_pass_at_K` too."""
+    curve_split: str | None = None
+    """Split of the short evaluations; the environment's test split if left out. One of its own where a checkpoint is chosen by
+    the curve (`checkpoint.best`), so that the final figures are of other tasks."""
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
     """Seed of evaluation: the same test episodes for every arm."""
 
@@ -116,6 +121,22 @@ class CheckpointConfig(Config):
     """Training steps between checkpoints."""
     keep: int = Field(default=2, ge=2)
     """Newest checkpoints that are kept."""
+    best: str | None = None
+    """Metric by which a phase gives the policy of its best step in place of the last one: "test_success" (a point of the
+    learning curve, see `evaluation.curve_split`) or any other that is logged; None is off."""
+    best_mode: Literal["max", "min"] = "max"
+    """Whether the highest or the lowest value is best."""
+    patience: int | None = Field(default=None, ge=1)
+    """With `best`: measurements of that metric without a better one after which the phase ends; None makes all steps."""
+
+    @model_validator(mode="after")
+    def _patience_needs_a_metric(self) -> CheckpointConfig:
+        if self.patience is not None and self.best is None:
+            raise ConfigError(
+                f"checkpoint.patience is {self.patience}, and nothing says what has to get better. Name a metric, e.g. "
+                f'checkpoint.best = "test_success".'
+            )
+        return self
 
 
 class PhaseConfig(Config):
@@ -168,6 +189,15 @@ class Recipe(Config):
     """What is trained, in this order."""
     extensions: dict[str, SerializeAsAny[BaseModel]] = Field(default_factory=dict)
     """Tables of the whole recipe by extension (`[noise]`, `[horizon]`, ...), in the order in which extensions act."""
+
+    @model_validator(mode="after")
+    def _best_is_measured(self) -> Recipe:
+        if (self.checkpoint.best or "").startswith("test_") and not self.evaluation.every:
+            raise ConfigError(
+                f"checkpoint.best is {self.checkpoint.best!r}, and evaluation.every is 0: the learning curve has no points. "
+                f"Set evaluation.every, training steps between two of them."
+            )
+        return self
 
     def phase(self, name: str) -> PhaseConfig:
         """Return a phase by name.

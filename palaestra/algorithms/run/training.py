@@ -30,10 +30,11 @@ from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.run.active_extensions import ActiveExtensions, own_weights
 from palaestra.algorithms.run.admission import check_start
 from palaestra.algorithms.run.arms import ArmEvaluations, arms_of, phase_arms, runs_of
+from palaestra.algorithms.run.best import best_of
 from palaestra.algorithms.run.checkpoint import Checkpoints
 from palaestra.algorithms.run.extension import ExtensionContext
 from palaestra.algorithms.run.extension_registry import get_extension
-from palaestra.algorithms.run.feed import make_feed
+from palaestra.algorithms.run.feed import make_env, make_feed
 from palaestra.algorithms.run.metrics import MetricsLog
 from palaestra.algorithms.run.on_policy import run_algorithm
 from palaestra.algorithms.run.phase import Phase, Progress, ProgressEvent
@@ -207,6 +208,7 @@ class _Training:
         )
         for env in recipe.envs:
             self.engine.check_env(env.id)
+        _check_curve(recipe)
         self.feed = make_feed(recipe.envs, seed=recipe.seed)
         self.shared: dict[str, Any] = {}
         self.weights: Mapping[str, Path] = {}
@@ -326,10 +328,16 @@ class _Training:
                 raise ConfigError(
                     f"Algorithm {config.algorithm!r} returned without a final checkpoint; save with finished=True."
                 )
+            result = ranks().on_main(partial(best_of, checkpoints, found))
+            if result != found or phase.extensions.result_weights() is not None:  # what is kept is not what was trained last
+                policy.load_weights(result.policy_path)
         else:
-            policy.load_weights(found.policy_path)
+            result = ranks().on_main(partial(best_of, checkpoints, found))
+            policy.load_weights(result.policy_path)
             policy.version = int(found.state()["policy_version"])
-        return found.policy_path
+        if result != found:
+            log.info("Phase %s: the run goes on with the policy of step %d, the best one.", name, result.step)
+        return result.policy_path
 
     def note(self, found: Mapping[str, Json]) -> None:
         """Take down in the run's record where episodes that are learned from were played."""
@@ -350,6 +358,26 @@ class _Training:
     def has_begun(self) -> bool:
         """Whether a phase of the run has a checkpoint."""
         return any((self.folder / "checkpoints" / name).exists() for name in self.recipe.phase_names)
+
+
+def _check_curve(recipe: Recipe) -> None:
+    """Refuse a split of the learning curve that an environment lacks; warn where a checkpoint is chosen by the test tasks."""
+    table, best = recipe.evaluation, recipe.checkpoint.best
+    if table.curve_split is None:
+        if (best or "").startswith("test_"):
+            log.warning(
+                "checkpoint.best is %r, measured on test tasks: success on the same tasks in the end is too high an estimate. "
+                "Set evaluation.curve_split to a split that nothing else is measured on.",
+                best,
+            )
+        return
+    for env in recipe.envs:
+        made = make_env(env.id, env.arguments)
+        try:
+            if (tasks := getattr(made.unwrapped, "tasks", None)) is not None:
+                tasks.split(table.curve_split)
+        finally:
+            made.close()
 
 
 @contextlib.contextmanager

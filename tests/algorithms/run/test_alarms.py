@@ -198,7 +198,8 @@ def test_silence_rings_from_the_fifth_step_on() -> None:
 
 def test_every_alarm_has_words() -> None:
     everything = ("grad_norm", "critic_grad_norm", "truncated_rounds", "drift_mean", "stale_tokens", "errors", "no_signal")
-    assert set(Alarms().observe(1, dict.fromkeys((*everything, "collapsed"), 0.0))) == set(ALARM_TEXTS)
+    trends = ("entropy_sampled", "invalid_actions", "groups_equal", "return_mean")
+    assert set(Alarms().observe(1, dict.fromkeys((*everything, *trends, "collapsed"), 0.0))) == set(ALARM_TEXTS)
 
 
 # a critic that knows nothing yet gives an untrained policy something to learn

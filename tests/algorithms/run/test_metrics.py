@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from dataclasses import replace
@@ -8,9 +9,21 @@ from pathlib import Path
 import pytest
 
 from palaestra.agents.store.store import RunStore
+from palaestra.algorithms.run.arms import ArmEvaluations
 from palaestra.algorithms.run.feed import MARK
-from palaestra.algorithms.run.metrics import MetricsLog, episode_metrics, measured, read_metrics, with_own
+from palaestra.algorithms.run.metrics import (
+    MAX_TYPES,
+    MetricsLog,
+    by_type,
+    episode_metrics,
+    measured,
+    pass_at_powers,
+    read_metrics,
+    with_own,
+)
+from palaestra.types import Trajectory
 from tests.algorithms.build import episode, segment, simple
+from tests.algorithms.toy_recipe import toy_recipe
 
 
 def test_metrics_go_to_the_file_and_to_the_store(tmp_path: Path) -> None:
@@ -79,3 +92,66 @@ def test_what_the_environment_measures_is_averaged_over_the_episodes_that_have_i
 def test_episode_metrics_of_nothing_are_zero() -> None:
     assert episode_metrics([])["success"] == 0.0
     assert episode_metrics([episode("a", [segment([0, 1], [(1, 2, 0)])], [0.5])])["tokens_per_turn"] == 1.0
+
+
+def typed(kind: str, name: str, reward: float, *, group: str = "g", error: bool = False) -> Trajectory:
+    one = simple(name, reward, group=group, error=error)
+    return replace(one, task={**one.task, "type": kind})
+
+
+def test_types_of_task_are_told_apart() -> None:
+    played = [
+        typed("depth 1", "a", 1.0),
+        typed("depth 1", "b", 1.0),
+        typed("depth 2", "c", 0.0),
+        typed("depth 2", "d", 0.0, error=True),
+    ]
+    assert by_type(played) == {
+        "success.type.depth_1": 1.0, "score_mean.type.depth_1": 1.0, "episodes.type.depth_1": 2.0,
+        "success.type.depth_2": 0.0, "score_mean.type.depth_2": 0.0, "episodes.type.depth_2": 2.0,
+    }  # fmt: skip
+    assert by_type(played[:2]) == {}  # one type is all there is
+    assert by_type([simple("a", 1.0), simple("b", 0.0)]) == {}
+    assert measured(played).items() >= by_type(played).items()
+
+
+def test_of_many_types_the_most_frequent_are_told_apart() -> None:
+    many = [typed(f"t{i:02d}", f"{i}/{j}", 1.0) for i in range(40) for j in range(1 + i % 20)]
+    names = {name.rpartition(".")[2] for name in by_type(many)}
+    assert len(names) == MAX_TYPES
+    assert names == {f"t{i:02d}" for i in range(40) if i % 20 >= 12}
+    assert list(by_type(many)) == list(by_type(many[::-1]))
+
+
+def test_passes_of_groups_are_the_chance_that_one_of_k_plays_succeeds() -> None:
+    wins = {"a": [1, 0, 0, 0], "b": [0, 0, 0, 0], "c": [1, 1, 1, 0], "d": [1, 1]}
+    played = [simple(f"{g}{i}", float(w), group=g) for g, won in wins.items() for i, w in enumerate(won)]
+    played += [simple("failed", 0.0, group="d", error=True), simple("alone", 1.0, group="")]
+
+    def chance(won: list[int], k: int) -> float:
+        draws = list(itertools.combinations(won, k))
+        return sum(any(draw) for draw in draws) / len(draws)
+
+    found = pass_at_powers(played)
+    assert found == {
+        "pass_at_2": pytest.approx(sum(chance(won, 2) for won in wins.values()) / 4),
+        "pass_at_4": pytest.approx(sum(chance(wins[g], 4) for g in "abc") / 3),  # the last group was not played as often
+    }
+    assert pass_at_powers([simple("x", 1.0, group="")]) == {}
+    assert measured(played).items() >= found.items()
+
+
+def test_points_of_the_learning_curve_are_told_apart_by_type_and_plays(monkeypatch: pytest.MonkeyPatch) -> None:
+    played = [typed(kind, f"{kind}{i}", float(i == 0), group=kind) for kind in ("easy", "hard") for i in range(2)]
+    played[2] = typed("hard", "hard0", 0.0, group="hard")
+    one = {"id": toy_recipe().envs[0].id}
+    for env, where in ((one, ""), ([{**one, "name": "x"}, {**one, "name": "y"}], ".y")):
+        recipe = toy_recipe(env=env)
+        arms = ArmEvaluations.__new__(ArmEvaluations)
+        arms.recipe, arms.extensions = recipe, type("Nothing", (), {"ready": lambda self: None})()  # type: ignore[assignment]
+        monkeypatch.setattr(ArmEvaluations, "_short", lambda self, policy, env: played)
+        found = arms.curve(None)  # type: ignore[arg-type]
+        assert found["success"] == 0.25
+        assert found["pass_at_2"] == 0.5
+        assert found[f"success{where}.type.easy"] == 0.5
+        assert found[f"success{where}.type.hard"] == 0.0
