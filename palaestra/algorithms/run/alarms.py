@@ -123,7 +123,7 @@ class Alarms:
     | `alarm_entropy` | entropy over 8 steps is above 2.5 times its lowest, and .2 nats a token above it |
     | `alarm_invalid` | the share of refused actions over 16 steps rose by .1 over its lowest |
     | `alarm_groups_equal` | more than .8 of the groups were all equal over 8 steps, and success is below .9 |
-    | `alarm_plateau` | the return over 25 steps is no higher than 50 steps before or earlier, and success is below .9 |
+    | `alarm_plateau` | the return over 25 steps is not higher than 50 steps before or earlier, and success is below .9 |
     | `alarm_collapse` | `CollapseWatchdog` saw a collapse, or a value model's latent says nothing any more |
 
     Only alarms whose metrics are logged are returned.

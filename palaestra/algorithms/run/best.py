@@ -44,7 +44,7 @@ class Best:
 
     @classmethod
     def of(cls, table: CheckpointConfig) -> Best | None:
-        """Return what a recipe asks for; None where it asks for nothing."""
+        """Return the record that a recipe asks for; None where it asks for none."""
         return None if table.best is None else cls(table.best, mode=table.best_mode, patience=table.patience)
 
     def observe(self, step: int, metrics: Mapping[str, float | None]) -> bool:

@@ -259,7 +259,7 @@ class Extension:
     def result_weights(self) -> Mapping[str, Tensor] | None:
         """Return weights, by name, that the learning curve and the result of the phase take in place of the trained ones.
 
-        Training goes on with the trained ones; None leaves everything to them.
+        Training continues with the trained ones; None leaves everything to them.
         """
         return None
 

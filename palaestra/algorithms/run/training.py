@@ -336,7 +336,7 @@ class _Training:
             policy.load_weights(result.policy_path)
             policy.version = int(found.state()["policy_version"])
         if result != found:
-            log.info("Phase %s: the run goes on with the policy of step %d, the best one.", name, result.step)
+            log.info("Phase %s: the run continues with the policy of step %d, the best one.", name, result.step)
         return result.policy_path
 
     def note(self, found: Mapping[str, Json]) -> None:

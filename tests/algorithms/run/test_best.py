@@ -133,9 +133,9 @@ def test_a_killed_run_ends_with_the_same_best_policy(tmp_path: Path, monkeypatch
     whole = run(tmp_path / "whole", table)
     with pytest.raises(Killed):
         run(tmp_path / "cut", table, progress=kill)
-    # what a lost branch held best must not be taken for the best of this one
-    stray = tmp_path / "cut" / "r" / "checkpoints" / "ppo" / "best" / "step-000005"
-    stray.mkdir(parents=True, exist_ok=True)
+    # what a lost branch held best must not crowd out the best of this one
+    for stray in (5, 6):
+        (tmp_path / "cut" / "r" / "checkpoints" / "ppo" / "best" / f"step-{stray:06d}").mkdir(parents=True, exist_ok=True)
     cut = run(tmp_path / "cut", table)
     assert torch.equal(weights(cut.policy_path), weights(whole.policy_path))
     assert cut.policy_path.parent.name == whole.policy_path.parent.name == "step-000003"

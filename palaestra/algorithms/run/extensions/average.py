@@ -31,7 +31,7 @@ class AverageConfig(Config):
 
 
 class Average(Extension):
-    """Keeps a running mean of the trained weights; training itself goes on with the weights as they are."""
+    """Keeps a running mean of the trained weights; training itself continues with the weights as they are."""
 
     name: ClassVar[str] = "average"
     config_type = AverageConfig
