@@ -191,6 +191,10 @@ def calls_problem(calls: Sequence[ToolCall], max_chars: int = MAX_ACTION_CHARS) 
         max_chars: Room that the message has for them.
     """
     for call in calls:
+        name: object = call.name
+        call_id: object = call.id
+        if not isinstance(name, str) or not isinstance(call_id, str):
+            return "The name or the id of a tool call is not a text. Send texts."
         max_chars, problem = _values_problem([call.name, call.id, call.arguments], max_chars)
         if problem:
             return problem

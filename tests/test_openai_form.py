@@ -115,6 +115,77 @@ def test_other_actions_are_the_callers_mistake(action: Any, message: str) -> Non
     env.close()
 
 
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = {"a": [value]}
+    return value
+
+
+HUGE = [
+    nested(90_000),
+    [nested(600)],
+    10**5000,
+    {"a": 10**5000},
+    [10**5000],
+    -(10**4999),
+    {1: 2},
+    b"x",
+    {1, 2},
+    object(),
+    1.5,
+    True,
+]
+
+
+@pytest.mark.parametrize("value", HUGE, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda v: {"role": v, "content": "x"},
+        lambda v: {"content": v},
+        lambda v: {"content": [v]},
+        lambda v: {"content": [{"type": v}]},
+        lambda v: {"content": [{"type": "image_url", "image_url": v}]},
+        lambda v: {"tool_calls": v},
+        lambda v: {"tool_calls": [v]},
+        lambda v: {"tool_calls": [{"id": v, "function": {"name": "buy", "arguments": "{}"}}]},
+        lambda v: {"tool_calls": [{"function": v}]},
+        lambda v: {"tool_calls": [{"function": {"name": v, "arguments": "{}"}}]},
+        lambda v: {"tool_calls": [{"function": {"name": "buy", "arguments": v}}]},
+        lambda v: {"tool_calls": [{"function": {"name": "buy", "arguments": {"a": v}}}]},
+        lambda v: {"content": "x", "own": v, "refusal": v, "name": v, "reasoning": v, "tool_call_id": v},
+        lambda v: {"a": v},
+    ],
+)
+def test_values_that_cannot_be_written_are_a_message_or_one_error(form: Any, value: Any) -> None:
+    env = gym.make(DESK, disable_env_checker=True)
+    env.reset(seed=0)
+    try:
+        message = Message.from_openai(form(value))
+    except UsageError:
+        with pytest.raises(UsageError, match=r"^.{10,600}$"):
+            env.step(form(value))
+        return
+    observation, _, _, _, info = env.step(form(value))
+    json.dumps(message.to_json(), allow_nan=False).encode()
+    assert env.observation_space.contains(observation)
+    assert info["action_error"] or not message.tool_calls or message.tool_calls[0].arguments == {}
+    env.unwrapped.snapshot()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("odd", [None, 5, ("a",), b"x"])
+@pytest.mark.parametrize("field", ["name", "id"])
+def test_a_call_whose_name_or_id_is_no_text_is_answered_with_advice(field: str, odd: Any) -> None:
+    call = ToolCall(**{"name": "calendar_list", "arguments": {}, "id": "1", field: odd})
+    env = gym.make(DESK, disable_env_checker=True)
+    env.reset(seed=0)
+    observation, _, _, _, info = env.step(Message("assistant", "", (call,)))
+    assert "name or the id of a tool call is not a text" in info["action_error"]
+    assert env.observation_space.contains(observation)
+    assert not env.action_space.contains(Message("assistant", "", (call,)))
+
+
 def test_an_empty_answer_of_the_sdk_is_an_empty_message() -> None:
     assert Message.from_openai(sdk_message()) == Message("assistant")
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from palaestra.agents.ranges import check_range
 from palaestra.errors import ConfigError, ContextWindowError
 from palaestra.media.items import Media, split_tags
 from palaestra.types import Message
@@ -66,10 +67,9 @@ class ContextPolicy:
             raise ConfigError(f"context strategy is {self.strategy!r}; expected keep, drop_oldest or elide_observations.")
         if self.transient not in ("newest", "keep"):
             raise ConfigError(f"transient is {self.transient!r}; expected newest or keep.")
-        if self.max_tokens is not None and self.max_tokens < 1:
-            raise ConfigError(f"max_tokens is {self.max_tokens}; expected at least 1, or None for no limit.")
-        if self.keep_turns < 1 or self.keep_chars < 0:
-            raise ConfigError("keep_turns must be at least 1 and keep_chars at least 0.")
+        check_range("max_tokens of the context", self.max_tokens, low=1, whole=True, optional="no limit")
+        check_range("keep_turns", self.keep_turns, low=1, whole=True)
+        check_range("keep_chars", self.keep_chars, whole=True)
 
     def current(self, messages: Sequence[Message], tags: Sequence[str] = ()) -> Sequence[Message]:
         """Return the dialogue without blocks that newer ones replace, e.g. `<state>...</state>` in all messages but the last.

@@ -16,6 +16,7 @@ from palaestra.agents.context import ContextPolicy, estimate_tokens
 from palaestra.agents.core import Agent, AgentRecord, Backend, Request, Sampling, session_seed
 from palaestra.agents.endings import EMPTY, check_ending, cut_answer, is_cut, is_empty
 from palaestra.agents.formats import Format, choose, make_format
+from palaestra.agents.ranges import check_range
 from palaestra.agents.segments import SegmentBuilder
 from palaestra.envs.formats.action_format import ActionFormat
 from palaestra.envs.formats.reasoning import without_reasoning
@@ -60,7 +61,7 @@ class LLMAgent(Agent):
         """Keep the parts; nothing is asked yet."""
         self.backend = backend
         self.format = make_format(format)
-        self.sampling = sampling or Sampling()
+        self.sampling = _checked(sampling or Sampling())
         self.context = context or ContextPolicy()
         self.system_prompt = system_prompt
         if instructions_as not in ("system", "user", "none"):
@@ -234,3 +235,12 @@ class LLMAgent(Agent):
         if self.sampling.seed is None:
             return self.sampling
         return replace(self.sampling, seed=session_seed(self.sampling.seed, self._session, self._turn))
+
+
+def _checked(sampling: Sampling) -> Sampling:
+    """Return a sampling if its numbers mean something; servers refuse others one episode after the other."""
+    check_range("temperature", sampling.temperature)
+    check_range("top_p", sampling.top_p, above=True, high=1)
+    check_range("max_tokens", sampling.max_tokens, low=1, whole=True, optional="the server's limit")
+    check_range("seed", sampling.seed, low=-(2**63), high=2**63 - 1, whole=True, optional="none")
+    return sampling

@@ -14,7 +14,7 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus
@@ -93,6 +93,41 @@ def remember_secrets(*values: Any) -> None:
         if not found <= _known:
             _known.update(found)
             _pattern = re.compile("|".join(re.escape(text) for text in sorted(_known, key=len, reverse=True)))
+
+
+def telling_secrets(*values: Any) -> tuple[str, ...]:
+    """Return the secrets in options that cannot be ordinary words, as they may stand in JSON: none belongs into an answer.
+
+    Args:
+        *values: As for `remember_secrets`.
+    """
+    secrets = {secret for value in values for secret in _secrets(value)}
+    found = {text for secret in secrets for text in (secret, json.dumps(secret)[1:-1])}
+    return tuple(sorted((text for text in found if _is_telling(text)), key=len, reverse=True))
+
+
+def without_secrets(value: Any, secrets: Sequence[str]) -> Any:
+    """Return JSON data with `***` in the place of some secrets, wherever they stand in its texts.
+
+    Args:
+        value: Plain data; it is not changed.
+        secrets: What to look for, longest first.
+    """
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, MASK)
+        return value
+    if isinstance(value, Mapping):
+        return {key: without_secrets(item, secrets) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_secrets(item, secrets) for item in value]
+    return value
+
+
+def _is_telling(text: str) -> bool:
+    """Tell whether a text is no ordinary word: long, or of several kinds of characters."""
+    kinds = sum(bool(re.search(kind, text)) for kind in ("[a-z]", "[A-Z]", "[0-9]", "[^A-Za-z0-9]"))
+    return text.lower() not in _PLACEHOLDERS and (len(text) >= 16 or (len(text) >= 6 and kinds > 1))
 
 
 def is_secret_name(name: str) -> bool:
@@ -302,4 +337,6 @@ __all__ = [
     "masked_errors",
     "may_hold_secrets",
     "remember_secrets",
+    "telling_secrets",
+    "without_secrets",
 ]

@@ -8,22 +8,36 @@ so that older recipes and stored runs stay valid; what is written has the new na
 from __future__ import annotations
 
 import difflib
+import json
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
+from palaestra.agents.ranges import shortened
 from palaestra.errors import ConfigError
 
 Model = TypeVar("Model", bound=BaseModel)
+
+MOST_COUNTED = 10**9
+"""Bound of settings that are only counted: steps, epochs, waits."""
+MOST_HELD = 10**7
+"""Bound of settings that say how many episodes, rows or tokens are held in memory at once, and of their products."""
+MOST_CONNECTIONS = 10**5
+"""Bound of connections that are open at once."""
 
 
 class Config(BaseModel):
     """A table of a recipe: frozen, and strict about its keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    held: ClassVar[tuple[str, ...]] = ()
+    """Settings whose product is how many episodes are held in memory at once: at most `MOST_HELD`."""
 
     older_names: ClassVar[Mapping[str, str]] = {}
     """Older names of settings and their places now, e.g. `{"kl_coefficient": "kl.coefficient"}`. Where the old name is that of
@@ -90,17 +104,48 @@ class Config(BaseModel):
         found = cls.with_current_names(data)
         for name, field in cls.model_fields.items():
             own, value = field.default, found.get(name)
-            if isinstance(value, bool) and _takes_numbers_only(field.annotation):
-                raise ConfigError(f"{name} is {str(value).lower()}; expected a number.")
+            if _holds_truth_value(value) and _takes_numbers_only(field.annotation):
+                raise ConfigError(
+                    f"{name} is {json.dumps(value)}; expected {'a number' if isinstance(value, bool) else 'numbers'}."
+                )
             if isinstance(own, Config) and isinstance(value, Mapping):
                 found[name] = own.completed(value)
         return found
 
+    @model_validator(mode="after")
+    def _fits_into_memory(self) -> Self:
+        """Refuse integers that state no bound and are beyond any use, and those in range that are too many together."""
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if type(value) is int and value > MOST_COUNTED and not _is_bounded(field):
+                raise ConfigError(f"{name} is {value}; expected at most {MOST_COUNTED:,}.")
+        values = {name: getattr(self, name) for name in self.held}
+        if math.prod(values.values()) > MOST_HELD:
+            given = " and ".join(f"{name} = {value:,}" for name, value in values.items())
+            raise ConfigError(f"{given} are too many episodes at once; expected a product of at most {MOST_HELD:,}.")
+        return self
+
+
+def _is_bounded(field: FieldInfo) -> bool:
+    """Whether a field states a largest value."""
+    return any(getattr(one, "le", None) is not None or getattr(one, "lt", None) is not None for one in field.metadata)
+
 
 def _takes_numbers_only(annotation: object) -> bool:
-    """Whether a field is a number (or None): pydantic would read true as 1."""
-    options = typing.get_args(annotation) or (annotation,)
-    return bool({int, float} & set(options)) and bool not in options
+    """Whether a field is a number, or holds numbers (or None): pydantic would read true as 1."""
+    found, rest = set[object](), [annotation]
+    while rest:
+        parts = typing.get_args(one := rest.pop())
+        rest += parts
+        found |= set() if parts else {one}
+    return bool({int, float} & found) and bool not in found
+
+
+def _holds_truth_value(value: object) -> bool:
+    """Whether a value is true or false, or a list or table with one."""
+    if isinstance(value, Mapping):
+        return any(isinstance(item, bool) for item in value.values())
+    return isinstance(value, bool) or (isinstance(value, list | tuple) and any(isinstance(item, bool) for item in value))
 
 
 def check(model: type[Model], data: object, where: str) -> Model:
@@ -129,7 +174,7 @@ def check(model: type[Model], data: object, where: str) -> Model:
             raise ConfigError(f"The key {key!r} is missing; the recipe has to give it.") from None
         message = problem["msg"][0].lower() + problem["msg"][1:]
         raise ConfigError(
-            f"{key} is {problem['input']!r}: {message}. Fix it in the recipe or with --set {key}=VALUE."
+            f"{key} is {shortened(problem['input'])}: {message}. Fix it in the recipe or with --set {key}=VALUE."
         ) from None
 
 

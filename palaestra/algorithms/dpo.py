@@ -13,11 +13,11 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from palaestra.algorithms.config import Config
+from palaestra.algorithms.config import MOST_COUNTED, MOST_HELD, Config
 from palaestra.algorithms.learner.learner import Learner, MakePolicy
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.seeds import stable_seed
@@ -39,11 +39,13 @@ class DPOConfig(Config):
         iterative RPO (arXiv:2404.19733): likelihood of the chosen plays in the loss (`sft_weight`).
     """
 
-    steps: int = Field(default=20, ge=1)
+    held: ClassVar[tuple[str, ...]] = ("tasks_per_step", "group_size")
+
+    steps: int = Field(default=20, ge=1, le=MOST_COUNTED)
     """Rounds of playing and training."""
-    tasks_per_step: int = Field(default=8, ge=1)
+    tasks_per_step: int = Field(default=8, ge=1, le=MOST_HELD)
     """Tasks per round."""
-    group_size: int = Field(default=8, ge=2)
+    group_size: int = Field(default=8, ge=2, le=MOST_HELD)
     """Episodes per task."""
     pairing: Pairing = "all"
     """Which plays of a task are coupled: every two ("all"), best with worst, second best with second worst, ...
@@ -63,13 +65,13 @@ class DPOConfig(Config):
     """Share of preferences taken to be wrong."""
     lr: float = Field(default=1e-3, gt=0)
     """Learning rate; 1e-4 to 1e-3 suits tiny models, 5e-7 to 5e-6 large ones."""
-    warmup_updates: int = Field(default=0, ge=0)
+    warmup_updates: int = Field(default=0, ge=0, le=MOST_COUNTED)
     """Optimiser steps of a round over which the rate rises from 0; the first of them moves nothing."""
-    epochs: int = Field(default=2, ge=1)
+    epochs: int = Field(default=2, ge=1, le=MOST_COUNTED)
     """Passes over the pairs of a round."""
-    batch_size: int = Field(default=16, ge=1)
+    batch_size: int = Field(default=16, ge=1, le=MOST_HELD)
     """Pairs per optimiser step."""
-    microbatch_pairs: int = Field(default=16, ge=1)
+    microbatch_pairs: int = Field(default=16, ge=1, le=MOST_HELD)
     """Pairs that go through the model at once; a divisor of `batch_size`. Changes memory and speed, never the result."""
     grad_clip: float = Field(default=1.0, gt=0)
     """Largest gradient norm."""

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 import torch
 from pydantic import Field, SerializeAsAny, model_validator
 
-from palaestra.algorithms.config import Config
+from palaestra.algorithms.config import MOST_COUNTED, MOST_HELD, Config
 from palaestra.algorithms.learner.learner import MakePolicy, SamplingConfig, batch_metrics
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.learner.policy_update import MinibatchStep, PolicyConfig, PolicyGradientLearner, averaged
@@ -44,9 +44,9 @@ class GroupSamplingConfig(SamplingConfig):
 class OverlongConfig(Config):
     """Group `overlong`: a penalty for episodes near a limit of sampled tokens (DAPO)."""
 
-    limit: int | None = Field(default=None, ge=1)
+    limit: int | None = Field(default=None, ge=1, le=MOST_COUNTED)
     """Sampled tokens of an episode at which the penalty reaches -1; None is off."""
-    buffer: int = Field(default=128, ge=1)
+    buffer: int = Field(default=128, ge=1, le=MOST_COUNTED)
     """Tokens before the limit over which the penalty grows."""
 
     @model_validator(mode="after")
@@ -80,7 +80,7 @@ class GRPOConfig(PolicyConfig):
         "overlong_buffer": "overlong.buffer",
     }
 
-    group_size: int = Field(default=8, ge=1)
+    group_size: int = Field(default=8, ge=1, le=MOST_HELD)
     """Episodes per task; estimators that compare the episodes of a group need at least 2."""
     advantage: SerializeAsAny[AdvantageConfig] = GRPOAdvantage()
     """How episodes, turns or tokens are judged: the estimator and its settings."""

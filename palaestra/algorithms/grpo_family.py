@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pydantic import Field, SerializeAsAny
 
+from palaestra.algorithms.config import MOST_COUNTED, MOST_HELD
 from palaestra.algorithms.grpo import GroupSamplingConfig, GRPOConfig, GRPOLearner
 from palaestra.algorithms.learner.policy_update import ClipConfig, KLConfig
 from palaestra.algorithms.math.estimators import (
@@ -33,7 +34,7 @@ class DrGRPOConfig(GRPOConfig):
     """Nothing is divided by the spread."""
     aggregation: Aggregation = "constant"
     """Every token weighs the same, however long its episode is."""
-    constant_length: int | None = Field(default=256, ge=1)
+    constant_length: int | None = Field(default=256, ge=1, le=MOST_COUNTED)
     """Tokens per episode that the sum is divided by; of the order of the longest episode."""
 
 
@@ -47,7 +48,7 @@ class DAPOConfig(GRPOConfig):
             against -1 and 1; refills stop after `sampling.max_refills`. Left out: the filter of truncated episodes.
     """
 
-    group_size: int = Field(default=16, ge=2)
+    group_size: int = Field(default=16, ge=2, le=MOST_HELD)
     """Episodes per task."""
     clip: ClipConfig = ClipConfig(high=0.28)
     """Clip higher: .2 below, .28 above."""
@@ -81,9 +82,9 @@ class RLOOConfig(GRPOConfig):
 
     advantage: SerializeAsAny[AdvantageConfig] = RLOOAdvantage()
     """Leave-one-out."""
-    group_size: int = Field(default=4, ge=2)
+    group_size: int = Field(default=4, ge=2, le=MOST_HELD)
     """Episodes per task."""
-    epochs: int = Field(default=1, ge=1)
+    epochs: int = Field(default=1, ge=1, le=MOST_COUNTED)
     """Passes over the episodes; set loss = "ppo" for more than one."""
     loss: PolicyLoss = "reinforce"
     """On-policy: no ratio."""
@@ -105,9 +106,9 @@ class ReinforcePPConfig(GRPOConfig):
 
     advantage: SerializeAsAny[AdvantageConfig] = ReinforcePPAdvantage()
     """Discounted token returns over the batch."""
-    group_size: int = Field(default=1, ge=1)
+    group_size: int = Field(default=1, ge=1, le=MOST_HELD)
     """Episodes per task; no group is needed."""
-    tasks_per_step: int = Field(default=64, ge=1)
+    tasks_per_step: int = Field(default=64, ge=1, le=MOST_HELD)
     """Tasks per step."""
     aggregation: Aggregation = "token_mean"
     """Every token of the batch weighs the same."""
@@ -124,9 +125,9 @@ class ReBNConfig(GRPOConfig):
 
     advantage: SerializeAsAny[AdvantageConfig] = ReBNAdvantage(gamma=0.9)
     """Discounted turn returns over the batch."""
-    group_size: int = Field(default=1, ge=1)
+    group_size: int = Field(default=1, ge=1, le=MOST_HELD)
     """Episodes per task; no group is needed."""
-    tasks_per_step: int = Field(default=64, ge=1)
+    tasks_per_step: int = Field(default=64, ge=1, le=MOST_HELD)
     """Tasks per step."""
     aggregation: Aggregation = "token_mean"
     """Every token of the batch weighs the same."""

@@ -19,6 +19,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from palaestra.algorithms.config import MOST_COUNTED, MOST_HELD
 from palaestra.algorithms.learner.critic import Critic, CriticConfig, make_value_model
 from palaestra.algorithms.learner.learner import MakePolicy, batch_metrics
 from palaestra.algorithms.learner.policy import Policy
@@ -47,11 +48,11 @@ class PPOConfig(PolicyConfig):
         Turn-PPO (arXiv:2512.17008): turns as steps in time (`level = "turn"`).
     """
 
-    tasks_per_step: int = Field(default=48, ge=1)
+    tasks_per_step: int = Field(default=48, ge=1, le=MOST_HELD)
     """Tasks per step."""
-    group_size: int = Field(default=1, ge=1)
+    group_size: int = Field(default=1, ge=1, le=MOST_HELD)
     """Episodes per task; PPO needs no groups."""
-    epochs: int = Field(default=3, ge=1)
+    epochs: int = Field(default=3, ge=1, le=MOST_COUNTED)
     """Passes of the policy over the collected episodes; 1 for large models."""
     level: Literal["token", "turn"] = "token"
     """What a step in time is: an action token, or a whole turn."""
@@ -67,13 +68,13 @@ class PPOConfig(PolicyConfig):
     """Value the state at which an episode was cut off; for dense rewards, not for scores given at the end."""
     whiten_advantages: bool = True
     """Scale the advantages of a batch to mean 0 and standard deviation 1."""
-    pretrain_episodes: int = Field(default=0, ge=0)
+    pretrain_episodes: int = Field(default=0, ge=0, le=MOST_HELD)
     """Episodes of the starting policy on which the critic is trained before the first update."""
-    pretrain_epochs: int = Field(default=20, ge=1)
+    pretrain_epochs: int = Field(default=20, ge=1, le=MOST_COUNTED)
     """Most passes over them."""
-    pretrain_minibatches: int | None = Field(default=None, ge=1)
+    pretrain_minibatches: int | None = Field(default=None, ge=1, le=MOST_COUNTED)
     """Optimiser steps per such pass; the critic's `minibatches` by default."""
-    pretrain_patience: int | None = Field(default=2, ge=1)
+    pretrain_patience: int | None = Field(default=2, ge=1, le=MOST_COUNTED)
     """Passes without a better explained variance on a held-out fifth after which pre-training ends; None makes all passes."""
     critic: CriticConfig = CriticConfig()
     """Settings of the critic."""

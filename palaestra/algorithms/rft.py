@@ -24,11 +24,11 @@ import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from palaestra.algorithms.config import Config
+from palaestra.algorithms.config import MOST_COUNTED, MOST_HELD, Config
 from palaestra.algorithms.data.demonstrations import without_turns
 from palaestra.algorithms.data.reward_noise import observed_score, observed_success
 from palaestra.algorithms.data.sources import Recorded
@@ -50,11 +50,13 @@ class RFTConfig(Config):
         RFT (arXiv:2308.01825): rejection sampling of different successes.
     """
 
-    rounds: int = Field(default=3, ge=1)
+    held: ClassVar[tuple[str, ...]] = ("tasks_per_round", "samples")
+
+    rounds: int = Field(default=3, ge=1, le=MOST_COUNTED)
     """Rounds of playing and imitating."""
-    tasks_per_round: int = Field(default=128, ge=1)
+    tasks_per_round: int = Field(default=128, ge=1, le=MOST_HELD)
     """Tasks that are played in a round; the next round plays the next ones."""
-    samples: int = Field(default=4, ge=1)
+    samples: int = Field(default=4, ge=1, le=MOST_HELD)
     """Episodes per task."""
     temperature: float = Field(default=1.0, gt=0)
     """Sampling temperature of these episodes; 1.0 to 1.2."""
@@ -66,9 +68,9 @@ class RFTConfig(Config):
     """Score from which an episode is a success; None takes the environment's word, or with `[noise]` a noisy score of 1."""
     thresholds: dict[str, float] = Field(default_factory=dict)
     """The same by type of task, where sets of tasks are scored differently."""
-    max_per_task: int = Field(default=2, ge=1)
+    max_per_task: int = Field(default=2, ge=1, le=MOST_COUNTED)
     """Most kept episodes of a task: the shortest of those with the highest score."""
-    min_keep: int = Field(default=16, ge=0)
+    min_keep: int = Field(default=16, ge=0, le=MOST_COUNTED)
     """With fewer different successes in a round, the tenth with the highest scores is kept."""
     kept_of: Literal["all", "last"] = "all"
     """Rounds whose kept episodes are imitated."""

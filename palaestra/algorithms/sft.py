@@ -19,6 +19,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from palaestra.algorithms.config import MOST_COUNTED, MOST_HELD
 from palaestra.algorithms.data.demonstrations import expert_episodes, tokenize
 from palaestra.algorithms.data.sources import Recorded
 from palaestra.algorithms.learner.learner import BatchLearner, MakePolicy
@@ -53,13 +54,13 @@ class SFTConfig(OptimiserConfig):
     source: str = "expert"
     """Where episodes come from: "expert" (played on train tasks), "run:ID" (successes of a stored run; with weighting
     "regression" all its episodes without an error), or the path of a file in any form that is exported."""
-    episodes: int = Field(default=256, ge=1)
+    episodes: int = Field(default=256, ge=1, le=MOST_HELD)
     """Most episodes to clone."""
     slip_rate: float = Field(default=0.0, ge=0, lt=1)
     """Share of turns in which the expert plays a random action instead; these are not imitated, the recovery is."""
-    epochs: int = Field(default=4, ge=1)
+    epochs: int = Field(default=4, ge=1, le=MOST_COUNTED)
     """Passes over them."""
-    batch_size: int = Field(default=32, ge=1)
+    batch_size: int = Field(default=32, ge=1, le=MOST_HELD)
     """Segments per optimiser step."""
     loss_on: Literal["all_turns", "last_turn"] = "all_turns"
     """Which turns of an episode are imitated."""
@@ -74,9 +75,9 @@ class SFTConfig(OptimiserConfig):
     """Largest weight of an episode before scaling."""
     aggregation: Aggregation = "token_mean"
     """How tokens are averaged."""
-    constant_length: int | None = Field(default=None, ge=1)
+    constant_length: int | None = Field(default=None, ge=1, le=MOST_COUNTED)
     """Tokens per episode that aggregation "constant" divides by."""
-    max_updates: int | None = Field(default=None, ge=1)
+    max_updates: int | None = Field(default=None, ge=1, le=MOST_COUNTED)
     """Stop after so many optimiser steps, whatever the epochs say."""
     decay: Decay = "cosine"
     """What the learning rate does after warm-up."""

@@ -21,6 +21,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from palaestra.algorithms.config import MOST_COUNTED
 from palaestra.algorithms.learner.critic import Critic, CriticConfig, before, make_value_model
 from palaestra.algorithms.learner.learner import MakePolicy
 from palaestra.algorithms.learner.policy import Policy, meaningful
@@ -47,13 +48,13 @@ class VRPOCriticConfig(CriticConfig):
 
     bottleneck: bool = True
     """The variational bottleneck; without it the head is PPO's."""
-    bottleneck_dim: int = Field(default=8, ge=1)
+    bottleneck_dim: int = Field(default=8, ge=1, le=65_536)
     """Width of the latent: 8 for tiny models, 64 for large ones."""
     bottleneck_over: Literal["token", "turn"] = "token"
     """What is compressed: the hidden state before each token, or the mean over what was read before each turn."""
     beta: float = Field(default=1e-2, ge=0)
     """Weight of the latent's divergence, for unit-variance targets: 1e-2 after pre-training, else 1e-3; 3e-2 is too much."""
-    beta_warmup: int = Field(default=50, ge=0)
+    beta_warmup: int = Field(default=50, ge=0, le=MOST_COUNTED)
     """Critic updates over which beta rises from 0: 50 for tiny models, 200 for large ones."""
     entropy_weight: float = Field(default=0.003, ge=0)
     """lambda_H: weight of the entropy of the frozen head on the critic's states; .01 for large models."""

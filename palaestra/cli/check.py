@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from palaestra.agents.rollout.plans import MAX_SEED
+from palaestra.agents.masking import masked
+from palaestra.agents.rollout.plans import MAX_SEED, MAX_WORKERS
 from palaestra.cli.options import AsJson, Settings, parse_settings
 from palaestra.errors import EnvironmentFault, UsageError
 
@@ -23,7 +24,9 @@ def check(
         str | None, typer.Argument(metavar="[ENV_ID]", help="Registered id, e.g. palaestra/TextCraft-v0.", show_default=False)
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Check every environment of the list.")] = False,
-    jobs: Annotated[int, typer.Option("--jobs", metavar="N", help="With --all: processes that check at once.", min=1)] = 1,
+    jobs: Annotated[
+        int, typer.Option("--jobs", metavar="N", help="With --all: processes that check at once.", min=1, max=MAX_WORKERS)
+    ] = 1,
     settings: Settings = None,
     only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this check. Repeatable.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of all that is drawn.", min=0, max=MAX_SEED)] = 0,
@@ -50,9 +53,9 @@ def check(
     with busy(f"checking {env_id}"):
         report = check_environment(env_id, kwargs=arguments, only=only, seed=seed)
     if as_json:
-        print_json(report.to_json())
+        print_json(masked(report.to_json()))
     else:
-        console().print(str(report), soft_wrap=True)
+        console().print(masked(str(report)), soft_wrap=True)
     if not report.ok:
         raise typer.Exit(FAILURES)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from palaestra.agents.masking import check_unmasked, masked, remember_secrets
+from palaestra.agents.ranges import shortened
 from palaestra.cli.options import (
     DEFAULT_RUNS,
     AsJson,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
 EPISODE_ERRORS = 3
 MESSAGE_CHARS = 400
+MAX_DIGITS = 30
 
 
 @dataclass(frozen=True)
@@ -358,8 +360,8 @@ def _number(n: str | int | None) -> int | None:
     """Read -n: a number, or all."""
     if n is None or n == "all":
         return None
-    if not str(n).isdecimal() or int(n) < 1:
-        raise ConfigError(f"-n is {n!r}; expected a number of tasks of at least 1, or all.")
+    if not str(n).isdecimal() or len(str(n)) > MAX_DIGITS or int(n) < 1:
+        raise ConfigError(f"-n is {shortened(n)}; expected a number of tasks of at least 1, or all.")
     return int(n)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import secrets
 import time
-import tomllib
 from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import Annotated
 
 import typer
 
+from palaestra.agents.masking import remember_secrets
+from palaestra.envs.core.data_files import parse_toml
 from palaestra.errors import ConfigError
 from palaestra.types import Json
 
@@ -67,6 +68,7 @@ def parse_settings(assignments: Iterable[str] | None, flag: str = "--set") -> di
         if not equals or not key:
             raise ConfigError(f"{flag} got {assignment!r}; expected KEY=VALUE, e.g. {flag} max_turns=12.")
         settings[key] = parse_value(value.strip())
+    remember_secrets(settings)
     return settings
 
 
@@ -101,8 +103,8 @@ def parse_each(assignments: Iterable[str] | None) -> list[dict[str, Json]]:
 def parse_value(text: str) -> Json:
     """Read a TOML literal; anything else is the text itself."""
     try:
-        table = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+        table = parse_toml(f"value = {text}")
+    except ValueError:
         return text
     value = table.get("value")
     plain = isinstance(value, (bool, int, float, str, list, dict))  # dates are left as they were typed

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 from palaestra.errors import ConfigError
 from palaestra.lazy import entry_points_of, import_named
@@ -25,6 +25,9 @@ _BUILTIN = {
     "tiny": "palaestra.models.tiny_lm:KIND",
     "checkpoint": "palaestra.models.checkpoint:KIND",
 }
+
+MOST = 10**9
+"""Largest integer of a table of a model."""
 
 
 class ModelConfig(BaseModel):
@@ -38,6 +41,24 @@ class ModelConfig(BaseModel):
 
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Number format of the weights."""
+
+    @field_validator("*")
+    @classmethod
+    def _no_endless_numbers(cls, value: object) -> object:
+        """Refuse integers beyond any use, where a kind states no bound of its own."""
+        if type(value) is int and value > MOST:
+            raise ValueError(f"input should be less than or equal to {MOST}")
+        return value
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_values(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse true and false for numbers: they would be read as 1 and 0."""
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        takes = {annotation, *get_args(annotation)}
+        if isinstance(value, bool) and {int, float} & takes and bool not in takes:
+            raise ValueError("expected a number, and this is true or false")
+        return value
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from palaestra.errors import UnsupportedMediaError, UsageError
 from palaestra.media.items import Media, escape_tags, read_tags, split_tags
-from palaestra.types.plain_json import Json, is_deep, is_strict, strict_json
+from palaestra.types.plain_json import Json, is_deep, is_strict, strict_json, text_of
 
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
 PROVIDER = "chat"
@@ -37,15 +37,15 @@ def from_openai(message: object) -> dict[str, Json]:
         UsageError: If it has not the shape of one.
     """
     data = _plain(message)
-    role = _ROLES.get(str(data.get("role") or "assistant"))
+    role = _ROLES.get(text_of(data.get("role") or "assistant"))
     if role is None:
-        raise UsageError(f"The role of a message is {data['role']!r}; expected one of {', '.join(_ROLES)}.")
+        raise UsageError(f"The role of a message is {text_of(data['role'])!r}; expected one of {', '.join(_ROLES)}.")
     if not any(key in data for key in _SAYING):
-        raise UsageError(f"The message has {', '.join(map(str, data)) or 'no keys'}; expected content or tool_calls.")
+        raise UsageError(f"The message has {', '.join(map(text_of, data)) or 'no keys'}; expected content or tool_calls.")
     content, media = _content(data.get("content"))
     calls = data.get("tool_calls") or ([{"function": data["function_call"]}] if data.get("function_call") else [])
     if not isinstance(calls, Sequence) or isinstance(calls, str):
-        raise UsageError(f"tool_calls is {str(calls)[:80]!r}; expected a list.")
+        raise UsageError(f"tool_calls is {text_of(calls)!r}; expected a list.")
     reasoning = data.get("reasoning_content") or data.get("reasoning")
     return {
         "role": role,
@@ -112,7 +112,7 @@ def text_of_parts(parts: Sequence[Json]) -> str:
             texts.append(current_media().put(base64.b64decode(encoded, validate=True)).tag)
         except (binascii.Error, TypeError, ValueError) as error:
             raise UsageError(
-                f"A content part is {str(part)[:80]!r} ({error}); expected a text, an image_url with a data URL in base64, or "
+                f"A content part is {text_of(part)!r} ({error}); expected a text, an image_url with a data URL in base64, or "
                 f"an input_audio with data in base64."
             ) from None
     return "".join(texts)
@@ -166,7 +166,7 @@ def _content(content: Json) -> tuple[str, tuple[Media, ...]]:
     if content is None or isinstance(content, str):
         return content or "", ()
     if not isinstance(content, Sequence):
-        raise UsageError(f"content is {str(content)[:80]!r}; expected a text, a list of parts, or null.")
+        raise UsageError(f"content is {text_of(content)!r}; expected a text, a list of parts, or null.")
     return read_tags(text_of_parts(content))
 
 
@@ -174,11 +174,11 @@ def _call(call: Json, index: int) -> dict[str, Json]:
     """Return a call; one that a model has written wrongly is kept without a name, so that it is told what was wrong."""
     function = call.get("function") if isinstance(call, Mapping) else None
     if not isinstance(function, Mapping):
-        raise UsageError(f"A tool call is {str(call)[:80]!r}; expected a mapping with id, type and function.")
+        raise UsageError(f"A tool call is {text_of(call)!r}; expected a mapping with id, type and function.")
     name, call_id = function.get("name"), call.get("id")
     call_id = call_id if isinstance(call_id, str) and call_id else f"call_{index}"
     if not isinstance(name, str) or not name:
-        return {"id": call_id, "name": "", "arguments": f"(a call without a name) {str(dict(function))[:200]}"}
+        return {"id": call_id, "name": "", "arguments": f"(a call without a name) {text_of(dict(function), 200)}"}
     arguments = _arguments(function.get("arguments"))
     return {"id": call_id, "name": name, "arguments": arguments, "provider": call_provider(call, function)}
 
@@ -195,7 +195,7 @@ def _arguments(value: Json) -> Json:
         return read if isinstance(read, dict) and not is_deep(read) else value
     if isinstance(value, Mapping) and is_strict(dict(value)):
         return dict(value)
-    return str(value)[:10_000]
+    return text_of(value, 10_000)
 
 
 def _sent_call(call: Mapping[str, Json], index: int) -> dict[str, Json]:

@@ -39,6 +39,14 @@ def is_strict(value: Json) -> bool:
     return not is_deep(value)
 
 
+def text_of(value: object, most: int = 80) -> str:
+    """Return the beginning of the text of any value; what is too deep or has too many digits to be written is named."""
+    try:
+        return str(value)[:most]
+    except (ValueError, RecursionError):
+        return f"({type(value).__name__}, too deep or too long to be written)"
+
+
 def strict_json(text: str, *, once: bool = False) -> Json:
     """Return the value that a JSON text stands for.
 

@@ -20,7 +20,8 @@ from palaestra.agents.backends.too_long import says_too_long
 from palaestra.agents.backends.waits import asked_wait_s
 from palaestra.agents.backends.wire import MaxTokensField, excerpt, read_generation, request_body, usage_in
 from palaestra.agents.core import Generation, Request
-from palaestra.agents.masking import masked, remember_secrets
+from palaestra.agents.masking import masked, remember_secrets, telling_secrets, without_secrets
+from palaestra.agents.ranges import MAX_SECONDS, check_range
 from palaestra.errors import ConfigError, ContentFilterError, ContextWindowError, ModelError, UsageError
 from palaestra.types import Json, Usage
 
@@ -77,14 +78,19 @@ class Endpoint:
     max_tools: int | None = None
     path: str = "/chat/completions"
     like_openai: bool = False
+    _secrets: tuple[str, ...] = field(default=(), init=False, repr=False)
+    _secret_bytes: tuple[bytes, ...] = field(default=(), init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Take secrets out of the URL; refuse what cannot be sent, and limits that would refuse everything."""
         self._check_headers()
         self._part_url()
-        for key in ("timeout_s", "connect_timeout_s", "max_connections", "max_response_bytes"):
-            if getattr(self, key) <= 0:
-                raise ConfigError(f"{key} is {getattr(self, key)!r}; expected a number above 0.")
+        for key in ("timeout_s", "connect_timeout_s"):
+            check_range(key, getattr(self, key), above=True, high=MAX_SECONDS)
+        check_range("read_timeout_s", self.read_timeout_s, above=True, high=MAX_SECONDS, optional="that of timeout_s")
+        for key in ("max_connections", "max_response_bytes"):
+            check_range(key, getattr(self, key), low=1, whole=True)
+        check_range("max_tools", self.max_tools, whole=True, optional="the server's own limit")
         if self.max_tokens_field not in (None, "max_tokens", "max_completion_tokens"):
             raise ConfigError(f"max_tokens_field is {self.max_tokens_field!r}; expected max_tokens or max_completion_tokens.")
 
@@ -177,7 +183,7 @@ class Endpoint:
             ModelError: If it is not JSON.
         """
         try:
-            return json.loads(body)
+            data = json.loads(body)
         except (ValueError, RecursionError) as error:  # invalid UTF-8 is a ValueError too
             if is_stream(body):
                 if (fault := fault_in_stream(body)) is not None:
@@ -190,6 +196,14 @@ class Endpoint:
             raise ModelError(
                 f"{self.url} answered with something that is not JSON ({error}): {excerpt(body)}.{hint}", retryable=True
             ) from None
+        for secret in self._secret_bytes:  # a server may repeat what it was sent; an answer is stored
+            if secret in body:
+                return self.without_secrets(data)
+        return data
+
+    def without_secrets(self, data: Json) -> Json:
+        """Return JSON data of an answer with `***` in the place of this endpoint's secrets."""
+        return without_secrets(data, self._secrets)
 
     def fail(self, status: int, headers: Mapping[str, str], body: bytes) -> NoReturn:
         """Raise the error that an answer with an error status, or a redirect that is not followed, means."""
@@ -242,7 +256,10 @@ class Endpoint:
 
     def _part_url(self) -> None:
         """Move user, password and query out of the URL."""
-        remember_secrets(self.base_url, self.name, {"api_key": self.api_key, "headers": self.headers})
+        given = (self.base_url, self.name, {"api_key": self.api_key, "headers": self.headers})
+        remember_secrets(*given)
+        object.__setattr__(self, "_secrets", found := telling_secrets(*given))
+        object.__setattr__(self, "_secret_bytes", tuple(text.encode("utf-8", "replace") for text in found))
         object.__setattr__(self, "name", masked(self.name))
         parts = urlsplit(self.base_url)
         if "@" not in parts.netloc and not parts.query:

@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from palaestra.errors import BudgetError, ConfigError
+from palaestra.agents.ranges import check_range
+from palaestra.errors import BudgetError
 from palaestra.types import Usage
 
 
@@ -111,6 +112,4 @@ class TokenBucket:
 def _check_positive(limits: RateLimit | Budget, *names: str) -> None:
     """Refuse limits that are not numbers above 0."""
     for name in names:
-        value = getattr(limits, name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0):
-            raise ConfigError(f"{type(limits).__name__}.{name} is {value!r}; expected a number above 0, or None for no limit.")
+        check_range(f"{type(limits).__name__}.{name}", getattr(limits, name), above=True, optional="no limit")

@@ -84,7 +84,8 @@ class LiteLLMBackend:
             self._fail(error)
         finally:
             _OPENED.reset(owner)
-        generation = endpoint.read_data(answer.model_dump(exclude_none=True), request)
+        data = endpoint.without_secrets(answer.model_dump(exclude_none=True))
+        generation = endpoint.read_data(data, request)
         return replace(generation, usage=replace(generation.usage, model_s=time.perf_counter() - started))
 
     async def aclose(self) -> None:

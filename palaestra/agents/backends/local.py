@@ -25,6 +25,7 @@ from palaestra.agents.backends.kv_slots import CachedSequence, make_decoder
 from palaestra.agents.backends.token_sampling import RowSampling, draw_tokens, random_stream
 from palaestra.agents.backends.token_turns import Stop, TokenTurn, extended_prompt, finished_turn
 from palaestra.agents.core import WEIGHTS, Generation, Request, Tokens
+from palaestra.agents.ranges import MAX_THREADS, check_range
 from palaestra.errors import ContextWindowError, ModelError, UsageError
 from palaestra.types import Json, Usage
 
@@ -113,10 +114,10 @@ class LocalBackend(Templated):
         """Check the options; nothing is computed yet."""
         import torch
 
-        if max_batch < 1 or max_tokens < 1 or max_sessions < 1:
-            raise UsageError(
-                f"max_batch={max_batch}, max_tokens={max_tokens}, max_sessions={max_sessions}; expected at least 1."
-            )
+        for name, value in (("max_batch", max_batch), ("max_tokens", max_tokens), ("max_sessions", max_sessions)):
+            check_range(name, value, low=1, whole=True)
+        check_range("cache_mb", cache_mb)
+        check_range("threads", threads, low=1, high=MAX_THREADS, whole=True, optional="those that torch has")
         if threads is not None:
             torch.set_num_threads(threads)
         if dtype is not None and not isinstance(getattr(torch, str(dtype), None), torch.dtype):

@@ -16,15 +16,18 @@ A TOML file (or the same as a dict), prices per million tokens:
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Protocol
 
+from palaestra.envs.core.data_files import kind_of, parse_toml, read_text, shown
 from palaestra.errors import ConfigError, MissingDataError, unknown_name
 from palaestra.types import Json, Usage
+
+MAX_BYTES = 2**20
+"""Largest table of prices."""
 
 
 class ModelPrice(Protocol):
@@ -97,11 +100,12 @@ class PriceTable:
         if isinstance(source, Mapping):
             return _read(source, "the price table")
         path = Path(source)
-        if not path.is_file():
-            raise MissingDataError(f"No price table at '{path}'. Expected a TOML file with [models.NAME] sections.")
+        if kind_of(path) == "nothing":
+            raise MissingDataError(f"No price table at {shown(path)}. Expected a TOML file with [models.NAME] sections.")
+        text = read_text(path, max_bytes=MAX_BYTES)
         try:
-            return _read(tomllib.loads(path.read_text(encoding="utf-8")), f"'{path}'")
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            return _read(parse_toml(text), f"'{path}'")
+        except ValueError as error:
             raise ConfigError(f"The price table '{path}' is not TOML ({error}).") from None
 
     def find(self, *names: str) -> Price | None:

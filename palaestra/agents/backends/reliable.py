@@ -31,6 +31,7 @@ from palaestra.agents.context import estimate_tokens
 from palaestra.agents.core import Backend, Generation, Request
 from palaestra.agents.endings import check_ending
 from palaestra.agents.masking import mask_logs, masked, masked_error
+from palaestra.agents.ranges import MAX_SECONDS, check_range
 from palaestra.errors import ConfigError, ModelError
 from palaestra.types import Json, Message, Usage
 
@@ -63,12 +64,11 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         """Refuse numbers that mean nothing."""
-        if isinstance(self.retries, bool) or not isinstance(self.retries, int) or self.retries < 0:
-            raise ConfigError(f"retries is {self.retries!r}; expected a whole number, 0 for none.")
-        for name in ("first_wait_s", "longest_wait_s", "timeout_s", "deadline_s"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ConfigError(f"{name} is {value!r}; expected seconds above 0.")
+        check_range("retries", self.retries, whole=True)
+        for name in ("first_wait_s", "longest_wait_s"):
+            check_range(name, getattr(self, name), above=True, high=MAX_SECONDS)
+        for name in ("timeout_s", "deadline_s"):
+            check_range(name, getattr(self, name), above=True, high=MAX_SECONDS, optional="no limit")
 
     def wait_s(self, retry: int, error: ModelError, draw: random.Random) -> float:
         """Return the wait before a retry.
@@ -78,7 +78,7 @@ class RetryPolicy:
             error: What the last attempt failed with.
             draw: Source of the jitter.
         """
-        jitter = draw.uniform(0.0, min(self.longest_wait_s, self.first_wait_s * 2.0**retry))
+        jitter = draw.uniform(0.0, min(self.longest_wait_s, self.first_wait_s * 2.0 ** min(retry, 100)))
         if error.retry_after_s is None:
             return jitter
         # not earlier than asked; a little later, so that all who were turned away do not come back together
@@ -130,12 +130,8 @@ class Reliable:
         Raises:
             ConfigError: If the window is not a number of tokens, or the budget is in money and the model has no price.
         """
-        if concurrency is not None and (isinstance(concurrency, bool) or concurrency < 1):
-            raise ConfigError(f"concurrency is {concurrency!r}; expected a whole number from 1, or None for no limit.")
-        if context_window is not None and (isinstance(context_window, bool) or context_window < 1):
-            raise ConfigError(
-                f"context_window is {context_window!r}; expected a number of tokens, or None where it is not known."
-            )
+        check_range("concurrency", concurrency, low=1, whole=True, optional="no limit")
+        check_range("context_window", context_window, low=1, whole=True, optional="a window that is not known")
         self.name = masked(backend.name)
         self.backend = backend
         self.context_window = context_window

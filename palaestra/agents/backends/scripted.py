@@ -17,11 +17,15 @@ from typing import Any
 
 from palaestra.agents.backends.wire import read_arguments
 from palaestra.agents.core import Generation, Request, Tokens
+from palaestra.envs.core.data_files import kind_of, read_data, read_text, shown
 from palaestra.errors import ConfigError, MissingDataError, ModelError, UsageError, unknown_name
 from palaestra.media.headers import describe
 from palaestra.media.items import escape_tags, read_tags
 from palaestra.media.store import current_media
 from palaestra.types import Json, Message, ToolCall, Usage
+
+MAX_BYTES = 64 * 2**20
+"""Largest script, and largest file that one shows."""
 
 _ROW_KEYS = (
     "content",
@@ -113,12 +117,9 @@ class ScriptedBackend:
             ConfigError: If a line is not a reply; the message names the line.
         """
         path = Path(path)
-        if not path.is_file():
-            raise MissingDataError(f"No script at '{path}'. Expected a JSON Lines file with one reply per line.")
-        try:
-            lines = path.read_text(encoding="utf-8").split("\n")  # splitlines() would also break at U+2028 inside a text
-        except UnicodeDecodeError as error:
-            raise ConfigError(f"The script '{path}' is not UTF-8 text ({error.reason} at byte {error.start}).") from None
+        if kind_of(path) == "nothing":
+            raise MissingDataError(f"No script at {shown(path)}. Expected a JSON Lines file with one reply per line.")
+        lines = read_text(path, max_bytes=MAX_BYTES).split("\n")  # splitlines() would also break at U+2028 inside a text
         replies = [
             reply_from_json(_row(line, f"{path}:{n}"), f"{path}:{n}", folder=path.parent)
             for n, line in enumerate(lines, 1)
@@ -246,7 +247,7 @@ def _row(line: str, where: str) -> Mapping[str, Json]:
     """Decode one line of a script file."""
     try:
         row = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: not JSON ({error}). Expected one reply per line.") from None
     if not isinstance(row, dict):
         raise ConfigError(f'{where}: a {type(row).__name__}; expected an object such as {{"content": "look around"}}.')
@@ -258,10 +259,11 @@ def _file(name: Json, folder: Path, where: str) -> bytes:
     if not isinstance(name, str):
         raise ConfigError(f"{where}: 'media' holds {name!r}; expected names of files.")
     try:
-        data = (folder / name).read_bytes()
+        data = read_data(folder / name, max_bytes=MAX_BYTES)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    try:
         describe(data)
-    except OSError as error:
-        raise ConfigError(f"{where}: the file {folder / name} cannot be read ({error.strerror or error}).") from None
     except UsageError as error:
         raise ConfigError(f"{where}: the file {folder / name} cannot be shown. {error}") from None
     return data

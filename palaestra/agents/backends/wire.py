@@ -26,7 +26,7 @@ from palaestra.errors import ContextWindowError, ModelError
 from palaestra.media.items import Media, escape_tags
 from palaestra.types import MAX_DEPTH, Json, Message, Role, ToolCall, Usage, is_deep
 from palaestra.types.openai_form import PROVIDER, UNREADABLE, call_provider, message_provider
-from palaestra.types.plain_json import strict_json, strict_text
+from palaestra.types.plain_json import strict_json, strict_text, text_of
 
 MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
 
@@ -114,9 +114,9 @@ def message_from_wire(data: Mapping[str, Json], *, id_prefix: str = "call", audi
     Raises:
         ModelError: If the message has not the shape of one.
     """
-    role: Role | None = _ROLES.get(str(data.get("role") or "assistant"))
+    role: Role | None = _ROLES.get(text_of(data.get("role") or "assistant"))
     if role is None:
-        raise ModelError(f"The server sent a message of role {data['role']!r}; expected 'assistant'.", retryable=True)
+        raise ModelError(f"The server sent a message of role {text_of(data['role'])!r}; expected 'assistant'.", retryable=True)
     reasoning = data.get("reasoning_content") or data.get("reasoning") or _thinking(data.get("content"))
     content = _text(data.get("content")) or _text(data.get("refusal"))
     media: tuple[Media, ...] = ()
@@ -187,7 +187,13 @@ def excerpt(value: object) -> str:
     """Return the beginning of a server's answer, on one line and without secrets, for an error message."""
     if isinstance(value, bytes):
         value = value[: 16 * _EXCERPT].decode("utf-8", "replace")
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, str):
+        text = value
+    else:
+        try:
+            text = json.dumps(value, ensure_ascii=False, default=str)
+        except RecursionError:
+            text = text_of(value)
     text = " ".join(masked(text[: 16 * _EXCERPT]).split())  # before it is cut: half a secret would not be found
     return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "..."
 

@@ -19,8 +19,9 @@ from palaestra.agents.evaluation.planning import plan_and_record, plan_evaluatio
 from palaestra.agents.evaluation.resuming import check_planned, open_run, player_record
 from palaestra.agents.evaluation.running import running
 from palaestra.agents.evaluation.summary import Summary, summarize
-from palaestra.agents.masking import masked
+from palaestra.agents.masking import masked, remember_secrets
 from palaestra.agents.own import AgentLike, as_agent
+from palaestra.agents.ranges import check_range
 from palaestra.agents.rollout.engine import RolloutEngine, run_blocking
 from palaestra.agents.rollout.env_slots import MakeEnv
 from palaestra.agents.rollout.plans import MAX_SEED, EpisodePlan
@@ -28,7 +29,7 @@ from palaestra.agents.seats import seats_config
 from palaestra.agents.store.records import EpisodeSummary, Planned, RunStatus, pack, unpack, written
 from palaestra.agents.store.store import RunStore
 from palaestra.envs.core.declared import declared
-from palaestra.errors import BudgetError, ConfigError, UsageError
+from palaestra.errors import BudgetError, UsageError
 from palaestra.results.metrics import Metric, problems
 from palaestra.results.tables import EnvResults
 from palaestra.types import EpisodeError, Json, Trajectory, plain
@@ -207,11 +208,10 @@ async def evaluate_async(
     """Evaluate an agent; the asynchronous form of `evaluate`, with the same arguments."""
     specs = _specs(env_id, env_kwargs or {})
     agent = as_agent(agent)
-    for name, value in (("n", n), ("samples", samples), ("max_turns", max_turns)):
-        if value is not None and value < 1:
-            raise ConfigError(f"{name} is {value}; expected at least 1.")
-    if not 0 <= seed <= MAX_SEED:
-        raise ConfigError(f"seed is {seed}; expected a whole number of at least 0 and at most {MAX_SEED} (2**63 - 1).")
+    check_range("n", n, low=1, high=10**30, whole=True, optional="the whole split")
+    check_range("samples", samples, low=1, whole=True)
+    check_range("max_turns", max_turns, low=1, whole=True, optional="the environment's own horizon")
+    check_range("seed", seed, high=MAX_SEED, whole=True)
     config: dict[str, Json] = {
         "kind": "evaluate",
         "envs": [{"env_id": spec.env_id, "env_kwargs": plain(spec.env_kwargs)} for spec in specs],
@@ -225,6 +225,7 @@ async def evaluate_async(
         **(plain(extra_config) if extra_config else {}),
     }
     engine = engine or RolloutEngine(concurrency)
+    remember_secrets(*(spec.env_kwargs for spec in specs))  # what an environment raises may repeat its arguments
     plans, tasks = plan_and_record(config, make_env=make_env, agent=agent)
     config = masked({**config, **player_record(agent, make_env, is_of_training="training_run" in config), "tasks": tasks})
     if store is None:

@@ -21,10 +21,12 @@ from palaestra.agents.evaluation.evaluation import Evaluation, Progress
 from palaestra.agents.evaluation.resuming import open_run
 from palaestra.agents.evaluation.running import running
 from palaestra.agents.evaluation.summary import summarize
+from palaestra.agents.ranges import check_range
 from palaestra.agents.rollout.engine import run_blocking
+from palaestra.agents.rollout.plans import MAX_CONCURRENCY
 from palaestra.agents.store.records import Planned, RunStatus
 from palaestra.agents.store.store import RunStore
-from palaestra.errors import Boundary, BudgetError, ConfigError, MissingExtraError, ScoringError, UsageError
+from palaestra.errors import Boundary, BudgetError, MissingExtraError, ScoringError, UsageError
 from palaestra.media.overlay import OverlayMedia
 from palaestra.media.store import use_media
 from palaestra.results.metrics import is_number
@@ -115,8 +117,7 @@ async def rescore_async(
     results: bool = True,
 ) -> Evaluation:
     """Score the stored episodes of a run again; the asynchronous form of `rescore`, with the same arguments."""
-    if concurrency < 1:
-        raise ConfigError(f"concurrency is {concurrency}; expected at least 1.")
+    check_range("concurrency", concurrency, low=1, high=MAX_CONCURRENCY, whole=True)
     with contextlib.ExitStack() as stack:
         kept = store if isinstance(store, RunStore) else stack.enter_context(RunStore(store))
         played = kept.config(run_id)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from palaestra.agents.export.conversations import Conversation
-from palaestra.envs.core.data_files import kind_of
+from palaestra.envs.core.data_files import kind_of, shown
 from palaestra.errors import ConfigError, MissingDataError, MissingExtraError, UsageError
 from palaestra.types import Json, Outcome, Trajectory
 from palaestra.types.json_records import read_json_records
@@ -93,7 +93,7 @@ def load_episodes(path: str | os.PathLike[str], *, env_id: str = "", on_bad: OnB
         meta = {**episode.meta, RECORD: f"{path}, {place}"}
         return replace(episode, episode_id=f"{episode.episode_id}#{number}", meta=meta)
 
-    if path.is_dir():
+    if kind_of(path) == "folder":
         rows = ((f"row {number}", row, "") for number, row in enumerate(_dataset_rows(path), start=1))
         yield from _told(str(path), rows, read, on_bad)
     else:
@@ -150,9 +150,11 @@ def _whole(record: Mapping[str, Json]) -> Trajectory:
 def _read(path: Path, read: _Reader[_T], on_bad: OnBad | None) -> Iterator[_T]:
     """Read the records of a file."""
     try:
-        kind_of(path)
+        is_folder = kind_of(path) == "folder"
     except ConfigError as error:  # a pipe would block, a device never ends
         raise UsageError(f"{error} Expected a text file of JSON records.") from None
+    if is_folder:
+        raise UsageError(f"{shown(path)} is a folder; expected a UTF-8 text file of JSON records.")
     records = ((record.place, record.value, record.problem) for record in read_json_records(path))
     try:
         yield from _told(str(path), records, read, on_bad)

@@ -13,10 +13,11 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sized
 from typing import Any
 
 from palaestra.agents.own import AgentLike, as_agent
+from palaestra.agents.ranges import MAX_SECONDS, check_range
 from palaestra.agents.rollout.env_pool import EnvPool, WorkerKind, check_timeout, find_place
 from palaestra.agents.rollout.env_slots import MakeEnv
 from palaestra.agents.rollout.episode import play_episode
-from palaestra.agents.rollout.plans import EpisodePlan
+from palaestra.agents.rollout.plans import MAX_CONCURRENCY, MAX_WORKERS, EpisodePlan
 from palaestra.errors import BudgetError, ConfigError, UsageError
 from palaestra.types import Trajectory
 
@@ -51,15 +52,12 @@ class RolloutEngine:
         record_state_hash: bool = False,
     ) -> None:
         """Check and keep the settings."""
-        if concurrency < 1:
-            raise ConfigError(f"concurrency is {concurrency}; expected at least 1.")
-        if env_workers is not None and env_workers < 0:
-            raise ConfigError(f"env_workers is {env_workers}; expected 0 (in the event loop) or more, or None.")
+        check_range("concurrency", concurrency, low=1, high=MAX_CONCURRENCY, whole=True)
+        check_range("env_workers", env_workers, high=MAX_WORKERS, whole=True, optional="as many as the environments need")
         if worker_kind not in ("process", "thread", None):
             raise ConfigError(f"worker_kind is {worker_kind!r}; expected 'process' or 'thread', or None.")
         for name, limit in (("step_timeout_s", step_timeout_s), ("episode_timeout_s", episode_timeout_s)):
-            if limit is not None and not limit > 0:
-                raise ConfigError(f"{name} is {limit}; expected a number of seconds above 0, or None for no limit.")
+            check_range(name, limit, above=True, high=MAX_SECONDS, optional="no limit")
         if step_timeout_s is not None and env_workers == 0:
             raise ConfigError("step_timeout_s needs env_workers: a call inside the event loop cannot be interrupted.")
         self.concurrency = concurrency

@@ -312,7 +312,7 @@ class _Episode:
             env_id=plan.env_id,
             task=task,
             seed=plan.seed,
-            agent=self._agent_name,
+            agent=masked(self._agent_name),
             instructions=str(info.get("instructions", "")),
             tools=tuple(plain(tool) for tool in info.get("tools", ())),
             steps=tuple(self._steps),

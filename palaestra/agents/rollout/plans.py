@@ -11,6 +11,12 @@ from palaestra.types import Json
 MAX_SEED = 2**63 - 1
 """Largest seed of a run: what torch, JSON readers and servers of models take."""
 
+MAX_CONCURRENCY = 100_000
+"""Episodes that may be in play at once; each is a task in memory."""
+
+MAX_WORKERS = 4096
+"""Environments that may run in workers at once; each is a process or a thread."""
+
 
 @dataclass(frozen=True, slots=True)
 class EpisodePlan:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from palaestra.agents.core import Agent, AgentRecord
+from palaestra.agents.masking import masked
 from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.envs.core.table import NOT_RECORDED
 from palaestra.errors import Boundary, UsageError, unknown_name
@@ -90,7 +91,7 @@ class Seating:
         """Return the records of the seats other than the policy's."""
         return {
             seat: SeatRecord(
-                agent=own.name,
+                agent=masked(own.name),
                 instructions=str(self._about[seat]["instructions"]),
                 tools=tuple(plain(tool) for tool in self._about[seat]["tools"]),
                 usage=own.usage,

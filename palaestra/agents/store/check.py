@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from palaestra.agents.store.faults import expect_store
 from palaestra.agents.store.lock import LockOwner
 from palaestra.agents.store.records import (
     COLUMNS,
@@ -129,8 +130,7 @@ def check_store(path: str | os.PathLike[str] = "runs", *, repair: bool = False) 
     """
     path = Path(path)
     file = path if path.suffix == ".db" else path / FILE_NAME
-    if not file.is_file():
-        raise StoreError(f"There is no run store at {file}. Name the folder that holds {FILE_NAME}.")
+    expect_store(file)
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / FILE_NAME
         for end in ("", "-wal"):

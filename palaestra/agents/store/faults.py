@@ -5,6 +5,9 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from palaestra.envs.core.data_files import kind_of, shown
+from palaestra.errors import ConfigError, StoreError
+
 DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """What reading a damaged file raises: the text of an error may hold bytes of it that are not text."""
 
@@ -32,4 +35,21 @@ def explain(error: Exception, file: Path, busy_s: float) -> str:
     return f"{file}: {error}. If it keeps happening, move the file away and start afresh."
 
 
-__all__ = ["DATABASE_ERRORS", "explain"]
+def expect_store(file: Path) -> None:
+    """Refuse a path where no store can be, whatever is there.
+
+    Args:
+        file: Where the store's file should be.
+
+    Raises:
+        StoreError: If there is no file.
+    """
+    try:
+        is_there = kind_of(file) == "file"
+    except ConfigError as error:
+        raise StoreError(str(error)) from None
+    if not is_there:
+        raise StoreError(f"There is no run store at {shown(file)}. Name the folder that holds {file.name}.")
+
+
+__all__ = ["DATABASE_ERRORS", "expect_store", "explain"]

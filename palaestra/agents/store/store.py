@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Self, get_args
 
 from palaestra.agents.masking import masked, may_hold_secrets
-from palaestra.agents.store.faults import DATABASE_ERRORS, explain
+from palaestra.agents.store.faults import DATABASE_ERRORS, expect_store, explain
 from palaestra.agents.store.kept_media import FOLDER_NAME, keep_media, with_lost
 from palaestra.agents.store.lock import LockOwner, this_process
 from palaestra.agents.store.records import (
@@ -57,6 +57,7 @@ from palaestra.agents.store.schema import (
     two_counts,
     write_ahead,
 )
+from palaestra.envs.core.data_files import shown
 from palaestra.errors import PalaestraError, StoreError, UsageError, unknown_name
 from palaestra.media.items import MARK
 from palaestra.media.store import FolderMedia, MediaStore, current_media
@@ -93,8 +94,7 @@ class RunStore:
         self._read_only = read_only
         self._media: dict[str, FolderMedia] = {}
         if read_only:
-            if not self.file.is_file():
-                raise StoreError(f"There is no run store at {self.file}. Name the folder that holds {FILE_NAME}.")
+            expect_store(self.file)
         else:
             self._make_folder()
         self._connection = self._connect()
@@ -435,10 +435,9 @@ class RunStore:
         """Make the folder, or say why it cannot be."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(
-                f"The runs folder {self.folder} cannot be made ({error.strerror or error}); choose another one."
-            ) from error
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise StoreError(f"The runs folder {shown(self.folder)} cannot be made ({reason}); choose another one.") from error
         if not _may_write(self.folder):
             raise StoreError(
                 f"The runs folder {self.folder} cannot be written; choose another one, or change its permissions."

@@ -15,8 +15,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from palaestra.agents.rollout.plans import MAX_SEED
+from palaestra.algorithms.config import Config
 from palaestra.algorithms.math.seeds import stable_seed
 from palaestra.envs.wrappers.noise_model import NoiseMode, NoiseModel
 from palaestra.errors import ConfigError
@@ -26,10 +28,8 @@ SOLVED_SCORE = 1.0
 """Score of a solved episode, where an environment keeps to the contract."""
 
 
-class NoiseConfig(BaseModel):
+class NoiseConfig(Config):
     """Table `[noise]` of a recipe: noise on the rewards of training episodes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     kind: NoiseMode = "flip"
     """flip (return s becomes 1 - s), label (the same for fixed tasks), judge (a noisy verdict), gaussian (plus N(0, rate))."""
@@ -43,7 +43,7 @@ class NoiseConfig(BaseModel):
     """judge: added for every 10 sampled tokens."""
     debias: bool = False
     """Undo the error rates in expectation: (s - false) / (1 - false - missed)."""
-    seed: int | None = None
+    seed: int | None = Field(default=None, ge=0, le=MAX_SEED)
     """Seed of the noise; the recipe's by default."""
 
     @model_validator(mode="after")

@@ -15,6 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from palaestra.algorithms.config import MOST_COUNTED
 from palaestra.algorithms.learner.optimiser import Optimiser, OptimiserConfig
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.learner.policy_update import computed, divide, planned
@@ -29,9 +30,9 @@ from palaestra.models.value_model import Valuation, ValueHead, ValueModel
 class CriticConfig(OptimiserConfig):
     """Settings of a critic: table `[ppo.critic]` of a recipe."""
 
-    epochs: int = Field(default=4, ge=1)
+    epochs: int = Field(default=4, ge=1, le=MOST_COUNTED)
     """Passes over the collected episodes; 1 to 4."""
-    minibatches: int = Field(default=1, ge=1)
+    minibatches: int = Field(default=1, ge=1, le=MOST_COUNTED)
     """Optimiser steps per epoch."""
     share_backbone: bool = False
     """Put the head on the policy's own transformer, instead of a copy of it."""

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from pydantic import Field
 
-from palaestra.algorithms.config import Config
+from palaestra.algorithms.config import MOST_COUNTED, MOST_HELD, Config
 from palaestra.algorithms.learner.optimiser import Optimiser, OptimiserConfig
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.advantages import GroupStatistics, group_statistics
@@ -31,25 +31,27 @@ class SamplingConfig(Config):
 
     drop_equal_groups: bool = False
     """Leave groups whose returns are all equal out of the normalisers too (DAPO's dynamic sampling)."""
-    max_refills: int = Field(default=0, ge=0)
+    max_refills: int = Field(default=0, ge=0, le=MOST_COUNTED)
     """With drop_equal_groups: how often a step may play further tasks in place of the groups that were dropped."""
 
 
 class OnPolicyConfig(OptimiserConfig):
     """Settings of the shared outer loop (`run/on_policy.py`), part of the table of every algorithm that it runs."""
 
+    held: ClassVar[tuple[str, ...]] = ("tasks_per_step", "group_size")
+
     older_names: ClassVar[Mapping[str, str]] = {
         "drop_equal_groups": "sampling.drop_equal_groups",
         "max_refills": "sampling.max_refills",
     }
 
-    steps: int = Field(default=100, ge=1)
+    steps: int = Field(default=100, ge=1, le=MOST_COUNTED)
     """Training steps: one collection and its updates each."""
-    max_env_steps: int | None = Field(default=None, ge=1)
+    max_env_steps: int | None = Field(default=None, ge=1, le=MOST_COUNTED)
     """Turns played in training, all episodes together, after which no further step begins; None means no limit."""
-    tasks_per_step: int = Field(default=8, ge=1)
+    tasks_per_step: int = Field(default=8, ge=1, le=MOST_HELD)
     """Tasks (groups) per step."""
-    group_size: int = Field(default=8, ge=1)
+    group_size: int = Field(default=8, ge=1, le=MOST_HELD)
     """Episodes per task."""
     sampling: SamplingConfig = SamplingConfig()
     """Which groups of episodes a step learns from."""

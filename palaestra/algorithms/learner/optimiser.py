@@ -13,7 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from palaestra.algorithms.config import Config
+from palaestra.algorithms.config import MOST_COUNTED, Config
 from palaestra.algorithms.learner.watchdog import FiniteWatchdog
 from palaestra.algorithms.scale.ranks import gradient_norm, is_sharded, like, whole
 
@@ -25,7 +25,7 @@ class OptimiserConfig(Config):
 
     lr: float = Field(default=1e-3, gt=0)
     """Learning rate after warm-up; 1e-3 suits tiny models, 1e-6 to 2e-5 large ones."""
-    warmup_updates: int = Field(default=20, ge=0)
+    warmup_updates: int = Field(default=20, ge=0, le=MOST_COUNTED)
     """Optimiser steps over which the rate rises from 0; 20 or more for tiny models from scratch."""
     decay: Decay = "constant"
     """What the rate does after warm-up, over the planned number of updates."""
@@ -35,7 +35,7 @@ class OptimiserConfig(Config):
     """AdamW's second momentum: .999 for tiny models, .95 for large ones."""
     weight_decay: float = Field(default=0.0, ge=0)
     """AdamW's weight decay; 0 in reinforcement learning."""
-    max_tokens_per_microbatch: int = Field(default=16384, ge=1)
+    max_tokens_per_microbatch: int = Field(default=16384, ge=1, le=MOST_COUNTED)
     """Tokens, padding included, that go through the model at once; changes memory and speed, never the result."""
 
 

@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn.functional import pad
 
-from palaestra.algorithms.config import Config
+from palaestra.algorithms.config import MOST_COUNTED, Config
 from palaestra.algorithms.learner.learner import BatchLearner, MakePolicy, OnPolicyConfig
 from palaestra.algorithms.learner.optimiser import Optimiser
 from palaestra.algorithms.learner.policy import Policy, TokenScores
@@ -68,7 +68,7 @@ class KLConfig(Config):
     """In the loss: k3 as in GRPO, or k2 as in REINFORCE++ with a baseline: its gradient is that of the divergence."""
     target: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Divergence from the starting policy, nats per token, that `coefficient` is adapted to keep; None leaves it fixed."""
-    horizon: int = Field(default=10_000, ge=1)
+    horizon: int = Field(default=10_000, ge=1, le=MOST_COUNTED)
     """Episodes over which an adapted coefficient may change by a fifth; at least those of a step."""
 
 
@@ -103,7 +103,7 @@ class CorrectionConfig(Config):
     """Weight of such tokens: truncated ratio of each token, of the whole sequence, or off."""
     cap: float = Field(default=2.0, ge=1)
     """Largest such weight; 2 to 10."""
-    max_staleness: int = Field(default=8, ge=0)
+    max_staleness: int = Field(default=8, ge=0, le=MOST_COUNTED)
     """With correction on: tokens of policies older than this many updates weigh nothing."""
     drift_limit: float = Field(default=0.05, gt=0)
     """With correction off: training stops if the sampler's log-probs differ from the recomputed ones by more on average."""
@@ -147,9 +147,9 @@ class PolicyConfig(OnPolicyConfig):
         "drift_limit": "correction.drift_limit",
     }
 
-    epochs: int = Field(default=2, ge=1)
+    epochs: int = Field(default=2, ge=1, le=MOST_COUNTED)
     """Passes over the collected episodes; 1 to 4."""
-    minibatches: int = Field(default=1, ge=1)
+    minibatches: int = Field(default=1, ge=1, le=MOST_COUNTED)
     """Optimiser steps per epoch; episodes are divided among them at random."""
     loss: PolicyLoss = "ppo"
     """Form of the policy gradient: ppo (clipped), cispo, none (unclipped ratio), reinforce."""
@@ -157,7 +157,7 @@ class PolicyConfig(OnPolicyConfig):
     """What the importance ratio is of: each token, or the whole sequence (GSPO)."""
     aggregation: Aggregation = "token_mean"
     """How tokens are averaged."""
-    constant_length: int | None = Field(default=None, ge=1)
+    constant_length: int | None = Field(default=None, ge=1, le=MOST_COUNTED)
     """Tokens per episode that aggregation "constant" divides by."""
     entropy_coefficient: float = Field(default=0.0, ge=0)
     """Weight of the entropy bonus; 0 for large models, up to .02 for tiny ones from scratch."""

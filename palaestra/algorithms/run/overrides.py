@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from typing import Any
 
 from palaestra.algorithms.config import Config, nearest
 from palaestra.algorithms.run.recipe_configs import default_env_name
 from palaestra.algorithms.run.registry import algorithm_names, get_algorithm
+from palaestra.envs.core.data_files import parse_toml
 from palaestra.errors import ConfigError
 
 Table = dict[str, Any]
@@ -122,8 +122,8 @@ def _is_number(part: str) -> bool:
 def _value(text: str) -> Any:
     """Read a TOML value; anything else, lines after it included, is a text."""
     try:
-        table = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+        table = parse_toml(f"value = {text}")
+    except ValueError:
         return text
     return table["value"] if set(table) == {"value"} else text
 

@@ -31,19 +31,19 @@ reach an environment, `phase.NAME.KEY`, `phase.0.KEY` and `NAME.KEY` a phase; `e
 from __future__ import annotations
 
 import copy
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel
 
+from palaestra.agents.masking import remember_secrets
 from palaestra.algorithms.config import check, nearest
 from palaestra.algorithms.run.extension_registry import extension_names, get_extension
 from palaestra.algorithms.run.overrides import apply_override
 from palaestra.algorithms.run.packaged import find_recipe
 from palaestra.algorithms.run.recipe_configs import EnvConfig, PhaseConfig, Recipe, checked_name
 from palaestra.algorithms.run.registry import algorithm_names, get_algorithm
-from palaestra.envs.core.data_files import read_text
+from palaestra.envs.core.data_files import parse_toml, read_text
 from palaestra.errors import ConfigError
 from palaestra.models.registry import ModelConfig, get_model_kind, model_kinds
 from palaestra.types import Json
@@ -84,10 +84,8 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     except ConfigError as error:
         raise ConfigError(f"The recipe could not be read: {error}") from None
     try:
-        data = tomllib.loads(text)
-    except RecursionError:
-        raise ConfigError(f"Recipe {str(file)!r} nests its values too deeply to be read.") from None
-    except tomllib.TOMLDecodeError as error:
+        data = parse_toml(text)
+    except ValueError as error:
         raise ConfigError(f"Recipe {str(file)!r} is not valid TOML: {error}.") from None
     for override in overrides:
         apply_override(data, override, phases=DEFAULT_PHASES)
@@ -126,6 +124,7 @@ def parse_recipe(data: Mapping[str, Json]) -> Recipe:
     Raises:
         ConfigError: If a key or value is wrong.
     """
+    remember_secrets(data)
     algorithms, extensions = algorithm_names(), extension_names()
     known = ["env", "phase", "phases", *_PLAIN, *extensions, *algorithms]
     for key in data:

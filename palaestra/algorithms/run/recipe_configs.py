@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, SerializeAsAny, field_validator, model_validator
 
 from palaestra.agents.formats import FORMATS
 from palaestra.agents.masking import masked
-from palaestra.agents.rollout.plans import MAX_SEED
-from palaestra.algorithms.config import Config
+from palaestra.agents.ranges import MAX_SECONDS, MAX_THREADS
+from palaestra.agents.rollout.plans import MAX_CONCURRENCY, MAX_SEED, MAX_WORKERS
+from palaestra.algorithms.config import MOST_COUNTED, MOST_HELD, Config
 from palaestra.algorithms.data.provenance import Allowed
 from palaestra.algorithms.run.trackers import MetricsConfig
 from palaestra.errors import ConfigError, unknown_name
@@ -75,35 +76,37 @@ class AgentConfig(Config):
     """Show the environment's instructions; a tiny model trained for one environment does without, and runs faster."""
     temperature: float = Field(default=1.0, gt=0)
     """Sampling temperature; log-probs in training are taken at the same one."""
-    max_tokens_per_turn: int = Field(default=64, ge=1)
+    max_tokens_per_turn: int = Field(default=64, ge=1, le=MOST_HELD)
     """Most tokens sampled per turn."""
     cut: Literal["refuse", "play"] = "refuse"
     """What becomes of an answer cut off by that limit: "refuse" plays nothing of it, and the policy is told so; "play" plays
     what there is. Its tokens are trained on either way."""
-    concurrency: int = Field(default=64, ge=1)
+    concurrency: int = Field(default=64, ge=1, le=MAX_CONCURRENCY)
     """Episodes in play at once."""
-    workers: int | None = Field(default=None, ge=0)
+    workers: int | None = Field(default=None, ge=0, le=MAX_WORKERS)
     """Environments that run outside of the event loop at once; by default those that block run in 8 workers."""
     worker_kind: Literal["process", "thread"] | None = None
     """What a worker is; by default a thread for environments that block, a process for all others."""
-    step_timeout_s: float | None = Field(default=None, gt=0)
+    step_timeout_s: float | None = Field(default=None, gt=0, le=MAX_SECONDS)
     """Limit of one call of an environment in a worker, in seconds."""
 
 
 class EvaluationConfig(Config):
     """`[evaluation]`: what is measured on the test split."""
 
-    n: int = Field(default=400, ge=1)
+    held: ClassVar[tuple[str, ...]] = ("n", "samples")
+
+    n: int = Field(default=400, ge=1, le=MOST_HELD)
     """Test tasks of every arm, the first n of the split."""
-    samples: int = Field(default=1, ge=1)
+    samples: int = Field(default=1, ge=1, le=MOST_HELD)
     """Episodes per task."""
-    max_turns: int | None = Field(default=None, ge=1)
+    max_turns: int | None = Field(default=None, ge=1, le=MOST_COUNTED)
     """Horizon of evaluation, fixed whatever the training schedule; None leaves it to the environment."""
     baselines: tuple[Literal["random", "expert", "untrained"], ...] = ("random", "expert", "untrained")
     """Arms evaluated before training."""
-    every: int = Field(default=0, ge=0)
+    every: int = Field(default=0, ge=0, le=MOST_COUNTED)
     """Training steps between short evaluations for the learning curve; 0 is off."""
-    curve_n: int = Field(default=64, ge=1)
+    curve_n: int = Field(default=64, ge=1, le=MOST_HELD)
     """Test tasks of a short evaluation."""
     curve_samples: int = Field(default=1, ge=1)
     """Episodes of each of them; with several the curve has `test_pass_at_K` too."""
@@ -117,9 +120,9 @@ class EvaluationConfig(Config):
 class CheckpointConfig(Config):
     """`[checkpoint]`: how often, how many."""
 
-    every: int = Field(default=10, ge=1)
+    every: int = Field(default=10, ge=1, le=MOST_COUNTED)
     """Training steps between checkpoints."""
-    keep: int = Field(default=2, ge=2)
+    keep: int = Field(default=2, ge=2, le=MOST_COUNTED)
     """Newest checkpoints that are kept."""
     best: str | None = None
     """Metric by which a phase gives the policy of its best step in place of the last one: "test_success" (a point of the
@@ -166,10 +169,10 @@ class Recipe(Config):
     """One or two sentences for the report."""
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
     """Seed of weights, tasks and sampling."""
-    first_task: int = Field(default=0, ge=0)
+    first_task: int = Field(default=0, ge=0, le=MOST_COUNTED)
     """Place in the endless order of training tasks at which the first phase begins, each later one behind it: 0, or behind
     the tasks of the run that trained the model."""
-    threads: int = Field(default=1, ge=1)
+    threads: int = Field(default=1, ge=1, le=MAX_THREADS)
     """Torch threads; more than one slows tiny models down."""
     allow: tuple[Allowed, ...] = ()
     """What may be learned from though it is refused otherwise: episodes of "test_tasks", on which the recipe evaluates, and of

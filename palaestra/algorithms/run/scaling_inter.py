@@ -10,20 +10,20 @@ Papers:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from palaestra.algorithms.config import MOST_COUNTED, Config
 from palaestra.errors import ConfigError
 
 
-class HorizonConfig(BaseModel):
+class HorizonConfig(Config):
     """Table `[horizon]` of a recipe: how many turns a training episode may take."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    rounds: tuple[int, ...]
+    rounds: tuple[Annotated[int, Field(le=MOST_COUNTED)], ...]
     """Turns allowed in each stage, at least one stage, each at least 1; one entry is a fixed horizon."""
-    interval: int = Field(default=100, ge=1)
+    interval: int = Field(default=100, ge=1, le=MOST_COUNTED)
     """Training steps per stage; 100 in the paper's scripts."""
 
     @model_validator(mode="after")

@@ -10,16 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from pydantic import BaseModel, ConfigDict
-
+from palaestra.algorithms.config import Config
 from palaestra.errors import MissingExtraError
 from palaestra.types import Json
 
 
-class MetricsConfig(BaseModel):
+class MetricsConfig(Config):
     """`[metrics]`: where metrics are written in addition to `metrics.jsonl` and the run store."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     tensorboard: bool = True
     """TensorBoard files, if the package is installed."""

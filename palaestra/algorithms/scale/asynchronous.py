@@ -22,7 +22,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from palaestra.agents.core import Agent
 from palaestra.agents.rollout.engine import RolloutEngine
@@ -30,6 +30,7 @@ from palaestra.agents.rollout.env_pool import EnvPool
 from palaestra.agents.rollout.env_slots import MakeEnv
 from palaestra.agents.rollout.episode import play_episode
 from palaestra.agents.rollout.plans import EpisodePlan
+from palaestra.algorithms.config import Config
 from palaestra.errors import ConfigError, UsageError
 from palaestra.types import Trajectory
 
@@ -39,10 +40,8 @@ LENGTHS = (4, 16, 64)
 """Turns up to which episodes are counted together when their tokens were too old."""
 
 
-class AsynchronousConfig(BaseModel):
+class AsynchronousConfig(Config):
     """`[asynchronous]`: how far episodes may be older than the policy they train."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     max_staleness: int = Field(default=2, ge=0, le=64)
     """Updates that a token may be old and still count; 0 is synchronous, 2 to 8 need correction."""

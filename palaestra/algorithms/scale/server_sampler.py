@@ -25,9 +25,11 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from palaestra.agents.backends.endpoint import check_url
+from palaestra.agents.ranges import MAX_SECONDS
+from palaestra.algorithms.config import MOST_CONNECTIONS, MOST_COUNTED, Config
 from palaestra.errors import ConfigError, ModelError, StoreError, TrainingStopped, UsageError
 from palaestra.types import Json, Trajectory
 
@@ -40,10 +42,8 @@ PLACES = frozenset(
 """Keys that say where the server is: a resumed run may find it elsewhere."""
 
 
-class SamplerConfig(BaseModel):
+class SamplerConfig(Config):
     """`[sampler]`: a vLLM server samples the training episodes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     url: str
     """Where the server is, up to and including /v1."""
@@ -60,13 +60,13 @@ class SamplerConfig(BaseModel):
     """Environment variable that holds the server's token; the token itself is in no recipe and no run."""
     tolerance: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Largest difference of log-probs that the probe accepts, nats; .05 in float32 and .2 in bfloat16 if left out."""
-    probe_tokens: int = Field(default=16, ge=1)
+    probe_tokens: int = Field(default=16, ge=1, le=100_000)
     """Tokens of each of the six answers that the probe compares."""
-    retries: int = Field(default=3, ge=0)
+    retries: int = Field(default=3, ge=0, le=MOST_COUNTED)
     """How often a request that failed is repeated before its episode ends in an error."""
-    timeout_s: float = Field(default=300.0, gt=0)
+    timeout_s: float = Field(default=300.0, gt=0, le=MAX_SECONDS)
     """Seconds for one request; reading the weights again is one too."""
-    max_connections: int = Field(default=512, ge=1)
+    max_connections: int = Field(default=512, ge=1, le=MOST_CONNECTIONS)
     """Connections open at once."""
     evaluation: Literal["server", "local"] = "server"
     """Who samples when the policy is evaluated: the server, with the weights of that moment, or the training process."""

@@ -75,8 +75,10 @@ def refused_results(calls: Sequence[ToolCall], problem: str) -> tuple[ToolResult
     return tuple(ToolResult(sayable(call.name), problem, "invalid_arguments", sayable(call.id)) for call in calls)
 
 
-def sayable(text: str) -> str:
-    """Return a text that can be written as UTF-8: lone surrogates become escapes."""
+def sayable(text: object) -> str:
+    """Return a text that can be written as UTF-8: lone surrogates become escapes, and what is no text is left out."""
+    if not isinstance(text, str):
+        return ""
     return text if is_unicode(text) else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from palaestra.errors import ConfigError
 
@@ -31,6 +32,23 @@ _REASONS = {
     errno.EPERM: "there is no right to read it",
 }
 _SHOWN = 200
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Return the table that a TOML text stands for.
+
+    Args:
+        text: The text.
+
+    Raises:
+        ValueError: If it is not TOML, is nested too deeply to be read, or has a number with too many digits to be written.
+    """
+    try:
+        found = tomllib.loads(text)
+        repr(found)  # hexadecimal numbers are read at any length, and no message could show them
+    except RecursionError:
+        raise ValueError("its values are nested too deeply to be read") from None
+    return found
 
 
 def place_of(path: str | Path) -> Path:
@@ -154,4 +172,4 @@ def _refused(path: Path, error: Exception) -> ConfigError:
     return ConfigError(f"{shown(path)} cannot be read: {reason}. Give the path of a file or folder that can be.")
 
 
-__all__ = ["MAX_FILES", "files_in", "kind_of", "place_of", "read_data", "read_text", "shown"]
+__all__ = ["MAX_FILES", "files_in", "kind_of", "parse_toml", "place_of", "read_data", "read_text", "shown"]

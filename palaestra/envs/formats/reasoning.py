@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -33,7 +34,7 @@ _TAG = re.compile(
 )
 _BARE = re.compile(rf"<(?=/?{TAG_NAMES}>)|\[(?=/?(?i:THINK)\])|<(?=\|channel\|>)")
 _QUOTES = frozenset("`\"'")
-_FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n`]*\n.*?^[ \t]*\1[ \t]*$", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})([^\n`]*)$", re.MULTILINE)
 _CALL_BODY = re.compile(r"<tool_call>\s*(?=[{\[])")
 _ACTS = re.compile(r"[<{\[(`]|Action:")
 _HARMONY = re.compile(r"<\|(?:start|end|return|message|channel)\|>(?:assistant)?(?:analysis|final)?")
@@ -91,16 +92,16 @@ def _split_once(text: str) -> tuple[str, str]:
     tags = _tags(text)
     if not tags:
         return "", text
-    fences = [found.span() for found in _FENCE.finditer(text)] if "```" in text or "~~~" in text else []
+    fences = _Spans(_fences(text) if "```" in text or "~~~" in text else [])
     last_close = max((i for i, tag in enumerate(tags) if _closes(tag)), default=-1)
     reasoning: list[str] = []
     kept: list[str] = []
     position = index = 0
+    begun: re.Match[str] | None = None
     while index < len(tags):
         tag = tags[index]
         if _closes(tag):  # nothing opened it: whatever came before was thought
-            reasoning = [_thought(_TAG.sub("", text[: tag.start()]), tag)]
-            kept, position, index = [""], tag.end(), index + 1
+            begun, reasoning, kept, position, index = tag, [], [""], tag.end(), index + 1
             continue
         if index > last_close:
             if _is_prose(text, tag):
@@ -111,7 +112,7 @@ def _split_once(text: str) -> tuple[str, str]:
             position = len(text)
             break
         close = next(i for i in range(index + 1, len(tags)) if _closes(tags[i]))
-        if not any(start <= tag.start() and tags[close].end() <= end for start, end in fences):
+        if tags[close].end() > fences.end_at(tag.start()):
             kept.append(text[position : tag.start()])
             reasoning.append(_thought(text[tag.end() : tags[close].start()], tag))
             position = tags[close].end()
@@ -119,6 +120,8 @@ def _split_once(text: str) -> tuple[str, str]:
     if not position:
         return "", text
     kept.append(text[position:])
+    if begun is not None:
+        reasoning.insert(0, _thought(_TAG.sub("", text[: begun.start()]), begun))
     return "\n\n".join(part for part in reasoning if part), _joined(kept)
 
 
@@ -129,8 +132,50 @@ def _tags(text: str) -> list[re.Match[str]]:
     found = [tag for i, tag in enumerate(found) if not tag["acts"] or (i and "analysis" in found[i - 1][0])]
     if not found or _is_json(text):
         return []
-    bodies = _call_bodies(text)
-    return [tag for tag in found if not any(start < tag.start() < end for start, end in bodies)] if bodies else found
+    bodies = _Spans(_call_bodies(text))
+    return [tag for tag in found if tag.start() >= bodies.end_at(tag.start() - 1)]
+
+
+class _Spans:
+    """Parts of a text that do not overlap, in order."""
+
+    def __init__(self, spans: Sequence[tuple[int, int]]) -> None:
+        self._starts = [start for start, _ in spans]
+        self._ends = [end for _, end in spans]
+
+    def end_at(self, position: int) -> int:
+        """Return the end of the last part that begins at a position or before it; -1 where none does."""
+        index = bisect_right(self._starts, position)
+        return self._ends[index - 1] if index else -1
+
+
+def _fences(text: str) -> list[tuple[int, int]]:
+    """Return where fenced blocks stand: from a line that opens one to the next line of the same marks and no other text."""
+    lines = [(found.start(), found.end(), found[1], found[2]) for found in _FENCE.finditer(text)]
+    closing: dict[str, list[int]] = {}
+    for index, (_, _, marks, rest) in enumerate(lines):
+        if not rest.strip(" \t"):
+            closing.setdefault(marks, []).append(index)
+    tildes = sorted((marks for marks in closing if marks[0] == "~"), key=len)
+    lengths = [len(marks) for marks in tildes]
+    spans: list[tuple[int, int]] = []
+    index = 0
+    while index < len(lines):
+        start, end, marks, _ = lines[index]
+        # tildes may be taken as fewer of them and other text
+        choices = [marks] if marks[0] == "`" else reversed(tildes[: bisect_right(lengths, len(marks))])
+        found = (
+            closing[choice][at]
+            for choice in choices
+            if (at := bisect_right(closing.get(choice, ()), index)) < len(closing.get(choice, ()))
+        )
+        close = next(found, None) if end < len(text) else None
+        if close is None:
+            index += 1
+            continue
+        spans.append((start, lines[close][1]))
+        index = close + 1
+    return spans
 
 
 def _closes(tag: re.Match[str]) -> bool:
@@ -192,15 +237,17 @@ def _thought(text: str, tag: re.Match[str]) -> str:
 def _joined(pieces: Sequence[str]) -> str:
     """Join what stood around reasoning; a break or a space stays between, so that no new tag comes about."""
     first = next((index for index, piece in enumerate(pieces) if piece and not piece.isspace()), len(pieces) - 1)
-    text = pieces[first].removeprefix("\n").removeprefix("\n") if first else pieces[0]
+    parts = [pieces[first].removeprefix("\n").removeprefix("\n") if first else pieces[0]]
     for piece in pieces[first + 1 :]:
         if not piece or piece.isspace():
             continue
-        if text.endswith("\n") or piece.startswith("\n"):
-            text = text.rstrip("\n") + "\n" + piece.lstrip("\n")
+        last = parts[-1]
+        if last.endswith("\n") or piece.startswith("\n"):
+            parts[-1] = last.rstrip("\n")
+            parts += ["\n", piece.lstrip("\n")]
         else:
-            text += piece if text[-1:].isspace() or piece[0].isspace() else f" {piece}"
-    return text
+            parts.append(piece if last[-1:].isspace() or piece[0].isspace() else f" {piece}")
+    return "".join(parts)
 
 
 __all__ = ["NAMES", "TAG_NAMES", "hide_tags", "said", "split_reasoning", "without_reasoning"]

@@ -606,7 +606,7 @@ def test_number_of_torch_threads_is_an_option() -> None:
 
 
 def test_options_that_cannot_work_are_refused() -> None:
-    with pytest.raises(UsageError, match="max_batch=0"):
+    with pytest.raises(UsageError, match="max_batch is 0"):
         local(max_batch=0)
     with pytest.raises(UsageError, match="max_context=1000; expected 2 to 512"):
         local(max_context=1000)

@@ -254,7 +254,7 @@ async def test_the_asynchronous_form_runs_inside_a_loop(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"n": 0}, ConfigError, "n is 0; expected at least 1"),
+        ({"n": 0}, ConfigError, "n is 0; expected a whole number of at least 1"),
         ({"samples": 0}, ConfigError, "samples is 0"),
         ({"max_turns": -1}, ConfigError, "max_turns is -1"),
         ({"split": "tets"}, UnknownNameError, "Did you mean 'test'"),

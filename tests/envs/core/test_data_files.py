@@ -15,13 +15,18 @@ import gymnasium as gym
 import pytest
 
 import palaestra  # noqa: F401  registers the environments
+from palaestra.agents.backends.prices import PriceTable
+from palaestra.agents.backends.scripted import ScriptedBackend
+from palaestra.agents.export.reading import load_conversations, load_episodes, load_trajectories
+from palaestra.agents.store.check import check_store
+from palaestra.agents.store.store import RunStore
 from palaestra.algorithms.run.recipe import load_recipe
 from palaestra.envs.agentgym.published import read_items
 from palaestra.envs.agentgym.textcraft.books import load_book
 from palaestra.envs.core import data_files
 from palaestra.envs.core.data_files import files_in, kind_of, read_data, read_text
 from palaestra.envs.vehicle.published.tasks import load_published
-from palaestra.errors import ConfigError, UsageError
+from palaestra.errors import ConfigError, StoreError, UsageError
 
 RECIPE = {
     "type": "minecraft:crafting_shapeless",
@@ -33,6 +38,13 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "agentgym": lambda path: read_items(path, "textcraft"),
     "vehicle": load_published,
     "training": load_recipe,
+    "prices": PriceTable.load,
+    "script": ScriptedBackend.from_file,
+    "conversations": lambda path: list(load_conversations(path)),
+    "trajectories": lambda path: list(load_trajectories(path)),
+    "episodes": lambda path: list(load_episodes(path)),
+    "a run store": lambda path: RunStore(path, read_only=True).close(),
+    "a check of a store": check_store,
 }
 
 
@@ -93,7 +105,7 @@ ODD: dict[str, Callable[[Path], Path]] = {
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("odd", ODD)
 def test_whatever_a_path_leads_to_is_one_clear_error(reader: str, odd: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises((UsageError, StoreError)) as caught:
         READERS[reader](ODD[odd](tmp_path))
     text = str(caught.value)
     assert "\n" not in text
@@ -195,7 +207,7 @@ def test_line_ends_are_those_of_text_files(tmp_path: Path) -> None:
 def test_deep_toml_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "deep.toml"
     file.write_text("x = " + "[" * 5000 + "]" * 5000)
-    with pytest.raises(ConfigError, match="nests its values too deeply"):
+    with pytest.raises(ConfigError, match="nested too deeply"):
         load_recipe(file)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import signal
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from palaestra.envs.formats import ACTION_FORMATS, format_message, parse_message
-from palaestra.envs.formats.reasoning import NAMES, hide_tags, said, split_reasoning, without_reasoning
+from palaestra.envs.formats.reasoning import NAMES, _fences, hide_tags, said, split_reasoning, without_reasoning
 from palaestra.types import Message, ToolCall
 
 TOOLS = [
@@ -156,7 +159,38 @@ def test_json_without_tags_is_left_alone():
     assert hide_tags('{"a": "<THINK>[/think]"}') == '{"a": "\\u003cTHINK>\\u005b/think]"}'
 
 
-def test_long_texts_of_tags_are_split_in_no_time():
-    for piece in ("<think>", "</think>", "<think>a</think>", "x <think> y ", "<tool_call>{", "`<think>`", "[THINK]"):
-        text = piece * (100_000 // len(piece))
-        assert split_reasoning(split_reasoning(text)[1])[0] == ""
+PIECES = (
+    "<think>", "</think>", "<think>a</think>", "x <think> y ", "<tool_call>{", "`<think>`", "[THINK]", "<tool_call>{}</think>",
+    "```\n<think>a</think>\n```\n", "<think>```a\n", "a\n<think>x</think>", "~~~~~\n<think></think>", "<thi<think></think>nk>",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_the_work_of_splitting_grows_with_the_length_of_the_text(piece):
+    text = piece * (1_500_000 // len(piece))  # work that grows with its square would take half an hour
+
+    def too_much(*_):
+        raise AssertionError(f"{piece!r} took 60 s of CPU")
+
+    before = signal.signal(signal.SIGVTALRM, too_much)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 60.0)
+    try:
+        rest = split_reasoning(text)[1]
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0.0)
+        signal.signal(signal.SIGVTALRM, before)
+    assert split_reasoning(rest)[0] == ""
+
+
+FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n`]*\n.*?^[ \t]*\1[ \t]*$", re.DOTALL | re.MULTILINE)
+"""Fenced blocks as one pattern, whose work grows with the square of the text."""
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.lists(st.sampled_from(["```", "````", "~~~", "~~~~~", "\n", "\n", " ", "\t", "a", "`", "~", "\r"]), max_size=24).map(
+        "".join
+    )
+)
+def test_fenced_blocks_are_those_of_the_pattern(text):
+    assert _fences(text) == [found.span() for found in FENCE.finditer(text)]

@@ -33,8 +33,15 @@ def fenced_blocks(message: str) -> list[tuple[str, str]]:
     fence, language, lines = "", "", [""]
     for line in message.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
         if not fence:
-            blocks.extend((found[2] or "", found[3].strip()) for found in _ONE_LINE.finditer(line))
-            if opening := _OPENING.search(_ONE_LINE.sub("", line)) or _WITH_ATTRIBUTES.match(line):
+            if "```" not in line and "~~~" not in line:  # nearly always
+                continue
+            rest: list[str] = []
+            end = 0
+            for found in _ONE_LINE.finditer(line):
+                blocks.append((found[2] or "", found[3].strip()))
+                rest.append(line[end : found.start()])
+                end = found.end()
+            if opening := _OPENING.search("".join(rest) + line[end:]) or _WITH_ATTRIBUTES.match(line):
                 fence, language, lines = opening[1], opening[2].lower(), []
         elif line.strip().startswith(fence):
             blocks.append((language, textwrap.dedent("\n".join(lines))))

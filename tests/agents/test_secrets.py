@@ -1,0 +1,222 @@
+"""Secrets of environments, agents, recipes, and of backends whose server repeats them: no byte written holds one."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import pytest
+
+from palaestra.agents.backends import registry
+from palaestra.agents.backends.endpoint import Endpoint
+from palaestra.agents.backends.litellm_sdk import import_litellm
+from palaestra.agents.masking import telling_secrets, without_secrets
+from palaestra.agents.store import RunStore
+from palaestra.cli.main import main
+from palaestra.envs.desk.env import DeskEnv
+from tests.agents.backends.fault_server import PROVIDERS, chat_completion, fault_server
+from tests.agents.backends.test_secrets import assert_no_secret, bytes_written
+
+HERE = __name__
+DESK = "palaestra/Desk-v0"
+
+
+class TokenEnv(DeskEnv):
+    """A world behind a server, which repeats its token and its address when it fails."""
+
+    def __init__(self, *, token: str = "", address: str = "", fails: str = "step", **options: Any) -> None:
+        super().__init__(**options)
+        self.sent = (token, address)
+        self.fails = fails
+        self._fail("make")
+
+    def reset(self, **options: Any) -> Any:
+        self._fail("reset")
+        return super().reset(**options)
+
+    def step(self, action: Any) -> Any:
+        self._fail("step")
+        return super().step(action)
+
+    def _fail(self, phase: str) -> None:
+        if self.fails == phase:
+            raise RuntimeError(f"refused {self.sent[0]}: {self.sent}")
+
+
+gymnasium.register("secrets/Token-v0", entry_point=f"{HERE}:TokenEnv")
+
+
+class TokenAgent:
+    """An agent of one's own that shows its token in its name and in its errors."""
+
+    def __init__(self, *, token: str, fails: str = "act") -> None:
+        self.token, self.fails = token, fails
+        self.name = f"mine {token}"
+        self._fail("init")
+
+    def reset(self, info: Any) -> None:
+        self._fail("reset")
+
+    def act(self, observation: str, info: Any) -> str:
+        self._fail("act")
+        return "look"
+
+    def _fail(self, phase: str) -> None:
+        if self.fails == phase:
+            raise RuntimeError(f"no {self.token}")
+
+
+Check = Callable[[], str]
+
+
+@pytest.fixture
+def written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> Check:
+    """Work in a folder of its own; return what looks through everything written there, shown and logged."""
+    monkeypatch.chdir(tmp_path)
+    for name in {name for entry in registry.BACKENDS.values() for name in entry.variables}:
+        monkeypatch.delenv(name, raising=False)
+    caplog.set_level(logging.DEBUG)
+
+    def check() -> str:
+        said = capfd.readouterr()
+        shown = {"stdout": said.out.encode(), "stderr": said.err.encode(), "log": caplog.text.encode()}
+        assert_no_secret({**bytes_written(tmp_path), **shown})
+        return said.out + said.err
+
+    return check
+
+
+def look_at(run_id: str) -> None:
+    """Look at a run with every command, and write what can be written of it."""
+    main(["runs", "show", run_id])
+    main(["runs", "show", run_id, "--json"])
+    main(["report", run_id])
+    for form in ("jsonl", "chat", "agenttraj"):
+        main(["export", run_id, "-o", f"out.{form}", "--format", form])
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+@pytest.mark.parametrize("phase", ["make", "reset", "step"])
+def test_secret_arguments_of_an_environment_are_not_written(written: Check, phase: str, workers: str) -> None:
+    given = ["--set", "token=mk9-token", "--set", "address=http://mk9-u:mk9-p@h/x?k=mk9-q", "--set", f"fails={phase}"]
+    env_id = f"{HERE}:secrets/Token-v0"
+    code = main(["evaluate", "--env", env_id, "--model", "random", "-n", "2", "--workers", workers, "--run", "a", *given])
+    assert code == (1 if phase == "make" else 3)
+    if phase != "make":
+        look_at("a")
+        with RunStore("runs", read_only=True) as store:
+            assert all("refused ***" in line.error_message for line in store.episodes("a"))
+    main(["check", env_id, *given, "--only", "reset"])
+    assert "***" in written()
+
+
+@pytest.mark.parametrize("phase", ["init", "reset", "act", "never"])
+def test_a_secret_option_of_an_agent_is_not_written(written: Check, phase: str) -> None:
+    words = ["evaluate", "--env", DESK, "--model", f"{HERE}:TokenAgent", "--option", "token=mk9-token", "-n", "2"]
+    main([*words, "--option", f"fails={phase}", "--max-turns", "2", "--run", "a"])
+    if phase != "init":
+        look_at("a")
+        with RunStore("runs", read_only=True) as store:
+            assert {line.agent for line in store.episodes("a")} == {"mine ***"}
+    written()
+
+
+ECHO = {
+    "client=aiohttp": chat_completion("look around"),
+    "client=openai": chat_completion("look around"),
+    **{model: answer or chat_completion("look around") for model, answer in PROVIDERS.items()},
+}
+
+
+@pytest.mark.parametrize("model", ECHO)
+def test_a_server_that_repeats_secrets_in_good_answers_is_not_believed(
+    written: Check, model: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if model.startswith("litellm"):
+        with capfd.disabled():  # it keeps the stderr that it finds when it is imported
+            import_litellm()
+    with fault_server() as server:
+
+        def answer(body: Any) -> Any:
+            last = server.received[-1]
+            text = json.dumps(f"you sent {json.dumps(last.headers)} to {last.target}")[1:-1]
+            return json.loads(json.dumps(ECHO[model]).replace("look around", text))
+
+        server.answer = answer
+        chosen = ["--model", f"{server.base_url}#m", "--option", model] if "=" in model else ["--model", model]
+        chosen += [] if "=" in model else ["--base-url", server.base_url]
+        words = [
+            "evaluate",
+            "--env",
+            DESK,
+            *chosen,
+            "--option",
+            "api_key=mk9-key",
+            "--option",
+            "headers={X-Team='mk9-header value'}",
+        ]
+        assert main([*words, "-n", "2", "--max-turns", "2", "--run", "a"]) == 0
+        assert "mk9-key" in json.dumps(server.received[0].headers)
+    look_at("a")
+    with RunStore("runs", read_only=True) as store:
+        actions = [step.action for episode in store.trajectories("a") for step in episode.steps]
+    assert actions
+    assert all("you sent" in str(action) and "***" in str(action) for action in actions)
+    written()
+
+
+def test_secrets_of_a_recipe_are_not_written(written: Check, tmp_path: Path) -> None:
+    (tmp_path / "w").mkdir()
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(
+        """
+        phases = ["grpo"]
+        env = {id = "palaestra/Desk-v0"}
+        evaluation = {n = 2, max_turns = 1, baselines = ["random"]}
+        grpo = {steps = 1}
+        [model]
+        hidden_size = 16
+        num_layers = 1
+        num_heads = 2
+        corpus_episodes = 4
+        [sampler]
+        url = "http://mk9-user:mk9-pass@127.0.0.1:9/v1?k=mk9-query"
+        model = "m"
+        weights = "w"
+        retries = 0
+        """
+    )
+    assert main(["train", str(recipe), "--run", "a", "--plain"]) != 0
+    main(["train", "--run", "a", "--plain"])
+    main(["runs", "show", "a"])
+    recipe.unlink()
+    written()
+
+
+def test_only_what_cannot_be_a_word_is_looked_for_in_answers() -> None:
+    plain = {"api_key": "EMPTY", "headers": {"X-Team": "research", "Y": "mk9-header value"}}
+    found = telling_secrets("http://admin:secret@h/v1", plain)
+    assert "research" not in found
+    assert "EMPTY" not in found
+    assert not {"admin", "secret"} & {*found}
+    assert "mk9-header value" in found
+
+
+def test_answers_without_a_secret_are_left_as_they_are() -> None:
+    endpoint = Endpoint(name="s", model="m", base_url="http://h/v1", api_key="mk9-key")
+    data = {"token": "x", "a": ["http://u:p@h/?q=1", 2, None, {"b": True}]}
+    assert endpoint.decode(json.dumps(data).encode()) == data
+    data["a"].append("so mk9-key it is")  # type: ignore[attr-defined]
+    assert endpoint.decode(json.dumps(data).encode())["a"][-1] == "so *** it is"
+    assert endpoint.decode(json.dumps(data).encode())["a"][:-1] == data["a"][:-1]
+
+
+def test_every_text_of_an_answer_is_looked_through() -> None:
+    data = {"a": "abc", "b": ["xabc", {"c": "abcabc"}], "d": 5}
+    assert without_secrets(data, ("abc",)) == {"a": "***", "b": ["x***", {"c": "******"}], "d": 5}
