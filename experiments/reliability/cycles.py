@@ -105,11 +105,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("-n", type=int, default=10_000, help="cycles of each setting")
     parser.add_argument("--warm-up", type=int, default=2_000, help="cycles before the first count")
     parser.add_argument("--only", default="", help="settings whose name contains this")
+    parser.add_argument("--at", type=int, help="only the setting of this number, from 0: a process for each")
     asked = parser.parse_args(arguments)
     any_leak = False
-    for env_id, options, seat in settings():
+    for number, (env_id, options, seat) in enumerate(settings()):
         name = name_of(env_id, options) + (f",seat={seat}" if seat else "")
-        if asked.only not in name:
+        if asked.only not in name or asked.at not in (None, number):
             continue
         before, after = left_behind(env_id, options, seat, warm_up=asked.warm_up, count=asked.n)
         grown = leaks(before, after, asked.n, BOUNDED.get(env_id, (0, 0)))

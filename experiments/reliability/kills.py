@@ -5,9 +5,10 @@
 
 A command that nobody disturbs gives the reference. Then commands are started and killed (SIGKILL; every fourth time
 Ctrl-C) at random instants from the first moment of the process to after its report, one to eight times on the same
-store, and resumed until they end. Store, checkpoints, final weights and the printed result have to be those of the
-reference. One row is added to `kills.jsonl`. `--seconds` ends the attack early; the row says how many kills were
-made.
+store, and resumed until they end. Half of the kills wait for a short stage first (planning, saving, the report), which
+a random instant seldom meets, and fall some milliseconds later. Store, checkpoints, final weights and the printed
+result have to be those of the reference. One row is added to `kills.jsonl`. `--seconds` ends the attack early; the row
+says how many kills were made.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,7 +58,7 @@ EVALUATE = (
     "--model",
     "expert",
 )
-EVALUATE += ("-n", "100", "--run", "a", "--run", "b")  # fmt: skip
+EVALUATE += ("-n", "300", "--run", "a", "--run", "b")  # fmt: skip
 TRAIN_RECIPE = """
 name = "killed"
 phases = ["sft", "grpo"]
@@ -116,8 +118,22 @@ class Ended:
     was_killed: bool
 
 
-def run(words: tuple[str, ...], folder: Path, kill_s: float | None = None, number: int = signal.SIGKILL) -> Ended:
-    """Run a command on a store, and end it after a while."""
+def run(
+    words: tuple[str, ...],
+    folder: Path,
+    kill_s: float | None = None,
+    number: int = signal.SIGKILL,
+    waits_for: str | None = None,
+) -> Ended:
+    """Run a command on a store, and end it after a while.
+
+    Args:
+        words: The command, without the store.
+        folder: Of the store.
+        kill_s: Seconds until the kill; None for no kill.
+        number: Signal to send.
+        waits_for: Stage that has to be reached first; the seconds then count from there.
+    """
     command = [sys.executable, "-m", "palaestra.cli.main", *words, "--runs", str(folder), "--json"]
     process = subprocess.Popen(
         command,
@@ -129,6 +145,8 @@ def run(words: tuple[str, ...], folder: Path, kill_s: float | None = None, numbe
     )
     sent = False
     if kill_s is not None:
+        while waits_for is not None and process.poll() is None and not STAGES[waits_for](folder):
+            time.sleep(0.002)
         try:
             process.wait(kill_s)
         except subprocess.TimeoutExpired:
@@ -172,17 +190,42 @@ def everything(folder: Path) -> dict[str, Any]:
     return found
 
 
-def stage(folder: Path) -> str:
-    """Say where a kill fell: before anything was stored, in play, or after it."""
+def statuses(folder: Path) -> list[str] | None:
+    """Return the status of every run; None before there is a store."""
     try:
         connection = sqlite3.connect(f"file:{folder / FILE_NAME}?mode=ro", uri=True)
-        runs = [row[0] for row in connection.execute("SELECT status FROM runs")]
+        found = [row[0] for row in connection.execute("SELECT status FROM runs")]
         connection.close()
+        return found
     except sqlite3.Error:
+        return None
+
+
+def is_over(folder: Path) -> bool:
+    """Tell whether all runs have been played."""
+    found = statuses(folder)
+    return bool(found) and all(status == "finished" for status in found or ())
+
+
+STAGES: dict[str, Callable[[Path], bool]] = {
+    "while planning": lambda folder: (folder / FILE_NAME).exists(),
+    "while saving": lambda folder: any(folder.glob("**/.draft-*")) or any(folder.glob("**/.*.draft")),
+    "before the report": lambda folder: is_over(folder) and not any(folder.rglob("report.html")),
+}
+"""Short stages, and how they are known from outside (a checkpoint or a report that is being saved has another name)."""
+
+
+def stage(folder: Path) -> str:
+    """Say where a kill fell: before anything was stored, in play, while something was saved, around the report."""
+    found = statuses(folder)
+    if found is None:
         return "at the start"
-    if not runs:
+    if not found:
         return "while planning"
-    return "after play" if all(status == "finished" for status in runs) else "in play"
+    for name in ("while saving", "before the report"):
+        if STAGES[name](folder):
+            return name
+    return "after the report" if is_over(folder) else "in play"
 
 
 def attack(words: tuple[str, ...], kills: int, seed: int, seconds: float, most_in_a_row: int = 8) -> Counter[str]:
@@ -208,15 +251,21 @@ def attack(words: tuple[str, ...], kills: int, seed: int, seconds: float, most_i
             count["rounds"] += 1
             for _ in range(draw.randint(1, most_in_a_row)):
                 number = signal.SIGINT if draw.random() < 0.25 else signal.SIGKILL
-                ended = run(words, folder, draw.uniform(0.05, length_s), number)
+                aim = draw.choice((None, None, None, *STAGES)) if not is_over(folder) else None
+                wait_s = draw.uniform(0.05, length_s) if aim is None else draw.uniform(0.0, 0.03)
+                ended = run(words, folder, wait_s, number, aim)
                 if ended.was_killed:
                     count["kills"] += 1
                     where = stage(folder)
                     count[f"kills {where}"] += 1
                     count["Ctrl-C"] += number == signal.SIGINT
                     says_how = "interrupted" in ended.err or where in ("at the start", "while planning")
-                    if ended.code not in (0, 130, -number) or (ended.code == 130 and not says_how):
+                    if number == signal.SIGINT and where == "at the start" and "palaestra" not in ended.err:
+                        count["Ctrl-C before Python was up"] += 1  # in its own start: no line of ours has run
+                    elif ended.code not in (0, 130, -number) or (ended.code == 130 and not says_how):
                         _note(count, "unclear ends", ended)
+                    if where == "after the report":
+                        break
                 elif ended.code != 0:
                     _note(count, "unclear ends", ended)
             started = time.monotonic()
