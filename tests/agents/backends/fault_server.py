@@ -12,6 +12,7 @@ import gzip
 import json
 import threading
 import time
+import zlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -180,6 +181,32 @@ def _bomb(status: int) -> Fault:
     return send
 
 
+def _encoded(name: str, body: bytes) -> Fault:
+    """Send a body under a name of a compression."""
+
+    async def send(server: FaultServer, writer: asyncio.StreamWriter) -> None:
+        writer.write(head(200, len(body), f"Content-Encoding: {name}") + body)
+
+    return send
+
+
+def _stream(ends: bytes) -> Fault:
+    """Stream an answer in events that nobody asked for, as some proxies do, and end in the middle."""
+
+    async def send(server: FaultServer, writer: asyncio.StreamWriter) -> None:
+        writer.write(head(200, None, "Transfer-Encoding: chunked", kind="text/event-stream"))
+        for word in ("look", " around"):
+            event = b"data: " + json.dumps({"choices": [{"index": 0, "delta": {"content": word}}]}).encode() + b"\n\n"
+            writer.write(f"{len(event):x}\r\n".encode() + event + b"\r\n")
+            await writer.drain()
+        writer.write(ends)
+        await writer.drain()
+        if not ends.endswith(b"0\r\n\r\n"):
+            writer.close()
+
+    return send
+
+
 async def _endless(server: FaultServer, writer: asyncio.StreamWriter) -> None:
     writer.write(head(500, None, "Transfer-Encoding: chunked"))
     piece = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
@@ -236,13 +263,21 @@ FAULTS: dict[str, Fault] = {
     "bomb": _bomb(200),
     "500 bomb": _bomb(500),
     "500 endless": _endless,
+    "stream": _stream(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"),
+    "stream cut": _stream(b""),
+    "stream cut in a chunk": _stream(b"40\r\ndata: {"),
+    "deflate bomb": _encoded("deflate", zlib.compress(bytes(64 * 2**20))),
+    "packed twice": _encoded("gzip, gzip", gzip.compress(gzip.compress(bytes(2**24)))),
+    "unknown packing": _encoded("br", b"\x0b\x02\x80look\x03"),
+    "not packed": _encoded("gzip", b'{"choices": []}'),
+    "cut packing": _encoded("gzip", gzip.compress(b'{"choices": []}' * 99)[:40]),
     "error object": answers(200, _error("upstream failed")),
 }
 
 REDIRECTS = {f"{status} redirect": _redirect(status) for status in (301, 302, 303, 307, 308)}
 
 # What the same request may not mend. Everything else in FAULTS is worth another try.
-FINAL = ("400", "401", "404", "429 spent")
+FINAL = ("400", "401", "404", "429 spent", "stream")
 
 
 @contextmanager
