@@ -125,7 +125,7 @@ def without_secrets(value: Any, secrets: Sequence[str]) -> Any:
 
 
 def _is_telling(text: str) -> bool:
-    """Tell whether a text is no ordinary word: long, or of several kinds of characters."""
+    """Tell whether a text is not an ordinary word: long, or of several kinds of characters."""
     kinds = sum(bool(re.search(kind, text)) for kind in ("[a-z]", "[A-Z]", "[0-9]", "[^A-Za-z0-9]"))
     return text.lower() not in _PLACEHOLDERS and (len(text) >= 16 or (len(text) >= 6 and kinds > 1))
 

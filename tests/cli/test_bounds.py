@@ -66,7 +66,7 @@ def test_an_option_of_a_backend_that_means_nothing_is_one_line(
 
 def test_an_option_that_is_given_twice_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [*EVALUATE, "--temperature", "0.5", "--option", "temperature=1.0"]
-    assert "temperature is given by --temperature and by --option" in refused(words, tmp_path, capsys)
+    assert "--temperature and --option temperature=... are both given" in refused(words, tmp_path, capsys)
     words = [*EVALUATE, "-n", "1", "--retries", "0", "--option", "temperature=0.5", "--runs", str(tmp_path)]
     assert main(words) == 3, "played, and refused by nobody: there is no server"
 

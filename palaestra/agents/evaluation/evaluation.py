@@ -209,7 +209,7 @@ async def evaluate_async(
     specs = _specs(env_id, env_kwargs or {})
     agent = as_agent(agent)
     check_range("n", n, low=1, high=10**30, whole=True, optional="the whole split")
-    check_range("samples", samples, low=1, whole=True)
+    check_range("samples", samples, low=1, high=10**30, whole=True)
     check_range("max_turns", max_turns, low=1, whole=True, optional="the environment's own horizon")
     check_range("seed", seed, high=MAX_SEED, whole=True)
     config: dict[str, Json] = {

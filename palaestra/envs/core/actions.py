@@ -76,7 +76,7 @@ def refused_results(calls: Sequence[ToolCall], problem: str) -> tuple[ToolResult
 
 
 def sayable(text: object) -> str:
-    """Return a text that can be written as UTF-8: lone surrogates become escapes, and what is no text is left out."""
+    """Return a text that can be written as UTF-8: lone surrogates become escapes, and what is not a text is left out."""
     if not isinstance(text, str):
         return ""
     return text if is_unicode(text) else text.encode("utf-8", "backslashreplace").decode("utf-8")
