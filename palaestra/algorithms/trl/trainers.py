@@ -11,7 +11,7 @@ import math
 import random
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -60,7 +60,8 @@ def train_dpo(
 ) -> dict[str, float]:
     """Train a policy on preference pairs with TRL's `DPOTrainer`, in place.
 
-    Only tokens that the policy sampled count; observations inside chosen and rejected are context.
+    Only tokens that the policy sampled count; observations inside chosen and rejected are context. Padding of the embedding,
+    which TRL would score, has no part in it.
 
     Args:
         policy: Its weights are replaced by the trained ones, and its version is raised.
@@ -86,6 +87,9 @@ def train_dpo(
     twin = policy.frozen_copy()
     twin.model.requires_grad_(True)
     anchor = (reference or policy).frozen_copy()
+    for copy in (twin, anchor):  # TRL scores over the whole embedding, and what it has beyond the tokenizer's ids is padding
+        if copy.model.get_input_embeddings().num_embeddings > policy.vocabulary:
+            copy.model.resize_token_embeddings(policy.vocabulary, mean_resizing=False)
     rows = preference_dataset(pairs, policy.tokenizer)
     with isolated_random_state(), tempfile.TemporaryDirectory() as folder, _quiet():
         trainer = DPOTrainer(
@@ -103,7 +107,7 @@ def train_dpo(
         raise TrainingStopped(
             f"DPO left weights that are not finite after {trainer.state.global_step} updates; lower lr ({settings.lr})."
         )
-    policy.model.load_state_dict(state)
+    policy.model.load_state_dict(_with_padding(state, policy.model.state_dict()))
     policy.version += 1
     return {**_summary(trainer.state.log_history), "updates": float(trainer.state.global_step), "pairs": float(len(pairs))}
 
@@ -159,6 +163,17 @@ def isolated_random_state() -> Iterator[None]:
     finally:
         random.setstate(python)
         np.random.set_state(array)
+
+
+def _with_padding(trained: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return trained weights with the rows of padding that their embedding had before."""
+    found = dict(trained)
+    for name, tensor in before.items():
+        if name in found and found[name].shape != tensor.shape:
+            whole = tensor.clone()
+            whole[: len(found[name])] = found[name]
+            found[name] = whole
+    return found
 
 
 def _turn_opening(tokenizer: Any, opened: str) -> str:

@@ -20,7 +20,7 @@ from palaestra.algorithms.run.feed import TaskFeed
 from palaestra.algorithms.run.player import policy_agent
 from palaestra.algorithms.sft import clone_loss
 from palaestra.algorithms.trl.datasets import token_dataset
-from palaestra.algorithms.trl.preferences import PreferencePair
+from palaestra.algorithms.trl.preferences import PreferencePair, TokenPairCollator, preference_dataset
 from palaestra.algorithms.trl.trainers import DPOSettings, isolated_random_state, response_template, train_dpo
 from palaestra.errors import ConfigError, TrainingStopped
 from tests.algorithms import toy_env
@@ -142,6 +142,51 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit() -> None:
         train_dpo(policy, PAIRS * 3, DPOSettings(batch_size=2, seed=5))
         found.append(weights(policy))
     assert torch.equal(found[0], found[1])
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_padding_of_the_embedding_has_no_part_in_preferences(tied: bool) -> None:
+    """With rows that would be the likeliest of all, the steps are those of the model without them."""
+    plain, policy = toy_policy(), toy_policy()
+    size, rows = plain.vocabulary, 40
+    for one in (plain, policy):
+        one.model.config.tie_word_embeddings = tied
+        if not tied:
+            head = one.model.get_output_embeddings()
+            head.weight = torch.nn.Parameter(head.weight.detach().clone())
+    policy.model.resize_token_embeddings(size + rows, mean_resizing=False)
+    with torch.no_grad():
+        table = policy.model.get_output_embeddings().weight
+        table[size:] = 4.0 * table[torch.arange(rows) % size]
+    padding = policy.model.get_output_embeddings().weight[size:].detach().clone()
+    settings = DPOSettings(epochs=2, batch_size=2, lr=3e-3, sft_weight=0.2)
+    expected, found = train_dpo(plain, PAIRS, settings), train_dpo(policy, PAIRS, settings)
+    assert found == pytest.approx(expected, rel=1e-4)
+    state = policy.model.state_dict()
+    for name, tensor in plain.model.state_dict().items():
+        torch.testing.assert_close(state[name][: len(tensor)], tensor, atol=1e-5, rtol=1e-4)
+    assert torch.equal(policy.model.get_output_embeddings().weight[size:], padding)
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated and will be removed in v6:FutureWarning")
+def test_preference_rows_train_a_model_in_trls_own_trainer(quiet: dict[str, Any]) -> None:
+    """By tokens with our collator, and as texts, which TRL encodes itself."""
+    from trl import DPOConfig, DPOTrainer
+
+    policy = toy_policy()
+    rows = preference_dataset(PAIRS, policy.tokenizer)
+    for options in (
+        {"data_collator": TokenPairCollator(policy.tokenizer.pad_token_id), "train_dataset": rows},
+        {"train_dataset": rows.select_columns(["prompt", "chosen", "rejected"])},
+    ):
+        twin = toy_policy()
+        before = weights(twin)
+        args = DPOConfig(**quiet, max_steps=2, per_device_train_batch_size=2, remove_unused_columns=False, max_length=None)
+        anchor = toy_policy().frozen_copy().model
+        trainer = DPOTrainer(model=twin.model, ref_model=anchor, args=args, processing_class=twin.tokenizer, **options)
+        trainer.train()
+        assert trainer.state.log_history[0]["loss"] == pytest.approx(math.log(2), abs=1e-4)
+        assert not torch.equal(weights(twin), before)
 
 
 def test_weights_that_are_not_finite_are_not_taken_over() -> None:
