@@ -39,7 +39,8 @@ def export(
     from palaestra.cli.output import print_json, progress
 
     with RunStore(runs, read_only=True) as store, progress() as lines:
-        num_episodes = store.run(run_id).num_episodes
+        run = store.run(run_id)
+        num_episodes = run.num_episodes
         if not num_episodes:  # a training run keeps its evaluations in runs of their own
             near = [run.run_id for run in store.runs() if run.run_id.startswith(f"{run_id}-") and run.num_episodes]
             hint = f"its evaluations are {', '.join(sorted(near))}" if near else "palaestra runs lists those that do"
@@ -60,13 +61,15 @@ def export(
     for episode_id, problem in written.damaged.items():
         say(f"left out {episode_id}: {problem}", stderr=True)
     _tell_lost(written)
+    if run.cut_off:
+        say(run.cut_off, stderr=True)
     lost: dict[str, Any] = {"lost": {name: list(told) for name, told in written.lost.items()}} if written.lost else {}
     if written.damaged:
         lost["damaged"] = dict(written.damaged)
     if as_json:
         media = {} if written.media is None else {"media": str(written.media.resolve()), "num_media": written.num_media}
         figures = {"path": str(written.path.resolve()), "written": written.num_written, "skipped": written.num_skipped}
-        print_json({**figures, **media, **lost})
+        print_json({**figures, **media, **lost, **({"caveat": run.cut_off} if run.cut_off else {})})
     else:
         num_left_out = written.num_skipped + len(written.lost) + len(written.damaged)
         left_out = f", {num_left_out:,} left out" if num_left_out else ""

@@ -224,6 +224,19 @@ def test_only_solved_episodes_are_exported(palaestra_run, runs, tmp_path):
     assert all(row["outcome"]["success"] for row in rows)
 
 
+def test_an_export_of_a_run_that_was_cut_off_says_so(palaestra_run, runs, tmp_path):
+    with RunStore(runs) as store:
+        store.set_status("eval-1", "interrupted", "12 of 2,000 planned")
+    words = ("export", "eval-1", "--runs", runs, "--out", tmp_path / "o.json")
+    ran = palaestra_run(*words)
+    assert (ran.code, ran.out) == (0, f"12 episodes in {tmp_path / 'o.json'}\n")
+    assert ran.err == (
+        "Run 'eval-1' is interrupted: 12 of 2,000 planned; its numbers are those so far, and biased towards short episodes, "
+        "which finish first.\n"
+    )
+    assert json.loads(palaestra_run(*words, "--json").out)["caveat"] == ran.err.strip()
+
+
 def test_exporting_a_run_without_episodes_names_its_evaluations(refused, runs, tmp_path):
     with RunStore(runs) as store:
         for run_id in ("eval", "bare"):

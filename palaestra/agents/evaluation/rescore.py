@@ -145,6 +145,10 @@ async def rescore_async(
         # a scorer may listen and look, and the copies take media along; what it makes itself stays out of the played run
         with use_media(OverlayMedia(kept.media(run_id))):
             status, note = await _score_all(kept, run_id, into, missing, scorer, keep, concurrency)
+        if status == "finished" and (played_run := kept.run(run_id)).caveat:  # scored as far as it was played
+            so_far = f" ({played_run.planned})" if played_run.planned else ""
+            status, note = "interrupted", f"The run {run_id!r} that was scored is {played_run.status}{so_far}."
+            kept.set_status(into, status, note)
         episodes = kept.episodes(into)
         arms = arms_of([PlayedRun(into, config, episodes)], kept.get) if results else []
         own = env_results([row.arm for row in arms])

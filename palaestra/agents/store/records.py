@@ -103,7 +103,14 @@ class RunSummary:
         if self.status in ("finished", "created"):
             return ""
         so_far = "its numbers are those so far"
-        return f"{so_far}, and {BIASED}." if self.config.get("kind") == "evaluate" else f"{so_far}."
+        return f"{so_far}, and {BIASED}." if self.config.get("kind") in ("evaluate", "rescore") else f"{so_far}."
+
+    @property
+    def cut_off(self) -> str:
+        """Say in one line that the run is not finished, how far it is, and what that means; empty if it is finished."""
+        if not self.caveat:
+            return ""
+        return f"Run {self.run_id!r} is {self.status}{f': {self.note}' if self.note else ''}; {self.caveat}"
 
     def to_json(self) -> dict[str, Json]:
         """Return a plain dict."""

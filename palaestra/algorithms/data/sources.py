@@ -5,6 +5,7 @@ Both are read one by one and no further than is asked for, so that a file of a m
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -16,6 +17,8 @@ from palaestra.agents.export.reading import OnBad, load_episodes
 from palaestra.agents.store.store import RunStore
 from palaestra.errors import ConfigError, UsageError
 from palaestra.types import Trajectory
+
+log = logging.getLogger(__name__)
 
 _RUN = "run:"
 _T = TypeVar("_T")
@@ -72,6 +75,8 @@ class Recorded:
             return (one for one in load_episodes(Path(self.source), on_bad=on_bad) if one.outcome.error is None)
         if store is None:
             raise ConfigError(f"Episodes come from {self.source!r}, but there is no run store to read it from.")
+        if cut_off := store.run(self.run_id).cut_off:
+            log.warning("Learning from episodes that may not be typical: %s", cut_off)
         failures = self.failures
         found = store.trajectories(self.run_id)
         return (one for one in found if one.outcome.success or (failures and one.outcome.error is None))

@@ -23,6 +23,7 @@ from palaestra.agents.evaluation.rescore import Scored, rescore, rescore_async, 
 from palaestra.agents.evaluation.summary import compare
 from palaestra.agents.reference import ExpertAgent, RandomAgent
 from palaestra.agents.report import render_report
+from palaestra.agents.store.records import Planned
 from palaestra.agents.store.store import RunStore
 from palaestra.errors import BudgetError, ConfigError, MissingExtraError, UnknownNameError, UsageError
 from palaestra.media import current_media, tone
@@ -342,6 +343,20 @@ def test_episodes_that_were_played_later_are_scored_when_it_is_resumed(store: Ru
     store.add("played", replace(next(iter(store.trajectories("played"))), episode_id="later"))
     done = rescore(store, "played", shortness, into="r")
     assert (done.num_planned, done.summary.total.num_episodes) == (NUM_EPISODES + 1, NUM_EPISODES + 1)
+
+
+def test_scores_of_a_run_that_was_cut_off_say_so_until_it_is_played_to_its_end(store: RunStore) -> None:
+    store.set_status("played", "interrupted", f"{NUM_EPISODES} of 2,000 planned")
+    done = rescore(store, "played", shortness, into="r")
+    assert done.status == "interrupted"
+    assert done.note == f"The run 'played' that was scored is interrupted ({NUM_EPISODES} of 2,000 planned)."
+    scored = store.run("r")
+    assert (scored.status, scored.planned) == ("interrupted", Planned(NUM_EPISODES, 2000))
+    assert "biased towards short episodes" in scored.caveat
+    assert scored.cut_off.startswith("Run 'r' is interrupted: The run 'played' that was scored is interrupted")
+    store.set_status("played", "finished")
+    assert rescore(store, "played", shortness, into="r").status == "finished"
+    assert (store.run("r").caveat, store.run("r").cut_off) == ("", "")
 
 
 def test_a_process_that_is_killed_loses_nothing_that_was_scored(tmp_path: Path) -> None:
