@@ -40,6 +40,14 @@ def takes_options(spec: str) -> bool:
     return spec not in REFERENCE_AGENTS
 
 
+def is_model(spec: str) -> bool:
+    """Whether a text names a model behind a backend, for which retries, limits and prices mean something."""
+    from palaestra.agents.backends.registry import list_backends
+
+    scheme, colon, _ = spec.partition(":")
+    return bool(colon) and (scheme in list_backends() or not names_a_module(spec))
+
+
 def make_agent(spec: str, **options: Any) -> Agent:
     """Build an agent from one string.
 
@@ -83,10 +91,9 @@ def make_agent(spec: str, **options: Any) -> Agent:
             hint=f"Give {names}, or a model: openai:NAME, anthropic:NAME, google:NAME, litellm:PROVIDER/NAME, "
             f"http://HOST:PORT/v1#NAME, hf:PATH, scripted:FILE, or an agent of your own: MODULE:NAME.",
         )
-    from palaestra.agents.backends.registry import list_backends, make_backend
-
-    if spec.partition(":")[0] not in list_backends() and names_a_module(spec):
+    if not is_model(spec):
         return load_agent(spec, options)
+    from palaestra.agents.backends.registry import make_backend
 
     own = {key: options.pop(key) for key in _AGENT_OPTIONS if key in options}
     sampling = {key: options.pop(key) for key in _SAMPLING_OPTIONS if key in options}

@@ -164,7 +164,7 @@ def make_seat_agents(models: Mapping[str, SeatModel], service: Mapping[str, Any]
         service: Options of every backend: retries, limits, prices.
     """
     from palaestra.agents.reference import HumanAgent
-    from palaestra.agents.registry import make_agent
+    from palaestra.agents.registry import is_model, make_agent
 
     built: list[tuple[SeatModel, Agent]] = []
     agents: dict[str, Agent] = {}
@@ -174,7 +174,7 @@ def make_seat_agents(models: Mapping[str, SeatModel], service: Mapping[str, Any]
             if one.model == "human":
                 agent = HumanAgent(_read, _write)
             else:
-                agent = make_agent(one.model, **{**((service or {}) if ":" in one.model else {}), **one.options})
+                agent = make_agent(one.model, **{**((service or {}) if is_model(one.model) else {}), **one.options})
             built.append((one, agent))
         agents[name] = agent
     return agents

@@ -12,6 +12,7 @@ from palaestra.types import Json, Trajectory
 
 EPISODES = 24
 _CHARS_PER_TOKEN = 2.5  # of a tokenizer made from the environment's own texts, on the short side
+_CHARS_PER_UNKNOWN_TOKEN = 1.25  # of all other texts
 _LONGEST = 16_384
 
 
@@ -41,9 +42,13 @@ def starter_recipe(env_id: str, settings: Mapping[str, Json]) -> str:
     Raises:
         UsageError: If the environment cannot be made or played.
     """
+    from palaestra.agents.endings import TOLD
+
     seen = measure(env_id, settings)
-    positions = _power_of_two(seen.episode_chars / _CHARS_PER_TOKEN * 1.5, 256)
     tokens = _power_of_two(seen.action_chars / _CHARS_PER_TOKEN * 1.25, 16)
+    # a policy that has not learned yet where answers end is told so in each turn, in words that its tokenizer does not know
+    cut = seen.turns * (tokens + len(TOLD) / _CHARS_PER_UNKNOWN_TOKEN)
+    positions = _power_of_two(seen.episode_chars / _CHARS_PER_TOKEN * 1.5 + cut, 256)
     arguments = "".join(f"{key} = {_toml(value)}\n" for key, value in settings.items())
     phases = '["sft", "grpo"]' if seen.has_expert else '["grpo"]'
     shown = "its expert's" if seen.has_expert else "random"

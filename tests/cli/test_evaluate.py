@@ -517,3 +517,24 @@ def test_options_that_have_a_flag_are_taken_as_options_too(evaluate, refused, tm
     flag = f"--{key.replace('_', '-')}"
     again = ("evaluate", *words, *url, "--option", option, flag, value, "--runs", tmp_path / "again")
     refused(*again, match=rf"{flag} and --option {key}=... are both given")
+
+
+def test_retries_and_limits_are_for_models_and_leave_other_agents_alone(evaluate, tmp_path, monkeypatch):
+    (tmp_path / "retried_agents.py").write_text("def looks(observation, info):\n    return 'look'\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    ran = evaluate(
+        "--env",
+        TEXTCRAFT,
+        "--model",
+        "retried_agents:looks",
+        "--model",
+        "random",
+        "-n",
+        "1",
+        "--max-turns",
+        "1",
+        "--retries",
+        "0",
+    )
+    assert ran.code == 0, ran.err

@@ -9,7 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.algorithms import load_recipe, train
+from palaestra.algorithms.run.feed import make_feed
+from palaestra.algorithms.run.player import policy_agent
+from palaestra.algorithms.run.start import build_policy
 from palaestra.cli.starter import EPISODES, _toml, measure
 from palaestra.envs.registration import conditions
 
@@ -48,6 +52,18 @@ def test_the_recipe_trains(palaestra_run, tmp_path: Path) -> None:
     assert {"expert", "cloned", "trained"} <= set(result.arms)
     assert result.arms["cloned"].summary.errors == {}
     assert load_recipe(path).envs[0].arguments == {"max_turns": 2}
+
+
+def test_a_policy_whose_answers_are_all_cut_can_play_as_long_as_the_expert(palaestra_run, tmp_path: Path) -> None:
+    palaestra_run("init", "recipe", "number_guess/NumberGuess-v0", "--folder", tmp_path)
+    recipe = load_recipe(tmp_path / "numberguess.toml", QUICK[:5])
+    engine = RolloutEngine(8)
+    feed = make_feed(recipe.envs, seed=0)
+    agent = policy_agent(build_policy(recipe, feed, engine), recipe)
+    turns = measure("number_guess/NumberGuess-v0", {}).turns
+    played = engine.collect(feed.plans("cut", 1, num_tasks=4, max_turns=turns), agent)
+    assert {one.outcome.stop_reason for one in played} == {"max_rounds"}
+    assert sum(step.finish_reason == "length" for one in played for step in one.steps) > 3 * turns
 
 
 def test_sizes_follow_from_what_is_played() -> None:
