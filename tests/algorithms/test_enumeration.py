@@ -22,6 +22,8 @@ from palaestra.algorithms.grpo import GRPOConfig, GRPOLearner
 from palaestra.algorithms.learner.policy import TokenScores
 from palaestra.algorithms.math.batch import collate
 from palaestra.algorithms.math.estimators import estimator_names
+from palaestra.algorithms.math.returns import generalised_advantages
+from palaestra.algorithms.math.sequences import token_sequences
 from palaestra.algorithms.run.registry import algorithm_names
 from palaestra.types import Segment, Trajectory, TurnSpan
 from tests.algorithms.build import episode
@@ -156,6 +158,24 @@ def test_a_mean_over_lengths_points_elsewhere(aggregation: str) -> None:
     config = settings(advantage="rloo", aggregation=aggregation)
     assert config.gradient_scale is None
     assert bias(mean_gradient(config)) > 1e-3
+
+
+@pytest.mark.parametrize("lam", [1.0, 0.0])
+def test_generalised_advantages_are_unbiased_with_a_full_trace_whatever_the_values(lam: float) -> None:
+    total = torch.zeros_like(THETA)
+    guess = torch.tensor([0.7, -0.3, 1.1])  # of the state before each turn, nowhere right
+    for outcome in OUTCOMES:
+        batch, logits = collate([played(outcome, "e")]), THETA.clone().requires_grad_()
+        steps = token_sequences(batch.action_mask, batch.episode_index, batch.turn_index)
+        value = guess[batch.turn_index.clamp(min=0)]
+        found = generalised_advantages(steps.total(batch.token_reward), steps.at_first(value), steps.mask, gamma=1.0, lam=lam)
+        log_prob = logits.log_softmax(dim=1)[torch.arange(len(outcome)), torch.tensor(outcome)]
+        (gradient,) = torch.autograd.grad((found.advantage[0].detach() * log_prob).sum(), logits)
+        total += probability(outcome, THETA) * gradient
+    if lam == 1.0:
+        torch.testing.assert_close(total, exact_gradient(), atol=1e-6, rtol=1e-5)
+    else:
+        assert bias(total) > 1e-3  # what is guessed wrongly stays in
 
 
 def test_one_logit_for_all_turns_has_the_slope_of_the_closed_form() -> None:

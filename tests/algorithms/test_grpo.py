@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from palaestra.agents.rollout.engine import RolloutEngine
-from palaestra.algorithms.grpo import GRPOConfig, GRPOLearner
+from palaestra.algorithms.grpo import GRPOConfig, GRPOLearner, shaped
 from palaestra.algorithms.learner.learner import BatchLearner
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.learner.policy_update import CorrectionConfig, KLConfig
@@ -23,6 +23,7 @@ from palaestra.algorithms.run.registry import make_learner
 from palaestra.errors import ConfigError, TrainingStopped
 from palaestra.types import EpisodeError, Outcome, Trajectory
 from tests.algorithms import toy_env
+from tests.algorithms.build import simple
 from tests.algorithms.toy_recipe import toy_policy, toy_recipe
 
 
@@ -325,3 +326,12 @@ def test_minibatches_keep_the_segments_of_an_episode_together_and_train_all() ->
     learner = GRPOLearner(policy, GRPOConfig(epochs=2, minibatches=2, warmup_updates=0))
     learner.update(play(policy), 1)
     assert learner.optimiser.updates == 4
+
+
+def test_groups_that_differ_in_nothing_but_length_are_dropped_with_their_penalty() -> None:
+    lengths = {"same": [(1.0, 8), (1.0, 3)], "mixed": [(1.0, 8), (0.0, 3)]}
+    played = [simple(f"{g}{i}", r, group=g, tokens=n) for g, made in lengths.items() for i, (r, n) in enumerate(made)]
+    config = GRPOConfig.model_validate({"sampling": {"drop_equal_groups": True}, "overlong": {"limit": 8, "buffer": 4}})
+    batch = shaped(collate(played), config)
+    assert batch.action_mask.any(dim=1).tolist() == [False, False, True, True]
+    assert batch.return_.tolist() == [0.0, 1.0, 0.0, 0.0]  # the penalty itself is taken from all

@@ -113,10 +113,15 @@ def read_curves(logs: Sequence[Sequence[Mapping[str, Json]]]) -> dict[str, list[
 
 
 def metric_rank(name: str) -> tuple[int, int, str]:
-    """Order metrics: what was reached first, the rest by name; cloning after what follows it, parts after their total."""
+    """Order metrics: what was reached first, the rest by name; cloning after what follows it, parts after their total.
+
+    Of types of task, of which there may be many, only what was reached on test tasks comes before the rest.
+    """
     phase, _, short = name.rpartition("/")
+    is_type = ".type." in short
     short = short.partition(".")[0]  # success.Desk: of one environment
-    lead = LEAD_METRICS.index(short) if short in LEAD_METRICS else len(LEAD_METRICS)
+    leads = short in LEAD_METRICS and (short == LEAD_METRICS[0] or not is_type)
+    lead = LEAD_METRICS.index(short) if leads else len(LEAD_METRICS)
     return (lead, 1 if phase == "sft" else 0, name)
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from palaestra.agents.report.charts import Curve, draw_curves, horizon_changes, read_curves, running_mean
+from palaestra.agents.report.charts import Curve, draw_curves, horizon_changes, metric_rank, read_curves, running_mean
 
 
 def test_curves_keep_steps_in_order_and_leave_out_what_is_no_number():
@@ -36,3 +36,14 @@ def test_a_drawing_is_the_same_every_time_and_has_no_text_but_numbers():
     assert 'aria-label="&lt;b> &quot;x&quot; &amp; y"' in drawn
     assert "<style" not in drawn
     assert "<metadata" not in drawn
+
+
+def test_types_of_task_lead_only_where_they_were_reached_on_test_tasks() -> None:
+    names = [
+        "grpo/success.type.easy", "grpo/test_success.type.easy", "grpo/loss", "grpo/success", "grpo/test_success",
+        "grpo/success.Desk", "sft/loss", "grpo/pass_at_2",
+    ]  # fmt: skip
+    assert sorted(names, key=metric_rank) == [
+        "grpo/test_success", "grpo/test_success.type.easy", "grpo/success", "grpo/success.Desk", "grpo/loss", "sft/loss",
+        "grpo/pass_at_2", "grpo/success.type.easy",
+    ]  # fmt: skip
