@@ -68,9 +68,10 @@ def _server(runs: Path, host: str, port: int | None, token: str) -> ViewServer:
     try:
         return ViewServer(runs, host, DEFAULT_PORT, token=token)
     except UsageError as error:
-        if "Port" not in str(error):
-            raise
-        return ViewServer(runs, host, 0, token=token)
+        try:
+            return ViewServer(runs, host, 0, token=token)
+        except UsageError:
+            raise error from None
 
 
 def _open(url: str) -> None:

@@ -6,7 +6,9 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+import webbrowser
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +16,9 @@ import httpx
 import pytest
 
 from palaestra.agents.store.store import RunStore
+from palaestra.agents.view import ViewServer
+from palaestra.cli import view
+from palaestra.errors import UsageError
 from tests.agents.report import build
 from tests.cli.conftest import listen
 
@@ -123,6 +128,33 @@ def test_addresses_and_ports_that_cannot_be_are_refused(refused, tmp_path, monke
     refused("view", "--runs", tmp_path, "--token", "short", match="expected at least 16")
     refused("view", "--runs", tmp_path, "--host", "192.0.2.1", "--token", "x" * 20, "--port", 1, match="cannot be used")
     refused("view", "--runs", tmp_path, "--port", 65536, match="65535")
+
+
+def test_a_free_port_is_taken_where_the_usual_one_is_in_use(tmp_path, monkeypatch):
+    with ViewServer(tmp_path) as first:
+        monkeypatch.setattr(view, "DEFAULT_PORT", first.port)
+        with view._server(tmp_path, "127.0.0.1", None, "") as second:
+            assert second.port not in (0, first.port)
+        with pytest.raises(UsageError, match=f"Port {first.port} of 127.0.0.1 cannot be used"):
+            view._server(tmp_path, "127.0.0.1", first.port, "")
+        with pytest.raises(UsageError, match=f"Port {first.port} of 192.0.2.1 cannot be used"):
+            view._server(tmp_path, "192.0.2.1", None, "x" * 20)
+
+
+@pytest.mark.parametrize(
+    ("variables", "opened"), [({}, []), ({"DISPLAY": ":0"}, ["http://x/"]), ({"BROWSER": "b"}, ["http://x/"])]
+)
+def test_a_browser_is_opened_where_there_is_a_screen(monkeypatch, variables, opened):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "platform", "linux")
+    found, called = [], threading.Event()
+    monkeypatch.setattr(webbrowser, "open", lambda url: (found.append(url), called.set()))
+    view._open("http://x/")
+    called.wait(5 if opened else 0.05)
+    assert found == opened
 
 
 def test_the_list_says_on_which_environments_a_recipe_trains(palaestra_run, tmp_path):
