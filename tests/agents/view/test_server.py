@@ -167,6 +167,10 @@ def test_episodes_are_filtered_by_outcome(runs):
             data = parse(get(server, f"/episodes?run=eval-1&outcome={outcome}").text).data
             assert {one["outcome"] for one in data["episodes"]} == {outcome}
             assert len(data["episodes"]) == count <= EPISODES_PER_PAGE, outcome
+        newest = parse(get(server, "/episodes?run=eval-1").text).data["episodes"]
+        assert [one["id"].partition("/")[0] for one in newest] == ["trained"] * 8 + ["cloned"] * 8 + ["expert"] * 8 + [
+            "random"
+        ]
         assert "No episode matches" in get(server, "/episodes?run=desk-1&outcome=failure").text
         assert "No episode has been stored yet" in get(server, "/episodes?run=train-1").text
 
@@ -566,6 +570,9 @@ with store.lock("r"):
             state = get(server, "/state?run=r").json()
             assert (state["runs"][0]["status"], state["busy"]) == ("running", True)
             assert "running" in get(server).text
+            for file in tmp_path.glob("palaestra.db*"):
+                os.utime(file, (1e9, 1e9))  # a process that dies changes no file
+            state = get(server, "/state?run=r").json()
             player.send_signal(signal.SIGKILL)
             player.wait()
             died = get(server, "/state?run=r").json()
