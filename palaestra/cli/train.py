@@ -201,7 +201,7 @@ def _launched() -> Iterator[bool]:
 
 def _load(store: RunStore, recipe: str | None, overrides: Sequence[str], run_id: str | None) -> Recipe:
     """Return the recipe given, or the one that a stored run was started with."""
-    from palaestra.algorithms.run.recipe import load_recipe, parse_recipe
+    from palaestra.algorithms.run.recipe import as_it_played, load_recipe, parse_recipe
 
     if recipe is not None:
         return load_recipe(recipe, overrides)
@@ -214,7 +214,7 @@ def _load(store: RunStore, recipe: str | None, overrides: Sequence[str], run_id:
         )
     if overrides:
         raise ConfigError(f"Run {run_id!r} keeps its recipe; leave out --set, or train under another run id.")
-    return parse_recipe(stored["recipe"])
+    return parse_recipe(as_it_played(stored["recipe"]))
 
 
 def _check_env(recipe: Recipe) -> None:

@@ -94,6 +94,12 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     return parse_recipe(data)
 
 
+def as_it_played(recipe: Json) -> Json:
+    """Return a stored recipe with what its run did before there was a key for it: cut answers were played."""
+    agent = recipe.get("agent") if isinstance(recipe, dict) else None
+    return {**recipe, "agent": {"cut": "play", **agent}} if isinstance(recipe, dict) and isinstance(agent, dict) else recipe
+
+
 def read_recipe(recipe: Recipe | Mapping[str, Json] | str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Return a recipe, however it is given: as a file or name (`load_recipe`), as plain data, or as itself.
 
@@ -313,4 +319,4 @@ def _extension(name: str, table: Json, where: str) -> BaseModel:
     return check(get_extension(name).config_type, table, where)
 
 
-__all__ = ["Recipe", "load_recipe", "parse_recipe", "read_recipe"]
+__all__ = ["Recipe", "as_it_played", "load_recipe", "parse_recipe", "read_recipe"]

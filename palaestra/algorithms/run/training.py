@@ -38,7 +38,7 @@ from palaestra.algorithms.run.feed import make_env, make_feed
 from palaestra.algorithms.run.metrics import MetricsLog
 from palaestra.algorithms.run.on_policy import run_algorithm
 from palaestra.algorithms.run.phase import Phase, Progress, ProgressEvent
-from palaestra.algorithms.run.recipe import parse_recipe, read_recipe
+from palaestra.algorithms.run.recipe import as_it_played, parse_recipe, read_recipe
 from palaestra.algorithms.run.recipe_configs import Recipe
 from palaestra.algorithms.run.registry import get_algorithm
 from palaestra.algorithms.run.start import build_policy
@@ -406,7 +406,7 @@ def _open_run(store: RunStore, run_id: str | None, recipe: Recipe) -> str:
         if known := check_start(recipe, store):
             config["training_data"] = known
         return store.create_run(config, run_id)
-    stored, wanted = _comparable(_as_it_played(store.config(run_id).get("recipe"))), _comparable(config["recipe"])
+    stored, wanted = _comparable(as_it_played(store.config(run_id).get("recipe"))), _comparable(config["recipe"])
     if stored != wanted:
         changed = sorted(_differences(stored, wanted))
         raise ConfigError(
@@ -414,12 +414,6 @@ def _open_run(store: RunStore, run_id: str | None, recipe: Recipe) -> str:
             f"or train under another run id."
         )
     return run_id
-
-
-def _as_it_played(recipe: Json) -> Json:
-    """Return a stored recipe with what its run did before there was a key for it: cut answers were played."""
-    agent = recipe.get("agent") if isinstance(recipe, dict) else None
-    return {**recipe, "agent": {"cut": "play", **agent}} if isinstance(recipe, dict) and isinstance(agent, dict) else recipe
 
 
 def _comparable(recipe: Json) -> Json:
