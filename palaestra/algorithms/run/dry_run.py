@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gymnasium
@@ -21,6 +21,7 @@ from palaestra.agents.context import CHARS_PER_TOKEN
 from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.algorithms.learner.memory import Held, Shape, UpdateBytes, cache_bytes, held_by, shape_of, update_bytes
 from palaestra.algorithms.learner.policy import Policy
+from palaestra.algorithms.run.extension_registry import get_extension
 from palaestra.algorithms.run.feed import make_env, make_feed
 from palaestra.algorithms.run.recipe_configs import EnvConfig, PhaseConfig, Recipe
 from palaestra.algorithms.run.registry import Algorithm, get_algorithm
@@ -319,9 +320,11 @@ def _phase(
     longest = max(dialogues)
     share = written / (written + widest.observation)
     microbatch = _microbatch(settings, longest, -(-episodes * longest // devices))
+    held = _held(algorithm, settings, policy, recipe)
+    means = sum(get_extension(name).copies for name in config.active) * policy.num_parameters * 4 // shape.item
     update = update_bytes(
         shape,
-        _held(algorithm, settings, policy, recipe),
+        replace(held, frozen=held.frozen + means),
         tokens=microbatch,
         scored=math.ceil(microbatch * share),
         shards=shards,

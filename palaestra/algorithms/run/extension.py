@@ -138,6 +138,7 @@ class Extension:
         name: Name of its table.
         config_type: What its table is checked against.
         movable: Keys of its table that may differ when a run resumes (where a server is, not what is trained).
+        copies: Copies of the whole model in float32 that it holds while a phase trains; for `train --dry-run`.
         shows: Whether its table means something to a phase that imitates and does not play (see `demonstrated`).
         config: Its table.
         context: Where it is used.
@@ -146,6 +147,7 @@ class Extension:
     name: ClassVar[str]
     config_type: ClassVar[type[BaseModel]]
     movable: ClassVar[frozenset[str]] = frozenset()
+    copies: ClassVar[int] = 0
     shows: ClassVar[bool] = False
 
     def __init__(self, config: Any, context: ExtensionContext) -> None:

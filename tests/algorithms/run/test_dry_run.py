@@ -73,6 +73,13 @@ def test_a_plan_trains_and_stores_nothing_and_counts_the_model_that_would_be_bui
     assert plan.to_json() == dry_run(recipe).to_json(), "the same plan twice"
 
 
+def test_a_mean_of_weights_is_one_more_copy() -> None:
+    plain, averaged = (
+        dry_run(toy_recipe(phases=["grpo"], **tables)).phases[0] for tables in ({}, {"average": {"decay": 0.9}})
+    )
+    assert averaged.update.frozen - plain.update.frozen == plain.update.weights > 0  # of float32 weights
+
+
 def test_every_algorithm_can_be_planned() -> None:
     plan = dry_run(toy_recipe(phases=algorithm_names(), grpo={"kl": {"coefficient": 0.1}}))
     found = {phase.name: phase for phase in plan.phases}

@@ -36,6 +36,7 @@ class Average(Extension):
     name: ClassVar[str] = "average"
     config_type = AverageConfig
     config: AverageConfig
+    copies: ClassVar[int] = 1
     shows: ClassVar[bool] = True
 
     def __init__(self, config: AverageConfig, context: Any) -> None:
