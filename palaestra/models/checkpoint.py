@@ -20,7 +20,7 @@ class CheckpointConfig(ModelConfig):
 
     path: str = Field(min_length=1)
     """Folder of the model, or its name where transformers has it at hand."""
-    shape: dict[str, Any] = Field(default_factory=dict)
+    shape: dict[str, Any] | None = None
     """Keys of the model's `config.json` (`model_type` and sizes): `--dry-run` counts with them where the folder is not on this
     machine, and training refuses a model that differs in one of them."""
 

@@ -244,7 +244,7 @@ def _model(recipe: Recipe) -> tuple[Policy, str, CountTokens]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     folder = kind.folder(config)
-    found, source = configuration(folder, getattr(config, "shape", {}))
+    found, source = configuration(folder, getattr(config, "shape", None) or {})
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(found, trust_remote_code=False)
     model = model.to(getattr(torch, config.dtype))

@@ -32,7 +32,7 @@ def build_policy(recipe: Recipe, feed: Feed, engine: RolloutEngine) -> Policy:
     kind, config = get_model_kind(recipe.model_kind), recipe.model
     if kind.folder is not None:
         policy = Policy.from_path(kind.folder(config), dtype=config.dtype)
-        check_shape(policy.model.config, getattr(config, "shape", {}))
+        check_shape(policy.model.config, getattr(config, "shape", None) or {})
         return policy
     assert kind.build is not None
     model, tokenizer = kind.build(config, BuildContext(recipe.seed, partial(corpus, recipe, feed, engine)))
