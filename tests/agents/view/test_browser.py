@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from palaestra.agents.evaluation.evaluation import evaluate_async
+from palaestra.agents.reference import ExpertAgent
 from palaestra.agents.store.store import RunStore
+from palaestra.media import MemoryMedia, use_media
 from tests.agents.report import build
 from tests.agents.report.test_phone import BEHIND_THE_EDGE
 from tests.agents.view.serving import serving
 from tests.browser import chromium, open_browser
+from tests.media.gallery import ENV_ID
 
 LONG = "20261130-120000-ab12-a-provider-a-model-of-which-the-name-has-no-end-2026-11-30-instruct"
 
@@ -152,3 +156,17 @@ async def test_no_text_of_a_run_runs_in_a_page_or_in_what_is_taken_in_later(tmp_
                 assert await tab.js("document.querySelectorAll('main img, main svg[onload], main script').length") == 0
             assert "<img src=x" in await tab.text()
             assert not [text for text in tab.problems if "Content Security" in text]
+
+
+async def test_the_policy_lets_pictures_and_sounds_of_a_run_be_seen_and_heard(tmp_path):
+    chromium()
+    with RunStore(tmp_path / "runs") as store, use_media(MemoryMedia()):
+        await evaluate_async(ENV_ID, ExpertAgent(), n=1, store=store, run_id="x")
+    with serving(tmp_path / "runs") as server:
+        async with open_browser(tmp_path) as tab:
+            await tab.resize(390)
+            await tab.open(f"{server.url}episodes?run=x")
+            await tab.until("document.querySelector('.media img')?.naturalWidth > 0")
+            await tab.until("document.querySelector('.media audio')?.readyState >= 1")
+            assert await tab.too_wide() == []
+            assert tab.problems == []
