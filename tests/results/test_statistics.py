@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from palaestra.errors import ConfigError
 from palaestra.results.statistics import (
+    Estimate,
     bca_interval,
     bootstrap_interval,
     holm,
@@ -152,6 +155,54 @@ def test_bootstrap_comes_close_to_the_normal_interval_and_repeats() -> None:
     assert (boot.low, boot.high) == pytest.approx((exact.low, exact.high), abs=0.03)
     assert bootstrap_interval(values[::-1]) == boot
     assert bootstrap_interval(values, seed=1) != boot
+
+
+@pytest.mark.parametrize("interval", [bootstrap_interval, bca_interval])
+@pytest.mark.parametrize("scale", [1.0, 2.0**900])  # beyond some size values are scaled down, resampled, and scaled up
+def test_resampling_follows_its_settings_at_every_scale(interval: Callable[..., Estimate], scale: float) -> None:
+    values = [value * scale for value in (0.0, 1.0, 2.0, 4.0, 8.0, 9.0, 9.5, 11.0, 12.0, 20.0)]
+
+    def ends(**given: Any) -> tuple[float, float]:
+        found = interval(values, **given)
+        assert found.mean == pytest.approx(math.fsum(value / len(values) for value in values))
+        assert found.n == len(values)
+        return found.low / scale, found.high / scale
+
+    default = ends()
+    assert default == ends(confidence=0.95, num_resamples={bootstrap_interval: 2000, bca_interval: 10_000}[interval], seed=0)
+    assert default == pytest.approx(tuple(end for end in _unscaled(interval, values, scale)), rel=1e-9)
+    assert len({default, ends(seed=1), ends(num_resamples=333), ends(confidence=0.8)}) == 4
+    narrow = ends(confidence=0.5)
+    assert default[0] < narrow[0] < narrow[1] < default[1]
+
+
+def _unscaled(interval: Callable[..., Estimate], values: list[float], scale: float) -> tuple[float, float]:
+    found = interval([value / scale for value in values])
+    return found.low, found.high
+
+
+@given(st.integers(0, 2**30), st.sampled_from([1, 2, 3999]))
+def test_a_bootstrap_in_blocks_is_one_of_all_resamples(seed: int, count: int) -> None:
+    drawn: list[int] = []
+
+    def statistic(rows: np.ndarray) -> np.ndarray:
+        drawn.append(len(rows))
+        return rows.max(axis=1)
+
+    found = bootstrap_interval([3.0, 1.0, 2.0], statistic, num_resamples=count, seed=seed)
+    assert sum(drawn[:-1]) == count  # the last is of the values themselves
+    assert drawn[-1] == 1
+    assert found.mean == 3.0
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=2), st.sampled_from([0.5, 0.9, 0.99]))
+def test_two_clusters_are_enough_for_an_interval_and_have_a_closed_form(values: list[float], confidence: float) -> None:
+    first, second = values
+    found = mean_interval([[first], [second]], confidence)
+    half = math.tan(math.pi * confidence / 2) * abs(first - second) / 2  # Student's t with one degree of freedom is Cauchy's
+    assert found.low == pytest.approx((first + second) / 2 - half, rel=1e-9, abs=1e-6)
+    assert found.high == pytest.approx((first + second) / 2 + half, rel=1e-9, abs=1e-6)
+    assert found == mean_interval([[first], [], [second]], confidence)
 
 
 def test_bootstrap_of_a_median_and_of_a_constant() -> None:

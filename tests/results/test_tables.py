@@ -44,6 +44,39 @@ def test_different_arms_get_different_names(given_arms: list[Arm]) -> None:
     assert all(arm.name.startswith(arm.agent) for arm in found)
 
 
+@given(st.lists(arms, min_size=1, max_size=8, unique_by=key))
+def test_a_name_has_each_part_if_and_only_if_it_tells_arms_apart(given_arms: list[Arm]) -> None:
+    found = distinguish(given_arms)
+    for arm in found:
+        same = [other for other in given_arms if other.agent == arm.agent]
+        alike = [other.env_kwargs for other in given_arms if other.env_id == arm.env_id]
+        parts = arm.name.split(" · ")
+        assert parts.pop(0) == arm.agent
+        for name, values in (("env_id", {one.env_id for one in same}), ("split", {one.split for one in same})):
+            assert (getattr(arm, name) in parts) == (len(values) > 1)
+            parts = [part for part in parts if part != getattr(arm, name)]
+        asked = {name for kwargs in alike for name in kwargs if len({str(one.get(name)) for one in alike}) > 1}
+        assert dict(arm.settings) == {name: arm.env_kwargs.get(name) for name in asked}
+        told = [f"{name}={value}" for name, value in arm.settings.items()]
+        assert parts[: len(told)] == told
+        plain = arm.name.removesuffix(f" · {arm.run_id[-1]}")
+        twins = [one for one in found if one.name.removesuffix(f" · {one.run_id[-1]}") == plain]
+        assert parts[len(told) :] == ([arm.run_id[-1]] if len(twins) > 1 else [])
+
+
+def test_an_arm_without_an_agent_or_a_split_is_named_by_what_it_has() -> None:
+    one, other = distinguish([Arm("a-run", "", "x/A-v0", split=""), Arm("b-run", "", "x/A-v0", split="test")])
+    assert (one.name, other.name) == ("a-run", "b-run · test")
+    assert [arm.name for arm in distinguish([Arm("d-me-1", "me", "x/A-v0"), Arm("d-me-2", "me", "x/A-v0")])] == [
+        "me · 1",
+        "me · 2",
+    ]
+    assert [arm.name for arm in distinguish([Arm("me-1", "me", "x/A-v0"), Arm("other", "me", "x/A-v0")])] == [
+        "me · 1",
+        "me · other",
+    ]
+
+
 def test_names_say_what_tells_the_arms_apart_and_no_more() -> None:
     def names(*given_arms: Arm) -> list[str]:
         return [arm.name for arm in distinguish(given_arms)]
@@ -85,8 +118,16 @@ def test_results_are_plain_data() -> None:
     assert EnvResults((table,)).to_json() == [table.to_json()]
     assert EnvResults((table,), {"own": 1}).to_json() == {"own": 1}
     block = StepBlock("B", text="long", details=(("more", "longer"),), tables=(table,))
-    data = json.loads(json.dumps(block.to_json(lambda text: text[:2])))
-    assert (data["text"], data["details"], data["tables"][0]["title"]) == ("lo", [["more", "lo"]], "T")
+    empty = {"title": "B", "verdict": "", "mark": "", "tags": [], "notes": []}
+    told = {"text": "lo", "details": [["more", "lo"]], "tables": [table.to_json()]}
+    assert json.loads(json.dumps(block.to_json(lambda text: text[:2]))) == {**empty, **told}
+    block = StepBlock("B", "served", "good", ("t", "u"), ("n",), "long", (("more", "longer"),), (table, table))
+    assert json.loads(json.dumps(block.to_json())) == {
+        "title": "B", "verdict": "served", "mark": "good", "tags": ["t", "u"], "notes": ["n"], "text": "long",
+        "details": [["more", "longer"]], "tables": [table.to_json()] * 2,
+    }  # fmt: skip
+    bare = ResultTable("T", ("a",), (), text_columns=0)
+    assert bare.to_json() == {"title": "T", "columns": ["a"], "rows": [], "text_columns": 0}
     assert no_blocks(Trajectory("e", "x/A-v0", {})) == {}
 
 

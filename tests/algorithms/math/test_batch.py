@@ -29,6 +29,36 @@ def test_the_reward_of_an_empty_turn_goes_to_the_turn_before_or_to_the_first() -
     assert turn_rewards(episode("a", [one], [0.5, 0.0, 0.25, 1.0])) == {1: 0.75, 3: 1.0}
 
 
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=5), st.data())
+def test_every_tensor_of_chosen_rows_is_that_of_the_rows(lengths: list[int], data: st.DataObject) -> None:
+    episodes = []
+    for number, length in enumerate(lengths):
+        one = segment([0] + [1] * length, [(1, 1 + length, 0)], first_id=10 * number)
+        versions = tuple(range(number, number + length + 1))
+        one = dataclasses.replace(one, version=versions, log_prob=tuple(-0.1 * version for version in versions))
+        episodes.append(episode(f"e{number}", [one], [float(number)]))
+    batch = collate(episodes)
+    batch = batch.with_tensors(advantage=torch.rand(batch.ids.shape))
+    chosen = data.draw(st.lists(st.integers(0, len(lengths) - 1), min_size=1, max_size=4))
+    part, width = batch.rows(chosen), max(lengths[row] for row in chosen) + 1
+    for field in dataclasses.fields(batch):
+        whole, cut = getattr(batch, field.name), getattr(part, field.name)
+        if isinstance(whole, torch.Tensor) and whole.dim() == 2:
+            assert cut.tolist() == whole[chosen, :width].tolist(), field.name
+        elif field.name == "episode_index":
+            assert cut.tolist() == chosen
+        elif field.name == "extra":
+            assert cut["advantage"].tolist() == whole["advantage"][chosen, :width].tolist()
+        else:
+            assert cut is whole
+    assert part.num_rows == len(chosen)
+    assert part.num_action_tokens == sum(lengths[row] for row in chosen)
+    assert part.version.tolist() == [
+        [*range(row, row + lengths[row] + 1), *[-1] * (width - lengths[row] - 1)] for row in chosen
+    ]
+    assert batch.rows([]).ids.shape == (0, 0)
+
+
 def test_segments_of_an_episode_share_its_return_and_group() -> None:
     parts = [segment([0, 1, 1], [(1, 3, 0)]), segment([0, 0, 0, 1], [(3, 4, 1)], first_id=50)]
     batch = collate([episode("a", parts, [0.0, 1.0]), simple("b", 0.0)])

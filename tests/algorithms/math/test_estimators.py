@@ -36,6 +36,27 @@ from palaestra.types import Trajectory
 from tests.algorithms.build import episode, segment
 
 
+def test_a_decorated_function_is_the_estimator_of_its_name_and_stays_a_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimators, "ESTIMATORS", dict(estimators.ESTIMATORS))
+
+    class Half(AdvantageConfig):
+        estimator: str = "half"
+
+    def halves(batch: Batch, reward: torch.Tensor, config: Half) -> torch.Tensor:
+        return batch.spread(batch.return_) / 2
+
+    assert estimators.estimator(Half)(halves) is halves
+    assert get_estimator("half") == estimators.Estimator(Half, halves)
+    assert "half" in estimator_names()
+    estimators.estimator(Half)(halves)  # again, as where a module is reloaded
+
+    class Other(Half):
+        pass
+
+    with pytest.raises(ConfigError, match=r"Other\.estimator is 'half'; expected a default that names no other estimator"):
+        estimators.estimator(Other)
+
+
 @st.composite
 def played(draw: st.DrawFn) -> list[Trajectory]:
     """Two groups of two or three episodes with one to three turns of one or two tokens, and perhaps a failed one."""

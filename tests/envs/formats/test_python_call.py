@@ -86,6 +86,54 @@ def test_signature_shows_types_defaults_and_descriptions():
     assert json.dumps(SCHEMA)
 
 
+TYPES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "object": "dict", "null": "None"}
+plain_types = st.sampled_from([({"type": name}, told) for name, told in TYPES.items()]) | st.sampled_from(
+    [({}, "object"), (True, "object"), ({"type": "else"}, "object"), ({"enum": ["a", 1, None]}, "Literal['a', 1, None]")]
+)
+
+
+def unions(inner):
+    parts = st.lists(inner, min_size=1, max_size=3)
+    kinds = st.lists(st.sampled_from(sorted(TYPES)), min_size=1, max_size=3, unique=True)
+    return (
+        parts.map(lambda of: ({"anyOf": [spec for spec, _ in of]}, " | ".join(dict.fromkeys(told for _, told in of))))
+        | inner.map(lambda of: ({"type": "array", "items": of[0]}, f"list[{of[1]}]"))
+        | kinds.map(lambda of: ({"type": of}, " | ".join(TYPES[kind] for kind in of)))
+        | st.just(({"type": "array"}, "list[object]"))
+    )
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["a", "b", "c"]),
+        st.tuples(st.recursive(plain_types, unions, max_leaves=4), st.booleans(), st.none() | st.just(7), st.booleans()),
+    )
+)
+def test_a_signature_says_the_type_of_every_schema_and_what_may_be_left_out(drawn):
+    properties, told, lines = {}, [], []
+    for name, ((spec, kind), is_required, default, is_described) in drawn.items():
+        if isinstance(spec, dict):
+            spec = spec | ({} if default is None else {"default": default})
+            spec |= {"description": f"About {name}.\nMore."} if is_described else {}
+            lines += [f"    {name}: About {name}.\n    More."] if is_described else []
+        else:
+            default = None
+        properties[name] = spec
+        told.append(f"{name}: {kind}" + ("" if is_required else f" = {default!r}"))
+    required = [name for name, (_, is_required, _, _) in drawn.items() if is_required]
+    parameters = {"type": "object", "properties": properties, "required": required}
+    tool = {"type": "function", "function": {"name": "f", "description": " Do. ", "parameters": parameters}}
+    doc = "\n".join(["Do.", *lines])
+    assert signature(tool) == f'def f({", ".join(told)}):\n    """{doc}"""'
+    example = f"f({', '.join(f'{name}=...' for name in required)})"
+    for answers in (True, False):
+        text = PythonCallFormat(answers=answers).describe([tool])
+        assert signature(tool) in text
+        assert example in text
+        assert ("def final_answer(" in text) == answers
+    assert "f(" in PythonCallFormat().describe([{"type": "function", "function": {"name": "f"}}])
+
+
 ODD_NAMES = (
     "get-price",
     "ns.get",

@@ -98,6 +98,9 @@ def test_splitting_again_changes_nothing(text):
     message = without_reasoning(Message("assistant", text))
     assert without_reasoning(message) == message
     assert said(text) == message.content == rest
+    assert said(Message("assistant", text)) == message
+    both = said(Message("assistant", text, reasoning="before"))
+    assert both == Message("assistant", rest, reasoning=f"before\n\n{reasoning}" if reasoning else "before")
     assert bool(reasoning) == bool(message.reasoning)
 
 
