@@ -37,7 +37,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.run
 
 mutants: $(VENV)/.mutants
-	$(BIN)/python -m tests.mutants -n $(SAMPLE) --seed $(SEED) --workers $(WORKERS)
+	$(BIN)/python -m tests.mutation -n $(SAMPLE) --seed $(SEED)
 
 clean:
 	rm -rf $(VENV)

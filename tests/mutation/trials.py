@@ -1,0 +1,136 @@
+"""Runs of tests in processes that are forked from one that has imported what is heavy: torch is loaded once, not 300 times.
+
+The parent imports other people's packages only. Each child imports the project, changed or not, and runs the tests it is told.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import resource
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+HEAVY = (
+    *("pytest", "hypothesis", "hypothesis.extra.numpy", "pytest_asyncio.plugin", "coverage", "numpy", "pydantic"),
+    *("gymnasium", "pettingzoo", "jinja2", "rich.console", "typer", "aiohttp.web", "openai", "anthropic", "google.genai"),
+    *("torch", "torch.nn", "torch.optim", "tokenizers", "transformers.models.auto", "transformers.generation"),
+    *("transformers.tokenization_utils_tokenizers", "datasets", "scipy.stats", "jsonschema", "jsonschema_rs"),
+)
+ARGUMENTS = (
+    "-x",
+    "-q",
+    "--no-header",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:xdist",
+    "-m",
+    "not slow",
+    "--tb=short",
+    "-W",
+    "ignore::pytest.PytestWarning",
+)
+MEMORY = 12 << 30
+TIMED_OUT = -1
+
+
+def load_heavy() -> None:
+    """Import what is heavy and not ours, as far as it is installed."""
+    for name in HEAVY:
+        with suppress(ImportError):
+            importlib.import_module(name)
+
+
+def in_child(work: Callable[[], Any], timeout_s: float, log: Path) -> Any:
+    """Return what `work` returns in a forked process, as JSON; TIMED_OUT if it took too long, None if it died.
+
+    Args:
+        work: What is called there.
+        timeout_s: Seconds after which the process and all that it started are killed.
+        log: Where everything that it prints goes.
+    """
+    answer = log.with_suffix(".json")
+    answer.unlink(missing_ok=True)
+    pid = os.fork()
+    if pid == 0:
+        _child(work, log, answer)
+    until, ended = time.monotonic() + timeout_s, False
+    while not ended and time.monotonic() < until:
+        ended = os.waitpid(pid, os.WNOHANG)[0] == pid
+        time.sleep(0.02)
+    with suppress(ProcessLookupError):  # also what a test has left running
+        os.killpg(pid, signal.SIGKILL)
+    if not ended:
+        os.waitpid(pid, 0)
+        return TIMED_OUT
+    try:
+        return json.loads(answer.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _child(work: Callable[[], Any], log: Path, answer: Path) -> None:
+    """Do the work of a child, and end it without the parent's exit handlers."""
+    code = 1
+    try:
+        os.setsid()
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+        out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        for source, target in ((nothing, 0), (out, 1), (out, 2)):
+            os.dup2(source, target)
+        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
+        answer.write_text(json.dumps(work()), encoding="utf-8")
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with suppress(Exception):
+            sys.stdout.flush()
+        os._exit(code)
+
+
+class Reports:
+    """A plugin that keeps how long each test took, and which failed first.
+
+    Args:
+        started: Told the id of each test before it begins.
+    """
+
+    def __init__(self, started: Callable[[str], Any] = lambda name: None) -> None:
+        """Keep nothing yet."""
+        self.seconds: dict[str, float] = {}
+        self.failed: list[str] = []
+        self._started = started
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Say which test begins."""
+        self._started(nodeid)
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """Add up the times of a test."""
+        self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
+        if report.failed:
+            self.failed.append(report.nodeid)
+
+    def pytest_collectreport(self, report: Any) -> None:
+        """Keep a file that cannot be imported as failed."""
+        if report.failed:
+            self.failed.append(report.nodeid)
+
+
+def run_tests(names: list[str], *options: str) -> dict[str, Any]:
+    """Run tests in this process; return the exit code and those that failed, by default only the first."""
+    import pytest
+
+    reports = Reports()
+    code = pytest.main([*ARGUMENTS, *options, *names], plugins=[reports])
+    return {"code": int(code), "failed": reports.failed}
