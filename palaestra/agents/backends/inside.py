@@ -52,8 +52,10 @@ def fault_in(data: Json, part: str = "choices") -> Json:
     inside = first.get("error") if isinstance(first, Mapping) else None
     if data.get("error") or inside:
         return data.get("error") or inside
+    if found:
+        return None
     has_said = any(isinstance(data.get(key), (str, list, Mapping)) and data[key] for key in ("message", "detail", "errors"))
-    return data if has_said and not found else None
+    return data if has_said else None
 
 
 def fault_status(fault: Json) -> int | None:
