@@ -28,6 +28,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from palaestra.agents.export.conversations import is_trained_on
 from palaestra.algorithms.config import MOST_COUNTED, MOST_HELD, Config
 from palaestra.algorithms.data.demonstrations import without_turns
 from palaestra.algorithms.data.reward_noise import observed_score, observed_success
@@ -331,8 +332,8 @@ ALGORITHM = Algorithm("rft", RFTConfig, run=run)  # no learner: what it imitates
 
 
 def _trimmed(episode: Trajectory) -> Trajectory:
-    """Make context of the turns that the environment refused."""
-    refused = {index for index, step in enumerate(episode.steps) if step.info.get("action_error")}
+    """Make context of the turns that the environment refused, and of those that were cut."""
+    refused = {i for i, step in enumerate(episode.steps) if step.info.get("action_error") or not is_trained_on(step)}
     if not refused:
         return episode
     return replace(episode, segments=tuple(without_turns(segment, refused) for segment in episode.segments))

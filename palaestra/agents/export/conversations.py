@@ -240,8 +240,8 @@ class Conversation:
 
 
 def is_trained_on(step: Step) -> bool:
-    """Whether a step is to be trained on: all are but those marked by `info["trained"]` False."""
-    return step.info.get("trained") is not False
+    """Whether a step is to be imitated: all are but those marked by `info["trained"]` False, and answers that were cut."""
+    return step.info.get("trained") is not False and step.finish_reason != "length"  # which ends where no answer ends
 
 
 def action_text(message: Message) -> str:

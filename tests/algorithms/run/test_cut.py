@@ -12,8 +12,10 @@ import torch
 
 from palaestra.agents.core import Generation, Request, Tokens
 from palaestra.agents.endings import TOLD
+from palaestra.agents.export.conversations import Conversation
 from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.agents.store.store import RunStore
+from palaestra.algorithms.data.demonstrations import tokenize
 from palaestra.algorithms.math.batch import collate
 from palaestra.algorithms.run.feed import TaskFeed
 from palaestra.algorithms.run.metrics import read_metrics
@@ -144,3 +146,19 @@ def test_no_gradient_reaches_what_follows_a_cut_answer() -> None:
     first = cut.segments[0].turns[0]
     assert torch.equal(batch.action_mask[0, first.start : first.end], torch.ones(first.end - first.start, dtype=torch.bool))
     assert not batch.action_mask[0, first.end]
+
+
+def test_cut_answers_are_no_examples() -> None:
+    trajectories, _ = played("refuse")
+    recipe = toy_recipe(agent={**AGENT, "cut": "refuse"}, model={"max_positions": 512})
+    policy = toy_policy()
+    stored = [Trajectory.from_json(one.to_json()) for one in trajectories]
+    cloned, _ = tokenize(stored, policy_agent(policy, recipe), policy.template, max_context=512)
+    assert len(cloned) == len(trajectories)
+    for one, again in zip(trajectories, cloned, strict=True):
+        whole = [step.finish_reason != "length" for step in one.steps]
+        acts = {span.turn: any(segment.action[span.start : span.end]) for segment in again.segments for span in segment.turns}
+        assert [acts.get(turn, False) for turn in range(len(one.steps))] == whole
+        dialogue = Conversation.of(one)
+        assert [loss for loss in dialogue.loss if loss is not None][-len(whole) :] == whole
+        assert Conversation.of(dialogue.to_trajectory()).loss == dialogue.loss
