@@ -1,4 +1,4 @@
-"""`palaestra export RUN`: episodes of a run as training data."""
+"""`palaestra export RUN`: episodes of a run as training data, or as a log for other tools."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from palaestra.errors import UsageError
 if TYPE_CHECKING:
     from palaestra.agents.export.export import Export
 
-ALIASES = {"messages": "chat", "trajectories": "jsonl", "hf": "dataset"}
+ALIASES = {"messages": "chat", "trajectories": "jsonl", "hf": "dataset", "inspect": "eval"}
 
 
 def export(
@@ -23,7 +23,10 @@ def export(
         Path, typer.Option("-o", "--out", metavar="PATH", help="File to write; for dataset (hf) a folder.", show_default=False)
     ],
     format: Annotated[
-        str, typer.Option(help="agenttraj, sharegpt, chat (messages), experience, jsonl (trajectories) or dataset (hf).")
+        str,
+        typer.Option(
+            help="agenttraj, sharegpt, chat (messages), experience, jsonl (trajectories), dataset (hf) or eval (inspect)."
+        ),
     ] = "agenttraj",
     only_success: Annotated[bool, typer.Option("--only-success", help="Leave out what did not solve its task.")] = False,
     of_seat: Annotated[
@@ -33,7 +36,8 @@ def export(
     runs: RunsFolder = DEFAULT_RUNS,
     as_json: AsJson = False,
 ) -> None:
-    """Export the episodes of a run: AgentTraj, ShareGPT, chat messages, whole trajectories or a Hugging Face dataset."""
+    """Export the episodes of a run: as training data, whole trajectories, a dataset, or a log for `inspect view`."""
+    from palaestra.agents.export.eval_log import LoggedRun
     from palaestra.agents.export.export import export_trajectories
     from palaestra.agents.store.store import RunStore
     from palaestra.cli.output import print_json, progress
@@ -46,17 +50,19 @@ def export(
             hint = f"its evaluations are {', '.join(sorted(near))}" if near else "palaestra runs lists those that do"
             raise UsageError(f"Run {run_id!r} holds no episodes; {hint}.")
         line = lines.line(f"exporting {run_id}")
+        format = ALIASES.get(format, format)
         damaged: dict[str, str] = {}
         written = export_trajectories(
             store.trajectories(run_id, damaged=damaged),
             out,
-            ALIASES.get(format, format),
+            format,
             select="success" if only_success else None,
             total=num_episodes,
             progress=line.update,
             media=store.media(run_id),
             seat=of_seat,
             damaged=damaged,
+            run=LoggedRun.of(store, run_id) if format == "eval" else None,
         )
     for episode_id, problem in written.damaged.items():
         say(f"left out {episode_id}: {problem}", stderr=True)

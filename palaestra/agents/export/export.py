@@ -1,9 +1,9 @@
 """Trajectories out of the store and into files; `reading.py` reads them back.
 
 Formats: "agenttraj" (JSON array), "sharegpt" (JSON array), "chat" (JSONL, OpenAI messages), "experience" (JSONL), "jsonl"
-(whole trajectories), "dataset" (a Hugging Face dataset on disk). All are written record by record: memory does not grow
-with the number of episodes, and a file appears under its name only when it is complete. What each does with sounds and
-pictures stands in `media_files.py`.
+(whole trajectories), "dataset" (a Hugging Face dataset on disk), "eval" (a log of inspect-ai, `eval_log.py`). All are written
+record by record: memory does not grow with the number of episodes (a log keeps their places and scores), and a file appears
+under its name only when it is complete. What each does with sounds and pictures stands in `media_files.py`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import IO, Literal, get_args
 
 from palaestra.agents.export.conversations import Conversation, chat_record
+from palaestra.agents.export.eval_log import SUFFIX, LoggedRun, write_log
+from palaestra.agents.export.eval_samples import eval_sample, shown_in_log
 from palaestra.agents.export.media_files import MediaFiles, Showing, copied, in_parts, listed, placed
 from palaestra.agents.export.template_rows import chat_columns
 from palaestra.agents.store.kept_media import lost_media
@@ -62,6 +64,7 @@ EXPORT_FORMATS: dict[str, ExportFormat] = {
     "experience": ExportFormat("AgentTraj with reward and success", ".jsonl", lambda t: Conversation.of(t).to_experience()),
     "jsonl": ExportFormat("whole trajectories, token ids included", ".jsonl", lambda t: t.to_json(), show=copied),
     "dataset": ExportFormat("Hugging Face dataset on disk (extra 'train')", "", lambda t: _dataset_row(t), show=copied),
+    "eval": ExportFormat("a log of inspect-ai, for `inspect view`", SUFFIX, eval_sample, show=shown_in_log),
 }
 
 
@@ -101,6 +104,7 @@ def export_trajectories(
     media: MediaStore | None = None,
     seat: str = "",
     damaged: dict[str, str] | None = None,
+    run: LoggedRun | None = None,
 ) -> Export:
     """Write trajectories to a file, as strict JSON: null stands for numbers that JSON does not have.
 
@@ -112,7 +116,7 @@ def export_trajectories(
         path: File (for "dataset": folder) to write; an existing file is replaced when the new one is complete.
         format: Name in `EXPORT_FORMATS`.
         select: "all"; "scored" leaves out episodes that an error ended; "success" keeps solved ones only. By default all
-            for "jsonl" and scored ones elsewhere, since an error says nothing worth learning.
+            for "jsonl" and "eval" and scored ones elsewhere, since an error says nothing worth learning.
         total: Number of trajectories, for `progress`; by default `len(trajectories)` where it has one, else 0.
         progress: Called with (episodes seen, total), also once at the start.
         media: Where the sounds and pictures are that they name, e.g. `store.media(run_id)`; the current store by default.
@@ -120,18 +124,23 @@ def export_trajectories(
             for "jsonl".
         damaged: Episodes that were already found to be damaged, e.g. by `store.trajectories(run_id, damaged=...)`; those that
             cannot be written are added.
+        run: For "eval": the run they were played in, e.g. `LoggedRun.of(store, run_id)`; its settings, status and times are
+            in the log.
 
     Raises:
         UnknownNameError: If the format, the selection or the seat does not exist.
+        UsageError: If the name of a log of inspect-ai does not end in ".eval".
         MissingExtraError: If the format needs a package that is not installed.
         StoreError: If the file cannot be written.
     """
     if format not in EXPORT_FORMATS:
         raise unknown_name("export format", format, EXPORT_FORMATS)
-    select = select or ("all" if format == "jsonl" else "scored")
+    select = select or ("all" if format in ("jsonl", "eval") else "scored")
     if select not in get_args(Selection):
         raise unknown_name("selection", select, get_args(Selection))
     path = Path(path)
+    if format == "eval" and path.suffix != SUFFIX:
+        raise UsageError(f"The log is to be written to {path}; inspect-ai opens files that end in {SUFFIX}: name it so.")
     if total is None:
         total = len(trajectories) if isinstance(trajectories, Sized) else 0
     form = EXPORT_FORMATS[format]
@@ -144,8 +153,11 @@ def export_trajectories(
         path.parent.mkdir(parents=True, exist_ok=True)
         if format == "dataset":
             _write_dataset(records, path)
+        elif format == "eval":
+            with _completed(path) as name, open(name, "wb") as log:
+                write_log(records, log, selected.spoilt, run)
         else:
-            with _completed(path) as file:
+            with _completed(path) as name, open(name, "w", encoding="utf-8", newline="\n") as file:
                 _write_records(records, file, form.is_array, selected.spoilt)
     except OSError as error:
         raise StoreError(
@@ -242,12 +254,12 @@ def _records(trajectories: _Selected, form: ExportFormat, files: MediaFiles) -> 
 
 
 @contextlib.contextmanager
-def _completed(path: Path) -> Iterator[IO[str]]:
-    """Write beside `path`, and take its name when everything is written."""
+def _completed(path: Path) -> Iterator[str]:
+    """Give the name of a file next to `path`, which takes its name when everything is written."""
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(descriptor)
     try:
-        with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            yield file
+        yield name
         os.chmod(name, 0o666 & ~_umask())
         os.replace(name, path)
     except BaseException:
