@@ -5,6 +5,8 @@ import re
 import shlex
 import sys
 import tomllib
+import zipfile
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -213,6 +215,26 @@ def test_episodes_are_exported_in_every_format(palaestra_run, runs, tmp_path, fo
     assert ran.code == 0
     assert json.loads(ran.out) == {"path": str(out), "written": 12, "skipped": 0}
     assert out.stat().st_size > 500
+
+
+def test_a_log_for_inspect_says_what_was_evaluated_and_when(palaestra_run, refused, runs, tmp_path):
+    out = tmp_path / "run.eval"
+    for format in ("eval", "inspect"):
+        ran = palaestra_run("export", "eval-1", "--runs", runs, "--format", format, "--out", out, "--json")
+        assert json.loads(ran.out) == {"path": str(out), "written": 12, "skipped": 0}
+    with zipfile.ZipFile(out) as log:
+        header, summaries = (json.loads(log.read(name)) for name in ("header.json", "summaries.json"))
+    with RunStore(runs, read_only=True) as store:
+        run, times = store.run("eval-1"), [episode.finished_s for episode in store.episodes("eval-1")]
+    assert (header["status"], header["eval"]["run_id"], header["eval"]["metadata"]["config"]) == (
+        "success",
+        "eval-1",
+        run.config,
+    )
+    assert abs(datetime.fromisoformat(header["eval"]["created"]).timestamp() - run.created_s) <= 1
+    stored = [datetime.fromisoformat(summary["completed_at"]).timestamp() for summary in summaries]
+    assert all(abs(one - other) <= 1 for one, other in zip(stored, times, strict=True))
+    refused("export", "eval-1", "--runs", runs, "--format", "eval", "--out", tmp_path / "run.json", match="end in .eval")
 
 
 def test_only_solved_episodes_are_exported(palaestra_run, runs, tmp_path):

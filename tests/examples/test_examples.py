@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.inspect_python import inspect_python
+
 FOLDER = Path(__file__).parents[2] / "examples"
 MOST_LINES = 90  # a screen or so
 
@@ -46,6 +48,11 @@ SAYS = {
         r"249 tools",
         r'"environment.volume":25',
     ],
+    "inspect_ai_model.py": [r"success: Estimate\(mean=0\.0, .*n=8\)\nerrors: \{\} \| 16 calls, 1280 tokens read"],
+    "inspect_ai_task.py": [
+        r"success \{'success': \[1\.0, 0\.0\], 'return': \[1\.0, 0\.0\]\}",
+        r"10 samples; \['system', 'user', 'assistant', 'tool'",
+    ],
     "two_llm_seats.py": [
         r"asker +Is it an animal\?\nanswerer +(Yes|No)\.",
         r"found: True \| metrics: \{'questions'",
@@ -71,6 +78,9 @@ def test_every_example_is_tested_and_fits_a_screen():
 def test_an_example_runs_without_a_key_or_a_gpu(name, tmp_path):
     env = {key: value for key, value in os.environ.items() if not key.endswith("_API_KEY")}
     command = [sys.executable, "-W", "error", str(FOLDER / name)]
+    if name.startswith("inspect_ai"):  # which leaves streams open, and is mostly installed elsewhere
+        command = [inspect_python(), str(FOLDER / name)]
+        env["PYTHONPATH"] = os.pathsep.join([str(FOLDER.parent), env.get("PYTHONPATH", "")])
     options = {"capture_output": True, "text": True, "timeout": 170, "cwd": tmp_path, "check": False}
     done = subprocess.run(command, env={**env, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}, **options)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -83,7 +83,7 @@ def write_log(
             try:
                 sample = _placed(sample, places, run)
                 text, summary = _encoded(sample), _encoded(_summary(sample))
-            except (ValueError, TypeError, KeyError, RecursionError) as error:
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
                 spoilt(error)
                 continue
             places.take(sample)
@@ -130,7 +130,7 @@ class _Figures:
 
     def __init__(self, run: LoggedRun | None) -> None:
         self._run = run
-        self._sums: dict[str, dict[str, tuple[float, int]]] = {}  # by score and task
+        self._sums: dict[tuple[str, str], dict[str, tuple[float, int]]] = {}  # by score and model, then by task
         self._envs: dict[str, None] = {}
         self._models: dict[str, None] = {}
         self._usage: dict[str, dict[str, float]] = {}
@@ -142,11 +142,13 @@ class _Figures:
         self.num_samples += 1
         self._num_errors += "error" in sample
         self._envs.setdefault(sample["metadata"].get("env_id", ""))
-        self._models.setdefault(sample["output"]["model"])
+        model = sample["output"]["model"]
+        self._models.setdefault(model)
         for name, score in (sample["scores"] or {}).items():
             value = {"C": 1.0, "I": 0.0}.get(score["value"], score["value"])
-            total, count = self._sums.setdefault(name, {}).get(sample["id"], (0.0, 0))
-            self._sums[name][sample["id"]] = (total + value, count + 1)
+            sums = self._sums.setdefault((name, model), {})
+            total, count = sums.get(sample["id"], (0.0, 0))
+            sums[sample["id"]] = (total + value, count + 1)
         for model, usage in sample["model_usage"].items():
             known = self._usage.setdefault(model, {})
             for key, number in usage.items():
@@ -166,13 +168,17 @@ class _Figures:
             "results": {
                 "total_samples": self.num_samples,
                 "completed_samples": self.num_samples - self._num_errors,
-                "scores": [_score(score, list(sums.values())) for score, sums in self._sums.items()],
+                "scores": [_score(self._named(*key), list(sums.values())) for key, sums in self._sums.items()],
             },
             "stats": {"started_at": created, "completed_at": _time(ended) if ended else "", "model_usage": self._usage},
         }
         if header["status"] == "error":
             header["error"] = {"message": run.note if run is not None else "", "traceback": "", "traceback_ansi": ""}
         return header
+
+    def _named(self, score: str, model: str) -> str:
+        """Return the name of a score, with the model's where there are several."""
+        return score if len(self._models) == 1 else f"{score} ({model})"
 
     def _spec(self, name: str, created: str, places: _Places) -> dict[str, Json]:
         """Return what was evaluated."""
@@ -241,7 +247,7 @@ def _score(name: str, sums: list[tuple[float, int]]) -> dict[str, Json]:
     except (OverflowError, ValueError):  # of numbers that no error bar helps with
         squares = math.nan
     stderr = math.sqrt(squares / (len(means) - 1) / len(means)) if len(means) > 1 else 0.0
-    figures = {"accuracy" if name == "success" else "mean": mean, "stderr": stderr}
+    figures = {"accuracy" if name.split(" ")[0] == "success" else "mean": mean, "stderr": stderr}
     metrics = {key: {"name": key, "value": value} for key, value in figures.items() if math.isfinite(value)}
     return {"name": name, "scorer": name, "metrics": metrics}
 

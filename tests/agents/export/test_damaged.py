@@ -24,7 +24,7 @@ def episode(name: str, *calls: ToolCall, **info: object) -> Trajectory:
 GOOD = [episode("a"), episode("z")]
 LOOSE = episode("loose", ToolCall("take", {"n": math.inf, "m": [math.nan]}, "c"), figure=math.nan)
 BROKEN = episode("broken", ToolCall("take", {"n": {1, 2}}, "c"))  # type: ignore[arg-type]
-FORMATS = [name for name in EXPORT_FORMATS if name != "dataset"]
+FORMATS = [name for name in EXPORT_FORMATS if name not in ("dataset", "eval")]
 
 
 def records(path: Path) -> list[object]:

@@ -21,7 +21,7 @@ from palaestra.types import EpisodeError, Message, Outcome, Step, ToolCall, Traj
 from tests.agents.countdown import Steady, plans
 from tests.envs.seated_toys import GUESS_ID, register_seated_toys
 
-FILES = [name for name in EXPORT_FORMATS if name != "dataset"]
+FILES = [name for name in EXPORT_FORMATS if name not in ("dataset", "eval")]
 
 
 @pytest.fixture(scope="module")
