@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         summarize,
     )
     from palaestra.agents.evaluation.summary import compare
+    from palaestra.agents.export.eval_log import LoggedRun
     from palaestra.agents.export.export import EXPORT_FORMATS, export_trajectories
     from palaestra.agents.export.reading import load_conversations, load_episodes, load_trajectories
     from palaestra.agents.llm import LLMAgent
@@ -61,6 +62,7 @@ _HOMES = {
         "summarize",
     ),
     "evaluation.summary": ("compare",),
+    "export.eval_log": ("LoggedRun",),
     "export.export": (
         "EXPORT_FORMATS",
         "export_trajectories",
@@ -112,6 +114,7 @@ __all__ = [
     "Generation",
     "HumanAgent",
     "LLMAgent",
+    "LoggedRun",
     "NothingAgent",
     "OtherSeats",
     "RandomAgent",
