@@ -105,7 +105,7 @@ episodes = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(played=st.lists(episodes, max_size=8))
 def test_every_episode_has_a_place_of_its_own_and_figures_are_those_of_a_summary(
     played: list[Trajectory], tmp_path_factory: pytest.TempPathFactory
