@@ -186,10 +186,10 @@ def test_episodes_whose_media_are_lost_are_left_out_and_named(played, tmp_path, 
     assert all(whistle.sha256 in problem and "from a copy" in problem for (problem,) in done.lost.values())
     assert (done.num_written, done.num_skipped, done.num_absent) == (len(played) - len(losers), 0, 0)
     assert seen == [(i, len(played)) for i in range(len(played) + 1)]
-    if format != "dataset":
+    if format not in ("dataset", "eval"):  # a log without a run has the time of writing in it
         whole = tmp_path / f"whole{EXPORT_FORMATS[format].suffix}"
         export_trajectories([one for one in played if one.episode_id not in losers], whole, format, media=kept)
-        assert path.read_bytes().replace(b"out_media", b"whole_media") == whole.read_bytes()
+        assert path.read_text().replace("out_media", "whole_media") == whole.read_text()
 
 
 @pytest.mark.parametrize("format", [name for name in EXPORT_FORMATS if name not in ("dataset", "eval")])
