@@ -22,6 +22,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib import metadata
 from typing import IO, Self
 
 from palaestra.agents.store.records import RunSummary
@@ -182,8 +183,6 @@ class _Figures:
 
     def _spec(self, name: str, created: str, places: _Places) -> dict[str, Json]:
         """Return what was evaluated."""
-        from palaestra import __version__
-
         run = None if self._run is None else self._run.summary
         config = dict(run.config) if run is not None else {}
         task, model = (", ".join(filter(None, names)) for names in (self._envs, self._models))
@@ -204,7 +203,7 @@ class _Figures:
                 "turn_limit": config.get("max_turns"),
                 "fail_on_error": False,
             },
-            "packages": {"palaestra": __version__},
+            "packages": _packages(),
             "metadata": {} if run is None else {"status": run.status, "note": run.note, "config": config},
         }
 
@@ -215,8 +214,8 @@ def _placed(sample: dict[str, Json], places: _Places, run: LoggedRun | None) -> 
     uuid = _digest("" if run is None else run.summary.run_id, sample["id"], str(epoch))
     messages = [{"id": f"{uuid}{number}", **message} for number, message in enumerate(sample["messages"])]
     found = {**sample, "epoch": epoch, "uuid": uuid, "messages": messages}
-    metadata = sample["metadata"]
-    episode_id = metadata.get("episode_id", "").removesuffix(f"#{metadata.get('seat', '')}")
+    known = sample["metadata"]
+    episode_id = known.get("episode_id", "").removesuffix(f"#{known.get('seat', '')}")
     finished_s = 0.0 if run is None else run.finished_s.get(episode_id, 0.0)
     return {**found, "completed_at": _time(finished_s)} if finished_s else found
 
@@ -225,11 +224,11 @@ def _summary(sample: Mapping[str, Json]) -> dict[str, Json]:
     """Return what a list of samples shows."""
     kept = ("id", "epoch", "target", "scores", "model_usage", "completed_at", "working_time", "uuid", "turn_count")
     limit, error = sample.get("limit"), sample.get("error")
-    metadata = {key: value for key, value in sample["metadata"].items() if not isinstance(value, (list, dict))}
+    known = {key: value for key, value in sample["metadata"].items() if not isinstance(value, (list, dict))}
     return {
         **{key: sample[key] for key in kept if key in sample},
         "input": sample["input"][:_INPUT_CHARS],
-        "metadata": {key: value[:_FIELD_CHARS] if isinstance(value, str) else value for key, value in metadata.items()},
+        "metadata": {key: value[:_FIELD_CHARS] if isinstance(value, str) else value for key, value in known.items()},
         "error": None if error is None else error["message"][:_FIELD_CHARS],
         "limit": None if limit is None else limit["type"],
         "limit_reason": None if limit is None else limit["reason"],
@@ -263,6 +262,13 @@ def _member(name: str) -> zipfile.ZipInfo:
     entry.compress_type = zipfile.ZIP_DEFLATED
     entry.external_attr = 0o644 << 16
     return entry
+
+
+def _packages() -> dict[str, Json]:
+    """Return our version, where the package is installed."""
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return {"palaestra": metadata.version("palaestra")}
+    return {}
 
 
 def _digest(*parts: str) -> str:
