@@ -83,7 +83,7 @@ class EntropyConfig(Config):
     """With a target: largest coefficient; the smallest is 0."""
     final: float | None = Field(default=None, ge=0)
     """Coefficient at the end of a schedule that leads there from `entropy_coefficient` in a straight line; None is off."""
-    over: int = Field(default=100, ge=1)
+    over: int = Field(default=100, ge=1, le=MOST_COUNTED)
     """With `final`: steps that the schedule takes."""
 
     @model_validator(mode="after")

@@ -161,11 +161,14 @@ class Shares:
 
     def at(self, place: int) -> tuple[int, int]:
         """Return which item has a place, from 0, and how many places before it were the item's own."""
+        # after as many places as the weights sum up to, each item has had exactly its weight: the order begins again
+        rounds, place = divmod(place, self._total)
         while len(self._order) <= place:
             item = self._next()
             self._order.append((item, self._counts[item]))
             self._counts[item] += 1
-        return self._order[place]
+        item, count = self._order[place]
+        return item, count + rounds * self._weights[item]
 
     def _next(self) -> int:
         """Return the item that takes the next place."""

@@ -108,13 +108,22 @@ class EvaluationConfig(Config):
     """Training steps between short evaluations for the learning curve; 0 is off."""
     curve_n: int = Field(default=64, ge=1, le=MOST_HELD)
     """Test tasks of a short evaluation."""
-    curve_samples: int = Field(default=1, ge=1)
+    curve_samples: int = Field(default=1, ge=1, le=MOST_HELD)
     """Episodes of each of them; with several the curve has `test_pass_at_K` too."""
     curve_split: str | None = None
     """Split of the short evaluations; the environment's test split if left out. One of its own where a checkpoint is chosen by
     the curve (`checkpoint.best`), so that the final figures are of other tasks."""
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
     """Seed of evaluation: the same test episodes for every arm."""
+
+    @model_validator(mode="after")
+    def _curve_can_be_held(self) -> EvaluationConfig:
+        if self.curve_n * self.curve_samples > MOST_HELD:
+            raise ConfigError(
+                f"curve_n = {self.curve_n:,} and curve_samples = {self.curve_samples:,} are too many episodes at once; "
+                f"expected a product of at most {MOST_HELD:,}."
+            )
+        return self
 
 
 class CheckpointConfig(Config):
@@ -129,7 +138,7 @@ class CheckpointConfig(Config):
     learning curve, see `evaluation.curve_split`) or any other that is logged; None is off."""
     best_mode: Literal["max", "min"] = "max"
     """Whether the highest or the lowest value is best."""
-    patience: int | None = Field(default=None, ge=1)
+    patience: int | None = Field(default=None, ge=1, le=MOST_COUNTED)
     """With `best`: measurements of that metric without a better one after which the phase ends; None makes all steps."""
 
     @model_validator(mode="after")

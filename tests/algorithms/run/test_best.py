@@ -171,6 +171,7 @@ def test_choosing_by_the_tasks_that_are_evaluated_is_said_and_a_split_of_its_own
         ({"checkpoint": {"patience": 3}}, "nothing says what has to get better"),
         ({"checkpoint": {"best": "test_success"}}, "evaluation.every is 0"),
         ({"checkpoint": {"best": "return_mean", "best_mode": "high"}}, "checkpoint.best_mode is 'high'"),
+        ({"evaluation": {"curve_n": 10_000, "curve_samples": 10_000}}, "expected a product of at most 10,000,000"),
     ],
 )
 def test_what_cannot_be_chosen_by_is_refused(tables: dict[str, Any], match: str) -> None:

@@ -63,6 +63,22 @@ def test_the_order_is_a_pure_function_of_the_place(weights: list[float], seed: i
     assert [asked.at(place) for place in places] == [Shares(weights, seed=seed).at(place) for place in places]
 
 
+@given(st.lists(st.integers(1, 7), min_size=1, max_size=5), st.integers(0, 9))
+def test_the_order_of_one_round_is_that_of_all(weights: list[int], seed: int) -> None:
+    total, shares = sum(weights), Shares(weights, seed=seed)
+    first = [shares.at(place) for place in range(total)]
+    for rounds in (1, 2, 10**12):  # far places cost no more than near ones
+        found = [shares.at(rounds * total + place) for place in range(total)]
+        assert found == [(item, count + rounds * weights[item]) for item, count in first]
+    # by the rule itself, which knows nothing of rounds
+    plain = Shares(weights, seed=seed)
+    for place in range(3 * total):
+        item = plain._next()
+        assert (item, plain._counts[item]) == shares.at(place)
+        plain._order.append((item, plain._counts[item]))
+        plain._counts[item] += 1
+
+
 def test_only_the_ratio_of_weights_counts() -> None:
     assert [Shares([2, 1, 1]).at(i) for i in range(99)] == [Shares([0.5, 0.25, 0.25]).at(i) for i in range(99)]
 

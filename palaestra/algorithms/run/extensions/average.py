@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from palaestra.algorithms.config import Config
+from palaestra.algorithms.config import MOST_COUNTED, Config
 from palaestra.algorithms.run.extension import Extension
 from palaestra.algorithms.run.recipe_configs import PhaseConfig, Recipe
 from palaestra.algorithms.scale.ranks import ranks
@@ -26,7 +26,7 @@ class AverageConfig(Config):
 
     decay: float = Field(default=0.95, gt=0, le=1)
     """Share of the mean that a step keeps: 1 / (1 - decay) steps count; 1 is the plain mean of all steps."""
-    begin: int = Field(default=1, ge=1)
+    begin: int = Field(default=1, ge=1, le=MOST_COUNTED)
     """First training step that counts."""
 
 
