@@ -24,8 +24,8 @@ from palaestra.agents.backends.template_face import (
     shared_length,
 )
 from palaestra.envs.formats.dialects import HARMONY, HERMES
-from palaestra.envs.formats.hermes import format_message
-from palaestra.envs.formats.reasoning import split_reasoning
+from palaestra.envs.formats.hermes import THINK_CLOSE, THINK_OPEN, format_message
+from palaestra.envs.formats.reasoning import is_tag, split_reasoning
 from palaestra.errors import ModelError, UsageError
 from palaestra.types import Json, Message
 
@@ -173,12 +173,19 @@ class ChatTemplate:
             opening = ""  # it has thoughts of its own
         *_, head = self._added.split(opening) if self._added else (opening,)
         ids = self.encode(opening[: len(opening) - len(head)])
-        ids += self.tokenizer.encode(
-            _well_formed(head + text + frame.closing), add_special_tokens=False, split_special_tokens=True
-        )
+        if {THINK_OPEN, THINK_CLOSE} <= self._thought_tokens and text.startswith(THINK_OPEN) and THINK_CLOSE in text:
+            thought, _, text = text.removeprefix(THINK_OPEN).partition(THINK_CLOSE)
+            ids += [*self.encode(head + THINK_OPEN), *self._split(thought), *self.encode(THINK_CLOSE)]
+            head = ""
+        ids += self._split(head + text + frame.closing)
         end = self._following_end("tool") if asks and not self.closes_turns else None
         end = frame.end if end is None else end
         return tuple(ids) if end is None else (*ids, end)
+
+    def _split(self, text: str) -> list[int]:
+        """Encode a text in which special tokens are plain text."""
+        encoded = self.tokenizer.encode(_well_formed(text), add_special_tokens=False, split_special_tokens=True)
+        return list(encoded)
 
     def written_calls(self, action: Message, tools: Sequence[Mapping[str, Json]]) -> tuple[int, ...]:
         """Tokenise a turn that makes native calls as the template writes it, from where the assistant is to write to its end.
@@ -281,8 +288,13 @@ class ChatTemplate:
     @cached_property
     def _dropped_ids(self) -> frozenset[int]:
         """Tokens that no decoded text shows: roles, ends, padding."""
-        kept = set(self.tokenizer.convert_tokens_to_ids(sorted(self._call_tokens)))
+        kept = set(self.tokenizer.convert_tokens_to_ids(sorted({*self._call_tokens, *self._thought_tokens})))
         return (self._special_ids - kept) | self.end_ids
+
+    @cached_property
+    def _thought_tokens(self) -> frozenset[str]:
+        """Special tokens between which a model thinks: without them its thoughts would be taken for its answer."""
+        return frozenset(token for token in self._special if is_tag(token))
 
     def check_tools(self) -> None:
         """Refuse to offer tools through a template that cannot show them, or whose calls could not be read.

@@ -82,6 +82,11 @@ def said(action: str | Message) -> str | Message:
     return split_reasoning(action)[1] if isinstance(action, str) else without_reasoning(action)
 
 
+def is_tag(text: str) -> bool:
+    """Return whether a text is one tag that opens or ends reasoning."""
+    return _TAG.fullmatch(text) is not None
+
+
 def hide_tags(text: str) -> str:
     """Return the text of JSON or of a Python literal in which no string holds a tag: its first character is escaped."""
     return _BARE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) if _MAYBE.search(text) else text
@@ -250,4 +255,4 @@ def _joined(pieces: Sequence[str]) -> str:
     return "".join(parts)
 
 
-__all__ = ["NAMES", "TAG_NAMES", "hide_tags", "said", "split_reasoning", "without_reasoning"]
+__all__ = ["NAMES", "TAG_NAMES", "hide_tags", "is_tag", "said", "split_reasoning", "without_reasoning"]

@@ -244,3 +244,19 @@ def test_a_call_after_a_thought_is_read_from_sampled_tokens_of_gpt_oss() -> None
     written = (*thought, *template.written_calls(call(1, item="oak"), [GET]))
     read = template.read(template.decode(written), [GET])
     assert (read.reasoning, [one.arguments for one in read.tool_calls]) == ("I think so.", [{"item": "oak"}])
+
+
+@pytest.mark.parametrize("name", [name for name in ("qwen3_5_nothink", "lfm2_2_5", "qwen3", "phi3") if name in NAMES])
+def test_thoughts_between_special_tokens_stay_thoughts_and_are_written_with_them(name: str) -> None:
+    template = template_of(name)
+    template.tokenizer.add_special_tokens({"additional_special_tokens": ["<think>", "</think>"]})
+    template = ChatTemplate(template.tokenizer)
+    said = "<think>\nI think so.\n</think>\n\nNow."
+    ids = template.written_turn(said)
+    tags = template.tokenizer.convert_tokens_to_ids(["<think>", "</think>"])
+    assert [token for token in ids if token in tags][-2:] == tags
+    answer = template.read(template.decode(template.encode(said)), [GET])
+    assert (answer.reasoning, answer.content) == ("I think so.", "Now.")
+    assert split_reasoning(template.decode(ids))[1] == "Now."
+    forged = template.written_turn("Not <think>so</think>.")  # in the middle of an answer they are text
+    assert not set(tags) & set(forged[len(forged) - 12 :])
