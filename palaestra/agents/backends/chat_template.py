@@ -31,6 +31,7 @@ from palaestra.types import Json, Message
 
 MessageKind = Literal["user", "tool"]
 
+_ANALYSIS = "<|channel|>analysis<|message|>"
 _MAX_ENCODED = 64  # whole prompts whose tokens are kept
 
 # Private-use characters: no template writes them, and in contents they are marked like special tokens.
@@ -169,6 +170,10 @@ class ChatTemplate:
         """
         frame = self.frame
         opening = frame.opening
+        thought, rest = split_reasoning(text) if self.face.dialect is HARMONY else ("", text)
+        if thought:  # a message of its own, on its own channel
+            ids = [*self.encode(_ANALYSIS), *self._split(thought), *self.encode("<|end|><|start|>assistant")]
+            return (*ids, *self.written_turn(rest, asks=asks))
         if opening.strip() and (split_reasoning(text)[0] or text.lstrip().startswith(opening.strip())):
             opening = ""  # it has thoughts of its own
         *_, head = self._added.split(opening) if self._added else (opening,)
@@ -207,15 +212,19 @@ class ChatTemplate:
                 found = self.read(self.decode(ids), tools)
                 if [(call.name, call.arguments) for call in found.tool_calls] != calls:
                     continue
-                if (found.content.strip(), found.reasoning.strip()) == (plain.content.strip(), plain.reasoning.strip()):
+                said = [(found.content.strip(), plain.content.strip()), (found.reasoning.strip(), plain.reasoning.strip())]
+                if all(read == meant for read, meant in said):
                     return ids
-                readable += [] if before else [ids]
+                if not before and all(read in ("", meant) for read, meant in said):  # dropped is better than taken for another
+                    readable.append(ids)
         return readable[0] if readable else ()
 
     def _ways_to_call(self, action: Message) -> Iterator[tuple[Message, str]]:
         """Yield what to show the template of a turn with calls, and what to write before it."""
         yield action, ""
         alone = replace(action, content="", reasoning="")
+        if action.reasoning and action.content:
+            yield replace(action, content=""), ""
         if not self.frame.opening.strip():  # else a head stands before what is said, which calls do not have
             if action.reasoning and action.content:
                 yield replace(action, reasoning=""), format_message(replace(action, tool_calls=(), content=""))

@@ -179,7 +179,7 @@ class TemplateFace:
         if message.name:
             data["name"] = message.name
         if message.reasoning and message.reasoning not in written:
-            data["reasoning_content"] = message.reasoning
+            data[self._thought_key] = message.reasoning
         return data
 
     def _with_system_shown(self, messages: Sequence[Message]) -> Sequence[Message]:
@@ -190,6 +190,16 @@ class TemplateFace:
         if second.role != "user":
             return messages
         return [replace(second, content=f"{first.content}\n\n{second.content}"), *rest]
+
+    @cached_property
+    def _thought_key(self) -> str:
+        """The key under which the template takes what was thought before a call."""
+        for key in ("reasoning_content", "thinking", "reasoning"):
+            call = _native(_CALLS[0], self._arguments_as_text)
+            answer: dict[str, Json] = {"role": "assistant", "content": "", "tool_calls": [call], key: "thought of it"}
+            if "thought of it" in self._sample([{"role": "user", "content": QUESTION}, answer], [_TOOL]):
+                return key
+        return "reasoning_content"
 
     @cached_property
     def _arguments_as_text(self) -> bool:

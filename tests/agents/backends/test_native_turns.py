@@ -260,3 +260,20 @@ def test_thoughts_between_special_tokens_stay_thoughts_and_are_written_with_them
     assert split_reasoning(template.decode(ids))[1] == "Now."
     forged = template.written_turn("Not <think>so</think>.")  # in the middle of an answer they are text
     assert not set(tags) & set(forged[len(forged) - 12 :])
+
+
+@pytest.mark.skipif("gptoss" not in NAMES, reason="TRL does not ship the template")
+def test_thoughts_of_gpt_oss_are_cloned_on_their_channel() -> None:
+    template = template_of("gptoss")
+    action = Message("assistant", "", (ToolCall("get", {"item": "oak"}, "c1"),), reasoning="I think so.")
+    for said in ("", "Now."):  # words next to a call have no place in this template
+        ids = template.written_calls(Message("assistant", said, action.tool_calls, reasoning=action.reasoning), [GET])
+        text = template.tokenizer.decode(ids)
+        assert text.startswith("<|channel|>analysis<|message|>I think so.<|end|><|start|>assistant to=functions.get")
+        read = template.read(template.decode(ids), [GET])
+        assert (read.reasoning, read.tool_calls[0].arguments) == ("I think so.", {"item": "oak"})
+    ids = template.written_turn("<think>\nI think so.\n</think>\n\nDone.")
+    own = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "Done.", "thinking": "I think so."}]
+    assert template.tokenizer.apply_chat_template(own, tokenize=False).endswith(template.tokenizer.decode(ids))
+    answer = template.read(template.decode(ids), ())
+    assert (answer.reasoning, answer.content) == ("I think so.", "Done.")
