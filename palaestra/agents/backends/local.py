@@ -114,8 +114,8 @@ class LocalBackend(Templated):
         """Check the options; nothing is computed yet."""
         import torch
 
-        for name, value in (("max_batch", max_batch), ("max_tokens", max_tokens), ("max_sessions", max_sessions)):
-            check_range(name, value, low=1, whole=True)
+        for option, value in (("max_batch", max_batch), ("max_tokens", max_tokens), ("max_sessions", max_sessions)):
+            check_range(option, value, low=1, whole=True)
         check_range("cache_mb", cache_mb)
         check_range("threads", threads, low=1, high=MAX_THREADS, whole=True, optional="those that torch has")
         if threads is not None:
