@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import NoReturn
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
-from palaestra.agents.backends.inside import fault_in, fault_in_stream, fault_status, is_stream, paid
+from palaestra.agents.backends.inside import fault_in, fault_status, is_stream, paid, read_stream
 from palaestra.agents.backends.responses import redirect_problem
 from palaestra.agents.backends.strict_tools import OPENAI_MOST, check_number, without_nulls
 from palaestra.agents.backends.too_long import says_too_long
@@ -177,7 +177,7 @@ class Endpoint:
                 self.fail(status or 400, {}, told)
 
     def decode(self, body: bytes) -> Json:
-        """Return the JSON value of a body, or the error that a stream of events holds.
+        """Return the JSON value of a body; of a stream of events what it says as a whole.
 
         Raises:
             ModelError: If it is not JSON.
@@ -186,8 +186,8 @@ class Endpoint:
             data = json.loads(body)
         except (ValueError, RecursionError) as error:  # invalid UTF-8 is a ValueError too
             if is_stream(body):
-                if (fault := fault_in_stream(body)) is not None:
-                    return fault
+                if (found := read_stream(body)) is not None:
+                    return found
                 raise ModelError(
                     f"{self.url} answered with a stream of events, which was not asked for: {excerpt(body)}. Turn streaming "
                     "off at the server or the proxy before it."

@@ -174,9 +174,43 @@ def test_the_token_backend_reads_them_too() -> None:
             assert found.value.usage == (Usage(1, 0, 700, 0, 30) if "usage" in answer else None)
 
 
-def test_a_stream_without_an_error_says_what_to_turn_off() -> None:
+def test_a_stream_of_another_kind_says_what_to_turn_off() -> None:
     with pytest.raises(ModelError, match=r"a stream of events, which was not asked for.*Turn streaming off"):
-        END.read(stream(CHUNK), ASK)
+        END.read(stream({"type": "message_start"}), ASK)
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+said_calls = st.lists(
+    st.tuples(st.sampled_from(["look", "get"]), st.dictionaries(texts, texts | st.integers(), max_size=2)), max_size=3
+)
+
+
+@given(texts, texts, said_calls, st.sampled_from(["stop", "length", "tool_calls"]), st.integers(1, 4))
+def test_a_stream_is_read_as_the_answer_that_it_makes(content: str, thought: str, calls: Any, finish: str, step: int) -> None:
+    native = [
+        {"id": f"c{n}", "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
+        for n, (name, arguments) in enumerate(calls)
+    ]
+    message = {"reasoning_content": thought} | ({"tool_calls": native} if native else {})
+    whole = {**chat(content, finish, **message), "usage": USAGE}
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
+    deltas += [{"reasoning_content": thought[i : i + step]} for i in range(0, len(thought), step)]
+    deltas += [{"content": content[i : i + step]} for i in range(0, len(content), step)]
+    for index, one in enumerate(native):
+        text = one["function"]["arguments"]
+        deltas.append(
+            {"tool_calls": [{**one, "index": index, "function": {"name": one["function"]["name"], "arguments": ""}}]}
+        )
+        deltas += [
+            {"tool_calls": [{"index": index, "function": {"arguments": text[i : i + step]}}]}
+            for i in range(0, len(text), step)
+        ]
+    events = [{"choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+    events += [{"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]}, {"choices": [], "usage": USAGE}]
+    assert END.read(stream(*events), ASK) == END.read(json.dumps(whole).encode(), ASK)
+    with pytest.raises(ModelError, match="broke its answer off") as broken:
+        END.read(stream(*events[:-2], done=False), ASK)
+    assert broken.value.retryable
 
 
 # -- what they cost ---------------------------------------------------------------------------------------------------
