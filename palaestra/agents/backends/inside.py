@@ -76,7 +76,7 @@ def is_stream(body: bytes) -> bool:
 
 
 def read_stream(body: bytes) -> dict[str, Json] | None:
-    """Return what a stream of events holds, as an answer that was not streamed would: an error, or a chat completion.
+    """Return a stream of events as the answer that it would be without streaming: an error, or a chat completion.
 
     The first error counts, with the usage that the events report. A stream that stops before its answer does was broken off.
     None stands for events of another kind.
