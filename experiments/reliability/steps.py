@@ -63,6 +63,13 @@ TEXTS = {
     "media": "<audio sha256=" * 7_000,
     "surrogates": "a\udfff" * 50_000,
 }
+PIECES = (
+    "<think>", "</think>", "<think>x</think>", "<thi<think></think>nk>", "[THINK]", "`<think>`", "<tool_call>{}</think>",
+    "```\n<think>a</think>\n```\n", "<think>```a\n", "a\n<think>x</think>", "~~~~~\n<think></think>", "</tool_call>",
+    '{"name":', '<tool_call>{"name": "x"}</tool_call>', "`", "```", "~~~", "\n", " \n", "(", "[", "{", "<", "</", '"', "'",
+    "\\", "a.b(", "Thought: x\nAction: y\n", "<|channel|>", "Action Input: ", "x=1\n", "if x:\n", "&lt;", "#", "|", "é",
+)  # fmt: skip
+"""Each is repeated up to the limit: work that grows with the square of the length shows."""
 
 
 def messages(tools: list[str]) -> dict[str, str | Message]:
@@ -73,6 +80,7 @@ def messages(tools: list[str]) -> dict[str, str | Message]:
     """
     found: dict[str, str | Message] = {f"code: {name}": f"```python\n{code}\n```" for name, code in CODE.items()}
     found |= {f"text: {name}": text for name, text in TEXTS.items()}
+    found |= {f"again and again: {piece!r}": piece * (MAX_ACTION_CHARS // len(piece)) for piece in PIECES}
     for tool in ["x" * 90_000, "no_such_tool", *tools[:3]]:
         for name, value in (("text", "x" * 90_000), ("list", [0] * 90_000), ("places", ["driver's seat"] * 7_000)):
             for key in ("query", "item", "modules", "position", "y" * 5_000):
