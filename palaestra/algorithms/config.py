@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from palaestra.agents.ranges import shortened
+from palaestra.agents.rollout.plans import MAX_SEED
 from palaestra.errors import ConfigError
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -117,8 +118,9 @@ class Config(BaseModel):
         """Refuse integers that state no bound and are beyond any use, and those in range that are too many together."""
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
-            if type(value) is int and value > MOST_COUNTED and not _is_bounded(field):
-                raise ConfigError(f"{name} is {value}; expected at most {MOST_COUNTED:,}.")
+            most = MAX_SEED if name.endswith("seed") else MOST_COUNTED
+            if type(value) is int and value > most and not _is_bounded(field):
+                raise ConfigError(f"{name} is {value}; expected at most {most:,}.")
         values = {name: getattr(self, name) for name in self.held}
         if math.prod(values.values()) > MOST_HELD:
             given = " and ".join(f"{name} = {value:,}" for name, value in values.items())

@@ -44,10 +44,11 @@ class ModelConfig(BaseModel):
 
     @field_validator("*")
     @classmethod
-    def _no_endless_numbers(cls, value: object) -> object:
+    def _no_endless_numbers(cls, value: object, info: ValidationInfo) -> object:
         """Refuse integers beyond any use, where a kind states no bound of its own."""
-        if type(value) is int and value > MOST:
-            raise ValueError(f"input should be less than or equal to {MOST}")
+        most = 2**63 - 1 if str(info.field_name).endswith("seed") else MOST
+        if type(value) is int and value > most:
+            raise ValueError(f"input should be less than or equal to {most}")
         return value
 
     @field_validator("*", mode="before")

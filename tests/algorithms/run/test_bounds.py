@@ -16,7 +16,7 @@ from palaestra.algorithms.run.recipe import load_recipe, parse_recipe
 from palaestra.algorithms.run.recipe_configs import AgentConfig, CheckpointConfig, EnvConfig, EvaluationConfig, Recipe
 from palaestra.algorithms.run.registry import algorithm_names, get_algorithm
 from palaestra.errors import ConfigError
-from palaestra.models.registry import get_model_kind, model_kinds
+from palaestra.models.registry import ModelConfig, get_model_kind, model_kinds
 
 DESK = {"id": "palaestra/Desk-v0"}
 NEEDED: dict[str, dict[str, Any]] = {
@@ -153,3 +153,27 @@ def test_values_that_cannot_be_read_are_one_error(text: str, way: str, tmp_path:
         load_recipe(file, [] if way == "file" else [f"ppo.steps={text}"])
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 700
+
+
+class Foreign(Config):
+    """A table of somebody else's package, which states no bounds."""
+
+    rows: int = 1
+    own_seed: int = 0
+
+
+class ForeignModel(ModelConfig):
+    """A kind of model of somebody else's package."""
+
+    width: int = 32
+    seed: int = 0
+
+
+@pytest.mark.parametrize(("table", "name", "seed"), [(Foreign, "rows", "own_seed"), (ForeignModel, "width", "seed")])
+def test_an_integer_without_a_bound_has_one(table: type[BaseModel], name: str, seed: str) -> None:
+    assert getattr(check(table, {name: 10**9, seed: 2**63 - 1}, "x"), name) == 10**9
+    for key, value in ((name, 10**9 + 1), (seed, 2**63)):
+        with pytest.raises(ConfigError, match=f"{key} is {value}|{key}: {key} is {value}"):
+            check(table, {key: value}, "x")
+    with pytest.raises(ConfigError, match=name):
+        check(table, {name: True}, "x")
