@@ -195,6 +195,9 @@ def calls_problem(calls: Sequence[ToolCall], max_chars: int = MAX_ACTION_CHARS) 
         call_id: object = call.id
         if not isinstance(name, str) or not isinstance(call_id, str):
             return "The name or the id of a tool call is not a text. Send texts."
+        arguments: object = call.arguments
+        if type(arguments) is not dict and not isinstance(arguments, (str, Mapping)):
+            return f"The arguments of a tool call are a {type(arguments).__name__}. Send an object with the arguments by name."
         max_chars, problem = _values_problem([call.name, call.id, call.arguments], max_chars)
         if problem:
             return problem

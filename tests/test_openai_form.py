@@ -186,6 +186,16 @@ def test_a_call_whose_name_or_id_is_no_text_is_answered_with_advice(field: str, 
     assert not env.action_space.contains(Message("assistant", "", (call,)))
 
 
+@pytest.mark.parametrize("odd", [None, 5, ["a"], True, 1.5])
+def test_a_call_whose_arguments_are_no_object_is_answered_with_advice(odd: Any) -> None:
+    env = gym.make(DESK, disable_env_checker=True)
+    env.reset(seed=0)
+    observation, _, _, _, info = env.step(Message("assistant", "", (ToolCall("calendar_list", odd, "1"),)))
+    assert "Send an object with the arguments by name" in info["action_error"]
+    assert env.observation_space.contains(observation)
+    assert [result.status for result in info["tool_results"]] == ["invalid_arguments"]
+
+
 def test_an_empty_answer_of_the_sdk_is_an_empty_message() -> None:
     assert Message.from_openai(sdk_message()) == Message("assistant")
 
