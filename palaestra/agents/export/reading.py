@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
@@ -155,6 +156,8 @@ def _read(path: Path, read: _Reader[_T], on_bad: OnBad | None) -> Iterator[_T]:
         raise UsageError(f"{error} Expected a text file of JSON records.") from None
     if is_folder:
         raise UsageError(f"{shown(path)} is a folder; expected a UTF-8 text file of JSON records.")
+    if path.is_file() and zipfile.is_zipfile(path):
+        raise UsageError(f"{path} is an archive, as logs of inspect-ai are; expected JSON records. Export the run as jsonl.")
     records = ((record.place, record.value, record.problem) for record in read_json_records(path))
     try:
         yield from _told(str(path), records, read, on_bad)

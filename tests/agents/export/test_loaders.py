@@ -61,7 +61,7 @@ def essence(episode: Trajectory) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("form", [form for form in EXPORT_FORMATS if form != "dataset"])
+@pytest.mark.parametrize("form", [form for form in EXPORT_FORMATS if form not in ("dataset", "eval")])
 def test_what_the_datasets_package_makes_of_a_file_is_read_as_the_file_is(form: str, tmp_path: Path) -> None:
     """It fills what a row does not have with nulls, which mean that it is absent."""
     path = tmp_path / f"in.{'json' if EXPORT_FORMATS[form].is_array else 'jsonl'}"

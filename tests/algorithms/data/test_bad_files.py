@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from palaestra.agents.backends.chat_template import ChatTemplate
+from palaestra.agents.export.export import export_trajectories
 from palaestra.agents.export.reading import BadRecordWarning, load_episodes
 from palaestra.agents.llm import LLMAgent
 from palaestra.algorithms.data.demonstrations import Dictation, tokenize
@@ -88,7 +89,14 @@ def test_a_pipe_or_a_device_is_one_clear_error(kind: str, tmp_path: Path) -> Non
         path = Path(os.devnull)
     else:
         os.mkfifo(path)
-    with pytest.raises(UsageError, match=rf"{kind}.*Expected a text file of JSON records"):
+    with pytest.raises(UsageError, match=rf"is a {kind}.*expected a"):
+        Recorded(str(path), 1).episodes(None)
+
+
+def test_a_log_for_inspect_is_no_source_of_episodes(tmp_path: Path) -> None:
+    played = Trajectory("e", "x", {"key": "k", "split": "train"}, steps=(Step("obs", Message("assistant", "act")),))
+    path = export_trajectories([played], tmp_path / "in.eval", "eval").path
+    with pytest.raises(UsageError, match=r"in\.eval is an archive.*Export the run as jsonl"):
         Recorded(str(path), 1).episodes(None)
 
 
