@@ -17,6 +17,10 @@ FIRST_S = 6.0
 """Seconds of the nearest tests that are run first, before the files of all others are imported."""
 
 
+SLACK_S = 40.0
+"""Seconds that a trial may take in addition to four times those that its tests took when they were mapped."""
+
+
 class Session:
     """Maps tests and tries changes.
 
@@ -76,7 +80,7 @@ class Session:
             expected = sum(map(self._map.seconds, tests))
             try:
                 self._write(path, source.changed(change))
-                told = in_child(lambda tests=tests: run_tests(tests), 4 * expected + 40, self._folder / "trial.log")
+                told = in_child(lambda tests=tests: run_tests(tests), 4 * expected + SLACK_S, self._folder / "trial.log")
             finally:
                 self._write(path, source.text)
             if told == TIMED_OUT:

@@ -10,8 +10,11 @@ import pytest
 
 pytest.importorskip("mutmut", reason="needs the extra mutants")
 
+from tests.mutation import mapping, session, trials
+from tests.mutation.__main__ import Book, confirm, report, table
 from tests.mutation.changes import Change, Source, draw
 from tests.mutation.mapping import _statement, mirrored
+from tests.mutation.session import Session
 from tests.mutation.trials import TIMED_OUT, in_child
 
 CODE = '''
@@ -108,3 +111,116 @@ def test_a_draw_is_of_distinct_changes() -> None:
     changes = [Change(f"m.py:f:{i}", "m.py", (1, 1), i) for i in range(50)]
     assert len({change.name for change in draw(changes, 20, 0)}) == 20
     assert len(draw(changes, 100, 0)) == 50
+
+
+CALC = """
+def clip(value, low, high):
+    if value < low:
+        return low
+    return min(value, high)
+
+
+def count(n):
+    while n > 0:
+        n -= 1
+    return n
+
+
+def unused(x):
+    return x + 1
+"""
+TESTS = """
+import sys
+
+from mutated_package.calc import clip, count
+
+
+def test_low():
+    assert clip(1, 2, 3) == 2
+
+
+def test_others():
+    assert clip(2, 1, 3) == 2
+    assert clip(9, 1, 3) == 3
+
+
+def test_count():
+    assert count(2) == 0
+
+
+def test_flaky():
+    assert count(1) == 0
+    assert "broken" not in open(__file__).read()[:8]
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
+    """A session over a project of one file."""
+    copy = tmp_path / "copy"
+    for file, text in {
+        "mutated_package/__init__.py": "",
+        "mutated_package/calc.py": CALC,
+        "tests/test_calc.py": TESTS,
+    }.items():
+        (copy / file).parent.mkdir(parents=True, exist_ok=True)
+        (copy / file).write_text(text)
+    (copy / "tests" / "mutation").mkdir()
+    (copy / "tests" / "mutation" / "changes.py").write_text("rules")
+    monkeypatch.chdir(copy)
+    monkeypatch.syspath_prepend(str(copy))
+    monkeypatch.setattr(trials, "HEAVY", ())
+    monkeypatch.setattr(session, "SLACK_S", 4.0)
+    for module in (mapping, session):
+        monkeypatch.setattr(module, "FOLDERS", ("mutated_package",))
+    return Session(tmp_path, copy, 25)
+
+
+def test_changes_are_killed_survive_hang_or_are_not_reached(
+    project: Session, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert project.map(["tests/test_calc.py"], time.monotonic() + 100)
+    assert "mapped tests/test_calc.py" in capsys.readouterr().out
+    wanted = {
+        "if value <= low": "survived",  # the same for every value
+        "return min(None, high)": "killed",
+        "n = 1": "timeout",
+        "return x - 1": "not reached",
+    }
+    book = Book(tmp_path / "tried.jsonl")
+    drawn = [change for change in project.draw(1000, 0) if _added(project, change) in wanted]
+    for change in drawn:
+        book.add(project.trial(change))
+    ended = {_added(project, change): book.rows[change.name]["ended"] for change in drawn}
+    assert ended == wanted
+    assert (tmp_path / "copy/mutated_package/calc.py").read_text() == CALC
+    assert Book(tmp_path / "tried.jsonl").rows == book.rows
+    lines, total = table([change.name for change in drawn], book)
+    assert total == {"survived": 1, "killed": 1, "timeout": 1, "not reached": 1}
+    assert "| all | 4 | 1 | 1 | 1 | 1 | 0 | 0 |" in lines[-1]
+    assert report([change.name for change in drawn], book, 0.5) == 0
+    assert report([change.name for change in drawn], book, 0.6) == 1
+    assert "2 of 4 changes noticed: 50.0%" in capsys.readouterr().out
+
+
+def test_a_kill_by_a_test_that_fails_without_a_change_does_not_count(project: Session, tmp_path: Path) -> None:
+    book = Book(tmp_path / "tried.jsonl")
+    for name, by in (("a", "tests/test_calc.py::test_low"), ("b", "tests/test_calc.py::test_flaky")):
+        book.add({"name": name, "diff": "", "ended": "killed", "by": by})
+    (tmp_path / "copy/tests/test_calc.py").write_text("#broken\n" + TESTS)
+    confirm(["a", "b"], book, project)
+    assert {name: row["ended"] for name, row in book.rows.items()} == {"a": "killed", "b": "not tried"}
+    assert report(["a", "b"], book, 0.0) == 2
+
+
+def test_only_what_has_changed_is_mapped_again(project: Session, tmp_path: Path) -> None:
+    tests = ["tests/test_calc.py"]
+    assert project._map.outdated(tests) == tests
+    project.map(tests, time.monotonic() + 100)
+    assert mapping.TestMap(tmp_path / "map.json", tmp_path / "copy").outdated(tests) == []
+    (tmp_path / "copy/mutated_package/calc.py").write_text(CALC + "# more\n")
+    assert project._map.outdated(tests) == tests
+
+
+def _added(project: Session, change: Change) -> str:
+    return project._source(change.file).diff(change).splitlines()[-1].removeprefix("+").strip().removesuffix(":")
