@@ -203,6 +203,15 @@ def test_changes_are_killed_survive_hang_or_are_not_reached(
     assert "2 of 4 changes noticed: 50.0%" in capsys.readouterr().out
 
 
+def test_a_machine_that_is_too_busy_for_the_tests_alone_has_not_tried_a_change(
+    project: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.map(["tests/test_calc.py"], time.monotonic() + 100)
+    monkeypatch.setattr(session, "in_child", lambda *_: TIMED_OUT)
+    change = next(change for change in project.draw(1000, 0) if ":clip:" in change.name)
+    assert project.trial(change)["ended"] == "not tried"
+
+
 def test_a_kill_by_a_test_that_fails_without_a_change_does_not_count(project: Session, tmp_path: Path) -> None:
     book = Book(tmp_path / "tried.jsonl")
     for name, by in (("a", "tests/test_calc.py::test_low"), ("b", "tests/test_calc.py::test_flaky")):

@@ -5,6 +5,7 @@ The parent imports other people's packages only. Each child imports the project,
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import json
 import os
@@ -40,6 +41,7 @@ ARGUMENTS = (
 )
 MEMORY = 12 << 30
 TIMED_OUT = -1
+PR_SET_PDEATHSIG = 1
 
 
 def load_heavy() -> None:
@@ -82,6 +84,8 @@ def _child(work: Callable[[], Any], log: Path, answer: Path) -> None:
     code = 1
     try:
         os.setsid()
+        if sys.platform == "linux":  # a child in a session of its own would outlive a parent that is killed
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
         out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         nothing = os.open(os.devnull, os.O_RDONLY)
