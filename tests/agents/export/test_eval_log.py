@@ -31,6 +31,7 @@ from palaestra.errors import UsageError
 from palaestra.media import MemoryMedia, png_bytes, tone, use_media
 from palaestra.types import EpisodeError, Message, Outcome, Step, ToolCall, Trajectory, Usage
 from palaestra.types.plain_json import strict_json
+from tests.agents.export.test_export import played_by_two
 from tests.inspect_python import inspect_python
 
 DESK = "palaestra/Desk-v0"
@@ -198,6 +199,35 @@ def test_reasoning_native_calls_usage_limits_and_errors(tmp_path: Path) -> None:
     assert header["stats"]["model_usage"] == {"m": {key: 2 * value for key, value in used.items()}}
     assert (second["error"]["message"], second["error"]["traceback"]) == ("ModelError (model): 503", "Traceback ...")
     assert [(one["error"], one["limit"]) for one in summaries] == [(None, "custom"), ("ModelError (model): 503", None)]
+
+
+def test_texts_that_do_not_answer_a_call_alone_are_kept_whole_and_calls_without_a_name_have_one(tmp_path: Path) -> None:
+    wrote = '<tool_call>\n{"name": "find", "arguments": {}}\n</tool_call>'
+    step = Step("?", Message("assistant", wrote), info={"tool_results": [{"name": "find", "content": "1", "status": "ok"}]})
+    nameless = Step("?", Message("assistant", "", (ToolCall("", "{oops"),)))
+    played = [
+        episode("a", steps=(step,), final_observation="<tool_response>\n1\n</tool_response>"),
+        episode("b", steps=(step,), final_observation="<tool_response>\n1\n</tool_response>\nAnd it is late."),
+        episode("c", steps=(nameless,)),
+    ]
+    alone, more, unread = (one["messages"] for one in logged(write(played, tmp_path)[1])[2])
+    assert [(one["role"], one["content"]) for one in alone[1:]] == [("assistant", ""), ("tool", "1")]
+    assert [(one["role"], one["content"]) for one in more[1:]] == [
+        ("assistant", wrote),
+        ("user", "<tool_response>\n1\n</tool_response>\nAnd it is late."),
+    ]
+    assert unread[1]["tool_calls"][0]["function"] == "unreadable_call"
+
+
+def test_a_seat_has_the_times_of_its_episode(tmp_path: Path) -> None:
+    whole = played_by_two()
+    with RunStore(tmp_path / "runs") as store:
+        run_id = store.create_run({})
+        store.add(run_id, whole)
+        for seat in ("", "bob"):
+            [sample] = logged(write([whole], tmp_path, run=LoggedRun.of(store, run_id), seat=seat)[1])[2]
+            assert sample["metadata"]["episode_id"] == whole.of_seat(seat).episode_id
+            assert sample["completed_at"]
 
 
 def test_sounds_and_pictures_are_shown_and_unknown_ones_stay_tags(tmp_path: Path) -> None:
