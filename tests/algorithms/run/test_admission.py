@@ -65,6 +65,14 @@ def test_a_run_on_test_tasks_is_refused_before_anything_is_stored(store: RunStor
     }
 
 
+def test_a_source_that_changed_since_the_run_was_stored_is_refused_by_its_phase(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("palaestra.algorithms.run.training.check_start", lambda recipe, store: [])
+    with pytest.raises(UsageError, match="run:test: 4 of 4 episodes are test tasks"):
+        train(recipe("run:test"), store=store, run_id="changed")
+
+
 @pytest.mark.parametrize("phase", ["sft", "rft"])
 def test_a_word_of_the_recipe_lets_test_tasks_in_and_the_report_says_so(phase: str, store: RunStore, tmp_path: Path) -> None:
     rft = {"rounds": 1, "tasks_per_round": 1, "samples": 1, "sft": {"source": "run:test", "epochs": 1}}
