@@ -53,7 +53,8 @@ class SFTConfig(OptimiserConfig):
 
     source: str = "expert"
     """Where episodes come from: "expert" (played on train tasks), "run:ID" (successes of a stored run; with weighting
-    "regression" all its episodes without an error), or the path of a file in any form that is exported."""
+    "regression" all its episodes without an error), or the path of a file in any form that is exported, of which the same
+    is taken; what a record does not say counts as a success."""
     episodes: int = Field(default=256, ge=1, le=MOST_HELD)
     """Most episodes to clone."""
     slip_rate: float = Field(default=0.0, ge=0, lt=1)

@@ -21,7 +21,7 @@ from palaestra.algorithms.run.recipe import parse_recipe
 from palaestra.algorithms.run.training import train
 from palaestra.envs.formats.hermes import parse_message
 from palaestra.errors import ConfigError, UsageError
-from palaestra.types import Json, Trajectory
+from palaestra.types import EpisodeError, Json, Outcome, Trajectory
 from tests.algorithms import toy_env
 from tests.algorithms.toy_recipe import toy_recipe
 
@@ -137,6 +137,50 @@ def test_no_more_is_read_than_is_used(tmp_path: Path, store: RunStore) -> None:
     assert len(run.episodes(store)) == len(run.origins(store)) == 3
     with pytest.raises(ConfigError, match="no run store"):
         run.episodes(None)
+
+
+@pytest.mark.parametrize("form", [form for form in EXPORT_FORMATS if form != "eval"])
+def test_failures_in_a_file_are_left_out_as_those_of_a_run_are(
+    form: str, store: RunStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    if form == "dataset":
+        pytest.importorskip("datasets")
+    shown = list(store.trajectories("shown"))[:3]
+    steps = tuple(replace(step, reward=0.0) for step in shown[0].steps)
+    failed = [replace(shown[0], episode_id=f"f{k}", steps=steps, outcome=Outcome(0.0, False, "failure")) for k in range(2)]
+    broken = replace(shown[0], episode_id="b", outcome=Outcome(error=EpisodeError("model", "ModelError", "503")))
+    path = str(export_trajectories([failed[0], *shown, broken, failed[1]], tmp_path / "mixed", form, select="all").path)
+    for failures, number in ((False, 3), (True, 5)):
+        caplog.clear()
+        recorded = Recorded(path, 9, failures=failures)
+        assert len(recorded.origins(store)) == len(recorded.episodes(None)) == number
+        assert caplog.text.count(f"{6 - number} of the episodes read are left out") == 1
+    assert len(Recorded(path, 2).episodes(None)) == 2, "as many as are wanted, failures aside"
+    path = str(export_trajectories([*failed, broken], tmp_path / "failed", form, select="all").path)
+    with pytest.raises(UsageError, match="holds no successful episode; there is nothing to clone"):
+        Recorded(path, 9).origins(store)
+    assert len(Recorded(path, 9, failures=True).episodes(None)) == 2
+    path = str(export_trajectories([broken], tmp_path / "broken", form, select="all").path)
+    with pytest.raises(UsageError, match="holds no episode without an error"):
+        Recorded(path, 9, failures=True).episodes(None)
+
+
+def test_a_file_of_bad_records_says_why_before_a_run_is_stored(store: RunStore, tmp_path: Path) -> None:
+    alien = {"id": "a", "conversations": [{"from": "alien", "value": "x"}]}
+    path = tmp_path / "bad.jsonl"
+    path.write_text(json.dumps(alien) + "\n" + json.dumps({**alien, "id": "b"}))
+    recipe = toy_recipe(phases=["sft"], sft={"source": str(path)}, evaluation={"n": 1, "baselines": []})
+    first = r"bad\.jsonl, line 1, record 1: conversations\[0\].from is 'alien'.*None of its 2 records can be read"
+    with pytest.raises(UsageError, match=first):
+        train(recipe, store=store, run_id="bad-file")
+    assert "bad-file" not in [run.run_id for run in store.runs()]
+    good = {"id": "c", "conversations": [{"from": "human", "value": "x"}, {"from": "gpt", "value": "y"}], "success": False}
+    path.write_text(json.dumps(alien) + "\n" + json.dumps(good))
+    with pytest.raises(UsageError, match=r"no successful episode \(1 records cannot be read; the first: .*line 1, .*alien"):
+        Recorded(str(path), 9).origins(store)
+    path.write_text("")
+    with pytest.raises(UsageError, match="holds no episode; there is nothing to clone"):
+        Recorded(str(path), 9).origins(store)
 
 
 def test_failures_of_a_run_are_read_where_they_are_wanted_and_errors_never(tmp_path: Path) -> None:

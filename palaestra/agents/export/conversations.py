@@ -15,6 +15,7 @@ from palaestra.agents.export.observations import observed
 from palaestra.agents.export.origins import UNKNOWN, Origin
 from palaestra.agents.export.record_fields import (
     Turn,
+    read_error,
     read_metrics,
     read_number,
     read_origin,
@@ -27,7 +28,7 @@ from palaestra.envs.formats.hermes import format_message
 from palaestra.errors import UsageError
 from palaestra.media.items import write_tags
 from palaestra.spaces import is_unicode
-from palaestra.types import Json, Message, Outcome, Step, ToolCall, Trajectory
+from palaestra.types import EpisodeError, Json, Message, Outcome, Step, ToolCall, Trajectory
 
 ACKNOWLEDGEMENT = "Understood."
 _ACKNOWLEDGED = Message("assistant", ACKNOWLEDGEMENT)
@@ -54,6 +55,7 @@ class Conversation:
             acknowledges, not at all ("none"), or "" where only the marks can tell.
         weight: How much the dialogue counts in training, where that is said.
         origin: Where it was played, where that is known.
+        error: The failure that ended it, if one did; its detail is not kept.
     """
 
     item_id: str
@@ -66,6 +68,7 @@ class Conversation:
     instructions_as: str = field(default="", compare=False)
     weight: float | None = None
     origin: Origin = UNKNOWN
+    error: EpisodeError | None = None
 
     @classmethod
     def of(cls, trajectory: Trajectory) -> Conversation:
@@ -96,6 +99,7 @@ class Conversation:
             instructions_as="user" if trajectory.instructions else "none",
             weight=trajectory.meta.get("weight"),
             origin=Origin.of(trajectory),
+            error=trajectory.outcome.error,
         )
 
     def to_trajectory(self, env_id: str = "") -> Trajectory:
@@ -122,12 +126,12 @@ class Conversation:
             tools=self.tools,
             steps=tuple(steps),
             final_observation=final_observation,
-            outcome=Outcome(score=self.reward, success=self.success, metrics=self.metrics),
+            outcome=Outcome(error=self.error) if self.error else Outcome(self.reward, self.success, metrics=self.metrics),
             meta={} if self.weight is None else {"weight": self.weight},
         )
 
     def to_agenttraj(self) -> dict[str, Json]:
-        """Return an AgentTraj record (specs/agentgym, section 4), with `tools`, `weight` and origin where there are any.
+        """Return an AgentTraj record (specs/agentgym, section 4), with what else is known: see `_columns`.
 
         The instructions are the pair that opens it, whose answer is not trained on. Where there are none and the first answer
         is not trained on, the pair is empty, so that the answer is not taken for an acknowledgement.
@@ -201,6 +205,7 @@ class Conversation:
             instructions_as=_opening(turns),
             weight=read_weight(record.get("weight")),
             origin=read_origin(record),
+            error=read_error(record.get("error")),
         )
 
     def _parts(self) -> tuple[list[str], list[Pair], list[Pair]]:
@@ -232,11 +237,13 @@ class Conversation:
         return "\n\n".join(text for text in texts if text), steps, final_observation
 
     def _columns(self) -> dict[str, Json]:
-        """Return what records say of the whole dialogue: where it was played, tools as JSON text, weight."""
+        """Return what records say of the whole dialogue: where it was played, tools as JSON text, weight, how it ended."""
         columns = self.origin.to_json()
         if self.tools:
             columns["tools"] = json.dumps([dict(tool) for tool in self.tools], ensure_ascii=False)
-        return columns if self.weight is None else {**columns, "weight": self.weight}
+        if self.weight is not None:
+            columns["weight"] = self.weight
+        return {**columns, **_ending(self.reward, self.success, self.error)}
 
 
 def is_trained_on(step: Step) -> bool:
@@ -262,7 +269,7 @@ def chat_record(trajectory: Trajectory) -> dict[str, Json]:
     """Return an episode in the form of OpenAI's chat fine-tuning files: messages with native tool calls, and tools.
 
     An action that is not trained on has `weight` 0. A weight of the whole episode is a `weight` of the record, and the record
-    says where the episode was played.
+    says where the episode was played and how it ended.
     """
     steps = iter(trajectory.of_seat().steps)
     record: dict[str, Json] = {
@@ -277,7 +284,17 @@ def chat_record(trajectory: Trajectory) -> dict[str, Json]:
         record["tools"] = [dict(tool) for tool in trajectory.tools]
     if "weight" in trajectory.meta:
         record["weight"] = trajectory.meta["weight"]
-    return record
+    outcome = trajectory.outcome
+    reward = trajectory.return_ if outcome.error is None else None
+    return {**record, **_ending(reward, outcome.success, outcome.error)}
+
+
+def _ending(reward: float | None, success: bool | None, error: EpisodeError | None) -> dict[str, Json]:
+    """Return how an episode ended, as far as it is known: without it a failure would be read as a demonstration."""
+    known: dict[str, Json] = {"reward": reward, "success": success}
+    if error is not None:  # without the traceback
+        known["error"] = {"boundary": error.boundary, "type": error.type, "message": error.message}
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def _mark(message: Message, steps: Iterator[Step]) -> dict[str, Json]:

@@ -314,6 +314,7 @@ def _dataset_row(trajectory: Trajectory) -> dict[str, Json]:
         "success": trajectory.outcome.success,
         "stop_reason": trajectory.outcome.stop_reason,
         "metrics": json.dumps(dict(trajectory.outcome.metrics)),
+        "error": json.dumps(error) if (error := chat_record(trajectory).get("error")) else None,
     }
 
 
@@ -338,6 +339,7 @@ def _write_dataset(rows: Iterable[dict[str, Json]], path: Path) -> None:
             "success": truth,
             "stop_reason": text,
             "metrics": text,
+            "error": text,
         }
     )
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:

@@ -18,7 +18,7 @@ from typing import TypeVar
 from palaestra.agents.export.conversations import Conversation
 from palaestra.envs.core.data_files import kind_of, shown
 from palaestra.errors import ConfigError, MissingDataError, MissingExtraError, UsageError
-from palaestra.types import Json, Outcome, Trajectory
+from palaestra.types import Json, Trajectory
 from palaestra.types.json_records import read_json_records
 from palaestra.types.plain_json import strict_json
 from palaestra.types.trajectory import is_full_return
@@ -105,7 +105,8 @@ def episode_of(record: Mapping[str, Json], name: str = "", *, env_id: str = "") 
     """Return the episode that a record stands for: a whole trajectory, or chat data in any form.
 
     What somebody kept to learn from counts as solved unless it says otherwise: a reward that is missing or null is 1, and 0
-    where `success` is false. Nothing is assumed about where it was played: a split that the record does not name stays empty.
+    where `success` is false; an episode that an error ended (`error`) has neither. Nothing is assumed about where it was
+    played: a split that the record does not name stays empty.
 
     Args:
         record: The record.
@@ -120,16 +121,17 @@ def episode_of(record: Mapping[str, Json], name: str = "", *, env_id: str = "") 
     name = next((str(record[key]) for key in ("episode_id", "item_id", "id") if record.get(key) not in (None, "")), name)
     conversation = replace(Conversation.from_record(record), item_id=name)
     reward, success = conversation.reward, conversation.success
-    if reward is None:
+    if reward is None and conversation.error is None:
         reward = 0.0 if success is False else 1.0
-    success = is_full_return(reward) if success is None else success
+    if success is None and reward is not None:
+        success = is_full_return(reward)
     episode = replace(conversation, reward=reward, success=success).to_trajectory(env_id)
     if not episode.steps:
         raise UsageError(f"item {name!r} holds no message of an assistant; expected a dialogue to learn from.")
     return replace(
         episode,
         agent=str(record.get("agent") or ""),
-        outcome=Outcome(reward, success, "env_done", metrics=conversation.metrics),
+        outcome=episode.outcome if conversation.error else replace(episode.outcome, stop_reason="env_done"),
     )
 
 
@@ -205,7 +207,7 @@ def _attempt(value: Json, place: str, read: _Reader[_T]) -> tuple[_T | None, str
         return None, f"is a {type(value).__name__}; expected an object."
     try:
         return read(value, place), ""
-    except (UsageError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (UsageError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         return None, f": {error}"
 
 

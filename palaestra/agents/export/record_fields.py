@@ -17,7 +17,7 @@ from palaestra.agents.export.origins import FIELDS, Origin
 from palaestra.envs.formats.reasoning import split_reasoning
 from palaestra.errors import UsageError
 from palaestra.results.metrics import is_number
-from palaestra.types import Json, Message, Role, ToolCall
+from palaestra.types import EpisodeError, Json, Message, Role, ToolCall
 from palaestra.types.plain_json import strict_json
 
 ROLES: dict[str, Role] = {
@@ -119,7 +119,7 @@ def read_number(value: Any, field: str) -> float | None:
     """
     if value is None:
         return None
-    if not isinstance(value, (int, float)) or not math.isfinite(value):
+    if not isinstance(value, (int, float)) or not is_finite(value):
         raise UsageError(f"{field} is {_shown(value)}; expected a finite number or null.")
     return float(value)
 
@@ -154,7 +154,7 @@ def read_weight(value: Any) -> float | None:
     """
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not is_finite(value) or value < 0:
         raise UsageError(f"weight is {_shown(value)}; expected a finite number from 0, or null.")
     return float(value)
 
@@ -170,6 +170,27 @@ def read_origin(record: Mapping[str, Json]) -> Origin:
         if value is not None and (isinstance(value, bool) or not isinstance(value, str | int)):
             raise UsageError(f"{name} is {_shown(value)}; expected a text.")
     return Origin(*("" if value is None else str(value) for value in found.values()))
+
+
+def read_error(value: Any) -> EpisodeError | None:
+    """Read the failure that ended an episode, as it is exported: an object, or its JSON text; anything else is none."""
+    if isinstance(value, str):
+        try:
+            value = strict_json(value)
+        except (ValueError, RecursionError):
+            return None
+    names = ("boundary", "type", "message")
+    if not isinstance(value, Mapping) or not all(isinstance(value.get(name), str) for name in names):
+        return None  # a column of others that has the same name
+    return EpisodeError(*(value[name] for name in names))
+
+
+def is_finite(value: float) -> bool:
+    """Whether a number is finite and not larger than any float, as an integer in JSON may be."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _read_mark(turn: Mapping[str, Json], field: str) -> tuple[bool | None, bool]:
@@ -250,6 +271,8 @@ def _shown(value: Any) -> str:
 __all__ = [
     "ROLES",
     "Turn",
+    "is_finite",
+    "read_error",
     "read_metrics",
     "read_number",
     "read_origin",

@@ -98,7 +98,7 @@ def from_dataset(dataset: Iterable[Mapping[str, Any]], *, env_id: str = "") -> l
     for number, row in enumerate(dataset):
         try:
             found.append(episode_of(row, str(number), env_id=env_id))
-        except (UsageError, KeyError, TypeError, ValueError, AttributeError) as error:
+        except (UsageError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise UsageError(
                 f"Row {number} is not an episode ({error}); expected chat messages in a column 'messages'."
             ) from error

@@ -45,9 +45,11 @@ def with_tools() -> Trajectory:
 
 def test_an_agenttraj_record_has_the_published_form(played: Trajectory) -> None:
     record = Conversation.of(played).to_agenttraj()
-    assert list(record) == ["item_id", "conversations", "env_id", "split", "task_key"]
+    assert list(record) == ["item_id", "conversations", "env_id", "split", "task_key", "reward", "success"]
+    assert (record["reward"], record["success"]) == (pytest.approx(1.0), True)
     assert [record[name] for name in ("env_id", "split", "task_key")] == ["countdown/Countdown-v0", "train", "train/2"]
-    assert list(Conversation.of(replace(played, env_id="", task={})).to_agenttraj()) == ["item_id", "conversations"]
+    bare = replace(Conversation.of(replace(played, env_id="", task={})), reward=None, success=None)
+    assert list(bare.to_agenttraj()) == ["item_id", "conversations"]
     assert record["item_id"] == "countdown_train/2"
     assert [turn["from"] for turn in record["conversations"]] == ["human", "gpt"] * 4 + ["human"]
     assert [turn["loss"] for turn in record["conversations"]] == [None, False] + [None, True] * 3 + [None]

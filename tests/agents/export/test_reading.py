@@ -255,6 +255,9 @@ BAD = [
     ({"item_id": "a", "conversations": TURNS, "reward": "good"}, "reward is 'good'"),
     ({"item_id": "a", "conversations": TURNS, "success": "yes"}, "success is 'yes'"),
     ({"item_id": "a", "conversations": TURNS, "weight": -1}, "weight is -1"),
+    ({"item_id": "a", "conversations": TURNS, "weight": 10**400}, "weight is 1000"),
+    ({"item_id": "a", "conversations": TURNS, "reward": 10**400}, "reward is 1000"),
+    ({"item_id": "a", "conversations": TURNS, "success": 10**400}, "success is 1000"),
     ({"question": "x"}, "A record has the keys"),
     ("x", "is a str"),
 ]
@@ -315,6 +318,37 @@ def test_what_export_writes_is_read_to_learn_from(tmp_path: Path, format: str) -
         assert list(load_trajectories(path)) == [whole, failed]
     if format in ("chat", "dataset"):
         assert read.messages() == whole.messages()
+
+
+@pytest.mark.parametrize("format", ["agenttraj", "experience", "sharegpt", "chat", "jsonl", "dataset"])
+def test_how_an_episode_ended_survives_every_form(tmp_path: Path, format: str) -> None:
+    if format == "dataset":
+        pytest.importorskip("datasets")
+    step = Step("go", Message("assistant", "x"))
+    ends = [(1.0, True), (0.0, False), (-0.5, False), (0.5, False), (0.5, True), (1.0, False)]
+    played = [
+        Trajectory(
+            f"e{k}", "x/Y-v0", {"key": f"{k}"}, steps=(step, replace(step, reward=reward)), outcome=Outcome(reward, won)
+        )
+        for k, (reward, won) in enumerate(ends)
+    ]
+    error = EpisodeError("model", "ModelError", "503")
+    broken = replace(played[0], episode_id="b", outcome=Outcome(error=error))
+    path = tmp_path / "out"
+    export_trajectories([*played, broken], path, format, select="all")
+    *read, last = load_episodes(path)
+    assert [(one.return_, one.outcome.score, one.outcome.success) for one in read] == [(r, r, won) for r, won in ends]
+    assert last.outcome.error == error, "what an error ended is not a demonstration either"
+    for form in REWRITTEN.values() if format in FORMS else ():
+        again = [episode_of(stored(form(one))) for one in load_conversations(path)]
+        assert [(one.return_, one.outcome.success) for one in again[:-1]] == ends
+        assert again[-1].outcome.error == error
+
+
+def test_an_error_column_of_another_kind_is_not_an_ending() -> None:
+    for error in (None, "", "none", 3, {"message": "x"}, {"boundary": 1, "type": "a", "message": "b"}, "{"):
+        read = episode_of({"item_id": "a", "conversations": TURNS, "error": error})
+        assert (read.outcome.error, read.outcome.success) == (None, True)
 
 
 def test_folders_and_files_that_are_not_there_are_told(tmp_path: Path) -> None:
