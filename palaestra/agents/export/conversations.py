@@ -180,7 +180,8 @@ class Conversation:
             UsageError: If it is none of them; the message says what is missing, or which field cannot be read.
         """
         name = str(next((record[key] for key in ("item_id", "id") if record.get(key) is not None), ""))
-        key = "conversations" if "conversations" in record else "messages"
+        known = [key for key in ("conversations", "messages") if key in record]  # a null column is one that is not there
+        key = next((key for key in known if record[key] is not None), known[0] if known else "messages")
         if key not in record and "item_id" not in record:
             raise UsageError(f"A record has the keys {sorted(record)}; expected item_id, conversations or messages.")
         said = record.get(key) or []

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from palaestra.agents.export.conversations import Conversation
+from palaestra.agents.export.whole_fields import whole_fields
 from palaestra.envs.core.data_files import kind_of, shown
 from palaestra.errors import ConfigError, MissingDataError, MissingExtraError, UsageError
 from palaestra.types import Json, Trajectory
@@ -117,7 +118,10 @@ def episode_of(record: Mapping[str, Json], name: str = "", *, env_id: str = "") 
         UsageError: If it is neither, or no assistant speaks in it.
     """
     if _is_whole(record):
-        return _whole(strict_json(record["trajectory"]) if record.get("trajectory") else record)
+        episode = _whole(_in_column(record["trajectory"]) if record.get("trajectory") else record)
+        if not episode.steps and episode.outcome.error is None:
+            raise UsageError("steps is empty; expected at least one, to learn from.")
+        return episode
     name = next((str(record[key]) for key in ("episode_id", "item_id", "id") if record.get(key) not in (None, "")), name)
     conversation = replace(Conversation.from_record(record), item_id=name)
     reward, success = conversation.reward, conversation.success
@@ -137,14 +141,27 @@ def episode_of(record: Mapping[str, Json], name: str = "", *, env_id: str = "") 
 
 def _is_whole(record: Mapping[str, Json]) -> bool:
     """Whether a record is a whole trajectory, or holds one as JSON text."""
-    return bool(record.get("trajectory")) or ("steps" in record and "outcome" in record)
+    return bool(record.get("trajectory")) or (record.get("steps") is not None and record.get("outcome") is not None)
+
+
+def _in_column(text: Json) -> Mapping[str, Json]:
+    """Read the column `trajectory`."""
+    problem = ""
+    try:
+        value = strict_json(text) if isinstance(text, str) else text
+    except (ValueError, RecursionError) as error:
+        value, problem = None, f" ({error})"
+    if not isinstance(value, Mapping):
+        raise UsageError(f"trajectory is {repr(text)[:80]}{problem}; expected a whole trajectory as JSON text.")
+    return value
 
 
 def _whole(record: Mapping[str, Json]) -> Trajectory:
     """Read a whole trajectory."""
+    fields = whole_fields(record)
     try:
-        return Trajectory.from_json(record)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return Trajectory.from_json(fields)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UsageError(
             f"it is not a trajectory ({error!r}); write it with the format 'jsonl', or read it with load_conversations()."
         ) from error

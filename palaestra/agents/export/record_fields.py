@@ -65,13 +65,13 @@ def read_turn(turn: Any, field: str) -> Turn:
     """
     if not isinstance(turn, Mapping):
         raise UsageError(f"{field} is {_shown(turn)}; expected an object with 'from' and 'value', or 'role' and 'content'.")
-    key = "from" if "from" in turn else "role"
+    key = _first_present(turn, "from", "role")
     speaker = turn.get(key)
     role = ROLES.get(speaker) if isinstance(speaker, str) else None
     if role is None:
         raise UsageError(f"{field}.{key} is {_shown(speaker)}; expected one of {', '.join(ROLES)}.")
     mark, by_loss = _read_mark(turn, field) if role == "assistant" else (None, False)
-    text_key = "value" if "value" in turn else "content"
+    text_key = _first_present(turn, "value", "content")
     text = _read_text(turn.get(text_key), f"{field}.{text_key}")
     if speaker == "function_call":
         return Turn(_read_function_call(text, f"{field}.{text_key}"), mark, by_loss)
@@ -104,10 +104,10 @@ def read_tools(value: Any) -> tuple[Mapping[str, Json], ...]:
         if isinstance(tool, str):  # one JSON text for each, as data sets keep them
             found += read_tools(f"[{tool}]")
             continue
-        function = tool.get("function", tool) if isinstance(tool, Mapping) else None
+        function = _function_in(tool) if isinstance(tool, Mapping) else None
         if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
             raise UsageError(f"tools[{number}] is {_shown(tool)}; expected a function schema with a name.")
-        found.append(tool if "function" in tool else {"type": "function", "function": tool})
+        found.append(tool if tool.get("function") is not None else {"type": "function", "function": tool})
     return tuple(found)
 
 
@@ -136,17 +136,24 @@ def read_success(value: Any) -> bool | None:
 
 
 def read_metrics(value: Any) -> dict[str, float]:
-    """Read metrics: numbers by name, as an object or its JSON text; whatever else stands there is left out."""
+    """Read metrics: numbers by name, as an object or its JSON text; whatever else stands there is left out.
+
+    Raises:
+        UsageError: If one is an integer larger than any float; the text names it.
+    """
     if isinstance(value, str):
         try:
             value = strict_json(value)
         except (ValueError, RecursionError):
             return {}
     value = value if isinstance(value, Mapping) else {}
+    for name, number in value.items():
+        if isinstance(number, int) and not is_finite(number):
+            raise UsageError(f"metrics[{name!r}] is {_shown(number)}; expected a finite number.")
     return {name: float(number) for name, number in value.items() if is_number(number)}
 
 
-def read_weight(value: Any) -> float | None:
+def read_weight(value: Any, field: str = "weight") -> float | None:
     """Read how much a record counts: a finite number from 0, or null.
 
     Raises:
@@ -155,7 +162,7 @@ def read_weight(value: Any) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not is_finite(value) or value < 0:
-        raise UsageError(f"weight is {_shown(value)}; expected a finite number from 0, or null.")
+        raise UsageError(f"{field} is {_shown(value)}; expected a finite number from 0, or null.")
     return float(value)
 
 
@@ -170,6 +177,18 @@ def read_origin(record: Mapping[str, Json]) -> Origin:
         if value is not None and (isinstance(value, bool) or not isinstance(value, str | int)):
             raise UsageError(f"{name} is {_shown(value)}; expected a text.")
     return Origin(*("" if value is None else str(value) for value in found.values()))
+
+
+def _first_present(fields: Mapping[str, Json], key: str, other: str) -> str:
+    """Return the key that has a value: a null is what data sets fill in where a row has no such key."""
+    if fields.get(key) is not None or (key in fields and fields.get(other) is None):
+        return key
+    return other
+
+
+def _function_in(fields: Mapping[str, Json]) -> Json:
+    """Return the function of a schema or a call in OpenAI's form, or the bare one that it is."""
+    return fields if fields.get("function") is None else fields["function"]
 
 
 def read_error(value: Any) -> EpisodeError | None:
@@ -246,7 +265,7 @@ def _read_calls(value: Any, field: str) -> tuple[ToolCall, ...]:
 
 def _read_call(call: Any, field: str) -> ToolCall:
     """Read one call."""
-    function = call.get("function", call) if isinstance(call, Mapping) else None
+    function = _function_in(call) if isinstance(call, Mapping) else None
     name = function.get("name") if isinstance(function, Mapping) else None
     if not isinstance(function, Mapping) or not isinstance(name, str):
         raise UsageError(f"{field} is {_shown(call)}; expected a call with a name and arguments.")

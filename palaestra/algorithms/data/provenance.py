@@ -3,7 +3,7 @@
 An evaluation of a strong model plays test tasks by default; cloned, it would teach the very tasks that measure what was
 learned. So every source of training episodes (a stored run, a file, an expert, plays of the policy) is held against the
 environments of the recipe: by the split that an episode names, and by its task's key. An episode that does not say where it
-was played is of unknown provenance, and counted as that.
+was played is of unknown provenance, and counted as that; so is one whose split and key the environment does not have.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class TrainedEnv:
     Attributes:
         env_id: Registered id.
         test_split: Split on which the recipe evaluates.
-        tasks: Gives its tasks, or None if it has no task set; called when a key has to be looked up.
+        tasks: Gives its tasks, or None if it has no task set; called when a key or a split has to be looked up.
     """
 
     env_id: str
@@ -170,10 +170,16 @@ class _Judge:
         envs = [env for env in self._envs if is_same_env(env.env_id, origin.env_id)]
         if not envs:
             return "other"
-        splits = {origin.split} | {split for env in envs for split in _splits_of(origin.task_key, env)}
-        if not splits.isdisjoint(env.test_split for env in envs):
+        found = {split for env in envs for split in _splits_of(origin.task_key, env)}
+        if not ({origin.split} | found).isdisjoint(env.test_split for env in envs):
             return "test"
-        return "train" if splits - {""} else "unknown"
+        return "train" if found or any(_has_split(env, origin.split) for env in envs) else "unknown"
+
+
+def _has_split(env: TrainedEnv, split: str) -> bool:
+    """Whether an environment has a split; one without a task set takes any."""
+    tasks = env.tasks() if split else None
+    return bool(split) and (tasks is None or split in tasks.splits)
 
 
 def _splits_of(key: str, env: TrainedEnv) -> Iterator[str]:

@@ -257,6 +257,7 @@ BAD = [
     ({"item_id": "a", "conversations": TURNS, "weight": -1}, "weight is -1"),
     ({"item_id": "a", "conversations": TURNS, "weight": 10**400}, "weight is 1000"),
     ({"item_id": "a", "conversations": TURNS, "reward": 10**400}, "reward is 1000"),
+    ({"item_id": "a", "conversations": TURNS, "metrics": {"m": 10**400}}, r"metrics\['m'\] is 1000"),
     ({"item_id": "a", "conversations": TURNS, "success": 10**400}, "success is 1000"),
     ({"question": "x"}, "A record has the keys"),
     ("x", "is a str"),
@@ -349,6 +350,149 @@ def test_an_error_column_of_another_kind_is_not_an_ending() -> None:
     for error in (None, "", "none", 3, {"message": "x"}, {"boundary": 1, "type": "a", "message": "b"}, "{"):
         read = episode_of({"item_id": "a", "conversations": TURNS, "error": error})
         assert (read.outcome.error, read.outcome.success) == (None, True)
+
+
+WHOLE = Trajectory(
+    "e",
+    "x/Y-v0",
+    {"key": "k", "split": "train", "type": ""},
+    seed=3,
+    tools=TOOLS,
+    steps=(
+        Step("a", Message("assistant", "b", (ToolCall("get", {"item": None}, "c1"),), reasoning="r"), info={"x": None}),
+        Step("c", Message("assistant", "d"), 1.0, True),
+    ),
+    outcome=Outcome(1.0, True, "success", metrics={"m": 0.5}),
+    meta={"weight": 2.0, "note": None},
+)
+HARMS: list[tuple[tuple[Any, ...], Any, str]] = [
+    (("episode_id",), 5, "episode_id is 5"),
+    (("env_id",), 5, "env_id is 5"),
+    (("env_id",), None, "it is not a trajectory, without env_id"),
+    (("task",), None, "it is not a trajectory, without task"),
+    (("task",), "k", "task is 'k'"),
+    (("task", "split"), ["test"], r"task.split is \['test'\]"),
+    (("instructions",), 1, "instructions is 1"),
+    (("tools",), {}, r"tools is \{\}"),
+    (("tools", 0), 3, r"tools\[0\] is 3"),
+    (("steps",), 3, "steps is 3"),
+    (("steps",), [], "steps is empty"),
+    (("steps", 1), "x", r"steps\[1\] is 'x'"),
+    (("steps", 1, "observation"), 5, r"steps\[1\].observation is 5"),
+    (("steps", 1, "observation"), None, r"steps\[1\].observation is None"),
+    (("steps", 1, "action"), "d", r"steps\[1\].action is 'd'"),
+    (("steps", 1, "action", "role"), "user", r"steps\[1\].action.role is 'user'"),
+    (("steps", 1, "action", "content"), ["d"], r"steps\[1\].action.content is"),
+    (("steps", 0, "action", "tool_calls"), "x", r"steps\[0\].action.tool_calls is 'x'"),
+    (("steps", 0, "action", "tool_calls", 0), {}, r"steps\[0\].action.tool_calls\[0\] is"),
+    (("steps", 0, "action", "tool_calls", 0, "arguments"), 5, r"steps\[0\].action.tool_calls\[0\].arguments is 5"),
+    (("steps", 0, "action", "tool_calls", 0, "id"), 5, r"steps\[0\].action.tool_calls\[0\].id is 5"),
+    (("steps", 1, "reward"), "1", r"steps\[1\].reward is '1'"),
+    (("steps", 1, "reward"), True, r"steps\[1\].reward is True"),
+    (("steps", 1, "reward"), 10**400, r"steps\[1\].reward is 1000"),
+    (("steps", 1, "terminated"), "no", r"steps\[1\].terminated is 'no'"),
+    (("steps", 1, "info"), [], r"steps\[1\].info is \[\]"),
+    (("outcome",), "won", "outcome is 'won'"),
+    (("outcome", "success"), "no", "outcome.success is 'no'"),
+    (("outcome", "score"), "1", "outcome.score is '1'"),
+    (("outcome", "score"), 10**400, "outcome.score is 1000"),
+    (("outcome", "metrics"), {"m": 10**400}, r"outcome.metrics\['m'\] is 1000"),
+    (("outcome", "error"), {"type": "x"}, "outcome.error.boundary is None"),
+    (("meta",), [1], r"meta is \[1\]"),
+    (("meta", "weight"), -1, "meta.weight is -1"),
+    (("meta", "weight"), "heavy", "meta.weight is 'heavy'"),
+    (("meta", "weight"), 10**400, "meta.weight is 1000"),
+]
+
+
+@pytest.mark.parametrize(("place", "value", "problem"), HARMS)
+def test_a_bad_field_of_a_whole_trajectory_is_named_and_the_others_are_read(
+    tmp_path: Path, place: tuple[Any, ...], value: Any, problem: str
+) -> None:
+    good = stored(WHOLE.to_json())
+    bad = stored(WHOLE.to_json())
+    spot = bad
+    for key in place[:-1]:
+        spot = spot[key]
+    spot[place[-1]] = value
+    path = tmp_path / "in.jsonl"
+    for rows in ([good, bad, good], [{"trajectory": json.dumps(one)} for one in (good, bad, good)]):
+        path.write_text("\n".join(map(json.dumps, rows)))
+        with pytest.warns(BadRecordWarning, match=rf"in\.jsonl, line 2, record 2: {problem}"):
+            assert list(load_episodes(path)) == [WHOLE, WHOLE]
+
+
+@pytest.mark.parametrize("column", ["{", "[1]", "3", [1], 3])
+def test_a_column_that_is_not_a_trajectory_is_told(tmp_path: Path, column: Any) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_text(json.dumps({"trajectory": column}))
+    with pytest.raises(UsageError, match=r"line 1, record 1: trajectory is .*expected a whole trajectory as JSON text"):
+        list(load_episodes(path))
+
+
+def filled(value: Any, keys: tuple[str, ...]) -> Any:
+    """Fill objects with nulls for the keys that they do not have, as data sets and data frames do."""
+    if isinstance(value, list):
+        return [filled(one, keys) for one in value]
+    return {**dict.fromkeys(keys), **{k: filled(v, keys) for k, v in value.items()}} if isinstance(value, dict) else value
+
+
+RECORD_KEYS = (
+    "item_id",
+    "id",
+    "conversations",
+    "messages",
+    "system",
+    "tools",
+    "reward",
+    "success",
+    "error",
+    "weight",
+    "metrics",
+)
+RECORD_KEYS += ("env_id", "split", "task_key", "final_observation", "steps", "outcome", "trajectory", "episode_id", "agent")
+TURN_KEYS = ("from", "role", "value", "content", "loss", "weight", "tool_calls", "tool_call_id", "name", "reasoning", "id")
+TURN_KEYS += ("reasoning_content", "function", "type")
+
+
+@settings(max_examples=100, deadline=None)
+@given(episode=episodes(), form=st.sampled_from(list(FORMS)))
+def test_a_null_column_is_one_that_is_not_there(episode: Trajectory, form: str) -> None:
+    record = stored(FORMS[form](episode))
+    key = "messages" if "messages" in record else "conversations"
+    turns = filled(record[key], TURN_KEYS)
+    for turn, said in zip(turns, record[key], strict=True):
+        for call, written in zip(turn["tool_calls"] or (), said.get("tool_calls", ()), strict=True):
+            call["function"]["arguments"] = written["function"]["arguments"]
+    null = {**dict.fromkeys(RECORD_KEYS), **record, key: turns}
+    assert episode_of(null, "n") == episode_of(record, "n")
+    bare = {**record, "tools": [{**tool["function"], "function": None, "type": None} for tool in episode.tools]}
+    assert [one["function"]["name"] for one in episode_of(bare).tools] == [one["function"]["name"] for one in episode.tools]
+
+
+@pytest.mark.parametrize("key", sorted(WHOLE.to_json().keys() - {"episode_id", "env_id", "task", "steps", "outcome"}))
+def test_a_null_of_a_whole_trajectory_is_a_field_that_is_not_there(key: str) -> None:
+    without = {name: value for name, value in WHOLE.to_json().items() if name != key}
+    assert episode_of({**without, key: None}) == Trajectory.from_json(without)
+    step = {"observation": "a", "action": {"role": "assistant", "content": "b"}}
+    null = {**step, "action": {**step["action"], **dict.fromkeys(("tool_calls", "raw", "media", "provider", "name", "error"))}}
+    null |= dict.fromkeys(("reward", "terminated", "info", "seat"))
+    outcome = {"success": True, "metrics": None, "error": None, "stop_reason": None}
+    assert episode_of({**without, "steps": [null], "outcome": outcome}) == Trajectory.from_json(
+        {**without, "steps": [step], "outcome": {"success": True}}
+    )
+
+
+@settings(max_examples=50, deadline=None)
+@given(order=st.permutations(range(3)))
+def test_results_belong_to_the_calls_that_their_ids_name(order: list[int]) -> None:
+    calls = [{"id": f"c{k}", "type": "function", "function": {"name": "get", "arguments": "{}"}} for k in range(3)]
+    results = [{"role": "tool", "tool_call_id": f"c{k}", "content": f"result {k}"} for k in order]
+    asked = [{"role": "user", "content": "o"}, {"role": "assistant", "content": None, "tool_calls": calls}]
+    read = episode_of({"messages": [*asked, *results, {"role": "assistant", "content": "done"}]})
+    noted = [(one["call_id"], one["content"]) for one in read.steps[0].info["tool_results"]]
+    assert noted == [(f"c{k}", f"result {k}") for k in range(3)]
+    assert [one.content for one in read.messages() if one.role == "tool"] == [f"result {k}" for k in range(3)]
 
 
 def test_folders_and_files_that_are_not_there_are_told(tmp_path: Path) -> None:

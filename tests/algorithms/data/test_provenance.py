@@ -19,7 +19,7 @@ ENVS = [TrainedEnv("a/One-v0", "test", lambda: TASKS), TrainedEnv("a/Two-v1", "h
 ORIGINS = st.builds(
     Origin,
     st.sampled_from(["", "a/One-v0", "mod:a/One-v0", "a/One", "a/One-v1", "a/Two-v1", "b/One-v0"]),
-    st.sampled_from(["", "train", "test", "held_out", "extra"]),
+    st.sampled_from(["", "train", "test", "held_out", "extra", "TEST", "validation"]),
     st.sampled_from(["", "train/0", "test/0", "test/9", "upstream#1", "upstream#2", "anything", "nothing#3"]),
 )
 
@@ -34,7 +34,7 @@ def kind(origin: Origin) -> str:
         return "test" if origin.split == "held_out" else "train" if origin.split else "unknown"
     if origin.split == "test" or origin.task_key in ("test/0", "upstream#1"):
         return "test"
-    return "train" if origin.split or origin.task_key in ("train/0", "upstream#2") else "unknown"
+    return "train" if origin.split in ("train", "extra") or origin.task_key in ("train/0", "upstream#2") else "unknown"
 
 
 @given(st.lists(ORIGINS, max_size=12))
