@@ -8,6 +8,7 @@ a mistake in the agent's code and not something a model wrote.
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol, Self
@@ -181,6 +182,40 @@ def answered(answer: object, name: str = "") -> Message:
     )
 
 
+def tells_settings(agent: Agent) -> bool:
+    """Tell whether a record names what an agent's answers follow from: it says so, has a version, or has no settings.
+
+    Its code is not asked for: that an agent is the same one is what its name says.
+    """
+    player = agent._player if isinstance(agent, OwnAgent) else agent
+    if isinstance(agent, OwnAgent):
+        says = not agent._is_function and callable(getattr(player, "shaped_by", None))
+    else:
+        says = getattr(agent.shaped_by, "__func__", None) is not Agent.shaped_by
+    return says or bool(agent.version) or not _has_settings(player)
+
+
+def _has_settings(player: Any) -> bool:
+    """Tell whether a player was made with something that its answers may follow from, beyond its class or function.
+
+    Values are not read: attributes may be counters, clients or keys, of which a digest would tell equal agents apart.
+    """
+    if isinstance(player, functools.partial):
+        return bool(player.args or player.keywords) or _has_settings(player.func)
+    if inspect.ismethod(player):
+        return _has_settings(player.__self__)
+    if inspect.isfunction(player):
+        return bool(player.__closure__ or player.__defaults__ or player.__kwdefaults__)
+    if inspect.isclass(player) or inspect.ismodule(player) or inspect.isbuiltin(player):
+        return False
+    try:
+        state: Any = object.__getstate__(player)
+    except TypeError:  # a type of an extension module that hides what it has
+        return True
+    own, slots = state if isinstance(state, tuple) else (state, None)
+    return any(name != "name" for attributes in (own, slots) for name in attributes or ())
+
+
 def _check_call(function: Any, args: tuple[Any, ...], keywords: Mapping[str, Any], expected: str) -> None:
     """Refuse a function that cannot be called like this."""
     name = getattr(function, "__qualname__", type(function).__name__)
@@ -221,4 +256,4 @@ def _shown(args: tuple[Any, ...], keywords: tuple[str, ...]) -> str:
     return f"({', '.join([*filter(None, [names]), *(f'{name}=' for name in keywords)])})"
 
 
-__all__ = ["Acts", "AgentLike", "NotAnAction", "OwnAgent", "answered", "as_agent"]
+__all__ = ["Acts", "AgentLike", "NotAnAction", "OwnAgent", "answered", "as_agent", "tells_settings"]

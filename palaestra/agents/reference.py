@@ -86,6 +86,10 @@ class ExpertAgent(Agent):
         """Wait for an environment."""
         self._actions: Iterator[str | Message] | None = None
 
+    def shaped_by(self) -> dict[str, Json]:
+        """Return nothing: what it plays follows from the environment alone."""
+        return {}
+
     def reset(self, info: Mapping[str, Any], *, env: gymnasium.Env[Any, Any] | None = None, session: str = "") -> None:
         """Ask the environment for its expert, or for that of its own seat."""
         del session
@@ -122,6 +126,10 @@ class HumanAgent(Agent):
         """Keep the two ends of the terminal."""
         self._read = read
         self._write = write
+
+    def shaped_by(self) -> dict[str, Json]:
+        """Return nothing: a person has no settings."""
+        return {}
 
     def reset(self, info: Mapping[str, Any], *, env: gymnasium.Env[Any, Any] | None = None, session: str = "") -> None:
         """Show the instructions, and in an environment with several seats whose they are."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from palaestra.agents.core import Agent
 from palaestra.agents.evaluation.arms import PlayedRun, arms_of, env_results
 from palaestra.agents.evaluation.planning import plan_and_record, plan_evaluation, task_seed
-from palaestra.agents.evaluation.resuming import check_planned, open_run, player_record
+from palaestra.agents.evaluation.resuming import check_planned, open_run, player_record, warn_of_untold
 from palaestra.agents.evaluation.running import running
 from palaestra.agents.evaluation.summary import Summary, summarize
 from palaestra.agents.masking import masked, remember_secrets
@@ -239,6 +239,7 @@ async def evaluate_async(
         run_id = open_run(kept, run_id, config)
         stack.enter_context(kept.lock(run_id))
         check_planned(kept, run_id, {plan.episode_id for plan in plans})
+        warn_of_untold(kept, run_id, agent)
         keeper = _Stored(kept, run_id, retry_errors)
         evaluation = await _play(plans, agent, engine, config, progress, make_env, keeper)
         return _with_results(evaluation, keeper) if results else evaluation

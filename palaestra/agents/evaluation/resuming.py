@@ -13,18 +13,29 @@ from typing import Any
 
 from palaestra.agents.core import WEIGHTS, Agent
 from palaestra.agents.masking import masked
+from palaestra.agents.own import tells_settings
 from palaestra.agents.store.store import RunStore
 from palaestra.errors import ConfigError, UnknownNameError
 from palaestra.types import Json, plain
 
 log = logging.getLogger(__name__)
 
+RECORD = "record_version"
+"""Key of the version that wrote a record; `RECORD_VERSION` is the current one."""
+RECORD_VERSION = 2
+"""Raised whenever agents of this package write names in `_MAY_GROW` that they did not write before.
+
+0 has none of `YOUNGER`, 1 has them without the number, 2 has the number.
+"""
 SINCE = "agent_settings"
-"""Key by which a record of this version is known; earlier ones have none of `YOUNGER`."""
-YOUNGER = (SINCE, "seat_settings", "tasks", "make_env")
+"""Key by which a record of version 1 is known."""
+YOUNGER = (SINCE, "seat_settings", "tasks", "make_env", RECORD)
 
 _MAY_GROW = (SINCE, f"{SINCE}.sampling", f"{SINCE}.context")
-"""Where a later version may write more names than an earlier one: a name that the stored record lacks is not compared."""
+"""Where a version may write more names than those before it: one that a record of an earlier version lacks is not compared.
+
+In a record of the current version a name that is missing is a difference, as everything else is.
+"""
 
 _CHOOSE_TASKS = ("envs", "split", "n")
 _SHOWN = 200  # characters of a value in a message
@@ -41,7 +52,7 @@ def player_record(
         is_of_training: Whether a training run plays it: the weights are those of its checkpoints, and not named.
     """
     others: Mapping[str, Agent] = getattr(agent, "others", {}) if agent.seats else {}
-    record: dict[str, Json] = {SINCE: plain(agent.shaped_by())}
+    record: dict[str, Json] = {RECORD: RECORD_VERSION, SINCE: plain(agent.shaped_by())}
     if others:
         record["seat_settings"] = {seat: plain(one.shaped_by()) for seat, one in others.items()}
     for settings in (record[SINCE], *record.get("seat_settings", {}).values()) if is_of_training else ():
@@ -56,8 +67,9 @@ def player_record(
 def open_run(store: RunStore, run_id: str | None, config: Mapping[str, Json]) -> str:
     """Create a run, or check that the one to resume was created with the same settings; return its name.
 
-    A run that failed before its first episode gives its name to another one. The record of an earlier version lacks what
-    shapes the agent, and the tasks: these are not compared, and are written down now if there is something left to play.
+    A run that failed before its first episode gives its name to another one. The record of an earlier version may lack names
+    of what shapes the agent, and the tasks: these are not compared, and are written down now if there is something left to
+    play. From then on the record is one of the current version, in which everything is compared.
 
     Raises:
         ConfigError: If it was created with other settings; the message names them.
@@ -68,11 +80,14 @@ def open_run(store: RunStore, run_id: str | None, config: Mapping[str, Json]) ->
         stored, given = store.config(run_id), masked(plain(config))
     except UnknownNameError:
         return store.create_run(config, run_id)
-    is_older = SINCE not in stored
-    known = {key: value for key, value in given.items() if key not in YOUNGER} if is_older else given
+    written_by = _version(stored)
+    is_older = written_by < _version(given)
+    known = {key: value for key, value in given.items() if key not in YOUNGER} if is_older and not written_by else given
+    known = {**known, RECORD: stored.get(RECORD)}  # who wrote it is not a setting
     if any(stored.get(key) != known.get(key) for key in _CHOOSE_TASKS) and "tasks" in known:
         known = {**known, "tasks": stored.get("tasks")}  # they follow, and need not be told
-    different = list(_differences(stored, known))
+    may_grow = _MAY_GROW if is_older else ()
+    different = list(_differences(stored, known, may_grow))
     if different and store.status(run_id) == "failed" and not store.episodes(run_id):
         store.delete_run(run_id)  # a mistake ended it before its first episode: there is nothing to keep, or to resume
         return store.create_run(config, run_id)
@@ -80,21 +95,44 @@ def open_run(store: RunStore, run_id: str | None, config: Mapping[str, Json]) ->
         raise ConfigError(
             f"Run {run_id!r} was created with other settings: {'; '.join(different)}. Use the same, or another run id."
         )
-    if is_older and SINCE in given and ((run := store.run(run_id)).status != "finished" or run.num_errors):
-        log.warning(
-            "Run %r was created by an earlier version, whose record does not name the settings of its agent and its tasks: "
-            "what its %d episodes were played with is not compared. It is resumed with the current ones, which are recorded.",
-            run_id,
-            run.num_episodes,
-        )
+    if is_older and ((run := store.run(run_id)).status != "finished" or run.num_errors):
+        if missing := list(_missing(stored, given, may_grow)) if written_by else ["the settings of its agent and its tasks"]:
+            log.warning(
+                "Run %r was created by an earlier version, whose record does not name %s: what its %d episodes were played "
+                "with is not compared. It is resumed with the current ones, which are recorded.",
+                *(run_id, ", ".join(missing), run.num_episodes),
+            )
         store.set_config(run_id, {**stored, **given})
     return run_id
 
 
+def warn_of_untold(store: RunStore, run_id: str, agent: Agent) -> None:
+    """Warn if a run is resumed with agents that have settings of which its record says nothing.
+
+    Args:
+        store: Where the run is.
+        run_id: The run, opened.
+        agent: Plays it, with the agents in other seats.
+    """
+    seated: Mapping[str, Agent] = getattr(agent, "others", {}) if agent.seats else {}
+    policy: Agent = getattr(agent, "policy", agent) if agent.seats else agent
+    agents = {f"the agent {policy.name!r}": policy, **{f"the agent in the seat {seat!r}": one for seat, one in seated.items()}}
+    untold = [who for who, one in agents.items() if not tells_settings(one)]
+    if not untold or not (run := store.run(run_id)).num_episodes or (run.status == "finished" and not run.num_errors):
+        return
+    log.warning(
+        "Run %r is resumed with %s, whose settings its record does not name: whether its %d episodes were played with the "
+        "same ones cannot be compared. Give it a shaped_by(), or a version that changes with them (a function: make it an "
+        "object with act).",
+        *(run_id, " and ".join(untold), run.num_episodes),
+    )
+
+
 def briefly(config: Mapping[str, Any]) -> dict[str, Json]:
-    """Return a configuration for readers: of its tasks number and digest, without the keys."""
+    """Return a configuration for readers: of its tasks number and digest, without the keys; not who wrote the record."""
+    config = {key: value for key, value in config.items() if key != RECORD}
     if "tasks" not in config:
-        return dict(config)
+        return config
     tasks = [f"{one['count']:,}" + (f" (digest {one['digest']})" if "digest" in one else "") for one in config["tasks"]]
     return {**config, "tasks": ", ".join(tasks)}
 
@@ -119,16 +157,33 @@ def check_planned(store: RunStore, run_id: str, episode_ids: Collection[str]) ->
         )
 
 
-def _differences(old: Any, new: Any, prefix: str = "") -> Iterator[str]:
-    """Yield what differs in two records, in words, by dotted names."""
+def _version(record: Mapping[str, Any]) -> int:
+    """Return the version that wrote a record."""
+    found = record.get(RECORD)
+    return found if type(found) is int else int(SINCE in record)
+
+
+def _missing(old: Mapping[str, Any], new: Mapping[str, Any], may_grow: Collection[str]) -> Iterator[str]:
+    """Yield the dotted names of a record that an older one lacks where names may be added."""
+    for place in may_grow:
+        was: Any = old
+        now: Any = new
+        for key in place.split("."):
+            was, now = (one.get(key) if isinstance(one, Mapping) else None for one in (was, now))
+        if isinstance(was, Mapping) and isinstance(now, Mapping):
+            yield from (f"{place}.{key}" for key in sorted(now.keys() - was.keys()))
+
+
+def _differences(old: Any, new: Any, may_grow: Collection[str], prefix: str = "") -> Iterator[str]:
+    """Yield what differs in two records, in words, by dotted names; in `may_grow` the old one may lack names."""
     if prefix == "tasks" and isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for was, now in zip(old, new, strict=True):
             if was != now:
                 yield f"the tasks were {_told(was)}, now {_told(now)}{_why(was, now)}"
     elif isinstance(old, Mapping) and isinstance(new, Mapping) and (not prefix or prefix.startswith(YOUNGER)):
         for key in sorted(old.keys() | new.keys()):
-            if key in old or prefix not in _MAY_GROW:
-                yield from _differences(old.get(key), new.get(key), f"{prefix}.{key}" if prefix else key)
+            if key in old or prefix not in may_grow:
+                yield from _differences(old.get(key), new.get(key), may_grow, f"{prefix}.{key}" if prefix else key)
     elif old != new:
         yield f"{prefix} was {_short(old)}, now {_short(new)}"
 
@@ -152,4 +207,4 @@ def _short(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
-__all__ = ["SINCE", "briefly", "check_planned", "open_run", "player_record"]
+__all__ = ["RECORD", "SINCE", "briefly", "check_planned", "open_run", "player_record", "warn_of_untold"]

@@ -119,7 +119,7 @@ class CorrectionConfig(Config):
         return self.reject_ratio is not None or self.reject_divergence is not None
 
     @model_validator(mode="after")
-    def _bounds_hold_1(self) -> CorrectionConfig:
+    def _ratio_bounds_enclose_one(self) -> CorrectionConfig:
         if self.reject_ratio is not None and not 0 < self.reject_ratio[0] < 1 < self.reject_ratio[1]:
             raise ConfigError(
                 f"correction.reject_ratio is {list(self.reject_ratio)}; expected [LOW, HIGH] with 0 < LOW < 1 < HIGH, e.g. "

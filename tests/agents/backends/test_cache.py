@@ -70,6 +70,40 @@ def test_a_replay_gives_the_same_list_and_asks_nothing(asked: list[Request]) -> 
     assert len({answer for found in samples.values() for answer in found}) == len(first.requests)
 
 
+def schema(**changes: object) -> dict[str, object]:
+    """One tool: its name stays the same, whatever else is changed."""
+    parameters = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], **changes}
+    return {
+        "type": "function",
+        "function": {"name": "move", "description": changes.pop("told", "Move."), "parameters": parameters},
+    }
+
+
+@pytest.mark.parametrize("sampling", [Sampling(temperature=0), Sampling()])
+async def test_tools_of_one_name_with_other_schemas_are_other_questions(tmp_path: Path, sampling: Sampling) -> None:
+    schemas = [schema(), schema(told="Go."), schema(required=[]), schema(properties={"n": {"type": "integer", "maximum": 3}})]
+    offered = [(), *((one,) for one in schemas), (schemas[0], schemas[1]), (schemas[1], schemas[0])]
+    asked = [Request(GREEDY.messages, tools, sampling, session="e#0", turn=0) for tools in offered]
+    assert len({request_key("scripted", request) for request in asked}) == len(asked)
+    model, cache = counting(), ResponseCache(tmp_path / "cache.db")
+    found = await answers(Reliable(model, cache=cache, cache_sampled=True), asked)
+    assert len(set(found)) == len(model.requests) == len(asked)
+    assert await answers(Reliable(model, cache=cache, cache_sampled=True), asked) == found
+    assert len(model.requests) == len(asked)
+    cache.close()
+
+
+async def test_equal_requests_in_several_turns_of_episodes_are_samples_of_their_own(tmp_path: Path) -> None:
+    hot = [replace(GREEDY, sampling=Sampling(), session=session, turn=turn) for session in ("e#0", "e#1") for turn in range(3)]
+    model, cache = counting(), ResponseCache(tmp_path / "cache.db")
+    found = await answers(Reliable(model, cache=cache, cache_sampled=True), hot)
+    assert len(set(found)) == len(model.requests) == 6
+    again = await answers(Reliable(model, cache=cache, cache_sampled=True), hot[::-1])
+    assert again == found[::-1], "in whatever order they come"
+    assert len(model.requests) == 6
+    cache.close()
+
+
 def test_four_samples_are_four_answers_whatever_the_concurrency_and_replay_to_the_same(tmp_path: Path) -> None:
     def played(seed: int = 0, samples: int = 4, concurrency: int = 1) -> dict[str, str]:
         agent = make_agent(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import tempfile
@@ -21,12 +22,12 @@ from palaestra.agents.backends.local import LocalBackend
 from palaestra.agents.backends.scripted import ScriptedBackend, ScriptedReply
 from palaestra.agents.core import Agent
 from palaestra.agents.evaluation.planning import MAX_KEYS, PlannedTasks
-from palaestra.agents.evaluation.resuming import YOUNGER, briefly
-from palaestra.agents.reference import NothingAgent
+from palaestra.agents.evaluation.resuming import RECORD, RECORD_VERSION, YOUNGER, briefly
+from palaestra.agents.reference import ExpertAgent, HumanAgent, NothingAgent
 from palaestra.agents.report import render_report
 from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.envs.core.tasks import FixedTasks, Task
-from palaestra.errors import ConfigError
+from palaestra.errors import BudgetError, ConfigError
 from palaestra.models.tiny_lm import build_tiny_lm
 from palaestra.spaces import TextSpace
 from palaestra.types import Message
@@ -268,6 +269,263 @@ def test_a_run_of_an_earlier_version_is_resumed_and_its_record_completed(
         evaluate(ENV_ID, Wavering(), n=3, samples=2, store=store, run_id="r")
 
 
+class Told(Agent):
+    """Says what its settings are, and is out of budget after so many answers."""
+
+    name = "told"
+
+    def __init__(self, answers: int = 99, /, **told: Any) -> None:
+        self.told, self.left = told, [answers]
+
+    def shaped_by(self) -> dict[str, Any]:
+        return self.told
+
+    async def aact(self, observation: str, info: Mapping[str, Any]) -> Message:
+        self.left[0] -= 1
+        if self.left[0] < 0:
+            raise BudgetError("spent")
+        return Message("assistant", "down")
+
+
+def told_settings() -> st.SearchStrategy[dict[str, Any]]:
+    """Settings as agents name them, also in the groups in which later versions may name more."""
+    names = st.dictionaries(st.sampled_from(["a", "b"]), st.sampled_from([None, 0, "x"]), max_size=2)
+    groups = st.fixed_dictionaries({}, optional={"sampling": names, "context": names, "backend": names})
+    return st.builds(lambda flat, grouped: {**flat, **grouped}, names, groups)
+
+
+def without_nulls(settings: Any) -> Any:
+    """Return settings in which null and missing are the same, and so are an empty group and none."""
+    if not isinstance(settings, dict):
+        return settings
+    kept = {key: without_nulls(value) for key, value in settings.items()}
+    return {key: value for key, value in kept.items() if value not in (None, {})}
+
+
+@settings(max_examples=60, deadline=None)
+@given(first=told_settings(), second=told_settings())
+def test_a_run_of_this_version_is_resumed_if_and_only_if_the_agent_says_the_same(
+    first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder, RunStore(folder) as store:
+        assert evaluate(ENV_ID, Told(1, **first), n=2, max_turns=1, store=store, run_id="r", concurrency=1).status == "stopped"
+        whole = store.config("r")
+        try:
+            done = evaluate(ENV_ID, Told(**second), n=2, max_turns=1, store=store, run_id="r")
+        except ConfigError:
+            assert first != second
+        else:
+            assert without_nulls(first) == without_nulls(second)
+            assert done.summary.total.num_episodes == 2
+        assert store.config("r") == whole
+
+
+def test_a_record_of_an_earlier_version_may_lack_names_once(store: RunStore, caplog: pytest.LogCaptureFixture) -> None:
+    old: dict[str, Any] = {"a": 1, "sampling": {"top_p": 1}, "context": {"keep": 2}}
+    new: dict[str, Any] = {"a": 1, "b": 2, "sampling": {"top_p": 1, "top_k": 5}, "context": {"keep": 2, "to": 3}}
+
+    def play(answers: int, **told: Any) -> None:
+        evaluate(ENV_ID, Told(answers, **told), n=3, max_turns=1, store=store, run_id="r", concurrency=1)
+
+    play(1, **old)
+    store.set_config("r", {key: value for key, value in store.config("r").items() if key != RECORD})
+    with pytest.raises(ConfigError, match=r"settings: agent_settings\.a was 1, now None"):
+        play(1, **{key: value for key, value in new.items() if key != "a"})
+    with caplog.at_level(logging.WARNING):
+        play(1, **new)
+    [told] = [record.getMessage() for record in caplog.records]
+    assert told.startswith("Run 'r' was created by an earlier version")
+    assert "agent_settings.b, agent_settings.sampling.top_k, agent_settings.context.to: what its 1 episodes" in told
+    assert (store.config("r")["agent_settings"], store.config("r")[RECORD]) == (new, RECORD_VERSION)
+    caplog.clear()
+    for further in ({**new, "c": 1}, {**new, "sampling": {**new["sampling"], "c": 1}}, old):
+        with pytest.raises(ConfigError, match="was created with other settings"):
+            play(1, **further)
+    play(99, **new)
+    assert (len(store.episodes("r")), caplog.records) == (3, [])
+
+
+def test_a_complete_record_of_an_earlier_version_is_marked_without_a_warning(
+    store: RunStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    def play(answers: int, **told: Any) -> None:
+        evaluate(ENV_ID, Told(answers, **told), n=2, max_turns=1, store=store, run_id="r", concurrency=1)
+
+    play(1, a=1)
+    whole = store.config("r")
+    store.set_config("r", {key: value for key, value in whole.items() if key != RECORD})
+    with caplog.at_level(logging.WARNING):
+        play(0, a=1)
+    assert (store.config("r"), caplog.records) == (whole, [])
+    with pytest.raises(ConfigError, match=r"agent_settings\.b was None, now 2"):
+        play(1, a=1, b=2)
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        (("agent_settings", "backend", "x"), r"agent_settings\.backend\.x was None, now 1"),
+        (("seat_settings", "answerer", "sampling", "x"), r"seat_settings\.answerer\.sampling\.x was None, now 1"),
+        (("seat_settings", "answerer", "sampling"), r"seat_settings\.answerer\.sampling was None, now \{'x': 1\}"),
+        (("seat_settings", "answerer"), r"seat_settings\.answerer was None, now \{'sampling': \{'x': 1\}\}"),
+        (("seat_settings",), "seat_settings was None, now"),
+        (("seats", "answerer"), r"seats was \{\}, now"),
+    ],
+)
+@pytest.mark.parametrize("version", [None, RECORD_VERSION])
+def test_backends_and_seats_may_lack_names_in_the_record_of_no_version(
+    store: RunStore, place: tuple[str, ...], words: str, version: int | None
+) -> None:
+    def play() -> None:
+        agent = Seats(Told(backend={"x": 1}), answerer=Told(sampling={"x": 1}))
+        evaluate("palaestra/TwentyQuestions-v0", agent, n=1, max_turns=1, store=store, run_id="r")
+
+    play()
+    config: dict[str, Any] = {**store.config("r"), RECORD: version}
+    group = config
+    for key in place[:-1]:
+        group = group[key]
+    del group[place[-1]]
+    store.set_config("r", {key: value for key, value in config.items() if value is not None or key != RECORD})
+    with pytest.raises(ConfigError, match=words):
+        play()
+
+
+class Strong:
+    """Has a setting that it does not tell."""
+
+    def __init__(self, strength: int = 1) -> None:
+        self.strength = strength
+
+    def act(self, observation: str, info: Mapping[str, Any]) -> str:
+        return "down"
+
+
+class Callable:
+    """The same as a function that keeps it."""
+
+    def __init__(self) -> None:
+        self.strength = 1
+
+    def __call__(self, observation: str, info: Mapping[str, Any]) -> str:
+        return "down"
+
+
+class Slotted:
+    """The same without a dictionary."""
+
+    __slots__ = ("strength",)
+
+    def __init__(self) -> None:
+        self.strength = 1
+
+    def act(self, observation: str, info: Mapping[str, Any]) -> str:
+        return "down"
+
+
+class Bare:
+    """Has no settings: what it is called is no setting."""
+
+    def __init__(self) -> None:
+        self.name = "bare"
+
+    def act(self, observation: str, info: Mapping[str, Any]) -> str:
+        return "down"
+
+
+class Versioned(Strong):
+    version = "1"
+
+
+class Telling(Strong):
+    def shaped_by(self) -> dict[str, Any]:
+        return {"strength": self.strength}
+
+
+class Inner(Agent):
+    """A subclass with a setting that it does not tell."""
+
+    def __init__(self, inner: Any = None) -> None:
+        self.inner = inner
+
+    async def aact(self, observation: str, info: Mapping[str, Any]) -> Message:
+        return Message("assistant", "down")
+
+
+def plain_function(observation: str, info: Mapping[str, Any]) -> str:
+    return "down"
+
+
+def with_default(observation: str, info: Mapping[str, Any], strength: int = 1) -> str:
+    return "down"
+
+
+def closure(strength: int) -> Any:
+    return lambda observation, info: "down" * strength
+
+
+UNTOLD = {
+    "object": Strong(),
+    "slots": Slotted(),
+    "callable": Callable(),
+    "method": Strong().act,
+    "closure": closure(1),
+    "default": with_default,
+    "partial": functools.partial(with_default, strength=2),
+    "subclass": Inner(),
+}
+TOLD = {
+    "function": plain_function,
+    "lambda": lambda observation, info: "down",
+    "partial of nothing": functools.partial(plain_function),
+    "bare": Bare(),
+    "method of a bare one": Bare().act,
+    "version": Versioned(),
+    "shaped_by": Telling(),
+    "model": named(),
+    "random": RandomAgent(),
+    "expert": ExpertAgent(),
+    "human": HumanAgent(lambda prompt: "down", lambda text: None),
+}
+
+
+@pytest.mark.parametrize("who", [*UNTOLD, *TOLD])
+def test_resuming_with_settings_that_no_record_names_warns_once(
+    store: RunStore, caplog: pytest.LogCaptureFixture, who: str
+) -> None:
+    def play() -> list[str]:
+        caplog.clear()
+        evaluate(ENV_ID, {**UNTOLD, **TOLD}[who], n=2, max_turns=1, store=store, run_id="r")
+        return [record.getMessage() for record in caplog.records]
+
+    with caplog.at_level(logging.WARNING):
+        assert play() == [], "a new run"
+        assert play() == [], "nothing is left to play"
+        store.set_status("r", "stopped")
+        told = play()
+    assert len(told) == (who in UNTOLD)
+    for one in told:
+        assert one.startswith("Run 'r' is resumed with the agent '")
+        assert "whether its 2 episodes were played with the same ones cannot be compared" in one
+
+
+def test_agents_in_seats_are_named_in_the_warning(store: RunStore, caplog: pytest.LogCaptureFixture) -> None:
+    def play(run_id: str, policy: Any, answerer: Any) -> list[str]:
+        caplog.clear()
+        for _ in range(2):
+            agent = Seats(policy, answerer=answerer)
+            evaluate("palaestra/TwentyQuestions-v0", agent, n=1, max_turns=1, store=store, run_id=run_id)
+            store.set_status(run_id, "stopped")
+        return [record.getMessage() for record in caplog.records]
+
+    with caplog.at_level(logging.WARNING):
+        assert play("r", RandomAgent(), RandomAgent()) == []
+        [one] = play("s", RandomAgent(), Strong())
+        [both] = play("t", Strong(), Strong())
+    assert "resumed with the agent in the seat 'answerer', whose" in one
+    assert "resumed with the agent 'Strong' and the agent in the seat 'answerer', whose" in both
+
+
 def test_episodes_of_other_tasks_in_a_run_of_an_earlier_version_are_refused(store: RunStore) -> None:
     board = BoardOf(tasks_of("a0", "a1"))
     evaluate("any/Board-v0", Steady(), store=store, run_id="r", make_env=board)
@@ -326,5 +584,7 @@ def test_readers_are_shown_number_and_digest_of_tasks(store: RunStore) -> None:
     assert briefly(config)["tasks"] == f"2 (digest {first['digest']}), 1 (digest {second['digest']})"
     assert briefly({**config, "tasks": [{"count": 1234}]})["tasks"] == "1,234"
     assert briefly({"kind": "train"}) == {"kind": "train"}
+    assert RECORD in config
+    assert RECORD not in briefly(config)
     page = render_report(["r"], store=store)
     assert first["digest"] in page
