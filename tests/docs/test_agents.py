@@ -18,7 +18,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 def test_the_examples_of_the_page_run() -> None:
     names: dict[str, Any] = {}
-    assert len(BLOCKS) == 4
+    assert len(BLOCKS) == 5
     for block in BLOCKS:
         exec(compile(block, "docs/agents.md", "exec"), names)
     assert (names["result"].config["agent"], names["result"].summary.errors) == ("shopper", {})
