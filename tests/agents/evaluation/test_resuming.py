@@ -460,6 +460,10 @@ def with_default(observation: str, info: Mapping[str, Any], strength: int = 1) -
     return "down"
 
 
+def with_argument(strength: int, observation: str, info: Mapping[str, Any]) -> str:
+    return "down"
+
+
 def closure(strength: int) -> Any:
     return lambda observation, info: "down" * strength
 
@@ -471,7 +475,7 @@ UNTOLD = {
     "method": Strong().act,
     "closure": closure(1),
     "default": with_default,
-    "partial": functools.partial(with_default, strength=2),
+    "partial": functools.partial(with_argument, 2),
     "subclass": Inner(),
 }
 TOLD = {
