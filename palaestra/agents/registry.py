@@ -10,8 +10,10 @@ from palaestra.agents.context import ContextPolicy
 from palaestra.agents.core import Agent, Sampling
 from palaestra.agents.from_module import load_agent, names_a_module, plugin_agents
 from palaestra.agents.llm import LLMAgent
+from palaestra.agents.masking import masked_errors, remember_secrets
 from palaestra.agents.reference import ExpertAgent, HumanAgent, NothingAgent, RandomAgent
-from palaestra.errors import ConfigError, UsageError, unknown_name
+from palaestra.agents.unknown_agents import unknown_agent, unknown_target
+from palaestra.errors import ConfigError, UsageError
 
 REFERENCE_AGENTS: dict[str, Callable[..., Agent]] = {
     "random": RandomAgent,
@@ -83,18 +85,17 @@ def make_agent(spec: str, **options: Any) -> Agent:
                 f"{spec!r} is the name of a module, not of an agent. Name what plays in it: {spec}:NAME, a class, an instance "
                 f"or a function (observation, info)."
             )
-        names = ", ".join([*REFERENCE_AGENTS, *sorted(plugins)])
-        raise unknown_name(
-            "agent",
-            spec,
-            [*REFERENCE_AGENTS, *plugins],
-            hint=f"Give {names}, or a model: openai:NAME, anthropic:NAME, google:NAME, litellm:PROVIDER/NAME, "
-            f"http://HOST:PORT/v1#NAME, hf:PATH, scripted:FILE, or an agent of your own: MODULE:NAME.",
-        )
+        raise unknown_agent(spec, [*REFERENCE_AGENTS, *sorted(plugins)], list_backends())
     if not is_model(spec):
         return load_agent(spec, options)
-    from palaestra.agents.backends.registry import make_backend
+    from palaestra.agents.backends.registry import list_backends, make_backend
 
+    known = list_backends()
+    if spec.partition(":")[0] not in known:
+        remember_secrets(spec, options)
+        with masked_errors():
+            if (unknown := unknown_target(spec, known)) is not None:
+                raise unknown
     own = {key: options.pop(key) for key in _AGENT_OPTIONS if key in options}
     sampling = {key: options.pop(key) for key in _SAMPLING_OPTIONS if key in options}
     context = {field: options.pop(key) for key, field in _CONTEXT_OPTIONS.items() if key in options}

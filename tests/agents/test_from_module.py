@@ -95,8 +95,55 @@ def test_a_module_that_fails_says_why(module: str) -> None:
 def test_without_such_a_module_it_is_an_unknown_backend(module: str) -> None:
     with pytest.raises(UsageError, match=r"Unknown backend 'opnai'. Did you mean 'openai'.* MODULE:NAME"):
         make_agent("opnai:gpt")
-    with pytest.raises(UsageError, match=r"Unknown backend 'nowhere.at.all'.* MODULE:NAME of an agent of your own"):
+    with pytest.raises(UsageError, match=r"No module 'nowhere.at.all' was found.*own is MODULE:NAME.*Backends: .*openai"):
         make_agent("nowhere.at.all:Agent")
+
+
+@pytest.mark.parametrize(
+    ("spec", "found"),
+    [
+        ("agent_of_mine:Downward", "No module 'agent_of_mine' was found.* Did you mean 'agents_of_mine:Downward'"),
+        ("agents-of-mine:Downward", "Did you mean 'agents_of_mine:Downward'"),
+        ("./agents_of_mine.py:Downward", "Did you mean 'agents_of_mine:Downward'.*without the .py"),
+        ("agents_of_mine.py:Downward", "Did you mean 'agents_of_mine:Downward'.*without the .py"),
+        ("agents_of_mine:", "does not name anything in the module 'agents_of_mine'. Did you mean 'agents_of_mine:NAME'"),
+        (":Downward", "':Downward' names no module before the colon"),
+        ("agents_of_mine.Downward", "Did you mean 'agents_of_mine:Downward'"),
+        ("agents_of_mine.py", "Did you mean 'agents_of_mine:NAME'"),
+        ("of_mine/agents.py:Downward", "No module 'of_mine/agents.py' was found"),
+        ("openai", "Did you mean 'openai:NAME'"),
+        ("HTTP", "Did you mean 'http://HOST:PORT/v1#NAME'"),
+        ("gpt-4o", "Did you mean 'openai:gpt-4o'"),
+        ("o3-mini", "Did you mean 'openai:o3-mini'"),
+        ("claude-opus-4", "Did you mean 'anthropic:claude-opus-4'"),
+        ("gemini-2.5-pro", "Did you mean 'google:gemini-2.5-pro'"),
+        ("org/folder", "Did you mean 'hf:org/folder'"),
+        ("expret", "Did you mean 'expert'"),
+        ("ftp://host/v1#m", "Unknown backend 'ftp'"),
+        ("OpenAI:gpt", "write it in small letters: 'openai:gpt'"),
+    ],
+)
+def test_what_was_meant_is_suggested(module: str, spec: str, found: str) -> None:
+    Path("org/folder").mkdir(parents=True)
+    with pytest.raises(UsageError, match=found) as caught:
+        make_agent(spec)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_near_package_of_the_working_directory_is_suggested(module: str) -> None:
+    Path("players_of_mine").mkdir()
+    Path("players_of_mine/__init__.py").write_text("", encoding="utf-8")
+    with pytest.raises(UsageError, match="Did you mean 'players_of_mine:One'"):
+        make_agent("player_of_mine:One")
+
+
+def test_a_secret_in_a_text_that_means_nothing_is_not_shown() -> None:
+    with pytest.raises(UsageError) as caught:
+        make_agent("opnai.x:gpt", api_key="nothing-to-see-1234567890")
+    assert "nothing-to-see" not in str(caught.value)
+    with pytest.raises(UsageError, match="No module") as caught:
+        make_agent("nothing-to-see-1234567890:gpt", api_key="nothing-to-see-1234567890")
+    assert "nothing-to-see" not in str(caught.value)
 
 
 def test_installed_packages_bring_agents_by_name() -> None:

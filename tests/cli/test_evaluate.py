@@ -482,7 +482,7 @@ def test_an_agent_of_ones_own_is_a_module_and_a_name(evaluate, tmp_path, monkeyp
     for model, message in [
         ("walkers:Runner", "Unknown name in 'walkers' 'Runner'"),
         ("walkers:silent", "The agent 'silent' returned a NoneType; expected an assistant Message or a str"),
-        ("wakers:Walker", "Unknown backend 'wakers'.* MODULE:NAME"),
+        ("wakers:Walker", "No module 'wakers' was found.* Did you mean 'walkers:Walker'.* MODULE:NAME"),
     ]:
         ran = evaluate("--env", TEXTCRAFT, "--model", model, "-n", "2")
         assert ran.code == 2

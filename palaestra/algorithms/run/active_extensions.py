@@ -21,6 +21,8 @@ from palaestra.types import Json, Trajectory
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from palaestra.algorithms.run.recipe_configs import Recipe
+
 
 class ActiveExtensions:
     """Calls each hook of several extensions, in their order.
@@ -142,6 +144,17 @@ class _Wrapped:
         return env
 
 
+def check_tables(recipe: Recipe) -> None:
+    """Let every active table of every phase look for what it needs; see `Extension.check`.
+
+    Raises:
+        UsageError: If a table does not fit the recipe, or something that it names is missing on this machine.
+    """
+    for phase in recipe.phases:
+        for name, table in phase.active.items():
+            get_extension(name).check(table, recipe)
+
+
 def demonstrated(tables: Mapping[str, BaseModel], plans: list[EpisodePlan]) -> list[EpisodePlan]:
     """Return the episodes that experts play where these tables hold; see `Extension.demonstrated`."""
     for name, table in tables.items():
@@ -154,4 +167,4 @@ def own_weights(tables: Mapping[str, BaseModel]) -> tuple[str, ...]:
     return tuple(found for name, table in tables.items() for found in get_extension(name).own_weights(table))
 
 
-__all__ = ["ActiveExtensions", "demonstrated", "own_weights"]
+__all__ = ["ActiveExtensions", "check_tables", "demonstrated", "own_weights"]

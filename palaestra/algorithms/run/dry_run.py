@@ -21,6 +21,7 @@ from palaestra.agents.context import CHARS_PER_TOKEN
 from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.algorithms.learner.memory import Held, Shape, UpdateBytes, cache_bytes, held_by, shape_of, update_bytes
 from palaestra.algorithms.learner.policy import Policy
+from palaestra.algorithms.run.active_extensions import check_tables
 from palaestra.algorithms.run.extension_registry import get_extension
 from palaestra.algorithms.run.feed import make_env, make_feed
 from palaestra.algorithms.run.recipe_configs import EnvConfig, PhaseConfig, Recipe
@@ -205,10 +206,11 @@ def dry_run(recipe: Recipe, *, devices: int = 1, sharded: bool = False) -> DryRu
     Raises:
         MissingDataError: If the model's folder is not on this machine and the recipe does not give its shape.
         ConfigError: If there are less than 1 device.
-        UsageError: If the recipe cannot work (unknown environment, split, argument).
+        UsageError: If the recipe cannot work (unknown environment, split, argument; a table that does not fit the recipe).
     """
     if devices < 1:
         raise ConfigError(f"devices is {devices}; expected at least 1.")
+    check_tables(recipe)
     policy, source, count = _model(recipe)
     shape = shape_of(policy.model)
     texts = tuple(_texts(env, recipe, count) for env in recipe.envs)

@@ -27,7 +27,7 @@ from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.agents.store.records import Planned
 from palaestra.agents.store.store import RunStore
 from palaestra.algorithms.learner.policy import Policy
-from palaestra.algorithms.run.active_extensions import ActiveExtensions, own_weights
+from palaestra.algorithms.run.active_extensions import ActiveExtensions, check_tables, own_weights
 from palaestra.algorithms.run.admission import check_start
 from palaestra.algorithms.run.arms import ArmEvaluations, arms_of, phase_arms, runs_of
 from palaestra.algorithms.run.best import best_of
@@ -123,9 +123,7 @@ def train(
 
     started, cpu_started = time.perf_counter(), time.process_time()
     recipe = read_recipe(recipe, overrides)
-    for phase in recipe.phases:
-        for name, table in phase.active.items():
-            get_extension(name).check(table, recipe)
+    check_tables(recipe)
     threads = torch.get_num_threads()
     torch.set_num_threads(recipe.threads)
     try:

@@ -12,9 +12,13 @@ from palaestra.algorithms.run.packaged import packaged_recipes
 from palaestra.algorithms.run.recipe import Recipe, load_recipe
 from palaestra.algorithms.run.registry import algorithm_names
 from palaestra.algorithms.run.training import train
-from palaestra.errors import ConfigError, MissingDataError
+from palaestra.errors import ConfigError, MissingDataError, UsageError
 from palaestra.models.tiny_lm import build_tiny_lm
+from tests.algorithms import toy_env, toy_seats
 from tests.algorithms.toy_recipe import toy_recipe
+
+toy_seats.register()
+toy_env.register()
 
 LARGE = sorted(name for name in packaged_recipes() if "scaling_inter" in name)
 SHAPE = {
@@ -105,6 +109,24 @@ def test_more_devices_hold_less_each_and_replicas_hold_all() -> None:
         assert part.update.moments == pytest.approx(whole.update.moments / 4, rel=0.01)
     with pytest.raises(ConfigError, match="devices is 0"):
         dry_run(recipe, devices=0)
+
+
+@pytest.mark.parametrize(
+    ("env", "tables", "message"),
+    [
+        (toy_seats.RELAY_ID, {"seats": {"train": ["doer", "callr"]}}, "names 'callr'; the environment has the seats"),
+        (toy_seats.RELAY_ID, {"seats": {"caller": {"model": "what"}}}, "seats.caller is not an agent"),
+        (toy_seats.RELAY_ID, {"grpo": {"seats": {"train": ["nobody"]}}}, "names 'nobody'"),
+        (toy_env.ENV_ID, {"reward": {"kind": "model", "path": "no/such/folder"}}, "no/such/folder"),
+    ],
+)
+def test_tables_that_training_refuses_are_refused(env: str, tables: dict[str, Any], message: str, tmp_path: Path) -> None:
+    recipe = toy_recipe(env={"id": env}, **tables)
+    with pytest.raises(UsageError, match=message) as planned:
+        dry_run(recipe)
+    with pytest.raises(UsageError) as trained:
+        train(recipe, store=tmp_path)
+    assert str(planned.value) == str(trained.value)
 
 
 def test_a_folder_is_counted_by_its_configuration_and_checked_against_the_shape(tmp_path: Path) -> None:
