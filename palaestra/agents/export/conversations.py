@@ -105,9 +105,9 @@ class Conversation:
     def to_trajectory(self, env_id: str = "") -> Trajectory:
         """Return the dialogue as an episode.
 
-        System messages, and a first user message whose answer is marked as not trained on, are the instructions. Turns that
-        are not trained on have `info["trained"]` False; what tools answered is in `info["tool_results"]`. The reward, where
-        it is known, is given for the last step.
+        System messages that open it, and a first user message whose answer is marked as not trained on, are the instructions;
+        a system message later on is part of the observation there. Turns that are not trained on have `info["trained"]`
+        False; what tools answered is in `info["tool_results"]`. The reward, where it is known, is given for the last step.
 
         Args:
             env_id: Environment of dialogues that name none.
@@ -191,7 +191,7 @@ class Conversation:
         system = record.get("system")
         if system and not isinstance(system, str):
             raise UsageError(f"system of item {name!r} is a {type(system).__name__}; expected a text.")
-        if system and not any(turn.message.role == "system" for turn in turns):  # a turn goes first, as in LLaMA-Factory
+        if system and not any(turn.message.role == "system" for turn in turns[:1]):  # a turn goes first, as in LLaMA-Factory
             turns.insert(0, Turn(Message.of_text("system", system)))
         if final := record.get("final_observation"):
             turns.append(read_turn({"from": "human", "value": final}, "final_observation"))
@@ -212,8 +212,9 @@ class Conversation:
     def _parts(self) -> tuple[list[str], list[Pair], list[Pair]]:
         """Return the system's texts, the instructions and their acknowledgement if there are any, and the rest."""
         pairs = list(zip(self.messages, self.loss, strict=True))
-        system = [action_text(message) for message, _ in pairs if message.role == "system"]
-        rest = [pair for pair in pairs if pair[0].role != "system"]
+        opening = _num_opening([message for message, _ in pairs])
+        system = [action_text(message) for message, _ in pairs[:opening]]
+        rest = pairs[opening:]
         if self.instructions_as in ("", "user") and _is_acknowledged(rest):
             return system, rest[:2], rest[2:]
         return system, [], rest
@@ -330,6 +331,11 @@ def _arguments_text(call: ToolCall) -> str:
     return text if is_unicode(text) else json.dumps(dict(call.arguments))
 
 
+def _num_opening(messages: Sequence[Message]) -> int:
+    """Return how many system messages open a dialogue; one that comes later was seen later, and stays where it is."""
+    return next((number for number, message in enumerate(messages) if message.role != "system"), len(messages))
+
+
 def _is_acknowledged(rest: Sequence[Pair]) -> bool:
     """Whether a dialogue begins with instructions and an answer that is not trained on."""
     return len(rest) >= 2 and rest[0][0].role == "user" and rest[1][0].role == "assistant" and rest[1][1] is False
@@ -337,7 +343,7 @@ def _is_acknowledged(rest: Sequence[Pair]) -> bool:
 
 def _opening(turns: Sequence[Turn]) -> str:
     """Return how the instructions open a record; only AgentTraj's own mark tells an acknowledgement."""
-    rest = [turn for turn in turns if turn.message.role != "system"]
+    rest = turns[_num_opening([turn.message for turn in turns]) :]
     if _is_acknowledged([(turn.message, turn.mark) for turn in rest]) and rest[1].by_loss:
         return "user"
     return "system" if len(rest) < len(turns) else "none"

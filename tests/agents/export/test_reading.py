@@ -340,6 +340,7 @@ def test_how_an_episode_ended_survives_every_form(tmp_path: Path, format: str) -
     *read, last = load_episodes(path)
     assert [(one.return_, one.outcome.score, one.outcome.success) for one in read] == [(r, r, won) for r, won in ends]
     assert last.outcome.error == error, "what an error ended is not a demonstration either"
+    assert last.return_ == (1.0 if format in ("jsonl", "dataset") else 0.0), "and has no reward of one that was kept"
     for form in REWRITTEN.values() if format in FORMS else ():
         again = [episode_of(stored(form(one))) for one in load_conversations(path)]
         assert [(one.return_, one.outcome.success) for one in again[:-1]] == ends
@@ -493,6 +494,24 @@ def test_results_belong_to_the_calls_that_their_ids_name(order: list[int]) -> No
     noted = [(one["call_id"], one["content"]) for one in read.steps[0].info["tool_results"]]
     assert noted == [(f"c{k}", f"result {k}") for k in range(3)]
     assert [one.content for one in read.messages() if one.role == "tool"] == [f"result {k}" for k in range(3)]
+
+
+@pytest.mark.parametrize("then", [None, *REWRITTEN])
+def test_a_system_message_in_the_middle_is_seen_where_it_stands(then: str | None) -> None:
+    said = [("system", "S"), ("system", "T"), ("user", "a"), ("assistant", "b"), ("system", "now"), ("user", "c")]
+    said += [("assistant", "d"), ("system", "end")]
+    record: dict[str, Any] = {"id": "x", "messages": [{"role": role, "content": text} for role, text in said]}
+    if then:
+        record = stored(REWRITTEN[then](Conversation.from_record(record)))
+    read = episode_of(record)
+    assert [(step.observation, step.action.content) for step in read.steps] == [("a", "b"), ("now\nc", "d")]
+    assert (read.instructions, read.final_observation) == ("S\n\nT", "end")
+
+
+def test_a_column_is_the_instructions_where_no_system_message_opens_the_dialogue() -> None:
+    turns = [*TURNS, {"from": "system", "value": "now"}, TURNS[1]]
+    read = episode_of({"id": "x", "conversations": turns, "system": "S"})
+    assert (read.instructions, [step.observation for step in read.steps]) == ("S", ["a", "now"])
 
 
 def test_folders_and_files_that_are_not_there_are_told(tmp_path: Path) -> None:
