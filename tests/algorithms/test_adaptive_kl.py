@@ -50,7 +50,7 @@ def test_without_a_target_the_coefficient_stays_and_nothing_else_changes() -> No
     plain, rows = updated()
     assert {row["kl_coefficient"] for row in rows} == {0.1}
     # a target that is met exactly changes nothing either
-    far, _ = updated(target=1.0, horizon=10**15)
+    far, _ = updated(target=1.0, horizon=10**9)
     for one, other in zip(plain.policy.parameters(), far.policy.parameters(), strict=True):
         assert torch.allclose(one, other, atol=1e-6)
 

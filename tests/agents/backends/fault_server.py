@@ -263,7 +263,7 @@ FAULTS: dict[str, Fault] = {
     "bomb": _bomb(200),
     "500 bomb": _bomb(500),
     "500 endless": _endless,
-    "stream": _stream(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"),
+    "stream without a reason": _stream(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"),
     "stream cut": _stream(b""),
     "stream cut in a chunk": _stream(b"40\r\ndata: {"),
     "deflate bomb": _encoded("deflate", zlib.compress(bytes(64 * 2**20))),
@@ -277,7 +277,7 @@ FAULTS: dict[str, Fault] = {
 REDIRECTS = {f"{status} redirect": _redirect(status) for status in (301, 302, 303, 307, 308)}
 
 # What the same request may not mend. Everything else in FAULTS is worth another try.
-FINAL = ("400", "401", "404", "429 spent", "stream")
+FINAL = ("400", "401", "404", "429 spent")
 
 
 @contextmanager

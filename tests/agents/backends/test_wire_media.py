@@ -289,7 +289,7 @@ def test_a_script_shows_files(tmp_path, media):
 @pytest.mark.parametrize(
     ("row", "told"),
     [
-        ('{"media": ["nowhere.wav"]}', "the file .*nowhere.wav cannot be read"),
+        ('{"media": ["nowhere.wav"]}', "nowhere.wav' cannot be read: No such file"),
         ('{"media": ["script.jsonl"]}', "the file .*script.jsonl cannot be shown. These .* of no known type"),
         ('{"media": [3]}', "'media' holds 3; expected names of files"),
         ('{"media": "hello.wav"}', "'media' is 'hello.wav'; expected list"),
