@@ -16,8 +16,9 @@ from typing import Any, Protocol, Self
 import gymnasium
 
 from palaestra.agents.core import Agent, AgentRecord
+from palaestra.agents.users_code import NotARecord, as_record, told
 from palaestra.envs.formats.reasoning import without_reasoning
-from palaestra.errors import UsageError
+from palaestra.errors import PalaestraError, UsageError
 from palaestra.media.store import read_known_tags
 from palaestra.types import Json, Message
 
@@ -68,7 +69,7 @@ class OwnAgent(Agent):
         given = getattr(player, "name", None)
         own = getattr(player, "__name__", type(player).__name__)
         self.name = given if isinstance(given, str) and given else "function" if own == "<lambda>" else own
-        self._copied()  # what cannot be copied is found now
+        self._check_copy()
 
     @property
     def version(self) -> str:
@@ -100,10 +101,7 @@ class OwnAgent(Agent):
     def record(self) -> AgentRecord:
         """Return usage and tokens, if the player records them."""
         record = None if self._is_function else getattr(self._player, "record", None)
-        found = record() if callable(record) else AgentRecord()
-        if not isinstance(found, AgentRecord):
-            raise UsageError(f"{self.name}.record() returned a {type(found).__name__}; expected an AgentRecord.")
-        return found
+        return as_record(record() if callable(record) else AgentRecord(), self.name)
 
     def fork(self) -> Self:
         """Return an agent whose player is a copy."""
@@ -117,12 +115,42 @@ class OwnAgent(Agent):
         if callable(close) and inspect.isawaitable(closing := close()):
             await closing
 
+    def _checked_fork(self, fork: Callable[[], Any]) -> Any:
+        """Return what a player's `fork()` returns, if it can play."""
+        found = fork()
+        names = [name for name in ("aact", "act") if callable(getattr(self._player, name, None))]
+        if found is None or not any(callable(getattr(found, name, None)) for name in names):
+            shown = "None" if found is None else f"a {type(found).__name__} without act"
+            raise UsageError(
+                f"{self.name}.fork() returned {shown}; expected a player with act(observation, info). Return an independent "
+                f"one (itself, if it keeps nothing between two turns)."
+            )
+        return found
+
+    def _check_copy(self) -> None:
+        """Copy the player once and ask the copy for its record: what cannot work is found now."""
+        twin = copy.copy(self)
+        try:
+            twin._player = self._copied()
+        except PalaestraError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise UsageError(
+                f"{self.name}.fork() raised {told(error)}. Correct it: every episode plays with a copy."
+            ) from error
+        try:
+            twin.record()
+        except NotARecord:
+            raise
+        except (Exception, SystemExit):  # before a reset it may know nothing; it is asked again after the episode
+            return
+
     def _copied(self) -> Any:
         """Return an independent player."""
         if self._is_function:
             return self._player
         if callable(fork := getattr(self._player, "fork", None)):
-            return fork()
+            return self._checked_fork(fork)
         try:
             return copy.deepcopy(self._player)
         except Exception as error:

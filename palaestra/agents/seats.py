@@ -16,6 +16,7 @@ import gymnasium
 from palaestra.agents.core import Agent, AgentRecord
 from palaestra.agents.own import AgentLike, as_agent
 from palaestra.agents.sync import run_sync
+from palaestra.agents.users_code import Exited, close_after, forked, recorded
 from palaestra.envs.core.table import TABLE_INFO
 from palaestra.errors import EpisodeStateError, UsageError, unknown_name
 from palaestra.types import OPENING_HINTS, Json, Message, Segment
@@ -103,7 +104,7 @@ class Seats(Agent):
     async def aclose(self) -> None:
         """Close every agent once."""
         for agent in {id(agent): agent for agent in (self.policy, *self.others.values())}.values():
-            await agent.aclose()
+            await close_after(agent)
 
 
 class OtherSeats(gymnasium.Wrapper[str, "str | Message", str, "str | Message"]):
@@ -222,7 +223,7 @@ class _Table:
             is_policy = about.pop("boundary") == "model"
             told = {"task": info["task"], **(hints if is_policy else {}), **about, "seat": seat}
             self.policy = seat if is_policy else self.policy
-            self._agents[seat] = agent.fork()
+            self._agents[seat] = forked(agent)
             self._agents[seat].reset(told, env=env, session=session if is_policy else f"{session}/{seat}")
 
     async def answer(self, observation: str, info: Mapping[str, Any]) -> Message:
@@ -254,7 +255,7 @@ class _Table:
         """Return usage and tokens by seat."""
         found = {}
         for seat, agent in self._agents.items():
-            record, moved = agent.record(), self._moved.get(seat, {})
+            record, moved = recorded(agent), self._moved.get(seat, {})
             segments = tuple(_moved(segment, moved) for segment in record.segments) if moved else record.segments
             found[seat] = replace(record, name=agent.name, segments=segments)
         return found
@@ -262,7 +263,10 @@ class _Table:
     async def _ask(self, seat: str, observation: str, step: int) -> Message:
         """Ask the agent of a seat."""
         self._asked[seat] = step
-        return await self._agents[seat].aact(observation, {**self._own.get(seat, {}), "seat": seat, "step": step})
+        try:
+            return await self._agents[seat].aact(observation, {**self._own.get(seat, {}), "seat": seat, "step": step})
+        except SystemExit as error:  # in a tick each seat is asked in a task
+            raise Exited(error) from error
 
 
 def _moved(segment: Segment, steps: Mapping[int, int]) -> Segment:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import re
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -191,6 +192,31 @@ class AgentWithShortAact(Agent):
         return DOWN
 
 
+class ForkOf(Plain):
+    def __init__(self, found: Any) -> None:
+        self.found = found
+
+    def fork(self) -> Any:
+        if isinstance(self.found, BaseException):
+            raise self.found
+        return self.found
+
+
+class RecordOf(Plain):
+    def __init__(self, found: Any) -> None:
+        self.found = found
+
+    def record(self) -> Any:
+        return self.found
+
+
+class AgentForkOf(WithActAlone):
+    def __init__(self, found: Any) -> None:
+        self.found = found
+
+    fork = ForkOf.fork
+
+
 WRONG: dict[str, tuple[Any, str]] = {
     "text": ("expert", r"got the text 'expert'.* make_agent\('expert'\)"),
     "none": (None, "got a NoneType; expected an Agent, a function"),
@@ -205,6 +231,12 @@ WRONG: dict[str, tuple[Any, str]] = {
     "reset of more": (DemandingReset(), "missing a required argument: 'mood'"),
     "not copied": (NotCopied(), r"cannot be copied .*Give it a method fork\(\)"),
     "fork of more": (OddFork(), "OddFork.fork"),
+    "fork to nothing": (ForkOf(None), r"ForkOf.fork\(\) returned None; expected a player with act"),
+    "fork to a text": (ForkOf("x"), r"ForkOf.fork\(\) returned a str without act"),
+    "fork raises": (ForkOf(KeyError("x")), r"ForkOf.fork\(\) raised KeyError: 'x' \(in ForkOf.fork, test_own.py:\d+\)"),
+    "fork exits": (ForkOf(SystemExit(3)), r"ForkOf.fork\(\) raised SystemExit: 3"),
+    "record of nothing": (RecordOf(None), r"RecordOf.record\(\) returned None; expected an AgentRecord"),
+    "record of a dict": (RecordOf({}), r"RecordOf.record\(\) returned a dict"),
     "agent, reset": (AgentWithShortReset(), r"cannot be called with \(info, env=, session=\)"),
     "agent, aact": (AgentWithShortAact(), r"cannot be called with \(observation, info\)"),
 }
@@ -223,6 +255,122 @@ def test_what_cannot_play_is_one_error_before_the_first_episode(take: str, playe
     with pytest.raises(UsageError, match=message) as caught:
         takers[take]()
     assert "\n" not in str(caught.value)
+    assert CountdownEnv.made == made
+
+
+@pytest.mark.parametrize("found", [None, "x", Plain(), KeyError("x"), SystemExit(3)], ids=repr)
+def test_a_fork_of_an_agent_is_tried_before_the_first_episode(found: Any) -> None:
+    made = CountdownEnv.made
+    with pytest.raises(UsageError, match=r"agent.fork\(\) (returned|raised) .*(None|str|Plain|KeyError: 'x'|SystemExit: 3)"):
+        evaluate(ENV_ID, AgentForkOf(found), n=1)
+    assert CountdownEnv.made == made
+    if not isinstance(found, BaseException):
+        with pytest.raises(UsageError, match=r"agent.fork\(\) returned"):
+            RolloutEngine().collect(plans(1), AgentForkOf(found))
+
+
+def test_a_record_of_an_agent_that_is_none_ends_the_run() -> None:
+    player = type("odd", (WithActAlone,), {"record": lambda self: {}})()
+    with pytest.raises(UsageError, match=r"agent.record\(\) returned a dict; expected an AgentRecord"):
+        evaluate(ENV_ID, player, n=3)
+
+
+class Raises(Plain):
+    """Raises in one method, once an episode is played."""
+
+    def __init__(self, method: str, error: BaseException) -> None:
+        self.method, self.error, self.forks = method, error, 0
+
+    def _raise(self, method: str) -> None:
+        if method == self.method:
+            raise self.error
+
+    def reset(self, info: Mapping[str, Any]) -> None:
+        self._raise("reset")
+
+    def act(self, observation: str, info: Mapping[str, Any]) -> str:
+        self._raise("act")
+        return "down"
+
+    def fork(self) -> Raises:
+        self.forks += 1
+        if self.forks > 1:
+            self._raise("fork")
+        return self
+
+    def record(self) -> AgentRecord:
+        self._raise("record")
+        return AgentRecord()
+
+
+class OddExit(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), SystemExit(3), OddExit("x"), ValueError()], ids=repr)
+@pytest.mark.parametrize("method", ["reset", "act", "fork"])
+@pytest.mark.parametrize("is_seated", [False, True])
+def test_an_error_of_the_players_own_says_where_it_was_raised(method: str, error: BaseException, is_seated: bool) -> None:
+    player: Any = Raises(method, error)
+    if is_seated and isinstance(error, OddExit):
+        return  # in a task of its own: it ends the run, with its message
+    agent = Seats(make_agent("random"), bob=player) if is_seated else player
+    done = evaluate("toys/Meeting-v0" if is_seated else ENV_ID, agent, n=2)
+    assert (done.status, done.summary.total.num_errors) == ("finished", 2)
+    [(cause, message)] = done.summary.error_messages.items()
+    assert cause.endswith(f": {type(error).__name__}")
+    method = rf"Raises.{method}, test_own.py:\d+"
+    assert re.search(rf"\(in {method}\)$", message), message
+    assert message.startswith(str(error) or "ValueError without a message")
+
+
+@pytest.mark.parametrize("error", [ValueError("at the end"), SystemExit(3)], ids=repr)
+@pytest.mark.parametrize("method", ["close", "aclose"])
+@pytest.mark.parametrize("is_seated", [False, True])
+def test_an_agent_that_cannot_be_closed_is_a_warning(
+    is_seated: bool, method: str, error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(self: Any) -> None:
+        raise error
+
+    player: Any = type("Sticky", (Plain,), {method: fail})()
+    agent = Seats(player, bob=player) if is_seated else player
+    env_id = "toys/Meeting-v0" if is_seated else ENV_ID
+    done = evaluate(env_id, agent, n=1, close_agent=True)
+    assert (done.status, done.summary.total.num_episodes) == ("finished", 1)
+    if not is_seated:
+        RolloutEngine().collect(plans(1), player, close_agent=True)
+    lines = [one.getMessage() for one in caplog.records]
+    assert len(lines) == 2
+    for line in lines:
+        assert line.startswith(f"The agent 'Sticky' could not be closed: {type(error).__name__}: {error} (in "), line
+
+
+SETTINGS: dict[str, Any] = {
+    "an object": object(),
+    "an object in it": {"x": object()},
+    "a list": [1],
+    "nothing": None,
+    "no number": {"x": float("nan")},
+    "a set": {"x": {1, "a"}},
+    "raised": KeyError("x"),
+}
+
+
+@pytest.mark.parametrize("found", SETTINGS.values(), ids=SETTINGS)
+@pytest.mark.parametrize("base", [Plain, WithActAlone])
+@pytest.mark.parametrize("is_seated", [False, True])
+def test_settings_that_are_not_plain_json_are_refused_before_the_first_episode(base: Any, found: Any, is_seated: bool) -> None:
+    def shaped_by(self: Any) -> Any:
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    player = type("Shaped", (base,), {"shaped_by": shaped_by, "name": "Shaped"})()
+    made = CountdownEnv.made
+    agent: Any = Seats(make_agent("random"), bob=player) if is_seated else player
+    with pytest.raises(UsageError, match=r"^shaped_by\(\) of the agent 'Shaped' .*expected a dict of plain JSON"):
+        evaluate("toys/Meeting-v0" if is_seated else ENV_ID, agent, n=1)
     assert CountdownEnv.made == made
 
 

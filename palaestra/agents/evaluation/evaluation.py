@@ -16,8 +16,9 @@ from dataclasses import dataclass, field, replace
 from palaestra.agents.core import Agent
 from palaestra.agents.evaluation.arms import PlayedRun, arms_of, env_results
 from palaestra.agents.evaluation.planning import plan_and_record, plan_evaluation, task_seed
-from palaestra.agents.evaluation.resuming import check_planned, open_run, player_record, warn_of_untold
+from palaestra.agents.evaluation.resuming import check_planned, open_run, warn_of_untold
 from palaestra.agents.evaluation.running import running
+from palaestra.agents.evaluation.settings import checked_record
 from palaestra.agents.evaluation.summary import Summary, summarize
 from palaestra.agents.masking import masked, remember_secrets
 from palaestra.agents.own import AgentLike, as_agent
@@ -28,6 +29,7 @@ from palaestra.agents.rollout.plans import MAX_SEED, EpisodePlan
 from palaestra.agents.seats import seats_config
 from palaestra.agents.store.records import EpisodeSummary, Planned, RunStatus, pack, unpack, written
 from palaestra.agents.store.store import RunStore
+from palaestra.agents.users_code import check_forks, close_after
 from palaestra.envs.core.declared import declared
 from palaestra.errors import BudgetError, UsageError
 from palaestra.results.metrics import Metric, problems
@@ -178,7 +180,7 @@ def evaluate(
             )
         finally:
             if close_agent:
-                await player.aclose()
+                await close_after(player)
 
     player = as_agent(agent)
     evaluation: Evaluation = run_blocking(main, "evaluate()", "evaluate_async()")
@@ -208,6 +210,7 @@ async def evaluate_async(
     """Evaluate an agent; the asynchronous form of `evaluate`, with the same arguments."""
     specs = _specs(env_id, env_kwargs or {})
     agent = as_agent(agent)
+    check_forks(agent)
     check_range("n", n, low=1, high=10**30, whole=True, optional="the whole split")
     check_range("samples", samples, low=1, high=10**30, whole=True)
     check_range("max_turns", max_turns, low=1, whole=True, optional="the environment's own horizon")
@@ -227,7 +230,8 @@ async def evaluate_async(
     engine = engine or RolloutEngine(concurrency)
     remember_secrets(*(spec.env_kwargs for spec in specs))  # what an environment raises may repeat its arguments
     plans, tasks = plan_and_record(config, make_env=make_env, agent=agent)
-    config = masked({**config, **player_record(agent, make_env, is_of_training="training_run" in config), "tasks": tasks})
+    told = checked_record(agent, make_env, is_of_training="training_run" in config)
+    config = masked({**config, **told, "tasks": tasks})
     if store is None:
         if run_id is not None:
             raise UsageError(f"run_id is {run_id!r} but there is no store to keep it in; pass store=.")
@@ -361,7 +365,11 @@ class _SameErrors:
             return False
         cause = self._cause_of(error)
         self._is_open &= self._cause in (None, cause)
-        self._cause, self._message = cause, self._message or error.message
+        prefix = "" if error.type == "ModelError" else f"{error.type}: "
+        self._cause, self._message = (
+            cause,
+            self._message or f"{prefix}{error.message}",
+        )
         self._count += 1
         return self._is_open and self._count == SAME_ERRORS
 

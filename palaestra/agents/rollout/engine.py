@@ -18,6 +18,7 @@ from palaestra.agents.rollout.env_pool import EnvPool, WorkerKind, check_timeout
 from palaestra.agents.rollout.env_slots import MakeEnv
 from palaestra.agents.rollout.episode import play_episode
 from palaestra.agents.rollout.plans import MAX_CONCURRENCY, MAX_WORKERS, EpisodePlan
+from palaestra.agents.users_code import close_after
 from palaestra.errors import BudgetError, ConfigError, UsageError
 from palaestra.types import Trajectory
 
@@ -193,7 +194,7 @@ class RolloutEngine:
                             on_finish(trajectory)
             finally:
                 if close_agent:
-                    await agent.aclose()
+                    await close_after(agent)
             return found
 
         found = run_blocking(gather, "collect()", "run()")

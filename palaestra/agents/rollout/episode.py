@@ -3,7 +3,8 @@
 `play_episode` takes an environment from a pool, plays it with one agent, and returns what happened. Whatever fails is
 attributed to the boundary it crossed and recorded; the steps played before are kept, and nothing failed is ever scored.
 Four things are not data about an episode and are raised instead: cancellation, a spent budget, a mistake of the caller
-(`UsageError`) while an episode is being set up, and an answer of an agent's code that is not an action (`NotAnAction`).
+(`UsageError`) while an episode is being set up, and an answer of an agent's code that is not an action (`NotAnAction`) or
+not a record (`NotARecord`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from palaestra.agents.rollout.env_pool import EnvPool
 from palaestra.agents.rollout.env_slots import EnvSlot, RemoteFailure
 from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.agents.rollout.seating import Seating
+from palaestra.agents.users_code import Exited, NotARecord, forked, place_of, recorded
 from palaestra.envs.core.horizon import horizon_of
 from palaestra.errors import (
     Boundary,
@@ -94,9 +96,10 @@ async def play_episode(
                     await episode.play(slot, agent)
                 finally:
                     ENV_CALL.reset(token)
-        except BudgetError:
+        except (BudgetError, KeyboardInterrupt, asyncio.CancelledError, GeneratorExit):
             raise
-        except Exception as error:
+        except BaseException as error:  # SystemExit too: code of an agent or a world ends its episode, not the evaluation
+            error = error.original if isinstance(error, Exited) else error
             if (episode.phase in _SETTING_UP and isinstance(error, UsageError)) or isinstance(error, _STOPPING):
                 raise
             if clock.expired():
@@ -150,7 +153,7 @@ class _Episode:
         self._reset_info = info
         seating.begin(info)
         self.phase = "prepare"
-        player = agent.fork()
+        player = forked(agent)
         self._agent = player
         self._agent_name = player.name
         player.reset(info, env=slot.env, session=plan.session or plan.episode_id)
@@ -272,7 +275,7 @@ class _Episode:
         """Return what the environment measured, if it declares metrics."""
         return last_metrics(self._steps) if self._has_metrics else {}
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """Record what ended the episode."""
         boundary = error.boundary if isinstance(error, (BoundaryError, RemoteFailure)) else _BOUNDARIES[self.phase]
         if self._seating is not None and self.phase == "act":
@@ -283,6 +286,8 @@ class _Episode:
         name = error.type_name if isinstance(error, RemoteFailure) else type(error).__name__
         detail = error.detail if isinstance(error, RemoteFailure) else "".join(traceback.format_exception(error))
         message, detail = masked(str(error)) or f"{name} without a message", masked(detail)
+        if is_agents and (place := place_of(error)):
+            message = f"{message} (in {place})"
         self._outcome = Outcome(
             stop_reason="" if is_agents else "env_error",
             error=EpisodeError(boundary, name, message, detail[-MAX_DETAIL_CHARS:]),
@@ -293,8 +298,10 @@ class _Episode:
         record = AgentRecord()
         if self._agent is not None:
             try:
-                record = self._agent.record()
-            except Exception as error:
+                record = recorded(self._agent)
+            except NotARecord:
+                raise
+            except (Exception, SystemExit) as error:
                 if self._outcome.error is None:
                     self.phase = "done"
                     self.fail(error)

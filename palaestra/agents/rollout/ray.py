@@ -26,6 +26,7 @@ from palaestra.agents.rollout.env_pool import EnvPool
 from palaestra.agents.rollout.env_slots import MakeEnv
 from palaestra.agents.rollout.episode import play_episode
 from palaestra.agents.rollout.plans import EpisodePlan
+from palaestra.agents.users_code import close_after
 from palaestra.errors import BudgetError, ConfigError, MissingExtraError, UsageError
 from palaestra.media.items import Media
 from palaestra.media.store import MediaOutbox, current_media
@@ -117,7 +118,7 @@ class _Worker:
                 self._agents[key] = agent
                 while len(self._agents) > _KEPT_AGENTS:
                     oldest, retired = self._agents.popitem(last=False)
-                    await retired.aclose()
+                    await close_after(retired)
                     await self._pools.pop(oldest).close()
         try:
             trajectory = await play_episode(plan, self._agents[key], self._pools[key], **self._play_options)
@@ -131,7 +132,7 @@ class _Worker:
     async def close(self) -> None:
         """Close environments and agents."""
         for agent in self._agents.values():
-            await agent.aclose()
+            await close_after(agent)
         for pool in self._pools.values():
             await pool.close()
 
