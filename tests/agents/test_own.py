@@ -258,7 +258,7 @@ def test_what_cannot_play_is_one_error_before_the_first_episode(take: str, playe
     assert CountdownEnv.made == made
 
 
-@pytest.mark.parametrize("found", [None, "x", Plain(), KeyError("x"), SystemExit(3)], ids=repr)
+@pytest.mark.parametrize("found", [None, "x", Plain(), KeyError("x"), SystemExit(3)], ids=lambda one: type(one).__name__)
 def test_a_fork_of_an_agent_is_tried_before_the_first_episode(found: Any) -> None:
     made = CountdownEnv.made
     with pytest.raises(UsageError, match=r"agent.fork\(\) (returned|raised) .*(None|str|Plain|KeyError: 'x'|SystemExit: 3)"):
