@@ -103,7 +103,9 @@ def check_forks(agent: Agent) -> None:
     Raises:
         UsageError: If it raises or returns something that is not an agent.
     """
-    if type(agent).fork.__module__.partition(".")[0] == "palaestra":  # these are known, and may build a model
+    if (getattr(agent.fork, "__module__", "") or "").partition(".")[
+        0
+    ] == "palaestra":  # these are known, and may build a model
         return
     try:
         forked(agent)

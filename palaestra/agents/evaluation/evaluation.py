@@ -229,8 +229,8 @@ async def evaluate_async(
     }
     engine = engine or RolloutEngine(concurrency)
     remember_secrets(*(spec.env_kwargs for spec in specs))  # what an environment raises may repeat its arguments
-    plans, tasks = plan_and_record(config, make_env=make_env, agent=agent)
     told = checked_record(agent, make_env, is_of_training="training_run" in config)
+    plans, tasks = plan_and_record(config, make_env=make_env, agent=agent)
     config = masked({**config, **told, "tasks": tasks})
     if store is None:
         if run_id is not None:
