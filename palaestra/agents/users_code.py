@@ -73,7 +73,7 @@ def forked(agent: Agent) -> Agent:
 
 
 def as_record(found: object, name: str) -> AgentRecord:
-    """Return what a `record()` returned.
+    """Return the result of a `record()`, checked.
 
     Args:
         found: What it returned.
