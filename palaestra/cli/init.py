@@ -68,6 +68,7 @@ def init(
     if settings:
         raise UsageError(f"--set is for recipes; leave it out, the {kind} {name!r} has no arguments yet.")
     words = names_of(name, kind)
+    _expect_free(kind, words["module"], name)
     root = folder / name
     files = write_package(kind, words, root)
     steps = [
@@ -114,6 +115,33 @@ def names_of(name: str, kind: Kind) -> dict[str, str]:
         "MODULE": module.upper(),
         "Class": "".join(part[0].upper() + part[1:] for part in own),
     }
+
+
+def _expect_free(kind: Kind, module: str, name: str) -> None:
+    """Refuse a name under which something else of this kind is registered already.
+
+    Raises:
+        UsageError: If the name is taken.
+    """
+    if kind is Kind.AGENT:
+        from palaestra.agents.registry import list_agents
+
+        taken = list_agents()
+    elif kind is Kind.BACKEND:
+        from palaestra.agents.backends.registry import list_backends
+
+        taken = list_backends()
+    elif kind is Kind.ALGORITHM:
+        from palaestra.algorithms.run.registry import algorithm_names
+
+        taken = list(algorithm_names())
+    else:  # environments have a namespace of their own, the package's
+        return
+    if module in {one.replace("-", "_") for one in taken}:
+        article = "a" if kind is Kind.BACKEND else "an"
+        raise UsageError(
+            f"There is {article} {kind} {module!r} already; choose another name, e.g. my-{name}. Nothing was written."
+        )
 
 
 def write_package(kind: Kind, words: dict[str, str], root: Path) -> list[Path]:

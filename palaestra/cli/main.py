@@ -129,7 +129,8 @@ def _tell(error: Exception) -> int:
         return _fail(str(error), 1)
     if hasattr(error, "format_message"):  # a wrong option or command, as typer words it
         command = getattr(getattr(error, "ctx", None), "command_path", "palaestra")
-        return _fail(f"{error.format_message().rstrip('.')}. See: {command} --help", 2)
+        message = error.format_message().rstrip(".").replace("Value error, ", "")  # pydantic's words inside of typer's
+        return _fail(f"{message}. See: {command} --help", 2)
     raise error
 
 

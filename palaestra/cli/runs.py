@@ -224,7 +224,9 @@ def check_runs(
             out.print(f"Saved in {checked.file}; the damaged file is {checked.saved_as}.", soft_wrap=True)
             out.print("Resume the runs to play the lost episodes again.", soft_wrap=True)
         else:
-            out.print("Save what is whole with: palaestra runs check --repair", soft_wrap=True)
+            where = [] if runs == DEFAULT_RUNS else ["--runs", str(runs)]
+            command = shlex.join(["palaestra", "runs", "check", *where, "--repair"])
+            out.print(f"Save what is whole with: {command}", soft_wrap=True, markup=False)
     if not checked.is_whole and not checked.saved_as:
         raise typer.Exit(1)
 

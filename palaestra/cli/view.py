@@ -43,6 +43,8 @@ def view(
     from palaestra.cli.output import say
 
     remember_secrets({"token": token})
+    if runs.is_file() and runs.suffix != ".db":
+        raise UsageError(f"--runs {runs} is a file; give the folder that runs are stored in, or its palaestra.db.")
     server = _server(runs, host, port, token)
     with server:
         say(f"{server.url}  shows the runs in {runs.resolve()}; Ctrl-C ends it.")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -132,6 +133,24 @@ def test_a_name_that_no_package_can_have_is_refused(refused, tmp_path: Path, nam
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        (Kind.AGENT, list_agents),
+        (Kind.BACKEND, list_backends),
+        (Kind.ALGORITHM, algorithm_names),
+    ],
+)
+def test_a_name_that_a_registry_holds_is_refused(refused, tmp_path: Path, kind: Kind, names) -> None:
+    taken = [name for name in names() if importlib.util.find_spec(name.replace("-", "_")) is None]
+    assert taken
+    for name in taken:
+        for spelled in {name, name.replace("_", "-")} - {"class"}:
+            told = refused("init", kind, spelled, "--folder", tmp_path, match=f"There is an? {kind} '.*' already")
+            assert f"e.g. my-{spelled}" in told
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_nothing_is_overwritten(refused, palaestra_run, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("kept", encoding="utf-8")
@@ -142,7 +161,7 @@ def test_nothing_is_overwritten(refused, palaestra_run, tmp_path: Path) -> None:
 
 
 def test_an_unknown_kind_names_the_kinds(refused, tmp_path: Path) -> None:
-    refused("init", "world", "mine", "--folder", tmp_path, match="'world' is not one of 'env', 'agent', 'algorithm'")
+    refused("init", "world", "mine", "--folder", tmp_path, match="'kind': 'world' is not one of 'env', 'agent', 'algorithm'")
 
 
 @given(st.from_regex(r"[A-Za-z][A-Za-z0-9]{0,8}([-_][A-Za-z0-9]{1,8}){0,3}", fullmatch=True), st.sampled_from(PACKAGES))

@@ -257,6 +257,9 @@ def test_an_export_of_a_run_that_was_cut_off_says_so(palaestra_run, runs, tmp_pa
         "which finish first.\n"
     )
     assert json.loads(palaestra_run(*words, "--json").out)["caveat"] == ran.err.strip()
+    with RunStore(runs) as store:
+        store.set_status("eval-1", "stopped", "Play them again.")
+    assert "is stopped: Play them again; its numbers are" in palaestra_run(*words).err
 
 
 def test_exporting_a_run_without_episodes_names_its_evaluations(refused, runs, tmp_path):

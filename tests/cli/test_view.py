@@ -128,6 +128,8 @@ def test_addresses_and_ports_that_cannot_be_are_refused(refused, tmp_path, monke
     refused("view", "--runs", tmp_path, "--token", "short", match="expected at least 16")
     refused("view", "--runs", tmp_path, "--host", "192.0.2.1", "--token", "x" * 20, "--port", 1, match="cannot be used")
     refused("view", "--runs", tmp_path, "--port", 65536, match="65535")
+    (tmp_path / "afile").touch()
+    refused("view", "--runs", tmp_path / "afile", "--no-browser", match="afile is a file; give the folder that runs")
 
 
 def test_a_free_port_is_taken_where_the_usual_one_is_in_use(tmp_path, monkeypatch):

@@ -30,6 +30,8 @@ def load_checkpoint(path: str | Path, *, dtype: str | None = None, download: boo
     Raises:
         UsageError: If there is nothing to load there, or the model needs code of its own.
     """
+    if not str(path).strip():
+        raise UsageError("The model string 'hf:' names no model. Expected hf:PATH, a directory written by save_pretrained.")
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
@@ -44,6 +46,8 @@ def load_checkpoint(path: str | Path, *, dtype: str | None = None, download: boo
                 f"knows, or serve this one (e.g. with vLLM) and give its address: http://HOST:PORT/v1#NAME."
             ) from error
         reason = str(error).strip().split("\n")[0]
+        if not download and not Path(path).exists():  # transformers speaks of a connection that nobody tried to make
+            reason = "there is no such directory, and no model of that name in the cache."
         hub = "" if download else ", or the name of a model in the cache (hf: downloads with --option download=true)"
         raise UsageError(
             f"No model could be loaded from {str(path)!r}: {reason} Give a directory written by save_pretrained{hub}."

@@ -30,6 +30,7 @@ OPENAI_URL = "https://api.openai.com/v1"
 # how Azure, OpenAI and others say that a filter refused a prompt
 _FILTER_WORDS = ("content_filter", "content management policy", "content_policy_violation", "data_inspection_failed")
 _RETRYABLE = frozenset({408, 409, 425, 429})  # beside every 5xx; 409 is a lock that timed out
+_KEY_WORDS = (b"API_KEY_INVALID", b"API key not valid")  # Google's, sent with 400
 _SPENT = ("insufficient_quota", "billing_hard_limit_reached")  # sent with 429, but waiting does not help
 
 
@@ -218,7 +219,10 @@ class Endpoint:
         retryable = (status in _RETRYABLE or status >= 500) and not any(word in text for word in _SPENT)
         wait = asked_wait_s(headers, body) if retryable else None
         raise ModelError(
-            f"{self.url} answered {status}: {text}{_next_move(status)}", status=status, retryable=retryable, retry_after_s=wait
+            f"{self.url} answered {status}: {text}{_next_move(status, body)}",
+            status=status,
+            retryable=retryable,
+            retry_after_s=wait,
         )
 
     def too_large(self, size: int) -> ModelError:
@@ -312,10 +316,13 @@ def _error_text(body: bytes) -> str:
     return excerpt(error)
 
 
-def _next_move(status: int) -> str:
+def _next_move(status: int, body: bytes) -> str:
     """Return the advice for statuses that have one cause."""
+    if status == 400 and any(word in body for word in _KEY_WORDS):
+        status = 401
     advice = {
         401: " Check the API key.",
+        402: " Check the API key and the credit of its account.",
         403: " Check the API key and what it may use.",
         404: " Check the base URL and the model's name.",
     }

@@ -116,6 +116,10 @@ class ScriptedBackend:
             MissingDataError: If there is no such file.
             ConfigError: If a line is not a reply; the message names the line.
         """
+        if not str(path).strip():
+            raise UsageError(
+                "The model string 'scripted:' names no file. Expected scripted:FILE, as in scripted:replies.jsonl."
+            )
         path = Path(path)
         if kind_of(path) == "nothing":
             raise MissingDataError(f"No script at {shown(path)}. Expected a JSON Lines file with one reply per line.")

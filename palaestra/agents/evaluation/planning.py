@@ -137,14 +137,16 @@ def _tasks(
         tasks: Any = getattr(env.unwrapped, "tasks", None)
         if tasks is None:
             if n is None:
-                raise UsageError(f"Environment {env_id!r} has no task set to play whole; say how many episodes with n=.")
+                raise UsageError(
+                    f"Environment {env_id!r} has no task set to play whole; say how many episodes with n= (-n N)."
+                )
             _expect_fewer(n, samples)
             yield from (None for _ in range(n))
             return
         tasks.split(split)
         size = tasks.size(split)
         if size is None and n is None:
-            raise UsageError(f"Split {split!r} of {env_id!r} has no end; say how many tasks to play with n=.")
+            raise UsageError(f"Split {split!r} of {env_id!r} has no end; say how many tasks to play with n= (-n N).")
         if size == 0:
             raise UsageError(f"Split {split!r} of {env_id!r} holds no tasks; choose one of {', '.join(tasks.splits)}.")
         num = size if n is None else n if size is None else min(n, size)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
 from pathlib import Path
 
+from palaestra.agents.store.schema import FILE_NAME
 from palaestra.envs.core.data_files import kind_of, shown
 from palaestra.errors import ConfigError, StoreError
 
 DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """What reading a damaged file raises: the text of an error may hold bytes of it that are not text."""
+
+_MAGIC = b"SQLite format 3\0"
 
 
 def explain(error: Exception, file: Path, busy_s: float) -> str:
@@ -25,7 +29,8 @@ def explain(error: Exception, file: Path, busy_s: float) -> str:
         return f"the disk of {file} is full. Nothing finished is lost: free space, then resume the run."
     has_lost = isinstance(error, UnicodeDecodeError) or str(error).startswith(("no such ", "malformed "))
     if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")) or has_lost:
-        return f"{file} is damaged or no run store ({error}). Move it away to start afresh, or restore it from a copy."
+        advice = repair_advice(file) if is_database(file) else "Move it away to start afresh"
+        return f"{file} is damaged or no run store ({error}). {advice}, or restore it from a copy."
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return f"{file} has been in use by another process for {busy_s:g} s. End that one, then try again."
     if name.startswith(("SQLITE_READONLY", "SQLITE_PERM", "SQLITE_CANTOPEN")):
@@ -33,6 +38,22 @@ def explain(error: Exception, file: Path, busy_s: float) -> str:
     if name.startswith("SQLITE_IOERR"):
         return f"reading or writing {file} failed ({error}). Check the disk and its free space, then resume the run."
     return f"{file}: {error}. If it keeps happening, move the file away and start afresh."
+
+
+def is_database(file: Path) -> bool:
+    """Whether a file begins as every SQLite database does, whatever is damaged behind that."""
+    try:
+        with file.open("rb") as opened:
+            return opened.read(len(_MAGIC)) == _MAGIC
+    except OSError:
+        return False
+
+
+def repair_advice(file: Path) -> str:
+    """Return the sentence, without its end, that says how to see and save what is whole in a damaged store."""
+    folder = file if file.suffix == ".db" and file.name != FILE_NAME else file.parent
+    where = "" if folder == Path("runs") else f" --runs {shlex.quote(str(folder))}"
+    return f"See what can be saved with: palaestra runs check{where}; save it with --repair"
 
 
 def expect_store(file: Path) -> None:
@@ -52,4 +73,4 @@ def expect_store(file: Path) -> None:
         raise StoreError(f"There is no run store at {shown(file)}. Name the folder that holds {file.name}.")
 
 
-__all__ = ["DATABASE_ERRORS", "expect_store", "explain"]
+__all__ = ["DATABASE_ERRORS", "expect_store", "explain", "is_database", "repair_advice"]

@@ -110,7 +110,8 @@ class RunSummary:
         """Say in one line that the run is not finished, how far it is, and what that means; empty if it is finished."""
         if not self.caveat:
             return ""
-        return f"Run {self.run_id!r} is {self.status}{f': {self.note}' if self.note else ''}; {self.caveat}"
+        note = self.note.removesuffix(".")
+        return f"Run {self.run_id!r} is {self.status}{f': {note}' if note else ''}; {self.caveat}"
 
     def to_json(self) -> dict[str, Json]:
         """Return a plain dict."""

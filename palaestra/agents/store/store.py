@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Self, get_args
 
 from palaestra.agents.masking import masked, may_hold_secrets
-from palaestra.agents.store.faults import DATABASE_ERRORS, expect_store, explain
+from palaestra.agents.store.faults import DATABASE_ERRORS, expect_store, explain, repair_advice
 from palaestra.agents.store.kept_media import FOLDER_NAME, keep_media, with_lost
 from palaestra.agents.store.lock import LockOwner, this_process
 from palaestra.agents.store.records import (
@@ -645,10 +645,7 @@ class RunStore:
 
     def _damaged(self, what: str) -> StoreError:
         """Return the error for something that is not as it was written."""
-        return StoreError(
-            f"{what} in {self.file} is damaged. See what can be saved with: palaestra runs check; save it with --repair, or "
-            "restore the file from a copy."
-        )
+        return StoreError(f"{what} in {self.file} is damaged. {repair_advice(self.file)}, or restore the file from a copy.")
 
     def _expect_run(self, run_id: str) -> None:
         """Raise the error for a run that does not exist."""

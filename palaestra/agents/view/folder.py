@@ -82,6 +82,10 @@ class RunsFolder:
         """
         return RunStore(self.path, read_only=True)
 
+    def is_there(self) -> bool:
+        """Whether anything has the name of the store's file."""
+        return self._file.exists()
+
     def stamp(self) -> str:
         """Return a text that changes with every change of the file."""
         parts: list[object] = []

@@ -118,7 +118,9 @@ class Pages:
         except UsageError as error:
             return self._problem(400, "This page cannot be shown", str(error))
         except PalaestraError as error:
-            return self._problem(200, "This is damaged, or was written by something else", str(error))
+            is_there = self.folder.is_there()
+            title = "This is damaged, or was written by something else" if is_there else "There are no runs here yet"
+            return self._problem(200, title, str(error))
         except Exception as error:  # what damaged and foreign runs do to their readers cannot be foreseen
             print(masked(f"palaestra view: {path}: {type(error).__name__}: {error}"), file=sys.stderr)
             return self._problem(200, "This run cannot be shown", f"{type(error).__name__}: {error}")

@@ -115,6 +115,7 @@ ERRORS: dict[str, tuple[Reply, bool, str]] = {
     "key": (Reply(error("authentication_error", "invalid x-api-key"), 401), False, "Check the API key"),
     "permission": (Reply(error("permission_error", "Your API key may not use this."), 403), False, "what it may use"),
     "model": (Reply(error("not_found_error", "model: claude-test"), 404), False, "the model's name"),
+    "payment": (Reply(error("billing_error", "Please pay."), 402), False, "Check the API key and the credit of its account"),
     "credit": (Reply(error("invalid_request_error", "Your credit balance is too low."), 400), False, "credit balance"),
     "rate": (
         Reply(error("rate_limit_error", "This request would exceed your rate limit."), 429, {"retry-after": "7"}),

@@ -121,8 +121,9 @@ ERRORS: dict[str, tuple[Reply, bool, str]] = {
     "key": (
         error(400, "INVALID_ARGUMENT", "API key not valid. Please pass a valid API key.", BAD_KEY),
         False,
-        "API key not valid",
+        "API key not valid.*Check the API key",
     ),
+    "argument": (error(400, "INVALID_ARGUMENT", "Unknown name."), False, r"Unknown name. \(INVALID_ARGUMENT\)$"),
     "permission": (error(403, "PERMISSION_DENIED", "Permission denied on resource."), False, "Check the API key"),
     "model": (error(404, "NOT_FOUND", "models/gemini-test is not found for API version v1beta"), False, "the model's name"),
     "rate": (error(429, "RESOURCE_EXHAUSTED", "You exceeded your current quota.", QUOTA, RETRY), True, "RESOURCE_EXHAUSTED"),

@@ -34,6 +34,12 @@ def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
         ("opnai:gpt-5-mini", "Did you mean 'openai'"),
         ("OpenAI:gpt-5-mini", "write it in small letters: 'openai:gpt-5-mini'"),
         ("openai:", "names no model"),
+        ("hf:", "names no model. Expected hf:PATH"),
+        ("hf: ", "names no model. Expected hf:PATH"),
+        ("scripted:", "names no file. Expected scripted:FILE"),
+        ("http://", "names no server. Expected http://HOST:PORT/v1#NAME"),
+        ("https:///", "names no server. Expected http://HOST:PORT/v1#NAME"),
+        ("hf:org/name", "there is no such directory, and no model of that name in the cache"),
         ("openai:gpt-5-mini", "Set the environment variable OPENAI_API_KEY"),
         ("http://127.0.0.1:8000/v1", "Add its name after '#': http://127.0.0.1:8000/v1#NAME"),
         ("http://127.0.0.1:99999/v1#m", "is not a base URL"),
@@ -48,6 +54,7 @@ def test_a_wrong_model_string_says_what_would_be_right(model: str, message: str)
         make_backend(model)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert "connect" not in str(caught.value), "nobody tried to"
 
 
 @pytest.mark.parametrize(

@@ -258,7 +258,7 @@ async def test_the_asynchronous_form_runs_inside_a_loop(tmp_path: Path) -> None:
         ({"samples": 0}, ConfigError, "samples is 0"),
         ({"max_turns": -1}, ConfigError, "max_turns is -1"),
         ({"split": "tets"}, UnknownNameError, "Did you mean 'test'"),
-        ({"n": None, "split": "train"}, UsageError, "has no end; say how many"),
+        ({"n": None, "split": "train"}, UsageError, r"has no end; say how many tasks to play with n= \(-n N\)"),
         ({"env_kwargs": {"test_size": 0}}, UsageError, "holds no tasks"),
         ({"env_kwargs": {"colour": "red"}}, ConfigError, "refuses its arguments"),
         ({"concurrency": 0}, ConfigError, "concurrency is 0"),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -242,6 +243,23 @@ def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="damaged or no run store") as error:
         RunStore(tmp_path)
     assert "Move it away" in one_line(error)
+    assert "--repair" not in one_line(error), "there is nothing to repair in what is not a database"
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_damaged_database_names_the_command_that_repairs_it(tmp_path: Path, read_only: bool) -> None:
+    folder = tmp_path / "my runs"
+    with RunStore(folder) as store:
+        store.create_run({}, "first")
+    file = folder / FILE_NAME
+    data = file.read_bytes()
+    file.write_bytes(data[:100] + bytes(len(data) - 100))
+    with pytest.raises(StoreError, match="damaged or no run store") as error:
+        RunStore(folder, read_only=read_only).runs()
+    told = one_line(error)
+    command = shlex.split(told.partition("See what can be saved with: palaestra ")[2].partition(";")[0])
+    assert command == ["runs", "check", "--runs", str(folder)]
+    assert "save it with --repair" in told
 
 
 def test_a_database_of_another_program_is_left_alone(tmp_path: Path) -> None:

@@ -407,6 +407,8 @@ def test_a_folder_that_is_no_store_is_shown_as_what_it_is(tmp_path, kind, capsys
             answer = get(server, other)
             assert answer.status_code in (200, 404)
             assert words in answer.text
+            assert ("There are no runs here yet" in answer.text) == (not (path / "palaestra.db").exists())
+            assert ("damaged, or was written by something else" in answer.text) == (path / "palaestra.db").exists()
         assert get(server, "/state").json()["runs"] == []
     assert capsys.readouterr().err == ""
 
