@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from palaestra.cli.options import DEFAULT_RUNS, AsJson, RunsFolder
+from palaestra.cli.options import DEFAULT_RUNS, AsJson, RunsFolder, expect_path
 from palaestra.cli.output import say
 from palaestra.errors import UsageError
 
 if TYPE_CHECKING:
     from palaestra.agents.export.export import Export
+    from palaestra.agents.store.records import RunSummary
 
 ALIASES = {"messages": "chat", "trajectories": "jsonl", "hf": "dataset", "inspect": "eval"}
 
@@ -42,6 +44,7 @@ def export(
     from palaestra.agents.store.store import RunStore
     from palaestra.cli.output import print_json, progress
 
+    expect_path(out)
     with RunStore(runs, read_only=True) as store, progress() as lines:
         run = store.run(run_id)
         num_episodes = run.num_episodes
@@ -67,6 +70,8 @@ def export(
     for episode_id, problem in written.damaged.items():
         say(f"left out {episode_id}: {problem}", stderr=True)
     _tell_lost(written)
+    if not written.num_written and written.num_skipped:
+        say(_why_nothing(run, written.num_skipped, only_success, runs), stderr=True)
     if run.cut_off:
         say(run.cut_off, stderr=True)
     lost: dict[str, Any] = {"lost": {name: list(told) for name, told in written.lost.items()}} if written.lost else {}
@@ -81,6 +86,17 @@ def export(
         left_out = f", {num_left_out:,} left out" if num_left_out else ""
         shown = f", {written.num_media:,} sounds and pictures in {written.media.name}" if written.media else ""
         say(f"{written.num_written:,} episodes in {written.path.resolve()}{left_out}{shown}")
+
+
+def _why_nothing(run: RunSummary, num_skipped: int, only_success: bool, runs: Path) -> str:
+    """Say why no episode of a run was written, and how to get some."""
+    those = f"Nothing was written: {num_skipped:,} of {run.num_episodes:,} episodes"
+    if only_success:
+        return f"{those} did not solve their task. Leave out --only-success, or choose another run."
+    where = [] if runs == DEFAULT_RUNS else ["--runs", str(runs)]
+    again = shlex.join(["palaestra", "evaluate", "--run", run.run_id, "--retry-errors", *where])
+    play = f", or play them again: {again}" if run.config.get("kind") == "evaluate" else ""
+    return f"{those} ended in an error, and there is nothing to learn from them. Write them with --format jsonl or eval{play}"
 
 
 def _tell_lost(written: Export) -> None:

@@ -14,7 +14,7 @@ import typer
 
 from palaestra.agents.masking import remember_secrets
 from palaestra.envs.core.data_files import parse_toml
-from palaestra.errors import ConfigError
+from palaestra.errors import ConfigError, UsageError
 from palaestra.types import Json
 
 DEFAULT_RUNS = Path("runs")
@@ -42,6 +42,18 @@ EachSetting = Annotated[
 ]
 RunsFolder = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder of the run store.", envvar="PALAESTRA_RUNS")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on standard output.")]
+
+
+def expect_path(out: Path) -> None:
+    """Refuse a hyphen as the place to write to.
+
+    Raises:
+        UsageError: If it is one.
+    """
+    if str(out) == "-":
+        raise UsageError(
+            "--out is '-'; standard output is for messages and --json. Name a file: it appears when it is complete."
+        )
 
 
 def new_run_ids(names: Sequence[str]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from palaestra.cli.options import DEFAULT_RUNS, AsJson, RunsFolder
+from palaestra.cli.options import DEFAULT_RUNS, AsJson, RunsFolder, expect_path
 from palaestra.errors import UsageError
 
 
@@ -38,6 +38,8 @@ def report(
     from palaestra.agents.store.store import RunStore
     from palaestra.cli.output import print_json, say
 
+    if out is not None:
+        expect_path(out)
     by_run = _by_run(labels or [])
     run_ids = list(dict.fromkeys([*(run_ids or []), *by_run]))
     if not run_ids:

@@ -111,7 +111,9 @@ def print_page(page: RunPage) -> None:
     for one in page.evaluations:
         if one.caveat:
             out.print(
-                f"{one.run_id} {one.status}{': ' + one.note if one.note else ''}; {one.caveat}", style="red", soft_wrap=True
+                f"{one.run_id} {one.status}{': ' + one.note.rstrip('.') if one.note else ''}; {one.caveat}",
+                style="red",
+                soft_wrap=True,
             )
     recipe = run.config.get("recipe")
     for key, value in briefly(run.config).items():

@@ -246,6 +246,34 @@ def test_only_solved_episodes_are_exported(palaestra_run, runs, tmp_path):
     assert all(row["outcome"]["success"] for row in rows)
 
 
+def test_an_export_of_errors_alone_says_why_it_is_empty(palaestra_run, runs, tmp_path):
+    with RunStore(runs) as store:
+        store.create_run({"kind": "evaluate", "env_id": "test/Crafting-v0"}, "failed")
+        for i in range(3):
+            store.add("failed", build.with_id(build.broken(i, agent="cloned"), f"failed/{i}"))
+    words = ("export", "failed", "--runs", runs, "--out", tmp_path / "o.json")
+    ran = palaestra_run(*words)
+    assert ran.out == f"0 episodes in {tmp_path / 'o.json'}, 3 left out\n"
+    told = ran.err.splitlines()[0]
+    assert told.startswith("Nothing was written: 3 of 3 episodes ended in an error")
+    assert "--format jsonl or eval" in told
+    again = shlex.join(["palaestra", "evaluate", "--run", "failed", "--retry-errors", "--runs", str(runs)])
+    assert told.endswith(f"play them again: {again}")
+    ran = palaestra_run(*words, "--format", "jsonl", "--only-success")
+    assert ran.err.startswith("Nothing was written: 3 of 3 episodes did not solve their task. Leave out --only-success")
+    ran = palaestra_run(*words, "--format", "jsonl")
+    assert (ran.out, "Nothing" in ran.err) == (f"3 episodes in {tmp_path / 'o.json'}\n", False)
+
+
+def test_what_cannot_be_written_to_is_refused(refused, runs, tmp_path):
+    (tmp_path / "afile").write_text("kept")
+    refused("export", "eval-1", "--runs", runs, "--format", "hf", "--out", tmp_path / "afile", match="afile is a file, and a")
+    assert (tmp_path / "afile").read_text() == "kept"
+    for command in ("export", "report"):
+        refused(command, "eval-1", "--runs", runs, "--out", "-", match="--out is '-'; .*Name a file")
+    assert not Path("-").exists()
+
+
 def test_an_export_of_a_run_that_was_cut_off_says_so(palaestra_run, runs, tmp_path):
     with RunStore(runs) as store:
         store.set_status("eval-1", "interrupted", "12 of 2,000 planned")

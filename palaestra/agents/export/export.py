@@ -129,7 +129,8 @@ def export_trajectories(
 
     Raises:
         UnknownNameError: If the format, the selection or the seat does not exist.
-        UsageError: If the name of a log of inspect-ai does not end in ".eval".
+        UsageError: If the name of a log of inspect-ai does not end in ".eval", if a folder is where a file is to be, or
+            the other way round.
         MissingExtraError: If the format needs a package that is not installed.
         StoreError: If the file cannot be written.
     """
@@ -138,12 +139,17 @@ def export_trajectories(
     select = select or ("all" if format in ("jsonl", "eval") else "scored")
     if select not in get_args(Selection):
         raise unknown_name("selection", select, get_args(Selection))
-    path = Path(path)
+    path, form = Path(path), EXPORT_FORMATS[format]
     if format == "eval" and path.suffix != SUFFIX:
         raise UsageError(f"The log is to be written to {path}; inspect-ai opens files that end in {SUFFIX}: name it so.")
+    if format == "dataset" and path.exists() and not path.is_dir():
+        raise UsageError(f"{path} is a file, and a dataset is a folder; name another path, or delete the file.")
+    if format != "dataset" and path.is_dir():
+        raise UsageError(
+            f"{path} is a folder, and the format {format!r} is one file; name a file, e.g. {path / 'episodes'}{form.suffix}."
+        )
     if total is None:
         total = len(trajectories) if isinstance(trajectories, Sized) else 0
-    form = EXPORT_FORMATS[format]
     files = _media_files(current_media() if media is None else media, path, format)
     if seat or format != "jsonl":
         trajectories = (trajectory.of_seat(seat) for trajectory in trajectories)

@@ -137,8 +137,11 @@ def test_a_place_that_cannot_be_written_is_told(played: list[Trajectory], tmp_pa
     with pytest.raises(StoreError, match=r"could not be written .*choose another path"):
         export_trajectories(played, tmp_path / "file" / "out.json")
     (tmp_path / "folder.json" / "inside").mkdir(parents=True)
-    with pytest.raises(StoreError, match="could not be written"):
+    with pytest.raises(UsageError, match=r"folder.json is a folder, and the format 'agenttraj' is one file"):
         export_trajectories(played, tmp_path / "folder.json")
+    with pytest.raises(UsageError, match="file is a file, and a dataset is a folder; name another path"):
+        export_trajectories(played, tmp_path / "file", "dataset")
+    assert (tmp_path / "file").read_text() == ""
 
 
 def test_unknown_formats_and_selections_are_told(played: list[Trajectory], tmp_path: Path) -> None:
