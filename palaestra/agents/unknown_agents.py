@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -78,7 +79,7 @@ def _without_colon(spec: str, backends: Sequence[str]) -> str | None:
     module, dot, name = spec.rpartition(".")
     if dot and name.isidentifier() and _is_module(module):
         return f"{module}:{name}"
-    if "://" not in spec and Path(spec).is_dir():
+    if spec.strip() and os.path.isdir(spec):
         return f"hf:{spec}"
     return None
 

@@ -43,7 +43,7 @@ def view(
     from palaestra.cli.output import say
 
     remember_secrets({"token": token})
-    if runs.is_file() and runs.suffix != ".db":
+    if os.path.isfile(runs) and runs.suffix != ".db":
         raise UsageError(f"--runs {runs} is a file; give the folder that runs are stored in, or its palaestra.db.")
     server = _server(runs, host, port, token)
     with server:

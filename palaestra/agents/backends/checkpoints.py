@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -46,7 +47,7 @@ def load_checkpoint(path: str | Path, *, dtype: str | None = None, download: boo
                 f"knows, or serve this one (e.g. with vLLM) and give its address: http://HOST:PORT/v1#NAME."
             ) from error
         reason = str(error).strip().split("\n")[0]
-        if not download and not Path(path).exists():  # transformers speaks of a connection that nobody tried to make
+        if not download and not os.path.exists(path):  # transformers speaks of a connection that nobody tried to make
             reason = "there is no such directory, and no model of that name in the cache."
         hub = "" if download else ", or the name of a model in the cache (hf: downloads with --option download=true)"
         raise UsageError(

@@ -142,9 +142,9 @@ def export_trajectories(
     path, form = Path(path), EXPORT_FORMATS[format]
     if format == "eval" and path.suffix != SUFFIX:
         raise UsageError(f"The log is to be written to {path}; inspect-ai opens files that end in {SUFFIX}: name it so.")
-    if format == "dataset" and path.exists() and not path.is_dir():
+    if format == "dataset" and os.path.exists(path) and not os.path.isdir(path):
         raise UsageError(f"{path} is a file, and a dataset is a folder; name another path, or delete the file.")
-    if format != "dataset" and path.is_dir():
+    if format != "dataset" and os.path.isdir(path):
         raise UsageError(
             f"{path} is a folder, and the format {format!r} is one file; name a file, e.g. {path / 'episodes'}{form.suffix}."
         )

@@ -36,6 +36,7 @@ def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
         ("openai:", "names no model"),
         ("hf:", "names no model. Expected hf:PATH"),
         ("hf: ", "names no model. Expected hf:PATH"),
+        ("hf:" + "x" * 300, "No model could be loaded from"),
         ("scripted:", "names no file. Expected scripted:FILE"),
         ("http://", "names no server. Expected http://HOST:PORT/v1#NAME"),
         ("https:///", "names no server. Expected http://HOST:PORT/v1#NAME"),

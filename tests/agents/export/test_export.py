@@ -141,6 +141,8 @@ def test_a_place_that_cannot_be_written_is_told(played: list[Trajectory], tmp_pa
         export_trajectories(played, tmp_path / "folder.json")
     with pytest.raises(UsageError, match="file is a file, and a dataset is a folder; name another path"):
         export_trajectories(played, tmp_path / "file", "dataset")
+    with pytest.raises(StoreError, match=r"could not be written \(File name too long\)"):
+        export_trajectories(played, tmp_path / ("x" * 300))
     assert (tmp_path / "file").read_text() == ""
 
 
