@@ -440,6 +440,34 @@ def _resume_command(planned: Sequence[PlannedRun], runs: Path, *extra: str) -> s
     return shlex.join(words)
 
 
+def _another_run(evaluation: Evaluation, runs: Path) -> str:
+    """Return the command that plays the same with another model, to be corrected; secrets and limits are left out."""
+    from palaestra.cli.starter import toml_value
+
+    config, number = evaluation.config, 2
+    while (runs / f"{evaluation.run_id}-{number}").exists():
+        number += 1
+    words = ["palaestra", "evaluate", "--env", str(config["envs"][0]["env_id"]), "--model", str(config["model"])]
+    settings = [("--option", config["model_options"]), ("--set", config["envs"][0]["env_kwargs"])]
+    for flag, values in settings:
+        words += [
+            word
+            for key, value in values.items()
+            if value is not None
+            for word in (flag, masked_word(f"{key}={toml_value(value)}"))
+        ]
+    for seat, one in config.get("seat_models", {}).items():
+        words += ["--seat", f"{seat}={one['model']}"]
+        for key, value in one["options"].items():
+            words += ["--seat-option", masked_word(f"{seat}.{key}={toml_value(value)}")]
+    usual = {"split": "test", "samples": 1, "seed": 0, "max_turns": None}
+    for key, value in usual.items():
+        words += [f"--{key.replace('_', '-')}", str(config[key])] if config[key] != value else []
+    words += ["-n", "all" if config["n"] is None else str(config["n"])]
+    where = [] if runs == DEFAULT_RUNS else ["--runs", str(runs)]
+    return shlex.join([*words, "--run", f"{evaluation.run_id}-{number}", *where])
+
+
 def _arms(store: RunStore, evaluations: Sequence[Evaluation]) -> list[ArmSummary]:
     """Return the played arms."""
     from palaestra.agents.evaluation.arms import PlayedRun, arms_of
@@ -512,10 +540,16 @@ def _print(
         if told := _told_size(evaluation):
             out.print(told, soft_wrap=True, markup=False)
         name, again = evaluation.run_id, PlannedRun(evaluation.run_id, "", {}, {})
+        total = evaluation.summary.total
+        is_unscored = 0 < total.num_errors == total.num_episodes
         if evaluation.status != "finished":
             out.print(f"{name} {evaluation.status}: {evaluation.note}", style="red", soft_wrap=True)
             out.print(f"  its numbers are those so far, and {BIASED}", soft_wrap=True)
-            out.print(f"  go on: {_resume_command([again], runs)}", soft_wrap=True)
+            out.print(
+                f"  go on: {_resume_command([again], runs, *(('--retry-errors',) if is_unscored else ()))}", soft_wrap=True
+            )
+            if is_unscored:
+                out.print(f"  with another model or address: {_another_run(evaluation, runs)}", soft_wrap=True, markup=False)
         if evaluation.summary.errors:
             causes = ", ".join(f"{cause} ({count})" for cause, count in evaluation.summary.error_types.items())
             out.print(
@@ -525,6 +559,8 @@ def _print(
             for cause, message in sorted(evaluation.summary.error_messages.items()):
                 first = " ".join(message.split())[:MESSAGE_CHARS]
                 out.print(f"  {cause}, first: {first}", style="red", soft_wrap=True, markup=False, highlight=False)
+            if is_unscored and evaluation.status != "finished":
+                continue  # said above
             out.print(f"  play them again: {_resume_command([again], runs, '--retry-errors')}", soft_wrap=True)
     for evaluation in evaluations:
         out.print(f"Run     {evaluation.run_id}", soft_wrap=True)

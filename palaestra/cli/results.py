@@ -49,7 +49,8 @@ def results_table(
     samples = max((summary.samples for _, summary in arms), default=1)
     narrow = width < WIDE
     groups = [(name, summary.total) for name, summary in arms]
-    if len(arms) == 1 and len(arms[0][1].by_type) > 1:
+    is_scored = any(group.num_errors < group.num_episodes for _, group in groups)
+    if is_scored and len(arms) == 1 and len(arms[0][1].by_type) > 1:
         groups += [(f"  {task_type or '(no type)'}", group) for task_type, group in arms[0][1].by_type.items()]
     columns = list(_cells(groups[0][1], samples, narrow, metrics)) if groups else []
     grid = table(title, "Arm", *columns, numbers=tuple(columns))

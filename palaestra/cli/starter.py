@@ -49,7 +49,7 @@ def starter_recipe(env_id: str, settings: Mapping[str, Json]) -> str:
     # a policy that has not learned yet where answers end is told so in each turn, in words that its tokenizer does not know
     cut = seen.turns * (tokens + len(TOLD) / _CHARS_PER_UNKNOWN_TOKEN)
     positions = _power_of_two(seen.episode_chars / _CHARS_PER_TOKEN * 1.5 + cut, 256)
-    arguments = "".join(f"{key} = {_toml(value)}\n" for key, value in settings.items())
+    arguments = "".join(f"{key} = {toml_value(value)}\n" for key, value in settings.items())
     phases = '["sft", "grpo"]' if seen.has_expert else '["grpo"]'
     shown = "its expert's" if seen.has_expert else "random"
     imitation = (
@@ -73,7 +73,7 @@ seed = 0
 phases = {phases}
 
 [env]
-id = {_toml(env_id)}
+id = {toml_value(env_id)}
 {arguments}
 [model]
 hidden_size = 96
@@ -169,13 +169,13 @@ def _power_of_two(value: float, least: int) -> int:
     return found
 
 
-def _toml(value: Json) -> str:
+def toml_value(value: Json) -> str:
     """Return a value as TOML writes it."""
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{_toml(key)} = {_toml(one)}" for key, one in value.items()) + " }"
+        return "{ " + ", ".join(f"{toml_value(key)} = {toml_value(one)}" for key, one in value.items()) + " }"
     if isinstance(value, list):
-        return "[" + ", ".join(map(_toml, value)) + "]"
+        return "[" + ", ".join(map(toml_value, value)) + "]"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-__all__ = ["Lengths", "measure", "starter_recipe", "write_recipe"]
+__all__ = ["Lengths", "measure", "starter_recipe", "toml_value", "write_recipe"]

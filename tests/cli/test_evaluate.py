@@ -498,6 +498,34 @@ def test_the_first_message_of_each_cause_is_printed(evaluate, tmp_path):
     assert "--retry-errors" in ran.out
 
 
+def test_a_run_stopped_without_a_score_says_which_moves_can_be_made(evaluate, palaestra_run, tmp_path):
+    (tmp_path / "good").mkdir()
+    wrong = script(tmp_path, {"error": "There is no model 'tiny' here.", "status": 404, "repeat": True})
+    right = script(tmp_path / "good", {"content": "inventory", "repeat": True})
+    words = ("--samples", "2", "--max-turns", "2", "--option", "temperature=0.5", "--option", "system_prompt=a b")
+    ran = evaluate("--env", TEXTCRAFT, "--model", wrong, "-n", "20", *words, "--run", "first")
+    lines = ran.out.splitlines()
+    (go_on,) = [shlex.split(line.partition(": ")[2]) for line in lines if line.startswith("  go on: ")]
+    (other,) = [shlex.split(line.partition(": ")[2]) for line in lines if line.startswith("  with another model or address: ")]
+    assert go_on[-1] == "--retry-errors"
+    assert "play them again:" not in ran.out
+    assert "Another model or address is another run" in " ".join(ran.out.split())
+    table = ran.out.partition("first stopped")[0]
+    assert not re.search(r"depth|\(no type\)", table), "types without a score have no rows"
+    assert other[other.index("--run") + 1] == "first-2"
+    assert palaestra_run(*other[1:]).code == 3, "the line can be played as it is"
+    (again,) = [line for line in evaluate(*go_on[2:4]).out.splitlines() if "with another model" in line]
+    assert "--run first-3" in again
+    corrected = [right if word == wrong else "last" if word == "first-2" else word for word in other[1:]]
+    assert palaestra_run(*corrected).code == 0
+    with RunStore(tmp_path / "runs", read_only=True) as store:
+        first, last = store.config("first"), store.config("last")
+        assert {key for key in first if first[key] != last[key]} <= {"model", "agent", "agent_settings"}
+        assert first["model_options"] == last["model_options"] == {"temperature": 0.5, "system_prompt": "a b"}
+    Path(tmp_path / "script.jsonl").write_text(json.dumps({"content": "inventory", "repeat": True}) + "\n", encoding="utf-8")
+    assert palaestra_run(*go_on[1:]).code == 0
+
+
 def test_a_split_with_fewer_tasks_than_asked_for_says_so(evaluate):
     ran = evaluate("--env", "toys/Lamp-v0", "--model", "expert", "-n", "5")
     assert "the split 'test' has 1 task; -n 5 plays it whole." in ran.out

@@ -14,7 +14,7 @@ from palaestra.algorithms import load_recipe, train
 from palaestra.algorithms.run.feed import make_feed
 from palaestra.algorithms.run.player import policy_agent
 from palaestra.algorithms.run.start import build_policy
-from palaestra.cli.starter import EPISODES, _toml, measure
+from palaestra.cli.starter import EPISODES, measure, toml_value
 from palaestra.envs.registration import conditions
 
 QUICK = [
@@ -31,7 +31,7 @@ plain_values: Any = st.recursive(
 
 @given(plain_values)
 def test_values_are_written_as_toml_reads_them(value: Any) -> None:
-    assert tomllib.loads(f"value = {_toml(value)}")["value"] == value
+    assert tomllib.loads(f"value = {toml_value(value)}")["value"] == value
 
 
 def test_every_environment_gets_a_valid_recipe(palaestra_run, env_id: str, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_the_table_has_what_people_are_told(place: Path, told: Callable[..., str
         said.append(told(*CRAFT, "--model", "http://127.0.0.1:9/v1#none", "-n", "1"))
     said.append(told(*CRAFT, "--model", "openai:NAME", "-n", "1"))
     said.append(told(*CRAFT, "--model", "my_agents:explorer", "-n", "1000"))
-    said.append(told(*CRAFT, "--model", "my_agents", "-n", "1"))
+    said += [told(*CRAFT, "--model", model, "-n", "1") for model in ("my_agents", "no_agents:Crafter")]
     said.append(told("evaluate", "--env", "palaestra/Textcraft-v0", "--model", "expert"))
     with pytest.raises(UsageError) as async_:
         gymnasium.make_vec("palaestra/TextCraft-v0", num_envs=2, vectorization_mode="async")
@@ -88,7 +88,7 @@ def test_the_table_has_what_people_are_told(place: Path, told: Callable[..., str
     said.append(caplog.text)
     for words in TABLE:
         assert any(words in one for one in said), words
-    assert len(TABLE) == 11
+    assert len(TABLE) == 12
 
 
 def test_the_commands_of_the_page_name_what_there_is(place: Path, told: Callable[..., str]) -> None:
@@ -97,3 +97,15 @@ def test_the_commands_of_the_page_name_what_there_is(place: Path, told: Callable
     assert len(lines) == 2
     for line in lines:
         load_recipe(place / "desk.toml", [word for word in shlex.split(line) if word != "--set"])
+
+
+def test_the_table_names_the_moves_that_a_stopped_run_prints(place: Path, told: Callable[..., str]) -> None:
+    with AnsweringServer() as server:
+        server.answer = lambda body: (404, {"error": {"message": "no"}})
+        said = told(*CRAFT, "--model", server.url.partition("#")[0].removesuffix("/v1") + "#nope", "-n", "20", "--run", "one")
+    assert re.search(r"go on: palaestra evaluate --run one --retry-errors", said)
+    assert re.search(r"another model or address: palaestra evaluate .* --run one-2 ", said)
+    assert "The base URL has no /v1" in said
+    assert "a new `--run`" in TABLE["answered 404"]
+    assert "--retry-errors" in TABLE["answered 401"]
+    assert "--retry-errors" in TABLE["Is the server running?"]

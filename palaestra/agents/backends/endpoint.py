@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
@@ -219,7 +220,7 @@ class Endpoint:
         retryable = (status in _RETRYABLE or status >= 500) and not any(word in text for word in _SPENT)
         wait = asked_wait_s(headers, body) if retryable else None
         raise ModelError(
-            f"{self.url} answered {status}: {text}{_next_move(status, body)}",
+            f"{self.url} answered {status}: {text}{_next_move(status, body, self.url)}",
             status=status,
             retryable=retryable,
             retry_after_s=wait,
@@ -295,6 +296,11 @@ def check_url(url: str) -> str:
     return url.rstrip("/")
 
 
+_OPENAI_PATHS = ("/chat/completions", "/responses")
+_VERSIONED = re.compile(r"/v\d|/deployments/")
+"""What the address of an OpenAI-compatible service has in front of these, where it is complete."""
+
+
 def has_clear_words(body: bytes) -> bool:
     """Whether an error says in words, without a status, that a prompt is too long or that a filter refused it."""
     return says_too_long(0, body) or any(word in _error_text(body).lower() for word in _FILTER_WORDS)
@@ -316,7 +322,7 @@ def _error_text(body: bytes) -> str:
     return excerpt(error)
 
 
-def _next_move(status: int, body: bytes) -> str:
+def _next_move(status: int, body: bytes, url: str) -> str:
     """Return the advice for statuses that have one cause."""
     if status == 400 and any(word in body for word in _KEY_WORDS):
         status = 401
@@ -326,4 +332,8 @@ def _next_move(status: int, body: bytes) -> str:
         403: " Check the API key and what it may use.",
         404: " Check the base URL and the model's name.",
     }
-    return advice.get(status, "")
+    base = next((url.removesuffix(path) for path in _OPENAI_PATHS if url.endswith(path)), "")
+    missing = ""
+    if status == 404 and base and not _VERSIONED.search(urlsplit(url).path):
+        missing = f" The base URL has no /v1, with which most servers want it: {base}/v1."
+    return advice.get(status, "") + missing

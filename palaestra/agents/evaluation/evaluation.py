@@ -366,18 +366,17 @@ class _SameErrors:
         cause = self._cause_of(error)
         self._is_open &= self._cause in (None, cause)
         prefix = "" if error.type == "ModelError" else f"{error.type}: "
-        self._cause, self._message = (
-            cause,
-            self._message or f"{prefix}{error.message}",
-        )
+        self._cause = cause
+        self._message = self._message or f"{prefix}{error.message.removesuffix('.')}."
         self._count += 1
         return self._is_open and self._count == SAME_ERRORS
 
     def told(self) -> str:
         """Return the note: the cause, and the next move."""
         return (
-            f"The first {self._count} episodes ended in the same error and none was scored: {self._message} Correct it and "
-            f"play them again with retry_errors (--retry-errors)."
+            f"The first {self._count} episodes ended in the same error and none was scored: {self._message} If a key, a "
+            f"server or the agent's code was at fault, correct it and play them again with retry_errors (--retry-errors). "
+            f"Another model or address is another run, with a run_id of its own (--run)."
         )
 
 

@@ -27,3 +27,26 @@ def test_other_refusals_are_plain_model_errors(status, retryable):
         ENDPOINT.fail(status, {}, b'{"error": {"message": "no such tool"}}')
     assert type(caught.value) is ModelError
     assert (caught.value.status, caught.value.retryable) == (status, retryable)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "path", "is_missing"),
+    [
+        ("http://127.0.0.1:9", "/chat/completions", True),
+        ("http://127.0.0.1:9", "/responses", True),
+        ("http://127.0.0.1:9/proxy", "/chat/completions", True),
+        ("http://127.0.0.1:9/v1", "/chat/completions", False),
+        ("http://127.0.0.1:9/api/v3", "/chat/completions", False),
+        ("http://127.0.0.1:9", "/openai/deployments/x/chat/completions", False),
+        ("http://127.0.0.1:9", "/v1/messages", False),
+    ],
+)
+def test_a_404_says_that_the_base_url_has_no_version(base_url, path, is_missing):
+    endpoint = Endpoint(name="m", model="m", base_url=base_url, path=path)
+    with pytest.raises(ModelError) as caught:
+        endpoint.fail(404, {}, b"{}")
+    assert str(caught.value).endswith(f"want it: {base_url}/v1.") == is_missing
+    assert ("has no /v1" in str(caught.value)) == is_missing
+    with pytest.raises(ModelError) as other:
+        endpoint.fail(401, {}, b"{}")
+    assert "/v1, with" not in str(other.value)
