@@ -544,12 +544,11 @@ def _print(
         is_unscored = 0 < total.num_errors == total.num_episodes
         if evaluation.status != "finished":
             out.print(f"{name} {evaluation.status}: {evaluation.note}", style="red", soft_wrap=True)
-            out.print(f"  its numbers are those so far, and {BIASED}", soft_wrap=True)
+            if not is_unscored:
+                out.print(f"  its numbers are those so far, and {BIASED}", soft_wrap=True)
             out.print(
                 f"  go on: {_resume_command([again], runs, *(('--retry-errors',) if is_unscored else ()))}", soft_wrap=True
             )
-            if is_unscored:
-                out.print(f"  with another model or address: {_another_run(evaluation, runs)}", soft_wrap=True, markup=False)
         if evaluation.summary.errors:
             causes = ", ".join(f"{cause} ({count})" for cause, count in evaluation.summary.error_types.items())
             out.print(
@@ -559,9 +558,10 @@ def _print(
             for cause, message in sorted(evaluation.summary.error_messages.items()):
                 first = " ".join(message.split())[:MESSAGE_CHARS]
                 out.print(f"  {cause}, first: {first}", style="red", soft_wrap=True, markup=False, highlight=False)
-            if is_unscored and evaluation.status != "finished":
-                continue  # said above
-            out.print(f"  play them again: {_resume_command([again], runs, '--retry-errors')}", soft_wrap=True)
+            if not is_unscored or evaluation.status == "finished":  # else it is said above
+                out.print(f"  play them again: {_resume_command([again], runs, '--retry-errors')}", soft_wrap=True)
+            if is_unscored:
+                out.print(f"  with another model or address: {_another_run(evaluation, runs)}", soft_wrap=True, markup=False)
     for evaluation in evaluations:
         out.print(f"Run     {evaluation.run_id}", soft_wrap=True)
     out.print(f"Report  {report.resolve()}", soft_wrap=True)

@@ -502,13 +502,14 @@ def test_a_run_stopped_without_a_score_says_which_moves_can_be_made(evaluate, pa
     (tmp_path / "good").mkdir()
     wrong = script(tmp_path, {"error": "There is no model 'tiny' here.", "status": 404, "repeat": True})
     right = script(tmp_path / "good", {"content": "inventory", "repeat": True})
-    words = ("--samples", "2", "--max-turns", "2", "--option", "temperature=0.5", "--option", "system_prompt=a b")
-    ran = evaluate("--env", TEXTCRAFT, "--model", wrong, "-n", "20", *words, "--run", "first")
+    words = ("--seed", "1", "--max-turns", "2", "--option", "temperature=0.5", "--option", "system_prompt=a b")
+    ran = evaluate("--env", TEXTCRAFT, "--model", wrong, "-n", "40", *words, "--run", "first")
     lines = ran.out.splitlines()
     (go_on,) = [shlex.split(line.partition(": ")[2]) for line in lines if line.startswith("  go on: ")]
     (other,) = [shlex.split(line.partition(": ")[2]) for line in lines if line.startswith("  with another model or address: ")]
     assert go_on[-1] == "--retry-errors"
     assert "play them again:" not in ran.out
+    assert "its numbers are those so far" not in ran.out
     assert "Another model or address is another run" in " ".join(ran.out.split())
     table = ran.out.partition("first stopped")[0]
     assert not re.search(r"depth|\(no type\)", table), "types without a score have no rows"
@@ -524,6 +525,14 @@ def test_a_run_stopped_without_a_score_says_which_moves_can_be_made(evaluate, pa
         assert first["model_options"] == last["model_options"] == {"temperature": 0.5, "system_prompt": "a b"}
     Path(tmp_path / "script.jsonl").write_text(json.dumps({"content": "inventory", "repeat": True}) + "\n", encoding="utf-8")
     assert palaestra_run(*go_on[1:]).code == 0
+
+
+def test_a_short_run_without_a_score_says_the_same_moves(evaluate, tmp_path):
+    wrong = script(tmp_path, {"error": "There is no model 'tiny' here.", "status": 404, "repeat": True})
+    ran = evaluate("--env", TEXTCRAFT, "--model", wrong, "-n", "3", "--run", "short")
+    assert "go on" not in ran.out
+    assert re.search(r"  play them again: palaestra evaluate --run short .*--retry-errors\n", ran.out)
+    assert re.search(r"  with another model or address: palaestra evaluate .* --run short-2 ", ran.out)
 
 
 def test_a_split_with_fewer_tasks_than_asked_for_says_so(evaluate):
