@@ -168,8 +168,16 @@ class Reward(Extension):
 
     def _scored(self, trajectories: Sequence[Trajectory]) -> list[Score | NoScore]:
         if self._source is None:
-            self._source = self.config.build()
+            self._source = self._loaded() if self.config.kind == "model" else self.config.build()
         return self._source.score(trajectories) if trajectories else []
+
+    def _loaded(self) -> RewardSource:
+        """Return the reward model; phases with the same table share one, since it is large and keeps nothing of an episode."""
+        key = f"reward {self.config.model_dump_json()}"
+        if key not in self.context.shared:
+            self.context.shared[key] = self.config.build()
+        found: RewardSource = self.context.shared[key]
+        return found
 
 
 def with_score(trajectory: Trajectory, verdict: Score | NoScore, config: RewardConfig) -> Trajectory:

@@ -7,7 +7,7 @@ import pytest
 
 from palaestra.agents.store.store import RunStore
 from palaestra.algorithms.data.reward_noise import observed_score
-from palaestra.algorithms.data.reward_sources import NoScore, Score
+from palaestra.algorithms.data.reward_sources import NoScore, RewardSource, Score
 from palaestra.algorithms.run.extensions.reward import RewardConfig, with_score
 from palaestra.algorithms.run.training import train
 from palaestra.errors import ConfigError, TrainingStopped
@@ -113,3 +113,23 @@ def test_what_is_missing_is_found_before_a_run_is_created(tmp_path: Path) -> Non
             train(toy_recipe(reward=table), store=tmp_path / "runs")
     with RunStore(tmp_path / "runs") as store:
         assert store.runs() == []
+
+
+def test_phases_with_one_table_share_the_reward_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[RewardConfig] = []
+
+    class Halves(RewardSource):
+        def score(self, trajectories: Any) -> list[Any]:
+            return [Score(0.5) for _ in trajectories]
+
+    def build(config: RewardConfig) -> RewardSource:
+        built.append(config)
+        return Halves()
+
+    monkeypatch.setattr(RewardConfig, "build", build)
+    phases = [{"algorithm": "grpo", "name": name, "steps": 1, "tasks_per_step": 1, "group_size": 2} for name in ("a", "b")]
+    plain = toy_recipe(sft=None, phases=["grpo"], evaluation={"n": 1, "baselines": []}).to_json()
+    data = {key: value for key, value in plain.items() if key not in ("phases", "grpo")}
+    train({**data, "phase": phases, "reward": {"kind": "model", "path": "anywhere"}}, store=tmp_path)
+    checks = 2  # one for each phase in which the table holds, before the run is created
+    assert len(built) == checks + 1
