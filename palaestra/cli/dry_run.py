@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from palaestra.types import Json
-
 if TYPE_CHECKING:
-    from palaestra.algorithms.run.dry_run import DryRun, PhasePlan
+    from palaestra.algorithms.run.dry_run import DryRun, PhasePlan, Texts
 
 _GIB = 2**30
 _PARTS = (
@@ -51,20 +49,18 @@ def show_plan(plan: DryRun, *, device_gib: float | None, as_json: bool) -> None:
 
 
 def _devices(plan: DryRun) -> str:
-    """Return what the devices share, as a sentence."""
+    """Return how the devices share the weights, as a sentence."""
     if plan.devices == 1:
         return "On one device."
     how = "each trains a shard and keeps a whole copy, which samples" if plan.is_sharded else "each holds all of it"
     return f"On {plan.devices} devices; {how}."
 
 
-def _lengths(text: object) -> str:
+def _lengths(text: Texts) -> str:
     """Return how long an environment's texts are, as a sentence."""
-    values: dict[str, Json] = {name: getattr(text, name) for name in text.__class__.__slots__}  # type: ignore[attr-defined]
     return (
-        f"{values['env']}: opening {values['prompt']:,} tokens, an observation {values['observation']:.0f} "
-        f"(longest {values['longest_observation']:,}), the expert needs up to {values['turns']} turns "
-        f"({values['num_episodes']} episodes)"
+        f"{text.env}: opening {text.prompt:,} tokens, an observation {text.observation:.0f} (longest "
+        f"{text.longest_observation:,}), the expert needs up to {text.turns} turns ({text.num_episodes} episodes)"
     )
 
 

@@ -11,7 +11,7 @@ that references, critics and frozen heads of any algorithm are found, a third pa
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -106,7 +106,8 @@ def shape_of(model: Any) -> Shape:
         key_value_width=groups * head,
         kept_per_layer=0,
     )
-    return _with_kept(shape, _kept_by_formula(model, heads, head, groups) or _kept_by_probe(model, shape.num_layers))
+    kept = _kept_by_formula(model, heads, head, groups) or _kept_by_probe(model, shape.num_layers)
+    return replace(shape, kept_per_layer=kept)
 
 
 def held_by(learner: object) -> Held:
@@ -166,14 +167,8 @@ def cache_bytes(shape: Shape, *, rows: int, length: int) -> int:
     return 2 * shape.num_layers * shape.key_value_width * shape.item * (length + 1) * rows
 
 
-def _with_kept(shape: Shape, kept: int) -> Shape:
-    """Return a shape with the numbers that autograd keeps."""
-    values = {name: getattr(shape, name) for name in Shape.__slots__}
-    return Shape(**{**values, "kept_per_layer": kept})
-
-
 def _kept_by_formula(model: Any, heads: int, head: int, groups: int) -> int:
-    """Return what autograd keeps per token and block of a gated MLP and fused attention; 0 for other models."""
+    """Return the numbers kept per token and block of a gated MLP and fused attention; 0 for other models."""
     names = {name.rpartition(".")[2] for name, _ in model.named_modules()}
     if not {"gate_proj", "up_proj", "down_proj", "q_proj", "k_proj", "v_proj", "o_proj"} <= names:
         return 0
@@ -185,7 +180,7 @@ def _kept_by_formula(model: Any, heads: int, head: int, groups: int) -> int:
 
 
 def _kept_by_probe(model: Any, num_layers: int) -> int:
-    """Return what autograd keeps per token and block, by two forward passes that compute nothing.
+    """Return the numbers kept per token and block, by two forward passes that compute nothing.
 
     On the `meta` device attention is not fused and keeps a square of the tokens as well; two lengths tell the two apart.
     """
