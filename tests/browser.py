@@ -114,7 +114,7 @@ class Tab:
         return str(await self.js(f"document.querySelector({selector!r})?.innerText ?? ''"))
 
     async def too_wide(self) -> list[str]:
-        """Return what is out of reach at this width, or cut off."""
+        """Return the elements that are out of reach at this width, or cut off."""
         return [*await self.js(TOO_WIDE), *await self.js(CUT_OFF)]
 
     async def screenshot(self, path: Path, *, whole: bool = True) -> Path:

@@ -214,7 +214,7 @@ def _calls(message: Message) -> str:
 
 
 def _written(message: Message) -> str:
-    """Return what has to be found of a message, as JSON: its words, and those of its calls where these are shown as calls."""
+    """Return the words of a message that have to be found, as JSON, and those of its calls where these are shown as calls."""
     values = [
         str(value)
         for one in message.tool_calls

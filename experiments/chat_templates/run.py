@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def figure(found: Mapping[str, Any] | None) -> str:
-    """Return what a check found, for a table."""
+    """Return the findings of a check, for a table."""
     return "-" if not found or not found["total"] else f"{found['good']}/{found['total']}"
 
 

@@ -116,7 +116,7 @@ class OwnAgent(Agent):
             await closing
 
     def _checked_fork(self, fork: Callable[[], Any]) -> Any:
-        """Return what a player's `fork()` returns, if it can play."""
+        """Return a player's fork, if it can play."""
         found = fork()
         names = [name for name in ("aact", "act") if callable(getattr(self._player, name, None))]
         if found is None or not any(callable(getattr(found, name, None)) for name in names):

@@ -227,7 +227,7 @@ def call_provider(call: Mapping[str, Json], function: Mapping[str, Json]) -> dic
 
 
 def _attached(data: Mapping[str, Json], known: frozenset[str]) -> dict[str, Json]:
-    """Return what a provider attached for its own use, as far as it says anything and can be sent."""
+    """Return the attachment of a provider for its own use, as far as it says anything and can be sent."""
     if known.issuperset(data):  # nearly always
         return {}
     return {key: value for key, value in data.items() if key not in known and value and is_strict([key, value])}

@@ -19,7 +19,7 @@ LONGEST_S = 240.0
 
 
 def digest(file: Path) -> str:
-    """Return what a file holds, in a few letters; empty if it is gone."""
+    """Return a digest of a file, in a few letters; empty if it is gone."""
     return hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else ""
 
 

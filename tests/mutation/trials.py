@@ -52,7 +52,7 @@ def load_heavy() -> None:
 
 
 def in_child(work: Callable[[], Any], timeout_s: float, log: Path) -> Any:
-    """Return what `work` returns in a forked process, as JSON; TIMED_OUT if it took too long, None if it died.
+    """Return the result of `work` in a forked process, as JSON; TIMED_OUT if it took too long, None if it died.
 
     Args:
         work: What is called there.

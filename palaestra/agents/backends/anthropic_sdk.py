@@ -66,7 +66,7 @@ class AnthropicBackend(SDKBackend):
     extra = "anthropic"
     named: ClassVar[frozenset[str]] = frozenset(
         ("model", "messages", "max_tokens", "system", "tools", "stop_sequences", "thinking")
-    )  # `temperature` and `top_p` are no arguments of the SDK's method any more
+    )  # `temperature` and `top_p` are not arguments of the SDK's method any more
 
     def __init__(
         self, endpoint: Endpoint, *, prompt_cache: PromptCache = "auto", thinking: int | Mapping[str, Json] | None = None

@@ -305,7 +305,7 @@ class Reliable:
         return replace(generation, usage=whole), lost
 
     def _priced(self, usage: Usage) -> Usage:
-        """Return what a failed attempt cost, without its time, which is taken here."""
+        """Return the cost of a failed attempt, without its time, which is taken here."""
         cost = usage.cost if self._price is None else self._price.cost(usage)
         return replace(usage, cost=cost, model_s=0.0, env_s=0.0)
 

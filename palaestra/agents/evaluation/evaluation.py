@@ -353,7 +353,7 @@ class _SameErrors:
 
     @staticmethod
     def _cause_of(error: EpisodeError) -> tuple[str, str]:
-        """Return what two errors of one cause have in common: the numbers in a message (of requests, of tokens) differ."""
+        """Return the common part of two errors of one cause: the numbers in a message (of requests, of tokens) differ."""
         return error.type, re.sub(r"[0-9a-f]*\d[0-9a-f]*", "#", error.message)[:_CAUSE_CHARS]
 
     def add(self, trajectory: Trajectory) -> bool:

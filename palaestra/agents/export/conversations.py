@@ -239,7 +239,7 @@ class Conversation:
         return "\n\n".join(text for text in texts if text), steps, final_observation
 
     def _columns(self) -> dict[str, Json]:
-        """Return what records say of the whole dialogue: where it was played, tools as JSON text, weight, how it ended."""
+        """Return the columns about the whole dialogue: where it was played, tools as JSON text, weight, how it ended."""
         columns = self.origin.to_json()
         if self.tools:
             columns["tools"] = json.dumps([dict(tool) for tool in self.tools], ensure_ascii=False)

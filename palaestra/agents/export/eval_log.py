@@ -182,7 +182,7 @@ class _Figures:
         return score if len(self._models) == 1 else f"{score} ({model})"
 
     def _spec(self, name: str, created: str, places: _Places) -> dict[str, Json]:
-        """Return what was evaluated."""
+        """Return the evaluation."""
         run = None if self._run is None else self._run.summary
         config = dict(run.config) if run is not None else {}
         task, model = (", ".join(filter(None, names)) for names in (self._envs, self._models))
@@ -221,7 +221,7 @@ def _placed(sample: dict[str, Json], places: _Places, run: LoggedRun | None) -> 
 
 
 def _summary(sample: Mapping[str, Json]) -> dict[str, Json]:
-    """Return what a list of samples shows."""
+    """Return the row of a sample in a list of samples."""
     kept = ("id", "epoch", "target", "scores", "model_usage", "completed_at", "working_time", "uuid", "turn_count")
     limit, error = sample.get("limit"), sample.get("error")
     known = {key: value for key, value in sample["metadata"].items() if not isinstance(value, (list, dict))}

@@ -96,7 +96,7 @@ def _safe_id(name: str) -> str:
 
 
 def _scores(trajectory: Trajectory) -> dict[str, Json]:
-    """Return the scores of an episode that no error ended; numbers that JSON does not have are no scores."""
+    """Return the scores of an episode that no error ended; numbers that JSON does not have are not scores."""
     outcome = trajectory.outcome
     scores: dict[str, Json] = {}
     if outcome.success is not None:
@@ -111,7 +111,7 @@ def _scores(trajectory: Trajectory) -> dict[str, Json]:
 
 
 def _metadata(trajectory: Trajectory) -> dict[str, Json]:
-    """Return what else is known of an episode."""
+    """Return the other facts about an episode."""
     found: dict[str, Json] = {
         "episode_id": trajectory.episode_id,
         "env_id": trajectory.env_id,
@@ -234,7 +234,7 @@ def _answer(step: Step, index: int, agent: str, store: MediaStore | None) -> dic
 
 
 def _call(call_id: str, name: str, arguments: Mapping[str, Json] | str) -> dict[str, Json]:
-    """Return one call; of arguments that are no JSON object the text is the error."""
+    """Return one call; of arguments that are not a JSON object the text is the error."""
     call: dict[str, Json] = {"id": call_id, "function": name, "type": "function"}
     if isinstance(arguments, str):
         return {**call, "arguments": {}, "parse_error": f"The arguments are not a JSON object: {arguments}"}

@@ -92,7 +92,7 @@ class Dictation(Templated):
         return None
 
     def _written(self, said: str | Message, request: Request) -> tuple[str, tuple[int, ...]]:
-        """Return what the policy writes, and its tokens: calls as the template shows them, where they are read back."""
+        """Return the text of the policy, and its tokens: calls as the template shows them, where they are read back."""
         if isinstance(said, Message):
             if ids := self.template.written_calls(said, request.tools):
                 return self.template.decode(ids), ids
@@ -194,7 +194,7 @@ async def _replay(trajectory: Trajectory, agent: LLMAgent, dictation: Dictation)
 
 
 def _dictated(action: Message, form: Format, tools: Sequence[Mapping[str, Json]]) -> str | Message:
-    """Return what a policy writes that plays a recorded action in its format: a text, or a message with native calls."""
+    """Return a recorded action as a policy writes it in its format: a text, or a message with native calls."""
     if action.raw and not form.native_tools:
         return action.raw
     calls = calls_of(action)

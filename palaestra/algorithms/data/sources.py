@@ -102,7 +102,7 @@ class Recorded:
                 seen.num_left_out += 1
 
     def _some(self, found: list[_T], seen: _Seen) -> list[_T]:
-        """Return what was found, or refuse a source that holds nothing to learn from."""
+        """Return the episodes, or refuse a source that holds nothing to learn from."""
         if found:
             return found
         if self.run_id:

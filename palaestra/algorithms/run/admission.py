@@ -75,7 +75,7 @@ def _shared_splits(recipe: Recipe) -> Iterator[EnvConfig]:
 
 
 def _tasks_of(env: EnvConfig) -> Callable[[], TaskSet | None]:
-    """Return what makes an environment's task set once; None if it has none."""
+    """Return a maker of an environment's task set, called once; None if it has none."""
 
     @cache
     def tasks() -> TaskSet | None:

@@ -261,7 +261,7 @@ def _model(recipe: Recipe) -> tuple[Policy, str, CountTokens]:
 
 
 def _counter(tokenizer: Any) -> CountTokens:
-    """Return what counts the tokens of a text."""
+    """Return a counter of the tokens of a text."""
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False))
 
 
@@ -289,7 +289,7 @@ def _texts(config: EnvConfig, recipe: Recipe, count: CountTokens) -> Texts:
 
 
 def _observations(env: gymnasium.Env[Any, Any]) -> list[str]:
-    """Return what an environment shows while its expert plays the task that was begun."""
+    """Return the observations while an environment's expert plays the task that was begun."""
     expert = getattr(env.unwrapped, "expert", None)
     found: list[str] = []
     if expert is None:

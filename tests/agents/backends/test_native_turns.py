@@ -23,24 +23,9 @@ from palaestra.envs.formats.reasoning import split_reasoning
 from palaestra.models.tiny_lm import build_tiny_lm, train_tokenizer
 from palaestra.types import Message, Outcome, Step, ToolCall, ToolResult, Trajectory
 from tests.agents.backends.test_end_of_turn import FOLDER, MARKS, NAMES, TEXTS
+from tests.agents.backends.test_published_templates import GET
 
 ALL_MARKS = re.compile(MARKS.pattern + r'|<\|?/?tool_[a-z_]+\|?>|</?tool_[a-z]+>|\[/?[A-Z_]+\]|<\|"\|>')
-GET: dict[str, Any] = {
-    "type": "function",
-    "function": {
-        "name": "get",
-        "description": "Take.",
-        "parameters": {
-            "type": "object",
-            "properties": {
-                "item": {"type": "string", "description": "What."},
-                "count": {"type": "integer", "description": "How many."},
-                "where": {"type": "array", "items": {"type": "string"}, "description": "Places."},
-            },
-            "required": ["item"],
-        },
-    },
-}
 # what they ask with is not what they show later: <think> with a line break that is missing, or no turn opened after a result
 ASKS_OTHERWISE = re.compile("nemotron|diffusion_gemma|gemma4_v5")
 NATIVE = ["qwen3_6", "glm4moe", "gemma4", "lfm2_v2", "llama3_1", "gptoss", "muse_glimmer", "nemotron_3_nano", "qwen2_5"]

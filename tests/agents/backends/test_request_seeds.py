@@ -40,7 +40,7 @@ def answer(asked: Asked) -> Any:
 
 
 async def bodies(model: str, path: str, *requests: Request) -> list[Any]:
-    """Return what the server of a model is sent."""
+    """Return the requests that the server of a model receives."""
     with provider_server(answer) as server:
         backend = make_bare_backend(model, base_url=server.url + path, api_key=KEY)
         try:
