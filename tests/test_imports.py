@@ -40,6 +40,7 @@ INSIDE = {
         **{room: {"formats", "tools", "core"} for room in ("sandbox", "speech", "judging", "dialogue", "wrappers")},
         "multi_agent": {"core", "registration"},
         "check": {"formats", "tools", "core", "wrappers", "multi_agent", "registration"},
+        "audit": {"formats", "tools", "core", "wrappers", "multi_agent", "registration", "check"},
         "serve": {"formats", "tools", "core", "wrappers", "multi_agent", "registration"},
         "remote": {"formats", "tools", "core", "wrappers", "registration"},
         "": {*_BELOW_SETTINGS, "registration"},  # the settings

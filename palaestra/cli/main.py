@@ -30,6 +30,7 @@ COMMANDS = {
     "list": CommandRow("list_envs:list_environments", ENVIRONMENTS),
     "show": CommandRow("show:show", ENVIRONMENTS),
     "check": CommandRow("check:check", ENVIRONMENTS),
+    "audit": CommandRow("audit:audit", ENVIRONMENTS),
     "play": CommandRow("play:play", ENVIRONMENTS),
     "evaluate": CommandRow("evaluate:evaluate", RUNS),
     "train": CommandRow("train:train", RUNS),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from palaestra.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from palaestra.envs.audit import audit_environment
     from palaestra.envs.check import check_environment
     from palaestra.envs.core.child_process import ChildProcess
     from palaestra.envs.core.command_env import CommandEnv
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "audit": ("audit_environment",),
     "check": ("check_environment",),
     "core.child_process": ("ChildProcess",),
     "core.command_env": ("CommandEnv",),
@@ -99,6 +101,7 @@ __all__ = [
     "Turn",
     "TurnLimit",
     "World",
+    "audit_environment",
     "check_environment",
     "list_envs",
     "list_multi_agent",

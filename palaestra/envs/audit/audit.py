@@ -1,0 +1,94 @@
+"""Runs every judge on one environment and writes the card."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from palaestra.envs.audit import ceiling, floors
+from palaestra.envs.audit.card import Card, Point, finite, not_judged
+from palaestra.envs.audit.fingerprint import hashes_of, versions
+from palaestra.envs.audit.subject import Subject
+from palaestra.envs.registration import find_spec, require
+from palaestra.errors import ConfigError
+
+
+class Judge(NamedTuple):
+    """A subject of the audit.
+
+    Attributes:
+        name: Its name; a judge that raises leaves a point of this name that was not judged.
+        judge: Returns the points about it.
+        about: What it asks, for people.
+    """
+
+    name: str
+    judge: Callable[[Subject], Sequence[Point]]
+    about: str
+
+
+JUDGES: tuple[Judge, ...] = (
+    Judge("floor", floors.judge_floors, "is an agent paid that knows nothing?"),
+    Judge("ceiling", ceiling.judge_ceiling, "can the tasks be solved, and does the return say so?"),
+)
+"""All subjects, in the order they are judged; add one here."""
+
+
+def audit_environment(env_id: str, n: int = 100, *, seed: int = 0, split: str | None = None, **kwargs: Any) -> Card:
+    """Judge what an environment's reward is worth: floors, ceiling, splits, leaks.
+
+    Args:
+        env_id: Registered id, ours or a third party's (`module:Name-v0` imports the module first).
+        n: Tasks that each agent of the panel plays, at least 1; fewer where there are not so many.
+        seed: Seed of all that is drawn; 0 plays the episodes that `palaestra.evaluate` plays with its seed 0.
+        split: Split that is played; "test" by default, or the default split where there is no "test".
+        **kwargs: Arguments that the environment is made with.
+
+    Returns:
+        The card. An environment that raises gets points that say so; what cannot be judged is "not judged".
+
+    Raises:
+        UnknownNameError: For an unknown id or split.
+        UsageError: If the environment lacks something that its registration names.
+        ConfigError: If `n` is not a whole number of at least 1.
+    """
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise ConfigError(f"n is {n!r}; expected a whole number of at least 1.")
+    require(find_spec(env_id).id, kwargs)
+    subject = Subject(env_id, kwargs, n, seed, split)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Gymnasium's own, about what other checks look at
+        try:
+            return _card(subject)
+        finally:
+            subject.close()
+
+
+def _card(subject: Subject) -> Card:
+    """Return the card of an environment that can be made."""
+    points = [point for judge in JUDGES for point in _points(judge, subject)]
+    return Card(
+        find_spec(subject.env_id).id,
+        finite(subject.arguments),
+        subject.split,
+        len(subject.starts),
+        subject.seed,
+        floors.figures(subject),
+        ceiling.figures(subject),
+        points,
+        {},
+        hashes_of(subject.env_id),
+        versions(),
+    )
+
+
+def _points(judge: Judge, subject: Subject) -> Sequence[Point]:
+    """Return the points of a judge; one that raises has not judged."""
+    try:
+        return judge.judge(subject)
+    except Exception as error:
+        return [not_judged(judge.name, f"Judging it raised {type(error).__name__}: {error}")]
+
+
+__all__ = ["JUDGES", "Judge", "audit_environment"]

@@ -1,0 +1,197 @@
+"""Plays one episode by one policy and keeps what happened."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+from palaestra.envs.check.subject import Env, state_hash
+from palaestra.types import Json, Message
+
+if TYPE_CHECKING:
+    from palaestra.envs.audit.subject import Start, Subject
+
+Action = Any  # a text or a Message in our environments; whatever the action space of another holds
+Policy = Callable[["Episode"], Action]
+"""Says what is played next; None gives up."""
+
+Ended = Literal["terminated", "truncated", "cut", "gave up", "error"]
+
+
+class Step(NamedTuple):
+    """One action and what it brought."""
+
+    action: Action
+    observation: Any
+    reward: float
+    info: Mapping[str, Any]
+
+
+@dataclass
+class Play:
+    """One episode that was played.
+
+    Attributes:
+        start: Where it began.
+        observation: The first observation.
+        info: The info of `reset`.
+        steps: What was played.
+        ended: "terminated" or "truncated" by the environment; "cut" after as many actions as the audit plays; "gave up" by the
+            policy; "error" if something raised.
+        error: What it raised, as "TypeName: message"; empty if nothing.
+        states: Digests of the state, at the start and after each step; empty where they were not asked for.
+        worlds: The state of the world at the start and at the end, as plain data; None where it was not asked for or there
+            is none.
+    """
+
+    start: Start
+    observation: Any = ""
+    info: Mapping[str, Any] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    ended: Ended = "gave up"
+    error: str = ""
+    states: list[str | None] = field(default_factory=list)
+    worlds: tuple[Json, Json] | None = None
+
+    @property
+    def actions(self) -> list[Action]:
+        """What was played."""
+        return [step.action for step in self.steps]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the environment ended the episode."""
+        return self.ended in ("terminated", "truncated")
+
+    @property
+    def success(self) -> bool | None:
+        """Whether it was a success; None if the environment does not say, or raised."""
+        if self.ended == "error":
+            return None
+        for step in reversed(self.steps):
+            said = step.info.get("success", step.info.get("is_success"))
+            return None if said is None else bool(said)
+        return False
+
+    @property
+    def total(self) -> float:
+        """Sum of the rewards; NaN if one of them is not a number."""
+        return math.fsum(step.reward for step in self.steps) if all(math.isfinite(s.reward) for s in self.steps) else math.nan
+
+
+@dataclass
+class Episode:
+    """What a policy sees: an episode in the middle of it.
+
+    Attributes:
+        subject: The environment under audit.
+        start: Where the episode began.
+        env: The environment; policies of the panel ask it for nothing but its action space.
+        rng: Chance of this policy in this episode.
+        play: What happened so far.
+        memory: What the policy wants to remember.
+    """
+
+    subject: Subject
+    start: Start
+    env: Env
+    rng: np.random.Generator
+    play: Play
+    memory: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def turn(self) -> int:
+        """Number of actions played so far."""
+        return len(self.play.steps)
+
+    @property
+    def observation(self) -> Any:
+        """The latest observation."""
+        return self.play.steps[-1].observation if self.play.steps else self.play.observation
+
+
+def play(
+    subject: Subject, start: Start, policy: Policy, *, env: Env | None = None, stream: str = "", states: bool = False
+) -> Play:
+    """Play one episode.
+
+    Args:
+        subject: The environment under audit.
+        start: Where to begin.
+        policy: Says what is played.
+        env: Plays in this environment; by default in the subject's own.
+        stream: Names the chance of the policy; other names, other draws.
+        states: Whether states and worlds are kept.
+
+    Returns:
+        The episode; it ends with an error if the environment (its expert too) raises.
+    """
+    env = env or subject.env
+    played = Play(start)
+    try:
+        played.observation, played.info = env.reset(seed=start.seed, options=start.options)
+    except Exception as error:
+        return _broken(subject, played, error)
+    before = world_of(env) if states else None
+    if states:
+        played.states.append(state_hash(env))
+    episode = Episode(subject, start, env, subject.rng(stream, start), played)
+    while True:
+        if len(played.steps) >= subject.max_actions:
+            played.ended = "cut"
+            break
+        try:
+            action = policy(episode)  # the expert is the environment's own
+            if action is None:
+                break
+            observation, reward, terminated, truncated, info = env.step(action)
+            played.steps.append(Step(action, observation, float(reward), info))
+        except Exception as error:
+            return _broken(subject, played, error)
+        if states:
+            played.states.append(state_hash(env))
+        if terminated or truncated:
+            played.ended = "terminated" if terminated else "truncated"
+            break
+    if states:
+        played.worlds = (before, world_of(env))
+    return played
+
+
+def replay(actions: list[Action], otherwise: Action = None) -> Policy:
+    """Return a policy that plays a list of actions, then one and the same action until the end; None gives up."""
+    return lambda episode: actions[episode.turn] if episode.turn < len(actions) else otherwise
+
+
+def world_of(env: Env) -> Json:
+    """Return the state of the world as plain data; None where there is none."""
+    snapshot = getattr(env.unwrapped, "snapshot", None)
+    if not callable(snapshot):
+        return None
+    try:
+        state = json.loads(snapshot())
+    except Exception:  # another check says what is wrong with snapshots
+        return None
+    return state.get("world", state) if isinstance(state, dict) else state
+
+
+def _broken(subject: Subject, played: Play, error: Exception) -> Play:
+    """Return an episode in which the environment raised; the next one is played in a fresh environment."""
+    played.ended, played.error = "error", f"{type(error).__name__}: {error}"
+    subject.renew()
+    return played
+
+
+def as_text(action: Action) -> str:
+    """Return an action as the text that it stands for."""
+    from palaestra.envs.formats.hermes import format_message
+
+    return format_message(action) if isinstance(action, Message) else str(action)
+
+
+__all__ = ["Action", "Ended", "Episode", "Play", "Policy", "Step", "as_text", "play", "replay", "world_of"]

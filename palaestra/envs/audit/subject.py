@@ -1,0 +1,200 @@
+"""The environment under audit: how it is made, the tasks that are played, and what the expert did in them."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from palaestra.envs.audit.play import Episode, Play, Policy, play
+from palaestra.envs.check.subject import Env
+from palaestra.envs.core.tasks import Task
+from palaestra.envs.registration import Cost, conditions, find_spec
+from palaestra.errors import unknown_name
+
+MAX_ACTIONS = 200
+"""Actions after which an episode that has not ended is cut."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where an episode begins.
+
+    Attributes:
+        index: Its number among those of the audit.
+        key: Key of the task; "seed-3" where there are no tasks.
+        split: Split of the task, empty where there are none.
+        type: Type of the task, empty where there are none.
+        seed: Seed of the episode.
+        task: The task itself, None where there are none. Its data are hidden from agents.
+    """
+
+    index: int
+    key: str
+    split: str
+    type: str
+    seed: int
+    task: Task | None = None
+
+    @property
+    def options(self) -> dict[str, Any] | None:
+        """What `reset` is given."""
+        return None if self.task is None else {"task": self.key}
+
+
+@dataclass
+class Subject:
+    """An environment under audit. Everything that is played twice alike is played once and kept.
+
+    Attributes:
+        env_id: Registered id.
+        arguments: Arguments that it is made with.
+        n: Tasks to play.
+        seed: Seed of all that is drawn.
+        wanted_split: Split to play; None for "test", or if there is none the default split.
+        cost: What a step costs, as the registration says.
+    """
+
+    env_id: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    n: int = 100
+    seed: int = 0
+    wanted_split: str | None = None
+    max_actions: int = MAX_ACTIONS
+    _env: Env | None = field(default=None, repr=False)
+    _played: dict[str, list[Play]] = field(default_factory=dict, repr=False)
+
+    # -- environments ---------------------------------------------------------------------------------------------
+
+    @property
+    def cost(self) -> Cost:
+        """What a step costs."""
+        return conditions(find_spec(self.env_id).id).cost
+
+    def make(self, **kwargs: Any) -> Env:
+        """Return a fresh environment; keyword arguments are added to those of the audit."""
+        spec = find_spec(self.env_id)
+        return gymnasium.make(spec, disable_env_checker=True, **{**self.arguments, **kwargs})
+
+    @contextlib.contextmanager
+    def open(self, **kwargs: Any) -> Iterator[Env]:
+        """Make an environment and close it at the end."""
+        env = self.make(**kwargs)
+        try:
+            yield env
+        finally:
+            env.close()
+
+    @property
+    def env(self) -> Env:
+        """The environment that episodes are played in one after the other."""
+        if self._env is None:
+            self._env = self.make()
+        return self._env
+
+    def renew(self) -> None:
+        """Play the next episode in a fresh environment."""
+        if self._env is not None:
+            with contextlib.suppress(Exception):  # it has just shown that it is broken
+                self._env.close()
+            self._env = None
+
+    def close(self) -> None:
+        """Close the environment that episodes were played in."""
+        if self._env is not None:
+            self._env.close()
+            self._env = None
+
+    @cached_property
+    def full_return(self) -> float | None:
+        """The declared return of a solved episode; None where it varies or nothing is declared."""
+        inner = self.env.unwrapped
+        declared = getattr(inner, "full_return", None)
+        return float(declared) if isinstance(declared, (int, float)) and not isinstance(declared, bool) else None
+
+    # -- tasks ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def splits(self) -> dict[str, int | None]:
+        """Number of tasks by split, None for no end; empty for an environment without tasks."""
+        tasks = getattr(self.env.unwrapped, "tasks", None)
+        return {} if tasks is None else {split: tasks.size(split) for split in tasks.splits}
+
+    @cached_property
+    def split(self) -> str | None:
+        """Split that is played; None for an environment without tasks."""
+        sizes = self.splits
+        if self.wanted_split is not None:
+            if self.wanted_split not in sizes:
+                raise unknown_name("split", self.wanted_split, sizes)
+            return self.wanted_split
+        filled = [split for split, size in sizes.items() if size != 0]
+        default = getattr(self.env.unwrapped, "default_split", None)
+        return next((split for split in ("test", default, *filled) if split in filled), None)
+
+    def tasks(self, split: str, n: int | None = None) -> tuple[Task, ...]:
+        """Return the first tasks of a split, as many as are played by default."""
+        tasks: Any = self.env.unwrapped.tasks  # type: ignore[attr-defined]
+        return tuple(tasks.split(split).first(self.n if n is None else n))
+
+    @cached_property
+    def starts(self) -> tuple[Start, ...]:
+        """Where the episodes begin: the first tasks of the split, or seeds where there are none."""
+        if not self.splits:
+            return tuple(Start(i, f"seed-{i}", "", "", task_seed(self.seed, i)) for i in range(self.n))
+        tasks = [] if self.split is None else self.tasks(self.split)
+        return tuple(Start(i, t.key, t.split, t.type, task_seed(self.seed, i), t) for i, t in enumerate(tasks))
+
+    def rng(self, stream: str, start: Start) -> np.random.Generator:
+        """Return the chance of something in one episode, unrelated to that of all else."""
+        text = f"{self.seed}|{stream}|{start.key}|{start.index}"
+        return np.random.default_rng(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big"))
+
+    # -- what was played ------------------------------------------------------------------------------------------
+
+    @cached_property
+    def plans(self) -> tuple[Play, ...]:
+        """What the expert did in every task, with its states; episodes without a step where it knows nothing."""
+        return tuple(play(self, start, _expert(), stream="expert", states=True) for start in self.starts)
+
+    @property
+    def solved(self) -> tuple[Play, ...]:
+        """Those plans that were a success."""
+        return tuple(plan for plan in self.plans if plan.success)
+
+    def plays(self, name: str, policy: Policy) -> list[Play]:
+        """Return the episodes of a policy in every task; played once, and kept under its name."""
+        if name not in self._played:
+            self._played[name] = [play(self, start, policy, stream=name) for start in self.starts]
+        return self._played[name]
+
+    @property
+    def played(self) -> Mapping[str, Sequence[Play]]:
+        """All that policies have played so far, by their names."""
+        return self._played
+
+
+def _expert() -> Policy:
+    """Return a policy that plays what the environment's own expert says."""
+
+    def act(episode: Episode) -> Any:
+        if "actions" not in episode.memory:
+            expert = getattr(episode.env.unwrapped, "expert", None)
+            episode.memory["actions"] = iter(expert()) if callable(expert) else iter(())
+        return next(episode.memory["actions"], None)
+
+    return act
+
+
+def task_seed(seed: int, index: int) -> int:
+    """Return the seed of task number `index`: below 2**31, the same on every platform, as evaluations draw it."""
+    return int(np.random.SeedSequence([seed, index]).generate_state(1)[0] >> 1)
+
+
+__all__ = ["MAX_ACTIONS", "Start", "Subject", "task_seed"]
