@@ -7,8 +7,8 @@ How it is built, for those who add to it:
   `subject.solved` (those that were a success), `subject.plays(name, policy)` (one `Play` per start, played once and kept),
   `subject.played` (all that was played so far, by name), `subject.env` (one environment, reset again and again),
   `subject.open(**kwargs)` (a fresh one), `subject.rng(stream, start)`.
-* `play(subject, start, policy)` (play.py) plays one episode; a policy is a function of the `Episode` so far that returns an
-  action, or None to give up; `replay(actions)` is one.
+* `subject.play(start, policy)` plays one episode; a policy is a function of the `Episode` so far that returns an action, or
+  None to give up; `replay(actions)` is one. `Play`, `Episode`, `Start` are in play.py.
 * A judge is a function `judge(subject) -> list[Point]`, registered in `JUDGES` (audit.py). It returns points made by `passed`,
   `warned`, `failed`, `not_judged` (card.py): a name with dots ("split.duplicates"), a reason for people, evidence as plain
   JSON. It never divides by what may be zero and never passes what it could not look at: that is `not_judged`.
@@ -16,8 +16,8 @@ How it is built, for those who add to it:
 
 from palaestra.envs.audit.audit import JUDGES, Judge, audit_environment
 from palaestra.envs.audit.card import Card, Figure, Point, failed, not_judged, passed, warned
-from palaestra.envs.audit.play import Episode, Play, Policy, play, replay
-from palaestra.envs.audit.subject import Start, Subject
+from palaestra.envs.audit.play import Episode, Play, Policy, Start, replay
+from palaestra.envs.audit.subject import Subject
 
 __all__ = [
     "JUDGES",
@@ -34,7 +34,6 @@ __all__ = [
     "failed",
     "not_judged",
     "passed",
-    "play",
     "replay",
     "warned",
 ]

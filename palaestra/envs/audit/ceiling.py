@@ -14,7 +14,7 @@ LOW = 0.5
 
 
 def figures(subject: Subject) -> dict[str, Json]:
-    """Return what the expert got, its steps, and where it fails; figures are None where it knows no task."""
+    """Return success and return of the expert, its steps, and where it fails; figures are None where it knows no task."""
     plans = [plan for plan in subject.plans if plan.steps or plan.error]
     solved = subject.solved
     return {

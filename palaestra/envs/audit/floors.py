@@ -19,12 +19,12 @@ MIN_OF_TYPE = 3
 
 
 def figures(subject: Subject) -> dict[str, Figure]:
-    """Return what each agent of the panel got, by its name; those that do not apply are left out."""
+    """Return the figures of each agent of the panel by its name; those that do not apply are left out."""
     return {member.name: figure(member, subject.plays(member.name, member.act)) for member in PANEL}
 
 
 def figure(member: Member, plays: list[Play]) -> Figure:
-    """Return what an agent got."""
+    """Return the figures of an agent."""
     groups = by_type(plays)
     return Figure(
         success_rate(plays),

@@ -6,21 +6,46 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from palaestra.envs.check.subject import Env, state_hash
+from palaestra.envs.core.tasks import Task
+from palaestra.envs.formats.hermes import format_message
 from palaestra.types import Json, Message
-
-if TYPE_CHECKING:
-    from palaestra.envs.audit.subject import Start, Subject
 
 Action = Any  # a text or a Message in our environments; whatever the action space of another holds
 Policy = Callable[["Episode"], Action]
 """Says what is played next; None gives up."""
 
 Ended = Literal["terminated", "truncated", "cut", "gave up", "error"]
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where an episode begins.
+
+    Attributes:
+        index: Its number among those of the audit.
+        key: Key of the task; "seed-3" where there are no tasks.
+        split: Split of the task, empty where there are none.
+        type: Type of the task, empty where there are none.
+        seed: Seed of the episode.
+        task: The task itself, None where there are none. Its data are hidden from agents.
+    """
+
+    index: int
+    key: str
+    split: str
+    type: str
+    seed: int
+    task: Task | None = None
+
+    @property
+    def options(self) -> dict[str, Any] | None:
+        """What `reset` is given."""
+        return None if self.task is None else {"task": self.key}
 
 
 class Step(NamedTuple):
@@ -89,7 +114,6 @@ class Episode:
     """What a policy sees: an episode in the middle of it.
 
     Attributes:
-        subject: The environment under audit.
         start: Where the episode began.
         env: The environment; policies of the panel ask it for nothing but its action space.
         rng: Chance of this policy in this episode.
@@ -97,7 +121,6 @@ class Episode:
         memory: What the policy wants to remember.
     """
 
-    subject: Subject
     start: Start
     env: Env
     rng: np.random.Generator
@@ -115,34 +138,31 @@ class Episode:
         return self.play.steps[-1].observation if self.play.steps else self.play.observation
 
 
-def play(
-    subject: Subject, start: Start, policy: Policy, *, env: Env | None = None, stream: str = "", states: bool = False
-) -> Play:
+def play(env: Env, start: Start, policy: Policy, rng: np.random.Generator, *, max_actions: int, states: bool = False) -> Play:
     """Play one episode.
 
     Args:
-        subject: The environment under audit.
+        env: Plays in this environment.
         start: Where to begin.
         policy: Says what is played.
-        env: Plays in this environment; by default in the subject's own.
-        stream: Names the chance of the policy; other names, other draws.
+        rng: Chance of the policy.
+        max_actions: Actions after which an episode that has not ended is cut.
         states: Whether states and worlds are kept.
 
     Returns:
         The episode; it ends with an error if the environment (its expert too) raises.
     """
-    env = env or subject.env
     played = Play(start)
     try:
         played.observation, played.info = env.reset(seed=start.seed, options=start.options)
     except Exception as error:
-        return _broken(subject, played, error)
+        return _broken(played, error)
     before = world_of(env) if states else None
     if states:
         played.states.append(state_hash(env))
-    episode = Episode(subject, start, env, subject.rng(stream, start), played)
+    episode = Episode(start, env, rng, played)
     while True:
-        if len(played.steps) >= subject.max_actions:
+        if len(played.steps) >= max_actions:
             played.ended = "cut"
             break
         try:
@@ -152,7 +172,7 @@ def play(
             observation, reward, terminated, truncated, info = env.step(action)
             played.steps.append(Step(action, observation, float(reward), info))
         except Exception as error:
-            return _broken(subject, played, error)
+            return _broken(played, error)
         if states:
             played.states.append(state_hash(env))
         if terminated or truncated:
@@ -180,18 +200,15 @@ def world_of(env: Env) -> Json:
     return state.get("world", state) if isinstance(state, dict) else state
 
 
-def _broken(subject: Subject, played: Play, error: Exception) -> Play:
-    """Return an episode in which the environment raised; the next one is played in a fresh environment."""
+def _broken(played: Play, error: Exception) -> Play:
+    """Return an episode in which the environment raised."""
     played.ended, played.error = "error", f"{type(error).__name__}: {error}"
-    subject.renew()
     return played
 
 
 def as_text(action: Action) -> str:
     """Return an action as the text that it stands for."""
-    from palaestra.envs.formats.hermes import format_message
-
     return format_message(action) if isinstance(action, Message) else str(action)
 
 
-__all__ = ["Action", "Ended", "Episode", "Play", "Policy", "Step", "as_text", "play", "replay", "world_of"]
+__all__ = ["Action", "Ended", "Episode", "Play", "Policy", "Start", "Step", "as_text", "play", "replay", "world_of"]

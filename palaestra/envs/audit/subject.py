@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from palaestra.envs.audit.play import Episode, Play, Policy, play
+from palaestra.envs.audit.play import Episode, Play, Policy, Start, play
 from palaestra.envs.check.subject import Env
 from palaestra.envs.core.tasks import Task
 from palaestra.envs.registration import Cost, conditions, find_spec
@@ -20,32 +20,6 @@ from palaestra.errors import unknown_name
 
 MAX_ACTIONS = 200
 """Actions after which an episode that has not ended is cut."""
-
-
-@dataclass(frozen=True)
-class Start:
-    """Where an episode begins.
-
-    Attributes:
-        index: Its number among those of the audit.
-        key: Key of the task; "seed-3" where there are no tasks.
-        split: Split of the task, empty where there are none.
-        type: Type of the task, empty where there are none.
-        seed: Seed of the episode.
-        task: The task itself, None where there are none. Its data are hidden from agents.
-    """
-
-    index: int
-    key: str
-    split: str
-    type: str
-    seed: int
-    task: Task | None = None
-
-    @property
-    def options(self) -> dict[str, Any] | None:
-        """What `reset` is given."""
-        return None if self.task is None else {"task": self.key}
 
 
 @dataclass
@@ -158,10 +132,26 @@ class Subject:
 
     # -- what was played ------------------------------------------------------------------------------------------
 
+    def play(self, start: Start, policy: Policy, *, stream: str = "", states: bool = False, env: Env | None = None) -> Play:
+        """Play one episode; if the environment raises, the next one is played in a fresh environment.
+
+        Args:
+            start: Where to begin.
+            policy: Says what is played.
+            stream: Names the chance of the policy; other names, other draws.
+            states: Whether states and worlds are kept.
+            env: Plays in this environment; by default in the subject's own.
+        """
+        rng = self.rng(stream, start)
+        played = play(env or self.env, start, policy, rng, max_actions=self.max_actions, states=states)
+        if played.error and env is None:
+            self.renew()
+        return played
+
     @cached_property
     def plans(self) -> tuple[Play, ...]:
         """What the expert did in every task, with its states; episodes without a step where it knows nothing."""
-        return tuple(play(self, start, _expert(), stream="expert", states=True) for start in self.starts)
+        return tuple(self.play(start, _expert(), stream="expert", states=True) for start in self.starts)
 
     @property
     def solved(self) -> tuple[Play, ...]:
@@ -171,7 +161,7 @@ class Subject:
     def plays(self, name: str, policy: Policy) -> list[Play]:
         """Return the episodes of a policy in every task; played once, and kept under its name."""
         if name not in self._played:
-            self._played[name] = [play(self, start, policy, stream=name) for start in self.starts]
+            self._played[name] = [self.play(start, policy, stream=name) for start in self.starts]
         return self._played[name]
 
     @property
@@ -197,4 +187,4 @@ def task_seed(seed: int, index: int) -> int:
     return int(np.random.SeedSequence([seed, index]).generate_state(1)[0] >> 1)
 
 
-__all__ = ["MAX_ACTIONS", "Start", "Subject", "task_seed"]
+__all__ = ["MAX_ACTIONS", "Subject", "task_seed"]
