@@ -15,7 +15,7 @@ from tests.mutation.__main__ import Book, confirm, report, table
 from tests.mutation.changes import Change, Source, draw
 from tests.mutation.mapping import _statement, mirrored
 from tests.mutation.session import Session
-from tests.mutation.trials import TIMED_OUT, in_child
+from tests.mutation.trials import TIMED_OUT, in_child, tell
 
 CODE = '''
 """Words."""
@@ -104,6 +104,7 @@ def test_a_child_answers_is_cut_off_or_dies(tmp_path: Path) -> None:
     assert "seen" in log.read_text()
     began = time.monotonic()
     assert in_child(lambda: time.sleep(60), 0.2, log) == TIMED_OUT
+    assert in_child(lambda: tell("noticed") or time.sleep(60), 30, log) == "noticed"
     assert time.monotonic() - began < 30
 
 
@@ -126,13 +127,19 @@ def count(n):
     return n
 
 
+def last(values):
+    return values[-1]
+
+
 def unused(x):
     return x + 1
 """
 TESTS = """
-import sys
+import time
 
-from mutated_package.calc import clip, count
+import pytest
+
+from mutated_package.calc import clip, count, last
 
 
 def test_low():
@@ -146,6 +153,19 @@ def test_others():
 
 def test_count():
     assert count(2) == 0
+
+
+@pytest.fixture
+def waits():
+    found = []
+    yield found
+    while found:  # what the changed code has left may never end
+        time.sleep(0.01)
+
+
+def test_last(waits):
+    waits.append(last([1, 2]))
+    assert waits.pop() == 2 or waits.append(0)
 
 
 def test_flaky():
@@ -185,6 +205,8 @@ def test_changes_are_killed_survive_hang_or_are_not_reached(
         "if value <= low": "survived",  # the same for every value
         "return min(None, high)": "killed",
         "n = 1": "timeout",
+        "return values[+1]": "survived",  # the second of two
+        "return values[-2]": "killed",  # by a test that is never torn down
         "return x - 1": "not reached",
     }
     book = Book(tmp_path / "tried.jsonl")
@@ -196,11 +218,11 @@ def test_changes_are_killed_survive_hang_or_are_not_reached(
     assert (tmp_path / "copy/mutated_package/calc.py").read_text() == CALC
     assert Book(tmp_path / "tried.jsonl").rows == book.rows
     lines, total = table([change.name for change in drawn], book)
-    assert total == {"survived": 1, "killed": 1, "timeout": 1, "not reached": 1}
-    assert "| all | 4 | 1 | 1 | 1 | 1 | 0 | 0 |" in lines[-1]
+    assert total == {"survived": 2, "killed": 2, "timeout": 1, "not reached": 1}
+    assert "| all | 6 | 2 | 1 | 2 | 1 | 0 | 0 |" in lines[-1]
     assert report([change.name for change in drawn], book, 0.5) == 0
     assert report([change.name for change in drawn], book, 0.6) == 1
-    assert "2 of 4 changes noticed: 50.0%" in capsys.readouterr().out
+    assert "3 of 6 changes noticed: 50.0%" in capsys.readouterr().out
 
 
 def test_a_machine_that_is_too_busy_for_the_tests_alone_has_not_tried_a_change(

@@ -65,14 +65,15 @@ def in_child(work: Callable[[], Any], timeout_s: float, log: Path) -> Any:
     if pid == 0:
         _child(work, log, answer)
     until, ended = time.monotonic() + timeout_s, False
-    while not ended and time.monotonic() < until:
+    while not (ended or answer.exists()) and time.monotonic() < until:
         ended = os.waitpid(pid, os.WNOHANG)[0] == pid
         time.sleep(0.02)
     with suppress(ProcessLookupError):  # also what a test has left running
         os.killpg(pid, signal.SIGKILL)
     if not ended:
         os.waitpid(pid, 0)
-        return TIMED_OUT
+        if not answer.exists():
+            return TIMED_OUT
     try:
         return json.loads(answer.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -92,7 +93,8 @@ def _child(work: Callable[[], Any], log: Path, answer: Path) -> None:
         for source, target in ((nothing, 0), (out, 1), (out, 2)):
             os.dup2(source, target)
         sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
-        answer.write_text(json.dumps(work()), encoding="utf-8")
+        _answers[:] = [answer]
+        tell(work())
         code = 0
     except BaseException:
         traceback.print_exc()
@@ -102,18 +104,31 @@ def _child(work: Callable[[], Any], log: Path, answer: Path) -> None:
         os._exit(code)
 
 
+_answers: list[Path] = []
+
+
+def tell(value: Any) -> None:
+    """Give the parent its answer, in a child: the first counts, and the parent ends this process when it has it."""
+    made = _answers[0].with_suffix(".new")
+    made.write_text(json.dumps(value), encoding="utf-8")
+    made.replace(_answers[0])
+
+
 class Reports:
     """A plugin that keeps how long each test took, and which failed first.
 
     Args:
         started: Told the id of each test before it begins.
+        failing: Told the id of each test that fails, before anything is torn down.
     """
 
-    def __init__(self, started: Callable[[str], Any] = lambda name: None) -> None:
+    def __init__(
+        self, started: Callable[[str], Any] = lambda name: None, failing: Callable[[str], Any] = lambda name: None
+    ) -> None:
         """Keep nothing yet."""
         self.seconds: dict[str, float] = {}
         self.failed: list[str] = []
-        self._started = started
+        self._started, self._failing = started, failing
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Say which test begins."""
@@ -124,6 +139,7 @@ class Reports:
         self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
         if report.failed:
             self.failed.append(report.nodeid)
+            self._failing(report.nodeid)
 
     def pytest_collectreport(self, report: Any) -> None:
         """Keep a file that cannot be imported as failed."""
@@ -132,9 +148,12 @@ class Reports:
 
 
 def run_tests(names: list[str], *options: str) -> dict[str, Any]:
-    """Run tests in this process; return the exit code and those that failed, by default only the first."""
+    """Run tests in this process; return the exit code and those that failed, by default only the first.
+
+    The first that fails is told at once where it is all that is asked for: what the changed code has left may never end.
+    """
     import pytest
 
-    reports = Reports()
+    reports = Reports() if options else Reports(failing=lambda name: tell({"code": 1, "failed": [name]}))
     code = pytest.main([*ARGUMENTS, *options, *names], plugins=[reports])
     return {"code": int(code), "failed": reports.failed}
