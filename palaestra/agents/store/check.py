@@ -14,6 +14,7 @@ import sqlite3
 import tempfile
 import time
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from palaestra.agents.store.lock import LockOwner
 from palaestra.agents.store.records import (
     COLUMNS,
     EpisodeSummary,
+    cut_off_note,
     data_check,
     is_data,
     record_check,
@@ -370,7 +372,10 @@ def _fill(store: RunStore, found: _Found) -> None:
     """Write what was found to an empty store."""
     seen: set[tuple[str, str]] = set()
     with store._writing("save what is whole") as connection:
-        for record in found.runs.values():
+        num_kept = Counter(episode[1] for episode in found.episodes)
+        for run_id, record in found.runs.items():
+            if record[3] == "running":  # its process is dead, and so is its lock, which would say so
+                record = (*record[:3], "interrupted", cut_off_note(record[4], num_kept[run_id]), record[5])
             connection.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)", (*record, record_check(*record)))
         names = ", ".join(("number", "run_id", *COLUMNS, "data_check", "row_check"))
         marks = ", ".join("?" * (len(COLUMNS) + 4))

@@ -149,6 +149,42 @@ def test_a_store_without_damage_is_whole(whole: Path, tmp_path: Path, capsys: py
     assert (tmp_path / "runs" / FILE_NAME).read_bytes() == before
 
 
+def test_a_repair_leaves_what_was_whole_as_it_was_and_says_why_the_rest_is_not(whole: Path, tmp_path: Path) -> None:
+    expected = told(whole)
+    shutil.copyfile(whole / FILE_NAME, tmp_path / FILE_NAME)
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as connection:
+        connection.execute("UPDATE episodes SET score = 9.0 WHERE number = 5")
+        connection.execute("UPDATE metrics SET data = '{}' WHERE step = 7")
+        connection.execute("INSERT INTO runs VALUES (x'00', 1, 2, 'done', '', '{}', 0)")
+        connection.execute("INSERT INTO runs VALUES ('c', 1, 2, 'done', '', 'no settings', 0)")
+    checked = check_store(tmp_path)
+    assert checked.problems == ("A run without a name was left out.", "Measurements of run 'a' at step 7 are damaged.")
+    lost = "its settings are lost; it can be read and exported, not resumed"
+    assert [run.to_json() for run in checked.runs] == [
+        {"run_id": "a", "kept": 30, "rebuilt": 1, "lost": [], "problem": ""},
+        {"run_id": "b", "kept": 30, "rebuilt": 0, "lost": [], "problem": ""},
+        {"run_id": "c", "kept": 0, "rebuilt": 0, "lost": [], "problem": lost},
+    ]
+    check_store(tmp_path, repair=True)
+    kept = told(tmp_path)
+    config, run, metrics = json.loads(kept.pop("c"))
+    assert (config, run["status"], run["note"], metrics) == ({}, "failed", lost[0].upper() + lost[1:] + ".", [])
+    (_, _, first), (_, _, left) = json.loads(expected["a"]), json.loads(kept["a"])
+    assert left == [row for row in first if row["step"] != 7]
+    assert {key: one for key, one in kept.items() if key != "a"} == {key: one for key, one in expected.items() if key != "a"}
+    assert json.loads(kept["a"])[:2] == json.loads(expected["a"])[:2]
+
+
+@pytest.mark.parametrize("table", ["runs", "locks", "trajectories", "episodes", "metrics"])
+def test_a_table_whose_rows_cannot_be_read_is_named(whole: Path, tmp_path: Path, table: str) -> None:
+    with closing(sqlite3.connect(whole / FILE_NAME)) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+    data = bytearray((whole / FILE_NAME).read_bytes())
+    data[(page - 1) * 4096 : page * 4096] = b"\xa5" * 4096
+    (tmp_path / FILE_NAME).write_bytes(bytes(data))
+    assert f"Some rows of the table {table} cannot be read." in check_store(tmp_path).problems
+
+
 def test_the_command_says_what_is_lost_saves_the_rest_and_the_run_resumes(
     whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
