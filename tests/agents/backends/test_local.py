@@ -238,6 +238,24 @@ def test_seed_fixes_a_sample_and_session_and_turn_fix_it_without_one() -> None:
     assert ask(backend, session="a").message != ask(backend, session="a").message  # the same question once more
 
 
+def test_the_oldest_session_is_forgotten_unless_it_is_being_answered() -> None:
+    backend = local(max_sessions=2)
+    first = {name: ask(backend, session=name).message for name in "abc"}
+    assert ask(backend, session="b").message != first["b"]  # asked once more
+    assert ask(backend, session="a").message == first["a"]  # forgotten, so asked for the first time
+    assert ask(backend, session="b").message != first["b"]
+    assert ask(backend, session="c").message == first["c"]
+
+    async def at_once(backend: LocalBackend) -> list[Generation]:
+        requests = [Request((RULES, Message("user", "go")), session=name, sampling=Sampling(max_tokens=12)) for name in "ab"]
+        return list(await asyncio.gather(*map(backend.generate, requests)))
+
+    backend = local(max_sessions=1)
+    both = [one.message for one in asyncio.run(at_once(backend))]
+    assert both == [first["a"], first["b"]]
+    assert ask(backend, session="a").message != first["a"]
+
+
 def test_temperature_zero_takes_the_most_likely_token() -> None:
     generation = ask(local(), temperature=0.0)
     tokens = generation.tokens

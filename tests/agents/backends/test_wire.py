@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from palaestra.agents.backends.wire import message_from_wire, message_to_wire, read_arguments, read_generation, request_body
+from palaestra.agents.backends.wire import (
+    clean_text,
+    message_from_wire,
+    message_to_wire,
+    read_arguments,
+    read_generation,
+    request_body,
+)
 from palaestra.agents.core import Request, Sampling
 from palaestra.errors import ModelError
 from palaestra.types import Message, ToolCall
@@ -49,6 +56,15 @@ messages = assistant | tool | spoken
 def test_messages_survive_the_wire(message: Message) -> None:
     wire = message_to_wire(message, send_reasoning=True)
     assert message_from_wire(json.loads(json.dumps(wire))) == message
+
+
+@given(st.text(), st.characters(categories=["Cs"]), st.text())
+def test_a_lone_surrogate_is_replaced_and_the_text_around_it_stays(before: str, lone: str, after: str) -> None:
+    assert clean_text(before + after) == before + after
+    found = clean_text(before + lone + after)
+    assert found.startswith(before)
+    assert found.endswith(after)
+    assert set(found[len(before) : len(found) - len(after)]) == {"\ufffd"}
 
 
 @settings(max_examples=100, deadline=None)

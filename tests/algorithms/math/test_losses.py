@@ -76,6 +76,23 @@ def test_kl_estimators() -> None:
     assert float(kl_estimate(torch.tensor(-50.0), torch.tensor(0.0), "k3")) == 10.0
 
 
+@pytest.mark.parametrize("kind", ["k1", "k2", "k3"])
+def test_kl_estimates_and_their_gradients_are_those_of_the_formula_and_finite_far_away(kind: str) -> None:
+    differences = [-1e4, -100.0, -30.0, -3.0, -0.5, 0.0, 0.5, 2.0, 3.0, 30.0, 100.0, 1e4]  # ref - log_prob
+    value = {"k1": lambda d: -d, "k2": lambda d: d * d / 2, "k3": lambda d: math.expm1(d) - d}[kind]
+    slope = {"k1": lambda d: 1.0, "k2": lambda d: -d, "k3": lambda d: -math.expm1(d)}[kind]
+    log_prob = torch.zeros(len(differences), requires_grad=True)
+    found = kl_estimate(log_prob, torch.tensor(differences), kind)  # type: ignore[arg-type]
+    found.sum().backward()
+    assert log_prob.grad is not None
+    for d, one, gradient in zip(differences, found.tolist(), log_prob.grad.tolist(), strict=True):
+        if kind == "k3" and not -11 < d < 3:  # the bound is reached, where it does not push
+            assert (one, gradient) == (10.0, 0.0), d
+        else:
+            assert one == pytest.approx(value(d), rel=1e-5), d
+            assert gradient == pytest.approx(slope(d), rel=1e-5), d
+
+
 def test_entropy() -> None:
     logits = torch.tensor([[math.log(3.0), 0.0], [0.0, 0.0]], dtype=torch.float64)
     found = entropy(logits)
