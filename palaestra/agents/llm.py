@@ -14,7 +14,7 @@ import gymnasium
 
 from palaestra.agents.context import ContextPolicy, estimate_tokens
 from palaestra.agents.core import Agent, AgentRecord, Backend, Request, Sampling, session_seed
-from palaestra.agents.endings import EMPTY, check_ending, cut_answer, is_cut, is_empty
+from palaestra.agents.endings import EMPTY, check_ending, cut_answer, is_cut, is_empty, unknown_reason
 from palaestra.agents.formats import Format, choose, make_format
 from palaestra.agents.ranges import check_range
 from palaestra.agents.segments import SegmentBuilder
@@ -206,8 +206,10 @@ class LLMAgent(Agent):
             # a call with an id would have to be answered, and none is run
             return played, played if any(call.id for call in written.tool_calls) else written
         played = self._active.read(answer, self._tools)
-        if is_empty(played):
-            played = replace(played, finish_reason=EMPTY)
+        if is_empty(played):  # a token that ends turns is not a final answer
+            played = replace(played, content="" if played.content.strip() else played.content, finish_reason=EMPTY)
+        elif unknown := unknown_reason(finish_reason):
+            played = replace(played, finish_reason=unknown)
         return played, played if self._active.native_tools else written
 
     def _shown(self, messages: list[Message]) -> list[Message]:

@@ -88,7 +88,8 @@ class Message:
             of the API it came through: "chat" for OpenAI-compatible chat completions, "anthropic", "google", "responses", ...
             It goes back untouched with the message, to backends of that API only, and means nothing to anybody else.
         finish_reason: Why a model's answer ended, where it did not end as it should: "length" (cut off by a limit; then
-            `error` says so and nothing is run) or "empty" (it holds nothing); empty for every other message.
+            `error` says so and nothing is run), "empty" (it holds nothing), or a server's word that is not known (it is
+            played); empty for every other message.
     """
 
     role: Role

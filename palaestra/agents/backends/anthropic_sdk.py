@@ -25,11 +25,13 @@ from palaestra.agents.backends.pieces import (
 )
 from palaestra.agents.backends.sdk import SDKBackend
 from palaestra.agents.backends.strict_tools import check_number
-from palaestra.agents.backends.wire import clean_text, count, excerpt, read_arguments
+from palaestra.agents.backends.token_usage import ANTHROPIC_USAGE, token_count, usage_in, usage_of
+from palaestra.agents.backends.wire import clean_text, excerpt, read_call
 from palaestra.agents.core import Generation, Request
+from palaestra.agents.endings import plain_reason, reason_text
 from palaestra.errors import ConfigError, ModelError, UnsupportedMediaError
 from palaestra.media.items import Media
-from palaestra.types import Json, Message, ToolCall, Usage
+from palaestra.types import Json, Message
 
 PROVIDER = "anthropic"
 """The key of this API in `Message.provider` and `ToolCall.provider`."""
@@ -41,14 +43,6 @@ MAX_TOKENS = 16_384
 PromptCache = Literal["auto", "1h", "off"]
 PROMPT_CACHES = ("auto", "1h", "off")
 _PICTURES = ("image/jpeg", "image/png", "image/gif", "image/webp")
-_FINISH = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "tool_use": "tool_calls",
-    "refusal": "content_filter",
-}
 _CALL_FIELDS = frozenset({"type", "id", "name", "input"})
 
 
@@ -94,7 +88,7 @@ class AnthropicBackend(SDKBackend):
     def _read(self, body: bytes, request: Request) -> Generation:
         """Read a message."""
         data = self.endpoint.decode(body)
-        usage = _usage_in(data)
+        usage = usage_in(data, ANTHROPIC_USAGE)
         self.endpoint.check_inside(data, "content", usage)
         with paid(usage):
             return read_message_json(data, request)
@@ -125,7 +119,7 @@ def messages_body(
     """
     sampling = request.sampling
     system = [{"type": "text", "text": text} for text in _system_texts(request.messages)]
-    budget = count(thinking.get("budget_tokens")) if thinking else 0
+    budget = token_count(thinking.get("budget_tokens")) if thinking else 0
     body: dict[str, Json] = {
         "model": model,
         "max_tokens": MAX_TOKENS + budget if sampling.max_tokens is None else sampling.max_tokens,
@@ -177,9 +171,8 @@ def read_message_json(data: Json, request: Request) -> Generation:
             if isinstance(block.get("thinking"), str):
                 thoughts.append(block["thinking"])
     message = message_of(pieces, PROVIDER, reasoning=clean_text("\n\n".join(text for text in thoughts if text)))
-    reason = data.get("stop_reason")
-    finish = _FINISH.get(reason, reason) if isinstance(reason, str) else "tool_calls" if message.tool_calls else "stop"
-    return Generation(message, finish, _usage(data.get("usage")))
+    finish = plain_reason(reason_text(data.get("stop_reason")), has_calls=bool(message.tool_calls))
+    return Generation(message, finish, usage_of(data.get("usage"), ANTHROPIC_USAGE))
 
 
 def _thinking(value: int | Mapping[str, Json] | None) -> Mapping[str, Json] | None:
@@ -273,37 +266,16 @@ def _mark(body: dict[str, Json], mark: dict[str, Json]) -> None:
 
 def _read_call(block: Mapping[str, Json], fallback: str, ids: set[str]) -> Piece:
     """Read a `tool_use` block."""
-    name, call_id = block.get("name"), block.get("id")
-    if not isinstance(name, str):
-        raise ModelError(f"The server's tool call has no name: {excerpt(block)}", retryable=True)
+    call_id = block.get("id")
     call_id = call_id if isinstance(call_id, str) and call_id and call_id not in ids else fallback
     ids.add(call_id)
     own = {key: value for key, value in block.items() if key not in _CALL_FIELDS and value}
-    return Piece("call", call=ToolCall(name, read_arguments(block.get("input")), call_id), own=own)
+    return Piece("call", call=read_call(block.get("name"), block, call_id, block.get("input")), own=own)
 
 
 def _id(call_id: str) -> str:
     """Return an id of letters that the API takes."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", call_id)
-
-
-def _usage_in(data: Json) -> Usage | None:
-    """Return the usage that an answer reports, or None if it reports none."""
-    block = data.get("usage") if isinstance(data, Mapping) else None
-    return _usage(block) if isinstance(block, Mapping) else None
-
-
-def _usage(data: Json) -> Usage:
-    """Read the usage block, in which tokens read from the cache and written to it are counted apart from the others."""
-    if not isinstance(data, Mapping):
-        return Usage(calls=1)
-    cached, written = count(data.get("cache_read_input_tokens")), count(data.get("cache_creation_input_tokens"))
-    return Usage(
-        calls=1,
-        prompt_tokens=count(data.get("input_tokens")) + cached + written,
-        cached_tokens=cached,
-        completion_tokens=count(data.get("output_tokens")),
-    )
 
 
 __all__ = ["ANTHROPIC_URL", "MAX_TOKENS", "AnthropicBackend", "PromptCache", "messages_body", "read_message_json"]

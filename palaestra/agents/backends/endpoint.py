@@ -17,9 +17,10 @@ from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 from palaestra.agents.backends.inside import fault_in, fault_status, is_stream, paid, read_stream
 from palaestra.agents.backends.responses import redirect_problem
 from palaestra.agents.backends.strict_tools import OPENAI_MOST, check_number, without_nulls
+from palaestra.agents.backends.token_usage import usage_in
 from palaestra.agents.backends.too_long import says_too_long
 from palaestra.agents.backends.waits import asked_wait_s
-from palaestra.agents.backends.wire import MaxTokensField, excerpt, read_generation, request_body, usage_in
+from palaestra.agents.backends.wire import MaxTokensField, excerpt, read_generation, request_body
 from palaestra.agents.core import Generation, Request
 from palaestra.agents.masking import masked, remember_secrets, telling_secrets, without_secrets
 from palaestra.agents.ranges import MAX_SECONDS, check_range

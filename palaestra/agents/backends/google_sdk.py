@@ -22,12 +22,13 @@ from palaestra.agents.backends.pieces import Piece, arguments_object, message_of
 from palaestra.agents.backends.responses import body_hook
 from palaestra.agents.backends.sdk import ACCEPTED, connection_fault, http_client_arguments, import_sdk
 from palaestra.agents.backends.strict_tools import check_number
-from palaestra.agents.backends.wire import clean_text, count, excerpt, read_arguments
+from palaestra.agents.backends.token_usage import GOOGLE_USAGE, usage_in, usage_of
+from palaestra.agents.backends.wire import clean_text, excerpt, read_call
 from palaestra.agents.core import Generation, Request
-from palaestra.agents.endings import ADVICE, UNREAD
+from palaestra.agents.endings import ADVICE, UNREAD, plain_reason, reason_text
 from palaestra.errors import ModelError
 from palaestra.media.items import Media
-from palaestra.types import Json, Message, ToolCall, Usage
+from palaestra.types import Json, Message
 
 PROVIDER = "google"
 """The key of this API in `Message.provider` and `ToolCall.provider`."""
@@ -35,10 +36,6 @@ PROVIDER = "google"
 GOOGLE_URL = "https://generativelanguage.googleapis.com"
 API_VERSION = "v1beta"
 
-_FINISH = {"STOP": "stop", "MAX_TOKENS": "length"}
-_FILTERED = frozenset(
-    ("SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "MODEL_ARMOR", "ESCALATION")
-)  # and those of pictures, IMAGE_...
 _PART_FIELDS = frozenset({"text", "thought", "functionCall"})
 
 
@@ -85,8 +82,7 @@ class GoogleBackend:
         except TimeoutError:
             raise endpoint.timed_out("answer in full", endpoint.timeout_s) from None
         data = endpoint.decode(answer)
-        block = data.get("usageMetadata") if isinstance(data, Mapping) else None
-        usage = _usage(block) if isinstance(block, Mapping) else None
+        usage = usage_in(data, GOOGLE_USAGE)
         endpoint.check_inside(data, "candidates", usage)
         with paid(usage):
             generation = read_content(data, request)
@@ -194,7 +190,7 @@ def read_content(data: Json, request: Request) -> Generation:
     """
     if not isinstance(data, Mapping):
         raise ModelError(f"The server answered with JSON that is not an object: {excerpt(data)}", retryable=True)
-    usage = _usage(data.get("usageMetadata"))
+    usage = usage_of(data.get("usageMetadata"), GOOGLE_USAGE)
     candidates = data.get("candidates")
     feedback = data.get("promptFeedback")
     if not candidates and isinstance(feedback, Mapping) and feedback.get("blockReason"):
@@ -205,14 +201,13 @@ def read_content(data: Json, request: Request) -> Generation:
     content = candidate.get("content")
     parts = content.get("parts") if isinstance(content, Mapping) else None
     message = _message(parts if isinstance(parts, list) else [], f"call_{len(request.messages)}")
-    reason = candidate.get("finishReason")
-    reason = reason if isinstance(reason, str) else "STOP"
-    if reason.lower() in UNREAD and not message.tool_calls:
+    reason = reason_text(candidate.get("finishReason"))
+    finish = plain_reason(reason, has_calls=bool(message.tool_calls))
+    if finish in UNREAD and not message.tool_calls:
         said = candidate.get("finishMessage")
         said = clean_text(said) if isinstance(said, str) else ""
-        return Generation(replace(message, content="", raw=said or message.content, error=ADVICE), reason.lower(), usage)
-    finish = "content_filter" if reason.removeprefix("IMAGE_") in _FILTERED else _FINISH.get(reason, reason.lower())
-    return Generation(message, "tool_calls" if finish == "stop" and message.tool_calls else finish, usage)
+        return Generation(replace(message, content="", raw=said or message.content, error=ADVICE), finish, usage)
+    return Generation(message, finish, usage)
 
 
 def _message(parts: list[Json], prefix: str) -> Message:
@@ -240,15 +235,13 @@ def _message(parts: list[Json], prefix: str) -> Message:
 
 def _read_call(call: Mapping[str, Json], fallback: str, ids: set[str], own: dict[str, Json]) -> Piece:
     """Read a call; whether its id is the provider's own is kept, as others are not sent back."""
-    name, call_id = call.get("name"), call.get("id")
-    if not isinstance(name, str):
-        raise ModelError(f"The server's function call has no name: {excerpt(call)}", retryable=True)
+    call_id = call.get("id")
     if isinstance(call_id, str) and call_id and call_id not in ids:
         own = {**own, "id": call_id}
     else:
         call_id = fallback
     ids.add(call_id)
-    return Piece("call", call=ToolCall(name, read_arguments(call.get("args")), call_id), own=own)
+    return Piece("call", call=read_call(call.get("name"), call, call_id, call.get("args")), own=own)
 
 
 def _contents(messages: Sequence[Message]) -> list[dict[str, Json]]:
@@ -323,19 +316,6 @@ def _tool(tool: Mapping[str, Json]) -> dict[str, Json]:
     if (function.get("parameters") or {}).get("properties"):
         declared["parametersJsonSchema"] = function["parameters"]
     return declared
-
-
-def _usage(data: Json) -> Usage:
-    """Read the usage block; thoughts are counted apart from the answer and cost the same."""
-    if not isinstance(data, Mapping):
-        return Usage(calls=1)
-    prompt = count(data.get("promptTokenCount")) + count(data.get("toolUsePromptTokenCount"))
-    return Usage(
-        calls=1,
-        prompt_tokens=prompt,
-        cached_tokens=min(count(data.get("cachedContentTokenCount")), prompt),
-        completion_tokens=count(data.get("candidatesTokenCount")) + count(data.get("thoughtsTokenCount")),
-    )
 
 
 def _http_package() -> Any:

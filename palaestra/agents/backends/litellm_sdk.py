@@ -1,7 +1,9 @@
 """Every other provider through `litellm`: `litellm:PROVIDER/NAME`.
 
-litellm takes and gives chat completions and translates them for each provider; what is sent and read is that of `wire.py`. Its
-retries, its telemetry, its download of prices and its reading of `.env` files are off, and its clients are guarded like ours.
+litellm takes and gives chat completions and translates them for each provider; what is sent and read is that of `wire.py`. A
+provider that answers with a chat completion itself is read as it answered: litellm knows few words for why answers end, and
+takes all others for "stop". Its retries, its telemetry, its download of prices and its reading of `.env` files are off, and
+its clients are guarded like ours.
 """
 
 from __future__ import annotations
@@ -10,19 +12,23 @@ import asyncio
 import itertools
 import os
 import time
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import replace
 from importlib import import_module
 from typing import Any, NoReturn
 
 from palaestra.agents.backends.endpoint import Endpoint, has_clear_words
+from palaestra.agents.backends.inside import fault_in
 from palaestra.agents.backends.per_loop import PerLoop
 from palaestra.agents.backends.responses import MAX_REDIRECTS, body_hook, response_hook
 from palaestra.agents.backends.sdk import import_sdk, transport_of
 from palaestra.agents.backends.strict_tools import check_number
 from palaestra.agents.backends.wire import excerpt, request_body
 from palaestra.agents.core import Generation, Request
+from palaestra.agents.endings import Ending, ending_of, reason_text
 from palaestra.errors import ContextWindowError, ModelError, UsageError
+from palaestra.types import Json
 
 
 class LiteLLMBackend:
@@ -64,7 +70,10 @@ class LiteLLMBackend:
             request = replace(request, turn=None)
         body = request_body(endpoint.model, request, send_defaults=False, strict_tools=endpoint.strict_tools)
         owner = _OPENED.set(await self._opened.get())
+        bodies: list[bytes] = []
+        kept = _BODIES.set(bodies)
         started = time.perf_counter()
+        answer: Any = None
         try:
             async with asyncio.timeout(endpoint.timeout_s):
                 answer = await self._litellm.acompletion(
@@ -81,16 +90,48 @@ class LiteLLMBackend:
         except ModelError:
             raise
         except Exception as error:  # litellm raises what its parts raise
-            self._fail(error)
+            if _completion_in(self._decoded(bodies)) is None:
+                self._fail(error)
         finally:
             _OPENED.reset(owner)
-        data = endpoint.without_secrets(answer.model_dump(exclude_none=True))
-        generation = endpoint.read_data(data, request)
+            _BODIES.reset(kept)
+        generation = self._read(answer, self._decoded(bodies), request)
         return replace(generation, usage=replace(generation.usage, model_s=time.perf_counter() - started))
 
     async def aclose(self) -> None:
         """Close the clients that litellm opened."""
         await self._opened.aclose()
+
+    def _decoded(self, bodies: list[bytes]) -> Json:
+        """Return the JSON that the provider answered last, or None if it is not JSON."""
+        try:
+            return self.endpoint.decode(bodies[-1]) if bodies else None
+        except ModelError:
+            return None
+
+    def _read(self, answer: Any, sent: Json, request: Request) -> Generation:
+        """Read what the provider sent, where it is a chat completion, else what litellm makes of it.
+
+        Args:
+            answer: What litellm made of it, or None if it could make nothing of it.
+            sent: What the provider sent.
+            request: What was asked.
+        """
+        endpoint = self.endpoint
+        made = None if answer is None else endpoint.without_secrets(answer.model_dump(exclude_none=True))
+        completion = _completion_in(sent)
+        if completion is None:
+            return endpoint.read_data(made and _with_reason(made, _own_reason(sent)), request)
+        generation = endpoint.read_data(completion, request)
+        if made is None:
+            return generation
+        try:
+            theirs = endpoint.read_data(made, request).message
+        except ModelError:
+            return generation
+        # calls in a form of the provider's own, which litellm translates
+        translated = len(theirs.tool_calls) != len(generation.message.tool_calls)
+        return replace(generation, message=theirs) if translated else generation
 
     def _checked_provider(self) -> str:
         """Return litellm's name of the provider."""
@@ -165,7 +206,7 @@ class _Opened:
     def add(self, client: Any) -> None:
         """Keep a client, which from now on follows no redirect to another server and reads no endless body."""
         limit, too_large = self.endpoint.max_response_bytes, self.endpoint.too_large
-        own = [response_hook(self.endpoint.fail), body_hook(transport_of(type(client)), limit, too_large)]
+        own = [response_hook(self.endpoint.fail), body_hook(transport_of(type(client)), limit, too_large, _keep)]
         hooks = client.event_hooks
         client.event_hooks = {
             "request": [*hooks["request"], self._add_query],
@@ -188,6 +229,44 @@ class _Opened:
 
 _OPENED: ContextVar[_Opened | None] = ContextVar("_OPENED", default=None)
 """Whose request is being made."""
+_BODIES: ContextVar[list[bytes] | None] = ContextVar("_BODIES", default=None)
+"""What was answered to it."""
+
+
+def _keep(body: bytes) -> None:
+    """Keep the body of an answer next to what litellm makes of it."""
+    bodies = _BODIES.get()
+    if bodies is not None:
+        bodies.append(body)
+
+
+def _completion_in(sent: Json) -> Mapping[str, Json] | None:
+    """Return an answer if it is a chat completion, or an error in the place of one; else None."""
+    if not isinstance(sent, Mapping):
+        return None
+    choices = sent.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    if isinstance(first, Mapping):
+        return sent if isinstance(first.get("message"), Mapping) or first.get("error") else None
+    return sent if choices == [] or fault_in(sent) is not None else None
+
+
+def _own_reason(sent: Json) -> str:
+    """Return why an answer of another API ended, in the provider's own word; empty where it does not say."""
+    candidates = sent.get("candidates") if isinstance(sent, Mapping) else None
+    first = candidates[0] if isinstance(candidates, list) and candidates else sent
+    if not isinstance(first, Mapping):
+        return ""
+    names = ("finishReason", "stop_reason", "stopReason", "finish_reason", "done_reason")
+    return next((reason for name in names if (reason := reason_text(first.get(name)))), "")
+
+
+def _with_reason(made: dict[str, Json], reason: str) -> dict[str, Json]:
+    """Return a chat completion of litellm's with the provider's own reason, where that says that it is not whole."""
+    choices = made.get("choices")
+    if ending_of(reason) is Ending.WHOLE or not isinstance(choices, list) or not choices:
+        return made
+    return {**made, "choices": [{**choices[0], "finish_reason": reason}, *choices[1:]]}
 
 
 def _own_clients(litellm: Any) -> None:

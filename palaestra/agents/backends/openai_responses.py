@@ -17,11 +17,13 @@ from palaestra.agents.backends.inside import paid
 from palaestra.agents.backends.pieces import Piece, laid_over, message_of, pieces_of, safe_name, shown
 from palaestra.agents.backends.sdk import SDKBackend
 from palaestra.agents.backends.strict_tools import check_number, strict_parameters, without_nulls
-from palaestra.agents.backends.wire import clean_text, count, excerpt, read_arguments
+from palaestra.agents.backends.token_usage import RESPONSES_USAGE, usage_in, usage_of
+from palaestra.agents.backends.wire import clean_text, excerpt, read_call
 from palaestra.agents.core import Generation, Request
+from palaestra.agents.endings import Ending, ending_of, plain_reason, reason_text
 from palaestra.errors import ContextWindowError, ModelError, UnsupportedMediaError, UsageError
 from palaestra.media.items import Media
-from palaestra.types import Json, Message, ToolCall, Usage
+from palaestra.types import Json, Message
 
 PROVIDER = "responses"
 """The key of this API in `Message.provider` and `ToolCall.provider`."""
@@ -47,8 +49,7 @@ class ResponsesBackend(SDKBackend):
     def _read(self, body: bytes, request: Request) -> Generation:
         """Read a response."""
         data = self.endpoint.decode(body)
-        block = data.get("usage") if isinstance(data, Mapping) else None
-        usage = _usage(block) if isinstance(block, Mapping) else None
+        usage = usage_in(data, RESPONSES_USAGE)
         self.endpoint.check_inside(data, "output", usage)
         with paid(usage):
             return read_response(self.endpoint, data, request)
@@ -113,16 +114,18 @@ def read_response(endpoint: Endpoint, data: Json, request: Request) -> Generatio
     message = message_of(pieces, PROVIDER, reasoning=reasoning)
     if endpoint.strict_tools:
         message = without_nulls(message, request.tools)
+    finish = plain_reason(_ending(data), has_calls=bool(message.tool_calls))
+    return Generation(message, finish, usage_of(data.get("usage"), RESPONSES_USAGE))
+
+
+def _ending(data: Mapping[str, Json]) -> str:
+    """Return why a response ended; one that its server calls incomplete is never a whole one."""
+    status = reason_text(data.get("status"))
     details = data.get("incomplete_details")
-    reason = details.get("reason") if isinstance(details, Mapping) else None
-    finish = "tool_calls" if message.tool_calls else "stop"
-    if reason == "max_output_tokens":
-        finish = "length"
-    elif reason == "content_filter":
-        finish = "content_filter"
-    elif data.get("status") == "incomplete":
-        finish = str(reason or "incomplete")
-    return Generation(message, finish, _usage(data.get("usage")))
+    reason = reason_text(details.get("reason")) if isinstance(details, Mapping) else ""
+    if reason and ending_of(reason) not in (Ending.WHOLE, Ending.UNKNOWN):
+        return reason
+    return status
 
 
 def _input(request: Request) -> list[Json]:
@@ -213,12 +216,10 @@ def _pieces(output: list[Json], prefix: str) -> tuple[list[Piece], str]:
         if kind == "message":
             pieces.append(Piece("text", _text_of(item), own=_own(item, _MESSAGE_FIELDS)))
         elif kind == "function_call":
-            call_id, name = item.get("call_id"), item.get("name")
-            if not isinstance(name, str):
-                raise ModelError(f"The server's function call {index} has no name: {excerpt(item)}", retryable=True)
+            call_id = item.get("call_id")
             call_id = call_id if isinstance(call_id, str) and call_id and call_id not in ids else f"{prefix}_{index}"
             ids.add(call_id)
-            call = ToolCall(name, read_arguments(item.get("arguments")), call_id)
+            call = read_call(item.get("name"), item, call_id, item.get("arguments"))
             pieces.append(Piece("call", call=call, own=_own(item, _CALL_FIELDS)))
         elif isinstance(item, Mapping):
             pieces.append(Piece("opaque", own=item))
@@ -257,18 +258,6 @@ def _fail(error: Json) -> None:
     if code == "context_length_exceeded":
         raise ContextWindowError(f"The response failed: {text} ({code})")
     raise ModelError(f"The response failed: {text} ({code})", retryable=code is None or code in _RETRYABLE)
-
-
-def _usage(data: Json) -> Usage:
-    """Read the usage block; what is missing or makes no sense counts as 0."""
-    if not isinstance(data, Mapping):
-        return Usage(calls=1)
-    details = data.get("input_tokens_details")
-    prompt = count(data.get("input_tokens"))
-    cached = count(details.get("cached_tokens")) if isinstance(details, Mapping) else 0
-    return Usage(
-        calls=1, prompt_tokens=prompt, cached_tokens=min(cached, prompt), completion_tokens=count(data.get("output_tokens"))
-    )
 
 
 __all__ = ["PROVIDER", "ResponsesBackend", "read_response", "responses_body"]

@@ -131,13 +131,16 @@ def response_hook(fail: Fail, limit: int = ERROR_BYTES) -> Callable[[Any], Await
     return check
 
 
-def body_hook(transport: Any, limit: int, too_large: Callable[[int], ModelError]) -> Callable[[Any], Awaitable[None]]:
+def body_hook(
+    transport: Any, limit: int, too_large: Callable[[int], ModelError], keep: Callable[[bytes], None] | None = None
+) -> Callable[[Any], Awaitable[None]]:
     """Return a response hook that reads the body of a good answer to a limit, for SDKs that would read it whole.
 
     Args:
         transport: `httpx` or `httpx2`.
         limit: Most bytes of the body, decompressed.
         too_large: Makes the error for a larger one.
+        keep: Is told the body, for those whose SDK does not hand it out.
     """
 
     async def read(response: Any) -> None:
@@ -157,7 +160,10 @@ def body_hook(transport: Any, limit: int, too_large: Callable[[int], ModelError]
             raise ModelError("The server's answer is in a compression that was not asked for.", retryable=True)
         if body.is_cut:
             raise too_large(limit)
-        response.stream = transport.ByteStream(body.content)
+        content = body.content
+        if keep is not None:
+            keep(content)
+        response.stream = transport.ByteStream(content)
 
     return read
 

@@ -32,9 +32,10 @@ from palaestra.agents.backends.endpoint import Endpoint, check_url
 from palaestra.agents.backends.fast_http import FastHTTPBackend
 from palaestra.agents.backends.inside import fault_in, paid
 from palaestra.agents.backends.token_turns import Stop, TokenTurn, extended_prompt, finished_turn
-from palaestra.agents.backends.wire import excerpt, usage_in
+from palaestra.agents.backends.token_usage import usage_in
+from palaestra.agents.backends.wire import excerpt
 from palaestra.agents.core import Generation, Request, Tokens, session_seed
-from palaestra.agents.endings import check_reason, is_cut
+from palaestra.agents.endings import check_reason, is_cut, reason_text
 from palaestra.errors import ContextWindowError, ModelError, UsageError
 from palaestra.types import Json, Message, Usage
 
@@ -340,8 +341,8 @@ def _read(data: Mapping[str, Json], prompt: tuple[int, ...]) -> tuple[tuple[int,
     choice = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(choice, Mapping):
         raise ModelError(f"The server's answer holds no choices: {excerpt(dict(data))}", retryable=True)
-    reason = choice.get("finish_reason")
-    check_reason(reason if isinstance(reason, str) else "", "The server")
+    reason = reason_text(choice.get("finish_reason"))
+    check_reason(reason, "The server")
     ids, log_probs = choice.get("token_ids"), choice.get("logprobs")
     found = log_probs.get("token_logprobs") if isinstance(log_probs, Mapping) else None
     if not isinstance(ids, list) or not isinstance(found, list):
@@ -356,7 +357,7 @@ def _read(data: Mapping[str, Json], prompt: tuple[int, ...]) -> tuple[tuple[int,
             f"The server was sent a prompt of {len(prompt)} ids and answered one of {len(echoed)}: it changes prompts."
         )
     stop: Stop = "stop_string" if isinstance(choice.get("stop_reason"), str) else "eos"
-    stop = "length" if isinstance(reason, str) and is_cut(reason) else stop
+    stop = "length" if is_cut(reason) else stop
     return tuple(ids), tuple(float(value) for value in found), stop
 
 

@@ -16,15 +16,16 @@ from typing import Any, Literal, TypeGuard
 from palaestra.agents.backends.call_ids import unique_call_ids
 from palaestra.agents.backends.inside import fault_in
 from palaestra.agents.backends.strict_tools import strict_function
+from palaestra.agents.backends.token_usage import usage_in, usage_of
 from palaestra.agents.backends.too_long import says_too_long
 from palaestra.agents.backends.wire_media import audio_answer, with_media
 from palaestra.agents.core import Generation, Request, Sampling, Tokens
-from palaestra.agents.endings import check_reason, is_cut
+from palaestra.agents.endings import check_reason, is_cut, reason_text
 from palaestra.agents.masking import masked
 from palaestra.envs.formats.reasoning import without_reasoning
 from palaestra.errors import ContextWindowError, ModelError
 from palaestra.media.items import Media, escape_tags
-from palaestra.types import MAX_DEPTH, Json, Message, Role, ToolCall, Usage, is_deep
+from palaestra.types import MAX_DEPTH, Json, Message, Role, ToolCall, is_deep
 from palaestra.types.openai_form import PROVIDER, UNREADABLE, call_provider, message_provider
 from palaestra.types.plain_json import strict_json, strict_text, text_of
 
@@ -125,7 +126,7 @@ def message_from_wire(data: Mapping[str, Json], *, id_prefix: str = "call", audi
     return Message(
         role=role,
         content=content,
-        tool_calls=_calls_from_wire(data.get("tool_calls"), id_prefix),
+        tool_calls=_calls_from_wire(data.get("tool_calls") or _legacy_call(data.get("function_call")), id_prefix),
         tool_call_id=_text(data.get("tool_call_id")),
         name=_text(data.get("name")),
         reasoning=_text(reasoning),
@@ -168,17 +169,18 @@ def _read_completion(data: Mapping[str, Json], request: Request, return_tokens: 
     if not isinstance(choice, Mapping) or not isinstance(choice.get("message"), Mapping):
         raise ModelError(f"The server's first choice holds no message: {excerpt(choice)}", retryable=True)
     prefix = f"call_{len(request.messages)}"
-    check_reason(_text(choice.get("finish_reason")), "The server")
+    reason = reason_text(choice.get("finish_reason"))
+    check_reason(reason, "The server")
     message = message_from_wire(choice["message"], id_prefix=prefix, audio_format=_audio_format(request.sampling))
     message = without_reasoning(message)
-    finish_reason = _text(choice.get("finish_reason")) or ("tool_calls" if message.tool_calls else "stop")
+    finish_reason = clean_text(reason) or ("tool_calls" if message.tool_calls else "stop")
     if request.tools and not message.tool_calls and "<tool_call>" in message.content:
         message = _with_tagged_calls(message, prefix)
         finish_reason = "tool_calls" if message.tool_calls and finish_reason == "stop" else finish_reason
     return Generation(
         message=message,
         finish_reason=finish_reason,
-        usage=_usage(data.get("usage")),
+        usage=usage_of(data.get("usage")),
         tokens=_tokens(data, choice, finish_reason) if return_tokens else None,
     )
 
@@ -253,18 +255,38 @@ def _calls_from_wire(calls: Json, id_prefix: str) -> tuple[ToolCall, ...]:
     seen: set[str] = set()
     for index, call in enumerate(calls):
         function = call.get("function") if isinstance(call, Mapping) else None
-        if not isinstance(function, Mapping):
-            raise ModelError(f"The server's tool call {index} has no function name: {excerpt(call)}", retryable=True)
-        identifier = call.get("id")
+        identifier = call.get("id") if isinstance(call, Mapping) else None
         if not isinstance(identifier, str) or not identifier or identifier in seen:
             identifier = f"{id_prefix}_{index}"
         seen.add(identifier)
-        name = function.get("name")
-        if not isinstance(name, str) or not name:  # the model's slip: told as advice, beside calls that are run
-            read.append(ToolCall("", f"(a call without a name) {excerpt(function)}", identifier))
+        if not isinstance(function, Mapping):
+            read.append(read_call(None, call, identifier))
             continue
-        read.append(ToolCall(name, read_arguments(function.get("arguments")), identifier, call_provider(call, function)))
+        own = call_provider(call, function)
+        read.append(read_call(function.get("name"), function, identifier, function.get("arguments"), own))
     return tuple(read)
+
+
+def _legacy_call(function: Json) -> Json:
+    """Return a call in the form that older servers write as the list that took its place."""
+    return [{"function": function}] if function else None
+
+
+def read_call(
+    name: Json, whole: Json, identifier: str, arguments: Json = None, provider: Mapping[str, Json] | None = None
+) -> ToolCall:
+    """Return a native call; one without a name is the model's slip, told as advice next to calls that are run.
+
+    Args:
+        name: What stands for the name of the tool.
+        whole: The call as it came.
+        identifier: Its id.
+        arguments: Its arguments, an object or the text of one.
+        provider: What the provider attached to it.
+    """
+    if not isinstance(name, str) or not name.strip():
+        return ToolCall("", f"(a call without a name) {excerpt(whole)}", identifier)
+    return ToolCall(clean_text(name), read_arguments(arguments), identifier, provider or {})
 
 
 def read_arguments(arguments: Json) -> Mapping[str, Json] | str:
@@ -338,32 +360,6 @@ def _thinking(content: Json) -> str:
     parts = [part for part in content if isinstance(part, Mapping)] if isinstance(content, list) else []
     texts = [_text(part.get("thinking") or part.get("text")) for part in parts if _is_thinking(part)]
     return "\n\n".join(text for text in texts if text)
-
-
-def usage_in(data: Json) -> Usage | None:
-    """Return the usage that an answer which is an error reports, or None if it reports none."""
-    block = data.get("usage") if isinstance(data, Mapping) else None
-    return _usage(block) if isinstance(block, Mapping) else None
-
-
-def _usage(data: Json) -> Usage:
-    """Read the usage block; what is missing or makes no sense counts as 0."""
-    if not isinstance(data, Mapping):
-        return Usage(calls=1)
-    details = data.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, Mapping) else data.get("prompt_cache_hit_tokens")
-    prompt = count(data.get("prompt_tokens"))
-    return Usage(
-        calls=1,
-        prompt_tokens=prompt,
-        cached_tokens=min(count(cached), prompt),
-        completion_tokens=count(data.get("completion_tokens")),
-    )
-
-
-def count(value: Json) -> int:
-    """Return a token count, or 0 for anything that is none."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def _tokens(data: Mapping[str, Json], choice: Mapping[str, Json], finish_reason: str) -> Tokens:

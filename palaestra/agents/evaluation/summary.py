@@ -92,7 +92,7 @@ class Summary:
         error_messages: The first message of each of these.
         usage: Tokens, calls, cost and seconds of all episodes, those with errors included.
         answer_faults: Turns whose answer did not end as it should, by reason: "length" (cut off), "content_filter"
-            (blocked), "empty"; those of episodes with errors included.
+            (blocked), "empty", or a server's word that is not known; those of episodes with errors included.
     """
 
     total: GroupSummary
@@ -109,10 +109,12 @@ class Summary:
     @property
     def answers(self) -> str:
         """How many answers did not end as they should, in words: "3 turns cut, 0 filtered, 1 empty"."""
-        faults = self.answer_faults
-        cut = faults.get("length", 0)
-        told = f"{cut:,} turn{'' if cut == 1 else 's'} cut"
-        return f"{told}, {faults.get('content_filter', 0):,} filtered, {faults.get('empty', 0):,} empty"
+        faults = dict(self.answer_faults)
+        cut, filtered, empty = (faults.pop(reason, 0) for reason in ("length", "content_filter", "empty"))
+        told = f"{cut:,} turn{'' if cut == 1 else 's'} cut, {filtered:,} filtered, {empty:,} empty"
+        if not faults:
+            return told
+        return f"{told}, {sum(faults.values()):,} for a reason that is not known ({', '.join(sorted(faults))})"
 
     @property
     def success(self) -> Estimate:

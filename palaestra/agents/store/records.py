@@ -151,7 +151,7 @@ class EpisodeSummary:
         finished_s: When it was stored, seconds since 1970 UTC; 0 if it was not.
         metrics: What else the environment measured, by name.
         answer_faults: Turns of the policy whose answer did not end as it should, by reason: "length" (cut off),
-            "content_filter" (blocked), "empty".
+            "content_filter" (blocked), "empty", or a server's word that is not known.
     """
 
     episode_id: str

@@ -259,7 +259,7 @@ FAULTS: dict[str, Fault] = {
     "null choices": answers(200, b'{"choices": null}'),
     "no message": answers(200, b'{"choices": [{"index": 0}]}'),
     "bad role": answers(200, b'{"choices": [{"message": {"role": "wizard", "content": "x"}}]}'),
-    "bad calls": answers(200, b'{"choices": [{"message": {"content": "", "tool_calls": [{"id": "1"}]}}]}'),
+    "bad calls": answers(200, b'{"choices": [{"message": {"content": "", "tool_calls": {"id": "1"}}}]}'),
     "bomb": _bomb(200),
     "500 bomb": _bomb(500),
     "500 endless": _endless,

@@ -128,7 +128,6 @@ ERRORS: dict[str, tuple[Reply, bool, str]] = {
     "html": (Reply(b"<html>Bad gateway</html>", 502), True, "Bad gateway"),
     "no json": (Reply(b"<html>hello</html>"), True, "web page"),
     "no content": (Reply({"type": "message"}), True, "holds no content"),
-    "no name": (Reply(answer([{"type": "tool_use", "id": "a", "input": {}}])), True, "no name"),
     "moved": (Reply(b"", 307, {"Location": "http://elsewhere.invalid/v1/messages"}), False, "Redirects to another origin"),
     "large": (Reply(answer([{"type": "text", "text": "x" * 300_000}]), is_packed=True), True, "the limit is 200000"),
 }

@@ -136,7 +136,6 @@ ERRORS: dict[str, tuple[Reply, bool, str]] = {
     "no json": (Reply(b"<html>hello</html>"), True, "web page"),
     "not utf-8": (Reply(b'{"candidates": "\xff\xfe"}'), True, "no candidates"),
     "no candidates": (Reply({"usageMetadata": {}}), True, "no candidates"),
-    "no name": (Reply(answer([{"functionCall": {"args": {}}}])), True, "no name"),
     "moved": (Reply(b"", 308, {"Location": "http://elsewhere.invalid/"}), False, "Redirects to another origin"),
     "large": (Reply(answer([{"text": "x" * 300_000}]), is_packed=True), True, "the limit is 200000"),
 }

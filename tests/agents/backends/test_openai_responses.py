@@ -150,7 +150,6 @@ ERRORS: dict[str, tuple[Any, bool, str]] = {
     "refused": (failed("invalid_prompt", "Not so."), False, "invalid_prompt"),
     "no output": ({"id": "resp"}, True, "no output"),
     "error inside": ({"error": {"code": "rate_limit_exceeded", "message": "Later."}}, True, "Later"),
-    "no name": (answer([{"type": "function_call", "call_id": "c"}]), True, "no name"),
     "moved": (Reply(b"", 307, {"Location": "http://elsewhere.invalid/"}), False, "Redirects to another origin"),
     "large": (Reply(answer([said("x" * 300_000)]), is_packed=True), True, "the limit is 200000"),
 }
@@ -181,7 +180,8 @@ async def test_a_prompt_that_is_too_long_ends_the_dialogue_not_the_run(reply: An
 
 
 @pytest.mark.parametrize(
-    ("reason", "finish"), [("max_output_tokens", "length"), ("content_filter", "content_filter"), (None, "incomplete")]
+    ("reason", "finish"),
+    [("max_output_tokens", "length"), ("content_filter", "content_filter"), (None, "length"), ("galaxy", "length")],
 )
 def test_incomplete_responses_say_why(reason: str | None, finish: str) -> None:
     data = answer([said("I")], "incomplete", incomplete_details={"reason": reason})
