@@ -6,9 +6,11 @@ How it is built, for those who add to it:
   `subject.tasks(split, n)`, `subject.plans` (one `Play` of the expert per start, with `states` and `worlds`),
   `subject.solved` (those that were a success), `subject.plays(name, policy)` (one `Play` per start, played once and kept),
   `subject.played` (all that was played so far, by name), `subject.env` (one environment, reset again and again),
-  `subject.open(**kwargs)` (a fresh one), `subject.rng(stream, start)`.
+  `subject.open(**kwargs)` (a fresh one), `subject.rng(stream, start)`, `subject.lessons` (plans of the training split),
+  `subject.starts_of(split, n)`, `subject.full_return`, `subject.tools` and `subject.instructions` (of the first task).
 * `subject.play(start, policy)` plays one episode; a policy is a function of the `Episode` so far that returns an action, or
-  None to give up; `replay(actions)` is one. `Play`, `Episode`, `Start` are in play.py.
+  None to give up; `replay(actions)` is one. With `states=True` the digest of every state is kept, with `worlds=True` the
+  state of the world as plain data at the start and at the end; `leaves(world)` (near.py) flattens one.
 * A judge is a function `judge(subject) -> list[Point]`, registered in `JUDGES` (audit.py). It returns points made by `passed`,
   `warned`, `failed`, `not_judged` (card.py): a name with dots ("split.duplicates"), a reason for people, evidence as plain
   JSON. It never divides by what may be zero and never passes what it could not look at: that is `not_judged`.

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from palaestra.envs.audit import ceiling, floors
+from palaestra.envs.audit import ceiling, difficulty, floors, near, rewards, vandal
 from palaestra.envs.audit.card import Card, Point, finite, not_judged
 from palaestra.envs.audit.fingerprint import hashes_of, versions
 from palaestra.envs.audit.subject import Subject
@@ -30,7 +30,12 @@ class Judge(NamedTuple):
 
 JUDGES: tuple[Judge, ...] = (
     Judge("floor", floors.judge_floors, "is an agent paid that knows nothing?"),
+    Judge("injection", floors.judge_injection, "is an agent paid for what it writes to the grader?"),
+    Judge("vandal", vandal.judge_vandal, "does it matter what else is broken?"),
+    Judge("near", near.judge_near, "does a step matter that is left out, and is none paid twice?"),
     Judge("ceiling", ceiling.judge_ceiling, "can the tasks be solved, and does the return say so?"),
+    Judge("difficulty", difficulty.judge_difficulty, "do the tasks tell agents apart?"),
+    Judge("episodes", rewards.judge_episodes, "do episodes run and end, and are rewards numbers within bounds?"),
 )
 """All subjects, in the order they are judged; add one here."""
 
@@ -77,7 +82,7 @@ def _card(subject: Subject) -> Card:
         floors.figures(subject),
         ceiling.figures(subject),
         points,
-        {},
+        {"difficulty": difficulty.facts(subject)},
         hashes_of(subject.env_id),
         versions(),
     )

@@ -1,29 +1,41 @@
-"""Points about what is to be had for free: no agent of the panel may be paid."""
+"""Points about what is to be had for free: no agent that knows nothing of its task may be paid."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from palaestra.envs.audit.card import Figure, Point, failed, not_judged, passed, warned
-from palaestra.envs.audit.figures import by_type, few, mean_return, percent, success_rate
-from palaestra.envs.audit.panel import PANEL, Member
+from palaestra.envs.audit.figures import Kind, by_type, few, mean_return, percent, success_rate
+from palaestra.envs.audit.near import NEAR
+from palaestra.envs.audit.panel import PANEL, Member, plays_of
 from palaestra.envs.audit.play import Play
 from palaestra.envs.audit.subject import Subject
+from palaestra.envs.audit.vandal import VANDAL, vandals
+from palaestra.results.statistics import wilson_interval
 
 CHANCE = 0.02
-"""Share of success, or of the full return, that chance may bring; more is a warning."""
+"""Share of success, or of the full return, that chance may bring; if more is certain, it is a warning."""
 FREE = 0.2
-"""Share from which on it is a failure."""
+"""Share above which it is a failure."""
 MIN_OF_TYPE = 3
-"""Tasks of a type from which on a type is looked at alone."""
+"""Tasks of a type from which on it is looked at alone."""
+
+PLAIN = ("nothing", "done", "constant")
+"""Agents that only say something; what they are paid is paid for nothing."""
 
 
 def figures(subject: Subject) -> dict[str, Figure]:
     """Return the figures of each agent of the panel by its name; those that do not apply are left out."""
-    return {member.name: figure(member, subject.plays(member.name, member.act)) for member in PANEL}
+    found = {member.name: figure(member.kind, member.about, plays_of(subject, member)) for member in PANEL}
+    if damaged := vandals(subject):
+        found[VANDAL.name] = figure("harm", VANDAL.about, damaged)
+    for variant in NEAR:
+        found[variant.name] = figure("near", variant.about, variant.plays(subject))
+    return {name: value for name, value in found.items() if value.n or value.errors}
 
 
-def figure(member: Member, plays: list[Play]) -> Figure:
+def figure(kind: Kind, about: str, plays: Sequence[Play]) -> Figure:
     """Return the figures of an agent."""
     groups = by_type(plays)
     return Figure(
@@ -31,10 +43,19 @@ def figure(member: Member, plays: list[Play]) -> Figure:
         mean_return(plays),
         n=sum(play.ended != "error" for play in plays),
         errors=sum(play.ended == "error" for play in plays),
-        kind=member.kind,
-        about=member.about,
+        kind=kind,
+        about=about,
         by_type={name: success_rate(group) for name, group in groups.items()} if len(groups) > 1 else {},
     )
+
+
+def best(floors: dict[str, Figure]) -> dict[str, Figure]:
+    """Return the best of the agents that know nothing, alone under its name: by success, then by return; empty if none."""
+    free = {name: found for name, found in floors.items() if found.kind == "free" and found.success is not None}
+    if not free:
+        return {}
+    name = max(free, key=lambda one: (free[one].success or 0.0, _number(free[one].mean_return)))
+    return {name: free[name]}
 
 
 def judge_floors(subject: Subject) -> list[Point]:
@@ -42,30 +63,65 @@ def judge_floors(subject: Subject) -> list[Point]:
     return [_judge_free(subject, member) for member in PANEL if member.kind == "free"]
 
 
-def _judge_free(subject: Subject, member: Member) -> Point:
-    """Judge an agent that knows nothing."""
-    name = f"floor.{member.name}"
-    plays = subject.plays(member.name, member.act)
-    success, got = success_rate(plays), mean_return(plays)
-    full = subject.full_return
-    if success is None and (got is None or full is None):
-        if got is None:
+def judge_injection(subject: Subject) -> list[Point]:
+    """Say whether an agent is paid for what it writes to the grader, where one that says nothing is not."""
+    member = next(member for member in PANEL if member.name == "injector")
+    return [_judge_free(subject, member, "injection", PLAIN)]
+
+
+def _judge_free(subject: Subject, member: Member, name: str = "", plain: Sequence[str] = PLAIN[:1]) -> Point:
+    """Judge an agent that knows nothing; what agents that only say something are paid, too, is their point's."""
+    name = name or f"floor.{member.name}"
+    if reason := member.needs(subject):
+        return (passed if reason.startswith("Does not apply") else not_judged)(name, reason)
+    plays = plays_of(subject, member)
+    success, share = success_rate(plays), _share(subject, plays)
+    if success is None and share is None:
+        if all(play.ended == "error" for play in plays):
             return not_judged(name, "No episode could be played.")
         return not_judged(name, "The environment says neither whether an episode was a success nor what a full return is.")
-    share = None if got is None or not full or not math.isfinite(got) else got / full
-    paid = [play.start.key for play in plays if play.success or (full and play.total >= full)]
+    paid = [play.start.key for play in plays if is_paid(subject, play)]
+    said = f"An agent that {member.about}"
+    got = [f"succeeds in {percent(success)} of {len(plays)} tasks"] if success is not None else []
+    got += [f"gets {percent(share)} of the full return"] if share is not None else []
+    said = f"{said} {' and '.join(got)}"
     worst = max(value for value in (success, share, 0.0) if value is not None)
-    said = f"An agent that {member.about} succeeds in {percent(success)} of {len(plays)} tasks"
-    said += f" and gets {percent(share)} of the full return" if share is not None else ""
-    if worst > FREE:
-        return failed(name, f"{said}, e.g. {few(paid)}." if paid else f"{said}.", tasks=paid[:10])
-    if worst > CHANCE:
-        return warned(name, f"{said}, e.g. {few(paid)}." if paid else f"{said}.", tasks=paid[:10])
+    if is_more_than(CHANCE, worst, len(plays)):
+        others = [one for one in PANEL if one.name in plain and one.name != member.name and not one.needs(subject)]
+        for_nothing = {play.start.key for one in others for play in plays_of(subject, one) if is_paid(subject, play)}
+        most = max((_number(_share(subject, plays_of(subject, one))) for one in others), default=-math.inf)
+        more = [key for key in paid if key not in for_nothing]
+        if others and len(more) <= CHANCE * len(plays) and _number(share) <= most + CHANCE:
+            return passed(name, f"{said}; an agent that {others[0].about} is paid as much.")
+        judge = failed if worst > FREE else warned
+        return judge(name, f"{said}, e.g. {few(more or paid)}." if paid else f"{said}.", tasks=(more or paid)[:10])
     for kind, group in by_type(plays).items():
         rate = success_rate(group)
-        if rate is not None and rate > FREE and len(group) >= MIN_OF_TYPE:
+        if kind and rate is not None and len(group) >= MIN_OF_TYPE and is_more_than(FREE, rate, len(group)):
             return warned(name, f"An agent that {member.about} succeeds in {percent(rate)} of the tasks of type {kind!r}.")
     return passed(name, f"{said}.")
 
 
-__all__ = ["figure", "figures", "judge_floors"]
+def is_more_than(bound: float, share: float, n: int) -> bool:
+    """Whether a share of `n` episodes is above a bound by more than chance: the lower end of its Wilson interval is."""
+    return n > 0 and wilson_interval(min(1.0, max(0.0, share)) * n, n)[0] > bound
+
+
+def is_paid(subject: Subject, play: Play) -> bool:
+    """Whether an episode was a success, or brought as much as one."""
+    full = subject.full_return
+    return bool(play.success) or (full is not None and full > 0 and play.total >= full - 1e-9)
+
+
+def _share(subject: Subject, plays: Sequence[Play]) -> float | None:
+    """Return the mean return as a share of the full one; None where there is no such share."""
+    got, full = mean_return(plays), subject.full_return
+    return got / full if got is not None and full is not None and full > 0 and math.isfinite(got) else None
+
+
+def _number(value: float | None) -> float:
+    """Return a value to compare; what is unknown is least."""
+    return value if value is not None and math.isfinite(value) else -math.inf
+
+
+__all__ = ["CHANCE", "FREE", "best", "figure", "figures", "is_more_than", "is_paid", "judge_floors", "judge_injection"]

@@ -138,7 +138,16 @@ class Episode:
         return self.play.steps[-1].observation if self.play.steps else self.play.observation
 
 
-def play(env: Env, start: Start, policy: Policy, rng: np.random.Generator, *, max_actions: int, states: bool = False) -> Play:
+def play(
+    env: Env,
+    start: Start,
+    policy: Policy,
+    rng: np.random.Generator,
+    *,
+    max_actions: int,
+    states: bool = False,
+    worlds: bool = False,
+) -> Play:
     """Play one episode.
 
     Args:
@@ -147,7 +156,8 @@ def play(env: Env, start: Start, policy: Policy, rng: np.random.Generator, *, ma
         policy: Says what is played.
         rng: Chance of the policy.
         max_actions: Actions after which an episode that has not ended is cut.
-        states: Whether states and worlds are kept.
+        states: Whether digests of the states are kept, and the worlds.
+        worlds: Whether the worlds at the start and at the end are kept.
 
     Returns:
         The episode; it ends with an error if the environment (its expert too) raises.
@@ -157,7 +167,7 @@ def play(env: Env, start: Start, policy: Policy, rng: np.random.Generator, *, ma
         played.observation, played.info = env.reset(seed=start.seed, options=start.options)
     except Exception as error:
         return _broken(played, error)
-    before = world_of(env) if states else None
+    before = world_of(env) if states or worlds else None
     if states:
         played.states.append(state_hash(env))
     episode = Episode(start, env, rng, played)
@@ -178,7 +188,7 @@ def play(env: Env, start: Start, policy: Policy, rng: np.random.Generator, *, ma
         if terminated or truncated:
             played.ended = "terminated" if terminated else "truncated"
             break
-    if states:
+    if states or worlds:
         played.worlds = (before, world_of(env))
     return played
 

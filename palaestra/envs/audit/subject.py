@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -17,9 +17,15 @@ from palaestra.envs.check.subject import Env
 from palaestra.envs.core.tasks import Task
 from palaestra.envs.registration import Cost, conditions, find_spec
 from palaestra.errors import unknown_name
+from palaestra.spaces import TextSpace
 
 MAX_ACTIONS = 200
 """Actions after which an episode that has not ended is cut."""
+TRAIN = "train"
+LESSONS = 50
+"""Tasks of the training split whose plans agents of the panel learn from."""
+MAX_LIMIT = 1000
+"""An environment's own limit up to which its episodes are played to their end."""
 
 
 @dataclass
@@ -40,7 +46,6 @@ class Subject:
     n: int = 100
     seed: int = 0
     wanted_split: str | None = None
-    max_actions: int = MAX_ACTIONS
     _env: Env | None = field(default=None, repr=False)
     _played: dict[str, list[Play]] = field(default_factory=dict, repr=False)
 
@@ -86,11 +91,43 @@ class Subject:
             self._env = None
 
     @cached_property
+    def declares_return(self) -> bool:
+        """Whether the environment says what a solved episode brings, even if that varies."""
+        return hasattr(self.env.unwrapped, "full_return")
+
+    @cached_property
     def full_return(self) -> float | None:
         """The declared return of a solved episode; None where it varies or nothing is declared."""
         inner = self.env.unwrapped
         declared = getattr(inner, "full_return", None)
         return float(declared) if isinstance(declared, (int, float)) and not isinstance(declared, bool) else None
+
+    @cached_property
+    def takes_texts(self) -> bool:
+        """Whether a text is an action here."""
+        space = self.env.action_space
+        return isinstance(space, (TextSpace, gymnasium.spaces.Text))
+
+    @cached_property
+    def opening(self) -> Play:
+        """The first episode, before anything is played."""
+        return self.play(self.starts[0], lambda episode: None) if self.starts else Play(Start(0, "", "", "", 0))
+
+    @property
+    def tools(self) -> Sequence[Any]:
+        """Tools of the first task."""
+        return self.opening.info.get("tools") or ()
+
+    @property
+    def instructions(self) -> str:
+        """Instructions of the first task."""
+        return str(self.opening.info.get("instructions") or "")
+
+    @cached_property
+    def max_actions(self) -> int:
+        """Actions after which an episode is cut: more than the environment's own limit, if that is not too high."""
+        limit = getattr(self.env.unwrapped, "max_turns", None)
+        return limit + 1 if isinstance(limit, int) and MAX_ACTIONS <= limit <= MAX_LIMIT else MAX_ACTIONS
 
     # -- tasks ----------------------------------------------------------------------------------------------------
 
@@ -122,8 +159,12 @@ class Subject:
         """Where the episodes begin: the first tasks of the split, or seeds where there are none."""
         if not self.splits:
             return tuple(Start(i, f"seed-{i}", "", "", task_seed(self.seed, i)) for i in range(self.n))
-        tasks = [] if self.split is None else self.tasks(self.split)
-        return tuple(Start(i, t.key, t.split, t.type, task_seed(self.seed, i), t) for i, t in enumerate(tasks))
+        return () if self.split is None else self.starts_of(self.split)
+
+    def starts_of(self, split: str, n: int | None = None) -> tuple[Start, ...]:
+        """Return where the episodes of the first tasks of a split begin, as many as are played by default."""
+        tasks = enumerate(self.tasks(split, n))
+        return tuple(Start(i, task.key, task.split, task.type, task_seed(self.seed, i), task) for i, task in tasks)
 
     def rng(self, stream: str, start: Start) -> np.random.Generator:
         """Return the chance of something in one episode, unrelated to that of all else."""
@@ -132,18 +173,28 @@ class Subject:
 
     # -- what was played ------------------------------------------------------------------------------------------
 
-    def play(self, start: Start, policy: Policy, *, stream: str = "", states: bool = False, env: Env | None = None) -> Play:
+    def play(
+        self,
+        start: Start,
+        policy: Policy,
+        *,
+        stream: str = "",
+        states: bool = False,
+        worlds: bool = False,
+        env: Env | None = None,
+    ) -> Play:
         """Play one episode; if the environment raises, the next one is played in a fresh environment.
 
         Args:
             start: Where to begin.
             policy: Says what is played.
             stream: Names the chance of the policy; other names, other draws.
-            states: Whether states and worlds are kept.
+            states: Whether digests of the states are kept, and the worlds.
+            worlds: Whether the worlds at the start and at the end are kept.
             env: Plays in this environment; by default in the subject's own.
         """
         rng = self.rng(stream, start)
-        played = play(env or self.env, start, policy, rng, max_actions=self.max_actions, states=states)
+        played = play(env or self.env, start, policy, rng, max_actions=self.max_actions, states=states, worlds=worlds)
         if played.error and env is None:
             self.renew()
         return played
@@ -153,6 +204,14 @@ class Subject:
         """What the expert did in every task, with its states; episodes without a step where it knows nothing."""
         return tuple(self.play(start, _expert(), stream="expert", states=True) for start in self.starts)
 
+    @cached_property
+    def lessons(self) -> tuple[Play, ...]:
+        """Plans of the expert that an agent may have seen: of "train", or of the tasks played where there is none."""
+        if self.split in (None, TRAIN) or self.splits.get(TRAIN, 0) == 0:
+            return self.solved
+        starts = self.starts_of(TRAIN, min(self.n, LESSONS))
+        return tuple(plan for start in starts if (plan := self.play(start, _expert(), stream="lessons", states=True)).success)
+
     @property
     def solved(self) -> tuple[Play, ...]:
         """Those plans that were a success."""
@@ -160,8 +219,12 @@ class Subject:
 
     def plays(self, name: str, policy: Policy) -> list[Play]:
         """Return the episodes of a policy in every task; played once, and kept under its name."""
+        return self.kept(name, lambda: [self.play(start, policy, stream=name) for start in self.starts])
+
+    def kept(self, name: str, make: Callable[[], list[Play]]) -> list[Play]:
+        """Return the episodes that are kept under a name; they are played if there are none yet."""
         if name not in self._played:
-            self._played[name] = [self.play(start, policy, stream=name) for start in self.starts]
+            self._played[name] = make()
         return self._played[name]
 
     @property

@@ -1,0 +1,81 @@
+"""Points about episodes as such: do they run, do they end, are the rewards numbers within bounds?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+from palaestra.envs.audit.card import Point, failed, not_judged, passed, warned
+from palaestra.envs.audit.figures import few
+from palaestra.envs.audit.play import Play
+from palaestra.envs.audit.subject import Subject
+
+EPSILON = 1e-6
+
+
+def judge_episodes(subject: Subject) -> list[Point]:
+    """Look at everything that was played."""
+    plays = [(name, play) for name, played in (("expert", subject.plans), *subject.played.items()) for play in played]
+    if not plays:
+        return [not_judged("episodes", f"No episode was played: split {subject.split!r} holds no tasks.")]
+    return [_runs(plays), _ends(subject, plays), *_rewards(subject, plays)]
+
+
+def _runs(plays: list[tuple[str, Play]]) -> Point:
+    """Judge whether episodes raise."""
+    broken = [(name, play) for name, play in plays if play.error]
+    if not broken:
+        return passed("episodes.run", f"{len(plays)} episodes were played; none raised.")
+    name, play = broken[0]
+    keys = list(dict.fromkeys(play.start.key for _, play in broken))
+    said = f"{len(broken)} of {len(plays)} episodes raised ({few(keys)})"
+    said = f"{said}, e.g. that of {name} on {play.start.key}: {play.error}"
+    return failed("episodes.run", said, tasks=keys[:10])
+
+
+def _ends(subject: Subject, plays: list[tuple[str, Play]]) -> Point:
+    """Judge whether episodes end."""
+    name, cut = "episodes.end", [(name, play) for name, play in plays if play.ended == "cut"]
+    if not cut:
+        return passed(name, "Every episode ended, or its agent gave up.")
+    who = list(dict.fromkeys(name for name, _ in cut))
+    said = f"{len(cut)} of {len(plays)} episodes did not end within {subject.max_actions} actions"
+    return warned(name, f"{said} (those of {few(who)}).")
+
+
+def _rewards(subject: Subject, plays: list[tuple[str, Play]]) -> Iterator[Point]:
+    """Judge whether rewards are numbers, and returns within bounds."""
+    yield _of_steps("reward.finite", plays, math.isfinite, "is not a finite number")
+    full, declares = subject.full_return, subject.declares_return
+    if full is None:
+        reason = "declares that its full return varies" if declares else "declares no full return"
+        judge = passed if declares else not_judged
+        yield judge("reward.bound", f"{'Does not apply: the' if declares else 'The'} environment {reason}.")
+        return
+    high = [(name, play) for name, play in plays if play.total > full + EPSILON]
+    low = [(name, play) for name, play in plays if play.total < -EPSILON]
+    if high:
+        yield _outside(failed, high, f"more than the full return of {full:g}")
+    elif low:
+        yield _outside(warned, low, "less than 0")
+    else:
+        yield passed("reward.bound", f"Every return lies between 0 and {full:g}.")
+
+
+def _of_steps(name: str, plays: list[tuple[str, Play]], is_good: Callable[[float], bool], what: str) -> Point:
+    """Judge the rewards of all steps."""
+    bad = [(who, play, step.reward) for who, play in plays for step in play.steps if not is_good(step.reward)]
+    if not bad:
+        return passed(name, "Every reward is a finite number.")
+    who, play, reward = bad[0]
+    return failed(name, f"{len(bad)} rewards: {reward} {what}, e.g. one of {who} on {play.start.key}.")
+
+
+def _outside(judge: Callable[..., Point], plays: list[tuple[str, Play]], what: str) -> Point:
+    """Return the point of returns that are out of bounds."""
+    name, play = plays[0]
+    said = f"{len(plays)} episodes bring {what}, e.g. {play.total:g} for {name} on {play.start.key}."
+    return judge("reward.bound", said, tasks=list(dict.fromkeys(play.start.key for _, play in plays))[:10])
+
+
+__all__ = ["judge_episodes"]
