@@ -262,7 +262,8 @@ class ChatTemplate:
     def opens_thought(self) -> bool:
         """Whether the prompt opens a thought, so that an answer begins in the middle of one."""
         prompt = self._text([Message("user", "question")], (), generate=True)
-        return split_reasoning(f"{prompt}<call>")[0].endswith("<call>")
+        end = prompt.rpartition("question")[2]  # what stands before it may speak of thoughts
+        return split_reasoning(f"{end}<call>")[0].endswith("<call>")
 
     @cached_property
     def closes_turns(self) -> bool:

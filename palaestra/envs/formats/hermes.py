@@ -25,7 +25,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-from palaestra.envs.formats.reasoning import TAG_NAMES, split_reasoning
+from palaestra.envs.formats.reasoning import split_reasoning
+from palaestra.envs.formats.thought_marks import ENTITIES, FRONT, FRONTS, escaped_characters, first_characters
 from palaestra.errors import UsageError
 from palaestra.media.items import MARK, escape_tags, read_tags, unescape_tags, write_tags
 from palaestra.spaces import is_unicode
@@ -39,15 +40,14 @@ MAX_UNREADABLE = 200  # calls of one message; what stands after them is kept as 
 TOO_DEEP = f"This call is nested too deeply to be read; at most {MAX_DEPTH} levels are."
 CALL_EXAMPLE = '<tool_call>\n{"name": "TOOL", "arguments": {"ARGUMENT": "VALUE"}}\n</tool_call>'
 
-_WORTH_PARSING = re.compile(rf"(?:tool_call|tool_response|{TAG_NAMES})>|(?i:think)\]|\|channel\|>")
 _SPACE = re.compile(r"\s*")
-_TAG_REST = rf"(?:/?(?:tool_call|tool_response|{TAG_NAMES})>|\|channel\|>)"
-_SQUARE_REST = r"/?(?i:think)\]"
-_TAG = re.compile(rf"<(?={_TAG_REST})|\[(?={_SQUARE_REST})")
-_ENTITY = rf"(?:lt;(?={_TAG_REST})|lbrack;(?={_SQUARE_REST}))"
-_TAG_OR_ESCAPED = re.compile(rf"<(?={_TAG_REST})|\[(?={_SQUARE_REST})|&(?=(?:amp;)*{_ENTITY})")
+_OTHER_TAGS = r"/?(?:tool_call|tool_response)>"
+_TAG = re.compile(first_characters(_OTHER_TAGS))
+_ENTITY = f"(?:{escaped_characters(_OTHER_TAGS)})"
+_TAG_OR_ESCAPED = re.compile(rf"{first_characters(_OTHER_TAGS)}|&(?=(?:amp;)*{_ENTITY})")
 _ESCAPED_TAG = re.compile(rf"&((?:amp;)*)({_ENTITY})")
-_ESCAPES = {"<": "&lt;", "[": "&lbrack;", "&": "&amp;"}
+_ESCAPES = {**ENTITIES, "&": "&amp;"}
+_CHARACTERS = {entity[1:]: first for first, entity in ENTITIES.items()} | {f.entity[1:]: f.example[0][0] for f in FRONTS}
 _RESPONSE_TAG = re.compile(r"<(?=/?tool_response>)")
 _CALL_KEYS = frozenset({"name", "arguments", "id"})
 
@@ -83,7 +83,7 @@ def format_call(call: ToolCall) -> str:
         text = json.dumps(data, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(f"The arguments of a call of {call.name!r} are not plain JSON ({error}); give JSON values.") from None
-    if "<" in text or "]" in text:
+    if "<" in text or "]" in text or "◁" in text:
         text = _TAG.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     if not is_unicode(text):  # a lone surrogate cannot be sent; its escape can
         text = json.dumps(data, allow_nan=False)
@@ -103,9 +103,9 @@ def parse_message(text: str, *, lenient: bool = False) -> Message:
         (see `palaestra.envs.formats.reasoning`) is its reasoning. Calls that cannot be read have the name "" and their
         source text as arguments.
     """
-    if not _WORTH_PARSING.search(text):
-        return Message("assistant", text) if MARK not in text else Message.of_text("assistant", text)
     reasoning, text = split_reasoning(text)
+    if not reasoning and CALL_OPEN not in text and "&" not in text:
+        return Message("assistant", text) if MARK not in text else Message.of_text("assistant", text)
     pieces: list[str] = []
     calls: list[ToolCall] = []
     position = num_unreadable = 0
@@ -167,9 +167,13 @@ _DECODER = json.JSONDecoder(parse_constant=refuse_constant, parse_float=finite_n
 
 def _escape(text: str) -> str:
     """Make tags in prose unreadable as tags."""
-    if "<" not in text and "&" not in text and "]" not in text:
-        return text
-    return _TAG_OR_ESCAPED.sub(lambda found: _ESCAPES[found[0]], text)
+    if "<" in text or "&" in text or "]" in text or "◁" in text:
+        text = _TAG_OR_ESCAPED.sub(lambda found: _ESCAPES[found[0]], text)
+    if (front := FRONT.match(text)) is not None:
+        kind = str(front.lastgroup)
+        start = front.start(kind)
+        text = f"{text[:start]}{FRONTS[int(kind[6:])].entity}{text[start + 1 :]}"
+    return text
 
 
 def _contained(text: str) -> str:
@@ -181,9 +185,7 @@ def _unescape(text: str) -> str:
     """Undo `_escape`."""
     if "&" not in text:
         return text
-    return _ESCAPED_TAG.sub(
-        lambda found: f"&{found[1][4:]}{found[2]}" if found[1] else "<" if found[2] == "lt;" else "[", text
-    )
+    return _ESCAPED_TAG.sub(lambda found: f"&{found[1][4:]}{found[2]}" if found[1] else _CHARACTERS[found[2]], text)
 
 
 def _keep_piece(pieces: list[str], piece: str, *, is_first: bool) -> None:

@@ -27,7 +27,7 @@ from palaestra.envs.formats.action_format import (
     arguments_of,
     prompt,
 )
-from palaestra.envs.formats.reasoning import hide_tags
+from palaestra.envs.formats.reasoning import hide_tags, spoken_of
 from palaestra.types import MAX_DEPTH, Json, ToolCall, is_deep
 
 _FENCE = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
@@ -66,7 +66,9 @@ def parse_code_call(text: str, parameters: Mapping[str, Sequence[str]]) -> Thoug
 
 def format_code_call(thought: str, call: ToolCall) -> str:
     """Write a thought (as comments) and a call in one Python fence."""
-    comments = "".join(f"# {line}\n" for line in thought.splitlines()).replace("```", "'''")  # a fence would end here
+    comments = "".join(f"# {line}\n" for line in spoken_of(thought).splitlines()).replace(
+        "```", "'''"
+    )  # a fence would end here
     code = _call_text(call.name, {key: repr(value) for key, value in arguments_of(call).items()})
     code = hide_tags(code).replace("```", r"\x60\x60\x60")
     return f"```python\n{comments}{code}\n```"

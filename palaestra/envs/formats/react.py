@@ -38,7 +38,7 @@ from palaestra.envs.formats.action_format import (
 )
 from palaestra.envs.formats.attempts import find_attempt, unread
 from palaestra.envs.formats.json_call import parse_json_call
-from palaestra.envs.formats.reasoning import hide_tags, split_reasoning
+from palaestra.envs.formats.reasoning import hide_tags, split_reasoning, spoken_of
 from palaestra.errors import unknown_name
 from palaestra.types import Message
 
@@ -80,7 +80,7 @@ def parse_react(text: str, *, marker: Marker = "last", sanitise: bool = False) -
 
 def format_react(thought: str, action: str) -> str:
     """Write a thought and an action in ReAct form."""
-    return f"Thought:\n{thought}\n\nAction:\n{action}"
+    return f"Thought:\n{spoken_of(thought)}\n\nAction:\n{action}"
 
 
 @dataclass(frozen=True)

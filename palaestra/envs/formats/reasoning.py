@@ -1,12 +1,13 @@
 """Reasoning that a model wrote into its answer: split off once, before anything is read as an action.
 
-    <think>                     an opening tag at the front, in the middle or at the end, in any spelling of `NAMES`
+    <think>                     an opening mark at the front, in the middle or at the end, as `thought_marks` knows them
     maybe delete the note
-    </think>                    a closing tag without an opening one (the prompt opened it) ends reasoning too
+    </think>                    a closing mark without an opening one (the prompt opened it) ends reasoning too
 
-What was thought is never run and never sent back as content. Where tags are unbalanced, the doubt goes against acting: all
-before a closing tag that nothing opened was thought, and so is what follows an opening tag that nothing closes. A tag that is
-quoted, stands in the JSON of a tool call or, with its closing tag, in one fenced block, is text.
+What was thought is never run and never sent back as content. Where marks are unbalanced, the doubt goes against acting: all
+before a closing mark that nothing opened was thought, and so is what follows an opening mark that nothing closes, even where
+thoughts within it are closed. A mark that is quoted, stands in the JSON of a tool call or, with its closing mark, in one
+fenced block, is text; but a fenced block that begins with a thought in which something looks like an action is one.
 """
 
 from __future__ import annotations
@@ -14,29 +15,22 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
+from palaestra.envs.formats.thought_marks import ENTITIES, FRONT, FRONT_ENDS, FRONTS, NAMED, THOUGHT_MARK, first_characters
 from palaestra.types import Message
 from palaestra.types.plain_json import strict_json
 
-NAMES = ("think", "thinking", "thought", "thoughts", "reasoning", "scratchpad", "seed:think", "antthinking")
-"""Names of tags between which models think, in any letter case; `[THINK]` is one more."""
-
-TAG_NAMES = rf"(?i:{'|'.join(NAMES)})"
-"""Pattern of the names."""
-
-_MAYBE = re.compile(rf"(?:{TAG_NAMES})>|(?i:think)\]|<\|channel\|>")
-_TAG = re.compile(
-    rf"<(?P<closes>/?){TAG_NAMES}>|\[(?P<ends>/?)(?i:THINK)\]"
-    r"|<\|channel\|>(?:analysis|(?P<final>final))<\|message\|>"  # gpt-oss, where a server leaves its channels in the text
-    r"|(?P<acts><\|end\|>)(?=<\|start\|>assistant(?: to=|<\|channel\|>commentary))"
-)
-_BARE = re.compile(rf"<(?=/?{TAG_NAMES}>)|\[(?=/?(?i:THINK)\])|<(?=\|channel\|>)")
+_FIRST = re.compile(first_characters())
+_NAME = re.compile(r"[^\s<>/|｜▁◁▷\[\]]+")
 _QUOTES = frozenset("`\"'")
 _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})([^\n`]*)$", re.MULTILINE)
+_FENCE_HEAD = re.compile(r"[^\n]*\n\s*")
 _CALL_BODY = re.compile(r"<tool_call>\s*(?=[{\[])")
-_ACTS = re.compile(r"[<{\[(`]|Action:")
+_ACTS = re.compile(r"[<{\[(`◁]|Action:")
 _HARMONY = re.compile(r"<\|(?:start|end|return|message|channel)\|>(?:assistant)?(?:analysis|final)?")
 _DECODER = json.JSONDecoder()
 _MAX_PASSES = 8
@@ -51,7 +45,7 @@ def split_reasoning(text: str) -> tuple[str, str]:
     Returns:
         The reasoning, empty if there is none, and the rest. Splitting the rest again changes nothing.
     """
-    if not _MAYBE.search(text):
+    if not THOUGHT_MARK.search(text) and not FRONT.match(text):
         return "", text
     parts: list[str] = []
     for _ in range(_MAX_PASSES):
@@ -83,62 +77,187 @@ def said(action: str | Message) -> str | Message:
 
 
 def is_tag(text: str) -> bool:
-    """Return whether a text is one tag that opens or ends reasoning."""
-    return _TAG.fullmatch(text) is not None
+    """Return whether a text is one mark that opens or ends reasoning, wherever it stands."""
+    found = THOUGHT_MARK.fullmatch(text)
+    return found is not None and found.lastgroup not in _SOFT
 
 
 def hide_tags(text: str) -> str:
-    """Return the text of JSON or of a Python literal in which no string holds a tag: its first character is escaped."""
-    return _BARE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) if _MAYBE.search(text) else text
+    """Return the text of JSON or of a Python literal in which no string holds a mark: its first character is escaped."""
+    return _FIRST.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def spoken_of(text: str) -> str:
+    """Return the text of a thought in which no mark opens or ends one: its first character is written as an entity."""
+    return _FIRST.sub(lambda found: ENTITIES[found[0]], text)
+
+
+_SOFT = ("ends", "trails")
+
+
+class _Mark(NamedTuple):
+    """A mark in a text.
+
+    Attributes:
+        start: Where it begins.
+        end: Where it ends.
+        kind: "opens", "closes", "ends" or "trails".
+        family: Its name in the table.
+        key: What an opening and a closing mark that belong together share.
+    """
+
+    start: int
+    end: int
+    kind: str
+    family: str
+    key: str
+
+
+class _Block(NamedTuple):
+    """Text that was thought: where it begins and ends, and its reasoning."""
+
+    start: int
+    end: int
+    thought: str
+
+
+@dataclass(slots=True)
+class _Open:
+    """The thoughts that are open at one place, the outermost first."""
+
+    marks: list[_Mark] = field(default_factory=list)
+    count: Counter[str] = field(default_factory=Counter)
+    last_end: int = -1
+
+    def open(self, text: str, mark: _Mark) -> None:
+        """Open a thought, or continue the one that is open: a prompt and a model may open it both."""
+        top = self.marks[-1] if self.marks else None
+        begins_again = (
+            top is not None and top.key == mark.key and self.last_end >= 0 and not text[self.last_end : mark.start].strip()
+        )
+        if not begins_again:
+            self.marks.append(mark)
+            self.count[mark.key] += 1
+        self.last_end = mark.end
+
+    def close(self, mark: _Mark) -> None:
+        """Close the innermost thought of a mark's kind and those within it; else the innermost of all."""
+        self.last_end = -1
+        is_known = self.count[mark.key] > 0
+        while self.marks:
+            top = self.marks.pop()
+            self.count[top.key] -= 1
+            if not is_known or top.key == mark.key:
+                return
+
+    def clear(self) -> None:
+        """Forget all."""
+        self.marks.clear()
+        self.count.clear()
+        self.last_end = -1
 
 
 def _split_once(text: str) -> tuple[str, str]:
-    """Split a text; what is left may hold tags that only now belong together."""
-    tags = _tags(text)
-    if not tags:
+    """Split a text; what is left may hold marks that only now belong together."""
+    if (front := _front(text)) is not None:
+        return front
+    marks = _marks(text)
+    if not marks:
         return "", text
     fences = _Spans(_fences(text) if "```" in text or "~~~" in text else [])
-    last_close = max((i for i, tag in enumerate(tags) if _closes(tag)), default=-1)
-    reasoning: list[str] = []
-    kept: list[str] = []
-    position = index = 0
-    begun: re.Match[str] | None = None
-    while index < len(tags):
-        tag = tags[index]
-        if _closes(tag):  # nothing opened it: whatever came before was thought
-            begun, reasoning, kept, position, index = tag, [], [""], tag.end(), index + 1
-            continue
-        if index > last_close:
-            if _is_prose(text, tag):
-                index += 1
-                continue
-            kept.append(text[position : tag.start()])
-            reasoning.append(_thought(text[tag.end() :], tag))
-            position = len(text)
-            break
-        close = next(i for i in range(index + 1, len(tags)) if _closes(tags[i]))
-        if tags[close].end() > fences.end_at(tag.start()):
-            kept.append(text[position : tag.start()])
-            reasoning.append(_thought(text[tag.end() : tags[close].start()], tag))
-            position = tags[close].end()
-        index = close + 1
-    if not position:
+    begun, blocks = _blocks(text, marks, fences)
+    if begun is None and not blocks:
         return "", text
-    kept.append(text[position:])
+    position = 0
+    kept: list[str] = []
+    reasoning: list[str] = []
     if begun is not None:
-        reasoning.insert(0, _thought(_TAG.sub("", text[: begun.start()]), begun))
+        kept.append("")
+        position = fences.end_of_rest(text, begun)
+        reasoning.append(_trimmed(THOUGHT_MARK.sub("", text[: begun.start]), begun))
+    for block in blocks:
+        kept.append(text[position : block.start])
+        reasoning.append(block.thought)
+        position = block.end
+    kept.append(text[position:])
     return "\n\n".join(part for part in reasoning if part), _joined(kept)
 
 
-def _tags(text: str) -> list[re.Match[str]]:
-    """Return the tags of a text, without those that are quoted or belong to what is written."""
-    found = [tag for tag in _TAG.finditer(text) if not _is_quoted(text, tag)]
-    # a call of gpt-oss, or what it says next to one, ends a thought that was open; what it said before one was none
-    found = [tag for i, tag in enumerate(found) if not tag["acts"] or (i and "analysis" in found[i - 1][0])]
+def _front(text: str) -> tuple[str, str] | None:
+    """Split a text at the words that end a thought which its first words open; None where it begins otherwise."""
+    if (found := FRONT.match(text)) is None:
+        return None
+    index = int(str(found.lastgroup).removeprefix("front_"))
+    ending = FRONT_ENDS[index].search(text, found.end())
+    if ending is None:
+        return None if FRONTS[index].must_end else (text[found.end() :].strip(), "")
+    return text[found.end() : ending.start()].strip(), text[ending.end() :].lstrip()
+
+
+def _blocks(text: str, marks: Sequence[_Mark], fences: _Spans) -> tuple[_Mark | None, list[_Block]]:
+    """Return the last mark that ended what nothing had opened, and what was thought after it."""
+    begun: _Mark | None = None
+    blocks: list[_Block] = []
+    opened = _Open()
+    first = index = 0  # the mark that opened the outermost thought, and the next one
+    while True:
+        if index == len(marks):
+            if not opened.marks:
+                return begun, blocks
+            outer = marks[first]
+            if not _is_prose(text, outer):
+                start = fences.start_of(text, outer, len(text))
+                blocks.append(_Block(start, len(text), _trimmed(text[outer.end :], outer)))
+                return begun, blocks
+            opened.clear()
+            index = first + 1
+            continue
+        mark = marks[index]
+        if mark.kind == "opens":
+            first = first if opened.marks else index
+            opened.open(text, mark)
+        elif mark.kind == "trails":
+            if begun is not None and begun.family == "response" and not opened.marks:
+                blocks.append(_Block(mark.start, mark.end, ""))
+        elif mark.kind == "ends" and not (opened.marks and NAMED[opened.marks[-1].family].is_ended):
+            pass  # what ends there is no thought
+        elif not opened.marks:
+            begun, blocks = mark, []
+        else:
+            top = opened.marks[-1]
+            opened.close(mark._replace(key=top.key) if mark.kind == "ends" else mark)
+            if not opened.marks and (found := _block(text, marks[first], mark, fences)):
+                blocks.append(found)
+        index += 1
+
+
+def _block(text: str, first: _Mark, last: _Mark, fences: _Spans) -> _Block | None:
+    """Return what was thought between two marks; None if they are text in a fenced block."""
+    thought = _trimmed(text[first.end : last.start], first)
+    if last.end > fences.end_at(first.start):
+        return _Block(fences.start_of(text, first, last.end), last.end, thought)
+    if not fences.is_head(text, first) or not _ACTS.search(text, first.end, last.start):
+        return None
+    end = fences.end_of_rest(text, last)
+    return _Block(first.start if end == last.end else fences.start_at(first.start), end, thought)
+
+
+def _marks(text: str) -> list[_Mark]:
+    """Return the marks of a text, without those that are quoted or belong to what is written."""
+    found = [mark for mark in THOUGHT_MARK.finditer(text) if not _is_quoted(text, mark)]
     if not found or _is_json(text):
         return []
     bodies = _Spans(_call_bodies(text))
-    return [tag for tag in found if tag.start() >= bodies.end_at(tag.start() - 1)]
+    return [_read_mark(mark) for mark in found if mark.start() >= bodies.end_at(mark.start() - 1)]
+
+
+def _read_mark(found: re.Match[str]) -> _Mark:
+    """Return a mark as the table describes it."""
+    kind, _, family = str(found.lastgroup).partition("_")
+    name = _NAME.search(found[0]) if family == "tags" else None
+    if name and found[0].endswith("/>"):
+        kind = "closes"
+    return _Mark(found.start(), found.end(), kind, family, name[0].lower() if name else family)
 
 
 class _Spans:
@@ -147,11 +266,39 @@ class _Spans:
     def __init__(self, spans: Sequence[tuple[int, int]]) -> None:
         self._starts = [start for start, _ in spans]
         self._ends = [end for _, end in spans]
+        self._heads: dict[int, int] = {}
 
     def end_at(self, position: int) -> int:
         """Return the end of the last part that begins at a position or before it; -1 where none does."""
         index = bisect_right(self._starts, position)
         return self._ends[index - 1] if index else -1
+
+    def start_at(self, position: int) -> int:
+        """Return the beginning of that part."""
+        return self._starts[bisect_right(self._starts, position) - 1]
+
+    def is_head(self, text: str, mark: _Mark) -> bool:
+        """Whether a fenced block begins with a mark."""
+        if self.end_at(mark.start) < mark.end:
+            return False
+        start = self.start_at(mark.start)
+        if start not in self._heads:
+            head = _FENCE_HEAD.match(text, start)
+            self._heads[start] = head.end() if head else -1
+        return self._heads[start] == mark.start
+
+    def start_of(self, text: str, mark: _Mark, end: int) -> int:
+        """Return where to cut what a mark opens and what ends behind its fenced block: the fence goes with its beginning."""
+        return self.start_at(mark.start) if end > self.end_at(mark.start) and self.is_head(text, mark) else mark.start
+
+    def end_of_rest(self, text: str, mark: _Mark) -> int:
+        """Return where to cut behind a mark: after its fenced block, if nothing else stands in it."""
+        end = self.end_at(mark.start)
+        if end < mark.end:
+            return mark.end
+        rest = text.find("\n", mark.end, end)
+        is_empty = rest >= 0 and not text[mark.end : text.rfind("\n", mark.end, end)].strip()
+        return end if is_empty else mark.end
 
 
 def _fences(text: str) -> list[tuple[int, int]]:
@@ -181,11 +328,6 @@ def _fences(text: str) -> list[tuple[int, int]]:
         spans.append((start, lines[close][1]))
         index = close + 1
     return spans
-
-
-def _closes(tag: re.Match[str]) -> bool:
-    """Whether a tag ends reasoning."""
-    return bool(tag["closes"] or tag["ends"] or tag["final"] or tag["acts"])
 
 
 def _is_quoted(text: str, tag: re.Match[str]) -> bool:
@@ -228,15 +370,15 @@ def _call_bodies(text: str) -> list[tuple[int, int]]:
     return bodies
 
 
-def _is_prose(text: str, tag: re.Match[str]) -> bool:
-    """Whether an opening tag that nothing closes is a word of a sentence, after which nothing looks like an action."""
-    before = text[text.rfind("\n", 0, tag.start()) + 1 : tag.start()]
-    return bool(before.strip()) and not _ACTS.search(text, tag.end())
+def _is_prose(text: str, tag: _Mark) -> bool:
+    """Whether an opening mark that nothing closes is a word of a sentence, after which nothing looks like an action."""
+    before = text[text.rfind("\n", 0, tag.start) + 1 : tag.start]
+    return bool(before.strip()) and not _ACTS.search(text, tag.end)
 
 
-def _thought(text: str, tag: re.Match[str]) -> str:
+def _trimmed(text: str, mark: _Mark) -> str:
     """Return reasoning without the line breaks that set it apart."""
-    return (_HARMONY.sub("", text) if "channel" in tag[0] else text).removeprefix("\n").removesuffix("\n")
+    return (_HARMONY.sub("", text) if mark.family == "harmony" else text).removeprefix("\n").removesuffix("\n")
 
 
 def _joined(pieces: Sequence[str]) -> str:
@@ -255,4 +397,4 @@ def _joined(pieces: Sequence[str]) -> str:
     return "".join(parts)
 
 
-__all__ = ["NAMES", "TAG_NAMES", "hide_tags", "is_tag", "said", "split_reasoning", "without_reasoning"]
+__all__ = ["hide_tags", "is_tag", "said", "split_reasoning", "spoken_of", "without_reasoning"]

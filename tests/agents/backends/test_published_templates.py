@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from palaestra.agents.backends.chat_template import ChatTemplate
 from palaestra.agents.backends.reliable import Reliable
-from palaestra.agents.backends.template_face import written_text
+from palaestra.agents.backends.template_face import shared_length, written_text
 from palaestra.agents.backends.token_turns import finished_turn
 from palaestra.agents.core import Request
 from palaestra.agents.llm import LLMAgent
@@ -207,3 +207,38 @@ def test_a_template_without_tools_is_refused_when_an_episode_begins_and_auto_tak
     agent = LLMAgent(Reliable(Backend()), format="auto")  # type: ignore[arg-type]
     agent.reset(info)
     assert agent._active.name == "react"
+
+
+THOUGHTFUL = {
+    name for name in NAMES if any(mark in (FOLDER / f"{name}.jinja").read_text() for mark in ("think>", "channel", "to=self"))
+}
+
+
+@pytest.mark.parametrize("name", sorted(THOUGHTFUL))
+def test_a_call_in_a_thought_as_the_template_shows_it_is_not_made(name: str) -> None:
+    template = template_of(name)
+    if template.face.tools_problem:
+        return
+    draft = template.face.written_call.replace("probe_tool", "get").replace("oak log", "draft").strip()
+    call = ToolCall("get", {"item": "oak", "count": 3}, "call00001")
+    made = shown(template, [RULES, ASK, Message("assistant", "", (call,), reasoning=f"I could {draft} but no.")], [GET])
+    turn = made[shared_length(shown(template, [RULES, ASK], [GET]), made) :]
+    read = template.read(turn, [GET])
+    assert [one.arguments for one in read.tool_calls] == [call.arguments]
+    assert "draft" not in read.content
+    assert ("draft" in read.reasoning) == ("draft" in turn)
+
+
+def test_thoughts_on_channels_are_reasoning_with_tools_and_without() -> None:
+    name = next((name for name in NAMES if name.startswith("gemma4")), None)
+    if name is None:
+        return
+    template = template_of(name)
+    marks = ["<|channel>", "<channel|>"]
+    template.tokenizer.add_special_tokens({"additional_special_tokens": marks})
+    template = ChatTemplate(template.tokenizer)
+    ids = tuple(template.encode("<|channel>thought\nget 9 logs\n<channel|>get 1 log"))
+    assert set(template.tokenizer.convert_tokens_to_ids(marks)) <= set(ids)
+    for tools in ((), (GET,)):
+        turn = finished_turn(template, Request((RULES, ASK), tools), (), ids, "eos")
+        assert (turn.answer.reasoning, turn.answer.content) == ("get 9 logs", "get 1 log")

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from palaestra.agents.formats import FORMATS, make_format
 from palaestra.envs.formats import ACTION_FORMATS, format_message, parse_message
-from palaestra.envs.formats.reasoning import NAMES, _fences, hide_tags, said, split_reasoning, without_reasoning
+from palaestra.envs.formats.reasoning import _fences, hide_tags, is_tag, said, split_reasoning, without_reasoning
+from palaestra.envs.formats.thought_marks import FRONTS, MARKS, THOUGHT_MARK
 from palaestra.types import Message, ToolCall
 
 TOOLS = [
@@ -23,9 +25,8 @@ TOOLS = [
         },
     }
 ]
-PAIRS = [(f"<{name}>", f"</{name}>") for name in NAMES]
-PAIRS += [(o.upper(), c.title()) for o, c in PAIRS[:3]] + [("[THINK]", "[/THINK]")]
-PAIRS += [("<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>")]
+PAIRS = [pair for marks in MARKS for pair in marks.examples if pair[0]]
+CLOSERS = [close for marks in MARKS for _, close in marks.examples if close not in ("<|end|>", "<think/>")]
 pairs = st.sampled_from(PAIRS)
 CALL = '<tool_call>\n{"name": "take", "arguments": {"item": "draft"}}\n</tool_call>'
 DRAFTS = [
@@ -64,11 +65,9 @@ def test_a_block_at_the_front_is_reasoning_and_the_rest_is_the_answer(pair, thou
     assert reasoning == thought
 
 
-@given(pairs, thoughts.filter(str.strip), answers)
-def test_a_closing_tag_that_nothing_opened_ends_reasoning(pair, thought, answer):
-    if pair[1][0] == thought.strip()[-1:]:
-        return
-    reasoning, rest = split_reasoning(f"{thought}\n{pair[1]}\n\n{answer}")
+@given(st.sampled_from(CLOSERS), thoughts.filter(str.strip), answers)
+def test_a_closing_tag_that_nothing_opened_ends_reasoning(close, thought, answer):
+    reasoning, rest = split_reasoning(f"{thought}\n{close}\n\n{answer}")
     assert rest == answer
     assert reasoning.strip() == thought.strip()
 
@@ -114,6 +113,7 @@ def test_the_canonical_form_keeps_tags_that_are_text(content, reasoning):
 
 @given(st.sampled_from(sorted(ACTION_FORMATS)), pairs, thoughts, st.booleans())
 def test_every_form_reads_what_stands_after_the_reasoning(name, pair, thought, is_opened):
+    is_opened = is_opened or pair[1] not in CLOSERS
     form = ACTION_FORMATS[name]
     action = (
         Message("assistant", "get 1 oak log")
@@ -162,9 +162,101 @@ def test_json_without_tags_is_left_alone():
     assert hide_tags('{"a": "<THINK>[/think]"}') == '{"a": "\\u003cTHINK>\\u005b/think]"}'
 
 
+def test_every_mark_of_the_table_is_one_and_can_be_hidden():
+    for marks in MARKS:
+        for pair in marks.examples:
+            for mark in filter(None, pair):
+                assert is_tag(mark) == (mark != "<|end|>")
+                assert (hide_tags(mark) != mark) == (mark != "<|end|>")
+                assert THOUGHT_MARK.fullmatch(mark).lastgroup in (f"opens_{marks.name}", f"closes_{marks.name}", "ends")
+
+
+BAD = '<tool_call>\n{"name": "take", "arguments": {"item": "draft"}}\n</tool_call>'
+GOOD = BAD.replace("draft", "good")
+NESTED = (
+    "{o}one {bad}{c}\n{good}",
+    "{bad}\n{c}\n{good}",
+    "{o}one {o2}two{c2} {bad}{c}\n{good}",
+    "{o}one {o}two{c} {bad}{c}\n{good}",
+    "{o}\n{o}{bad}{c}\n{good}",
+    "{o}one\n```\n{bad}\n```\n{c}{good}",
+    "```xml\n{o}\nI could {bad}\n{c}\n```\n{good}",
+    "```\n{o}\n{bad}\n```\n{c}\n{good}",
+    "```\n{o}\n{bad}\n{c}\n{good}\n```",
+    "{good}\n{o}one {bad}",
+    "{good}\n{o}one {o2}two{c2} {bad}",
+    "{o}a{c}{good}{o}{bad}{c}",
+)
+
+
+@pytest.mark.parametrize("shape", NESTED)
+@pytest.mark.parametrize("name", ["tools", "hermes"])
+@settings(max_examples=60)
+@given(pair=pairs, other=pairs)
+def test_a_call_is_run_or_was_only_thought_of_whatever_stands_around_it(shape, name, pair, other):
+    (o, c), (o2, c2) = pair, other
+    if "{o}" not in shape and c not in CLOSERS:
+        return
+    if "{o2}" in shape and (c2 not in CLOSERS or c not in CLOSERS) and o2 != o:
+        return  # `<|end|>` ends the marks that know it only, where they are the innermost
+    text = shape.format(o=o, c=c, o2=o2, c2=c2, bad=BAD, good=GOOD)
+    read = make_format(name).read(without_reasoning(Message("assistant", text)), TOOLS)
+    items = [call.arguments["item"] for call in read.tool_calls]
+    assert "draft" not in items
+    assert items == ["good"] or ("{o2}" in shape and not items)
+    assert "draft" not in read.content
+
+
+@given(pairs, st.sampled_from(sorted(set(FORMATS) - {"auto"})), pairs)
+def test_what_follows_a_thought_within_an_open_one_is_thought(pair, name, other):
+    text = f"{pair[0]}one {other[0]}two{other[1]} {BAD}"
+    if other[1] in CLOSERS and pair != other:
+        assert split_reasoning(text)[1] == ""
+    read = make_format(name).read(without_reasoning(Message("assistant", text)), TOOLS)
+    assert not read.tool_calls
+
+
+@pytest.mark.parametrize("front", FRONTS)
+def test_words_at_the_front_mark_a_thought_where_its_end_follows(front):
+    opening, ending = front.example
+    assert split_reasoning(f"{opening}Maybe {BAD}\n{ending}\n{GOOD}") == (f"Maybe {BAD}", GOOD)
+    if front.must_end:
+        assert split_reasoning(f"{opening}Maybe.") == ("", f"{opening}Maybe.")
+    else:
+        assert split_reasoning(f"{opening}Maybe {BAD}") == (f"Maybe {BAD}", "")
+    for text in (f"So: {opening}Maybe {ending}", f"{ending} Yes."):
+        assert split_reasoning(text) == ("", text)
+    message = Message("assistant", f"{opening}Maybe {ending} yes &#72;ere &{front.entity[1:]}{opening[1:]}", reasoning=opening)
+    assert parse_message(format_message(message)) == message
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ("```xml\n<think>hello</think>\n```\nThat is it.", "```xml\n<think>hello</think>\n```\nThat is it."),
+        ('```json\n{"item": "<think>{x}</think>"}\n```', '```json\n{"item": "<think>{x}</think>"}\n```'),
+        ("```\n<think>get(1)</think>\n```\nget 1", "get 1"),
+        ("```\n<think>get(1)\n```\n</think>\nget 1", "get 1"),
+        ("```\nget(1)\n</think>\n```\nget 1", "get 1"),
+        ("Here are my reasoning steps:\nx\n[BEGIN FINAL RESPONSE]\nget 1\n[END FINAL RESPONSE]", "get 1"),
+        ("<|channel>thought\n<channel|>get 1", "get 1"),
+        ("<|think|>hm<|end|><|begin|>assistant<|content|>get 1", "get 1"),
+        ("the <|end|> of it", "the <|end|> of it"),
+        ("a <thinking about it> b < think c", "a <thinking about it> b < think c"),
+        ("<cost_analysis>3</cost_analysis>", "<cost_analysis>3</cost_analysis>"),
+    ],
+)
+def test_what_is_left_of_a_text(text, rest):
+    assert split_reasoning(text)[1].strip() == rest
+
+
 PIECES = (
     "<think>", "</think>", "<think>a</think>", "x <think> y ", "<tool_call>{", "`<think>`", "[THINK]", "<tool_call>{}</think>",
     "```\n<think>a</think>\n```\n", "<think>```a\n", "a\n<think>x</think>", "~~~~~\n<think></think>", "<thi<think></think>nk>",
+    "<think a='", "<think " + " " * 90, "<think a=1 b=2 c=", "<a_a_a_", "<" + "a" * 60, "<think></analysis>",
+    "<think><thinking>", "<think> x </cot>", "```\n<think>{</think>\n```\n", "```\n</think>", "<|end|>", "<think>\n",
+    "<|channel|>analysis<|message|>{<|end|>", "◁think▷ x ", "[BEGIN FINAL RESPONSE][END FINAL RESPONSE]", "analysisI",
+    "Here is my thought process:", "to=self ", "to=self<|eom|>assistant",
 )  # fmt: skip
 
 

@@ -12,6 +12,8 @@ from palaestra.envs.formats import ACTION_FORMATS, ActionFormat, ActionFormatErr
 from palaestra.envs.formats.action_format import FINAL_ANSWER
 from palaestra.envs.formats.json_call import JsonCallFormat
 from palaestra.envs.formats.python_call import PythonCallFormat
+from palaestra.envs.formats.reasoning import spoken_of
+from palaestra.envs.formats.thought_marks import FRONT, MARKS
 from palaestra.errors import UnknownNameError, UsageError
 from palaestra.types import Message, ToolCall
 
@@ -34,7 +36,15 @@ names = pytest.mark.parametrize("name", FORMS)
 words = (
     st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), min_size=1, max_size=30).map(str.strip).filter(bool)
 )
-prose = words.filter(lambda text: "Action:" not in text and "Thought:" not in text and not text.startswith(("{", "`", "#")))
+prose = words.filter(
+    lambda text: (
+        "Action:" not in text
+        and "Thought:" not in text
+        and not text.startswith(("{", "`", "#"))
+        and spoken_of(text) == text
+        and not FRONT.match(text)
+    )
+)
 calls = st.builds(
     lambda item, count: ToolCall("take", {"item": item, "count": count}), st.text(max_size=20), st.integers(0, 9)
 )
@@ -60,6 +70,13 @@ def test_a_call_that_is_written_is_read_again(name, call, thought):
     assert read.tool_calls == (call,)
     assert read.reasoning.split() == thought.split()
     assert not read.content
+
+
+@pytest.mark.parametrize("name", [name for name in ACTION_FORMATS if name != "text"])
+@given(call=calls, thought=st.lists(st.sampled_from([mark for m in MARKS for p in m.examples for mark in p]), min_size=1))
+def test_marks_within_a_thought_hide_no_call(name, call, thought):
+    text = FORMS[name].write(Message("assistant", "", (call,), reasoning=" x ".join(thought)), TOOLS)
+    assert FORMS[name].parse(text, TOOLS).tool_calls == (call,)
 
 
 @names
