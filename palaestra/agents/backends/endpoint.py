@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, replace
 from typing import NoReturn
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
-from palaestra.agents.backends.inside import fault_in, fault_status, is_stream, paid, read_stream
+from palaestra.agents.backends.inside import fault_in, fault_status, paid
 from palaestra.agents.backends.responses import redirect_problem
+from palaestra.agents.backends.streams import is_stream, read_list, read_stream
 from palaestra.agents.backends.strict_tools import OPENAI_MOST, check_number, without_nulls
 from palaestra.agents.backends.token_usage import usage_in
 from palaestra.agents.backends.too_long import says_too_long
@@ -190,7 +191,7 @@ class Endpoint:
         except (ValueError, RecursionError) as error:  # invalid UTF-8 is a ValueError too
             if is_stream(body):
                 if (found := read_stream(body)) is not None:
-                    return found
+                    return self.without_secrets(found)
                 raise ModelError(
                     f"{self.url} answered with a stream of events, which was not asked for: {excerpt(body)}. Turn streaming "
                     "off at the server or the proxy before it."
@@ -199,6 +200,8 @@ class Endpoint:
             raise ModelError(
                 f"{self.url} answered with something that is not JSON ({error}): {excerpt(body)}.{hint}", retryable=True
             ) from None
+        if isinstance(data, list):
+            data = read_list(data)
         for secret in self._secret_bytes:  # a server may repeat what it was sent; an answer is stored
             if secret in body:
                 return self.without_secrets(data)

@@ -1,4 +1,4 @@
-"""Errors that come inside of an answer with a good status, and answers that come as a stream.
+"""Errors that come inside of an answer with a good status.
 
 Gateways put the error of the server behind them into an answer with status 200: at the top, inside a choice, or as an event of
 a stream that nobody asked for. They mean what they would mean with the status that they name, and what they cost counts.
@@ -6,8 +6,7 @@ a stream that nobody asked for. They mean what they would mean with the status t
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from palaestra.errors import ModelError
@@ -70,70 +69,6 @@ def fault_status(fault: Json) -> int | None:
     return next((_STATUSES[value] for value in values if isinstance(value, str) and value in _STATUSES), None)
 
 
-def is_stream(body: bytes) -> bool:
-    """Whether a body is a stream of events."""
-    return body.lstrip()[:6].startswith((b"data:", b"event:", b":", b"id:"))
-
-
-def read_stream(body: bytes) -> dict[str, Json] | None:
-    """Return a stream of events as the answer that it would be without streaming: an error, or a chat completion.
-
-    The first error counts, with the usage that the events report. A stream that stops before its answer does was broken off.
-    None stands for events of another kind.
-    """
-    events = list(_events(body))
-    usage = next((event["usage"] for event in reversed(events) if isinstance(event.get("usage"), Mapping)), None)
-    if (fault := next(filter(None, map(fault_in, events)), None)) is not None:
-        return {"error": fault, "usage": usage}
-    choices = [event["choices"][0] for event in events if isinstance(event.get("choices"), list) and event["choices"]]
-    deltas = [one["delta"] for one in choices if isinstance(one, Mapping) and isinstance(one.get("delta"), Mapping)]
-    if not deltas or len(deltas) < len(choices):
-        return None
-    reasons = [one["finish_reason"] for one in choices if one.get("finish_reason")]
-    choice = {"index": 0, "message": _joined(deltas), "finish_reason": reasons[-1] if reasons else "error"}
-    return {"choices": [choice], "usage": usage}
-
-
-def _events(body: bytes) -> Iterator[Mapping[str, Json]]:
-    """Yield the events of a stream that are JSON objects."""
-    for line in body.splitlines():
-        if line.startswith(b"data:"):
-            try:
-                event = json.loads(line[5:])
-            except (ValueError, RecursionError):
-                continue  # [DONE], or a line that is cut
-            if isinstance(event, Mapping):
-                yield event
-
-
-def _joined(deltas: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
-    """Return the message that its pieces make: texts and the arguments of calls grow, all else is said once."""
-    message: dict[str, Json] = {}
-    calls: dict[Json, dict[str, Json]] = {}
-    for delta in deltas:
-        for key, value in delta.items():
-            if key == "tool_calls" and isinstance(value, list):
-                for piece in value:
-                    if isinstance(piece, Mapping):
-                        _add_call(calls.setdefault(str(piece.get("index", len(calls))), {"function": {}}), piece)
-            elif isinstance(value, str) and key != "role":
-                message[key] = str(message.get(key) or "") + value
-            elif value is not None:
-                message[key] = value
-    return {**message, "tool_calls": list(calls.values())} if calls else message
-
-
-def _add_call(call: dict[str, Json], piece: Mapping[str, Json]) -> None:
-    """Add a piece of a call."""
-    function = piece.get("function")
-    for key, value in function.items() if isinstance(function, Mapping) else ():
-        if key == "arguments" and isinstance(value, str):
-            call["function"][key] = call["function"].get(key, "") + value
-        elif value is not None:
-            call["function"][key] = value
-    call.update({key: value for key, value in piece.items() if key not in ("function", "index") and value is not None})
-
-
 @contextmanager
 def paid(usage: Usage | None) -> Iterator[None]:
     """Put what an answer cost on the error that reading it raises."""
@@ -144,4 +79,4 @@ def paid(usage: Usage | None) -> Iterator[None]:
         raise
 
 
-__all__ = ["fault_in", "fault_status", "is_stream", "paid", "read_stream"]
+__all__ = ["fault_in", "fault_status", "paid"]

@@ -176,7 +176,7 @@ def test_the_token_backend_reads_them_too() -> None:
 
 def test_a_stream_of_another_kind_says_what_to_turn_off() -> None:
     with pytest.raises(ModelError, match=r"a stream of events, which was not asked for.*Turn streaming off"):
-        END.read(stream({"type": "message_start"}), ASK)
+        END.read(stream({"type": "galaxy"}), ASK)
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
