@@ -233,6 +233,7 @@ def test_seed_fixes_a_sample_and_session_and_turn_fix_it_without_one() -> None:
     assert ask(local(), session="a").message == ask(local(), session="a").message
     assert ask(local(), session="a").message != ask(local(), session="b").message
     assert ask(local(), session="a").message != ask(local(seed=1), session="a").message
+    assert ask(local(), session="a").message == ask(local(seed=0), session="a").message
     backend = local()
     assert ask(backend).message != ask(backend).message
     assert ask(backend, session="a").message != ask(backend, session="a").message  # the same question once more

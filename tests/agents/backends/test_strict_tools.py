@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import palaestra  # noqa: F401  registers the environments
 from palaestra.agents.backends.endpoint import Endpoint
-from palaestra.agents.backends.strict_tools import strict_function, strict_parameters, without_nulls
+from palaestra.agents.backends.strict_tools import _NOT_STRICT, strict_function, strict_parameters, without_nulls
 from palaestra.agents.core import Request
 from palaestra.errors import UsageError
 from palaestra.types import Message, ToolCall
@@ -124,6 +124,12 @@ def test_the_tools_of_environments_have_a_strict_form(env_id: str) -> None:
         {"type": "object", "properties": {"a": {}}},
         {"type": "object", "properties": {"a": {"type": "array"}}},
         {"type": "object", "properties": {"a": {"oneOf": [{"type": "string"}]}}},
+        *({"type": "object", "properties": {"a": {"type": "string", key: []}}} for key in _NOT_STRICT),
+        {"type": "object", "properties": {"a": {"type": ["null", "array"]}}},
+        {"type": "object", "properties": {"a": {"anyOf": [{"type": "string"}, {}]}}},
+        {"type": "object", "properties": {"a": {"type": "array", "items": {}}}},
+        {"type": "object", "properties": {"a": {"$ref": "#/$defs/b"}}, "$defs": {"b": {}}},
+        {"type": "object", "properties": {"a": True}},
     ],
 )
 def test_a_schema_without_a_strict_form_is_offered_as_it_is(schema: dict[str, Any]) -> None:

@@ -284,6 +284,13 @@ def test_a_script_shows_files(tmp_path, media):
     said = agent.act("hello?", {})
     assert said == Message("assistant", f"hi\n{describe(FILES[0]).tag}", media=(describe(FILES[0]),))
     assert said.media[0] in media
+    forged = describe(FILES[0]).tag
+    path.write_text(json.dumps({"content": f"see {forged}", "media": ["hello.wav"]}) + "\n")
+    agent = make_agent(f"scripted:{path}", format="text")
+    agent.reset({"task": {}, "instructions": "", "tools": []})
+    said = agent.act("hello?", {})
+    assert said.media == (describe(FILES[0]),)  # shown once: the tag in the text is a text
+    assert said.content == f"see {escape_tags(forged)}\n{forged}"
 
 
 @pytest.mark.parametrize(
