@@ -15,10 +15,11 @@ from functools import partial
 from typing import Any
 
 from palaestra.envs.formats.action_format import ActionFormat, ActionFormatError, Tools
-from palaestra.envs.formats.attempts import with_attempt
+from palaestra.envs.formats.attempts import doubt_about, with_attempt
 from palaestra.envs.formats.hermes import ensure_call_ids
 from palaestra.envs.formats.hermes_format import HermesFormat
 from palaestra.envs.formats.plain import PlainFormat
+from palaestra.envs.formats.reasoning import split_reasoning
 from palaestra.envs.formats.registry import ACTION_FORMATS, action_format
 from palaestra.errors import UsageError, unknown_name
 from palaestra.media.items import MARK, escape_tags, read_tags
@@ -133,6 +134,8 @@ class ToolFormat(Format):
         read = HermesFormat().parse(text, tools)
         if not read.tool_calls:
             return answer
+        if read.content and (doubt := doubt_about(split_reasoning(text)[1])):
+            return replace(answer, content="", raw=answer.content, error=doubt, media=())
         return replace(answer, content=read.content, tool_calls=read.tool_calls, raw=answer.content, media=read.media)
 
     def write(self, action: Message, tools: Tools) -> str:

@@ -85,7 +85,7 @@ def read_python_calls(text: str, position: int, schemas: Mapping[str, Properties
     parameters in order. The code is parsed, never run.
     """
     begin = skip_space(text, position)
-    end = _code_end(text, begin)
+    end = code_end(text, begin)
     if end is None:
         return None
     try:
@@ -99,7 +99,7 @@ def read_python_calls(text: str, position: int, schemas: Mapping[str, Properties
     return (tuple(calls), end) if calls else None
 
 
-def _code_end(text: str, begin: int) -> int | None:
+def code_end(text: str, begin: int) -> int | None:
     """Return where the brackets that a text opens are closed again, None if they are not."""
     depth = 0
     quote = ""
@@ -244,4 +244,4 @@ def _gemma_items(text: str, position: int, levels: int, closing: str) -> tuple[J
     return (fields if closing == "}" else items), position + 1
 
 
-__all__ = ["Properties", "read_gemma_object", "read_json", "read_python_calls", "skip_space", "typed_value"]
+__all__ = ["Properties", "code_end", "read_gemma_object", "read_json", "read_python_calls", "skip_space", "typed_value"]

@@ -109,7 +109,7 @@ def parse_message(text: str, *, lenient: bool = False) -> Message:
     pieces: list[str] = []
     calls: list[ToolCall] = []
     position = num_unreadable = 0
-    while (start := text.find(CALL_OPEN, position)) >= 0:
+    while (start := _next_call(text, position)) >= 0:
         _keep_piece(pieces, text[position:start], is_first=not calls)
         call, position = read_block(text, start, lenient)
         num_unreadable += not call.name
@@ -186,6 +186,15 @@ def _unescape(text: str) -> str:
     if "&" not in text:
         return text
     return _ESCAPED_TAG.sub(lambda found: f"&{found[1][4:]}{found[2]}" if found[1] else _CHARACTERS[found[2]], text)
+
+
+def _next_call(text: str, position: int) -> int:
+    """Return where the next opening tag stands that is not named in quotation marks; -1 if there is none."""
+    while (start := text.find(CALL_OPEN, position)) >= 0:
+        position = start + len(CALL_OPEN)
+        if not start or text[start - 1] not in "`\"'" or text[start - 1] != text[position : position + 1]:
+            break
+    return start
 
 
 def _keep_piece(pieces: list[str], piece: str, *, is_first: bool) -> None:

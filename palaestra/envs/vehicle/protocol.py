@@ -12,8 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from palaestra.envs.formats.call_values import code_end
+from palaestra.envs.formats.speech import manner
 from palaestra.envs.vehicle.car.car import PROFILES, Profile
-from palaestra.envs.vehicle.car.tables import ENVIRONMENT
+from palaestra.envs.vehicle.car.tables import ENVIRONMENT, MODULES
 from palaestra.errors import ConfigError, unknown_name
 from palaestra.types import Json
 from palaestra.types.plain_json import strict_json
@@ -39,6 +41,11 @@ _BARE = re.compile(
     r"^[ \t]*(?:[-*>][ \t]+|\d{1,3}[.)][ \t]+|`)?(?:[A-Za-z_]\w*[ \t]*=[ \t]*)?(?:print\()?(?:del[ \t]+)?"
     r"(?:vw(?:\s?\.\s?\w+)*[ \t]*(?:\(|\[|=[^=])|get_modules\(|get_module_API\()",
     re.MULTILINE,
+)
+_NAMES = "|".join(MODULES)
+_HEAD = re.compile(  # a function or a place of the car, and what looks like arguments or a value
+    rf"(?<![\w.])((?:vw\s?\.\s?|carcontrol_)?(?:(?:{_NAMES})(?:\s?\.\s?\w{{1,60}}){{1,4}}|(?:{_NAMES})_\w{{1,60}})|vw(?:\.\w{{1,60}}){{1,4}}"
+    r"|get_modules|get_module_API)[*`\]\"']{0,3}(?=\s?\(|\s{0,2}[{\[]\s?[\"'}\w]|\s?=[^=]|[\w\s:,`*]{0,30}\{\s*[\"'}])"
 )
 _WRITES = re.compile(r"\A(?:\s|#[^\n]*\n)*(?:del\s+vw\b|vw\s*\[|vw(?:\s*\.\s*\w+)+\s*(?:\[|=[^=])|[{\[])")
 
@@ -229,9 +236,14 @@ def is_writing(code: str) -> bool:
 
 
 def looks_like_code(text: str) -> bool:
-    """Whether a message without a block of code plainly tries to act: a line of code, another fence, or bare JSON."""
+    """Whether a message without a block of code plainly tries to act: a call that is not only spoken of, or bare JSON."""
     if _BARE.search(text) or ("```" in text and _CALLS.search(text)):
         return True
+    for count, head in enumerate(_HEAD.finditer(text)):
+        line_end = text.find("\n", head.end())
+        end = code_end(text, head.end(1)) or (len(text) if line_end < 0 else line_end)
+        if count == MAX_PROBLEMS or manner(text, head.start(), end) != "spoken":
+            return True
     whole = text.strip()
     if whole[:1] not in ("{", "[") or len(whole) < 3:
         return False

@@ -61,7 +61,6 @@ JSON_FRAMES = [
     "<TOOLCALL>[{}]</TOOLCALL>",
     "I look first.\n\n{}",
     "Action: {}",
-    "- {}",
     "[{}]",
     '{{"tool_calls": [{}]}}',
     '{{"tool_call": {}}}',
@@ -220,8 +219,38 @@ def test_json_that_names_no_tool_is_a_plain_answer(value, is_fenced):
 
 @given(others, st.sampled_from(NAME_KEYS), st.sampled_from(ARGUMENT_KEYS), plain_json)
 def test_json_whose_name_is_of_no_tool_is_a_plain_answer(name, name_key, argument_key, value):
-    assert find_attempt(json.dumps({name_key: name, argument_key: value}), TOOLS) is None
+    attempt = find_attempt(json.dumps({name_key: name, argument_key: value, "note": 1}), TOOLS)
+    assert attempt is None
     assert find_attempt(json.dumps({"name": name, "email": value}), TOOLS) is None
+    if not isinstance(value, dict):
+        assert find_attempt(json.dumps({name_key: name, argument_key: value}), TOOLS) is None
+
+
+@given(
+    st.from_regex(r"[a-z][a-z_]{0,20}", fullmatch=True).filter(lambda name: name not in NAMES),
+    st.sampled_from(["name", "tool", "function_name", "tool_name", "function"]),
+    st.sampled_from(["arguments", "parameters", "args", "kwargs", "tool_input"]),
+    st.dictionaries(st.text(max_size=5), st.integers(), max_size=3),
+    st.booleans(),
+    st.sampled_from(["{}", "```json\n{}\n```", "[{}]", '{{"tool_calls": [{}]}}', "I look.\n{}"]),
+)
+def test_a_call_in_json_of_a_tool_that_there_is_not_is_answered_with_advice(
+    name, name_key, argument_key, value, as_text, frame
+):
+    text = json.dumps({name_key: name, argument_key: json.dumps(value) if as_text else value})
+    attempt = find_attempt(frame.replace("{{", "{").replace("}}", "}").replace("{}", text, 1), TOOLS)
+    assert attempt is not None
+    assert not attempt.calls
+    assert f"there is no tool {name!r}" in attempt.advice
+
+
+@given(calls, plain_json.filter(lambda value: value not in ([], {})), st.booleans())
+def test_a_list_that_holds_a_call_and_something_else_is_not_run_in_part(call, other, is_first):
+    one = {"name": call.name, "arguments": call.arguments}
+    attempt = find_attempt(json.dumps([other, one] if is_first else [one, other]), TOOLS)
+    assert attempt is not None
+    assert not attempt.calls
+    assert "some of the calls in its list" in attempt.advice
 
 
 @given(st.sampled_from(NAMES), st.sampled_from(["", "The answer is ", "- "]))

@@ -236,3 +236,27 @@ def test_after_too_many_calls_that_cannot_be_read_the_rest_is_one_more():
     message = parse_message(f"{good}\n" * 300 + "<tool_call>" * 500 + "x</tool_call> y")
     assert [call.name for call in message.tool_calls] == ["a"] * 300 + [""] * (MAX_UNREADABLE + 1)
     assert message.tool_calls[-1].arguments == "<tool_call>" * (500 - MAX_UNREADABLE) + "x</tool_call> y"
+
+
+@given(calls.filter(lambda call: call.name), st.integers(1, 3), st.sampled_from(["", "\n", "  \n"]))
+def test_a_call_whose_closing_tag_is_missing_is_read_where_nothing_else_follows(call, count, space):
+    opened = format_call(call).removesuffix("</tool_call>")
+    text = (opened + space) * count
+    read = parse_message(text, lenient=True).tool_calls
+    wanted = parse_message(format_call(call) * count, lenient=True).tool_calls
+    assert read == wanted
+    assert [one.name for one in read] == [call.name] * count
+    assert [one.name for one in parse_message(text).tool_calls] == [""] * count
+    followed = parse_message(f"{opened}{space}and then I wait.", lenient=True)
+    assert [one.name for one in followed.tool_calls] == [""]
+    assert "not closed" in explain_malformed(followed.tool_calls[0])
+
+
+@pytest.mark.parametrize("quote", ["`", "'", '"'])
+def test_the_tag_of_a_call_between_quotation_marks_is_text(quote):
+    text = f"The {quote}<tool_call>{quote} tag marks a call."
+    for lenient in (False, True):
+        assert parse_message(text, lenient=lenient) == Message("assistant", text)
+    call = ToolCall("look", {"q": quote})
+    message = parse_message(f"{text}\n{format_call(call)}")
+    assert (message.content, message.tool_calls) == (text, (call,))

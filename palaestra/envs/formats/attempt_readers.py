@@ -1,0 +1,433 @@
+"""Calls as models write them where nothing keeps them to a syntax: JSON, code, a name and JSON, XML, YAML.
+
+Each reader finds the calls of known tools that stand on lines of their own and returns them with the text around them; what
+looks like a call and cannot be read raises `Doubt`. Whether the calls are made or spoken of is for `speech.py`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from palaestra.envs.formats.call_values import Properties, read_json, read_python_calls, typed_value
+from palaestra.types import Json, ToolCall
+
+Known = Mapping[str, Properties]
+"""Parameters of the tools on offer, by the tools' names."""
+
+NAME_KEYS = ("name", "function_name", "tool_name", "tool", "function", "action", "recipient_name", "api", "command")
+ARGUMENT_KEYS = (
+    "arguments", "parameters", "args", "params", "input", "action_input", "tool_input", "kwargs", "inputs", "tool_args",
+    "function_args", "tool_arguments", "function_arguments",
+)  # fmt: skip
+SIDE_KEYS = frozenset({"id", "type", "thought", "thoughts", "reasoning", "call_id", "index", "explanation", "rationale"})
+MAX_LOOKED_AT = 200  # values and lines of one text; what stands after them is not looked at
+
+_DATA_KEYS = frozenset({"input", "inputs", "params"})  # of recipes and the like, where "name" stands next to them
+_IDENTIFIER = re.compile(r"[A-Za-z_][\w.:-]{0,99}")
+_WORDS = r"(?:Tool|Function|Action|Call|Command|Invoke)(?:[ _](?:call|name|use))?|name|to"
+_LABEL = rf"(?:(?:{_WORDS})\*{{0,2}}\s{{0,3}}[:=]\*{{0,2}}\s{{0,3}}(?:```\w*\s{{0,3}})?|`)"
+_VALUE = re.compile(rf"^[ \t]*{_LABEL}?(?=[{{\[])", re.MULTILINE | re.IGNORECASE)
+_LABELLED = re.compile(rf"(?:^|\n)[ \t*]*(?:{_WORDS})\*{{0,2}}\s*[:=]\*{{0,2}}\s*(?:```\w*)?\s*\Z", re.IGNORECASE)
+_ONE_LINE_FENCE = re.compile(r"```(?:\w+[ \t]+)?([^`\n]+)```")
+_CLOSERS = r"(?:[\s`)\]};,*>✿]|</?[^<>\n]{1,60}>|json|python|assistant|Action\s*:|Observation\s*:)*"
+LEFT = re.compile(rf"^{_CLOSERS}$", re.IGNORECASE)
+_ITEM = r"(?:arguments?|args|parameters?|params|input|action[ _]input|tool[ _]input|kwargs|json)"
+GLUE = rf"(?:[\s:,=*_`\"'\])>|✿.–—-]|<[^<>\n]{{1,60}}>|{_ITEM}(?![\w])){{0,24}}?"
+"""What may stand between a tool's name and the object of its arguments."""
+
+
+class Found(NamedTuple):
+    """Calls, and the text before, between and after them.
+
+    Attributes:
+        calls: The calls.
+        pieces: One text more than there are calls, or fewer where calls stand together.
+        labelled: Whether marks or a word like "Action:" say that they are calls.
+    """
+
+    calls: tuple[ToolCall, ...]
+    pieces: tuple[str, ...]
+    labelled: bool = False
+
+    @property
+    def rest(self) -> str:
+        """The text around the calls, without the fences that held them."""
+        lines = [line for line in "".join(self.pieces).split("\n") if not re.fullmatch(r"\s*(?:`{3,}|~{3,})[^`]*", line)]
+        rest = "\n".join(lines).strip()
+        return "" if LEFT.match(rest) else rest
+
+
+class Doubt(Exception):
+    """A text holds a call that cannot be read; the text says why."""
+
+
+@lru_cache(maxsize=64)
+def any_of(names: tuple[str, ...]) -> str:
+    """Return a pattern of some names, longer ones first."""
+    return "|".join(sorted(map(re.escape, names), key=len, reverse=True))
+
+
+@lru_cache(maxsize=64)
+def _patterns(names: tuple[str, ...]) -> Mapping[str, re.Pattern[str]]:
+    """Return the patterns that depend on the names of tools."""
+    alternatives = any_of(names)
+    lead = rf"^[ \t]*{_LABEL}?(?:[A-Za-z_]\w*\s*=\s*)?(?:await\s+)?(?:print\(\s*)?(?:[A-Za-z_]\w*\.)?"
+    opening = rf"^[ \t]*(?:[*_`\[(\"'✿@/<:]|<[^<>\n]{{1,60}}>|{_LABEL}|FUNCTION✿\s?:\s*|functions\.){{0,8}}[ \t]*"
+    return {
+        "code": re.compile(rf"{lead}(?=(?:{alternatives})\s*\()", re.MULTILINE | re.IGNORECASE),
+        "bold": re.compile(rf"[*_`]{{1,3}}({alternatives})[*_`]{{1,3}}(?=\()"),
+        "framed": re.compile(rf"<{{1,2}}(?:[^<>\s]{{1,40}}>)?[ \t]*(?=(?:[A-Za-z_]\w*\.)?(?:{alternatives})\()"),
+        "named": re.compile(rf"{opening}({alternatives})(?![\w-]){GLUE}(?=\{{)", re.MULTILINE | re.IGNORECASE),
+        "yaml": re.compile(
+            rf"^[ \t]*(?:- )?[\"'*]*(?:{'|'.join(NAME_KEYS)}|tool name|function name)[\"'*]*[ \t]*:"
+            rf"[ \t]*[\"'`*]*({alternatives})[\"'`*]*[ \t]*$",
+            re.MULTILINE | re.IGNORECASE,
+        ),
+    }
+
+
+def read_values(text: str, known: Known) -> Found | None:
+    """Return the calls in JSON at the beginning of lines.
+
+    Raises:
+        Doubt: If one of them cannot be read.
+    """
+    calls: list[ToolCall] = []
+    pieces: list[str] = []
+    position = kept_to = count = 0
+    labelled = False
+    while (start := _VALUE.search(text, position)) and count < MAX_LOOKED_AT:
+        count += 1
+        read = read_json(text, start.end())
+        if read is None:
+            if (name := named_in(text[start.end() : start.end() + 2000], known)) is not None:
+                raise Doubt(f"its JSON, a call of {name!r}, is not valid")
+            position = start.end() + 1
+            continue
+        found = calls_in(read[0], known)
+        if found:
+            pieces.append(text[kept_to : start.start()])
+            labelled = labelled or start[0].strip().endswith((":", "=")) or _LABELLED.search(pieces[-1][-60:]) is not None
+            calls += found
+            kept_to = read[1]
+        position = read[1]
+    return Found(tuple(calls), (*pieces, text[kept_to:]), labelled) if calls else None
+
+
+def calls_in(value: Json, known: Known) -> list[ToolCall]:
+    """Return the calls of known tools that a JSON value stands for; none for a value that is not a call.
+
+    Raises:
+        Doubt: If it is a call that cannot be read, or one of a tool that there is not.
+    """
+    if isinstance(value, list):
+        found = [calls_in(item, known) for item in value[:MAX_LOOKED_AT] if isinstance(item, dict)]
+        if any(found) and (len(found) < len(value) or not all(found)):
+            raise Doubt("some of the calls in its list cannot be read")
+        return [call for calls in found for call in calls]
+    if not isinstance(value, dict):
+        return []
+    for key in ("tool_calls", "calls", "function_calls", "actions"):
+        if isinstance(value.get(key), list):
+            return calls_in(value[key], known)
+    for key in ("function", "tool_call", "function_call", "call", "action"):
+        if isinstance(value.get(key), dict):
+            return calls_in(value[key], known)
+    if len(value) == 1 and (name := next(iter(value))) in known:
+        if not isinstance(value[name], dict):
+            raise Doubt(f"the arguments of {name!r} are not an object")
+        return [ToolCall(name, value[name])]
+    return _call_in(value, known)
+
+
+def _call_in(value: Mapping[str, Json], known: Known) -> list[ToolCall]:
+    """Return the call that one object stands for."""
+    name_key = next((key for key in NAME_KEYS if isinstance(value.get(key), str)), "")
+    argument_key = next((key for key in ARGUMENT_KEYS if key in value), "")
+    name = str(value.get(name_key, "")).removeprefix("functions.")
+    others = {key: item for key, item in value.items() if key not in (name_key, argument_key) and key not in SIDE_KEYS}
+    if name not in known:
+        if not name_key and argument_key and any(key in value and value[key] is None for key in NAME_KEYS):
+            raise Doubt("its call names no tool")
+        if argument_key and not others and _is_call_of_none(name_key, name, argument_key, value[argument_key]):
+            near = _near(name, known)
+            raise Doubt(f"there is no tool {name[:60]!r}" + (f"; did you mean {near!r}?" if near else ""))
+        return []
+    if not argument_key:
+        if not set(others) <= set(known[name]):
+            raise Doubt(f"its call of {name!r} has no arguments that can be told from other keys")
+        return [ToolCall(name, others)]
+    arguments = _decoded(value[argument_key])
+    if not isinstance(arguments, dict):
+        raise Doubt(f"the arguments of {name!r} are not an object")
+    return [ToolCall(name, arguments)]
+
+
+def _is_call_of_none(name_key: str, name: str, argument_key: str, arguments: Json) -> bool:
+    """Return whether an object with a name and arguments is a call, though there is no tool of this name."""
+    if name_key == "name" and argument_key in _DATA_KEYS:
+        return False
+    return _IDENTIFIER.fullmatch(name) is not None and arguments not in (None, "") and isinstance(_decoded(arguments), dict)
+
+
+def _decoded(arguments: Json) -> Json:
+    """Return arguments, those in a string of JSON too; none are an empty object."""
+    if isinstance(arguments, str):
+        read = read_json(arguments, len(arguments) - len(arguments.lstrip()))
+        arguments = read[0] if read is not None and not arguments[read[1] :].strip() else arguments
+    return {} if arguments is None or arguments == "" else arguments
+
+
+def _near(name: str, known: Known) -> str:
+    """Return the tool that an unknown name is probably meant for; empty if there is none."""
+    return next(iter(difflib.get_close_matches(name[:100], list(known), n=1, cutoff=0.75)), "")
+
+
+def named_in(text: str, known: Known) -> str | None:
+    """Return the known tool that broken JSON names where a call has its name."""
+    keys = "|".join(NAME_KEYS)
+    for found in re.finditer(rf"[\"'](?:{keys})[\"']\s*:\s*[\"']([\w.-]{{1,100}})[\"']", text):
+        if found[1] in known:
+            return found[1]
+    return None
+
+
+def read_code(text: str, known: Known) -> Found | None:
+    """Return the calls of known tools in code on lines of their own, in fences or without.
+
+    Raises:
+        Doubt: If one of them cannot be read.
+    """
+    patterns = _patterns(tuple(known))
+    text = _ONE_LINE_FENCE.sub(r"\n\1\n", text)
+    if "<" in text:
+        text = patterns["framed"].sub("\n", text)
+    if "*" in text or "`" in text or "_" in text:
+        text = patterns["bold"].sub(r"\1", text)
+    calls: list[ToolCall] = []
+    pieces: list[str] = []
+    position = kept_to = count = 0
+    labelled = False
+    while (start := patterns["code"].search(text, position)) and count < MAX_LOOKED_AT:
+        count += 1
+        read = read_python_calls(text, start.end(), known)
+        if read is None or not all(call.name in known for call in read[0]):
+            raise Doubt("its call is code that cannot be read: values must be literals")
+        line_end = text.find("\n", read[1])
+        line_end = len(text) if line_end < 0 else line_end
+        if not LEFT.match(text[read[1] : line_end]):  # the line goes on: a sentence about the call, or an expression on it
+            position = line_end
+            continue
+        pieces.append(text[kept_to : start.start()])
+        labelled = labelled or ":" in start[0] or _LABELLED.search(pieces[-1][-60:]) is not None
+        calls += read[0]
+        position = kept_to = line_end
+    return Found(tuple(calls), (*pieces, text[kept_to:]), labelled) if calls else None
+
+
+def read_named(text: str, known: Known) -> Found | None:
+    """Return the calls that a tool's name and an object of arguments make: `NAME {...}`, `Tool: NAME`, `Arguments: {...}`.
+
+    Raises:
+        Doubt: If an object cannot be read.
+    """
+    calls: list[ToolCall] = []
+    pieces: list[str] = []
+    position = kept_to = count = 0
+    labelled = False
+    while (start := _patterns(tuple(known))["named"].search(text, position)) and count < MAX_LOOKED_AT:
+        count += 1
+        name = start[1] if start[1] in known else next((one for one in known if one.lower() == start[1].lower()), "")
+        read = read_json(text, start.end())
+        if read is None or not isinstance(read[0], dict):
+            if re.match(r"\{\s*(?:[\"'}]|\w+\s*:)", text[start.end() : start.end() + 80]):
+                raise Doubt(f"the input of {name!r} is not a JSON object")
+            position = start.end()
+            continue
+        line_end = text.find("\n", read[1])
+        line_end = len(text) if line_end < 0 else line_end
+        position = line_end
+        if not LEFT.match(text[read[1] : line_end]):
+            continue
+        pieces.append(text[kept_to : start.start()])
+        labelled = labelled or "✿" in start[0] or re.search(_LABEL, start[0], re.IGNORECASE) is not None
+        inner = calls_in(read[0], known) if set(read[0]) - set(known[name]) else []
+        calls += inner or [ToolCall(name, read[0])]
+        kept_to = line_end
+    return Found(tuple(calls), (*pieces, text[kept_to:]), labelled) if calls else None
+
+
+_TAG = re.compile(
+    r"<((?:[\w.-]{1,30}:)?[\w.-]{1,100})((?:\s+[\w:.-]+\s*=\s*(?:\"[^\"<>]*\"|'[^'<>]*'|[^\s<>\"'/]+)){0,20})\s*(/?)>"
+)
+_ATTRIBUTE = re.compile(r"([\w:.-]+)\s*=\s*(?:\"([^\"<>]*)\"|'([^'<>]*)'|([^\s<>\"'/]+))")
+_PARTS = frozenset({"param", "parameter", "arg", "argument", "input", "property"})
+
+
+class _Element(NamedTuple):
+    """One XML element: its name without a namespace, its attributes, what is in it, where it begins and ends."""
+
+    tag: str
+    attributes: Mapping[str, str]
+    inner: str
+    start: int
+    end: int
+
+
+def _elements(text: str, limit: int = MAX_LOOKED_AT) -> Iterator[_Element]:
+    """Yield the outermost elements of a text; tags that nothing closes are passed over."""
+    position = count = 0
+    while (head := _TAG.search(text, position)) and count < limit:
+        count += 1
+        full, _, closed = head.groups()
+        attributes = {found[1]: next(filter(None, found.groups()[1:]), "") for found in _ATTRIBUTE.finditer(head[2])}
+        end = head.end() if closed else text.find(f"</{full}>", head.end())
+        position = head.end()
+        if end < 0:
+            continue
+        position = end if closed else end + len(full) + 3
+        yield _Element(full.rpartition(":")[2], attributes, "" if closed else text[head.end() : end], head.start(), position)
+
+
+def read_xml(text: str, known: Known) -> Found | None:
+    """Return the calls that elements make: named after a tool, or with a tool's name as an attribute or inside.
+
+    Raises:
+        Doubt: If one of them holds what is not an argument.
+    """
+    calls: list[ToolCall] = []
+    pieces: list[str] = []
+    kept_to = 0
+    for element in _elements(text):
+        call = _call_of_element(element, known)
+        if call is not None:
+            pieces.append(text[kept_to : element.start])
+            calls.append(call)
+            kept_to = element.end
+    return Found(tuple(calls), (*pieces, text[kept_to:])) if calls else None
+
+
+def _call_of_element(element: _Element, known: Known) -> ToolCall | None:
+    """Return the call that an element makes, None if it makes none."""
+    attributes = dict(element.attributes)
+    body = element.inner
+    if element.tag in known:
+        name = element.tag
+    else:
+        key = next((key for key in NAME_KEYS if attributes.get(key, "").removeprefix("functions.") in known), "")
+        if key:
+            name = attributes.pop(key).removeprefix("functions.")
+            attributes = {item: text for item, text in attributes.items() if item in known[name]}
+        else:
+            return _call_inside(body, known) if "<" in body else None
+    arguments = {key: typed_value(text, known[name].get(key)) for key, text in attributes.items()}
+    arguments |= _arguments_in(body, name, known[name])
+    return ToolCall(name, arguments)
+
+
+def _call_inside(body: str, known: Known) -> ToolCall | None:
+    """Return the call of an element whose parts are a tool's name and arguments, or that holds one call."""
+    parts = list(_elements(body, 20))
+    name = next((part.inner.strip() for part in parts if part.tag in NAME_KEYS and part.inner.strip() in known), "")
+    if name:
+        rest = "".join(
+            f"<{part.tag}>{part.inner}</{part.tag}>"
+            for part in parts
+            if part.tag not in NAME_KEYS and part.tag not in SIDE_KEYS
+        )
+        return ToolCall(name, _arguments_in(rest, name, known[name]))
+    return _call_of_element(parts[0], known) if len(parts) == 1 else None
+
+
+def _arguments_in(body: str, name: str, properties: Properties) -> dict[str, Any]:
+    """Return the arguments that an element holds: elements by name, or one object of JSON.
+
+    Raises:
+        Doubt: If it holds anything else.
+    """
+    text = body.strip()
+    if text.startswith("{"):
+        read = read_json(text, 0)
+        if read is None or text[read[1] :].strip() or not isinstance(read[0], dict):
+            raise Doubt(f"the input of {name!r} is not a JSON object")
+        return read[0]
+    arguments: dict[str, Any] = {}
+    position = 0
+    for part in _elements(text):
+        if text[position : part.start].strip():
+            break
+        position = part.end
+        key = part.attributes.get("name", "") if part.tag in _PARTS else part.tag
+        if part.tag in ARGUMENT_KEYS and part.tag not in properties and not part.attributes:
+            arguments |= _arguments_in(part.inner, name, properties)
+        elif key:
+            raw = part.inner.removeprefix("\n").removesuffix("\n")
+            arguments[key] = typed_value(raw, properties.get(key))
+    if text[position:].strip():
+        raise Doubt(f"what stands in the call of {name!r} is not its arguments by name")
+    return arguments
+
+
+def read_yaml(text: str, known: Known) -> Found | None:
+    """Return the call that lines of keys and values make: the name of a tool, then its arguments, each on a line.
+
+    Raises:
+        Doubt: If the lines after the name are not its arguments.
+    """
+    start = _patterns(tuple(known))["yaml"].search(text)
+    if start is None:
+        return None
+    name = start[1] if start[1] in known else next(one for one in known if one.lower() == start[1].lower())
+    arguments: dict[str, Any] = {}
+    position = start.end() + 1
+    seen = False
+    while line := _PAIR.match(text, position):
+        key, raw = line[1], line[2].strip()
+        if key.lower().replace(" ", "_") in ARGUMENT_KEYS and key not in known[name]:
+            if raw not in ("", "{}"):
+                raise Doubt(f"the arguments of {name!r} are not one a line")
+        elif key not in known[name]:
+            break
+        elif not raw or raw[0] in "|>&*" or (raw[0] in "[{" and read_json(raw, 0) is None):
+            raise Doubt(f"the value of {key!r} does not stand on its line")
+        else:
+            arguments[key] = _yaml_value(raw, known[name].get(key))
+        seen = True
+        position = line.end() + 1
+    if not seen and (start[0].lstrip(" -\t\"'*").lower().startswith("name") or text[start.end() :].strip()):
+        return None  # a line of other data
+    return Found((ToolCall(name, arguments),), (text[: start.start()], text[position:]))
+
+
+def _yaml_value(raw: str, schema: Any) -> Json:
+    """Return the value that stands on a line of YAML: a text in quotes, or what the schema makes of the words."""
+    quoted = read_json(raw, 0) if raw[0] == '"' else None
+    if quoted is not None and quoted[1] == len(raw):
+        return quoted[0]
+    return typed_value(raw[1:-1].replace("''", "'") if len(raw) > 1 and raw[0] == raw[-1] == "'" else raw, schema)
+
+
+_PAIR = re.compile(r"[ \t]*(?:- )?[\"'*]*([A-Za-z_][\w -]{0,60}?)[\"'*]*[ \t]*:(?:[ \t]+|$)([^\n]*)$", re.MULTILINE)
+
+__all__ = [
+    "ARGUMENT_KEYS",
+    "GLUE",
+    "LEFT",
+    "MAX_LOOKED_AT",
+    "NAME_KEYS",
+    "Doubt",
+    "Found",
+    "Known",
+    "any_of",
+    "calls_in",
+    "named_in",
+    "read_code",
+    "read_named",
+    "read_values",
+    "read_xml",
+    "read_yaml",
+]

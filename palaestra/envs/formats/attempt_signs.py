@@ -1,0 +1,168 @@
+"""Signs that a text tries to act, where no call can be read in it: they are answered with advice.
+
+A sign is the name of a known tool next to something that looks like arguments (brackets, an object, tags, options, keys), an
+object with the keys of a call, or a thought that was cut off. What is only spoken of, in the words of `speech.py`, is none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+
+from palaestra.envs.formats.attempt_readers import (
+    ARGUMENT_KEYS,
+    GLUE,
+    MAX_LOOKED_AT,
+    NAME_KEYS,
+    Doubt,
+    Known,
+    any_of,
+    calls_in,
+    named_in,
+)
+from palaestra.envs.formats.call_values import code_end, read_json
+from palaestra.envs.formats.speech import manner
+
+_BRACKET = re.compile(r"[*_`\]\"']{0,4}\(|\s\((?=\s*\)|\s*\w{1,60}\s*=|\s*[\"'{\[])")
+_OBJECT = re.compile(rf"(?:\s*(?:with|using)\b)?{GLUE}\[?\s*(?=\{{\s*(?:\}}|[\"'“]|\w{{1,60}}\s*:))", re.IGNORECASE)
+_OPTION = re.compile(r"[ \t]+--\w")
+_COMMAND = re.compile(r"(?:\A|\n)[ \t]*[/@!]\Z")
+_ATTRIBUTE = re.compile(r"<[\w.:|-]{1,40}(?:\s[^<>\n]{0,60})?=\s*[\"']?\Z")
+_KEY = re.compile(
+    rf"(?:\A|\n)[ \t]*(?:[-*] )?[\"'*]*(?:{'|'.join(NAME_KEYS)}|tool name|function name)[\"'*]*[ \t]*[:=][ \t]*[\"'`*]*\Z",
+    re.IGNORECASE,
+)
+_HTML = frozenset(
+    re.findall(r"\w+", "a b i u em strong code tt kbd samp var mark span p li td th pre q small sub sup h1 h2 h3 h4")
+)
+_CALL_OBJECT = re.compile(r"\[?\s*\{\s*[\"'](?:[\w ]{1,40})[\"']\s*:")
+_ARGUMENTS = re.compile(rf"[\"'](?:{'|'.join(ARGUMENT_KEYS)})[\"']\s*:")
+_FIRST_WORD = re.compile(rf"[\"'](?:{'|'.join((*NAME_KEYS, *ARGUMENT_KEYS))})[\"']\s*:")
+
+
+@lru_cache(maxsize=64)
+def _name_pattern(names: tuple[str, ...]) -> re.Pattern[str]:
+    """Return the pattern of a tool's name, with what a model may write before it and a dot."""
+    return re.compile(rf"(?<![\w-])(?:[A-Za-z_]\w{{0,60}}\.){{0,3}}({any_of(names)})(?![\w-])", re.IGNORECASE)
+
+
+def sign_in(text: str, known: Known) -> str:
+    """Return why a text looks as if it tried to act; empty if it does not.
+
+    Args:
+        text: What a model wrote, without its reasoning and without a call that can be read.
+        known: Parameters of the tools on offer, by the tools' names.
+    """
+    if known:
+        position = count = 0
+        pattern = _name_pattern(tuple(known))
+        while (found := pattern.search(text, position)) and count < MAX_LOOKED_AT:
+            count += 1
+            position = found.end()
+            span = _shape(text, found, known)
+            if span is None:
+                continue
+            position = max(position, span[1])
+            if span[0] < 0 or manner(text, *span) != "spoken":
+                return f"it names {found[1]!r} next to what looks like arguments"
+    return _object_sign(text, known) if "{" in text else ""
+
+
+def _shape(text: str, found: re.Match[str], known: Known) -> tuple[int, int] | None:
+    """Return where a call of a named tool begins and ends, if arguments seem to follow; a start of -1: without doubt."""
+    start, end = found.span()
+    line_end = text.find("\n", end)
+    line_end = len(text) if line_end < 0 else line_end
+    if _BRACKET.match(text, end):
+        return start, code_end(text, end) or line_end
+    if opening := _OBJECT.match(text, end):
+        read = read_json(text, opening.end())
+        return start, line_end if read is None else read[1]
+    before = text[max(0, start - 100) : start]
+    if _OPTION.match(text, end) or _is_command(text, before, found):
+        return start, line_end
+    if "<" in before and (span := _tag(text, before, start, end)) is not None:
+        return span
+    if _KEY.search(before) and _key_follows(text, end, known.get(found[1], {})):
+        return -1, end
+    rest = text[end : min(line_end, end + 200)]
+    if _is_telling(found[1]) and _names_values(rest, known.get(found[1], {})) and manner(text, start, end) == "announced":
+        return start, end
+    return None
+
+
+def _is_command(text: str, before: str, found: re.Match[str]) -> bool:
+    """Return whether a tool is named as commands of a chat are; one that is an ordinary word, on the last line."""
+    return _COMMAND.search(before) is not None and (_is_telling(found[1]) or "\n" not in text[found.end() :].rstrip())
+
+
+def _is_telling(name: str) -> bool:
+    """Return whether a name cannot be an ordinary word."""
+    return not name.isalpha() or name.lower() != name
+
+
+def _tag(text: str, before: str, start: int, end: int) -> tuple[int, int] | None:
+    """Return where an element ends that is named after a tool or names one."""
+    if text[start - 1] == "<" and re.match(r"(?:\s[^<>\n]{0,300})?/?>", text[end : end + 310]):
+        close = text.find(f"</{text[start:end]}>", end)
+        stop = text.find(">", end) + 1 if close < 0 else close + (end - start) + 3
+        return start - 1, stop
+    if _ATTRIBUTE.search(before):
+        return -1, end
+    opening = re.search(r"<[|｜]?([\w.:|｜-]{1,40})>\s*\Z", before)
+    if opening and opening[1] not in _HTML and text[end : end + 1] in ("<", "\n", ""):
+        return start - len(opening[0]), end
+    return None
+
+
+def _key_follows(text: str, end: int, properties: Mapping[str, object]) -> bool:
+    """Return whether the next line holds a key of arguments."""
+    names = any_of((*ARGUMENT_KEYS, *properties))
+    return (
+        re.match(
+            rf"[\"'`*,]{{0,3}}\s{{0,20}}[\"'*]*(?:{names}|arguments?|action input)[\"'*]*\s?[:=]", text[end : end + 200], re.I
+        )
+        is not None
+    )
+
+
+def _names_values(rest: str, properties: Mapping[str, object]) -> bool:
+    """Return whether the rest of a sentence names an argument and says what it is."""
+    return any(
+        re.search(rf"\b{re.escape(key)}\b[\"'`*]{{0,2}}\s*(?:[:=]|\bis\b|\bto\b|\bas\b|[\"'“‘`])", rest, re.IGNORECASE)
+        for key in properties
+    )
+
+
+def _object_sign(text: str, known: Known) -> str:
+    """Return why an object in a text is a call."""
+    position = count = 0
+    while (found := _CALL_OBJECT.search(text, position)) and count < MAX_LOOKED_AT:
+        count += 1
+        position = found.end()
+        read = read_json(text, found.start())
+        end = text.find("\n", found.end()) if read is None else read[1]
+        end = len(text) if end < 0 else end
+        why = _call_sign(text[found.start() : found.start() + 2000], None if read is None else read[0], known)
+        position = max(position, end) if read is not None else position
+        # a name alone is a call where nothing else is said
+        how = manner(text, found.start(), end) if why else "spoken"
+        if how == "free" or (how == "announced" and _ARGUMENTS.search(text, found.start(), end)):
+            return why
+    return ""
+
+
+def _call_sign(source: str, value: object, known: Known) -> str:
+    """Return why a value, or its source where it cannot be read, is a call."""
+    if value is None:
+        name = named_in(source, known) if _FIRST_WORD.search(source) else None
+        return "" if name is None else f"its JSON, a call of {name!r}, is not valid"
+    try:
+        calls = calls_in(value, known)
+    except Doubt as doubt:
+        return str(doubt)
+    return f"it names {calls[0].name!r} next to what looks like arguments" if calls else ""
+
+
+__all__ = ["sign_in"]
