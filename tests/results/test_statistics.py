@@ -114,6 +114,22 @@ def test_independent_samples_of_a_task_count_almost_fully() -> None:
     assert estimate.high - estimate.low < 1.2 * (high - low)
 
 
+@given(st.lists(st.lists(st.sampled_from([0.0, 1.0]), min_size=1, max_size=4), min_size=2, max_size=6))
+def test_a_rate_is_of_samples_or_where_it_is_asked_for_of_the_clusters_rates(clusters: list[list[float]]) -> None:
+    samples = [value for cluster in clusters for value in cluster]
+    rates = [sum(cluster) / len(cluster) for cluster in clusters]
+    for made, mean in (
+        ({}, np.mean(samples)),
+        ({"by_cluster": False}, np.mean(samples)),
+        ({"by_cluster": True}, np.mean(rates)),
+    ):
+        estimate = rate_estimate(clusters, **made)
+        assert estimate.mean == pytest.approx(mean)
+        assert estimate.n == len(samples)
+        assert estimate.low <= estimate.mean + 1e-12
+        assert estimate.mean <= estimate.high + 1e-12
+
+
 def test_a_rate_of_zero_keeps_the_doubt_of_the_tasks_not_of_the_samples() -> None:
     assert rate_estimate([[0.0] * 10] * 5).high == pytest.approx(wilson_interval(0, 5)[1])
 

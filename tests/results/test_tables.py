@@ -36,6 +36,20 @@ def key(arm: Arm) -> str:
     return json.dumps([arm.run_id, arm.agent, arm.env_id, dict(arm.env_kwargs), arm.split])
 
 
+def test_what_is_not_said_of_an_arm_or_a_table_is_empty() -> None:
+    assert Arm("r", "a", "x/A-v0") == Arm(
+        run_id="r", agent="a", env_id="x/A-v0", env_kwargs={}, split="", name="", settings={}, episodes=()
+    )
+    assert Arm("r", "a", "x/A-v0").episodes == ()
+    table = ResultTable("t", ("a",), (("1",),))
+    assert {name: getattr(table, name) for name in ("note", "text_columns", "marks", "quiet")} == {
+        "note": "",
+        "text_columns": 1,
+        "marks": (),
+        "quiet": (),
+    }
+
+
 @given(st.lists(arms, max_size=8, unique_by=key))
 def test_different_arms_get_different_names(given_arms: list[Arm]) -> None:
     found = distinguish(given_arms)

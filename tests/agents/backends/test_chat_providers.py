@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -149,6 +150,60 @@ async def test_more_than_128_tools_are_refused_before_the_request(model: str) ->
         assert server.asked == []
         generation = await ask(model, server.url, Request(ASK.messages, tools=TOOLS * 129), max_tools=200)
     assert generation.message.content == "hi"
+
+
+async def test_litellm_is_asked_with_our_limits_and_without_retries_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = make_bare_backend(
+        "litellm:mistral/mistral-test", base_url="http://127.0.0.1:9/v1", api_key=KEY, timeout_s=3.5, headers={"X-Team": "a"}
+    )
+    given: list[dict[str, Any]] = []
+
+    async def acompletion(**arguments: Any) -> Any:
+        given.append(arguments)
+        error = ConnectionError("over")
+        error.status_code = 429  # type: ignore[attr-defined]
+        error.response = SimpleNamespace(headers={"retry-after": "7"})  # type: ignore[attr-defined]
+        raise error
+
+    monkeypatch.setattr(backend._litellm, "acompletion", acompletion)  # type: ignore[attr-defined]
+    with pytest.raises(ModelError, match="over") as caught:
+        await backend.generate(Request((Message("user", "hi"),), sampling=Sampling(max_tokens=9)))
+    assert caught.value.retry_after_s == 7.0
+    assert given == [
+        {
+            "model": "mistral/mistral-test",
+            "messages": [{"role": "user", "content": "hi"}],
+            "max_tokens": 9,
+            "api_key": KEY,
+            "api_base": "http://127.0.0.1:9/v1",
+            "extra_headers": {"X-Team": "a"},
+            "timeout": 3.5,
+            "num_retries": 0,
+            "max_retries": 0,
+        }
+    ]
+    await backend.aclose()
+
+
+@pytest.mark.parametrize(
+    ("model", "header", "value"),
+    [
+        ("openai-responses:m", "authorization", "Bearer none"),
+        ("anthropic:m", "authorization", "Bearer none"),
+        ("google:m", "x-goog-api-key", "none"),
+    ],
+)
+async def test_a_server_without_keys_is_sent_one_that_says_so(
+    model: str, header: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "GOOGLE_API_KEY", "GEMINI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    with provider_server(lambda asked: Reply({"error": {"message": "no"}}, 400)) as server:
+        backend = make_bare_backend(model, base_url=server.url, api_key=None)
+        with pytest.raises(ModelError):
+            await backend.generate(Request((Message("user", "hi"),)))
+        await backend.aclose()  # type: ignore[attr-defined]
+        assert [asked.headers[header] for asked in server.asked] == [value]
 
 
 async def test_a_token_takes_the_place_of_a_key_at_azure() -> None:

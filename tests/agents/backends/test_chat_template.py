@@ -65,6 +65,44 @@ def test_results_that_a_template_refuses_are_no_continuation_and_shown_by_the_us
     assert template.render([ASK, ANSWER, Message("tool", "x")]) == template.render([ASK, ANSWER, shown])
 
 
+EXACT = (
+    "{% for t in tools or [] %}<tools>{{ t | tojson }}</tools>{% endfor %}{% for m in messages %}"
+    "{% if m.role == 'tool' and (m | sort | join(',') != 'content,name,role,tool_call_id') %}"
+    "{{ raise_exception('a result has ' ~ (m | join(','))) }}{% endif %}<|{{ m.role }}|>{{ m.content }}"
+    "{% for c in m.tool_calls or [] %}"
+    "{% if (c | sort | join(',') != 'function,id,type') or c.type != 'function' %}"
+    "{{ raise_exception('a call has ' ~ (c | join(','))) }}{% endif %}"
+    '<tool_call>{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments ARGUMENTS }}}</tool_call>'
+    "{% endfor %}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_a_template_is_given_calls_and_results_with_every_field_of_openais_form(as_text: bool) -> None:
+    source = EXACT.replace(
+        "ARGUMENTS", "if c.function.arguments is string else raise_exception('no text')" if as_text else "| tojson"
+    )
+    template = ChatTemplate(tokenizer(source))
+    assert template.face.tools_problem == ""
+    assert template.face._arguments_as_text is as_text
+    assert template.face._shows_results
+    call = ToolCall("find", {"query": "é"}, "call00001")
+    result = Message("tool", "none", tool_call_id="call00001", name="find")
+    shaped = template.face.shaped(
+        [ASK, Message("assistant", "", (call,)), result], has_tools=True, stand_ins=False, native=True
+    )
+    arguments = '{"query": "é"}' if as_text else {"query": "é"}
+    assert shaped.messages == [
+        {"role": "user", "content": "craft planks"},
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [{"type": "function", "id": "call00001", "function": {"name": "find", "arguments": arguments}}],
+        },
+        {"role": "tool", "content": "none", "tool_call_id": "call00001", "name": "find"},
+    ]
+
+
 def test_what_a_template_refuses_in_every_form_is_an_error() -> None:
     refusing = "{% for m in messages %}{% if m.role == 'user' %}{{ raise_exception('nobody here') }}{% endif %}{% endfor %}"
     with pytest.raises(ModelError, match="refused a dialogue of 2 messages: nobody here"):

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from palaestra.agents.backends.endpoint import Endpoint
-from palaestra.errors import ContextWindowError, ModelError
+from palaestra.agents.backends.endpoint import Endpoint, check_url
+from palaestra.errors import ConfigError, ContextWindowError, ModelError, UsageError
 
 ENDPOINT = Endpoint(name="m", model="m", base_url="http://127.0.0.1:9/v1")
 
@@ -19,6 +19,91 @@ ENDPOINT = Endpoint(name="m", model="m", base_url="http://127.0.0.1:9/v1")
 def test_a_prompt_beyond_the_context_is_told_apart_from_other_refusals(error):
     with pytest.raises(ContextWindowError, match="answered 400"):
         ENDPOINT.fail(400, {}, json.dumps({"error": error}).encode())
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b'{"error": {"message": "No.", "code": 5, "type": "bad"}}', "No. (bad)"),
+        (b'{"error": {"message": "No.", "code": "x", "type": "bad"}}', "No. (x)"),
+        (b'{"error": {"message": "No.", "status": "S", "code": 5}}', "No. (S)"),
+        (b'{"error": {"message": "No.", "code": 5}}', "No. (5)"),
+        (b'[{"error": {"message": "No."}}]', "No."),
+        (b'{"message": "No.", "code": ""}', "No. ()"),
+        (b'{"error": "No  way."}', "No way."),
+        (b'{"detail": [1]}', '{"detail": [1]}'),
+        (b"[1, 2]", "[1, 2]"),
+        (b"<p>No.</p>", "<p>No.</p>"),
+        (b"", "(no text)"),
+        (b'{"error": {"message": "' + b"x" * 500 + b'"}}', "x" * 200 + "..."),
+    ],
+)
+def test_what_an_error_says_is_told_with_its_code(body, text):
+    with pytest.raises(ModelError) as caught:
+        ENDPOINT.fail(418, {}, body)
+    assert str(caught.value) == f"http://127.0.0.1:9/v1/chat/completions answered 418: {text}"
+
+
+@pytest.mark.parametrize(
+    ("option", "refused", "taken", "expected"),
+    [
+        (
+            "timeout_s",
+            [0, -1, 10**8 + 1, None, float("nan"), True],
+            [1e-9, 10**8],
+            "a number above 0 and at most 100,000,000.",
+        ),
+        ("connect_timeout_s", [0, 10**8 + 1, None], [1e-9, 10**8], "a number above 0 and at most 100,000,000."),
+        (
+            "read_timeout_s",
+            [0, 10**8 + 1],
+            [1e-9, 10**8, None],
+            "a number above 0 and at most 100,000,000, or None for that of",
+        ),
+        ("max_connections", [0, 1.5, None, 10**15 + 1], [1, 10**15], "a whole number of at least 1 and at most"),
+        ("max_response_bytes", [0, 1.5, None, 10**15 + 1], [1, 10**15], "a whole number of at least 1 and at most"),
+        (
+            "max_tools",
+            [-1, 1.5],
+            [0, 128, None],
+            "a whole number of at least 0 and at most .*, or None for the server's own limit.",
+        ),
+        (
+            "max_tokens_field",
+            ["tokens", ""],
+            [None, "max_tokens", "max_completion_tokens"],
+            "max_tokens or max_completion_tokens",
+        ),
+    ],
+)
+def test_limits_are_taken_up_to_their_bounds(option, refused, taken, expected):
+    for value in taken:
+        assert getattr(Endpoint(name="m", model="m", base_url="http://127.0.0.1:9/v1", **{option: value}), option) == value
+    for value in refused:
+        with pytest.raises(ConfigError, match=f"{option} is {value!r}; expected {expected}"):
+            Endpoint(name="m", model="m", base_url="http://127.0.0.1:9/v1", **{option: value})
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("http://h/v1/", "http://h/v1"),
+        ("http://h/v1//", "http://h/v1"),
+        ("https://h", "https://h"),
+        ("http://h/vX/", "http://h/vX"),
+        ("http://[::1]:80/v1", "http://[::1]:80/v1"),
+    ],
+)
+def test_a_base_url_loses_its_last_slashes_and_nothing_else(given, kept):
+    assert check_url(given) == kept
+
+
+@pytest.mark.parametrize(
+    "url", ["", "h/v1", "ftp://h/v1", "http://", "http://h:0/v1", "http://h:x/v1", "http://h /v1", "http://[::1/v1"]
+)
+def test_what_is_no_base_url_is_refused(url):
+    with pytest.raises(UsageError, match=r"is not a base URL\. Expected http://HOST:PORT/v1 or https://HOST/v1"):
+        check_url(url)
 
 
 @pytest.mark.parametrize(("status", "retryable"), [(400, False), (404, False), (429, True), (500, True)])

@@ -89,6 +89,31 @@ def test_ragged_turns_equal_plain_forwards_on_every_kind_of_model(kind: str, dec
     check(lm, made, sequences[1:2])
 
 
+def test_a_turn_that_goes_on_reads_its_new_tokens_only_and_asks_for_the_last_logits_only() -> None:
+    lm, rng = model(), Random(7)
+    decoder = SlotDecoder(lm, num_rows=8, max_length=128, cache_bytes=10**8)
+    sequences = [CachedSequence(random_ids(rng, length)) for length in (3, 17, 9)]
+    read: list[tuple[int, ...]] = []
+    computed: list[tuple[int, ...]] = []
+
+    def watch(module: Any, args: Any, kwargs: dict[str, Any], output: Any) -> None:
+        read.append(tuple(kwargs["input_ids"].shape))
+        computed.append(tuple(output.logits.shape))
+
+    hook = lm.register_forward_hook(watch, with_kwargs=True)
+    for _ in range(4):
+        decoder.advance(sequences)
+        rows = [sequence.row for sequence in sequences]
+        for sequence in sequences:
+            sequence.ids.append(rng.randrange(VOCABULARY))
+    hook.remove()
+    assert read == [(3, 17), (3, 1), (3, 1), (3, 1)]
+    assert computed == [(3, 1, VOCABULARY)] * 4
+    assert sorted(rows) == [0, 1, 2]
+    assert decoder.num_kept == 3
+    check(lm, decoder, sequences)
+
+
 def test_eager_attention_is_served_too() -> None:
     lm = model(attn_implementation="eager")
     decoder = make_decoder(lm, num_rows=4, max_length=64, cache_bytes=10**8)

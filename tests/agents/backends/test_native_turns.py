@@ -18,6 +18,7 @@ from palaestra.agents.core import Request
 from palaestra.agents.export.conversations import chat_record
 from palaestra.agents.llm import LLMAgent
 from palaestra.algorithms.data.demonstrations import Dictation, tokenize
+from palaestra.envs.formats.dialects import HERMES
 from palaestra.envs.formats.hermes import format_results
 from palaestra.envs.formats.reasoning import split_reasoning
 from palaestra.models.tiny_lm import build_tiny_lm, train_tokenizer
@@ -138,6 +139,21 @@ def test_what_is_cloned_is_read_back_in_play(name: str, given_: list[dict[str, A
     request = Request(episode.messages()[:2], (GET,))
     answer = finished_turn(template, request, segment.ids[: span.start], written, "eos").answer
     assert [(one.name, one.arguments) for one in answer.tool_calls] == [("get", one) for one in given_]
+
+
+@pytest.mark.parametrize("name", WITH_TOOLS)
+def test_a_call_that_cannot_be_read_is_answered_with_the_templates_own_syntax(name: str) -> None:
+    template = template_of(name)
+    dialect = template.face.dialect
+    assert dialect is not None
+    mark = dialect.mark.search(template.face.written_call)
+    assert mark is not None
+    broken = f"{template.face.written_call[mark.start() : mark.end()]} x ]}}"
+    read = template.read(broken, [GET])
+    if dialect is not HERMES and dialect.parse(broken, [GET]).tool_calls:
+        assert [call.name for call in read.tool_calls] == [""]
+        assert dialect.example in read.error
+    assert template.read("Plain words.", [GET]) == Message("assistant", "Plain words.")
 
 
 @pytest.mark.parametrize("name", [name for name in NATIVE if name in NAMES])

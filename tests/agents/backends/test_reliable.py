@@ -28,6 +28,26 @@ def fault(**options: object) -> ModelError:
     return ModelError("slow down", retryable=True, **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("option", "refused", "taken", "expected"),
+    [
+        ("retries", [-1, 1.5, None], [0, 10**15], "a whole number of at least 0 and at most"),
+        ("first_wait_s", [0, None, 10**8 + 1], [1e-9, 10**8], "a number above 0 and at most 100,000,000."),
+        ("longest_wait_s", [0, None, 10**8 + 1], [1e-9, 10**8], "a number above 0 and at most 100,000,000."),
+        ("timeout_s", [0, 10**8 + 1], [1e-9, 10**8, None], "a number above 0 and at most 100,000,000, or None for no limit."),
+        ("deadline_s", [0, 10**8 + 1], [1e-9, 10**8, None], "a number above 0 and at most 100,000,000, or None for no limit."),
+    ],
+)
+def test_settings_of_retries_are_taken_up_to_their_bounds(
+    option: str, refused: list[object], taken: list[object], expected: str
+) -> None:
+    for value in taken:
+        assert getattr(RetryPolicy(**{option: value}), option) == value  # type: ignore[arg-type]
+    for value in refused:
+        with pytest.raises(ConfigError, match=f"{option} is {value!r}; expected {expected}"):
+            RetryPolicy(**{option: value})  # type: ignore[arg-type]
+
+
 async def test_waits_double_with_full_jitter_and_are_the_same_again() -> None:
     policy = RetryPolicy(first_wait_s=1.0, longest_wait_s=8.0)
     draws = [[policy.wait_s(retry, fault(), random.Random(seed)) for retry in range(6)] for seed in range(200)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from palaestra.agents.backends.vllm import VLLMBackend
+from palaestra.agents.backends.vllm import VLLMBackend, _read
 from palaestra.agents.core import Generation, Request, Sampling
 from palaestra.agents.llm import LLMAgent
 from palaestra.agents.rollout.engine import RolloutEngine
@@ -141,6 +141,48 @@ async def test_other_weights_and_other_names_are_refused(server: VLLMServer, pol
     with pytest.raises(UsageError, match="serves policy, not 'other'"):
         await stranger.generate(Request((Message("user", "x"),)))
     await stranger.aclose()
+
+
+CHOICE = {"token_ids": [7, 8], "logprobs": {"token_logprobs": [-0.5, -1]}, "finish_reason": "stop", "prompt_token_ids": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("more", "stop"),
+    [
+        ({}, "eos"),
+        ({"stop_reason": 2}, "eos"),
+        ({"stop_reason": "END"}, "stop_string"),
+        ({"finish_reason": "length"}, "length"),
+        ({"finish_reason": "length", "stop_reason": "END"}, "length"),
+        ({"finish_reason": None, "prompt_token_ids": None}, "eos"),
+    ],
+)
+def test_a_completion_is_read_with_what_ended_it(more: dict[str, object], stop: str) -> None:
+    assert _read({"choices": [{**CHOICE, **more}]}, (1, 2)) == ((7, 8), (-0.5, -1.0), stop)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"error": {"message": "Busy."}}, r'answered with an error: \{"message": "Busy."\}'),
+        ({"choices": [], "id": "c1"}, r'holds no choices: \{"choices": \[\], "id": "c1"\}'),
+        ({"choices": [3]}, "holds no choices"),
+        ({"choices": [{**CHOICE, "token_ids": None}]}, "no token ids"),
+        ({"choices": [{**CHOICE, "logprobs": None}]}, "no token ids"),
+        ({"choices": [{**CHOICE, "token_ids": [7, -1]}]}, r"sent \[7, -1\] with 2 log-probs; expected token ids and one each"),
+        ({"choices": [{**CHOICE, "token_ids": [7]}]}, r"sent \[7\] with 2 log-probs"),
+        ({"choices": [{**CHOICE, "logprobs": {"token_logprobs": [-0.5, 0.5]}}]}, r"log-probs that are none: \[-0.5, 0.5\]"),
+        ({"choices": [{**CHOICE, "logprobs": {"token_logprobs": [-0.5, -1e9]}}]}, "log-probs that are none"),
+        ({"choices": [CHOICE], "prompt_token_ids": None}, "a prompt of 3 ids and answered one of 2: it changes prompts"),
+        (
+            {"choices": [{**CHOICE, "prompt_token_ids": None}], "prompt_token_ids": [9]},
+            "prompt of 3 ids and answered one of 1",
+        ),
+    ],
+)
+def test_a_completion_that_cannot_be_trained_on_is_refused(data: dict[str, object], said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        _read(data, (1, 2, 3))
 
 
 async def test_text_alone_never_becomes_an_episode(server: VLLMServer, policy: Policy) -> None:

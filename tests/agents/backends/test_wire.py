@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -146,6 +147,28 @@ def test_what_other_apis_attached_is_not_sent() -> None:
         "function": {"name": "look", "arguments": "{}"},
         "extra_content": {"a": 1},
     }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sent"),
+    [
+        ("[1]", "[1]"),
+        ("1.5", "1.5"),
+        ("true", "true"),
+        ("null", '"null"'),
+        ('{"a": 1}', '"{\\"a\\": 1}"'),
+        ("a é", '"a é"'),
+        ("", '""'),
+        ({"a": "é"}, '{"a": "é"}'),
+        ({}, "{}"),
+    ],
+)
+def test_arguments_go_back_as_json_whatever_they_were(arguments: Any, sent: str) -> None:
+    wire = message_to_wire(Message("assistant", "", (ToolCall("look", arguments, "c"), ToolCall("", "x", "d"))))
+    assert wire["tool_calls"] == [
+        {"id": "c", "type": "function", "function": {"name": "look", "arguments": sent}},
+        {"id": "d", "type": "function", "function": {"name": "unreadable_call", "arguments": '"x"'}},
+    ]
 
 
 def test_calls_without_or_with_repeated_ids_are_numbered() -> None:

@@ -24,7 +24,7 @@ from palaestra.agents.store.records import EpisodeSummary, record_check
 from palaestra.agents.store.schema import SCHEMA_VERSION
 from palaestra.agents.store.store import FILE_NAME, RunStore
 from palaestra.errors import StoreError, UnknownNameError, UsageError
-from palaestra.types import EpisodeError, Message, Outcome, Step, Trajectory
+from palaestra.types import EpisodeError, Message, Outcome, Step, Trajectory, Usage
 from tests.agents.countdown import Steady, plans
 
 
@@ -42,6 +42,53 @@ def played() -> list[Trajectory]:
 def failed(trajectory: Trajectory) -> Trajectory:
     error = EpisodeError("model", "ModelError", "429")
     return replace(trajectory, outcome=Outcome(error=error))
+
+
+def test_a_summary_has_each_figure_of_its_trajectory() -> None:
+    step = Step("o", Message("assistant", "a"), reward=0.25, truncated=True)
+    usage = Usage(calls=3, prompt_tokens=40, cached_tokens=8, completion_tokens=9, cost=0.5, model_s=1.5, env_s=2.5)
+    task = {"key": "k", "type": "t", "split": "test"}
+    outcome = Outcome(0.75, False, "max_turns")
+    trajectory = Trajectory(
+        "e", "x/A-v0", task, steps=(step, step), outcome=outcome, usage=usage, group_id="g", sample=2, seed=7, agent="me"
+    )
+    row = EpisodeSummary.of(trajectory, 9.5).to_json()
+    assert row == {
+        "episode_id": "e",
+        "env_id": "x/A-v0",
+        "task_key": "k",
+        "task_type": "t",
+        "split": "test",
+        "group_id": "g",
+        "sample": 2,
+        "seed": 7,
+        "agent": "me",
+        "score": 0.75,
+        "success": False,
+        "return_": 0.5,
+        "stop_reason": "max_turns",
+        "error_boundary": "",
+        "error_type": "",
+        "error_message": "",
+        "num_turns": 2,
+        "truncated": True,
+        "calls": 3,
+        "prompt_tokens": 40,
+        "completion_tokens": 9,
+        "cost": 0.5,
+        "model_s": 1.5,
+        "env_s": 2.5,
+        "finished_s": 9.5,
+        "metrics": {},
+    }
+    broken = EpisodeSummary.of(failed(trajectory))
+    assert (broken.error_boundary, broken.error_type, broken.error_message) == ("model", "ModelError", "429")
+    assert (broken.score, broken.success) == (None, None)
+    plain = EpisodeSummary.of(Trajectory("e", "x/A-v0", {}))
+    assert (plain.task_key, plain.task_type, plain.split, plain.truncated, plain.error_boundary) == ("", "", "", False, "")
+    ended = replace(trajectory, steps=(step, replace(step, terminated=True)))
+    assert not EpisodeSummary.of(ended).truncated
+    assert not EpisodeSummary.of(replace(trajectory, steps=(step, replace(step, truncated=False)))).truncated
 
 
 def test_what_was_stored_comes_back(store: RunStore, played: list[Trajectory]) -> None:

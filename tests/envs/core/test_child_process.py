@@ -86,6 +86,14 @@ def test_an_answer_without_end_is_a_fault(start, monkeypatch):
         child.ask("go")
 
 
+def test_an_answer_may_be_as_long_as_the_limit(start, monkeypatch):
+    monkeypatch.setattr(child_process, "MAX_LINE_BYTES", 10_000)
+    code = (
+        "import sys, time\nsys.stdin.readline()\nprint('x' * 10_000, end='', flush=True); time.sleep(0.2); print(flush=True)"
+    )
+    assert start(program(code)).ask("go") == "x" * 10_000
+
+
 def test_standard_error_neither_blocks_nor_grows_without_bound(start, monkeypatch):
     monkeypatch.setattr(child_process, "MAX_ERROR_BYTES", 50_000)
     code = "import sys\nfor line in sys.stdin: print('x' * 9999, file=sys.stderr, flush=True); print('ok', flush=True)"

@@ -205,6 +205,20 @@ def test_a_cut_ends_an_episode_as_if_the_policy_had_no_turns_left():
             env.cut("max_tokens")
 
 
+@pytest.mark.parametrize("judge", ["", "last"])
+def test_a_cut_in_its_turn_is_none_of_the_policys_actions(judge):
+    env = GuessEnv(judge=judge)
+    opened(env)
+    for played, seat in enumerate(["bob", "ann", "bob", "ann"]):
+        assert env.acting[0] == seat
+        assert env._num_turns == played // 2
+        if played == 3:
+            break
+        env.step(next(env.expert(seat)) if seat == "bob" else "3")
+    env.cut("max_tokens")
+    assert env._num_turns == 1
+
+
 def test_a_cut_asks_the_scripted_judge_too_and_drops_a_tick_under_way():
     env = GuessEnv(judge="last")
     env.reset(seed=0)

@@ -87,7 +87,7 @@ def test_a_call_in_json_is_read_in_every_frame_and_under_every_key(call, frame, 
     attempt = find_attempt(text, TOOLS)
     assert attempt is not None
     assert attempt.calls == (call,), (text, attempt)
-    assert attempt.rest in ("", "I look first.")
+    assert attempt.rest == ("I look first." if "first" in frame else "")
 
 
 @given(calls, st.sampled_from(CODE_FRAMES))
@@ -97,7 +97,7 @@ def test_a_call_in_code_is_read_in_every_frame(call, frame):
     assert attempt is not None
     if frame != "`{}`":
         assert attempt.calls == (call,), (frame.format(code), attempt)
-        assert attempt.rest in ("", "I look first.")
+        assert attempt.rest == ("I look first." if "first" in frame else "")
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
