@@ -10,7 +10,7 @@ from typing import Any
 
 from palaestra.errors import UnsupportedMediaError, UsageError
 from palaestra.media.items import Media, escape_tags, read_tags, split_tags
-from palaestra.types.plain_json import Json, is_deep, is_strict, strict_json, text_of
+from palaestra.types.plain_json import Json, is_deep, is_strict, strict_json, strict_part, text_of
 
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
 PROVIDER = "chat"
@@ -227,10 +227,26 @@ def call_provider(call: Mapping[str, Json], function: Mapping[str, Json]) -> dic
 
 
 def _attached(data: Mapping[str, Json], known: frozenset[str]) -> dict[str, Json]:
-    """Return the attachment of a provider for its own use, as far as it says anything and can be sent."""
+    """Return the attachment of a provider for its own use, as far as it says anything and can be sent.
+
+    What cannot be sent within a field (half a surrogate pair, a number that no float is) costs that place, not the field with
+    the signature next to it.
+    """
     if known.issuperset(data):  # nearly always
         return {}
-    return {key: value for key, value in data.items() if key not in known and value and is_strict([key, value])}
+    own = {key: value for key, value in data.items() if key not in known and value}
+    if is_strict(own):
+        return own
+    return {key: value for key, value in map(_sendable, own.items()) if is_strict([key, value])}
+
+
+def _sendable(field: tuple[str, Json]) -> tuple[str, Json]:
+    """Return a field whose lists and objects hold nothing that cannot be sent; one that is too deep stays as it is."""
+    key, value = field
+    try:
+        return (key, strict_part(value)) if isinstance(value, (dict, list)) else field
+    except RecursionError:
+        return field
 
 
 __all__ = [

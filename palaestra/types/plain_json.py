@@ -39,6 +39,21 @@ def is_strict(value: Json) -> bool:
     return not is_deep(value)
 
 
+def strict_part(value: Json) -> Json:
+    """Return the part of a value that can be sent: half surrogate pairs are replaced, infinities and NaN are null.
+
+    Raises:
+        RecursionError: If it is nested too deeply.
+    """
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "replace").decode()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {strict_part(key): strict_part(item) for key, item in value.items()}
+    return [strict_part(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
 def text_of(value: object, most: int = 80) -> str:
     """Return the beginning of the text of any value; what is too deep or has too many digits to be written is named."""
     try:

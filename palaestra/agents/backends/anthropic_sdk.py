@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-from palaestra.agents.backends.call_ids import unique_call_ids
+from palaestra.agents.backends.call_ids import read_call_id, unique_call_ids
 from palaestra.agents.backends.endpoint import Endpoint
 from palaestra.agents.backends.inside import paid
 from palaestra.agents.backends.pieces import (
@@ -123,7 +123,7 @@ def messages_body(
     body: dict[str, Json] = {
         "model": model,
         "max_tokens": MAX_TOKENS + budget if sampling.max_tokens is None else sampling.max_tokens,
-        "messages": _turns(unique_call_ids(request.messages)),
+        "messages": _turns(unique_call_ids(request.messages, _id)),
     }
     if system:
         body["system"] = system
@@ -214,22 +214,29 @@ def _said(message: Message) -> list[dict[str, Json]]:
     blocks: list[dict[str, Json]] = []
     for piece in pieces_of(message, PROVIDER):
         if piece.kind == "opaque":
-            blocks.append(dict(piece.own))
+            if _is_whole(piece.own):
+                blocks.append(dict(piece.own))
         elif piece.call is not None:
             call = piece.call
             own = {key: value for key, value in piece.own.items() if key not in _CALL_FIELDS}
-            use = {"type": "tool_use", "id": _id(call.id), "name": safe_name(call.name, 128), "input": arguments_object(call)}
+            use = {"type": "tool_use", "id": call.id, "name": safe_name(call.name, 128), "input": arguments_object(call)}
             blocks.append({**own, **use})
         elif piece.text.strip():  # a text of blanks is refused
             blocks.append({**piece.own, "type": "text", "text": piece.text})
     return blocks
 
 
+def _is_whole(block: Mapping[str, Json]) -> bool:
+    """Whether a block of thinking was finished: one that was cut has no signature, and the API refuses it."""
+    needed = {"thinking": "signature", "redacted_thinking": "data"}.get(str(block.get("type")))
+    return needed is None or bool(block.get(needed))
+
+
 def _shown(message: Message) -> list[dict[str, Json]]:
     """Return the blocks of what a user or a tool shows."""
     blocks = [_block(part) for part in shown(message) if not isinstance(part, str) or part.strip()]
     if message.role == "tool":
-        return [{"type": "tool_result", "tool_use_id": _id(message.tool_call_id), "content": blocks or "(empty)"}]
+        return [{"type": "tool_result", "tool_use_id": message.tool_call_id, "content": blocks or "(empty)"}]
     return blocks
 
 
@@ -266,9 +273,7 @@ def _mark(body: dict[str, Json], mark: dict[str, Json]) -> None:
 
 def _read_call(block: Mapping[str, Json], fallback: str, ids: set[str]) -> Piece:
     """Read a `tool_use` block."""
-    call_id = block.get("id")
-    call_id = call_id if isinstance(call_id, str) and call_id and call_id not in ids else fallback
-    ids.add(call_id)
+    call_id = read_call_id(block.get("id"), ids, fallback)
     own = {key: value for key, value in block.items() if key not in _CALL_FIELDS and value}
     return Piece("call", call=read_call(block.get("name"), block, call_id, block.get("input")), own=own)
 

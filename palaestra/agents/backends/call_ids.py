@@ -8,24 +8,73 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from palaestra.types import Message, ToolCall
+from palaestra.types import Json, Message, ToolCall
 
 _MAX_CHARS = 40  # the longest id that all known servers take
 _LEAST_DIGEST = 8  # ids of letters and digits from this length on are replaced by some of the same length
 
 
-def unique_call_ids(messages: Sequence[Message]) -> Sequence[Message]:
+def read_call_id(value: Json, seen: set[str], fallback: str) -> str:
+    """Return the id of a call that a server made: its own where it has one of its own, else another.
+
+    Args:
+        value: What the server gave for an id.
+        seen: Ids of the answer so far; this one is added.
+        fallback: The id where there is none, or one that another call has.
+    """
+    call_id = value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+    if not call_id or call_id in seen:
+        call_id, number = fallback, 2
+        while call_id in seen:
+            call_id, number = f"{fallback}_{number}", number + 1
+    seen.add(call_id)
+    return call_id
+
+
+def unique_call_ids(messages: Sequence[Message], spelled: Callable[[str], str] | None = None) -> Sequence[Message]:
     """Return a dialogue in which no two calls have the same id, and results name the calls that they answer.
 
     Args:
         messages: The dialogue, in any state; returned as it is if all ids are unique. Calls without ids stay without.
+        spelled: Makes an id of characters that a server takes. Ids that it makes alike stay apart.
 
     Returns:
         The same messages, later calls of a repeated id renamed. A dialogue that grows at its end keeps the names it had.
     """
+    messages = _unique(messages)
+    return messages if spelled is None else _spelled(messages, spelled)
+
+
+def _spelled(messages: Sequence[Message], spelled: Callable[[str], str]) -> Sequence[Message]:
+    """Return a dialogue with unique ids in another spelling, still unique."""
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for call_id in (call.id for message in messages for call in message.tool_calls if call.id):
+        name = start = spelled(call_id)
+        number = 2
+        while name in taken:
+            name, number = _fresh(start, number), number + 1
+        names[call_id] = name
+        taken.add(name)
+    if all(old == new for old, new in names.items()) and all(m.tool_call_id in names or not m.tool_call_id for m in messages):
+        return messages
+    return [
+        replace(
+            message,
+            tool_calls=tuple(replace(call, id=names.get(call.id, call.id)) for call in message.tool_calls),
+            tool_call_id=names.get(message.tool_call_id) or spelled(message.tool_call_id),
+        )
+        if message.tool_calls or message.tool_call_id
+        else message
+        for message in messages
+    ]
+
+
+def _unique(messages: Sequence[Message]) -> Sequence[Message]:
+    """Return a dialogue in which later calls of a repeated id are renamed."""
     ids = [call.id for message in messages for call in message.tool_calls if call.id]
     if len(set(ids)) == len(ids):
         return messages
@@ -69,4 +118,4 @@ def _fresh(identifier: str, number: int) -> str:
     return identifier[: _MAX_CHARS - len(ending)] + ending
 
 
-__all__ = ["unique_call_ids"]
+__all__ = ["read_call_id", "unique_call_ids"]

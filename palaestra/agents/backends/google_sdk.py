@@ -14,7 +14,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import Any, Literal
 
-from palaestra.agents.backends.call_ids import unique_call_ids
+from palaestra.agents.backends.call_ids import read_call_id, unique_call_ids
 from palaestra.agents.backends.endpoint import Endpoint
 from palaestra.agents.backends.inside import paid
 from palaestra.agents.backends.per_loop import PerLoop
@@ -113,7 +113,7 @@ class GoogleBackend:
         async def keep_limits(request: Any) -> None:  # the SDK asks for each request without any
             request.extensions["timeout"] = limits
 
-        arguments["event_hooks"]["request"] = [keep_limits]
+        arguments["event_hooks"]["request"].insert(0, keep_limits)
         arguments["event_hooks"]["response"].append(
             body_hook(self._transport, endpoint.max_response_bytes, endpoint.too_large)
         )
@@ -235,12 +235,9 @@ def _message(parts: list[Json], prefix: str) -> Message:
 
 def _read_call(call: Mapping[str, Json], fallback: str, ids: set[str], own: dict[str, Json]) -> Piece:
     """Read a call; whether its id is the provider's own is kept, as others are not sent back."""
-    call_id = call.get("id")
-    if isinstance(call_id, str) and call_id and call_id not in ids:
+    call_id = read_call_id(call.get("id"), ids, fallback)
+    if call_id == call.get("id"):
         own = {**own, "id": call_id}
-    else:
-        call_id = fallback
-    ids.add(call_id)
     return Piece("call", call=read_call(call.get("name"), call, call_id, call.get("args")), own=own)
 
 
@@ -255,8 +252,9 @@ def _contents(messages: Sequence[Message]) -> list[dict[str, Json]]:
         role: Literal["model", "user"] = "model" if message.role == "assistant" else "user"
         if role == "model":
             names.update((call.id, call.name) for call in message.tool_calls)
-            given |= {call.id for call in message.tool_calls if call.provider.get(PROVIDER, {}).get("id") == call.id}
-            parts = [_part_of(piece) for piece in pieces_of(message, PROVIDER)]
+            pieces = pieces_of(message, PROVIDER)
+            given |= {piece.call.id for piece in pieces if piece.call and piece.own.get("id") == piece.call.id}
+            parts = [_part_of(piece) for piece in pieces]
         elif message.role == "tool":
             parts = _result(message, message.name or names.get(message.tool_call_id, ""), message.tool_call_id in given)
         else:

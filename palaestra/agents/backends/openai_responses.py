@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from palaestra.agents.backends.call_ids import unique_call_ids
+from palaestra.agents.backends.call_ids import read_call_id, unique_call_ids
 from palaestra.agents.backends.endpoint import Endpoint
 from palaestra.agents.backends.inside import paid
 from palaestra.agents.backends.pieces import Piece, laid_over, message_of, pieces_of, safe_name, shown
@@ -216,9 +216,7 @@ def _pieces(output: list[Json], prefix: str) -> tuple[list[Piece], str]:
         if kind == "message":
             pieces.append(Piece("text", _text_of(item), own=_own(item, _MESSAGE_FIELDS)))
         elif kind == "function_call":
-            call_id = item.get("call_id")
-            call_id = call_id if isinstance(call_id, str) and call_id and call_id not in ids else f"{prefix}_{index}"
-            ids.add(call_id)
+            call_id = read_call_id(item.get("call_id"), ids, f"{prefix}_{index}")
             call = read_call(item.get("name"), item, call_id, item.get("arguments"))
             pieces.append(Piece("call", call=call, own=_own(item, _CALL_FIELDS)))
         elif isinstance(item, Mapping):

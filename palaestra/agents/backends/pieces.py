@@ -13,13 +13,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from palaestra.agents.backends.escapes import as_it_came, kept
 from palaestra.agents.backends.wire import clean_text
 from palaestra.envs.formats.hermes import format_message
-from palaestra.envs.formats.reasoning import without_reasoning
+from palaestra.envs.formats.reasoning import split_reasoning
 from palaestra.media.items import Media, split_tags
 from palaestra.media.store import MediaStore, current_media
 from palaestra.types import Json, Message, ToolCall
-from palaestra.types.plain_json import is_strict
+
+_BETWEEN, _MOST_TEXTS = 0xF0000, 65_000  # private characters, which stand between texts while thoughts are found
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,12 @@ def message_of(pieces: Sequence[Piece], api: str, *, reasoning: str = "") -> Mes
         api: Key of the API in `Message.provider` and `ToolCall.provider`.
         reasoning: What the model thought, for people.
     """
+    pieces, thought = _without_thoughts(pieces)  # of models behind proxies, which think in tags
     texts = [piece.text for piece in pieces if piece.kind == "text"]
     calls: list[ToolCall] = []
     order: list[Json] = []
     for piece in pieces:
-        own = dict(piece.own) if is_strict(dict(piece.own)) else {}
+        own = kept(piece.own)
         if piece.kind == "call" and piece.call is not None:
             order.append(["call", len(calls)])
             calls.append(replace(piece.call, provider={api: own}) if own else piece.call)
@@ -61,8 +64,39 @@ def message_of(pieces: Sequence[Piece], api: str, *, reasoning: str = "") -> Mes
             order.append(["opaque", own])
     plain = order == [["text", len(text)] for text in texts] + [["call", index] for index in range(len(calls))]
     provider = {} if plain and len(texts) < 2 else {api: order}
-    message = Message("assistant", "".join(texts), tuple(calls), reasoning=reasoning, provider=provider)
-    return without_reasoning(message)  # of models behind proxies, which think in tags
+    reasoning = "\n\n".join(part for part in (reasoning, thought) if part)
+    return Message("assistant", "".join(texts), tuple(calls), reasoning=reasoning, provider=provider)
+
+
+def _without_thoughts(pieces: Sequence[Piece]) -> tuple[Sequence[Piece], str]:
+    """Return parts whose texts hold no reasoning, each in its place, and the reasoning."""
+    texts = [piece.text for piece in pieces if piece.kind == "text"]
+    reasoning, left = split_reasoning(whole := "".join(texts))
+    if left == whole:
+        return pieces, ""
+    marked = "".join(f"{text}{chr(_BETWEEN + index)}" for index, text in enumerate(texts[:_MOST_TEXTS]))
+    rest = split_reasoning(marked + "".join(texts[_MOST_TEXTS:]))[1]
+    shares = iter(_shares(left, rest, len(texts)))
+    return [replace(piece, text=next(shares)) if piece.kind == "text" else piece for piece in pieces], reasoning
+
+
+def _shares(left: str, rest: str, number: int) -> list[str]:
+    """Cut a text where the marks of another one stand, which is the same but for blanks and marks."""
+    places = [0] * number
+    count = 0
+    for letter in rest:
+        if 0 <= (index := ord(letter) - _BETWEEN) < min(number, _MOST_TEXTS):
+            places[index] = count
+        elif not letter.isspace():
+            count += 1
+    cuts: list[int] = []
+    position = seen = 0
+    for place in places[:-1]:  # a mark within a thought is gone: its text ends where the one before it does
+        while seen < place and position < len(left):
+            seen += not left[position].isspace()
+            position += 1
+        cuts.append(position)
+    return [left[start:end] for start, end in zip([0, *cuts], [*cuts, len(left)], strict=True)]
 
 
 def pieces_of(message: Message, api: str) -> list[Piece]:
@@ -79,14 +113,14 @@ def pieces_of(message: Message, api: str) -> list[Piece]:
         start = 0
         for kind, value, *rest in order:
             if kind == "opaque":
-                pieces.append(Piece("opaque", own=value))
+                pieces.append(Piece("opaque", own=as_it_came(value)))
             elif kind == "text":
-                pieces.append(Piece("text", content[start : start + value], own=rest[0] if rest else {}))
+                pieces.append(Piece("text", content[start : start + value], own=as_it_came(rest[0]) if rest else {}))
                 start += value
             else:
                 pieces.append(_call_piece(calls[value], api))
         return pieces
-    opaque = [Piece("opaque", own=item[1]) for item in order if _is_opaque(item)]
+    opaque = [Piece("opaque", own=as_it_came(item[1])) for item in order if _is_opaque(item)]
     text = [Piece("text", content)] if content else []
     return [*opaque, *text, *(_call_piece(call, api) for call in calls)]
 
@@ -140,7 +174,7 @@ def laid_over(body: dict[str, Json], extra: Mapping[str, Json]) -> dict[str, Jso
 def _call_piece(call: ToolCall, api: str) -> Piece:
     """Return the part of a call with what its provider attached."""
     own = call.provider.get(api)
-    return Piece("call", call=call, own=own if isinstance(own, Mapping) else {})
+    return Piece("call", call=call, own=as_it_came(own) if isinstance(own, Mapping) else {})
 
 
 def _fits(order: Sequence[Json], content: str, calls: Sequence[ToolCall]) -> bool:

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 from palaestra.agents.backends.endpoint import Endpoint
+from palaestra.agents.backends.escapes import request_hook
 from palaestra.agents.backends.per_loop import PerLoop
 from palaestra.agents.backends.responses import MAX_REDIRECTS, BoundedBody, response_hook
 from palaestra.agents.core import Generation, Request
@@ -143,7 +144,7 @@ def http_client_arguments(transport: Any, endpoint: Endpoint) -> dict[str, Any]:
         "timeout": transport.Timeout(endpoint.timeout_s, connect=endpoint.connect_timeout_s, read=read_s),
         "limits": transport.Limits(max_connections=endpoint.max_connections, max_keepalive_connections=None),
         "max_redirects": MAX_REDIRECTS,
-        "event_hooks": {"response": [response_hook(endpoint.fail)]},
+        "event_hooks": {"request": [request_hook(transport)], "response": [response_hook(endpoint.fail)]},
     }
 
 

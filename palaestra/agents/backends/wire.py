@@ -13,7 +13,7 @@ from dataclasses import replace
 from operator import attrgetter
 from typing import Any, Literal, TypeGuard
 
-from palaestra.agents.backends.call_ids import unique_call_ids
+from palaestra.agents.backends.call_ids import read_call_id, unique_call_ids
 from palaestra.agents.backends.inside import fault_in
 from palaestra.agents.backends.strict_tools import strict_function
 from palaestra.agents.backends.token_usage import usage_in, usage_of
@@ -255,10 +255,7 @@ def _calls_from_wire(calls: Json, id_prefix: str) -> tuple[ToolCall, ...]:
     seen: set[str] = set()
     for index, call in enumerate(calls):
         function = call.get("function") if isinstance(call, Mapping) else None
-        identifier = call.get("id") if isinstance(call, Mapping) else None
-        if not isinstance(identifier, str) or not identifier or identifier in seen:
-            identifier = f"{id_prefix}_{index}"
-        seen.add(identifier)
+        identifier = read_call_id(call.get("id") if isinstance(call, Mapping) else None, seen, f"{id_prefix}_{index}")
         if not isinstance(function, Mapping):
             read.append(read_call(None, call, identifier))
             continue

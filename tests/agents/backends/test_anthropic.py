@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from palaestra.agents.backends.anthropic_sdk import MAX_TOKENS, messages_body, r
 from palaestra.agents.backends.registry import make_backend, make_bare_backend
 from palaestra.agents.backends.reliable import Reliable, RetryPolicy
 from palaestra.agents.core import Generation, Request
+from palaestra.envs.formats.reasoning import split_reasoning
 from palaestra.errors import ConfigError, ContextWindowError, ModelError, UnsupportedMediaError, UsageError
 from palaestra.media.making import wav_bytes
 from palaestra.media.store import current_media
@@ -251,7 +253,7 @@ def test_a_key_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 opaque = st.dictionaries(names, values, max_size=2).map(
     lambda own: {"type": "thinking", "thinking": "t", "signature": "s", **own}
 )
-written = text.filter(lambda value: bool(value.strip()))
+written = text.filter(lambda value: bool(value.strip()) and split_reasoning(value)[1] == value)
 arguments = st.dictionaries(text, values, max_size=2)
 uses = st.tuples(names, arguments).map(lambda pair: {"type": "tool_use", "name": pair[0], "input": pair[1]})
 blocks = st.lists(opaque | written.map(lambda value: {"type": "text", "text": value}) | uses, min_size=1, max_size=6)
@@ -293,3 +295,95 @@ def test_what_was_thought_in_tags_is_no_content_and_what_is_opaque_still_goes_ba
     assert (message.reasoning, message.content) == ("hm", "yes")
     sent = messages_body("m", Request((Message("user", "x"), message)), prompt_cache="off")["messages"][1]["content"]
     assert sent == [thought, {"type": "text", "text": "yes"}]
+
+
+THOUGHT = {"type": "thinking", "thinking": "t", "signature": "s"}
+
+
+def sent_back(content: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the turns that follow an answer which the dialogue keeps."""
+    message = read_message_json(answer(content), ASK).message
+    told = [Message("tool", f"of {n}", tool_call_id=call.id) for n, call in enumerate(message.tool_calls)]
+    return messages_body("m", Request((Message("user", "x"), message, *told)), prompt_cache="off")["messages"]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.sampled_from(["", "a.1", "a:1", "a_1", "a_1_2", "é", "ü", "_", "call_2_1", "t", "\ud83d", None]), min_size=1)
+)
+def test_ids_of_calls_are_unique_in_the_characters_that_are_sent(ids: list[Any]) -> None:
+    content = [THOUGHT, *({"type": "tool_use", "id": name, "name": "get", "input": {"n": n}} for n, name in enumerate(ids))]
+    _, said, told = sent_back(content)
+    uses = said["content"][1:]
+    assert len({use["id"] for use in uses}) == len(ids)
+    assert all(re.fullmatch("[A-Za-z0-9_-]+", use["id"]) for use in uses)
+    assert [use["input"]["n"] for use in uses] == list(range(len(ids)))
+    assert [(block["tool_use_id"], block["content"][0]["text"]) for block in told["content"]] == [
+        (use["id"], f"of {n}") for n, use in enumerate(uses)
+    ]
+    known = read_message_json(answer(content), ASK).message.tool_calls
+    assert len({call.id for call in known}) == len(ids)
+    json.dumps([call.to_json() for call in known], ensure_ascii=False).encode()
+
+
+ODD = [
+    {**THOUGHT, "thinking": "half \ud83d of it"},
+    {**THOUGHT, "more": [float("inf"), {"a": -float("inf"), "\udc00": 1}]},
+    {"type": "redacted_thinking", "data": "\udfff\ud800"},
+    {**THOUGHT, "deep": json.loads("[" * 200 + "]" * 200)},
+]
+
+
+@pytest.mark.parametrize("block", ODD)
+async def test_blocks_that_no_strict_json_holds_are_stored_and_go_back_as_they_came(block: dict[str, Any]) -> None:
+    use = {"type": "tool_use", "id": "t1", "name": "get", "input": {}, "own": block}
+    text_block = {"type": "text", "text": "é ", "citations": [block]}
+    content = [block, text_block, block, use]
+    body = json.dumps(answer(content, "tool_use")).replace("Infinity", "1e999").encode()
+    answers = iter([Reply(body), answer([{"type": "text", "text": "done"}])])
+    with provider_server(lambda _: next(answers)) as server:
+        message = (await ask(server)).message
+        line = json.dumps(message.to_json(), allow_nan=False, ensure_ascii=False).encode()
+        stored = Message.from_json(json.loads(line))
+        result = Message("tool", "ok", tool_call_id=stored.tool_calls[0].id)
+        await ask(server, Request((*ASK.messages, stored, result), tools=TOOLS))
+        assert server.asked[1].body["messages"][1]["content"] == content
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.sampled_from(["", " ", "a", "b \n", "<think>", "</think>", "x<think>hm</think>y", "\n\n", 1, 2]), max_size=8)
+)
+def test_what_is_thought_in_tags_leaves_the_order_of_blocks(items: list[Any]) -> None:
+    content: list[dict[str, Any]] = []
+    for n, item in enumerate(items):
+        if isinstance(item, str):
+            content.append({"type": "text", "text": item})
+        else:
+            use = {"type": "tool_use", "id": f"t{n}", "name": "get", "input": {"n": n}}
+            content.append({**THOUGHT, "signature": f"s{n}"} if item == 1 else use)
+    message = read_message_json(answer(content), ASK).message
+    assert message.content == split_reasoning("".join(item for item in items if isinstance(item, str)))[1]
+    _, said, *_ = sent_back(content)
+    others = [block for block in content if block["type"] != "text"]
+    assert [block for block in said["content"] if block["type"] != "text"] == others
+    shown = "".join(block["text"] for block in said["content"] if block["type"] == "text" and block["text"] != "(empty)")
+    assert shown.split() == message.content.split()
+    assert [block for block in said["content"] if block["type"] != "text" or block["text"] != "(empty)"] or not others
+
+
+def test_texts_stay_between_the_blocks_where_they_stood() -> None:
+    one, two = {**THOUGHT, "signature": "1"}, {**THOUGHT, "signature": "2"}
+    texts = [{"type": "text", "text": value} for value in ("<think>hm</think>First.", "Second.")]
+    _, said = sent_back([one, texts[0], two, texts[1]])
+    assert said["content"] == [one, {"type": "text", "text": "First."}, two, texts[1]]
+
+
+@pytest.mark.parametrize(
+    "cut", [{**THOUGHT, "signature": ""}, {"type": "thinking", "thinking": "so"}, {"type": "redacted_thinking"}]
+)
+def test_thinking_that_was_cut_does_not_go_back(cut: dict[str, Any]) -> None:
+    _, said = sent_back([cut])
+    assert said["content"] == [{"type": "text", "text": "(empty)"}]
+    _, said = sent_back([THOUGHT, {"type": "text", "text": "yes"}, cut])
+    assert said["content"] == [THOUGHT, {"type": "text", "text": "yes"}]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from palaestra.agents.backends.google_sdk import content_body, read_content
 from palaestra.agents.backends.registry import make_bare_backend
 from palaestra.agents.core import Generation, Request, Sampling, session_seed
+from palaestra.envs.formats.reasoning import split_reasoning
 from palaestra.errors import ContextWindowError, ModelError, UsageError
 from palaestra.media.store import current_media
 from palaestra.types import Message, ToolCall
@@ -241,7 +242,11 @@ def test_a_key_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 signature = st.sampled_from([{}, {"thoughtSignature": "c2ln"}])
 arguments = st.dictionaries(text, values, max_size=2)
-texts = st.builds(lambda value, own: {"text": value, **own}, text.filter(bool), signature)
+texts = st.builds(
+    lambda value, own: {"text": value, **own},
+    text.filter(lambda value: value and split_reasoning(value)[1] == value),
+    signature,
+)
 called = st.builds(lambda name, args, own: {"functionCall": {"name": name, "args": args}, **own}, names, arguments, signature)
 code = text.map(lambda value: {"executableCode": {"language": "PYTHON", "code": value}})
 parts = st.lists(texts | called | code, min_size=1, max_size=6)
@@ -265,3 +270,29 @@ def test_no_answer_breaks_the_reader(data: Any) -> None:
     except ModelError:
         return
     assert isinstance(generation, Generation)
+
+
+@pytest.mark.parametrize("odd", ["half \ud83d of it", float("inf"), {"\udc00": [-float("inf")]}])
+async def test_parts_that_no_strict_json_holds_are_stored_and_go_back_as_they_came(odd: Any) -> None:
+    own = {"thoughtSignature": "c2ln", "more": odd}
+    written = [
+        {"text": str(odd), "thought": True, **own},
+        {"text": "é", **own},
+        {"functionCall": {"name": "get", "args": {}}, **own},
+    ]
+    body = json.dumps(answer(written)).replace("Infinity", "1e999").encode()
+    answers = iter([Reply(body), answer([{"text": "done"}])])
+    with provider_server(lambda _: next(answers)) as server:
+        message = (await ask(server)).message
+        stored = Message.from_json(json.loads(json.dumps(message.to_json(), allow_nan=False, ensure_ascii=False).encode()))
+        result = Message("tool", "ok", tool_call_id=stored.tool_calls[0].id, name="get")
+        await ask(server, Request((*ASK.messages, stored, result), tools=TOOLS))
+        assert server.asked[1].body["contents"][1]["parts"] == written
+
+
+def test_ids_of_calls_are_unique_whatever_the_server_gives() -> None:
+    call = {"functionCall": {"name": "get", "args": {}}}
+    named = [{"functionCall": {**call["functionCall"], "id": value}} for value in ("1", "1", "", "call_2_1", "\ud83d", 5)]
+    message = read_content(answer([*named, call]), ASK).message
+    assert len({one.id for one in message.tool_calls}) == 7
+    json.dumps(message.to_json(), ensure_ascii=False).encode()

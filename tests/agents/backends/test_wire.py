@@ -128,7 +128,7 @@ def test_an_answer_is_read_field_by_field() -> None:
     assert (usage.calls, usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens) == (1, 20, 8, 5)
 
 
-@pytest.mark.parametrize("value", [None, "", [], {}, False, float("inf"), "\ud800", {"a": [float("nan")]}])
+@pytest.mark.parametrize("value", [None, "", [], {}, False, float("inf"), "\ud800"])
 def test_fields_that_say_nothing_or_are_not_strict_json_are_not_kept(value: object) -> None:
     call = {"id": "c", "index": 0, "type": "function", "function": {"name": "look", "arguments": "{}", "extra": value}}
     data = chat_completion("hi", tool_calls=[{**call, "extra": value}], extra=value, refusal=None, annotations=[{"a": 1}])
@@ -253,3 +253,13 @@ def test_arguments_nested_too_deeply_stay_text(depth):
     for _ in range(depth):
         lists = [lists]
     assert isinstance(read_arguments({"n": lists}), str) == (depth + 1 > 64)
+
+
+def test_what_cannot_be_sent_costs_no_signature_next_to_it() -> None:
+    details = [{"signature": "s", "n": float("inf"), "text": "half \ud83d"}, float("nan")]
+    call = {"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}, "extra_content": {"s": ["\ud83d"]}}
+    message = read_generation(chat_completion("hi", tool_calls=[call], reasoning_details=details), ASK).message
+    json.dumps(message.to_json(), allow_nan=False, ensure_ascii=False).encode()
+    sent = message_to_wire(message)
+    assert sent["reasoning_details"] == [{"signature": "s", "n": None, "text": "half ?"}, None]
+    assert sent["tool_calls"][0]["extra_content"] == {"s": ["?"]}

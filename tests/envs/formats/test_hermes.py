@@ -149,6 +149,14 @@ def test_an_unclosed_call_is_malformed_unless_read_leniently():
     assert "not closed by </tool_call>" in explain_malformed(call)
     assert parse_message(text, lenient=True).tool_calls == (ToolCall("a", {"x": 1}),)
     assert parse_message(text[:-3], lenient=True).tool_calls[0].name == ""
+    for rest in (
+        " and then",
+        "\n<tool_response>",
+        "}",
+        "</tool_cal",
+    ):  # something else than a call follows: it was not finished
+        assert [call.name for call in parse_message(text + rest, lenient=True).tool_calls] == [""]
+    assert [call.name for call in parse_message(f"{text}\n{text}", lenient=True).tool_calls] == ["a", "a"]
 
 
 def test_lenient_reading_accepts_the_common_variants():
