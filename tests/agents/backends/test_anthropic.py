@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -387,3 +388,12 @@ def test_thinking_that_was_cut_does_not_go_back(cut: dict[str, Any]) -> None:
     assert said["content"] == [{"type": "text", "text": "(empty)"}]
     _, said = sent_back([THOUGHT, {"type": "text", "text": "yes"}, cut])
     assert said["content"] == [THOUGHT, {"type": "text", "text": "yes"}]
+
+
+@pytest.mark.parametrize("content", ["", "I look. And more.", "Other."])
+def test_a_text_that_was_changed_goes_back_whole_behind_what_is_opaque(content: str) -> None:
+    use = {"type": "tool_use", "id": "t1", "name": "get", "input": {}}
+    message = read_message_json(answer([{"type": "text", "text": "I look."}, THOUGHT, use]), ASK).message
+    changed = replace(message, content=content)
+    sent = messages_body("m", Request((Message("user", "x"), changed)), prompt_cache="off")["messages"][1]["content"]
+    assert sent == [THOUGHT, *([{"type": "text", "text": content}] if content else []), use]
