@@ -25,6 +25,7 @@ from tests.mutation.folders import FOLDERS
 TEXTS = (cst.SimpleString, cst.FormattedString, cst.ConcatenatedString)
 RAISING = ("unknown_name", "warn", "_damaged", "explain")
 """Functions that build an error or give a warning: what they are told are its words."""
+LOGS = ("log", "_log", "logger", "_logger")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +116,13 @@ class Source:
         return False
 
     def _is_about_errors(self, old: cst.CSTNode, around: list[cst.CSTNode]) -> bool:
-        """Whether a node is in a `raise`, or among the arguments of an exception or a warning."""
+        """Whether a node is in a `raise`, or among the arguments of an exception, a warning or a line of a log."""
         return any(
             isinstance(node, cst.Raise)
-            or (isinstance(node, cst.Call) and (_called(node) in RAISING or _called(node).endswith(("Error", "Warning"))))
+            or (
+                isinstance(node, cst.Call)
+                and (_called(node) in RAISING or _called(node).endswith(("Error", "Warning")) or _is_of_log(node))
+            )
             for node in around
         )
 
@@ -152,6 +156,11 @@ def _called(call: cst.Call) -> str:
     if isinstance(call.func, cst.Attribute):
         return call.func.attr.value
     return call.func.value if isinstance(call.func, cst.Name) else ""
+
+
+def _is_of_log(call: cst.Call) -> bool:
+    """Whether a call writes a line of a log."""
+    return m.matches(call.func, m.Attribute(value=m.Name(m.MatchIfTrue(lambda name: name in LOGS))))
 
 
 def _is_strict(arg: cst.Arg, call: cst.CSTNode) -> bool:

@@ -30,6 +30,8 @@ def clip(values, low: int = 0, high=9):
         assert a == b, "never"
     done = sorted(values, reverse=False)
     text = "abc".encode("utf-8")
+    log.debug("nobody reads %s", low)
+    notes.debug("somebody does")
     return [
         value
         for value in done
@@ -52,7 +54,16 @@ def test_changes_are_of_functions_and_leave_out_what_no_test_should_notice(tmp_p
     found = source(tmp_path)
     diffs = [found.diff(change) for change in found.changes]
     text = "\n".join(diffs)
-    for kept in ("low <= value <= high", "low < value < high", "low >= high", "high=10", "low: int = 1", "- 1", "done = None"):
+    for kept in (
+        "SOMEBODY",
+        "low <= value <= high",
+        "low < value < high",
+        "low >= high",
+        "high=10",
+        "low: int = 1",
+        "- 1",
+        "done = None",
+    ):
         assert any("+" in diff and kept in diff for diff in diffs), kept
     for left_out in (
         "XX",
@@ -65,8 +76,13 @@ def test_changes_are_of_functions_and_leave_out_what_no_test_should_notice(tmp_p
         "a != b",
         "reverse=None",
         "UTF-8",
+        "log.debug(low)",
+        "log.debug(None",
+        "NOBODY",
     ):
-        assert left_out not in text.replace('"XXabcXX"', "").replace('"XXutf-8XX"', ""), left_out
+        assert left_out not in text.replace('"XXabcXX"', "").replace('"XXutf-8XX"', "").replace('"XXsomebody doesXX"', ""), (
+            left_out
+        )
     assert "raise ValueError(None)" not in text
     for change in found.changes:
         compile(found.changed(change), "m.py", "exec")

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from palaestra.envs.formats import ACTION_FORMATS
 from palaestra.envs.formats.hermes import (
     MAX_UNREADABLE,
     ensure_call_ids,
@@ -166,6 +167,12 @@ def test_lenient_reading_accepts_the_common_variants():
     assert read('{"name": "a", "parameters": {"x": 1}}') == (ToolCall("a", {"x": 1}),)
     assert read('{"name": "a"}') == (ToolCall("a", {}),)
     assert read('{"name": "a", "arguments": "{\\"x\\": 1}", "type": "function"}') == (ToolCall("a", {"x": 1}),)
+
+
+def test_the_form_reads_arguments_that_a_model_wrote_as_a_text_of_json():
+    tool = {"type": "function", "function": {"name": "take", "parameters": {"type": "object", "properties": {"item": {}}}}}
+    read = ACTION_FORMATS["hermes"].parse('<tool_call>{"name": "take", "arguments": "{\\"item\\": 1}"}', [tool])
+    assert read == Message("assistant", "", (ToolCall("take", {"item": 1}),))
 
 
 def test_arguments_that_are_no_object_are_kept_as_raw_text():
