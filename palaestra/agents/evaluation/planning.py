@@ -144,6 +144,11 @@ def _tasks(
             yield from (None for _ in range(n))
             return
         tasks.split(split)
+        if env_kwargs.get("split", split) != split:
+            raise ConfigError(
+                f"Environment {env_id!r} is given split={env_kwargs['split']!r}, and the tasks to play are those of {split!r}. "
+                f"Say which to play with split= (--split), and leave the argument (--set split=) out."
+            )
         size = tasks.size(split)
         if size is None and n is None:
             raise UsageError(f"Split {split!r} of {env_id!r} has no end; say how many tasks to play with n= (-n N).")
