@@ -146,7 +146,7 @@ def _tasks(
         tasks.split(split)
         if env_kwargs.get("split", split) != split:
             raise ConfigError(
-                f"Environment {env_id!r} is given split={env_kwargs['split']!r}, and the tasks to play are those of {split!r}. "
+                f"Environment {env_id!r} is given split={env_kwargs['split']!r}, and those of {split!r} are to be played. "
                 f"Say which to play with split= (--split), and leave the argument (--set split=) out."
             )
         size = tasks.size(split)

@@ -18,7 +18,7 @@ from palaestra.types import Json, ToolCall
 Known = Mapping[str, Properties]
 """Parameters of the tools on offer, by the tools' names."""
 
-NAME_KEYS = ("name", "function_name", "tool_name", "tool", "function", "action", "recipient_name", "api", "command")
+NAME_KEYS = ("name", "function_name", "tool_name", "tool", "function", "action", "recipient_name", "api", "command", "method")
 ARGUMENT_KEYS = (
     "arguments", "parameters", "args", "params", "input", "action_input", "tool_input", "kwargs", "inputs", "tool_args",
     "function_args", "tool_arguments", "function_arguments",
@@ -27,6 +27,7 @@ SIDE_KEYS = frozenset({"id", "type", "thought", "thoughts", "reasoning", "call_i
 MAX_LOOKED_AT = 200  # values and lines of one text; what stands after them is not looked at
 
 _DATA_KEYS = frozenset({"input", "inputs", "params"})  # of recipes and the like, where "name" stands next to them
+_CALL_TYPES = ("tool_use", "tool_call", "function", "function_call")
 _IDENTIFIER = re.compile(r"[A-Za-z_][\w.:-]{0,99}")
 _WORDS = r"(?:Tool|Function|Action|Call|Command|Invoke)(?:[ _](?:call|name|use))?|name|to"
 _LABEL = rf"(?:(?:{_WORDS})\*{{0,2}}\s{{0,3}}[:=]\*{{0,2}}\s{{0,3}}(?:```\w*\s{{0,3}})?|`)"
@@ -131,12 +132,14 @@ def calls_in(value: Json, known: Known) -> list[ToolCall]:
         return [call for calls in found for call in calls]
     if not isinstance(value, dict):
         return []
-    for key in ("tool_calls", "calls", "function_calls", "actions"):
+    for key in ("tool_calls", "calls", "function_calls", "actions", "tool_uses"):
         if isinstance(value.get(key), list):
             return calls_in(value[key], known)
     for key in ("function", "tool_call", "function_call", "call", "action"):
         if isinstance(value.get(key), dict):
             return calls_in(value[key], known)
+    if "method" in value and isinstance(value.get("params"), dict) and "name" in value["params"]:
+        return calls_in(value["params"], known)
     if len(value) == 1 and (name := next(iter(value))) in known:
         if not isinstance(value[name], dict):
             raise Doubt(f"the arguments of {name!r} are not an object")
@@ -153,7 +156,7 @@ def _call_in(value: Mapping[str, Json], known: Known) -> list[ToolCall]:
     if name not in known:
         if not name_key and argument_key and any(key in value and value[key] is None for key in NAME_KEYS):
             raise Doubt("its call names no tool")
-        if argument_key and not others and _is_call_of_none(name_key, name, argument_key, value[argument_key]):
+        if argument_key and not others and _is_call_of_none(value, name_key, name, argument_key):
             near = _near(name, known)
             raise Doubt(f"there is no tool {name[:60]!r}" + (f"; did you mean {near!r}?" if near else ""))
         return []
@@ -167,9 +170,10 @@ def _call_in(value: Mapping[str, Json], known: Known) -> list[ToolCall]:
     return [ToolCall(name, arguments)]
 
 
-def _is_call_of_none(name_key: str, name: str, argument_key: str, arguments: Json) -> bool:
+def _is_call_of_none(value: Mapping[str, Json], name_key: str, name: str, argument_key: str) -> bool:
     """Return whether an object with a name and arguments is a call, though there is no tool of this name."""
-    if name_key == "name" and argument_key in _DATA_KEYS:
+    arguments = value[argument_key]
+    if name_key == "name" and argument_key in _DATA_KEYS and value.get("type") not in _CALL_TYPES:
         return False
     return _IDENTIFIER.fullmatch(name) is not None and arguments not in (None, "") and isinstance(_decoded(arguments), dict)
 
@@ -398,7 +402,8 @@ def read_yaml(text: str, known: Known) -> Found | None:
             arguments[key] = _yaml_value(raw, known[name].get(key))
         seen = True
         position = line.end() + 1
-    if not seen and (start[0].lstrip(" -\t\"'*").lower().startswith("name") or text[start.end() :].strip()):
+    is_tool = start[0].lstrip(" -\t\"'*").lower().startswith(("tool", "function"))
+    if not seen and (not is_tool or text[start.end() :].strip()):
         return None  # a line of other data
     return Found((ToolCall(name, arguments),), (text[: start.start()], text[position:]))
 

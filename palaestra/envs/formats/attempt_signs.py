@@ -6,6 +6,7 @@ object with the keys of a call, or a thought that was cut off. What is only spok
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -24,10 +25,16 @@ from palaestra.envs.formats.attempt_readers import (
 from palaestra.envs.formats.call_values import code_end, read_json
 from palaestra.envs.formats.speech import manner
 
-_BRACKET = re.compile(r"[*_`\]\"']{0,4}\(|\s\((?=\s*\)|\s*\w{1,60}\s*=|\s*[\"'{\[])")
+_BRACKET = re.compile(r"[*_`\]\"']{0,4}[(（]|\s\((?=\s*\)|\s*\w{1,60}\s*=|\s*[\"'{\[])")
 _OBJECT = re.compile(rf"(?:\s*(?:with|using)\b)?{GLUE}\[?\s*(?=\{{\s*(?:\}}|[\"'“]|\w{{1,60}}\s*:))", re.IGNORECASE)
+_ONLY_CALL = re.compile(r"\A\W{0,12}(?:await |print\()?(?:\w{1,60}\.){0,3}([A-Za-z][\w -]{2,60})\([^\n]*\)\W*\Z")
 _OPTION = re.compile(r"[ \t]+--\w")
-_COMMAND = re.compile(r"(?:\A|\n)[ \t]*[/@!]\Z")
+_COMMAND = re.compile(r"(?:\A|\n)[ \t]*[/@!$%] ?\Z")
+_INDEX = re.compile(r"\[(?!\d+\])[^\]\n]{1,300}\]|[ \t]+[\"“][^\"\n]{0,300}[\"”][ \t]*(?=\n|\Z)")
+_FIRST_ARGUMENT = re.compile(r"\w\(\s*[\"']\Z")
+_NEXT_ARGUMENT = re.compile(r"[\"']\s*,\s*(?:[{\[\"']|\w{1,60}\s*=)")
+_NAME_VALUE = re.compile(rf"(?<!\w)[\"']?(?:{'|'.join(NAME_KEYS)})[\"']?\s*[:=]\s*[\"']\Z", re.IGNORECASE)
+_ARGUMENT_KEY = re.compile(rf"[\"']\s*,\s*[\"']?(?:{'|'.join(ARGUMENT_KEYS)})[\"']?\s*[:=]", re.IGNORECASE)
 _ATTRIBUTE = re.compile(r"<[\w.:|-]{1,40}(?:\s[^<>\n]{0,60})?=\s*[\"']?\Z")
 _KEY = re.compile(
     rf"(?:\A|\n)[ \t]*(?:[-*] )?[\"'*]*(?:{'|'.join(NAME_KEYS)}|tool name|function name)[\"'*]*[ \t]*[:=][ \t]*[\"'`*]*\Z",
@@ -69,11 +76,26 @@ def sign_in(text: str, known: Known) -> str:
     return _object_sign(text, known) if "{" in text else ""
 
 
+def misspelt(text: str, known: Known) -> str:
+    """Return why a text that is nothing but a call of a tool that there is not is meant for another; empty otherwise."""
+    found = _ONLY_CALL.match(text[:4000])
+    names = {re.sub(r"[_-]", "", name).lower(): name for name in known}
+    near = (
+        None
+        if found is None
+        else difflib.get_close_matches(re.sub(r"[_ -]", "", found[1]).lower(), list(names), n=1, cutoff=0.8)
+    )
+    return f"there is no tool {found[1]!r}; did you mean {names[near[0]]!r}?" if found and near else ""
+
+
 def _shape(text: str, found: re.Match[str], known: Known) -> tuple[int, int] | None:
     """Return where a call of a named tool begins and ends, if arguments seem to follow; a start of -1: without doubt."""
     start, end = found.span()
     line_end = text.find("\n", end)
     line_end = len(text) if line_end < 0 else line_end
+    if _NAME_VALUE.search(text[max(0, start - 100) : start]) and _ARGUMENT_KEY.match(text, end):
+        brace = text.rfind("{", max(0, start - 100), start)
+        return brace, (code_end(text, brace) if brace >= 0 else None) or line_end
     if _BRACKET.match(text, end):
         return start, code_end(text, end) or line_end
     if opening := _OBJECT.match(text, end):
@@ -84,6 +106,10 @@ def _shape(text: str, found: re.Match[str], known: Known) -> tuple[int, int] | N
         return start, line_end
     if "<" in before and (span := _tag(text, before, start, end)) is not None:
         return span
+    if _FIRST_ARGUMENT.search(before) and _NEXT_ARGUMENT.match(text, end):
+        return text.rfind("(", 0, start), code_end(text, text.rfind("(", 0, start)) or line_end
+    if _is_telling(found[1]) and (_INDEX.match(text, end) or _leads_to_value(text, end, known.get(found[1], {}))):
+        return start, line_end
     if _KEY.search(before) and _key_follows(text, end, known.get(found[1], {})):
         return -1, end
     rest = text[end : min(line_end, end + 200)]
@@ -116,12 +142,25 @@ def _tag(text: str, before: str, start: int, end: int) -> tuple[int, int] | None
     return None
 
 
+def _leads_to_value(text: str, end: int, properties: Mapping[str, object]) -> bool:
+    """Return whether an argument and its value follow a name."""
+    if not properties:
+        return False
+    glue = r"[\s:?&\[(<*,-]{1,8}(?:(?:with|using)\s)?[\"'`]?"
+    return (
+        re.match(rf"{glue}(?:{any_of(tuple(properties))})[\"'`]?\s?(?:[:=>]|[\"“])", text[end : end + 200], re.IGNORECASE)
+        is not None
+    )
+
+
 def _key_follows(text: str, end: int, properties: Mapping[str, object]) -> bool:
     """Return whether the next line holds a key of arguments."""
     names = any_of((*ARGUMENT_KEYS, *properties))
     return (
         re.match(
-            rf"[\"'`*,]{{0,3}}\s{{0,20}}[\"'*]*(?:{names}|arguments?|action input)[\"'*]*\s?[:=]", text[end : end + 200], re.I
+            rf"[\"'`*,]{{0,3}}\s{{0,20}}[\"'*\[]*(?:{names}|arguments?|action input)[\"'*]*\s?[:=\]]",
+            text[end : end + 200],
+            re.I,
         )
         is not None
     )
@@ -165,4 +204,4 @@ def _call_sign(source: str, value: object, known: Known) -> str:
     return f"it names {calls[0].name!r} next to what looks like arguments" if calls else ""
 
 
-__all__ = ["sign_in"]
+__all__ = ["misspelt", "sign_in"]

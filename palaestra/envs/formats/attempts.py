@@ -31,7 +31,7 @@ from palaestra.envs.formats.attempt_readers import (
     read_xml,
     read_yaml,
 )
-from palaestra.envs.formats.attempt_signs import sign_in
+from palaestra.envs.formats.attempt_signs import misspelt, sign_in
 from palaestra.envs.formats.call_values import read_json
 from palaestra.envs.formats.dialects import DIALECTS
 from palaestra.envs.formats.hermes import CALL_CLOSE, CALL_EXAMPLE, CALL_OPEN
@@ -75,7 +75,7 @@ def find_attempt(text: str, tools: Tools) -> Attempt | None:
         return None
     bare = _CODE_SPAN.sub(lambda span: " " * len(span[0]), text) if "`" in text else text  # a code span is spoken of
     mark = MARK.search(bare)
-    if not has_name and mark is None and "{" not in text and not OPEN_THOUGHT.search(bare):
+    if not has_name and mark is None and "{" not in text and not OPEN_THOUGHT.search(bare) and ")" not in text[-4:]:
         return None
     known = {tool["function"]["name"]: tool["function"].get("parameters", {}).get("properties", {}) for tool in tools}
     try:
@@ -89,7 +89,7 @@ def find_attempt(text: str, tools: Tools) -> Attempt | None:
         return Attempt((), _advice(_IN_DOUBT))
     if mark is not None:
         return Attempt((), _advice(f"it holds {mark[0]!r}, and no call that can be read"))
-    if why := sign_in(text, known):
+    if why := sign_in(text, known) or ("" if has_name else misspelt(text, known)):
         return Attempt((), _advice(why))
     return Attempt((), _advice("it begins a thought and does not end it")) if OPEN_THOUGHT.search(bare) else None
 
@@ -100,7 +100,7 @@ def doubt_about(text: str) -> str:
     Args:
         text: What a model wrote, without its reasoning.
     """
-    *before, after = _CANONICAL.split(text)
+    *before, after = _CANONICAL.split(text.replace("]<]minimax[>[", ""))
     return _advice(_IN_DOUBT) if before and speaks_of(before, after) else ""
 
 

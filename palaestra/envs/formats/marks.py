@@ -32,7 +32,7 @@ NOISE = re.compile(r"<\|(?:eo[mt]_id|im_end|end|eot|message_sep|end_message|bot_
 """Special tokens that end a message and say nothing."""
 
 _OPENS = f"<{NAMED['tags'].opens}"
-OPEN_THOUGHT = re.compile(rf"(?:\A|[.!?…:;,)]|\n)[ \t]{{0,3}}{_OPENS}|{_OPENS}(?=\w)")
+OPEN_THOUGHT = re.compile(rf"(?:\A|[.!?…:;,)]|\n)[ \t]{{0,3}}{_OPENS}|{_OPENS}(?=\w|\s{{0,9}}\Z)")
 """A tag that opens a thought where a sentence may begin, or right before a word: a thought that was cut off."""
 
 _PREFIX = re.compile(r"<(/?)\w{1,20}_(tool_call|arg_key|arg_value)>")

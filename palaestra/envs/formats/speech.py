@@ -31,7 +31,6 @@ _FRAME = re.compile(r"<[^<>\n]{0,80}>|(?:`{3,}|~{3,})[^\n`]*")
 _WORD = re.compile(r"[^\W\d_]+")
 _END = re.compile(r"(?<=[.!?…。！？])[\s\"')\]*]+|(?<=[。！？…])|\n+")
 _CLOSED = re.compile(r"[.!?…。！？][\s\"')\]*_]*\Z")
-_COLON = re.compile(r"[:：][\s\"')\]*_]*\Z")
 _QUOTED = re.compile(r"[`\"'“‘«]\Z")
 
 _EXAMPLE = re.compile(
@@ -41,7 +40,7 @@ _EXAMPLE = re.compile(
     re.IGNORECASE,
 )
 _NEGATION = re.compile(
-    r"\b(?:not|never|without|instead|rather than|avoid\w*|cannot|neither|nor|refus\w+|forbidden|wrong)\b|n['’]t\b",
+    r"\b(?:not|never|without|instead|rather than|avoid\w*|cannot|neither|nor|refus\w+|refrain\w*|forbidden|wrong)\b|n['’]t\b",
     re.IGNORECASE,
 )
 _REPORT = re.compile(
@@ -57,7 +56,9 @@ _ANNOUNCES = re.compile(
     r"|\b(?:I(?:['’]m| am)|we(?:['’]re| are))\s+(?:now\s+|going to\s+)?\w+ing\b|\bwe (?:will|need to|should|must)\b"
     r"|\blet(?:['’]s| me(?! know)| us)\b|\b(?:now|next|first|then|finally)[ ,]+(?:call|use|run|invoke|search|check|look)\b"
     r"|\A\W*(?:calling|using|searching|checking|looking|trying|running|fetching|finding|getting|adding|creating|deleting"
-    r"|invoking|executing|step \d+)\b|\bhere (?:is|are) my (?:(?:tool|function) )?calls?\b",
+    r"|invoking|executing|step \d+)\b|\bhere (?:is|are) my (?:(?:tool|function) )?calls?\b"
+    r"|\bich (?:suche|rufe|werde|sehe|schaue|lese|frage)\b|\blass(?:t|en Sie)? (?:mich|uns)\b|\bje (?:vais|cherche|lance)\b"
+    r"|\blaissez-moi\b|\bvoy a\b|\bdéjame\b|\bvou\b|我(?:来|将|会|先|要|需要)|让我|接下来|首先|しましょう|します",
     re.IGNORECASE,
 )
 _SAYING = re.compile(
@@ -65,6 +66,13 @@ _SAYING = re.compile(
     r"|point out)\b",
     re.IGNORECASE,
 )
+_CONDITION = re.compile(r"\b(?:if|once|when|unless|until|after|as soon as) (?:you|they|he|she|Mara)\b", re.IGNORECASE)
+_ASKS = re.compile(r"[?？][\s\"')\]*_]*\Z")
+_ASIDE = re.compile(
+    r"\W*(?:ok(?:ay)?|sure|alright|right|yes|yeah|well|understood|great|of course|certainly|h+m+)\W*", re.IGNORECASE
+)
+_QUOTES = re.compile(r"(?:<!--|(?<!\S)(?:[\"“„«|]|#{1,6}|'{3}))\s*(?:functions?\s*)?\Z")
+_GOES_ON = re.compile(r"\s*[.\[;:)]{1,3}\s?\w{1,60}\(")
 _SPOKEN = re.compile(f"{_EXAMPLE.pattern}|{_NEGATION.pattern}|{_REPORT.pattern}", re.IGNORECASE)
 
 
@@ -93,7 +101,7 @@ def speaks_of(before: Sequence[str], after: str) -> bool:
     """
     if _SPOKEN.search(after) and has_words(after):
         return True
-    return any(_SPOKEN.search(text) and not _introduces(text, labelled=True) for text in before)
+    return not all(_introduces(text, labelled=True) for text in before)
 
 
 def manner(text: str, start: int, end: int) -> Manner:
@@ -115,6 +123,8 @@ def manner(text: str, start: int, end: int) -> Manner:
         return "spoken"  # a quotation, and words on it
     before = _END.split(_FRAME.sub(" ", text[max(line, start - _WINDOW) : start]))[-1]
     after = _END.split(_FRAME.sub(" ", text[end : min(stop, end + _WINDOW)]), maxsplit=1)[0]
+    if not has_words(before) and _GOES_ON.match(text, end):
+        return "free"  # code goes on
     announces = _announcement(before)
     if announces is not None:
         return "announced" if announces else "spoken"
@@ -127,20 +137,24 @@ def manner(text: str, start: int, end: int) -> Manner:
 
 def _introduces(text: str, *, labelled: bool) -> bool:
     """Return whether what stands before a call leads to it."""
+    if _QUOTES.search(_FRAME.sub(" ", text[-_WINDOW:])):
+        return False
     if not has_words(text):
         return True
     text = _FRAME.sub(" ", text)
     sentence = next(part for part in reversed(_END.split(text[-_WINDOW:])) if has_words(part))
-    if _EXAMPLE.search(sentence):
+    if _EXAMPLE.search(sentence) or _ASKS.search(sentence):
         return False
     announces = _announcement(sentence)
     if announces is not None:
         return announces
-    if labelled and _CLOSED.search(sentence):  # a statement, after which the marks say that a call follows
+    is_closed = _CLOSED.search(sentence) is not None
+    if labelled and is_closed:  # a statement, after which the marks say that a call follows
         return True
     if _NEGATION.search(sentence) or _REPORT.search(sentence):
         return False
-    return labelled or not (_COLON.search(sentence) or _EXAMPLE.search(text[-4000:]))
+    # a sentence that goes on into the call is about it
+    return (is_closed or _ASIDE.fullmatch(sentence) is not None) and not _EXAMPLE.search(text[-4000:])
 
 
 def _announcement(sentence: str) -> bool | None:
@@ -148,7 +162,7 @@ def _announcement(sentence: str) -> bool | None:
     found = next(reversed(list(_ANNOUNCES.finditer(sentence))), None)
     if found is None:
         return None
-    if _EXAMPLE.search(sentence) or _NEGATION.search(sentence, found.start()):
+    if _EXAMPLE.search(sentence) or _NEGATION.search(sentence, found.start()) or _CONDITION.search(sentence):
         return False
     return _SAYING.match(sentence, found.end()) is None
 

@@ -10,6 +10,7 @@ from palaestra_toys.bang import BangFormat
 from palaestra.agents.formats import FORMATS, make_format
 from palaestra.envs.formats import ACTION_FORMATS, ActionFormat, ActionFormatError, action_format
 from palaestra.envs.formats.action_format import FINAL_ANSWER
+from palaestra.envs.formats.attempts import find_attempt
 from palaestra.envs.formats.json_call import JsonCallFormat
 from palaestra.envs.formats.python_call import PythonCallFormat
 from palaestra.envs.formats.reasoning import spoken_of
@@ -42,6 +43,7 @@ prose = words.filter(
         and "Thought:" not in text
         and not text.startswith(("{", "`", "#"))
         and spoken_of(text) == text
+        and find_attempt(f"Action: {text}", TOOLS) is None
         and not FRONT.match(text)
     )
 )
