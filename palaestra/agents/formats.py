@@ -134,7 +134,7 @@ class ToolFormat(Format):
         read = HermesFormat().parse(text, tools)
         if not read.tool_calls:
             return answer
-        if read.content and (doubt := doubt_about(split_reasoning(text)[1])):
+        if read.content and (doubt := doubt_about(split_reasoning(text)[1] if read.reasoning else text)):
             return replace(answer, content="", raw=answer.content, error=doubt, media=())
         return replace(answer, content=read.content, tool_calls=read.tool_calls, raw=answer.content, media=read.media)
 

@@ -39,7 +39,9 @@ from palaestra.envs.formats.marks import MARK, NOISE, OPEN_THOUGHT, plain_tags
 from palaestra.envs.formats.speech import is_made, speaks_of
 from palaestra.types import Message, ToolCall
 
-_WORTH = re.compile(r"[{(\[<｜`✿]|Action|call:|->")
+_SIGNS = re.compile(r"[{(\[<｜`✿=\"“]")  # each of these three begins with a set: searching skips all other characters
+_SIGNS_TOO = re.compile(r"[:/@!$%-](?:(?<=:)\s|(?<=[/@!$%])\w|(?<=-)[->]\S?)")
+_MARKED = re.compile(r"[<\[✿`*>fF](?:(?<=[fF])unct|(?<=>)\s?tool|(?<=`)``|(?<=[<\[✿*]))")
 _CANONICAL = re.compile(rf"{CALL_OPEN}.*?(?:{CALL_CLOSE}|\Z)", re.DOTALL)
 _CODE_SPAN = re.compile(r"(?<!`)`[^`\n]+`(?!`)")
 _INPUT = re.compile(r"Action:\s*`?([\w.-]+)`?\s*\n\s*(?:Action[ _]Input|Arguments|Input)\s*:\s*", re.IGNORECASE)
@@ -70,11 +72,11 @@ def find_attempt(text: str, tools: Tools) -> Attempt | None:
     Returns:
         The attempt, or None where the text is a plain answer.
     """
-    has_name = _names_any(text, tools)
-    if not has_name and not _WORTH.search(text):
+    if not _is_worth_it(text):
         return None
+    has_name = _names_any(text, tools)
     bare = _CODE_SPAN.sub(lambda span: " " * len(span[0]), text) if "`" in text else text  # a code span is spoken of
-    mark = MARK.search(bare)
+    mark = MARK.search(bare) if _MARKED.search(bare) else None
     if not has_name and mark is None and "{" not in text and not OPEN_THOUGHT.search(bare) and ")" not in text[-4:]:
         return None
     known = {tool["function"]["name"]: tool["function"].get("parameters", {}).get("properties", {}) for tool in tools}
@@ -102,6 +104,11 @@ def doubt_about(text: str) -> str:
     """
     *before, after = _CANONICAL.split(text.replace("]<]minimax[>[", ""))
     return _advice(_IN_DOUBT) if before and speaks_of(before, after) else ""
+
+
+def _is_worth_it(text: str) -> bool:
+    """Return whether a text holds anything that an attempt would: ordinary sentences do not."""
+    return _SIGNS.search(text) is not None or "Action" in text or "call:" in text or _SIGNS_TOO.search(text) is not None
 
 
 def _names_any(text: str, tools: Tools) -> bool:

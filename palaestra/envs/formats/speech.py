@@ -72,13 +72,16 @@ _ASIDE = re.compile(
     r"\W*(?:ok(?:ay)?|sure|alright|right|yes|yeah|well|understood|great|of course|certainly|h+m+)\W*", re.IGNORECASE
 )
 _QUOTES = re.compile(r"(?:<!--|(?<!\S)(?:[\"“„«|]|#{1,6}|'{3}))\s*(?:functions?\s*)?\Z")
+_QUOTE_ENDS = frozenset("-\"“„«|#'ns")  # what these begin or end with
 _GOES_ON = re.compile(r"\s*[.\[;:)]{1,3}\s?\w{1,60}\(")
 _SPOKEN = re.compile(f"{_EXAMPLE.pattern}|{_NEGATION.pattern}|{_REPORT.pattern}", re.IGNORECASE)
 
 
 def has_words(text: str) -> bool:
     """Return whether a text says anything: tags, fences, punctuation and words like "Action" do not."""
-    return any(word.lower() not in LABELS for word in _WORD.findall(_FRAME.sub(" ", text)))
+    if "<" in text or "`" in text or "~" in text:
+        text = _FRAME.sub(" ", text)
+    return any(word[0].lower() not in LABELS for word in _WORD.finditer(text))
 
 
 def is_made(before: Sequence[str], after: str, *, labelled: bool = False) -> bool:
@@ -99,7 +102,7 @@ def speaks_of(before: Sequence[str], after: str) -> bool:
         before: What stands before each of them since the last.
         after: What stands after the last.
     """
-    if _SPOKEN.search(after) and has_words(after):
+    if after and not after.isspace() and _SPOKEN.search(after) and has_words(after):
         return True
     return not all(_introduces(text, labelled=True) for text in before)
 
@@ -137,12 +140,17 @@ def manner(text: str, start: int, end: int) -> Manner:
 
 def _introduces(text: str, *, labelled: bool) -> bool:
     """Return whether what stands before a call leads to it."""
-    if _QUOTES.search(_FRAME.sub(" ", text[-_WINDOW:])):
-        return False
-    if not has_words(text):
+    if "<" in text or "`" in text or "~" in text:
+        text = _FRAME.sub(" ", text)
+    if not text or text.isspace():
         return True
-    text = _FRAME.sub(" ", text)
-    sentence = next(part for part in reversed(_END.split(text[-_WINDOW:])) if has_words(part))
+    if text.rstrip()[-1] in _QUOTE_ENDS and _QUOTES.search(text[-_WINDOW:]):
+        return False
+    sentence = next((part for part in reversed(_END.split(text[-_WINDOW:])) if has_words(part)), "")
+    if not sentence:
+        return True
+    if labelled and _CLOSED.search(sentence) and not (_SPOKEN.search(sentence) or _ASKS.search(sentence)):
+        return True
     if _EXAMPLE.search(sentence) or _ASKS.search(sentence):
         return False
     announces = _announcement(sentence)

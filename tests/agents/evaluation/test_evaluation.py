@@ -260,7 +260,6 @@ async def test_the_asynchronous_form_runs_inside_a_loop(tmp_path: Path) -> None:
         ({"split": "tets"}, UnknownNameError, "Did you mean 'test'"),
         ({"n": None, "split": "train"}, UsageError, r"has no end; say how many tasks to play with n= \(-n N\)"),
         ({"env_kwargs": {"test_size": 0}}, UsageError, "holds no tasks"),
-        ({"env_kwargs": {"split": "train"}}, ConfigError, "given split='train', and those of 'test' are to be played"),
         ({"env_kwargs": {"colour": "red"}}, ConfigError, "refuses its arguments"),
         ({"concurrency": 0}, ConfigError, "concurrency is 0"),
     ],
