@@ -158,6 +158,13 @@ def test_verbatim_text_of_an_assistant_message_is_what_is_rendered() -> None:
     assert template.render([ASK, played, MORE]) == template.render([ASK, Message("assistant", played.raw), MORE])
 
 
+def test_pairs_of_surrogates_are_joined_and_halves_replaced() -> None:
+    template = ChatTemplate(tokenizer())
+    for given, kept in (("a\ud83d\ude42b", "a🙂b"), ("a\ud83db", "a\ufffdb"), ("\ude42é", "\ufffdé")):
+        assert template.encode(given) == template.encode(kept)
+        assert template.render([Message("user", given)]) == template.render([Message("user", kept)])
+
+
 def test_decoding_leaves_control_tokens_out() -> None:
     template = ChatTemplate(tokenizer())
     ids = template.tokenizer.encode("<|user|>craft <tool_call>oak<|end|>", add_special_tokens=False)

@@ -135,6 +135,21 @@ async def test_requests_per_minute_are_kept_to() -> None:
     assert asked[19] - started < 0.2
 
 
+async def test_what_a_cancelled_wait_had_reserved_is_given_back() -> None:
+    limit = RateLimit(requests_per_minute=60, tokens_per_minute=10**6)
+    backend = Reliable(ScriptedBackend(lambda request: "ok"), rate_limit=limit)
+    for _ in range(60):
+        await backend.generate(ASK)
+    waiting = [asyncio.create_task(backend.generate(ASK)) for _ in range(50)]
+    await asyncio.sleep(0.05)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    started = time.monotonic()
+    await backend.generate(ASK)
+    assert time.monotonic() - started < 5  # else it stands behind fifty that will never ask
+
+
 async def test_tokens_per_minute_are_kept_to_by_what_was_really_used() -> None:
     reply = ScriptedReply(Message("assistant", "ok"), usage=Usage(1, 0, 900, 0, 100), repeat=True)
     backend = Reliable(ScriptedBackend([reply]), rate_limit=RateLimit(tokens_per_minute=60 * 5000))

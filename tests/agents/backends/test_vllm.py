@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from palaestra.agents.backends.vllm import VLLMBackend, _read
+from palaestra.agents.backends.vllm import VLLMBackend, _filled, _json, _read
 from palaestra.agents.core import Generation, Request, Sampling
 from palaestra.agents.llm import LLMAgent
 from palaestra.agents.rollout.engine import RolloutEngine
@@ -183,6 +183,31 @@ def test_a_completion_is_read_with_what_ended_it(more: dict[str, object], stop: 
 def test_a_completion_that_cannot_be_trained_on_is_refused(data: dict[str, object], said: str) -> None:
     with pytest.raises(ModelError, match=said):
         _read(data, (1, 2, 3))
+
+
+def test_texts_of_a_reload_are_filled_in_at_every_depth() -> None:
+    body = {"a": ["{path}/{version}", ("{path}", 3)], "b": {"c": "{other}", "{path}": None}, "d": True}
+    assert _filled(body, path="/p", version="7") == {
+        "a": ["/p/7", ["/p", 3]],
+        "b": {"c": "{other}", "{path}": None},
+        "d": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [(b"<p>", "not JSON .*: <p>"), (b"[1]", r"not an object: \[1\]"), (b"[" * 100_000, "not JSON"), (b"", "not JSON")],
+)
+def test_what_is_no_json_object_is_the_servers_fault(body: bytes, said: str) -> None:
+    with pytest.raises(ModelError, match=said) as caught:
+        _json(body)
+    assert caught.value.retryable
+    assert _json(b'{"a": 1}') == {"a": 1}
+
+
+def test_settings_that_shape_answers_are_named(policy: Policy) -> None:
+    backend = VLLMBackend("http://127.0.0.1:9/v1", policy.tokenizer, model="policy", max_tokens=4, seed=5)
+    assert backend.shaped_by() == {"max_tokens": 4, "append_only": backend.template.append_only, "seed": 5}
 
 
 async def test_text_alone_never_becomes_an_episode(server: VLLMServer, policy: Policy) -> None:

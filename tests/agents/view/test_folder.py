@@ -115,6 +115,9 @@ def test_the_last_few_are_kept_and_made_once_for_all_who_wait():
             "k",
         ),
         ({"kind": "evaluate", "envs": "x", "recipe": [3], "env": [None, 4]}, "", [], ""),
+        ({"kind": "evaluate", "agent": "m"}, "m", [], "m"),
+        ({"kind": "rescore"}, " scored by ", [], ""),
+        ({"kind": "train"}, "train", [], ""),
     ],
 )
 def test_what_a_run_is_about_is_read_from_any_configuration(config, what, envs, model):

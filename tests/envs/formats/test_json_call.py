@@ -40,6 +40,21 @@ def test_a_call_and_a_final_answer_keep_what_was_thought(name, thought, reasonin
         assert read == Message("assistant", content, reasoning=thoughts)
 
 
+def test_an_action_that_react_writes_as_a_call_is_one():
+    react = ACTION_FORMATS["react"]
+    calls = [
+        '{"function_name": "take", "arguments": {"item": "a"}}',
+        '`{"function_name": "take", "arguments": {"item": "a"}}`',
+    ]
+    calls += ["take(item='a')", 'take\nAction Input: {"item": "a"}']
+    for written in calls:
+        read = react.parse(f"<think>Long ago.</think>Thought: Hm.\nAction: {written}", TOOLS)
+        assert read == Message("assistant", "", (ToolCall("take", {"item": "a"}),), reasoning="Long ago.\n\nHm."), written
+    assert react.parse("Thought: Hm.\nAction: go north", TOOLS) == Message("assistant", "go north", reasoning="Hm.")
+    with pytest.raises(ActionFormatError):
+        react.parse("Thought: Hm.\nAction: take(item='a')\ntake(item='b')", TOOLS)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
