@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ from palaestra.errors import ConfigError, UsageError, unknown_name
 Client = Literal["auto", "openai", "aiohttp"]
 CLIENTS = ("auto", "openai", "aiohttp")
 _INTERNAL = ("query", "path", "like_openai")
+_TAKEN = ("client", "api_key", "base_url")
 
 
 def from_name(
@@ -34,7 +35,7 @@ def from_name(
         raise UsageError("The model string 'openai:' names no model. Expected openai:NAME, as in openai:gpt-5-mini.")
     url = check_url(base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL)
     key = api_key or os.environ.get("OPENAI_API_KEY") or None
-    endpoint = make_endpoint(options, name=f"openai:{model}", model=model, base_url=url, api_key=key)
+    endpoint = make_endpoint(options, _TAKEN, name=f"openai:{model}", model=model, base_url=url, api_key=key)
     if key is None and endpoint.is_openai:
         raise UsageError(f"No API key for 'openai:{model}'. Set the environment variable OPENAI_API_KEY, or give api_key=.")
     return make_client(endpoint, "openai" if client == "auto" else client)
@@ -64,7 +65,7 @@ def from_url(
         raise UsageError(f"The model {masked(url)!r} names a server but no model. Add its name after '#': {address}#NAME")
     has_user = "@" in urlsplit(address).netloc
     key = api_key or (None if has_user else os.environ.get("PALAESTRA_API_KEY")) or None
-    endpoint = make_endpoint(options, name=url, model=model, base_url=check_url(address), api_key=key)
+    endpoint = make_endpoint(options, _TAKEN[:-1], name=url, model=model, base_url=check_url(address), api_key=key)
     return make_client(endpoint, "aiohttp" if client == "auto" else client)
 
 
@@ -81,10 +82,25 @@ def make_client(endpoint: Endpoint, client: str) -> Backend:
     raise ConfigError(f"client is {client!r}; expected one of {', '.join(CLIENTS)}.")
 
 
-def make_endpoint(options: Mapping[str, Any], **own: Any) -> Endpoint:
-    """Build an endpoint, naming the options that it has not."""
-    known = ["client", "base_url", "api_key", *(f.name for f in fields(Endpoint) if f.name not in (*own, *_INTERNAL))]
+def unknown_option(backend: str, name: str, known: Sequence[str]) -> ConfigError:
+    """Return the error for an option that a backend does not have; it names all that there are."""
+    hint = f"Its options: {', '.join(sorted(known))}."
+    return ConfigError(str(unknown_name(f"option of {backend}", name, known, hint=hint)))
+
+
+def make_endpoint(options: Mapping[str, Any], taken: Sequence[str] = (), **own: Any) -> Endpoint:
+    """Build an endpoint.
+
+    Args:
+        options: Further fields of it, as a user names them.
+        taken: Options that the backend takes in addition to these.
+        **own: Fields that the backend sets itself.
+
+    Raises:
+        ConfigError: If there is no such option; it names those that there are.
+    """
+    further = [f.name for f in fields(Endpoint) if f.init and f.name not in (*own, *_INTERNAL)]
     for name in options:
-        if name not in known:
-            raise ConfigError(str(unknown_name("option of an HTTP backend", name, known)))
+        if name not in further:
+            raise unknown_option("an HTTP backend", name, [*taken, *further])
     return Endpoint(**own, **options)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import inspect
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from typing import Any, Self
 
 from palaestra.agents.backends.chat_template import ChatTemplate, Templated
 from palaestra.agents.backends.checkpoints import context_length, load_checkpoint, stop_ids, vocabulary_size, weights_digest
+from palaestra.agents.backends.clients import unknown_option
 from palaestra.agents.backends.kv_slots import CachedSequence, make_decoder
 from palaestra.agents.backends.token_sampling import RowSampling, draw_tokens, random_stream
 from palaestra.agents.backends.token_turns import Stop, TokenTurn, extended_prompt, finished_turn
@@ -157,8 +159,12 @@ class LocalBackend(Templated):
             **options: Arguments of `LocalBackend`.
 
         Raises:
-            UsageError: If there is nothing to load there.
+            UsageError: If there is nothing to load there, or there is no such option.
         """
+        known = [name for name in inspect.signature(cls).parameters if name not in ("model", "tokenizer")]
+        for name in options:
+            if name not in known:
+                raise unknown_option("the backend hf", name, ["download", *known])
         model, tokenizer = load_checkpoint(path, download=download)
         return cls(model, tokenizer, **{"name": f"hf:{path}", **options})
 

@@ -1,14 +1,16 @@
 """OpenAI's Responses API through the official SDK: `openai-responses:NAME`, and `azure-responses:DEPLOYMENT`.
 
-The dialogue is sent whole with every request and nothing is stored at OpenAI (`store` is false). Reasoning comes back
-encrypted and is returned untouched, in its place between texts and calls, so that the model thinks on where it stopped.
+The dialogue is sent whole with every request and nothing is stored at OpenAI (`store` is false). Reasoning is asked for in its
+encrypted form and is returned untouched, in its place between texts and calls, so that the model thinks on where it stopped.
+What comes without that form is known to the server by its id alone, which it refuses where nothing is stored: it is not sent.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from palaestra.agents.backends.call_ids import read_call_id, unique_call_ids
@@ -28,6 +30,8 @@ from palaestra.types import Json, Message
 PROVIDER = "responses"
 """The key of this API in `Message.provider` and `ToolCall.provider`."""
 
+_UNREASONING = re.compile(r"(?:chat)?gpt-(?:3|4)|gpt-5-chat")
+"""Names of models of OpenAI's that do not reason."""
 _RETRYABLE = ("server_error", "rate_limit_exceeded", "vector_store_timeout", "overloaded")
 _MESSAGE_FIELDS = frozenset({"type", "role", "content"})
 _CALL_FIELDS = frozenset({"type", "call_id", "name", "arguments"})
@@ -42,9 +46,27 @@ class ResponsesBackend(SDKBackend):
         ("model", "input", "tools", "temperature", "top_p", "max_output_tokens", "store", "include", "reasoning")
     )
 
+    _encrypts = True
+
+    async def generate(self, request: Request) -> Generation:
+        """Ask the server; once more, without encrypted reasoning, where it says that the model has none.
+
+        Raises:
+            ModelError: As `SDKBackend.generate` does.
+            UsageError: Likewise.
+        """
+        asked = self._encrypts
+        try:
+            return await super().generate(request)
+        except ModelError as error:
+            if not asked or "include" in request.sampling.extra or not _refuses_encryption(error):
+                raise
+            self._encrypts = False  # a request that is refused costs nothing
+            return await super().generate(request)
+
     def _body(self, request: Request) -> dict[str, Json]:
         """Return the JSON of a request for a response."""
-        return responses_body(self.endpoint, request)
+        return responses_body(self.endpoint, request, encrypts=self._encrypts)
 
     def _read(self, body: bytes, request: Request) -> Generation:
         """Read a response."""
@@ -63,12 +85,13 @@ class ResponsesBackend(SDKBackend):
         return self._sdk.AsyncOpenAI(api_key=self.endpoint.api_key or "none", base_url=self.endpoint.base_url, **common)
 
 
-def responses_body(endpoint: Endpoint, request: Request) -> dict[str, Json]:
+def responses_body(endpoint: Endpoint, request: Request, *, encrypts: bool = True) -> dict[str, Json]:
     """Build the JSON body of `POST /responses`.
 
     Args:
         endpoint: Model and options.
         request: What to ask.
+        encrypts: Ask for encrypted reasoning where nothing is stored and the model may reason.
 
     Raises:
         UsageError: If the request holds what this API does not take: stop texts, sounds, too many tools.
@@ -79,7 +102,8 @@ def responses_body(endpoint: Endpoint, request: Request) -> dict[str, Json]:
             f"The Responses API takes no stop texts (stop={list(sampling.stop)!r}); leave them out, or use openai:NAME."
         )
     check_number(request.tools, endpoint.tool_limit, endpoint.name)
-    body: dict[str, Json] = {"model": endpoint.model, "input": _input(request), "store": False}
+    is_stored = "store" in sampling.extra and sampling.extra["store"] is not False  # the API's own default is true
+    body: dict[str, Json] = {"model": endpoint.model, "input": _input(request, is_stored), "store": False}
     if request.tools:
         body["tools"] = [_tool(tool, endpoint.strict_tools) for tool in request.tools]
     if sampling.temperature != 1.0:
@@ -88,7 +112,8 @@ def responses_body(endpoint: Endpoint, request: Request) -> dict[str, Json]:
         body["top_p"] = sampling.top_p
     if sampling.max_tokens is not None:
         body["max_output_tokens"] = sampling.max_tokens
-    if "reasoning" in sampling.extra:  # models that do not reason refuse the field
+    # models that do not reason refuse the field
+    if encrypts and not is_stored and ("reasoning" in sampling.extra or not _UNREASONING.match(endpoint.model)):
         body["include"] = ["reasoning.encrypted_content"]
     return laid_over(body, sampling.extra)
 
@@ -128,18 +153,43 @@ def _ending(data: Mapping[str, Json]) -> str:
     return status
 
 
-def _input(request: Request) -> list[Json]:
+def _refuses_encryption(error: ModelError) -> bool:
+    """Whether a server refused a request for the field that asks for encrypted reasoning."""
+    return error.status in (400, 422) and re.search(r"encrypted|\binclude\b", str(error), re.IGNORECASE) is not None
+
+
+def _input(request: Request, is_stored: bool) -> list[Json]:
     """Return the dialogue as items."""
     items: list[Json] = []
     for message in unique_call_ids(request.messages):
         if message.role == "assistant":
-            items += [_item(piece) for piece in pieces_of(message, PROVIDER)]
+            items += _said(pieces_of(message, PROVIDER), is_stored)
         elif message.role == "tool":
             output = _content(message)
             items.append({"type": "function_call_output", "call_id": message.tool_call_id, "output": output})
         else:
             items.append({"role": message.role, "content": _content(message)})
     return items
+
+
+def _said(pieces: Sequence[Piece], is_stored: bool) -> list[dict[str, Json]]:
+    """Return the items of what the model wrote.
+
+    Reasoning that is neither stored nor there is left out, and then the ids of the items around it, which belong to it.
+    """
+    kept = [piece for piece in pieces if is_stored or not _is_bare(piece)]
+    items = [_item(piece) for piece in kept]
+    if len(kept) == len(pieces):
+        return items
+    return [item if item.get("type") == "reasoning" else {k: v for k, v in item.items() if k != "id"} for item in items]
+
+
+def _is_bare(piece: Piece) -> bool:
+    """Whether a part is reasoning without anything in it but an id and a summary for people."""
+    own = piece.own
+    return (
+        piece.kind == "opaque" and own.get("type") == "reasoning" and not (own.get("encrypted_content") or own.get("content"))
+    )
 
 
 def _item(piece: Piece) -> dict[str, Json]:

@@ -20,6 +20,9 @@ from palaestra.types import Json
 if TYPE_CHECKING:
     from palaestra.agents.backends.anthropic_sdk import PromptCache
 
+_TAKEN = ("api_key", "base_url")
+"""Options that every provider takes in addition to the fields of `Endpoint`."""
+
 
 def from_responses(model: str, *, base_url: str | None = None, api_key: str | None = None, **options: Any) -> Backend:
     """Make the backend for `openai-responses:NAME`.
@@ -34,7 +37,7 @@ def from_responses(model: str, *, base_url: str | None = None, api_key: str | No
 
     endpoint = _hosted(
         "openai-responses", model, "gpt-5-mini", base_url or os.environ.get("OPENAI_BASE_URL"), OPENAI_URL, api_key,
-        ("OPENAI_API_KEY",), options, path="/responses", like_openai=True,
+        ("OPENAI_API_KEY",), options, _TAKEN, path="/responses", like_openai=True,
     )  # fmt: skip
     return ResponsesBackend(endpoint)
 
@@ -106,7 +109,7 @@ def from_anthropic(
 
     endpoint = _hosted(
         "anthropic", model, "claude-sonnet-4-5", base_url or os.environ.get("ANTHROPIC_BASE_URL"), ANTHROPIC_URL, api_key,
-        ("ANTHROPIC_API_KEY",), options, path="/v1/messages",
+        ("ANTHROPIC_API_KEY",), options, (*_TAKEN, "prompt_cache", "thinking"), path="/v1/messages",
     )  # fmt: skip
     return AnthropicBackend(endpoint, prompt_cache=prompt_cache, thinking=thinking)
 
@@ -125,7 +128,7 @@ def from_google(model: str, *, base_url: str | None = None, api_key: str | None 
     options.setdefault("max_tools", OPENAI_MOST)
     endpoint = _hosted(
         "google", model, "gemini-2.5-flash", base_url, GOOGLE_URL, api_key, ("GOOGLE_API_KEY", "GEMINI_API_KEY"), options,
-        path=f"/{API_VERSION}/models/{model}:generateContent",
+        _TAKEN, path=f"/{API_VERSION}/models/{model}:generateContent",
     )  # fmt: skip
     return GoogleBackend(endpoint)
 
@@ -149,7 +152,7 @@ def from_litellm(model: str, *, base_url: str | None = None, api_key: str | None
     url = check_url(base_url) if base_url else ""
     path = "" if base_url else f"litellm:{model}"  # only shown: the provider's address is litellm's affair
     return LiteLLMBackend(
-        make_endpoint(options, name=f"litellm:{model}", model=model, base_url=url, api_key=api_key, path=path)
+        make_endpoint(options, _TAKEN, name=f"litellm:{model}", model=model, base_url=url, api_key=api_key, path=path)
     )
 
 
@@ -162,6 +165,7 @@ def _hosted(
     api_key: str | None,
     variables: tuple[str, ...],
     options: Mapping[str, Any],
+    taken: tuple[str, ...],
     **fixed: Any,
 ) -> Endpoint:
     """Return the endpoint of a provider, who needs a key at the provider's own address."""
@@ -172,7 +176,7 @@ def _hosted(
     if key is None and url == own_url:
         listed = " or ".join(variables)
         raise UsageError(f"No API key for '{scheme}:{model}'. Set the environment variable {listed}, or give api_key=.")
-    return make_endpoint(options, name=f"{scheme}:{model}", model=model, base_url=url, api_key=key, **fixed)
+    return make_endpoint(options, taken, name=f"{scheme}:{model}", model=model, base_url=url, api_key=key, **fixed)
 
 
 def _azure(
@@ -202,7 +206,8 @@ def _azure(
     if not api_key and not token:
         raise UsageError(f"No API key for {name!r}. Set the environment variable AZURE_OPENAI_API_KEY, or give api_key=.")
     fixed = {"path": path, "like_openai": True, "api_key": token or api_key}
-    return make_endpoint(options, name=name, model=deployment, base_url=check_url(url), **fixed), bool(token)
+    taken = (*_TAKEN, "azure_ad_token", "api_version")
+    return make_endpoint(options, taken, name=name, model=deployment, base_url=check_url(url), **fixed), bool(token)
 
 
 def _version(api_version: str | None) -> dict[str, str]:

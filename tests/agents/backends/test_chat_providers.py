@@ -142,6 +142,21 @@ async def test_no_server_and_a_slow_one_are_worth_another_try(model: str) -> Non
         assert caught.value.retryable
 
 
+@pytest.mark.parametrize("model", ["litellm:mistral/mistral-test", "litellm:openai/some-model"])
+async def test_the_transport_of_litellm_waits_as_long_as_we_do(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from palaestra.agents.backends import litellm_sdk
+
+    waited: list[Any] = []
+
+    async def noted(self: Any, request: Any) -> None:
+        waited.append(request.extensions["timeout"]["read"])
+
+    monkeypatch.setattr(litellm_sdk._Opened, "_add_query", noted)
+    with provider_server(lambda asked: chat_completion("hi")) as server:
+        await ask(model, server.url, timeout_s=7000.0)  # longer than litellm waits by itself
+    assert waited == [7000.0]
+
+
 @pytest.mark.parametrize("model", ["azure:gpt-test", "litellm:mistral/mistral-test"])
 async def test_more_than_128_tools_are_refused_before_the_request(model: str) -> None:
     with provider_server(lambda asked: chat_completion("hi")) as server:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -57,7 +60,8 @@ def said(content: str, number: int = 0) -> dict[str, Any]:
 class Responses:
     """Plays Desk as the Responses API: its items have to come back as they were, and each call has to be answered."""
 
-    def __init__(self, path: str, key_header: tuple[str, str]) -> None:
+    def __init__(self, path: str, key_header: tuple[str, str], *, encrypts: bool = True) -> None:
+        self.encrypts = encrypts
         self.path = path
         self.key_header = key_header
         self.turns = desk_turns()
@@ -68,11 +72,15 @@ class Responses:
         assert asked.path == self.path
         assert asked.headers[self.key_header[0]] == self.key_header[1]
         assert body["store"] is False
-        assert body["include"] == ["reasoning.encrypted_content"]
+        if body.get("include") and not self.encrypts:
+            return error(400, "invalid_request_error", None, "Encrypted content is not supported with this model.")
+        assert body.get("include") == (["reasoning.encrypted_content"] if self.encrypts else None)
         assert all(tool["strict"] is False for tool in body["tools"])
         items = iter(body["input"])
         assert [next(items)["role"], next(items)["role"]] == ["system", "user"]
         for served in self.said:
+            if not self.encrypts:  # as the API does: what is not stored is not found by its id
+                served = [{k: v for k, v in item.items() if k != "id"} for item in served if item["type"] != "reasoning"]
             assert [next(items) for _ in served] == served
             called = [item["call_id"] for item in served if item["type"] == "function_call"]
             assert [next(items)["call_id"] for _ in called] == called
@@ -81,7 +89,8 @@ class Responses:
         turn = self.turns[number]
         summary = [{"type": "summary_text", "text": f"Turn {number}."}]
         output: list[dict[str, Any]] = [
-            {"id": f"rs_{number}", "type": "reasoning", "summary": summary, "encrypted_content": f"gAAAA{number}"}
+            {"id": f"rs_{number}", "type": "reasoning", "summary": summary}
+            | ({"encrypted_content": f"gAAAA{number}"} if self.encrypts else {})
         ]
         if isinstance(turn, str):
             output.append(said(turn, number))
@@ -108,11 +117,13 @@ PROVIDERS = {
 }
 
 
+@pytest.mark.parametrize("encrypts", [True, False])
+@pytest.mark.parametrize("extra", [{"reasoning": {"effort": "low", "summary": "auto"}}, {}], ids=["asked", "by itself"])
 @pytest.mark.parametrize("model", PROVIDERS)
-def test_desk_is_played_with_parallel_calls_and_encrypted_reasoning(model: str) -> None:
+def test_desk_is_played_with_parallel_calls_and_encrypted_reasoning(model: str, extra: dict[str, Any], encrypts: bool) -> None:
     path, version, header = PROVIDERS[model]
-    sampling = Sampling(extra={"reasoning": {"effort": "low", "summary": "auto"}})
-    with provider_server(Responses(path, header)) as server:
+    sampling = Sampling(extra=extra)
+    with provider_server(Responses(path, header, encrypts=encrypts)) as server:
         episode = play_desk(model, sampling=sampling, base_url=server.url + version, api_key=KEY)
     assert episode.outcome.success is True, episode.outcome
     assert [len(step.action.tool_calls) for step in episode.steps] == [2, 1, 0]
@@ -120,6 +131,74 @@ def test_desk_is_played_with_parallel_calls_and_encrypted_reasoning(model: str) 
     usage = episode.usage
     assert (usage.calls, usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens) == (3, 120, 48, 36)
     assert KEY not in json.dumps(episode.to_json())
+    assert len(server.asked) == 3 + (not encrypts)  # that it has none is asked once
+
+
+@pytest.mark.parametrize(
+    ("model", "extra", "include"),
+    [
+        ("gpt-5-mini", {}, True),
+        ("o4-mini", {}, True),
+        ("my-deployment", {}, True),
+        ("gpt-4o", {}, False),
+        ("gpt-4.1-mini", {}, False),
+        ("chatgpt-4o-latest", {}, False),
+        ("gpt-4o", {"reasoning": {"effort": "low"}}, True),
+        ("gpt-5-mini", {"store": True}, False),
+        ("gpt-5-mini", {"store": None}, False),
+        ("gpt-5-mini", {"store": False}, True),
+        ("gpt-5-mini", {"include": None}, False),
+    ],
+)
+def test_reasoning_is_asked_for_where_it_is_not_stored(model: str, extra: dict[str, Any], include: bool) -> None:
+    body = responses_body(replace(ENDPOINT, model=model), Request(ASK.messages, sampling=Sampling(extra=extra)))
+    assert ("include" in body) == include
+
+
+BARE = {"id": "rs_0", "type": "reasoning", "summary": [], "encrypted_content": None}
+CALLED = {"id": "fc_0", "type": "function_call", "call_id": "c", "name": "look", "arguments": "{}"}
+
+
+@pytest.mark.parametrize("own", [{}, {"encrypted_content": "gA"}, {"content": [{"type": "reasoning_text", "text": "hm"}]}])
+@pytest.mark.parametrize("store", [False, True])
+def test_bare_reasoning_goes_back_only_to_a_server_that_has_stored_it(own: dict[str, Any], store: bool) -> None:
+    read = read_response(ENDPOINT, answer([{**BARE, **own}, CALLED]), ASK).message
+    sent = responses_body(ENDPOINT, Request((read,), sampling=Sampling(extra={"store": store})))["input"]
+    assert [item["type"] for item in sent] == ["reasoning", "function_call"][not (own or store) :]
+    assert ("id" in sent[-1]) == bool(own or store)
+
+
+async def test_many_at_once_are_refused_once_each_and_then_never_again() -> None:
+    gate = threading.Barrier(4)
+
+    def answered(asked: Asked) -> Any:
+        if asked.body.get("include"):
+            gate.wait(5)  # all are on their way before the first is refused
+            return error(400, "invalid_request_error", None, "Encrypted content is not supported with this model.")
+        return answer([said("Yes.")])
+
+    with provider_server(answered) as server:
+        backend = make_bare_backend("openai-responses:gpt-test", base_url=f"{server.url}/v1", api_key=KEY)
+        found = await asyncio.gather(*(backend.generate(ASK) for _ in range(4)), backend_later(backend))
+        await backend.aclose()
+        assert [one.message.content for one in found] == ["Yes."] * 5
+        assert len(server.asked) == 9
+
+
+async def backend_later(backend: Any) -> Generation:
+    """Ask once the refusals are in."""
+    while backend._encrypts:
+        await asyncio.sleep(0.01)
+    found: Generation = await backend.generate(ASK)
+    return found
+
+
+async def test_a_refusal_of_something_else_is_not_asked_again() -> None:
+    refused = error(400, "invalid_request_error", None, "Unknown parameter: 'galaxy'.")
+    with provider_server(lambda asked: refused) as server:
+        with pytest.raises(ModelError, match="galaxy"):
+            await ask(server)
+        assert len(server.asked) == 1
 
 
 async def ask(server: ProviderServer, request: Request = ASK, **options: Any) -> Generation:
@@ -209,7 +288,9 @@ def test_pictures_go_out_in_messages_and_in_results() -> None:
 
 
 own = st.dictionaries(st.sampled_from(["status", "phase"]), names, max_size=2)
-reasoning = st.builds(lambda data, n: {"type": "reasoning", "id": n, "summary": [], "encrypted_content": data}, text, names)
+reasoning = st.builds(
+    lambda data, n: {"type": "reasoning", "id": n, "summary": [], "encrypted_content": data}, text.filter(bool), names
+)
 call = st.builds(
     lambda name, arguments, fields: {"type": "function_call", "name": name, "arguments": json.dumps(arguments), **fields},
     names,

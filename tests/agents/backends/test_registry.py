@@ -14,7 +14,7 @@ from palaestra.agents.backends.openai_sdk import OpenAIBackend
 from palaestra.agents.backends.registry import list_backends, make_backend, make_bare_backend
 from palaestra.agents.backends.scripted import ScriptedBackend
 from palaestra.agents.core import Backend
-from palaestra.errors import UsageError
+from palaestra.errors import ConfigError, UsageError
 
 URL = "http://127.0.0.1:8000/v1#tiny"
 
@@ -168,3 +168,22 @@ def test_packages_add_backends_by_entry_point(monkeypatch: pytest.MonkeyPatch) -
         make_bare_backend("acne:small")
     with pytest.raises(UsageError, match=r"'gone' could not be loaded \(ModuleNotFoundError"):
         make_bare_backend("gone:x")
+
+
+ARGUMENTS = {"http": "127.0.0.1:9/v1#m", "https": "127.0.0.1:9/v1#m", "litellm": "mistral/m"}
+
+
+@pytest.mark.parametrize("scheme", [scheme for scheme in table.BACKENDS])
+def test_an_unknown_option_is_one_error_that_names_those_that_are_meant_for_users(scheme: str, tmp_path: Path) -> None:
+    model = f"{scheme}:{'//' if scheme.startswith('http') else ''}{ARGUMENTS.get(scheme, 'm')}"
+    url = {"base_url": "http://127.0.0.1:9"} if scheme not in ("http", "https", "hf", "scripted") else {}
+    for unknown in ("galaxy", "_secrets", "like_openai"):
+        with pytest.raises(ConfigError, match=f"{unknown!r}") as found:
+            make_bare_backend(model, **url, **({"api_key": "k" * 8} if url else {}), **{unknown: 1})
+        listed = str(found.value).partition("ptions: ")[2].rstrip(".").split(", ")
+        assert len(listed) > 3 or scheme == "scripted"
+        assert not [name for name in listed if name.startswith("_") or name in ("query", "path", "like_openai", "model")]
+        assert set(url) <= set(listed)
+    if scheme not in ("openai", "http", "https", "scripted"):
+        with pytest.raises(ConfigError, match="'client'"):  # an option of other backends
+            make_bare_backend(model, **url, **({"api_key": "k" * 8} if url else {}), client="openai")

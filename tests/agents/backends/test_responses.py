@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import tracemalloc
 import zlib
 from typing import Any
@@ -126,6 +127,18 @@ def test_a_bounded_body_is_the_body_up_to_the_limit(data: bytes, encoding: str, 
             break
     assert body.content == expected[:limit]
     assert body.is_cut == (len(expected) > limit)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_no_more_is_decompressed_than_is_kept(encoding: str) -> None:
+    packed = (gzip.compress if encoding == "gzip" else zlib.compress)(bytes(32 * 2**20))
+    body = BoundedBody(encoding, 1000)
+    tracemalloc.start()
+    assert not body.add(packed)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert body.is_cut
+    assert peak < 2**20
 
 
 def test_other_encodings_are_not_read() -> None:
