@@ -66,14 +66,18 @@ class TestMap:
         return float(self._entries[name.partition("::")[0]]["seconds"].get(name, 0.0))
 
     def tests_of(self, change: Change) -> list[str]:
-        """Return the tests that run the statement of a change, or its function where it is run when the file is imported."""
+        """Return the tests that run the statement of a change.
+
+        What is run when the file is imported, in a head of a function or in a class, is for all tests that run the function,
+        or anything in the file: the test that happens to import it first is no better than the others.
+        """
         lines = self._lines(change.file)
         first, last, function = _statement(self._root / change.file, change.lines[0])
         found = set().union(*(lines.get(line, set()) for line in range(first, last + 1)))
-        if not found and first == function[0]:
-            found = set().union(*(lines.get(line, set()) for line in range(function[0], function[1] + 1)))
-        if not found and function == (0, 0):  # a class: whatever uses the file
-            found = set().union(*lines.values())
+        if first == function[0]:
+            found = found.union(*(lines.get(line, set()) for line in range(function[0], function[1] + 1)))
+        if function == (0, 0):
+            found = found.union(*lines.values())
         return sorted(found)
 
     def _lines(self, file: str) -> dict[int, set[str]]:

@@ -260,6 +260,18 @@ def test_a_kill_by_a_test_that_fails_without_a_change_does_not_count(project: Se
     assert report(["a", "b"], book, 0.0) == 2
 
 
+def test_what_is_run_at_the_import_is_for_every_test_of_its_function_or_file(project: Session, tmp_path: Path) -> None:
+    lazy = "def test_first():\n    import mutated_package.calc\n"
+    (tmp_path / "copy/tests/test_aside.py").write_text(lazy)
+    (tmp_path / "copy/mutated_package/calc.py").write_text(
+        CALC.replace("def clip(value, low, high)", "def clip(value, low, high=4)")
+    )
+    project.map(["tests/test_aside.py", "tests/test_calc.py"], time.monotonic() + 100)
+    head = next(change for change in project.draw(1000, 0) if "high=5" in _added(project, change))
+    names = {name.partition("::")[2] for name in project._map.tests_of(head)}
+    assert {"test_low", "test_others"} <= names
+
+
 def test_only_what_has_changed_is_mapped_again(project: Session, tmp_path: Path) -> None:
     tests = ["tests/test_calc.py"]
     assert project._map.outdated(tests) == tests

@@ -171,7 +171,7 @@ def test_lenient_reading_accepts_the_common_variants():
 
 def test_the_form_reads_arguments_that_a_model_wrote_as_a_text_of_json():
     tool = {"type": "function", "function": {"name": "take", "parameters": {"type": "object", "properties": {"item": {}}}}}
-    read = ACTION_FORMATS["hermes"].parse('<tool_call>{"name": "take", "arguments": "{\\"item\\": 1}"}', [tool])
+    read = ACTION_FORMATS["hermes"].parse('<tool_call>{"name": "take", "arguments": "{\\"item\\": 1}"}</tool_call>', [tool])
     assert read == Message("assistant", "", (ToolCall("take", {"item": 1}),))
 
 
