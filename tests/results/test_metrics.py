@@ -79,6 +79,29 @@ def test_a_number_is_shown_to_three_digits_of_its_own(value):
     assert re.fullmatch(r"-?[\d,]+(\.\d+)?(e[+-]\d+)?", number(value))
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0, "0"),
+        (-3.0, "-3"),
+        (999_999.0, "999999"),
+        (1e6, "1,000,000.0"),
+        (-1e6, "-1,000,000.0"),
+        (1234.56, "1,234.6"),
+        (100.04, "100.0"),
+        (9_999_999.5, "9,999,999.5"),
+        (1e7, "1.00e+07"),
+        (99.99, "99.990"),
+        (-0.01, "-0.010"),
+        (0.00999, "9.99e-03"),
+        (math.inf, "-"),
+        (math.nan, "-"),
+    ],
+)
+def test_a_number_is_written_by_its_size(value, shown):
+    assert number(value) == shown
+
+
 @pytest.mark.parametrize("value", [1, 0.5, np.float32(0.5), np.int64(3)])
 def test_numbers_are_numbers(value):
     assert is_number(value)

@@ -221,6 +221,31 @@ async def test_a_server_without_keys_is_sent_one_that_says_so(
         assert [asked.headers[header] for asked in server.asked] == [value]
 
 
+LIMITS = {"timeout_s": 3.5, "connect_timeout_s": 2.5, "read_timeout_s": 1.5, "max_connections": 7, "max_response_bytes": 999}
+
+
+@pytest.mark.parametrize(
+    ("model", "path", "like_openai", "most"),
+    [
+        ("openai:m", "/chat/completions", False, None),
+        ("openai-responses:m", "/responses", True, 128),
+        ("anthropic:m", "/v1/messages", False, None),
+        ("google:m", "/v1beta/models/m:generateContent", False, 128),
+        ("azure:m", "/openai/deployments/m/chat/completions", True, 128),
+        ("azure-responses:m", "/openai/responses", True, 128),
+    ],
+)
+def test_every_limit_reaches_the_endpoint_of_every_provider(
+    model: str, path: str, like_openai: bool, most: int | None
+) -> None:
+    backend = make_bare_backend(model, base_url="http://127.0.0.1:9", api_key=KEY, headers={"X-Team": "a"}, **LIMITS)
+    endpoint = backend.endpoint  # type: ignore[attr-defined]
+    assert {name: getattr(endpoint, name) for name in LIMITS} == LIMITS
+    assert (endpoint.name, endpoint.model, endpoint.base_url) == (model, "m", "http://127.0.0.1:9")
+    assert (endpoint.path, endpoint.like_openai, endpoint.tool_limit) == (path, like_openai, most)
+    assert endpoint.headers["X-Team"] == "a"
+
+
 async def test_a_token_takes_the_place_of_a_key_at_azure() -> None:
     with provider_server(lambda asked: chat_completion("hi")) as server:
         backend = make_bare_backend(

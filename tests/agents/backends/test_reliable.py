@@ -13,6 +13,7 @@ from palaestra.agents.backends.limits import Budget, RateLimit
 from palaestra.agents.backends.prices import PriceTable
 from palaestra.agents.backends.reliable import Reliable, RetryPolicy
 from palaestra.agents.backends.scripted import ScriptedBackend, ScriptedReply
+from palaestra.agents.context import estimate_tokens
 from palaestra.agents.core import Generation, Request, Sampling, Tokens
 from palaestra.agents.llm import LLMAgent
 from palaestra.errors import BudgetError, ConfigError, ModelError, StoreError
@@ -78,6 +79,23 @@ async def test_the_deadline_holds_over_all_attempts() -> None:
     with pytest.raises(ModelError, match="did not answer within"):
         await backend.generate(ASK)
     assert time.monotonic() - started < 2
+
+
+async def test_a_backend_counts_its_own_tokens_and_keeps_its_own_seeds() -> None:
+    asked: list[Request] = []
+
+    def answer(request: Request) -> str:
+        asked.append(request)
+        return "ok"
+
+    counting = ScriptedBackend(answer)
+    counting.count_tokens = lambda messages: 7 * len(messages)  # type: ignore[attr-defined]
+    backend = Reliable(counting)
+    assert backend.count_tokens(ASK.messages * 3) == 21 * len(ASK.messages)
+    request = replace(ASK, session="s", turn=3)
+    await backend.generate(request)
+    assert asked == [request]
+    assert Reliable(ScriptedBackend(answer)).count_tokens(ASK.messages) == estimate_tokens(ASK.messages)
 
 
 async def test_errors_that_are_ours_are_not_retried() -> None:

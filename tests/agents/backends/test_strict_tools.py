@@ -105,6 +105,31 @@ def test_strict_schemas_are_closed_and_leave_the_tools_own_alone(schema: dict[st
     assert json.dumps(schema) == before
 
 
+@pytest.mark.parametrize(
+    ("schema", "takes_null"),
+    [
+        ({"type": "string"}, False),
+        ({"type": "null"}, True),
+        ({"type": ["string", "null"]}, True),
+        ({"enum": ["a", None]}, True),
+        ({"enum": ["a"]}, False),
+        ({"anyOf": [{"type": "string"}, {"type": "null"}]}, True),
+        ({"oneOf": [{"type": "string"}, {"type": "null"}]}, True),
+        ({"oneOf": [{"type": "string"}, {"anyOf": [{"enum": [None]}]}]}, True),
+        ({"anyOf": [{"type": "string"}]}, False),
+        (True, True),
+    ],
+)
+def test_a_null_is_left_out_only_where_it_is_not_taken_and_not_required(schema: Any, takes_null: bool) -> None:
+    for required in ([], ["a"]):
+        parameters = {"type": "object", "properties": {"a": schema, "b": {"type": "string"}}, "required": required}
+        tool = {"type": "function", "function": {"name": "t", "parameters": parameters}}
+        call = ToolCall("t", {"a": None, "b": "x", "c": None, "d": [{"e": None}]}, "c")
+        [read] = without_nulls(Message("assistant", "", (call,)), [tool]).tool_calls
+        kept = {"a": None} if takes_null or required else {}
+        assert read.arguments == {**kept, "b": "x", "c": None, "d": [{"e": None}]}
+
+
 @pytest.mark.parametrize("env_id", ["palaestra/Desk-v0", "palaestra/TextCraft-v0"])
 def test_the_tools_of_environments_have_a_strict_form(env_id: str) -> None:
     env = gym.make(env_id)

@@ -205,6 +205,15 @@ def test_what_is_no_json_object_is_the_servers_fault(body: bytes, said: str) -> 
     assert _json(b'{"a": 1}') == {"a": 1}
 
 
+def test_limits_are_those_of_the_endpoint(policy: Policy) -> None:
+    backend = VLLMBackend(
+        "http://127.0.0.1:9/v1/", policy.tokenizer, model="policy", name="mine", timeout_s=3.5, max_connections=7
+    )
+    endpoint = backend._endpoint
+    assert (endpoint.name, endpoint.model, endpoint.base_url) == ("mine", "policy", "http://127.0.0.1:9/v1")
+    assert (endpoint.timeout_s, endpoint.max_connections) == (3.5, 7)
+
+
 def test_settings_that_shape_answers_are_named(policy: Policy) -> None:
     backend = VLLMBackend("http://127.0.0.1:9/v1", policy.tokenizer, model="policy", max_tokens=4, seed=5)
     assert backend.shaped_by() == {"max_tokens": 4, "append_only": backend.template.append_only, "seed": 5}

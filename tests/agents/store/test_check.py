@@ -175,6 +175,20 @@ def test_a_repair_leaves_what_was_whole_as_it_was_and_says_why_the_rest_is_not(w
     assert json.loads(kept["a"])[:2] == json.loads(expected["a"])[:2]
 
 
+def test_episodes_whose_run_is_lost_are_counted(whole: Path, tmp_path: Path) -> None:
+    shutil.copyfile(whole / FILE_NAME, tmp_path / FILE_NAME)
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as connection:
+        connection.execute("UPDATE episodes SET score = 9.0 WHERE number IN (3, 5, 8)")
+        connection.execute("DELETE FROM runs WHERE run_id = 'a'")
+        connection.execute("DELETE FROM episodes WHERE number IN (4, 6)")
+        connection.execute("UPDATE trajectories SET data = zeroblob(40) WHERE number = 6")
+        connection.execute("INSERT INTO runs VALUES ('c', 1, 2, 'done', '', '{}', 0)")
+    checked = check_store(tmp_path)
+    assert checked.unknown == 5
+    assert not checked.is_whole
+    assert [(run.run_id, run.kept) for run in checked.runs] == [("b", 30), ("c", 0)]
+
+
 @pytest.mark.parametrize("table", ["runs", "locks", "trajectories", "episodes", "metrics"])
 def test_a_table_whose_rows_cannot_be_read_is_named(whole: Path, tmp_path: Path, table: str) -> None:
     with closing(sqlite3.connect(whole / FILE_NAME)) as connection:

@@ -57,6 +57,12 @@ def test_a_decorated_function_is_the_estimator_of_its_name_and_stays_a_function(
         estimators.estimator(Other)
 
 
+@pytest.mark.parametrize("name", estimator_names())
+def test_every_default_is_one_that_the_setting_takes(name: str) -> None:
+    config = get_estimator(name).config
+    assert config.model_validate(config().model_dump()) == config()
+
+
 @st.composite
 def played(draw: st.DrawFn) -> list[Trajectory]:
     """Two groups of two or three episodes with one to three turns of one or two tokens, and perhaps a failed one."""

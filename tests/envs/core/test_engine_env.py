@@ -194,6 +194,26 @@ def test_an_engine_that_fails_in_a_step_costs_the_episode_and_the_next_one_has_a
     env.close()
 
 
+class DiesWhenAsked(LiftEnv):
+    def _dump(self, engine):
+        os.kill(engine.pid, signal.SIGKILL)
+        engine.close()
+        raise ValueError("gone")
+
+    def _send(self, engine, action):
+        self._dump(engine)
+
+
+@needs_proc
+@pytest.mark.parametrize(("call", "ask"), [("state_hash", LiftEnv.state_hash), ("step", lambda env: env.step("up"))])
+def test_a_fault_names_the_call_in_which_the_engine_died(call, ask):
+    env = DiesWhenAsked()
+    env.reset(seed=0)
+    with pytest.raises(EnvironmentFault, match=rf"The engine died during {call}\(\) \(ValueError: gone\)"):
+        ask(env)
+    env.close()
+
+
 def test_after_a_fault_an_earlier_snapshot_goes_on(lift):
     lift.reset(seed=0)
     lift.step("up")

@@ -457,6 +457,8 @@ def test_arguments_that_cannot_work_are_refused():
         GuessEnv(seat="judge")
     with pytest.raises(UnknownNameError, match=r"Unknown bob persona 'lier'\. Did you mean 'liar'"):
         GuessEnv(players={"bob": "lier"})
+    with pytest.raises(UnknownNameError, match="Unknown bob persona 'liar'"):
+        type("Mute", (GuessEnv,), {"personas": {"ann": ("halving",)}})(players={"bob": "liar"})
     with pytest.raises(UnknownNameError, match="Unknown seat 'zoe'"):
         GuessEnv(players={"zoe": "liar"})
     assert GuessEnv(players={"bob": "liar"}).players == {"ann": "halving", "bob": "liar"}
