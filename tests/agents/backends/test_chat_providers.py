@@ -221,6 +221,45 @@ async def test_a_server_without_keys_is_sent_one_that_says_so(
         assert [asked.headers[header] for asked in server.asked] == [value]
 
 
+UNREADABLE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "openai-responses:m": (
+        {"output": None, "usage": {"input_tokens": 10, "output_tokens": 7}},
+        {"output": [{"type": "message", "content": [{"type": "output_text", "text": "hi"}]}]},
+    ),
+    "anthropic:m": (
+        {"content": None, "usage": {"input_tokens": 10, "output_tokens": 7}},
+        {"content": [{"type": "text", "text": "hi"}]},
+    ),
+    "google:m": (
+        {
+            "candidates": [],
+            "usageMetadata": {"promptTokenCount": 10, "candidatesTokenCount": 7},
+        },
+        {"candidates": [{"content": {"parts": [{"text": "hi"}]}}]},
+    ),
+}
+
+
+@pytest.mark.parametrize("model", UNREADABLE)
+async def test_what_an_unreadable_answer_cost_is_on_its_error_and_a_note_next_to_an_answer_is_none(model: str) -> None:
+    broken, good = UNREADABLE[model]
+    replies = [broken, {**good, "message": "A new model is out."}]
+    with provider_server(lambda asked: replies.pop(0)) as server:
+        with pytest.raises(ModelError) as caught:
+            await ask(model, server.url)
+        assert caught.value.usage == Usage(calls=1, prompt_tokens=10, completion_tokens=7)
+        assert (await ask(model, server.url)).message.content == "hi"
+
+
+async def test_an_answer_that_comes_in_many_pieces_is_whole() -> None:
+    text = "".join(map(str, range(300_000)))
+    with provider_server(lambda asked: chat_completion(text)) as server:
+        for client in ("aiohttp", "openai"):
+            backend = make_bare_backend(f"{server.url}/v1#m", client=client)
+            assert (await backend.generate(ASK)).message.content == text
+            await backend.aclose()  # type: ignore[attr-defined]
+
+
 LIMITS = {"timeout_s": 3.5, "connect_timeout_s": 2.5, "read_timeout_s": 1.5, "max_connections": 7, "max_response_bytes": 999}
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, MistralConfig
 
 from palaestra.agents.backends.checkpoints import save_checkpoint
-from palaestra.agents.backends.local import LocalBackend
+from palaestra.agents.backends.local import LocalBackend, _Session
 from palaestra.agents.backends.registry import make_bare_backend
 from palaestra.agents.context import ContextPolicy
 from palaestra.agents.core import Backend, Generation, Request, Sampling
@@ -237,6 +237,15 @@ def test_seed_fixes_a_sample_and_session_and_turn_fix_it_without_one() -> None:
     backend = local()
     assert ask(backend).message != ask(backend).message
     assert ask(backend, session="a").message != ask(backend, session="a").message  # the same question once more
+
+
+def test_streams_of_samples_never_change() -> None:
+    backend = local()
+    of_seed = backend._stream(Request((RULES, RULES), sampling=Sampling(seed=5)), _Session())
+    of_session = backend._stream(Request((RULES,), session="s", turn=1), _Session())
+    of_nobody = backend._stream(Request((RULES,)), _Session())
+    found = [round(stream.random(), 6) for stream in (of_seed, of_session, of_nobody)]
+    assert found == [0.860707, 0.815732, 0.778065]
 
 
 def test_the_oldest_session_is_forgotten_unless_it_is_being_answered() -> None:

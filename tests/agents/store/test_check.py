@@ -8,6 +8,7 @@ import shutil
 import socket
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -185,6 +186,8 @@ def test_episodes_whose_run_is_lost_are_counted(whole: Path, tmp_path: Path) -> 
         connection.execute("INSERT INTO runs VALUES ('c', 1, 2, 'done', '', '{}', 0)")
     checked = check_store(tmp_path)
     assert checked.unknown == 5
+    repaired = check_store(tmp_path, repair=True)
+    assert replace(repaired, saved_as="") == checked
     assert not checked.is_whole
     assert [(run.run_id, run.kept) for run in checked.runs] == [("b", 30), ("c", 0)]
 

@@ -35,5 +35,10 @@ def test_episodes_are_of_one_task_by_key_then_group_then_seed_and_never_for_want
             assert (index[i] == index[j]) is same
 
 
+def test_seeds_tell_tasks_apart_that_have_neither_key_nor_group() -> None:
+    played = [("", "", 0, ""), ("", "", 1, ""), ("", "", 0, ""), ("", "", None, ""), ("", "", None, "")]
+    assert task_index([episode(number, one) for number, one in enumerate(played)]).tolist() == [0, 1, 0, 2, 3]
+
+
 def test_each_seat_has_tasks_of_its_own() -> None:
     assert task_index([episode(0, ("k", "", 0, "a")), episode(1, ("k", "", 0, "b"))]).tolist() == [0, 1]
