@@ -12,7 +12,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import combinations, pairwise
 from typing import Any
 
@@ -34,6 +34,9 @@ CURVE_METRICS = ("test_success", "success", "return_mean", "entropy", "explained
 SHARE_CURVES = ("test_success", "success")
 AREA_METRICS = ("test_success", "success", "return_mean")
 MOST_SHOWN = 3  # settings that a label tells
+
+
+_share_interval = partial(share_interval, widens_equal=False)  # a value is the mean of many episodes of one seed
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ class Group:
         metrics = (metric for run in self.runs for metric in run.metrics)
         shares = {"success", *(metric.name for metric in metrics if metric.unit == SHARE)}
         return {
-            name: (share_interval if name in shares else mean_interval)([[value] for value in values])
+            name: (_share_interval if name in shares else mean_interval)([[value] for value in values])
             for name, values in found.items()
         }
 
@@ -170,7 +173,7 @@ class Comparison:
             steps = sorted(set.intersection(*map(set, logged))) if logged else []
             if not steps:
                 continue
-            interval = share_interval if metric in SHARE_CURVES else mean_interval
+            interval = _share_interval if metric in SHARE_CURVES else mean_interval
             points = [interval([[curve[step]] for curve in logged]) for step in steps]
             is_band = len(logged) > 1
             found.append(

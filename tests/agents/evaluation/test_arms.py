@@ -85,7 +85,7 @@ def test_metrics_stand_in_the_order_of_their_declaration_with_intervals_over_tas
     assert [metric.name for metric in metrics] == ["directness", "distance", "lowest"]
     table = metrics_table(found, metrics)
     assert table.columns == ("Metric", "Arm", "Mean", "95 % interval", "Episodes")
-    assert ("Directness ↑", "expert", "100.0 %", "100.0 - 100.0 %", "8") in table.rows
+    assert ("Directness ↑", "expert", "100.0 %", "47.3 - 100.0 %", "8") in table.rows  # four equal tasks say little
     assert "Directness: Share of the moves that led towards the goal." in table.note
     [lowest] = [row for row in table.rows if row[:2] == ("Lowest", "expert")]
     assert lowest[2].endswith(" steps")

@@ -101,7 +101,7 @@ def test_repeating_each_sample_of_a_task_adds_no_certainty() -> None:
     assert (repeated.low, repeated.high) == pytest.approx((alone.low, alone.high))
     rate = rate_estimate([[value] for value in (0.0, 1.0, 1.0, 0.0, 1.0)])
     many = rate_estimate([[value] * 8 for value in (0.0, 1.0, 1.0, 0.0, 1.0)])
-    assert (many.low, many.high) == pytest.approx((rate.low, rate.high), abs=1e-12)
+    assert (many.low, many.high) == pytest.approx((rate.low, rate.high), abs=0.01)
     assert many.n == 40
 
 
@@ -131,7 +131,9 @@ def test_a_rate_is_of_samples_or_where_it_is_asked_for_of_the_clusters_rates(clu
 
 
 def test_a_rate_of_zero_keeps_the_doubt_of_the_tasks_not_of_the_samples() -> None:
-    assert rate_estimate([[0.0] * 10] * 5).high == pytest.approx(wilson_interval(0, 5)[1])
+    found = rate_estimate([[0.0] * 10] * 5)
+    assert found.low == 0
+    assert wilson_interval(0, 50)[1] * 2 < found.high < wilson_interval(0, 5)[1]
 
 
 @given(st.lists(st.lists(st.floats(0, 1), max_size=3), max_size=6), st.floats(0.5, 0.99))
@@ -139,6 +141,11 @@ def test_the_interval_of_a_share_is_the_part_of_the_t_interval_from_0_to_1(clust
     share, mean = share_interval(clusters, level), mean_interval(clusters, level)
     if not math.isfinite(mean.low):  # fewer than two tasks
         assert repr(share) == repr(mean)
+        return
+    means = [math.fsum(cluster) / len(cluster) for cluster in clusters if cluster]
+    if max(means) - min(means) < 1e-12:  # their spread says nothing
+        assert share.low < share.mean or share.mean <= 1e-9
+        assert share.high > share.mean or share.mean >= 1 - 1e-9
         return
     assert 0 <= share.low <= share.high <= 1
     assert (share.mean, share.n) == (mean.mean, mean.n)
@@ -240,7 +247,7 @@ def test_paired_difference_of_students_own_sleep_data() -> None:
 
 
 def test_paired_difference_without_any_spread() -> None:
-    assert paired_difference([1, 1, 1], [0, 0, 0]).p_value == 0.0
+    assert paired_difference([1, 1, 1], [0, 0, 0]).p_value == 2 / 2**3  # of the signs of three tasks
     assert paired_difference([1, 0, 1], [1, 0, 1]).p_value == 1.0
     assert math.isnan(paired_difference([1], [0]).p_value)
     with pytest.raises(ConfigError, match="one pair per task"):

@@ -1,0 +1,135 @@
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import confint_proportions_2indep
+
+from palaestra.errors import ConfigError
+from palaestra.results.statistics import holm, mcnemar, paired_rates, rate_estimate, sign_flips
+from palaestra.results.statistics.paired import difference_ends
+
+
+@given(st.integers(0, 400), st.integers(0, 400))
+def test_mcnemar_agrees_with_statsmodels(only_first: int, only_second: int) -> None:
+    exact, mid_p = mcnemar(only_first, only_second)
+    assert exact == pytest.approx(statsmodels_mcnemar([[3, only_first], [only_second, 4]], exact=True).pvalue, rel=1e-9)
+    assert mid_p < exact or only_first + only_second == 0
+
+
+def test_mid_p_of_a_published_example() -> None:
+    # airway hyper-responsiveness before and after transplantation, 1 and 7 flips: Fagerland et al. 2013, table 4
+    assert mcnemar(1, 7) == pytest.approx((0.0703, 0.0391), abs=5e-5)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.integers(-4, 4), max_size=9))
+def test_sign_flips_are_those_of_all_signs(numbers: list[int]) -> None:
+    sums = [
+        abs(sum(a * b for a, b in zip(signs, numbers, strict=True)))
+        for signs in itertools.product((1, -1), repeat=len(numbers))
+    ]
+    reached = abs(sum(numbers))
+    at, beyond = sums.count(reached) / len(sums), sum(value > reached for value in sums) / len(sums)
+    exact, mid_p = sign_flips([number / 4 for number in numbers], 4)
+    assert exact == pytest.approx(at + beyond)
+    assert mid_p == pytest.approx(beyond + at / 2 if any(numbers) else 1.0)
+
+
+def test_sign_flips_of_many_parts_are_those_of_few() -> None:
+    rng = np.random.default_rng(1)
+    numbers = rng.integers(-9, 11, size=400)
+    exact, _ = sign_flips(numbers / 12, 12)
+    nearly, _ = sign_flips(numbers / 12, 12 * 1009)
+    assert nearly == pytest.approx(exact, abs=0.01)
+
+
+outcomes = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
+
+
+@given(outcomes)
+def test_difference_of_rates_turns_over_with_its_arms_and_keeps_its_bounds(pairs: list[tuple[bool, bool]]) -> None:
+    first, second = ([[float(pair[i])] for pair in pairs] for i in (0, 1))
+    found, turned = paired_rates(first, second), paired_rates(second, first)
+    assert (turned.mean, turned.low, turned.high) == pytest.approx((-found.mean, -found.high, -found.low))
+    assert turned.p_value == pytest.approx(found.p_value)
+    assert -1 <= found.low <= found.mean <= found.high <= 1
+    assert found.high - found.low > 0
+
+
+@pytest.mark.parametrize(
+    ("both", "only_first", "only_second", "neither", "ends"),
+    [
+        (36, 12, 2, 0, (0.0569, 0.3404)),
+        (1, 1, 1, 47, (-0.0656, 0.0656)),  # hardly anything solved
+        (20, 12, 2, 16, (0.0562, 0.3292)),
+        (0, 29, 0, 1, None),
+        (0, 30, 0, 0, None),
+        (2, 14, 0, 14, None),
+    ],
+)
+def test_difference_of_rates_is_newcombes(both: int, only_first: int, only_second: int, neither: int, ends: object) -> None:
+    first = [[1.0]] * (both + only_first) + [[0.0]] * (only_second + neither)
+    second = [[1.0]] * both + [[0.0]] * only_first + [[1.0]] * only_second + [[0.0]] * neither
+    found = paired_rates(first, second)
+    n = len(first)
+    one, other = rate_estimate(first), rate_estimate(second)
+    product = both * neither - only_first * only_second
+    room = (both + only_first) * (only_second + neither) * (both + only_second) * (only_first + neither)
+    phi = (max(product - n / 2, 0) if product > 0 else product) / math.sqrt(room) if room else 0.0
+    down, up = one.mean - one.low, other.high - other.mean
+    assert found.low == pytest.approx(found.mean - math.sqrt(down**2 - 2 * phi * down * up + up**2), abs=1e-12)
+    if ends is not None and (both, neither) == (36, 0):
+        assert (found.low, found.high) == pytest.approx(ends, abs=5e-4)  # Newcombe 1998, table II, method 10
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.data())
+def test_difference_of_independent_rates_agrees_with_statsmodels(n: int, m: int, data: st.DataObject) -> None:
+    a, b = data.draw(st.integers(0, n)), data.draw(st.integers(0, m))
+    one, other = (rate_estimate([[1.0]] * k + [[0.0]] * (size - k)) for k, size in ((a, n), (b, m)))
+    assert difference_ends(one, other) == pytest.approx(
+        confint_proportions_2indep(a, n, b, m, method="newcomb", compare="diff"), abs=1e-9
+    )
+
+
+def test_nothing_differs_is_not_certainty_and_one_pair_says_little() -> None:
+    same = paired_rates([[1.0]] * 20, [[1.0]] * 20)
+    assert same.mean == 0
+    assert same.low < -0.1 < 0.1 < same.high
+    assert same.p_value == 1
+    single = paired_rates([[1.0]], [[0.0]])
+    assert single.low < 0 < single.high
+    assert single.p_value == 1
+    nothing = paired_rates([], [])
+    assert (nothing.n, nothing.low, nothing.high) == (0, -1, 1)
+    assert math.isnan(nothing.mean)
+    assert math.isnan(nothing.p_value)
+
+
+def test_tasks_without_an_outcome_are_refused() -> None:
+    with pytest.raises(ConfigError, match="each with an outcome"):
+        paired_rates([[1.0], []], [[1.0], [0.0]])
+    with pytest.raises(ConfigError, match="flips are impossible"):
+        mcnemar(-1, 2)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_agrees_with_statsmodels(p_values: list[float]) -> None:
+    assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1].tolist())
+
+
+def test_coverage_of_paired_rates_over_drawn_agents() -> None:
+    rng = np.random.default_rng(4)
+    for n in (5, 50):
+        held = 0
+        for _ in range(2000):
+            cells = rng.dirichlet([1, 1, 1, 1])
+            drawn = rng.choice(4, size=n, p=cells)
+            found = paired_rates([[float(x < 2)] for x in drawn], [[float(x % 2 == 0)] for x in drawn])
+            held += found.low <= cells[1] - cells[2] <= found.high
+        assert held / 2000 == pytest.approx(0.95, abs=0.016)  # Student's interval: 84 % of 5 tasks
