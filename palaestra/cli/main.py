@@ -37,6 +37,8 @@ COMMANDS = {
     "runs": CommandRow("runs:app", RUNS),
     "export": CommandRow("export:export", RUNS),
     "report": CommandRow("report:report", RUNS),
+    "compare": CommandRow("compare:compare", RUNS),
+    "plan": CommandRow("plan:plan", RUNS),
     "view": CommandRow("view:view", RUNS),
     "init": CommandRow("init:init", RUNS),
     "demo": CommandRow("demo:demo", RUNS),
