@@ -147,6 +147,10 @@ def last(values):
     return values[-1]
 
 
+def shown():
+    return "as" + "is"
+
+
 def unused(x):
     return x + 1
 """
@@ -155,7 +159,7 @@ import time
 
 import pytest
 
-from mutated_package.calc import clip, count, last
+from mutated_package.calc import clip, count, last, shown
 
 
 def test_low():
@@ -182,6 +186,11 @@ def waits():
 def test_last(waits):
     waits.append(last([1, 2]))
     assert waits.pop() == 2 or waits.append(0)
+
+
+@pytest.mark.parametrize("name", [shown()])
+def test_named(name):
+    assert shown() and name
 
 
 def test_flaky():
@@ -221,6 +230,7 @@ def test_changes_are_killed_survive_hang_or_are_not_reached(
         "if value <= low": "survived",  # the same for every value
         "return min(None, high)": "killed",
         "n = 1": "timeout",
+        'return "AS" + "is"': "survived",  # only the name of a case is another
         "return values[+1]": "survived",  # the second of two
         "return values[-2]": "killed",  # by a test that is never torn down
         "return x - 1": "not reached",
@@ -234,11 +244,11 @@ def test_changes_are_killed_survive_hang_or_are_not_reached(
     assert (tmp_path / "copy/mutated_package/calc.py").read_text() == CALC
     assert Book(tmp_path / "tried.jsonl").rows == book.rows
     lines, total = table([change.name for change in drawn], book)
-    assert total == {"survived": 2, "killed": 2, "timeout": 1, "not reached": 1}
-    assert "| all | 6 | 2 | 1 | 2 | 1 | 0 | 0 |" in lines[-1]
-    assert report([change.name for change in drawn], book, 0.5) == 0
+    assert total == {"survived": 3, "killed": 2, "timeout": 1, "not reached": 1}
+    assert "| all | 7 | 2 | 1 | 3 | 1 | 0 | 0 |" in lines[-1]
+    assert report([change.name for change in drawn], book, 0.4) == 0
     assert report([change.name for change in drawn], book, 0.6) == 1
-    assert "3 of 6 changes noticed: 50.0%" in capsys.readouterr().out
+    assert "3 of 7 changes noticed: 42.9%" in capsys.readouterr().out
 
 
 def test_a_machine_that_is_too_busy_for_the_tests_alone_has_not_tried_a_change(
