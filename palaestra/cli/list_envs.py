@@ -7,7 +7,7 @@ from palaestra.types import Json
 
 
 def list_environments(as_json: AsJson = False) -> None:
-    """List the environments: id, what it is, splits, tools, seats."""
+    """List the environments: id, what it is, splits, tools, seats, the verdict of its audit."""
     from palaestra.cli.output import console, print_json, table
     from palaestra.envs.registration import list_envs
 
@@ -15,11 +15,12 @@ def list_environments(as_json: AsJson = False) -> None:
     if as_json:
         print_json(rows)
         return
-    grid = table("", "Environment", "What it is", "Tasks", "Tools", "Seats", numbers=("Tools",))
+    grid = table("", "Environment", "What it is", "Tasks", "Tools", "Seats", "Audit", numbers=("Tools",))
     for row in rows:
         splits = ", ".join(f"{name} {'∞' if size is None else format(size, ',')}" for name, size in row["splits"].items())
         tools = str(len(row["tools"])) if row["tools"] else "-"
-        grid.add_row(row["id"], row["error"] or row["description"], splits or "-", tools, ", ".join(row["seats"]) or "-")
+        seats = ", ".join(row["seats"]) or "-"
+        grid.add_row(row["id"], row["error"] or row["description"], splits or "-", tools, seats, row["audit"] or "-")
     console().print(grid)
     console().print("Look closer with: palaestra show ENV_ID")
 
@@ -37,6 +38,7 @@ def describe(env_id: str) -> dict[str, Json]:
         "tools": [],
         "seats": [],
         "cost": conditions(env_id).cost,
+        "audit": verdict(env_id),
         "error": missing(env_id),
     }
     try:
@@ -54,3 +56,11 @@ def describe(env_id: str) -> dict[str, Json]:
     finally:
         env.close()
     return row
+
+
+def verdict(env_id: str) -> str | None:
+    """Return the verdict of the audit card that ships for an id; None if there is none."""
+    from palaestra.envs.audit.shipped import shipped_card
+
+    card = shipped_card(env_id)
+    return None if card is None else card.verdict

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 from palaestra.cli.options import AsJson, EnvId, Settings, parse_settings
+from palaestra.envs.registration import find_spec
 from palaestra.types import Json, Message
 
 TYPES_SEEN = 500
@@ -44,9 +45,28 @@ def _page(env_id: str, env: Any) -> dict[str, Json]:
         "seats": _seats(inner),
         "published_ids": _published_ids(env),
         "full_return": getattr(inner, "full_return", 1.0),
+        "audit": _audit(env_id),
         "metrics": [metric.to_json() for metric in declared_by(env)],
         "tools": list(opening.pop("tools") or ()),
         "opening": opening,
+    }
+
+
+def _audit(env_id: str) -> dict[str, Json] | None:
+    """Return verdict, best floor and ceiling of the audit card that ships, and the points that do not pass; None if none."""
+    from palaestra.envs.audit.shipped import floor_of, shipped_card
+
+    card = shipped_card(find_spec(env_id).id)
+    if card is None:
+        return None
+    floor = floor_of(card.floors)
+    return {
+        "verdict": card.verdict,
+        "n": card.n,
+        "split": card.split,
+        "floor": None if floor is None else floor.to_json(),
+        "ceiling": dict(card.ceiling),
+        "points": [{"name": point.name, "verdict": point.verdict} for point in card.points if point.verdict != "pass"],
     }
 
 
@@ -109,6 +129,17 @@ def _text(action: object) -> str | None:
     return format_message(action) if isinstance(action, Message) else action if isinstance(action, str) else None
 
 
+def _told_audit(audit: dict[str, Json]) -> str:
+    """Return what the audit card says, in a few lines."""
+    floor, success = audit["floor"], audit["ceiling"]["success"]
+    lines = [f"{audit['verdict']}, from {audit['n']:,} tasks of split {audit['split']}"]
+    if floor is not None:
+        lines.append(f"for free: success {100 * floor['success']:.1f} % (agent {floor['agent']!r} of the panel)")
+    lines.append(f"expert: success {100 * success:.1f} %" if success is not None else "expert: not known")
+    lines += [f"{point['verdict']}: {point['name']}" for point in audit["points"]]
+    return "\n".join(lines)
+
+
 def _print(page: dict[str, Json]) -> None:
     """Print the page for people."""
     from rich.markdown import Markdown
@@ -145,6 +176,8 @@ def _print(page: dict[str, Json]) -> None:
     if page["full_return"] != 1:
         full = page["full_return"]
         out.print(f"  return of a solved episode: {'not fixed' if full is None else format(full, 'g')}")
+    if page["audit"]:
+        section("Audit", _told_audit(page["audit"]))
     if page["seats"]:
         section("Seats (--seat NAME=MODEL, NAME=persona:PERSONA or NAME=human)")
         grid = table("", "Name", "Role", "Personas")

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from palaestra.envs.audit import ceiling, difficulty, floors, near, rewards, vandal
+from palaestra.envs.audit import ceiling, difficulty, floors, length, near, rewards, vandal
 from palaestra.envs.audit.card import Card, Point, finite, not_judged
 from palaestra.envs.audit.fingerprint import hashes_of, versions
 from palaestra.envs.audit.subject import Subject
@@ -35,6 +35,7 @@ JUDGES: tuple[Judge, ...] = (
     Judge("near", near.judge_near, "does a step matter that is left out, and is none paid twice?"),
     Judge("ceiling", ceiling.judge_ceiling, "can the tasks be solved, and does the return say so?"),
     Judge("difficulty", difficulty.judge_difficulty, "do the tasks tell agents apart?"),
+    Judge("length", length.judge_length, "how long is a solution, and does it fit?"),
     Judge("episodes", rewards.judge_episodes, "do episodes run and end, and are rewards numbers within bounds?"),
 )
 """All subjects, in the order they are judged; add one here."""
@@ -82,7 +83,7 @@ def _card(subject: Subject) -> Card:
         floors.figures(subject),
         ceiling.figures(subject),
         points,
-        {"difficulty": difficulty.facts(subject)},
+        {"difficulty": difficulty.facts(subject), "length": length.facts(subject)},
         hashes_of(subject.env_id),
         versions(),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from palaestra.envs.audit.card import Figure, Point, failed, not_judged, passed, warned
 from palaestra.envs.audit.figures import Kind, by_type, few, mean_return, percent, success_rate
@@ -49,7 +49,7 @@ def figure(kind: Kind, about: str, plays: Sequence[Play]) -> Figure:
     )
 
 
-def best(floors: dict[str, Figure]) -> dict[str, Figure]:
+def best(floors: Mapping[str, Figure]) -> dict[str, Figure]:
     """Return the best of the agents that know nothing, alone under its name: by success, then by return; empty if none."""
     free = {name: found for name, found in floors.items() if found.kind == "free" and found.success is not None}
     if not free:
