@@ -133,3 +133,8 @@ def test_coverage_of_paired_rates_over_drawn_agents() -> None:
             found = paired_rates([[float(x < 2)] for x in drawn], [[float(x % 2 == 0)] for x in drawn])
             held += found.low <= cells[1] - cells[2] <= found.high
         assert held / 2000 == pytest.approx(0.95, abs=0.016)  # Student's interval: 84 % of 5 tasks
+
+
+def test_mid_p_of_as_many_flips_either_way_leaves_out_half_of_what_was_seen() -> None:
+    assert mcnemar(2, 2) == pytest.approx((1.0, 1 - 6 / 16 / 2))
+    assert mcnemar(0, 0) == (1.0, 1.0)
