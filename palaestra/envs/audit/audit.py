@@ -6,7 +6,19 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from palaestra.envs.audit import ceiling, difficulty, floors, length, near, rewards, vandal
+from palaestra.envs.audit import (
+    ceiling,
+    difficulty,
+    flips,
+    floors,
+    leaks,
+    length,
+    near,
+    rewards,
+    splits,
+    stability,
+    vandal,
+)
 from palaestra.envs.audit.card import Card, Point, finite, not_judged
 from palaestra.envs.audit.fingerprint import hashes_of, versions
 from palaestra.envs.audit.subject import Subject
@@ -36,6 +48,14 @@ JUDGES: tuple[Judge, ...] = (
     Judge("ceiling", ceiling.judge_ceiling, "can the tasks be solved, and does the return say so?"),
     Judge("difficulty", difficulty.judge_difficulty, "do the tasks tell agents apart?"),
     Judge("length", length.judge_length, "how long is a solution, and does it fit?"),
+    Judge("splits", splits.judge, "do the splits meet, and how many different goals are there?"),
+    Judge("leaks", leaks.judge, "is an agent shown what it is to find out?"),
+    Judge(
+        "stability",
+        stability.judge,
+        "does an episode keep its verdict, again, elsewhere, restored and reordered?",
+    ),
+    Judge("flips", flips.judge, "does the seed of the world decide the outcome?"),
     Judge("episodes", rewards.judge_episodes, "do episodes run and end, and are rewards numbers within bounds?"),
 )
 """All subjects, in the order they are judged; add one here."""

@@ -40,6 +40,8 @@ def judge_difficulty(subject: Subject) -> list[Point]:
         return [not_judged(name, "Fewer than two reference agents can play, so tasks cannot be compared.")]
     nobody, everybody = _extremes(subject)
     num = len(subject.starts)
+    if len(nobody) == num and not any(plan.steps for plan in subject.plans):
+        return [not_judged(name, f"There is no expert, and no other reference agent solves any of {num} tasks.")]
     found = []
     if len(nobody) > SHARE * num:
         found.append(f"nobody solves {percent(len(nobody) / num)} of {num} tasks ({few(nobody)})")

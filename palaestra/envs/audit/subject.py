@@ -202,7 +202,7 @@ class Subject:
     @cached_property
     def plans(self) -> tuple[Play, ...]:
         """What the expert did in every task, with its states; episodes without a step where it knows nothing."""
-        return tuple(self.play(start, _expert(), stream="expert", states=True) for start in self.starts)
+        return tuple(self.play(start, expert_policy(), stream="expert", states=True) for start in self.starts)
 
     @cached_property
     def lessons(self) -> tuple[Play, ...]:
@@ -210,7 +210,9 @@ class Subject:
         if self.split in (None, TRAIN) or self.splits.get(TRAIN, 0) == 0:
             return self.solved
         starts = self.starts_of(TRAIN, min(self.n, LESSONS))
-        return tuple(plan for start in starts if (plan := self.play(start, _expert(), stream="lessons", states=True)).success)
+        return tuple(
+            plan for start in starts if (plan := self.play(start, expert_policy(), stream="lessons", states=True)).success
+        )
 
     @property
     def solved(self) -> tuple[Play, ...]:
@@ -233,7 +235,7 @@ class Subject:
         return self._played
 
 
-def _expert() -> Policy:
+def expert_policy() -> Policy:
     """Return a policy that plays what the environment's own expert says."""
 
     def act(episode: Episode) -> Any:
@@ -250,4 +252,4 @@ def task_seed(seed: int, index: int) -> int:
     return int(np.random.SeedSequence([seed, index]).generate_state(1)[0] >> 1)
 
 
-__all__ = ["MAX_ACTIONS", "Subject", "task_seed"]
+__all__ = ["MAX_ACTIONS", "Subject", "expert_policy", "task_seed"]

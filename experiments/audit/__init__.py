@@ -1,0 +1,1 @@
+"""Does the audit find what is wrong with an environment, and nothing where nothing is?"""

@@ -1,0 +1,509 @@
+"""Is the agent shown what it is to find out? Hidden data in infos, tools, instructions, observations and errors.
+
+What is hidden follows from what the expert says (see `hidden`) and from what the record of a task calls an answer. Three
+kinds of evidence are looked for, in every text and value that an agent gets, decoded where it is base64, JSON, hex, compressed
+or turned round:
+
+* a field *is* what is sought, task by task, where the values of other tasks would fit seldom;
+* a text *holds* a long value that nothing had shown, and hardly any other hidden value;
+* a text has what solves the task *at a fixed place*, after the same words in every task.
+
+Without an expert, values of infos, errors and observations are played as actions: what then solves tasks was shown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from palaestra.envs.audit.card import Point, failed, not_judged, passed, warned
+from palaestra.envs.audit.figures import percent
+from palaestra.envs.audit.harvest import Harvest, harvested
+from palaestra.envs.audit.hidden import (
+    ANSWER_NAME,
+    MIN_LETTERS,
+    Sought,
+    following,
+    frequencies,
+    is_telling,
+    named_attributes,
+    sought_in,
+    text_of,
+)
+from palaestra.envs.audit.play import Play, Step, as_text
+from palaestra.envs.audit.probes import malformed, refusals
+from palaestra.envs.audit.subject import Subject, expert_policy
+from palaestra.envs.audit.texts import MAX_COMMAND, contains, excerpt, leaves, normal, words
+from palaestra.types import Json
+
+NUM_TASKS = 24
+"""Tasks that are looked at."""
+OFTEN = 0.8
+"""Share of tasks in which a field or place has what is sought, for it to be a leak and not chance."""
+MIN_TASKS = 4
+LONG_WORD = 12
+"""Letters of a word that is evidence if it is found in few tasks; so are values with digits, and of several words."""
+MAX_OTHERS = 1
+"""Other hidden values that a text may hold which leaks one; a text with more is a part of the world, rightly shown."""
+SIGNIFICANT = 1e-3
+
+_STANDARD = frozenset({"score", "success", "stop_reason", "reward_parts", "tool_results", "action_error", "is_success"})
+_CHANNELS = ("info", "tools", "instructions", "observation", "error")
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """One thing that an agent is shown.
+
+    Attributes:
+        channel: One of `_CHANNELS`.
+        place: Path within it, with numbers of positions left out; the same place in all tasks.
+        text: What stands there.
+        turn: Turn of the next action.
+        told: All observations up to here, as a normal text.
+    """
+
+    channel: str
+    place: str
+    text: str
+    turn: int
+    told: str
+
+
+@dataclass
+class _Case:
+    """A task with what is sought and what is shown; its marks are words of its first observation that no other has."""
+
+    play: Play
+    sought: Sought
+    shown: list[_Shown] = field(default_factory=list)
+    others: frozenset[str] = frozenset()
+    marks: frozenset[str] = frozenset()
+
+    @property
+    def key(self) -> str:
+        """Name of the task."""
+        return self.play.start.key
+
+
+def judge(subject: Subject) -> list[Point]:
+    """Look for hidden data in all that an agent is shown.
+
+    Args:
+        subject: The environment under audit.
+
+    Returns:
+        The points "leaks.info", "leaks.tools" (and instructions), "leaks.observation" and "leaks.error".
+    """
+    plans = [plan for plan in _plans(subject) if plan.ended != "error"][:NUM_TASKS]
+    if not plans:
+        return [not_judged("leaks", "No episode could be begun.")]
+    cases = _cases(subject, plans)
+    found = _leaks(cases)
+    has_values = any(case.sought.values or case.sought.answers for case in cases)
+    by_play = {} if has_values else harvested(subject)
+    points = []
+    for name, channels in (
+        ("info", ("info",)),
+        ("tools", ("tools", "instructions")),
+        ("observation", ("observation",)),
+        ("error", ("error",)),
+    ):
+        leaks = [leak for channel in channels for leak in found.get(channel, ())]
+        leaks += [_of_harvest(one) for channel in channels for one in by_play.get(channel, ())]
+        points.append(_point(f"leaks.{name}", leaks, cases, has_values=has_values, was_played=bool(by_play)))
+    return points
+
+
+def _plans(subject: Subject) -> list[Play]:
+    """Return plans of the expert in enough tasks, more than are played otherwise where those are few."""
+    plans = list(subject.plans)
+    if subject.split is not None and len(plans) < NUM_TASKS and subject.cost == "cheap":
+        more = subject.starts_of(subject.split, NUM_TASKS)[len(plans) :]
+        plans += [subject.play(start, expert_policy(), stream="leaks") for start in more]
+    return plans
+
+
+@dataclass(frozen=True)
+class _Leak:
+    """Something that was found."""
+
+    reason: str
+    evidence: Mapping[str, Json]
+    is_sure: bool = True
+
+
+def _point(name: str, leaks: Sequence[_Leak], cases: Sequence[_Case], *, has_values: bool, was_played: bool) -> Point:
+    """Return the point of a channel."""
+    if leaks:
+        judged = failed if any(leak.is_sure for leak in leaks) else warned
+        most = sorted(leaks, key=lambda leak: not leak.is_sure)
+        return judged(name, " ".join(leak.reason for leak in most[:2]), found=[dict(leak.evidence) for leak in most[:5]])
+    if has_values:
+        num = sum(bool(case.sought.values or case.sought.answers) for case in cases)
+        return passed(name, f"Nothing that the expert says in {num} tasks is shown too early.")
+    if was_played:
+        return passed(name, "Values that are shown were played as actions and solved nothing more often than others.")
+    return not_judged(name, "There is no expert, and no record of a task says what is to be found out.")
+
+
+def _of_harvest(one: Harvest) -> _Leak:
+    """Return what playing shown values found."""
+    return _Leak(
+        f"Playing what stands at {one.place} solves {percent(one.rate)} of {one.num} tasks, e.g. {one.value!r} {one.key}.",
+        {"place": one.place, "task": one.key, "value": one.value, "rate": one.rate, "control": one.control},
+    )
+
+
+# -- what is shown ----------------------------------------------------------------------------------------------------
+
+
+def _cases(subject: Subject, plans: Sequence[Play]) -> list[_Case]:
+    """Return the tasks with all that is shown in them."""
+    common = _common([plan.info for plan in plans])
+    hidden = named_attributes(subject.env) if all(plan.start.task is None for plan in plans) else {}
+    cases = []
+    for plan in plans:
+        own: dict[str, Any] = {}
+        if hidden:
+            subject.env.reset(seed=plan.start.seed, options=plan.start.options)
+            own = named_attributes(subject.env)
+        case = _Case(plan, sought_in(plan, common, own))
+        case.shown += _at_start(plan)
+        case.shown += _in_steps(plan)
+        case.others = _other_values(case)
+        cases.append(case)
+    counts = Counter(word for case in cases for word in set(case.sought.first.split()))
+    for case in cases:
+        case.marks = frozenset(word for word in set(case.sought.first.split()) if counts[word] == 1 and len(word) > 1)
+        case.shown += _after_errors(subject, case)
+    return cases
+
+
+def _common(infos: Sequence[Mapping[str, Any]]) -> str:
+    """Return what all agents are told in all tasks (instructions, tools), as a normal text."""
+    told = [normal(f"{info.get('instructions', '')} {' '.join(x.value for x in leaves(info.get('tools')))}") for info in infos]
+    return told[0] if told and all(text == told[0] for text in told) else ""
+
+
+def _at_start(plan: Play) -> Iterator[_Shown]:
+    """Yield what `reset` shows."""
+    first = normal(text_of(plan.observation))
+    yield _Shown("observation", "the first observation", text_of(plan.observation), 0, "")
+    for leaf in leaves(dict(plan.info)):
+        channel = leaf.path.partition(".")[0].partition(" (")[0]
+        if channel not in ("tools", "instructions"):
+            channel = "info"
+        yield _Shown(channel, f"info.{leaf.path}", leaf.value, 0, first)
+
+
+def _in_steps(plan: Play) -> Iterator[_Shown]:
+    """Yield what the infos of steps show before the episode is over, and the observations."""
+    told = normal(text_of(plan.observation))
+    for turn, step in enumerate(plan.steps[: len(plan.steps) - plan.is_over]):
+        text = text_of(step.observation)
+        told = f"{told} {normal(as_text(step.action))} {normal(text)}"
+        yield _Shown("observation", "the observation of a step", text, turn + 1, told)
+        for leaf in leaves({key: value for key, value in step.info.items() if key not in _STANDARD}):
+            yield _Shown("info", f"info.{leaf.path} of a step", leaf.value, turn + 1, told)
+
+
+def _after_errors(subject: Subject, case: _Case) -> list[_Shown]:
+    """Return what is shown after actions that mean nothing here, if the expert still has to find it out afterwards."""
+    shown = []
+    for number, action in enumerate(malformed(case.play.info)):
+        if not subject.takes_texts:
+            break
+        played = subject.play(case.play.start, _then_expert(action), stream=f"leaks.{number}")
+        if len(played.steps) < 2 or not played.steps:
+            continue
+        step = played.steps[0]
+        later = sought_in(Play(played.start, played.observation, played.info, played.steps[1:]), "")
+        said = {value.text for value in later.values}
+        kept = Sought(
+            tuple(value for value in case.sought.values if value.text in said),
+            case.sought.answers if later.values else (),
+            case.sought.answer if case.sought.answer in said else "",
+            case.sought.shown,
+        )
+        if kept.values:
+            shown += [one for one in _reply(step, case.sought.first) if _may_hold(one, kept)]
+    drawn = refusals(subject, case.play.start)
+    return shown + [one for step in drawn for one in _reply(step, case.sought.first)]
+
+
+def _may_hold(shown: _Shown, sought: Sought) -> bool:
+    """Whether a reply holds anything that is sought afterwards; only then it is worth keeping."""
+    text = normal(shown.text)
+    return any(contains(text, value) for value in sought.all_from(0)) or shown.channel == "error"
+
+
+def _then_expert(action: Any) -> Any:
+    """Return a policy that plays an action and leaves the rest to the expert."""
+    expert = expert_policy()
+    return lambda episode: action if not episode.turn else expert(episode)
+
+
+def _reply(step: Step, first: str) -> Iterator[_Shown]:
+    """Yield what an action that was refused is told; what it says itself may be repeated."""
+    told = f"{first} {normal(as_text(step.action))}"
+    yield _Shown("error", "the reply to a wrong action", text_of(step.observation), 0, told)
+    error = str(step.info.get("action_error") or "")
+    if error and normal(error) != normal(text_of(step.observation)):
+        yield _Shown("error", "info.action_error of a wrong action", error, 0, told)
+    for leaf in leaves({key: value for key, value in step.info.items() if key not in _STANDARD}):
+        yield _Shown("info", f"info.{leaf.path} after a wrong action", leaf.value, 0, told)
+
+
+def _other_values(case: _Case) -> frozenset[str]:
+    """Return values of a task's record that are neither sought nor shown at the start: the rest of its world."""
+    task = case.play.start.task
+    if task is None:
+        return frozenset()
+    sought = case.sought.all_from(0)
+    found = {normal(leaf.value) for leaf in leaves(dict(task.data)) if len(leaf.value) < 200 and " (" not in leaf.path}
+    return frozenset(v for v in found if len(v) >= MIN_LETTERS and v not in sought and not contains(case.sought.shown, v))
+
+
+# -- leaks ------------------------------------------------------------------------------------------------------------
+
+
+def _leaks(cases: Sequence[_Case]) -> dict[str, list[_Leak]]:
+    """Return the leaks by channel."""
+    found: dict[str, list[_Leak]] = defaultdict(list)
+    frequency = frequencies([case.sought for case in cases])
+    places: dict[tuple[str, str], list[tuple[_Case, _Shown]]] = defaultdict(list)
+    for case in cases:
+        for shown in case.shown:
+            places[shown.channel, shown.place].append((case, shown))
+    for (channel, place), entries in places.items():
+        for look in (_is_field, _holds, _fixed_place, _named):
+            leak = look(place, entries, cases, frequency)
+            if leak is not None:
+                found[channel].append(leak)
+                break
+    return found
+
+
+Entries = Sequence[tuple[_Case, _Shown]]
+
+
+def _is_field(place: str, entries: Entries, cases: Sequence[_Case], frequency: Mapping[str, float]) -> _Leak | None:
+    """A field whose value is what the expert says, task by task."""
+    del frequency
+    if entries[0][1].place in ("the first observation", "the observation of a step"):
+        return None
+    rows = [(case, shown, normal(shown.text)) for case, shown in entries]
+    rows = [(case, shown, value) for case, shown, value in rows if value and case.sought.all_from(shown.turn)]
+    rows = [row for row in rows if not (row[1].turn and contains(row[1].told, row[2]))]  # was told, or said, before
+    if len({case.key for case, _, _ in rows}) < MIN_TASKS or len({value for _, _, value in rows}) < 2:
+        return None
+    hits = [(case, shown, value) for case, shown, value in rows if _said(case, shown, value)]
+    rate = len(hits) / len(rows)
+    if rate < OFTEN:
+        return None
+    chance = _chance(rows, cases)
+    num = len({case.key for case, _, _ in hits})
+    if chance**num > SIGNIFICANT or chance > rate - 0.2 or _is_public(hits, cases):
+        return None
+    case, _, value = hits[0]
+    return _Leak(
+        f"{place} is what is to be found out in {percent(rate)} of the tasks, e.g. {value[:60]!r} in {case.key}.",
+        {"place": place, "rate": rate, "by_chance": chance, "task": case.key, "value": value[:200]},
+    )
+
+
+def _said(case: _Case, shown: _Shown, value: str) -> bool:
+    """Whether the expert will say a value, or its last words hold it."""
+    sought = case.sought
+    if value in sought.all_from(shown.turn):
+        return True
+    wholes = [v.text for v in sought.values if v.turn >= shown.turn and v.is_whole and "tool_call" not in v.text]
+    return any(contains(text, value) for text in wholes if len(text.split()) <= MAX_COMMAND)
+
+
+def _chance(rows: Sequence[tuple[_Case, _Shown, str]], cases: Sequence[_Case]) -> float:
+    """Return how often the values of a field would fit the other tasks."""
+    fits = total = 0
+    for case, shown, value in rows[:30]:
+        for other in cases:
+            if other.key != case.key:
+                total += 1
+                fits += _said(other, shown, value)
+    return fits / total if total else 1.0
+
+
+def _is_public(hits: Sequence[tuple[_Case, _Shown, str]], cases: Sequence[_Case]) -> bool:
+    """Whether the first observations say the values of a field, too, and at places that tell them from others."""
+    num = said = 0
+    precise: Counter[tuple[str, ...]] = Counter()
+    total: Counter[tuple[str, ...]] = Counter()
+    firsts = {case.key: words(text_of(case.play.observation)) for case in cases}
+    values = {case.key: words(value) for case, _, value in hits}
+    contexts: dict[str, set[tuple[str, ...]]] = {}
+    for key, value in values.items():
+        contexts[key] = set(_contexts(firsts[key], value))
+    for key, first in firsts.items():
+        for context in set().union(*contexts.values()) if contexts else ():
+            found = [rest for rest in following(" ".join(first), context)] if context else []
+            if found:
+                total[context] += len(found)
+                precise[context] += sum(rest[: len(values.get(key, ["\0"]))] == values.get(key) for rest in found)
+    for key in values:
+        num += 1
+        said += any(precise[context] > total[context] / 2 for context in contexts[key])
+    return num > 0 and said > num / 2
+
+
+def _contexts(text: Sequence[str], value: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Yield one and two words that stand before each occurrence of a value."""
+    size = len(value)
+    for index in range(len(text) - size + 1):
+        if list(text[index : index + size]) == list(value):
+            for length in (1, 2, 3):
+                if index >= length:
+                    yield tuple(text[index - length : index])
+
+
+def _holds(place: str, entries: Entries, cases: Sequence[_Case], frequency: Mapping[str, float]) -> _Leak | None:
+    """A text with a long value that nothing had shown, and hardly any other hidden value."""
+    if entries[0][1].channel == "observation":
+        return None
+    hits: dict[str, tuple[_Case, _Shown, str]] = {}
+    is_constant = len(entries) > 1 and len({shown.text for _, shown in entries}) == 1  # tells tasks apart by their names only
+    for case, shown in entries:
+        text = normal(shown.text)
+        if case.key in hits or len(text) < MIN_LETTERS:
+            continue
+        for value in case.sought.all_from(shown.turn):
+            if not is_telling(value, frequency) or not contains(text, value):
+                continue
+            if contains(shown.told or case.sought.first, value) or (shown.channel == "error" and _is_due(case, shown, value)):
+                continue
+            if shown.channel not in ("tools", "instructions") and contains(case.sought.shown, value):
+                continue
+            others = sum(contains(text, other) for other in case.others)
+            foreign = sum(
+                any(is_telling(v, frequency) and v != value and contains(text, v) for v in other.sought.all_from(0))
+                for other in cases
+                if other.key != case.key
+            )
+            is_list = is_constant or foreign > MAX_OTHERS
+            is_told = _looked_up(text, case, value) if is_list else others <= MAX_OTHERS
+            if is_told:
+                hits[case.key] = (case, shown, value)
+                break
+    if not any(_is_strong(value) for _, _, value in hits.values()) and len(hits) < len({case.key for case, _ in entries}) / 2:
+        return None  # one word of a language, e.g. of those that an argument may have
+    num = len({case.key for case, _ in entries})
+    case, shown, value = next(iter(hits.values()))
+    return _Leak(
+        f"{place[0].upper()}{place[1:]} holds what is to be found out in {len(hits)} of {num} tasks, "
+        f"e.g. {value[:60]!r} in {case.key}: {excerpt(shown.text, value)!r}.",
+        {"place": place, "tasks": list(hits)[:10], "value": value[:200], "text": excerpt(shown.text, value, width=200)},
+    )
+
+
+def _is_strong(value: str) -> bool:
+    """Whether a value is more than a word of a language."""
+    return len(value) >= LONG_WORD or any(letter.isdigit() or letter.isspace() for letter in value)
+
+
+def _is_due(case: _Case, shown: _Shown, value: str) -> bool:
+    """Whether the expert is told a value in the same line: a wrong action may take the turn that brings it, too."""
+    lines = [normal(line) for line in shown.text.splitlines() if contains(normal(line), value)]
+    told = [normal(text_of(step.observation)) for step in case.play.steps]
+    return bool(lines) and all(any(contains(text, line) for text in told) for line in lines)
+
+
+def _looked_up(text: str, case: _Case, value: str) -> bool:
+    """Whether a table in a text leads from the name of a task to a value."""
+    for name in (normal(case.key), *case.marks):
+        for found in re.finditer(rf"(?<!\w){re.escape(name)}(?!\w)", text) if name else ():
+            if contains(text[found.end() : found.end() + len(value) + 10], value):
+                return True
+    return False
+
+
+def _fixed_place(place: str, entries: Entries, cases: Sequence[_Case], frequency: Mapping[str, float]) -> _Leak | None:
+    """A text with what solves the task after the same words in every task."""
+    counts: Counter[tuple[str, ...]] = Counter()
+    examples: dict[tuple[str, ...], tuple[_Case, _Shown, str]] = {}
+    rows = []
+    for case, shown in entries:
+        is_asked_for = shown.channel == "observation" and shown.turn > 0  # what was looked up may well be the answer
+        decisive = {value for value in case.sought.decisive_from(shown.turn, only_actions=is_asked_for) if value}
+        if shown.channel == "error" or shown.turn == 0:
+            decisive |= {value for value in case.sought.arguments() if not contains(case.sought.first, value)}
+        if not decisive:
+            continue
+        text = words(shown.text)
+        rows.append((case, shown, text, decisive))
+        found: set[tuple[str, ...]] = set()
+        for value in decisive:
+            for context in _contexts(text, value.split()):
+                found.add(context)
+                examples.setdefault(context, (case, shown, value))
+        counts.update(found)
+    if len({case.key for case, *_ in rows}) < MIN_TASKS:
+        return None
+    for context, count in counts.most_common(20):
+        if count < 2:
+            break
+        rate, chance, keys, values = _precision(context, rows)
+        if rate < OFTEN or len(values) < 2 or chance > rate - 0.2 or chance ** len(keys) > SIGNIFICANT:
+            continue
+        is_plain = rate == 1.0 and all(is_telling(value, frequency) for value in values)
+        if len(keys) < (2 if is_plain else MIN_TASKS):
+            continue
+        case, shown, value = examples[context]
+        at = " ".join(context)
+        return _Leak(
+            f"{place[0].upper()}{place[1:]} has what solves the task after {at!r} in {len(keys)} tasks, "
+            f"e.g. {value[:60]!r} in {case.key}.",
+            {"place": place, "after": at, "rate": rate, "by_chance": chance, "task": case.key, "value": value[:200]},
+        )
+    return None
+
+
+def _precision(context: tuple[str, ...], rows: Sequence[Any]) -> tuple[float, float, set[str], set[str]]:
+    """Return how often what follows a context solves the own task and other tasks, in which tasks, and by which values."""
+    right = total = foreign = compared = 0
+    keys: set[str] = set()
+    values: set[str] = set()
+    for case, _, text, decisive in rows:
+        for rest in following(" ".join(text), context):
+            total += 1
+            hit = next((value for value in decisive if rest[: len(value.split())] == value.split()), None)
+            if hit is not None:
+                right += 1
+                keys.add(case.key)
+                values.add(hit)
+            for other, _, _, theirs in rows[:30]:
+                if other.key != case.key:
+                    compared += 1
+                    foreign += any(rest[: len(value.split())] == value.split() for value in theirs)
+    return right / total if total else 0.0, foreign / compared if compared else 1.0, keys, values
+
+
+def _named(place: str, entries: Entries, cases: Sequence[_Case], frequency: Mapping[str, float]) -> _Leak | None:
+    """A field that is called an answer, with a value that nothing else shows."""
+    del cases, frequency
+    path = place.removeprefix("info.").split(" of a step")[0].split(" after ")[0].split(" (")[0]
+    if entries[0][1].channel != "info" or not ANSWER_NAME.search(f"_{path.split('.')[-1]}_"):
+        return None
+    rows = [(case, shown) for case, shown in entries if shown.text and not contains(shown.told, normal(shown.text))]
+    if len(rows) < MIN_TASKS or len({shown.text for _, shown in rows}) < 2:
+        return None
+    case, shown = rows[0]
+    return _Leak(
+        f"{place} is called an answer and shows what no text does, e.g. {excerpt(shown.text, width=60)!r} in {case.key}.",
+        {"place": place, "task": case.key, "value": excerpt(shown.text, width=200)},
+        is_sure=False,
+    )
+
+
+__all__ = ["judge"]
