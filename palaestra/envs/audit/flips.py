@@ -1,6 +1,6 @@
 """Does the seed of the world decide the outcome? The same task with other seeds, played by the expert and by a fixed plan.
 
-A task may well be drawn anew with each seed, if the expert, who looks, solves it every time. What a task must not do is pay
+A task may well be drawn again with each seed, if the expert, who looks, solves it every time. What a task must not do is pay
 one episode and not another in which everything that was seen and done was the same: that is luck which no agent can learn.
 """
 

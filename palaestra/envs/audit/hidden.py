@@ -71,7 +71,7 @@ class Sought:
 
 
 def sought_in(plan: Play, common: str, hidden: Mapping[str, Any] | None = None) -> Sought:
-    """Return what there is to find out in an episode that the expert played.
+    """Return all that is to be found out in an episode that the expert played.
 
     Args:
         plan: The episode; without steps where there is no expert.

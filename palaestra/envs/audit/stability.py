@@ -2,7 +2,7 @@
 
 * *replay*: the same actions in the same environment after other episodes, and in a fresh one, give the same episode.
 * *elsewhere*: so they do in other processes, with another PYTHONHASHSEED and other clocks.
-* *restore*: an episode that goes on from a snapshot ends as it would have ended.
+* *restore*: an episode that continues from a snapshot ends as it would have ended.
 * *order*: two neighbouring actions that do not touch each other (each is told the same in either order, and the states
   after both differ in nothing but the order of records) may be swapped without another verdict.
 """
@@ -124,7 +124,7 @@ def _maker(subject: Subject) -> Callable[[], Env]:
 
 
 def _restore(subject: Subject, scripts: Sequence[Script]) -> Point:
-    """Let episodes go on from snapshots, in their own environment, in one that has played, and in a fresh one."""
+    """Let episodes continue from snapshots, in their own environment, in one that has played, and in a fresh one."""
     name = "stability.restore"
     inner: Any = subject.env.unwrapped
     if not callable(getattr(inner, "snapshot", None)) or not callable(getattr(inner, "restore", None)):
@@ -147,7 +147,7 @@ def _restore(subject: Subject, scripts: Sequence[Script]) -> Point:
                     reason = f"Restored in {what} environment after {cut} actions, {script.name} goes on otherwise: {parted}"
                     return failed(name, reason, task=script.name, actions=cut)
                 num += 1
-    return passed(name, f"{num} episodes go on from a snapshot as they would have gone on.")
+    return passed(name, f"{num} episodes continue from a snapshot as they would have continued.")
 
 
 def _cuts(steps: int) -> list[int]:
