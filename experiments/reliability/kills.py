@@ -45,7 +45,7 @@ TIMES = {
     "folder",
     "policy_path",
 }
-TIMED = ("_s", "seconds", "_per_second", "seconds_update", "seconds_collect")
+TIMED = ("_s", "seconds", "_per_second", "seconds_update", "seconds_collect", "seconds_cpu")
 
 EVALUATE = (
     "evaluate",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from palaestra.results.tables import EnvResults, ResultTable
 
 WIDE = 110
+TRAIN_CPU = "CPU s"
 
 
 def print_results(out: Any, arms: Sequence[ArmSummary], results: Mapping[str, EnvResults]) -> None:
@@ -34,7 +35,12 @@ def print_results(out: Any, arms: Sequence[ArmSummary], results: Mapping[str, En
 
 
 def results_table(
-    arms: Sequence[tuple[str, Summary]], title: str = "", *, metrics: Sequence[Metric] = (), width: int = WIDE
+    arms: Sequence[tuple[str, Summary]],
+    title: str = "",
+    *,
+    metrics: Sequence[Metric] = (),
+    train_cpu_s: Mapping[str, float] | None = None,
+    width: int = WIDE,
 ) -> Any:
     """Return a table with one row per arm, and one per task type below a single arm.
 
@@ -42,6 +48,7 @@ def results_table(
         arms: Name and results.
         title: Shown above.
         metrics: Metrics of the environment that have a column.
+        train_cpu_s: CPU seconds that trained arms have cost, by name; with any there is a column of them.
         width: Characters of the terminal; below 110 the interval of the score and Avg@k are left out.
     """
     from palaestra.cli.output import table
@@ -53,9 +60,16 @@ def results_table(
     if is_scored and len(arms) == 1 and len(arms[0][1].by_type) > 1:
         groups += [(f"  {task_type or '(no type)'}", group) for task_type, group in arms[0][1].by_type.items()]
     columns = list(_cells(groups[0][1], samples, narrow, metrics)) if groups else []
+    cost = train_cpu_s or {}
+    columns += [TRAIN_CPU] if cost else []
     grid = table(title, "Arm", *columns, numbers=tuple(columns))
     for i, (name, group) in enumerate(groups):
-        grid.add_row(name, *_cells(group, samples, narrow, metrics).values(), style="dim" if i >= len(arms) else "")
+        cells = [*_cells(group, samples, narrow, metrics).values()]
+        cells += [f"{cost[name]:.0f}" if name in cost else "-"] if cost else []
+        grid.add_row(name, *cells, style="dim" if i >= len(arms) else "")
+    if counts := {summary.clusters for _, summary in arms} - {None}:
+        found = " or ".join(f"{count:,}" for count in sorted(filter(None, counts)))
+        grid.caption, grid.caption_justify = f"Intervals over {found} clusters of tasks that have something in common.", "left"
     return grid
 
 

@@ -170,7 +170,7 @@ def show(result: TrainingResult, report: Path, *, as_json: bool) -> None:
             metric: None for evaluation in result.arms.values() for found in evaluation.metrics.values() for metric in found
         }
         lead = [metric for metric in declared if metric.lead]
-        out.print(results_table(rows, "On test tasks", metrics=lead, width=out.width))
+        out.print(results_table(rows, "On test tasks", metrics=lead, train_cpu_s=result.train_cpu_s, width=out.width))
         if num_errors:
             out.print(
                 f"{num_errors} test episodes ended in an error and are not scored; see the report.",

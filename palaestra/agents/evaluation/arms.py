@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -67,16 +67,18 @@ class ArmSummary:
         arm: Who played what.
         episodes: Its episodes, in the order of their ids.
         planned: The tasks that the record of the run names for it; empty in runs of earlier versions.
+        clusters: What the record of the run says that tasks have in common, by the key of the task (see `summarize`).
     """
 
     arm: Arm
     episodes: tuple[EpisodeSummary, ...]
     planned: Mapping[str, Json] = field(default_factory=dict)
+    clusters: Mapping[str, str] | None = None
 
     @cached_property
     def summary(self) -> Summary:
         """Rates, means and intervals."""
-        return summarize(self.episodes)
+        return summarize(self.episodes, clusters=self.clusters)
 
     @property
     def name(self) -> str:
@@ -150,7 +152,7 @@ class ArmSummary:
 
     def of_type(self, task_type: str) -> ArmSummary:
         """Return the part of this arm with tasks of one type."""
-        return ArmSummary(self.arm, planned=self.planned, episodes=tuple(e for e in self.episodes if e.task_type == task_type))
+        return replace(self, episodes=tuple(e for e in self.episodes if e.task_type == task_type))
 
 
 def arms_of(runs: Sequence[PlayedRun], load: Load | None = None) -> list[ArmSummary]:
@@ -174,8 +176,15 @@ def arms_of(runs: Sequence[PlayedRun], load: Load | None = None) -> list[ArmSumm
         stored = () if load is None else StoredEpisodes(load, run_id, [e.episode_id for e in episodes])
         arguments = _of_env(configs[run_id], env_id, number, [env.get("env_kwargs", {}) for env in _envs(configs[run_id])])
         arms.append(Arm(run_id, agent, env_id, arguments, split, episodes=stored))
-        found.append((episodes, _of_env(configs[run_id], env_id, number, configs[run_id].get("tasks", ()))))
+        planned = _of_env(configs[run_id], env_id, number, configs[run_id].get("tasks", ()))
+        found.append((episodes, planned, clusters_in(configs[run_id])))
     return [ArmSummary(arm, *rest) for arm, rest in zip(distinguish(arms), found, strict=True)]
+
+
+def clusters_in(config: Mapping[str, Json]) -> Mapping[str, str] | None:
+    """Return the clusters of tasks that the settings of a run name, by task key (see `summarize`); None if there are none."""
+    found: Mapping[str, Mapping[str, str]] | None = config.get("clusters")
+    return None if found is None else found["of"]
 
 
 def is_training(run: RunSummary) -> bool:
@@ -322,6 +331,7 @@ __all__ = [
     "PlayedRun",
     "StoredEpisodes",
     "arms_of",
+    "clusters_in",
     "env_results",
     "is_training",
     "metrics_of_arms",

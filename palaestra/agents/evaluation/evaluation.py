@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from palaestra.agents.core import Agent
-from palaestra.agents.evaluation.arms import PlayedRun, arms_of, env_results
+from palaestra.agents.evaluation.arms import PlayedRun, arms_of, clusters_in, env_results
 from palaestra.agents.evaluation.planning import plan_and_record, plan_evaluation, task_seed
 from palaestra.agents.evaluation.resuming import check_planned, open_run, warn_of_untold
 from palaestra.agents.evaluation.running import running
@@ -335,7 +335,8 @@ async def _play(
             status = "stopped"
             note = f"{error} Raise the budget and resume the run ({Planned(num_done, len(plans))})."
     keeper.set_status(status, note)
-    return Evaluation(keeper.run_id, status, note, summarize(keeper.episodes()), config, len(plans))
+    summary = summarize(keeper.episodes(), clusters=clusters_in(config))
+    return Evaluation(keeper.run_id, status, note, summary, config, len(plans))
 
 
 class _SameErrors:

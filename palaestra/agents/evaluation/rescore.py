@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, get_args
 
-from palaestra.agents.evaluation.arms import PlayedRun, arms_of, env_results
+from palaestra.agents.evaluation.arms import PlayedRun, arms_of, clusters_in, env_results
 from palaestra.agents.evaluation.evaluation import Evaluation, Progress
 from palaestra.agents.evaluation.resuming import open_run
 from palaestra.agents.evaluation.running import running
@@ -152,7 +152,8 @@ async def rescore_async(
         episodes = kept.episodes(into)
         arms = arms_of([PlayedRun(into, config, episodes)], kept.get) if results else []
         own = env_results([row.arm for row in arms])
-        return Evaluation(into, status, note, summarize(episodes), config, len(episode_ids), own)
+        summary = summarize(episodes, clusters=clusters_in(config))
+        return Evaluation(into, status, note, summary, config, len(episode_ids), own)
 
 
 async def _score_all(

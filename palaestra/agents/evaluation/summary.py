@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from palaestra.agents.store.records import EpisodeSummary
@@ -90,6 +90,7 @@ class Summary:
         errors: Episodes with an error by boundary (model, tool, environment, scoring).
         error_types: Episodes with an error by "boundary: class of the error".
         error_messages: The first message of each of these.
+        clusters: How many clusters the tasks make in all intervals; None where every task is one of its own.
         usage: Tokens, calls, cost and seconds of all episodes, those with errors included.
         answer_faults: Turns whose answer did not end as it should, by reason: "length" (cut off), "content_filter"
             (blocked), "empty", or a server's word that is not known; those of episodes with errors included.
@@ -105,6 +106,7 @@ class Summary:
     usage: Usage
     answer_faults: Mapping[str, int] = field(default_factory=dict)
     error_messages: Mapping[str, str] = field(default_factory=dict)
+    clusters: int | None = None
 
     @property
     def answers(self) -> str:
@@ -139,11 +141,18 @@ class Summary:
             "usage": self.usage.to_json(),
             "answer_faults": dict(self.answer_faults),
             **({"error_messages": dict(self.error_messages)} if self.error_messages else {}),
+            **({} if self.clusters is None else {"clusters": self.clusters}),
         }
 
 
-def summarize(episodes: Iterable[Trajectory | EpisodeSummary]) -> Summary:
-    """Summarise episodes, given as trajectories or as the store's summaries, in any order."""
+def summarize(episodes: Iterable[Trajectory | EpisodeSummary], *, clusters: Mapping[str, str] | None = None) -> Summary:
+    """Summarise episodes, given as trajectories or as the store's summaries, in any order.
+
+    Args:
+        episodes: Of one run, or of several.
+        clusters: What tasks have in common, by the key of the task: those with the same word are one cluster in every interval
+            (a test task tells little new where another one has the same goal). By default every task is one of its own.
+    """
     found = [_summary_of(episode) for episode in episodes]
     found.sort(key=lambda episode: (episode.env_id, episode.episode_id))
     several = len({episode.env_id for episode in found}) > 1
@@ -155,9 +164,9 @@ def summarize(episodes: Iterable[Trajectory | EpisodeSummary]) -> Summary:
     failed = [episode for episode in found if episode.error_boundary]
     samples = max(Counter(_task(episode) for episode in found).values(), default=1)
     return Summary(
-        total=_summarize_group(found, samples),
-        by_env={name: _summarize_group(group, samples) for name, group in sorted(by_env.items())},
-        by_type={name: _summarize_group(group, samples) for name, group in sorted(by_type.items())},
+        total=_summarize_group(found, samples, clusters),
+        by_env={name: _summarize_group(group, samples, clusters) for name, group in sorted(by_env.items())},
+        by_type={name: _summarize_group(group, samples, clusters) for name, group in sorted(by_type.items())},
         samples=samples if found else 0,
         stop_reasons=_counts(episode.stop_reason for episode in found if not episode.error_boundary),
         errors=_counts(episode.error_boundary for episode in failed),
@@ -173,6 +182,7 @@ def summarize(episodes: Iterable[Trajectory | EpisodeSummary]) -> Summary:
             env_s=math.fsum(episode.env_s for episode in found),
         ),
         answer_faults=_added(episode.answer_faults for episode in found if episode.answer_faults),
+        clusters=len({_cluster(episode, clusters) for episode in found if not episode.error_boundary}) if clusters else None,
     )
 
 
@@ -250,33 +260,59 @@ def _task_means(episodes: Iterable[EpisodeSummary], by: str) -> dict[tuple[str, 
     return {task: mean_of(found) for task, found in values.items()}
 
 
-def _summarize_group(episodes: Sequence[EpisodeSummary], k: int) -> GroupSummary:
+class _Tasks:
+    """The scored episodes of a group by task, and their figures by cluster of tasks."""
+
+    def __init__(self, episodes: Sequence[EpisodeSummary], clusters: Mapping[str, str] | None) -> None:
+        tasks: dict[tuple[str, str], list[EpisodeSummary]] = defaultdict(list)
+        for episode in episodes:
+            tasks[_task(episode)].append(episode)
+        self.groups = list(tasks.values())
+        self._clusters = clusters
+
+    def interval(self, estimate: Callable[..., Estimate], values: Sequence[Sequence[float]]) -> Estimate:
+        """Estimate a figure from its values by task; every task weighs the same.
+
+        Args:
+            estimate: Of clusters, e.g. `rate_estimate`.
+            values: Of the episodes of each task, in the order of `groups`; none where a task has none.
+        """
+        if not self._clusters:
+            return estimate(values, by_cluster=True)
+        merged: dict[tuple[str, str], list[float]] = defaultdict(list)
+        for group, own in zip(self.groups, values, strict=True):
+            if own:
+                merged[_cluster(group[0], self._clusters)].append(mean_of(own))
+        return estimate(list(merged.values()))
+
+
+def _summarize_group(episodes: Sequence[EpisodeSummary], k: int, clusters: Mapping[str, str] | None) -> GroupSummary:
     """Summarise one group.
 
     Every task weighs the same, however many of its samples an error took: what is lost at random changes no expectation.
     """
-    tasks: dict[tuple[str, str], list[EpisodeSummary]] = defaultdict(list)
     scored = [episode for episode in episodes if not episode.error_boundary]
-    for episode in scored:
-        tasks[_task(episode)].append(episode)
-    groups = list(tasks.values())
+    tasks = _Tasks(scored, clusters)
+    groups = tasks.groups
     num = len(scored)
     returns = [[episode.return_ for episode in group] for group in groups]
     solved = [[float(bool(episode.success)) for episode in group] for group in groups]
-    full = [(len(group), round(sum(group))) for group in solved if len(group) >= k]
+    full = [(len(group), round(sum(group))) if len(group) >= k else None for group in solved]
+    passed = [[] if one is None else [pass_at_k(*one, k)] for one in full]
+    passed_all = [[] if one is None else [pass_hat_k(*one, k)] for one in full]
     return GroupSummary(
         num_episodes=len(episodes),
         num_errors=len(episodes) - num,
         num_tasks=len(groups),
-        success=rate_estimate(solved, by_cluster=True),
-        score=mean_interval([[episode.score or 0.0 for episode in group] for group in groups], by_cluster=True),
-        return_=mean_interval(returns, by_cluster=True),
-        avg_at_k=mean_interval([[mean_of(values)] for values in returns]),
-        pass_at_k=rate_estimate([[pass_at_k(scored_, solved_, k)] for scored_, solved_ in full]),
-        pass_hat_k=rate_estimate([[pass_hat_k(scored_, solved_, k)] for scored_, solved_ in full]),
+        success=tasks.interval(rate_estimate, solved),
+        score=tasks.interval(mean_interval, [[episode.score or 0.0 for episode in group] for group in groups]),
+        return_=tasks.interval(mean_interval, returns),
+        avg_at_k=tasks.interval(mean_interval, [[mean_of(values)] for values in returns]),
+        pass_at_k=tasks.interval(rate_estimate, passed),
+        pass_hat_k=tasks.interval(rate_estimate, passed_all),
         truncated=_mean_by_task([[float(episode.truncated) for episode in group] for group in groups]),
         mean_turns=_mean_by_task([[float(episode.num_turns) for episode in group] for group in groups]),
-        metrics=_metric_means(groups),
+        metrics=_metric_means(tasks),
     )
 
 
@@ -285,14 +321,14 @@ def _mean_by_task(tasks: Sequence[Sequence[float]]) -> float:
     return mean_interval(tasks, by_cluster=True).mean
 
 
-def _metric_means(tasks: Sequence[Sequence[EpisodeSummary]]) -> dict[str, Estimate]:
-    """Return the mean of each metric that any episode has, the episodes of a task as one cluster."""
-    found = sorted({(name, episode.env_id) for group in tasks for episode in group for name in episode.metrics})
+def _metric_means(tasks: _Tasks) -> dict[str, Estimate]:
+    """Return the mean of each metric that any episode has."""
+    found = sorted({(name, episode.env_id) for group in tasks.groups for episode in group for name in episode.metrics})
     means = {}
     for name in dict.fromkeys(name for name, _ in found):
         is_share = all(is_declared_share(name, env_id) for other, env_id in found if other == name)
-        values = [[episode.metrics[name] for episode in group if name in episode.metrics] for group in tasks]
-        means[name] = (share_interval if is_share else mean_interval)(values, by_cluster=True)
+        values = [[episode.metrics[name] for episode in group if name in episode.metrics] for group in tasks.groups]
+        means[name] = tasks.interval(share_interval if is_share else mean_interval, values)
     return means
 
 
@@ -304,6 +340,12 @@ def is_declared_share(metric: str, env_id: str) -> bool:
 def _task(episode: EpisodeSummary) -> tuple[str, str]:
     """Return what makes episodes samples of one task: the planned group, else the task, else nothing but the episode."""
     return episode.env_id, episode.group_id or episode.task_key or episode.episode_id
+
+
+def _cluster(episode: EpisodeSummary, clusters: Mapping[str, str]) -> tuple[str, str]:
+    """Return the cluster of an episode's task; one of its own where nothing is said of the task."""
+    found = clusters.get(episode.task_key)
+    return ("", found) if found is not None else _task(episode)
 
 
 def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:

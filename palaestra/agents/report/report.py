@@ -166,6 +166,8 @@ def report_context(
         "cards": _cards(arms),
         "notices": _notices(summaries, arms) + alarm_notices(list(zip(summaries, logs, strict=True))),
         "arms": arms,
+        "train_cpu": _train_cpu(summaries),
+        "cluster_notes": _cluster_notes(summaries),
         "totals": totals_tables(summaries, store),
         "lead_metrics": [metric for metric in metrics if metric.lead],
         "metrics": metrics_table(arms, metrics),
@@ -261,6 +263,19 @@ def _notices(runs: Sequence[RunSummary], arms: Sequence[ArmSummary]) -> list[str
     if not arms:
         notices.append("No episode has been stored yet.")
     return notices + unshared_tasks(arms)
+
+
+def _train_cpu(runs: Sequence[RunSummary]) -> dict[str, float]:
+    """Return the CPU seconds that the policies of trained arms have cost, by the run of the arm."""
+    noted = [(run, run.config.get("train_cpu_s") or {}) for run in runs if is_training(run)]
+    return {f"{run.run_id}-{arm}": float(seconds) for run, found in noted for arm, seconds in found.items()}
+
+
+def _cluster_notes(runs: Sequence[RunSummary]) -> list[str]:
+    """Say which tasks count as one cluster in the intervals, once for each way."""
+    found = [clusters for run in runs if (clusters := run.config.get("clusters"))]
+    counts = dict.fromkeys((str(one["by"]), len(one["of"]), len(set(one["of"].values()))) for one in found)
+    return [f"Tasks with the same {by} are one cluster in every interval: {n:,} tasks, {k:,} clusters." for by, n, k in counts]
 
 
 def _transcripts_note(book: TranscriptBook) -> str:

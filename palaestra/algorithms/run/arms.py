@@ -6,6 +6,7 @@ in a mixture it is one run for each environment, and `totals` sums them up.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,16 +17,19 @@ from palaestra.agents.evaluation.planning import plan_evaluation
 from palaestra.agents.evaluation.summary import Summary, summarize_together
 from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.agents.store.store import RunStore
+from palaestra.algorithms.config import nearest
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.seeds import stable_seed
 from palaestra.algorithms.run.active_extensions import ActiveExtensions
+from palaestra.algorithms.run.feed import make_env
 from palaestra.algorithms.run.metrics import by_type, episode_metrics, pass_at_powers, with_own
 from palaestra.algorithms.run.phase import Progress, ProgressEvent
 from palaestra.algorithms.run.player import policy_agent
 from palaestra.algorithms.run.recipe_configs import EnvConfig, Recipe
 from palaestra.algorithms.run.registry import get_algorithm
 from palaestra.algorithms.scale.ranks import ranks
-from palaestra.types import Trajectory
+from palaestra.errors import ConfigError
+from palaestra.types import Trajectory, plain
 
 CURVE = ("success", "score_mean", "turns_mean")
 """Metrics of a point of the learning curve, in addition to those that the environments measure."""
@@ -50,6 +54,36 @@ def runs_of(recipe: Recipe, arm: str) -> dict[str, EnvConfig]:
     if not recipe.is_mixture:
         return {arm: recipe.envs[0]}
     return {f"{arm}-{env.name}": env for env in recipe.envs}
+
+
+def clusters_of(env: EnvConfig, n: int) -> dict[str, str]:
+    """Return the value that each test task of an environment has under its `cluster_by`, by the key of the task.
+
+    Args:
+        env: With `cluster_by`.
+        n: The first n tasks of its test split.
+
+    Raises:
+        ConfigError: If it has no tasks, or a task has nothing there.
+    """
+    made = make_env(env.id, env.arguments)
+    try:
+        tasks = getattr(made.unwrapped, "tasks", None)
+        if tasks is None:
+            raise ConfigError(f"env.cluster_by is {env.cluster_by!r}, and {env.id} has no tasks; take it out.")
+        size = tasks.size(env.test_split)
+        found = {}
+        for index in range(n if size is None else min(n, size)):
+            task = tasks.at(env.test_split, index)
+            if env.cluster_by not in task.data:
+                raise ConfigError(
+                    f"env.cluster_by is {env.cluster_by!r}, and the test task {task.key!r} of {env.id} has no such key in its "
+                    f"data.{nearest(str(env.cluster_by), list(task.data))}"
+                )
+            found[task.key] = json.dumps(plain(task.data[env.cluster_by]), sort_keys=True)
+        return found
+    finally:
+        made.close()
 
 
 class ArmEvaluations:
@@ -86,6 +120,7 @@ class ArmEvaluations:
         self.progress = progress
         self.found: dict[str, Evaluation] = {}
         self._curve_agents: dict[str, Agent] = {}
+        self._clusters: dict[str, dict[str, str]] = {}
 
     def begin(self, extensions: ActiveExtensions) -> None:
         """Play with these extensions from now on."""
@@ -123,6 +158,8 @@ class ArmEvaluations:
         table = self.recipe.evaluation
         for name, env in runs_of(self.recipe, arm).items():
             settings: dict[str, Any] = {"arm": arm, "training_run": self.run_id}
+            if env.cluster_by is not None:
+                settings["clusters"] = {"by": env.cluster_by, "of": self._clusters_of(env)}
             self.found[name] = evaluate(
                 env.id,
                 self.extensions.agent(player(env)),
@@ -184,6 +221,12 @@ class ArmEvaluations:
         # the agent has this seed already: it need not be in the names of the episodes too
         plans = [replace(plan, session="") for plan in plan_evaluation(config)]
         return self.extensions.played(self.engine.collect(plans, self._curve_agents[env.name]))
+
+    def _clusters_of(self, env: EnvConfig) -> dict[str, str]:
+        """Return what the test tasks of an environment have in common, by their keys."""
+        if env.name not in self._clusters:
+            self._clusters[env.name] = clusters_of(env, self.recipe.evaluation.n)
+        return self._clusters[env.name]
 
     def _report(self, name: str) -> Callable[[int, int], None] | None:
         """Return what tells how far a run is."""

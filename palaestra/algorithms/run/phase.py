@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,6 +35,9 @@ from palaestra.types import Json, Trajectory
 
 if TYPE_CHECKING:
     from palaestra.algorithms.learner.policy import Policy
+
+CPU = "seconds_cpu"
+"""Metric: CPU seconds of this process that a phase has taken so far, evaluations left out, all its resumed calls together."""
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +134,8 @@ class Phase:
         self._progress = progress
         self._note = note
         self._agent: Agent | None = None
+        self._cpu_began = time.process_time()  # evaluations are taken out of it
+        self._cpu_before = 0.0  # of the calls that this one resumes
 
     @property
     def agent(self) -> Agent:
@@ -248,11 +254,14 @@ class Phase:
             metrics = self.extensions.after_step(step, metrics)
         is_due = step > 0 and self.is_evaluation_due(step) if evaluates is None else evaluates
         if self.evaluate is not None and is_due:
+            cpu_began = time.process_time()
             with self.result_weights():
                 metrics = {**metrics, **{f"test_{name}": value for name, value in self.evaluate().items()}}
+            self._cpu_began += time.process_time() - cpu_began
         ranks().barrier("log")
         if not ranks().is_main:
             return
+        metrics = {**metrics, CPU: self._cpu_before + time.process_time() - self._cpu_began}
         told = set(self.alarms.rung)
         metrics = {**metrics, **self.alarms.observe(step, metrics)}
         for alarm in sorted(self.alarms.rung.keys() - told):
@@ -360,6 +369,7 @@ class Phase:
             for row in self.metrics.rows(self.name):  # what it has seen is what is logged
                 logged = {k: v for k, v in row.items() if k not in ("phase", "step")}
                 self.alarms.observe(row["step"], logged)
+                self._cpu_before = logged.get(CPU) or 0.0
                 if self.best is not None:
                     self.best.observe(row["step"], logged)
         if found is None:
@@ -390,4 +400,4 @@ def played_together(
     return [found[plan.episode_id] for plan in plans]
 
 
-__all__ = ["Phase", "Progress", "ProgressEvent"]
+__all__ = ["CPU", "Phase", "Progress", "ProgressEvent"]

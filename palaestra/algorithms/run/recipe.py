@@ -145,6 +145,11 @@ def parse_recipe(data: Mapping[str, Json]) -> Recipe:
     for phase in recipe.phases:
         for name, table in phase.active.items():
             get_extension(name).refuse(table, phase, recipe)
+            if phase.start_from is not None and get_extension(name).own_weights(table):
+                raise ConfigError(
+                    f"phase.{phase.name} trains weights of its own ([{name}]) and has start_from = {phase.start_from!r}; it "
+                    f"begins with those weights. Take start_from out."
+                )
     return recipe
 
 
@@ -292,7 +297,12 @@ def _phase(name: str, algorithm: str, table: Json, of_recipe: Mapping[str, BaseM
     model = get_algorithm(algorithm).config
     own: dict[str, BaseModel | None] = {}
     active = dict(of_recipe)
+    start_from = None
     if isinstance(table, dict):
+        table = dict(table)
+        start_from = table.pop("start_from", None)
+        if start_from is not None and not isinstance(start_from, str):
+            raise ConfigError(f"{where}.start_from is {start_from!r}; expected the name of an earlier phase.")
         fields = model.model_fields
         keys = [key for key in extension_names() if key in table and key not in fields]
         own = {key: None if table[key] is False else _extension(key, table[key], f"{where}.{key}") for key in keys}
@@ -302,7 +312,7 @@ def _phase(name: str, algorithm: str, table: Json, of_recipe: Mapping[str, BaseM
         for key, config in active.items():
             table = get_extension(key).settings(config, fields, table)
     settings = check(model, table, where)
-    return PhaseConfig(name=name, algorithm=algorithm, settings=settings, extensions=own, active=active)
+    return PhaseConfig(name=name, algorithm=algorithm, start_from=start_from, settings=settings, extensions=own, active=active)
 
 
 def _chosen(names: Json, expected: str) -> list[str]:

@@ -29,6 +29,9 @@ def _known_format(name: str) -> str:
 
 FormatName = Annotated[str, AfterValidator(_known_format)]
 
+START = "start"
+"""What the policy before all phases is called: its checkpoint, and as `start_from` of a phase."""
+
 DEFAULT_KINDS = ("tiny", "checkpoint")
 """Kinds of models that need no name: `path` says which of the two is meant."""
 
@@ -51,6 +54,9 @@ class EnvConfig(Config):
     """Split whose tasks are evaluated on; never trained on."""
     format: FormatName | None = None
     """Prompt format in this environment; that of `[agent]` if left out."""
+    cluster_by: str | None = None
+    """Key of a test task's data, e.g. "goal": tasks with the same value there are one cluster in the intervals of evaluations;
+    by default every task is one of its own."""
     arguments: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the environment."""
 
@@ -161,6 +167,8 @@ class PhaseConfig(Config):
     """Name of the algorithm."""
     name: str = ""
     """How checkpoints, metrics, reports and `--set` call it; by default the algorithm's name."""
+    start_from: str | None = None
+    """Earlier phase whose policy this one begins with, or "start" for the untrained one; by default the phase before it."""
     settings: SerializeAsAny[BaseModel]
     """The algorithm's own table, defaults filled in."""
     extensions: dict[str, SerializeAsAny[BaseModel] | None] = Field(default_factory=dict)
@@ -211,6 +219,17 @@ class Recipe(Config):
             )
         return self
 
+    @model_validator(mode="after")
+    def _starts_are_earlier_phases(self) -> Recipe:
+        for index, phase in enumerate(self.phases):
+            earlier = [START, *self.phase_names[:index]]
+            if phase.start_from is not None and phase.start_from not in earlier:
+                raise ConfigError(
+                    f"phase.{phase.name}.start_from is {phase.start_from!r}; expected a phase that is run before it, or "
+                    f"{START!r}: one of {', '.join(earlier)}."
+                )
+        return self
+
     def phase(self, name: str) -> PhaseConfig:
         """Return a phase by name.
 
@@ -249,7 +268,12 @@ class Recipe(Config):
             del data["allow"]
         data["env"] = [_plain(env) for env in self.envs] if self.is_mixture else _short_env(self.envs[0])
         data |= _tables(self.extensions, without or {})
-        phases = {phase.name: _plain(phase.settings) | _tables(phase.extensions, without or {}) for phase in self.phases}
+        phases = {
+            phase.name: ({} if phase.start_from is None else {"start_from": phase.start_from})
+            | _plain(phase.settings)
+            | _tables(phase.extensions, without or {})
+            for phase in self.phases
+        }
         if all(phase.name == phase.algorithm for phase in self.phases):
             return masked({**data, "phases": self.phase_names, **phases})
         listed = [{"algorithm": phase.algorithm, "name": phase.name, **phases[phase.name]} for phase in self.phases]
@@ -295,6 +319,8 @@ def _short_env(env: EnvConfig) -> dict[str, Json]:
         data["name"] = env.name
     if env.format is not None:
         data["format"] = env.format
+    if env.cluster_by is not None:
+        data["cluster_by"] = env.cluster_by
     own = {key: value for key, value in env.arguments.items() if key in EnvConfig.model_fields}
     short = {key: value for key, value in env.arguments.items() if key not in own}
     return {**data, **short, **({"arguments": own} if own else {})}

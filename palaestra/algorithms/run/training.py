@@ -37,9 +37,9 @@ from palaestra.algorithms.run.extension_registry import get_extension
 from palaestra.algorithms.run.feed import make_env, make_feed
 from palaestra.algorithms.run.metrics import MetricsLog
 from palaestra.algorithms.run.on_policy import run_algorithm
-from palaestra.algorithms.run.phase import Phase, Progress, ProgressEvent
+from palaestra.algorithms.run.phase import CPU, Phase, Progress, ProgressEvent
 from palaestra.algorithms.run.recipe import as_it_played, parse_recipe, read_recipe
-from palaestra.algorithms.run.recipe_configs import Recipe
+from palaestra.algorithms.run.recipe_configs import START, Recipe
 from palaestra.algorithms.run.registry import get_algorithm
 from palaestra.algorithms.run.start import build_policy
 from palaestra.algorithms.run.trackers import MetricsConfig, WandbTracker
@@ -48,8 +48,6 @@ from palaestra.algorithms.scale.ranks import join_ranks, ranks
 from palaestra.errors import ConfigError, PalaestraError, UsageError
 from palaestra.models.registry import get_model_kind
 from palaestra.types import Json
-
-START = "start"
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +64,7 @@ class TrainingResult:
         arms: Evaluations on test tasks by arm ("random", "expert", "untrained", "cloned", "trained"), in the order they
             were played; each is a run of the store. In a mixture by arm and environment ("cloned-Desk").
         totals: In a mixture each arm over all environments; empty for a single environment.
+        train_cpu_s: By trained arm, CPU seconds of the phases that led to its policy, evaluations left out; of this process.
         seconds: Wall-clock seconds of this call.
         cpu_seconds: CPU seconds of this process in this call.
     """
@@ -76,6 +75,7 @@ class TrainingResult:
     weights: Mapping[str, Path] = field(default_factory=dict)
     arms: Mapping[str, Evaluation] = field(default_factory=dict)
     totals: Mapping[str, Summary] = field(default_factory=dict)
+    train_cpu_s: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     cpu_seconds: float = 0.0
 
@@ -88,6 +88,7 @@ class TrainingResult:
             **({"weights": {name: str(path) for name, path in self.weights.items()}} if self.weights else {}),
             "arms": {name: evaluation.to_json() for name, evaluation in self.arms.items()},
             "totals": {name: summary.to_json() for name, summary in self.totals.items()},
+            "train_cpu_s": dict(self.train_cpu_s),
             "seconds": self.seconds,
             "cpu_seconds": self.cpu_seconds,
         }
@@ -148,6 +149,7 @@ def train(
         weights=training.weights,
         arms=training.arms.found,
         totals=totals,
+        train_cpu_s=training.train_cpu_s,
         seconds=time.perf_counter() - started,
         cpu_seconds=time.process_time() - cpu_started,
     )
@@ -210,6 +212,7 @@ class _Training:
         self.feed = make_feed(recipe.envs, seed=recipe.seed)
         self.shared: dict[str, Any] = {}
         self.weights: Mapping[str, Path] = {}
+        self.train_cpu_s: dict[str, float] = {}
         self.arms: ArmEvaluations
 
     def run(self) -> Path:
@@ -236,16 +239,21 @@ class _Training:
             self.arms.play("expert", lambda env: ExpertAgent())
         if "untrained" in baselines:
             self.arms.policy("untrained", policy)
+        trained: dict[str, Path] = {START: path}
+        cpu_s = {path: 0.0}  # of all phases behind a policy
         for name, arm in phase_arms(self.recipe).items():
-            active = self.recipe.phase(name).active
+            config = self.recipe.phase(name)
+            active = config.active
             own = own_weights(active)
-            start = weights.of(own[0] if own else "")
-            if start != path:  # another set of weights has its turn
+            start = weights.of(own[0] if own else "") if config.start_from is None else trained[config.start_from]
+            if start != path:  # another set of weights has its turn, or another phase is continued
                 policy.load_weights(start)
                 policy.version += 1
             # weights of their own are evaluated where they are trained
             self.arms.begin(ActiveExtensions({**self.recipe.extensions, **_apart(active)}, context) if own else extensions)
-            path = self.run_phase(name, policy, start)
+            path = trained[name] = self.run_phase(name, policy, start)
+            cpu_s[path] = cpu_s[start] + self.cpu_s(name)
+            self.note_cpu(arm, cpu_s[path])
             self.done.next_phase()
             if ranks().is_main:
                 self.store.set_status(self.run_id, "running", str(self.done))
@@ -345,6 +353,18 @@ class _Training:
         names = ("phase", "source")
         kept = [one for one in config.get("training_data", ()) if [one.get(n) for n in names] != [found[n] for n in names]]
         self.store.set_config(self.run_id, {**config, "training_data": [*kept, dict(found)]})
+
+    def cpu_s(self, name: str) -> float:
+        """Return the CPU seconds of a phase that is over; 0 where a run of an earlier version did not log them."""
+        rows = self.metrics.rows(name)
+        return float(rows[-1].get(CPU) or 0.0) if rows else 0.0
+
+    def note_cpu(self, arm: str, seconds: float) -> None:
+        """Take down in the run's record what a trained arm has cost."""
+        if not ranks().is_main:
+            return
+        self.train_cpu_s |= dict.fromkeys(runs_of(self.recipe, arm), seconds)
+        self.store.set_config(self.run_id, {**self.store.config(self.run_id), "train_cpu_s": dict(self.train_cpu_s)})
 
     def step_done(self, event: ProgressEvent) -> None:
         """Note a step of a phase, and tell it to the display."""

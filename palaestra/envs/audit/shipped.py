@@ -1,6 +1,6 @@
 """Cards that ship: with this package for its own environments, next to the module of a third party's for its own.
 
-A file `audit_cards.json` is a list of cards in short form (no reasons, no evidence). `palaestra audit --all` writes ours.
+A file `audit_cards.json` is a list of cards in short form (no reasons, no evidence). `write_cards` writes it.
 """
 
 from __future__ import annotations
@@ -126,7 +126,9 @@ def _read_at(path: Path, changed: int) -> Mapping[str, tuple[Card, ...]]:
     try:
         cards = [Card.from_json(row) for row in json.loads(path.read_text(encoding="utf-8"))]
     except (ValueError, UsageError) as error:
-        raise UsageError(f"{path} holds no audit cards ({error}); make it again with: palaestra audit --all") from None
+        raise UsageError(
+            f"{path} holds no audit cards ({error}); make it again with palaestra.envs.audit.shipped.write_cards."
+        ) from None
     found: dict[str, tuple[Card, ...]] = {}
     for card in cards:
         found[card.env] = (*found.get(card.env, ()), card)

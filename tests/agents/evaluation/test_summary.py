@@ -269,3 +269,35 @@ def test_tasks_of_two_sets_of_arguments_are_two_tasks() -> None:
     second = [episode(0, episode_id="x/Y-v0/test/0#0", success=False)]
     found = compare(first, second)
     assert (found.n, found.mean) == (1, 1.0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.lists(st.booleans(), min_size=1, max_size=3)), min_size=1, max_size=12))
+def test_clusters_leave_every_mean_and_change_intervals_as_their_statistics_say(tasks: list[tuple[int, list[bool]]]) -> None:
+    episodes = [episode(i, k, success=won) for i, (_, found) in enumerate(tasks) for k, won in enumerate(found)]
+    plain = summarize(episodes)
+    alone = summarize(episodes, clusters={f"test/{i}": str(i) for i in range(len(tasks))})
+    merged = summarize(episodes, clusters={f"test/{i}": str(cluster) for i, (cluster, _) in enumerate(tasks)})
+    assert (plain.clusters, alone.clusters, merged.clusters) == (None, len(tasks), len({cluster for cluster, _ in tasks}))
+    by_cluster: dict[int, list[float]] = {}
+    for cluster, found in tasks:
+        by_cluster.setdefault(cluster, []).append(sum(found) / len(found))
+    assert merged.score == mean_interval(list(by_cluster.values()))
+    for one in (alone, merged):
+        assert one.success.mean == pytest.approx(plain.success.mean)
+        assert one.total.mean_turns == plain.total.mean_turns
+        assert set(one.by_type) == set(plain.by_type)
+    if all(len(found) == 1 for _, found in tasks):
+        assert (alone.success, alone.score) == (plain.success, plain.score)
+
+
+def test_tasks_that_a_cluster_is_not_said_of_are_clusters_of_their_own() -> None:
+    episodes = [episode(i, success=i < 5) for i in range(8)]
+    assert summarize(episodes, clusters={f"test/{i}": "same" for i in range(4)}).clusters == 5
+
+
+def test_equal_outcomes_within_clusters_count_as_few_trials() -> None:
+    episodes = [episode(i, success=i % 4 == 0) for i in range(80)]
+    merged = summarize(episodes, clusters={f"test/{i}": str(i % 4) for i in range(80)})
+    assert (merged.success.low, merged.success.high) == pytest.approx(wilson_interval(1, 4), abs=0.03)
+    alone = summarize(episodes).success
+    assert merged.success.high - merged.success.low > 3 * (alone.high - alone.low)
