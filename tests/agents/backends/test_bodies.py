@@ -239,7 +239,12 @@ PLAIN: dict[str, tuple[Body, dict[str, Any]]] = {
     "google": (content_body, {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}),
     "responses": (
         lambda request: responses_body(ENDPOINT, request),
-        {"model": "m1", "input": [{"role": "user", "content": "hi"}], "store": False},
+        {
+            "model": "m1",
+            "input": [{"role": "user", "content": "hi"}],
+            "store": False,
+            "include": ["reasoning.encrypted_content"],
+        },
     ),
     "chat": (
         lambda request: request_body("m1", request),
