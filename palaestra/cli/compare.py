@@ -36,7 +36,7 @@ def compare(
 
     with RunStore(runs, read_only=True) as store:
         names = list(dict.fromkeys(runs_compared))
-        played = [PlayedRun(name, store.config(name), store.episodes(name)) for name in names]
+        played = [PlayedRun.of(store, name) for name in names]
         unfinished = [run.cut_off for run in map(store.run, names) if run.cut_off]
     found = compare_arms(played, by=by)
     if as_json:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +9,7 @@ import typer
 from palaestra.cli.options import DEFAULT_RUNS, AsJson, RunsFolder
 from palaestra.errors import ConfigError
 from palaestra.types import Json
+from palaestra.types.plain_json import finite
 
 SAMPLES = (1, 2, 4, 8)
 
@@ -56,8 +55,7 @@ def plan(
         tasks = tasks_needed(difference, variance, power=power, alpha=alpha)
         row: dict[str, Json] = {"samples": samples, "tasks": tasks, "episodes": tasks * samples, "both": 2 * tasks * samples}
         if n is not None:
-            found = difference_found(n, variance, power=power, alpha=alpha)
-            row["difference_found"] = found if math.isfinite(found) else None
+            row["difference_found"] = finite(difference_found(n, variance, power=power, alpha=alpha))
         rows.append(row)
     variances: dict[str, Json] = {"between": between, "model": own}
     if as_json:
@@ -84,18 +82,16 @@ def _of_runs(names: list[str], folder: Any, env: str, correlation: float) -> tup
     from palaestra.agents.evaluation.arms import PlayedRun
     from palaestra.agents.evaluation.comparing import variances_of
     from palaestra.agents.store.store import RunStore
+    from palaestra.results.statistics import mean_of
 
     with RunStore(folder, read_only=True) as store:
-        played = [PlayedRun(name, store.config(name), store.episodes(name)) for name in dict.fromkeys(names)]
+        played = [PlayedRun.of(store, name) for name in dict.fromkeys(names)]
     splits = [split for (_, env_id), split in variances_of(played).items() if env_id == env]
     known = [split for split in splits if split.task is not None]
     if not known:
         raise ConfigError(f"{', '.join(names)} have no two tasks of {env} that were scored, so no variance follows. {_ASSUME}")
-    parts: dict[str, list[float]] = defaultdict(list)
-    for split in known:
-        parts["task"].append((split.task or 0.0) + (split.world or 0.0) + (split.partner or 0.0))
-        parts["model"].append(split.model or 0.0)
-    task, model = (math.fsum(values) / len(values) for values in (parts["task"], parts["model"]))
+    task = mean_of([(split.task or 0.0) + (split.world or 0.0) + (split.partner or 0.0) for split in known])
+    model = mean_of([split.model or 0.0 for split in known])
     if task + model == 0:
         raise ConfigError(f"All episodes of {', '.join(names)} ended alike, so no variance follows. {_ASSUME}")
     told = f"from {', '.join(names)}, with an assumed correlation of agents of {correlation}"

@@ -137,7 +137,7 @@ def rescore_run(
                 )
             except KeyboardInterrupt:
                 raise Interrupted(resume) from None
-        both = [PlayedRun(one, store.config(one), store.episodes(one)) for one in (run_id, into)]
+        both = [PlayedRun.of(store, one) for one in (run_id, into)]
         arms = arms_of(both, store.get)
         own = env_results([row.arm for row in arms])
         report = write_report(store.run_folder(into) / "report.html", [run_id, into], store=store, results=own)

@@ -36,6 +36,11 @@ class PlayedRun(NamedTuple):
     config: Mapping[str, Json]
     episodes: Sequence[EpisodeSummary]
 
+    @classmethod
+    def of(cls, store: RunStore, run_id: str) -> PlayedRun:
+        """Read a run of a store."""
+        return cls(run_id, store.config(run_id), store.episodes(run_id))
+
 
 class StoredEpisodes:
     """Trajectories that are read one by one whenever they are gone through.

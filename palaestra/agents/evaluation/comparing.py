@@ -24,6 +24,7 @@ from palaestra.results.statistics import (
 )
 from palaestra.results.statistics.variance import Observation, VarianceSplit, variance_split
 from palaestra.types import Json
+from palaestra.types.plain_json import finite
 
 Task = tuple[str, int, str, int]
 
@@ -92,9 +93,9 @@ class Pair:
             "problem": self.problem,
             "num_tasks": self.num_tasks,
             "difference": self.difference.to_json(),
-            "p_holm": _finite(self.p_holm),
+            "p_holm": finite(self.p_holm),
             "flips": {"only_first": list(self.only_first), "only_second": list(self.only_second)},
-            "mcnemar": {"exact": _finite(self.exact), "mid_p": _finite(self.mid_p)},
+            "mcnemar": {"exact": finite(self.exact), "mid_p": finite(self.mid_p)},
             "k": self.k,
             "pass_at_k": None if self.at_k is None else self.at_k.to_json(),
             "pass_hat_k": None if self.hat_k is None else self.hat_k.to_json(),
@@ -169,7 +170,7 @@ def compare_arms(runs: Sequence[PlayedRun], *, by: str = "success") -> RunCompar
     adjusted = holm([pair.difference.p_value if not pair.problem else math.nan for pair in pairs])
     pairs = [replace(pair, p_holm=value) for pair, value in zip(pairs, adjusted, strict=True)]
     empty = [f"Run {run.run_id!r} has no episodes." for run in runs if not run.episodes]
-    return RunComparison(tuple(arms), tuple(pairs), variances_of(runs), (*empty, *unshared_tasks(arms)), by)
+    return RunComparison(tuple(arms), tuple(pairs), _variances(arms, configs), (*empty, *unshared_tasks(arms)), by)
 
 
 def _envs_of(arms: Sequence[ArmSummary], run_id: str) -> set[str]:
@@ -186,7 +187,7 @@ def _unjudged(first: ArmSummary, second: ArmSummary, problem: str, notices: tupl
 def _pair(first: ArmSummary, second: ArmSummary, configs: Mapping[str, Mapping[str, Json]], by: str) -> Pair:
     """Compare two arms of one environment."""
     notices = tuple(_told_apart(first, second, configs))
-    if "contents" in " ".join(notices):
+    if _has_other_contents(first, second):
         return _unjudged(first, second, "their tasks have the same keys and other contents", notices)
     sides = [_by_task(arm.episodes) for arm in (first, second)]
     shared = sorted(sides[0].keys() & sides[1].keys())
@@ -255,10 +256,16 @@ def _told_apart(first: ArmSummary, second: ArmSummary, configs: Mapping[str, Map
         told.append("other users or partners: the difference is of them too")
     if first.arm.env_kwargs != second.arm.env_kwargs:
         told.append(f"arguments of the environment are {_short(first.arm.env_kwargs)} and {_short(second.arm.env_kwargs)}")
-    same = all(first.planned.get(key) == second.planned.get(key) for key in ("count", "keys"))
-    if same and first.arm.env_kwargs == second.arm.env_kwargs and first.planned.get("digest") != second.planned.get("digest"):
+    if _has_other_contents(first, second):
         told.append("tasks of the same keys and other contents")
     return told
+
+
+def _has_other_contents(first: ArmSummary, second: ArmSummary) -> bool:
+    """Whether the tasks of two arms have the same keys and other contents."""
+    is_same = all(first.planned.get(key) == second.planned.get(key) for key in ("count", "keys"))
+    is_same = is_same and first.arm.env_kwargs == second.arm.env_kwargs
+    return is_same and first.planned.get("digest") != second.planned.get("digest")
 
 
 def _short(value: object) -> str:
@@ -278,7 +285,11 @@ def variances_of(runs: Sequence[PlayedRun]) -> dict[tuple[str, str], VarianceSpl
     Args:
         runs: Those of one agent in one environment count together: other seeds are other worlds, other seats other partners.
     """
-    arms, configs = arms_of(runs), {run.run_id: run.config for run in runs}
+    return _variances(arms_of(runs), {run.run_id: run.config for run in runs})
+
+
+def _variances(arms: Sequence[ArmSummary], configs: Mapping[str, Mapping[str, Json]]) -> dict[tuple[str, str], VarianceSplit]:
+    """Return where the variance of success comes from, by agent and environment."""
     found: dict[tuple[str, str], list[Observation]] = defaultdict(list)
     for arm in arms:
         partner = _partner(configs[arm.run_id])
@@ -290,11 +301,6 @@ def variances_of(runs: Sequence[PlayedRun]) -> dict[tuple[str, str], VarianceSpl
                     Observation(where, episode.seed, partner, float(bool(episode.success)))
                 )
     return {key: variance_split(values) for key, values in found.items()}
-
-
-def _finite(value: float) -> float | None:
-    """Return a number; None where there is none."""
-    return value if math.isfinite(value) else None
 
 
 __all__ = ["MAX_ARMS", "Pair", "RunComparison", "compare_arms", "variances_of"]

@@ -8,14 +8,12 @@ from collections.abc import Iterator, Mapping
 from itertools import count
 from typing import Any
 
-import numpy as np
-
 from palaestra.agents.core import Agent
 from palaestra.agents.rollout.env_pool import make_planned_env
 from palaestra.agents.rollout.env_slots import MakeEnv
 from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.agents.rollout.seating import check_seating
-from palaestra.envs.core.tasks import Task
+from palaestra.envs.core.tasks import Task, task_seed
 from palaestra.errors import ConfigError, UsageError
 from palaestra.types import Json
 
@@ -115,11 +113,6 @@ def plan_and_record(
                 )
         records.append(tasks.to_json())
     return plans, records
-
-
-def task_seed(seed: int, index: int) -> int:
-    """Return the seed of task number `index`: below 2**31, the same on every platform, unrelated to its neighbours'."""
-    return int(np.random.SeedSequence([seed, index]).generate_state(1)[0] >> 1)
 
 
 def _tasks(

@@ -19,11 +19,12 @@ from palaestra.envs.audit import (
     stability,
     vandal,
 )
-from palaestra.envs.audit.card import Card, Point, finite, not_judged
+from palaestra.envs.audit.card import Card, Point, not_judged
 from palaestra.envs.audit.fingerprint import hashes_of, versions
 from palaestra.envs.audit.subject import Subject
 from palaestra.envs.registration import find_spec, require
 from palaestra.errors import ConfigError
+from palaestra.types.plain_json import finite
 
 
 class Judge(NamedTuple):

@@ -6,13 +6,13 @@ missing. Nothing is passed in silence: a card with a point that was not judged i
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from palaestra.errors import UsageError
 from palaestra.types import Json
+from palaestra.types.plain_json import finite
 
 Verdict = Literal["pass", "warn", "fail", "not judged"]
 
@@ -191,13 +191,4 @@ def not_judged(name: str, reason: str, **evidence: Json) -> Point:
     return Point(name, "not judged", reason, evidence)
 
 
-def finite(value: Any) -> Any:
-    """Return plain data with None in place of numbers that are not finite, and lists in place of tuples."""
-    if isinstance(value, Mapping):
-        return {str(key): finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-__all__ = ["Card", "Figure", "Point", "Verdict", "failed", "finite", "not_judged", "passed", "warned"]
+__all__ = ["Card", "Figure", "Point", "Verdict", "failed", "not_judged", "passed", "warned"]

@@ -12,8 +12,9 @@ from dataclasses import replace
 from palaestra.envs.audit.card import Point, failed, not_judged, passed
 from palaestra.envs.audit.figures import few
 from palaestra.envs.audit.hidden import text_of
-from palaestra.envs.audit.play import Action, Episode, Play, Policy, Start, as_text, replay
-from palaestra.envs.audit.subject import Subject, expert_policy, task_seed
+from palaestra.envs.audit.play import Play, Policy, Start, as_text, drawn, replay
+from palaestra.envs.audit.subject import Subject, expert_policy
+from palaestra.envs.core.tasks import task_seed
 from palaestra.types import Json
 
 NUM_TASKS = 12
@@ -38,12 +39,13 @@ def judge(subject: Subject) -> list[Point]:
     by_expert = [_seeds(subject, start, expert_policy()) for start in starts]
     is_known = any(play.steps for plays in by_expert for play in plays)
     fixed = [_seeds(subject, start, replay(_first_plan(plays))) for start, plays in zip(starts, by_expert, strict=True)]
-    drawn = [_seeds(subject, start, _drawn) for start in starts[: NUM_TASKS // 2]]
+    same = drawn(DRAWN, seed=lambda episode: episode.start.index)  # the same actions with every seed of the world
+    by_chance = [_seeds(subject, start, same) for start in starts[: NUM_TASKS // 2]]
     if not is_known:
         reason = "There is no expert, so what a seed changes cannot be told from what nobody can know."
         return [not_judged("flips.expert", reason), not_judged("flips.luck", reason)]
     settled = [len({_said(play) for play in plays}) == 1 for plays in by_expert]  # the seed draws nothing that matters
-    others = [[plays for plays, is_settled in zip(group, settled, strict=False) if is_settled] for group in (fixed, drawn)]
+    others = [[plays for plays, is_settled in zip(group, settled, strict=False) if is_settled] for group in (fixed, by_chance)]
     return [_expert(by_expert, fixed), _luck([*by_expert, *others[0], *others[1]])]
 
 
@@ -57,15 +59,6 @@ def _seeds(subject: Subject, start: Start, policy: Policy) -> list[Play]:
 def _first_plan(plays: Sequence[Play]) -> list[object]:
     """Return the actions of the first episode that was a success, else of the first."""
     return next((play.actions for play in plays if play.success), plays[0].actions if plays else [])
-
-
-def _drawn(episode: Episode) -> Action:
-    """Draw actions that are the same with every seed."""
-    if episode.turn >= DRAWN:
-        return None
-    if not episode.turn:
-        episode.env.action_space.seed(episode.start.index)
-    return episode.env.action_space.sample()
 
 
 def _expert(by_expert: Sequence[Sequence[Play]], fixed: Sequence[Sequence[Play]]) -> Point:

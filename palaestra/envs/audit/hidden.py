@@ -117,10 +117,10 @@ def text_of(observation: Any) -> str:
 
 def _is_answer(leaf: Leaf) -> bool:
     """Whether the name of a value, or of what holds it, says that it is an answer."""
-    *_, last = re.sub(r"\.\d+", "", leaf.path).split(".")
     parts = re.sub(r"\.\d+", "", leaf.path).split(".")
-    return bool(ANSWER_NAME.search(f"_{last}_")) or (len(parts) > 1 and last in ("value", "text", "gold") and bool(
-        ANSWER_NAME.search(f"_{parts[-2]}_")))  # fmt: skip
+    if ANSWER_NAME.search(f"_{parts[-1]}_"):
+        return True
+    return len(parts) > 1 and parts[-1] in ("value", "text", "gold") and ANSWER_NAME.search(f"_{parts[-2]}_") is not None
 
 
 def _is_words(plan: Play) -> bool:

@@ -138,12 +138,10 @@ def _judge_repeated(subject: Subject) -> Point:
     name, plays = "near.repeated", REPEATED.plays(subject)
     if not plays:
         return passed(name, "Does not apply: the expert's plans have one step each.")
-    plans = {plan.start.key: plan for plan in subject.solved}
-    more = [play for play in plays if play.total > plans[play.start.key].total + EPSILON]
-    if more:
-        key = more[0].start.key
+    if more := _paid_more(subject, plays):
+        (play, plan), *_ = more
         said = f"A repeated step is paid again in {len(more)} of {len(plays)} episodes"
-        return failed(name, f"{said}, e.g. {more[0].total:g} instead of {plans[key].total:g} on {key}.", tasks=_keys(more))
+        return failed(name, f"{said}, e.g. {play.total:g} instead of {plan.total:g} on {plan.start.key}.", tasks=_keys(more))
     return passed(name, f"In none of {len(plays)} episodes a repeated step is paid again.")
 
 
@@ -152,16 +150,21 @@ def _judge_swapped(subject: Subject) -> Point:
     name, plays = "near.swapped", SWAPPED.plays(subject)
     if not plays:
         return passed(name, "Does not apply: the expert's plans have one step each.")
-    plans = {plan.start.key: plan for plan in subject.solved}
-    more = [play for play in plays if play.total > plans[play.start.key].total + EPSILON]
-    if more:
+    if more := _paid_more(subject, plays):
         return failed(name, f"Swapped steps bring more than the plan in {len(more)} episodes.", tasks=_keys(more))
     return passed(name, f"With two steps swapped the plan still succeeds in {percent(success_rate(plays))} of {len(plays)}.")
 
 
-def _keys(plays: Sequence[Play]) -> list[str]:
+def _paid_more(subject: Subject, plays: Sequence[Play]) -> list[tuple[Play, Play]]:
+    """Return the episodes that brought more than the expert's plan, each with the plan."""
+    plans = {plan.start.key: plan for plan in subject.solved}
+    pairs = [(play, plans[play.start.key]) for play in plays]
+    return [(play, plan) for play, plan in pairs if play.total > plan.total + EPSILON]
+
+
+def _keys(pairs: Sequence[tuple[Play, Play]]) -> list[str]:
     """Return the keys of the tasks of a few episodes."""
-    return [play.start.key for play in plays[:10]]
+    return [play.start.key for play, _ in pairs[:10]]
 
 
 _GONE = object()

@@ -198,15 +198,36 @@ def replay(actions: list[Action], otherwise: Action = None) -> Policy:
     return lambda episode: actions[episode.turn] if episode.turn < len(actions) else otherwise
 
 
+def drawn(most: int, seed: Callable[[Episode], int] | None = None) -> Policy:
+    """Return a policy that draws some well-formed actions, then gives up.
+
+    Args:
+        most: How many.
+        seed: Says the seed of the action space in an episode; by default it is of the chance of the policy.
+    """
+
+    def act(episode: Episode) -> Action:
+        if episode.turn >= most:
+            return None
+        if not episode.turn:
+            episode.env.action_space.seed(int(episode.rng.integers(2**31)) if seed is None else seed(episode))
+        return episode.env.action_space.sample()
+
+    return act
+
+
 def world_of(env: Env) -> Json:
     """Return the state of the world as plain data; None where there is none."""
-    snapshot = getattr(env.unwrapped, "snapshot", None)
-    if not callable(snapshot):
-        return None
     try:
-        state = json.loads(snapshot())
+        return state_of(env)
     except Exception:  # another check says what is wrong with snapshots
         return None
+
+
+def state_of(env: Env) -> Json:
+    """Return the state of the world of an environment that has snapshots, as plain data."""
+    inner: Any = env.unwrapped
+    state = json.loads(inner.snapshot())
     return state.get("world", state) if isinstance(state, dict) else state
 
 
@@ -221,4 +242,18 @@ def as_text(action: Action) -> str:
     return format_message(action) if isinstance(action, Message) else str(action)
 
 
-__all__ = ["Action", "Ended", "Episode", "Play", "Policy", "Start", "Step", "as_text", "play", "replay", "world_of"]
+__all__ = [
+    "Action",
+    "Ended",
+    "Episode",
+    "Play",
+    "Policy",
+    "Start",
+    "Step",
+    "as_text",
+    "drawn",
+    "play",
+    "replay",
+    "state_of",
+    "world_of",
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from palaestra.envs.audit.play import Episode, Start, Step
+from palaestra.envs.audit.play import Start, Step, drawn
 from palaestra.envs.audit.subject import Subject
 from palaestra.envs.formats.hermes import format_call
 from palaestra.types import ToolCall
@@ -34,23 +34,15 @@ def malformed(info: Mapping[str, Any]) -> Iterator[str]:
 
 def refusals(subject: Subject, start: Start) -> list[Step]:
     """Return steps with drawn actions that were refused in the middle of an episode, one after the other."""
-
-    def act(episode: Episode) -> Any:
-        if episode.turn >= DRAWN:
-            return None
-        if not episode.turn:
-            episode.env.action_space.seed(int(episode.rng.integers(2**31)))
-        return episode.env.action_space.sample()
-
-    played = subject.play(start, act, stream="leaks.drawn")
+    played = subject.play(start, drawn(DRAWN), stream="leaks.drawn")
     steps = played.steps[: len(played.steps) - played.is_over]
-    return [step for step in steps if was_refused(step)]
+    return [step for step in steps if was_refused(step.info)]
 
 
-def was_refused(step: Step) -> bool:
-    """Whether an action, or a call in it, was refused."""
-    results: Sequence[Any] = step.info.get("tool_results") or ()
-    return bool(step.info.get("action_error")) or any(getattr(result, "status", "ok") != "ok" for result in results)
+def was_refused(info: Mapping[str, Any]) -> bool:
+    """Whether an action, or a call in it, was refused, as the info of its step says."""
+    results: Sequence[Any] = info.get("tool_results") or ()
+    return bool(info.get("action_error")) or any(getattr(result, "status", "ok") != "ok" for result in results)
 
 
 def _tools(info: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -13,11 +13,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from palaestra.envs.audit.card import Card, Figure, finite
+from palaestra.envs.audit.card import Card, Figure
 from palaestra.envs.audit.floors import best
 from palaestra.envs.registration import conditions, env_class
 from palaestra.errors import UsageError
 from palaestra.types import Json
+from palaestra.types.plain_json import finite
 
 FILE_NAME = "audit_cards.json"
 OUR_CARDS = Path(__file__).with_name(FILE_NAME)

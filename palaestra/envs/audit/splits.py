@@ -17,9 +17,10 @@ from itertools import islice
 from typing import Any
 
 from palaestra.envs.audit.card import Point, failed, not_judged, passed, warned
+from palaestra.envs.audit.figures import few
 from palaestra.envs.audit.play import Start, as_text, replay
 from palaestra.envs.audit.subject import Subject, expert_policy
-from palaestra.envs.audit.texts import excerpt, joined, leaves, normal, words
+from palaestra.envs.audit.texts import excerpt, leaves, normal, words
 from palaestra.envs.core.snapshots import digest
 from palaestra.envs.core.tasks import Task
 from palaestra.types import Json, plain
@@ -174,7 +175,7 @@ def _overlap(records: Mapping[str, list[_Record]], held_out: str) -> Point:
     if len(near) > SOME * len(tests):
         found.append(f"{len(near)} of {len(tests)} are there in other words ({_keys(near)})")
     if misplaced:
-        found.append(f"{len(misplaced)} tasks say that they belong to another split ({joined(misplaced)})")
+        found.append(f"{len(misplaced)} tasks say that they belong to another split ({few(misplaced)})")
     if found:
         return failed("splits.overlap", f"{'; '.join(found)}.", **evidence)
     return passed("splits.overlap", f"No task of {len(tests)} in {held_out!r} is among {len(others)} others.", **evidence)
@@ -281,14 +282,12 @@ def _goals(records: Mapping[str, list[_Record]], sizes: Mapping[str, int | None]
         return not_judged("splits.goals", "No task could be begun.")
     single = [split for split, (goals, num) in counts.items() if goals == 1 and num > 1]
     if single:
-        return failed("splits.goals", f"All tasks of {joined(single)} are equal: {shown} tasks.", **evidence)
+        return failed("splits.goals", f"All tasks of {few(single)} are equal: {shown} tasks.", **evidence)
     if lone := [split for split, (_, num) in counts.items() if num == 1]:
-        return warned(
-            "splits.goals", f"There is a single task in {joined(lone)}; nothing can be said about others.", **evidence
-        )
-    few = [split for split, (goals, num) in counts.items() if goals < MIN_GOALS * num]
-    if few:
-        return warned("splits.goals", f"Many tasks of {joined(few)} are equal; different goals: {shown} tasks.", **evidence)
+        return warned("splits.goals", f"There is a single task in {few(lone)}; nothing can be said about others.", **evidence)
+    equal = [split for split, (goals, num) in counts.items() if goals < MIN_GOALS * num]
+    if equal:
+        return warned("splits.goals", f"Many tasks of {few(equal)} are equal; different goals: {shown} tasks.", **evidence)
     return passed("splits.goals", f"Different goals: {shown} tasks.", **evidence)
 
 
@@ -322,7 +321,7 @@ def _pair(test: _Record, twin: _Record) -> Json:
 
 def _keys(pairs: Sequence[tuple[_Record, _Record]]) -> str:
     """Name some pairs."""
-    return joined([f"{test.task.key} is {twin.task.key}" for test, twin in pairs])
+    return few([f"{test.task.key} is {twin.task.key}" for test, twin in pairs])
 
 
 __all__ = ["judge"]

@@ -18,7 +18,8 @@ import gymnasium
 
 from palaestra.envs.audit.card import Point, failed, not_judged, passed
 from palaestra.envs.audit.elsewhere import Script, run_scripts
-from palaestra.envs.audit.play import Action, Play, as_text
+from palaestra.envs.audit.play import Action, Play, as_text, drawn, state_of
+from palaestra.envs.audit.probes import was_refused
 from palaestra.envs.audit.subject import Subject
 from palaestra.envs.audit.texts import excerpt
 from palaestra.envs.check.report import CheckFailed
@@ -57,8 +58,8 @@ def _scripts(subject: Subject) -> list[Script]:
     plans = [plan for plan in subject.plans if plan.ended != "error"][:NUM_TASKS]
     scripts = [Script(plan.start.seed, plan.start.options, tuple(plan.actions)) for plan in plans if plan.steps]
     for plan in plans[: NUM_TASKS if not scripts else NUM_TASKS // 3]:
-        drawn = subject.play(plan.start, _drawn, stream="stability")
-        scripts.append(Script(plan.start.seed, plan.start.options, tuple(drawn.actions)))
+        played = subject.play(plan.start, drawn(DRAWN), stream="stability")
+        scripts.append(Script(plan.start.seed, plan.start.options, tuple(played.actions)))
     for plan in plans[: NUM_TASKS // 3]:
         if subject.takes_texts:
             scripts.append(Script(plan.start.seed, plan.start.options, ("Done.",) * 2))
@@ -66,15 +67,6 @@ def _scripts(subject: Subject) -> list[Script]:
             scripts.append(Script(plan.start.seed, plan.start.options, (plan.actions[-1],)))
             scripts.append(Script(plan.start.seed, plan.start.options, (*plan.actions[:-1], *plan.actions[:-1])))
     return [script for script in scripts if script.actions]
-
-
-def _drawn(episode: Any) -> Action:
-    """Draw an action, a few times."""
-    if episode.turn >= DRAWN:
-        return None
-    if not episode.turn:
-        episode.env.action_space.seed(int(episode.rng.integers(2**31)))
-    return episode.env.action_space.sample()
 
 
 # -- replay -----------------------------------------------------------------------------------------------------------
@@ -226,17 +218,17 @@ def _swapped(subject: Subject, swap: _Swap) -> Play | None:
 
     def act(episode: Any) -> Action:
         if episode.turn in (i, i + 1, i + 2):
-            states[episode.turn] = _state(episode.env)
+            states[episode.turn] = state_of(episode.env)
         return actions[episode.turn] if episode.turn < len(actions) else None
 
     first, second = plan.steps[i], plan.steps[i + 1]
-    if _is_bad(first.info) or _is_bad(second.info) or first.action == second.action:
+    if was_refused(first.info) or was_refused(second.info) or first.action == second.action:
         return None
     played = subject.play(plan.start, act, stream="stability.order")
     if len(played.steps) < i + 2:
         return None
     again = (played.steps[i + 1], played.steps[i])
-    if any(a.observation != b.observation or _is_bad(b.info) for a, b in zip((first, second), again, strict=True)):
+    if any(a.observation != b.observation or was_refused(b.info) for a, b in zip((first, second), again, strict=True)):
         return None
     in_order = _states_of(subject, plan, (i, i + 1, i + 2))
     if len(states) < 3 or len(in_order) < 3:
@@ -253,23 +245,11 @@ def _states_of(subject: Subject, plan: Play, turns: Sequence[int]) -> dict[int, 
 
     def act(episode: Any) -> Action:
         if episode.turn in turns:
-            states[episode.turn] = _state(episode.env)
+            states[episode.turn] = state_of(episode.env)
         return plan.actions[episode.turn] if episode.turn <= max(turns) - 1 and episode.turn < len(plan.actions) else None
 
     subject.play(plan.start, act, stream="stability.order")
     return states
-
-
-def _state(env: Env) -> Json:
-    """Return the state of the world as plain data."""
-    inner: Any = env.unwrapped
-    state = json.loads(inner.snapshot())
-    return state.get("world", state) if isinstance(state, dict) else state
-
-
-def _is_bad(info: Any) -> bool:
-    """Whether an action was refused."""
-    return bool(info.get("action_error")) or any(getattr(r, "status", "ok") != "ok" for r in info.get("tool_results") or ())
 
 
 def _canonical(state: Json) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 
 from palaestra.envs.audit.play import Episode, Play, Policy, Start, play
 from palaestra.envs.check.subject import Env
-from palaestra.envs.core.tasks import Task
+from palaestra.envs.core.tasks import Task, task_seed
 from palaestra.envs.registration import Cost, conditions, find_spec
 from palaestra.errors import unknown_name
 from palaestra.spaces import TextSpace
@@ -61,14 +61,9 @@ class Subject:
         spec = find_spec(self.env_id)
         return gymnasium.make(spec, disable_env_checker=True, **{**self.arguments, **kwargs})
 
-    @contextlib.contextmanager
-    def open(self, **kwargs: Any) -> Iterator[Env]:
+    def open(self, **kwargs: Any) -> contextlib.closing[Env]:
         """Make an environment and close it at the end."""
-        env = self.make(**kwargs)
-        try:
-            yield env
-        finally:
-            env.close()
+        return contextlib.closing(self.make(**kwargs))
 
     @property
     def env(self) -> Env:
@@ -247,9 +242,4 @@ def expert_policy() -> Policy:
     return act
 
 
-def task_seed(seed: int, index: int) -> int:
-    """Return the seed of task number `index`: below 2**31, the same on every platform, as evaluations draw it."""
-    return int(np.random.SeedSequence([seed, index]).generate_state(1)[0] >> 1)
-
-
-__all__ = ["MAX_ACTIONS", "Subject", "expert_policy", "task_seed"]
+__all__ = ["MAX_ACTIONS", "Subject", "expert_policy"]

@@ -10,7 +10,7 @@ import json
 import math
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from palaestra.envs.formats.hermes import parse_message
@@ -23,6 +23,9 @@ _HEX = re.compile(r"(?:[0-9a-fA-F]{2}){4,}\Z")
 _QUOTED = re.compile(r"'([^'\n]{1,80})'|\"([^\"\n]{1,80})\"")
 _MAX_TEXT = 200_000  # characters that are searched
 _MAX_DEPTH = 20
+_DECODED, _GUESS = 4, 6
+"""Levels that an encoding counts for, and one that any text may be in, so that few are looked for within each other."""
+_GUESSES = ("reversed", "rot13")
 MAX_COMMAND = 8  # words of a short command
 
 
@@ -68,7 +71,7 @@ def leaves(data: Any, path: str = "", depth: int = 0) -> Iterator[Leaf]:
     if isinstance(data, str):
         yield Leaf(path, data)
         for how, inner in _decoded(data):
-            yield from leaves(inner, f"{path} ({how})", depth + 4)
+            yield from leaves(inner, f"{path} ({how})", depth + (_GUESS if how in _GUESSES else _DECODED))
     elif isinstance(data, (bytes, bytearray)):
         yield from _bytes_leaves(bytes(data), path, depth)
     elif isinstance(data, Mapping):
@@ -114,22 +117,8 @@ def _decoded(text: str) -> Iterator[tuple[str, Any]]:
             if found := _readable(base64.b64decode(padded + "=" * (-len(padded) % 4), validate=True)):
                 yield "base64", found
     if len(stripped) <= 200 and any(letter.isalpha() for letter in stripped):
-        yield "reversed", Plain(stripped[::-1])
-        yield "rot13", Plain(codecs.encode(stripped, "rot13"))
-
-
-class Plain:
-    """A text that is not decoded again."""
-
-    def __init__(self, text: str) -> None:
-        """Keep the text."""
-        self.text = text
-
-    def __str__(self) -> str:
-        """Return the text."""
-        return self.text
-
-    __slots__ = ("text",)
+        yield "reversed", stripped[::-1]
+        yield "rot13", codecs.encode(stripped, "rot13")
 
 
 def _readable(data: bytes) -> str:
@@ -182,9 +171,4 @@ def excerpt(text: str, value: str = "", *, width: int = 120) -> str:
     return ("..." if start else "") + part + ("..." if start + width < len(flat) else "")
 
 
-def joined(parts: Sequence[str]) -> str:
-    """Return at most three things as one text."""
-    return ", ".join(parts[:3]) + (f" and {len(parts) - 3} more" if len(parts) > 3 else "")
-
-
-__all__ = ["Leaf", "contains", "excerpt", "joined", "leaves", "normal", "values_of", "words"]
+__all__ = ["Leaf", "contains", "excerpt", "leaves", "normal", "values_of", "words"]

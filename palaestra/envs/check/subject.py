@@ -6,7 +6,7 @@ A *script* is a list of actions that makes for an interesting episode; a *transc
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -71,14 +71,9 @@ class Subject:
     seed: int = 0
     budget: Budget = BUDGETS["cheap"]
 
-    @contextlib.contextmanager
-    def open(self, **kwargs: Any) -> Iterator[Env]:
+    def open(self, **kwargs: Any) -> contextlib.closing[Env]:
         """Make an environment and close it at the end."""
-        env = self.make(**kwargs)
-        try:
-            yield env
-        finally:
-            env.close()
+        return contextlib.closing(self.make(**kwargs))
 
     def of_seat(self, seat: str) -> Subject:
         """Return the same environment as played from another of its seats."""

@@ -313,3 +313,8 @@ def wanted_task(tasks: TaskSet, options: Mapping[str, Any], default_split: str) 
     if split is not None and task.split != split:
         raise UsageError(f"Task {wanted!r} belongs to split {task.split!r}, not {split!r}; drop one of the options.")
     return task
+
+
+def task_seed(seed: int, index: int) -> int:
+    """Return the seed of task number `index`: below 2**31, the same on every platform, unrelated to its neighbours'."""
+    return int(np.random.SeedSequence([seed, index]).generate_state(1)[0] >> 1)

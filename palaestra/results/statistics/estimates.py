@@ -14,6 +14,7 @@ from palaestra.errors import ConfigError
 from palaestra.results.statistics.distributions import student_t_quantile
 from palaestra.results.statistics.scaling import exponent_of, scaled, sum_of, times_power
 from palaestra.types import Json
+from palaestra.types.plain_json import finite
 
 CONFIDENCE = 0.95
 
@@ -37,7 +38,7 @@ class Estimate:
     def to_json(self) -> dict[str, Json]:
         """Return a plain dict; None where there is no number."""
         numbers = {"mean": self.mean, "low": self.low, "high": self.high}
-        return {**{key: value if math.isfinite(value) else None for key, value in numbers.items()}, "n": self.n}
+        return {**finite(numbers), "n": self.n}
 
 
 def mean_interval(

@@ -16,6 +16,7 @@ from palaestra.results.statistics.estimates import CONFIDENCE, Estimate, check_c
 from palaestra.results.statistics.rates import rate_estimate
 from palaestra.results.statistics.scaling import exponent_of, scaled, times_power
 from palaestra.types import Json
+from palaestra.types.plain_json import finite
 
 _WIDEST = 1 << 20
 
@@ -41,7 +42,7 @@ class PairedDifference:
     def to_json(self) -> dict[str, Json]:
         """Return a plain dict; None where there is no number."""
         numbers = {"mean": self.mean, "low": self.low, "high": self.high, "p_value": self.p_value}
-        return {**{key: value if math.isfinite(value) else None for key, value in numbers.items()}, "n": self.n}
+        return {**finite(numbers), "n": self.n}
 
 
 def paired_difference(first: Sequence[float], second: Sequence[float], confidence: float = CONFIDENCE) -> PairedDifference:
