@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from palaestra.envs.formats.call_values import Properties, read_json, read_python_calls, typed_value
+from palaestra.envs.formats.call_values import Properties, end_of_line, read_json, read_python_calls, typed_value
 from palaestra.types import Json, ToolCall
 
 Known = Mapping[str, Properties]
@@ -23,6 +23,8 @@ ARGUMENT_KEYS = (
     "arguments", "parameters", "args", "params", "input", "action_input", "tool_input", "kwargs", "inputs", "tool_args",
     "function_args", "tool_arguments", "function_arguments",
 )  # fmt: skip
+NAME_WORDS = f"(?:{'|'.join(NAME_KEYS)}|tool name|function name)"
+"""Pattern of the keys under which lines of text have a tool's name."""
 SIDE_KEYS = frozenset({"id", "type", "thought", "thoughts", "reasoning", "call_id", "index", "explanation", "rationale"})
 MAX_LOOKED_AT = 200  # values and lines of one text; what stands after them is not looked at
 
@@ -62,6 +64,34 @@ class Found(NamedTuple):
         return "" if LEFT.match(rest) else rest
 
 
+class _Taken:
+    """Calls that a reader takes out of a text one after the other."""
+
+    def __init__(self, text: str) -> None:
+        """Begin without a call."""
+        self._text, self._kept_to = text, 0
+        self._calls: list[ToolCall] = []
+        self._pieces: list[str] = []
+        self._labelled = False
+
+    def add(self, calls: Sequence[ToolCall], start: int, end: int, labelled: bool = False) -> None:
+        """Take the calls that stand between two places; `labelled` as in `Found`."""
+        self._pieces.append(self._text[self._kept_to : start])
+        self._calls += calls
+        self._kept_to = end
+        self._labelled = self._labelled or labelled
+
+    def follows_label(self, start: int) -> bool:
+        """Return whether a label like "Action:" stands right before a place."""
+        return _LABELLED.search(self._text[max(self._kept_to, start - 60) : start]) is not None
+
+    def found(self) -> Found | None:
+        """Return what was taken; None if that is nothing."""
+        if not self._calls:
+            return None
+        return Found(tuple(self._calls), (*self._pieces, self._text[self._kept_to :]), self._labelled)
+
+
 class Doubt(Exception):
     """A text holds a call that cannot be read; the text says why."""
 
@@ -84,7 +114,7 @@ def _patterns(names: tuple[str, ...]) -> Mapping[str, re.Pattern[str]]:
         "framed": re.compile(rf"<{{1,2}}(?:[^<>\s]{{1,40}}>)?[ \t]*(?=(?:[A-Za-z_]\w*\.)?(?:{alternatives})\()"),
         "named": re.compile(rf"{opening}({alternatives})(?![\w-]){GLUE}(?=\{{)", re.MULTILINE | re.IGNORECASE),
         "yaml": re.compile(
-            rf"^[ \t]*(?:- )?[\"'*]*(?:{'|'.join(NAME_KEYS)}|tool name|function name)[\"'*]*[ \t]*:"
+            rf"^[ \t]*(?:- )?[\"'*]*{NAME_WORDS}[\"'*]*[ \t]*:"
             rf"[ \t]*[\"'`*]*({alternatives})[\"'`*]*[ \t]*$",
             re.MULTILINE | re.IGNORECASE,
         ),
@@ -97,10 +127,8 @@ def read_values(text: str, known: Known) -> Found | None:
     Raises:
         Doubt: If one of them cannot be read.
     """
-    calls: list[ToolCall] = []
-    pieces: list[str] = []
-    position = kept_to = count = 0
-    labelled = False
+    taken = _Taken(text)
+    position = count = 0
     while (start := _VALUE.search(text, position)) and count < MAX_LOOKED_AT:
         count += 1
         read = read_json(text, start.end())
@@ -111,12 +139,10 @@ def read_values(text: str, known: Known) -> Found | None:
             continue
         found = calls_in(read[0], known)
         if found:
-            pieces.append(text[kept_to : start.start()])
-            labelled = labelled or start[0].strip().endswith((":", "=")) or _LABELLED.search(pieces[-1][-60:]) is not None
-            calls += found
-            kept_to = read[1]
+            labelled = start[0].strip().endswith((":", "=")) or taken.follows_label(start.start())
+            taken.add(found, start.start(), read[1], labelled)
         position = read[1]
-    return Found(tuple(calls), (*pieces, text[kept_to:]), labelled) if calls else None
+    return taken.found()
 
 
 def calls_in(value: Json, known: Known) -> list[ToolCall]:
@@ -212,25 +238,17 @@ def read_code(text: str, known: Known) -> Found | None:
         text = patterns["framed"].sub("\n", text)
     if "*" in text or "`" in text or "_" in text:
         text = patterns["bold"].sub(r"\1", text)
-    calls: list[ToolCall] = []
-    pieces: list[str] = []
-    position = kept_to = count = 0
-    labelled = False
+    taken = _Taken(text)
+    position = count = 0
     while (start := patterns["code"].search(text, position)) and count < MAX_LOOKED_AT:
         count += 1
         read = read_python_calls(text, start.end(), known)
         if read is None or not all(call.name in known for call in read[0]):
             raise Doubt("its call is code that cannot be read: values must be literals")
-        line_end = text.find("\n", read[1])
-        line_end = len(text) if line_end < 0 else line_end
-        if not LEFT.match(text[read[1] : line_end]):  # the line goes on: a sentence about the call, or an expression on it
-            position = line_end
-            continue
-        pieces.append(text[kept_to : start.start()])
-        labelled = labelled or ":" in start[0] or _LABELLED.search(pieces[-1][-60:]) is not None
-        calls += read[0]
-        position = kept_to = line_end
-    return Found(tuple(calls), (*pieces, text[kept_to:]), labelled) if calls else None
+        position = end_of_line(text, read[1])
+        if LEFT.match(text[read[1] : position]):  # else the line goes on: a sentence about the call, or an expression on it
+            taken.add(read[0], start.start(), position, ":" in start[0] or taken.follows_label(start.start()))
+    return taken.found()
 
 
 def read_named(text: str, known: Known) -> Found | None:
@@ -239,10 +257,8 @@ def read_named(text: str, known: Known) -> Found | None:
     Raises:
         Doubt: If an object cannot be read.
     """
-    calls: list[ToolCall] = []
-    pieces: list[str] = []
-    position = kept_to = count = 0
-    labelled = False
+    taken = _Taken(text)
+    position = count = 0
     while (start := _patterns(tuple(known))["named"].search(text, position)) and count < MAX_LOOKED_AT:
         count += 1
         name = start[1] if start[1] in known else next((one for one in known if one.lower() == start[1].lower()), "")
@@ -252,17 +268,12 @@ def read_named(text: str, known: Known) -> Found | None:
                 raise Doubt(f"the input of {name!r} is not a JSON object")
             position = start.end()
             continue
-        line_end = text.find("\n", read[1])
-        line_end = len(text) if line_end < 0 else line_end
-        position = line_end
-        if not LEFT.match(text[read[1] : line_end]):
-            continue
-        pieces.append(text[kept_to : start.start()])
-        labelled = labelled or "✿" in start[0] or re.search(_LABEL, start[0], re.IGNORECASE) is not None
-        inner = calls_in(read[0], known) if set(read[0]) - set(known[name]) else []
-        calls += inner or [ToolCall(name, read[0])]
-        kept_to = line_end
-    return Found(tuple(calls), (*pieces, text[kept_to:]), labelled) if calls else None
+        position = end_of_line(text, read[1])
+        if LEFT.match(text[read[1] : position]):
+            inner = calls_in(read[0], known) if set(read[0]) - set(known[name]) else []
+            labelled = "✿" in start[0] or re.search(_LABEL, start[0], re.IGNORECASE) is not None
+            taken.add(inner or [ToolCall(name, read[0])], start.start(), position, labelled)
+    return taken.found()
 
 
 _TAG = re.compile(
@@ -303,16 +314,12 @@ def read_xml(text: str, known: Known) -> Found | None:
     Raises:
         Doubt: If one of them holds what is not an argument.
     """
-    calls: list[ToolCall] = []
-    pieces: list[str] = []
-    kept_to = 0
+    taken = _Taken(text)
     for element in _elements(text):
         call = _call_of_element(element, known)
         if call is not None:
-            pieces.append(text[kept_to : element.start])
-            calls.append(call)
-            kept_to = element.end
-    return Found(tuple(calls), (*pieces, text[kept_to:])) if calls else None
+            taken.add([call], element.start, element.end)
+    return taken.found()
 
 
 def _call_of_element(element: _Element, known: Known) -> ToolCall | None:
@@ -424,6 +431,7 @@ __all__ = [
     "LEFT",
     "MAX_LOOKED_AT",
     "NAME_KEYS",
+    "NAME_WORDS",
     "Doubt",
     "Found",
     "Known",

@@ -16,13 +16,14 @@ from palaestra.envs.formats.attempt_readers import (
     GLUE,
     MAX_LOOKED_AT,
     NAME_KEYS,
+    NAME_WORDS,
     Doubt,
     Known,
     any_of,
     calls_in,
     named_in,
 )
-from palaestra.envs.formats.call_values import code_end, read_json
+from palaestra.envs.formats.call_values import code_end, end_of_line, read_json
 from palaestra.envs.formats.speech import manner
 
 _BRACKET = re.compile(r"[*_`\]\"']{0,4}[(（]|\s\((?=\s*\)|\s*\w{1,60}\s*=|\s*[\"'{\[])")
@@ -37,7 +38,7 @@ _NAME_VALUE = re.compile(rf"(?<!\w)[\"']?(?:{'|'.join(NAME_KEYS)})[\"']?\s*[:=]\
 _ARGUMENT_KEY = re.compile(rf"[\"']\s*,\s*[\"']?(?:{'|'.join(ARGUMENT_KEYS)})[\"']?\s*[:=]", re.IGNORECASE)
 _ATTRIBUTE = re.compile(r"<[\w.:|-]{1,40}(?:\s[^<>\n]{0,60})?=\s*[\"']?\Z")
 _KEY = re.compile(
-    rf"(?:\A|\n)[ \t]*(?:[-*] )?[\"'*]*(?:{'|'.join(NAME_KEYS)}|tool name|function name)[\"'*]*[ \t]*[:=][ \t]*[\"'`*]*\Z",
+    rf"(?:\A|\n)[ \t]*(?:[-*] )?[\"'*]*{NAME_WORDS}[\"'*]*[ \t]*[:=][ \t]*[\"'`*]*\Z",
     re.IGNORECASE,
 )
 _HTML = frozenset(
@@ -91,8 +92,7 @@ def misspelt(text: str, known: Known) -> str:
 def _shape(text: str, found: re.Match[str], known: Known) -> tuple[int, int] | None:
     """Return where a call of a named tool begins and ends, if arguments seem to follow; a start of -1: without doubt."""
     start, end = found.span()
-    line_end = text.find("\n", end)
-    line_end = len(text) if line_end < 0 else line_end
+    line_end = end_of_line(text, end)
     if _NAME_VALUE.search(text[max(0, start - 100) : start]) and _ARGUMENT_KEY.match(text, end):
         brace = text.rfind("{", max(0, start - 100), start)
         return brace, (code_end(text, brace) if brace >= 0 else None) or line_end
@@ -181,8 +181,7 @@ def _object_sign(text: str, known: Known) -> str:
         count += 1
         position = found.end()
         read = read_json(text, found.start())
-        end = text.find("\n", found.end()) if read is None else read[1]
-        end = len(text) if end < 0 else end
+        end = end_of_line(text, found.end()) if read is None else read[1]
         why = _call_sign(text[found.start() : found.start() + 2000], None if read is None else read[0], known)
         position = max(position, end) if read is not None else position
         # a name alone is a call where nothing else is said

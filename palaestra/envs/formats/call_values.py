@@ -27,6 +27,12 @@ def skip_space(text: str, position: int) -> int:
     return _SPACE.match(text, position).end()  # type: ignore[union-attr]
 
 
+def end_of_line(text: str, position: int) -> int:
+    """Return where the line ends that a position stands on."""
+    end = text.find("\n", position)
+    return len(text) if end < 0 else end
+
+
 def read_json(text: str, position: int) -> tuple[Json, int] | None:
     """Return the JSON value at a position and where it ends; None if there is none, or none of at most 64 levels."""
     try:

@@ -14,6 +14,8 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
+from palaestra.envs.formats.call_values import end_of_line
+
 Manner = Literal["free", "announced", "spoken"]
 
 LABELS = frozenset(
@@ -120,8 +122,7 @@ def manner(text: str, start: int, end: int) -> Manner:
         they report, deny or quote it or go on after it.
     """
     line = text.rfind("\n", 0, start) + 1
-    stop = text.find("\n", end)
-    stop = len(text) if stop < 0 else stop
+    stop = end_of_line(text, end)
     if text[line:start].lstrip().startswith(">") and has_words(text[stop : stop + _WINDOW]):
         return "spoken"  # a quotation, and words on it
     before = _END.split(_FRAME.sub(" ", text[max(line, start - _WINDOW) : start]))[-1]

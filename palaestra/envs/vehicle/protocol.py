@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from palaestra.envs.formats.call_values import code_end
+from palaestra.envs.formats.call_values import code_end, end_of_line
 from palaestra.envs.formats.speech import manner
 from palaestra.envs.vehicle.car.car import PROFILES, Profile
 from palaestra.envs.vehicle.car.tables import ENVIRONMENT, MODULES
@@ -240,8 +240,7 @@ def looks_like_code(text: str) -> bool:
     if _BARE.search(text) or ("```" in text and _CALLS.search(text)):
         return True
     for count, head in enumerate(_HEAD.finditer(text)):
-        line_end = text.find("\n", head.end())
-        end = code_end(text, head.end(1)) or (len(text) if line_end < 0 else line_end)
+        end = code_end(text, head.end(1)) or end_of_line(text, head.end())
         if count == MAX_PROBLEMS or manner(text, head.start(), end) != "spoken":
             return True
     whole = text.strip()
