@@ -2,9 +2,9 @@
 
 Both make the same GRPO step on procedural TextCraft: the same episodes of the same weights, then one update. Two processes
 divide the episodes, exchange them, and divide the update. They take turns with the first process alone, which does all of
-it while the second one waits, so that a busy machine slows both; the median of the rounds counts. The promise is
-about CPU seconds: those of one process against those of the busiest of two, which leaves out whatever else the machine does.
-The rows of wall clock need two free cores.
+it while the second one waits, so that a busy machine slows both; the median of the rounds counts. Wall clock needs two
+free cores. The second row is about the work itself: CPU seconds of one process against those of the busiest of two, which
+leaves out whatever else the machine does.
 """
 
 from __future__ import annotations
