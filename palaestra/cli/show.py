@@ -130,7 +130,7 @@ def _text(action: object) -> str | None:
 
 
 def _told_audit(audit: dict[str, Json]) -> str:
-    """Return what the audit card says, in a few lines."""
+    """Return the audit card in a few lines."""
     floor, success = audit["floor"], audit["ceiling"]["success"]
     lines = [f"{audit['verdict']}, from {audit['n']:,} tasks of split {audit['split']}"]
     if floor is not None:

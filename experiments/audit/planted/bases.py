@@ -22,7 +22,7 @@ WORDS = (
 
 
 def text_of(action: str | Message) -> str:
-    """Return what an action says."""
+    """Return the words of an action."""
     return (action if isinstance(action, str) else action.content).strip()
 
 
@@ -170,7 +170,7 @@ class Chores(TextEnv):
         return Turn("That was not the list.", 0.0, True)
 
     def _save(self) -> Json:
-        """Return what was done."""
+        """Return the actions so far."""
         return {"finished": list(self.finished)}
 
     def _load(self, task: Task, state: Json) -> None:

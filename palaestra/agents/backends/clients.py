@@ -97,7 +97,7 @@ def make_endpoint(options: Mapping[str, Any], taken: Sequence[str] = (), **own: 
         **own: Fields that the backend sets itself.
 
     Raises:
-        ConfigError: If there is no such option; it names those that there are.
+        ConfigError: For an unknown option; the message lists those that exist.
     """
     further = [f.name for f in fields(Endpoint) if f.init and f.name not in (*own, *_INTERNAL)]
     for name in options:

@@ -74,13 +74,13 @@ def _joined(events: _Events) -> dict[str, Json] | None:
 def _fault(event: Mapping[str, Json]) -> Json:
     """Return the error that an event is, or None."""
     kind = event.get("type")
-    if isinstance(kind, str) and kind.startswith(_TYPED):  # their messages are no error messages
+    if isinstance(kind, str) and kind.startswith(_TYPED):  # their messages are not error messages
         return event.get("error") or None
     return fault_in(event)
 
 
 def _last(events: _Events, key: str) -> dict[str, Json] | None:
-    """Return a block of counts, which events tell anew as they grow, at the top or inside of what they hold."""
+    """Return a block of counts, which events repeat as they grow, at the top or inside another object."""
     found: dict[str, Json] = {}
     for event in events:
         for holder in (event.get("message"), event.get("response"), event):

@@ -223,7 +223,7 @@ class ArmEvaluations:
         return self.extensions.played(self.engine.collect(plans, self._curve_agents[env.name]))
 
     def _clusters_of(self, env: EnvConfig) -> dict[str, str]:
-        """Return what the test tasks of an environment have in common, by their keys."""
+        """Return the clusters of an environment's test tasks, by task key."""
         if env.name not in self._clusters:
             self._clusters[env.name] = clusters_of(env, self.recipe.evaluation.n)
         return self._clusters[env.name]

@@ -104,7 +104,7 @@ def _luck(groups: Sequence[Sequence[Play]]) -> Point:
 
 
 def _said(play: Play) -> tuple[str, ...]:
-    """Return what was played."""
+    """Return the actions as texts."""
     return tuple(as_text(action) for action in play.actions)
 
 

@@ -80,7 +80,7 @@ Place = tuple[str, str]
 def _tried(
     subject: Subject, starts: Sequence[Start], shown: Mapping[str, Mapping[Place, str]], place: Place, form: str
 ) -> Harvest | None:
-    """Return what a place is worth on other tasks, None if that may be chance."""
+    """Return how often a place solves other tasks; None if that may be chance."""
     own = foreign = 0
     there = [start for start in starts if place in shown[start.key]]
     for number, start in enumerate(there):

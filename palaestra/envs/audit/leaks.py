@@ -151,7 +151,7 @@ def _point(name: str, leaks: Sequence[_Leak], cases: Sequence[_Case], *, has_val
 
 
 def _of_harvest(one: Harvest) -> _Leak:
-    """Return what playing shown values found."""
+    """Return the leak that playing shown values found."""
     return _Leak(
         f"Playing what stands at {one.place} solves {percent(one.rate)} of {one.num} tasks, e.g. {one.value!r} {one.key}.",
         {"place": one.place, "task": one.key, "value": one.value, "rate": one.rate, "control": one.control},
@@ -184,7 +184,7 @@ def _cases(subject: Subject, plans: Sequence[Play]) -> list[_Case]:
 
 
 def _common(infos: Sequence[Mapping[str, Any]]) -> str:
-    """Return what all agents are told in all tasks (instructions, tools), as a normal text."""
+    """Return the text that all agents are given in all tasks (instructions, tools), normalised."""
     told = [normal(f"{info.get('instructions', '')} {' '.join(x.value for x in leaves(info.get('tools')))}") for info in infos]
     return told[0] if told and all(text == told[0] for text in told) else ""
 
@@ -212,7 +212,7 @@ def _in_steps(plan: Play) -> Iterator[_Shown]:
 
 
 def _after_errors(subject: Subject, case: _Case) -> list[_Shown]:
-    """Return what is shown after actions that mean nothing here, if the expert still has to find it out afterwards."""
+    """Return the replies to meaningless actions that show what the expert still has to find out."""
     shown = []
     for number, action in enumerate(malformed(case.play.info)):
         if not subject.takes_texts:

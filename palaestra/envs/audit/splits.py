@@ -257,7 +257,7 @@ def _other_figures(a: _Record, b: _Record) -> bool:
 
 
 def _weights(records: Sequence[_Record]) -> dict[str, float]:
-    """Return what each word says about a task: the logarithm of one over the share of tasks that have it."""
+    """Return the information of each word: the logarithm of one over the share of tasks that have it."""
     counts = Counter(word for record in records for word in record.words)
     return {word: math.log(len(records) / count) for word, count in counts.items()}
 

@@ -108,7 +108,7 @@ def _elsewhere(subject: Subject, scripts: Sequence[Script]) -> Point:
 
 
 def _maker(subject: Subject) -> Callable[[], Env]:
-    """Return what makes the environment in another process."""
+    """Return the function that makes the environment in another process."""
     return partial(gymnasium.make, find_spec(subject.env_id), disable_env_checker=True, **subject.arguments)
 
 
@@ -262,12 +262,12 @@ def _canonical(state: Json) -> str:
 
 
 def _touched(before: Json, after: Json) -> set[str]:
-    """Return what differs between two states: paths of values, and records that only one of two lists holds."""
+    """Return the differences of two states: paths of values, and records that only one of two lists holds."""
     return {place for place, _ in _facts(before) ^ _facts(after)}
 
 
 def _facts(state: Json, path: str = "") -> set[tuple[str, str]]:
-    """Return what a state says, each as a place and a value; the place of a record of a list is the record itself."""
+    """Return the facts of a state, each as a place and a value; the place of a record of a list is the record itself."""
     if isinstance(state, dict):
         return {fact for key, value in state.items() for fact in _facts(value, f"{path}.{key}")}
     if isinstance(state, list):

@@ -132,7 +132,7 @@ def _readable(data: bytes) -> str:
 
 
 def _inflated(data: bytes) -> bytes:
-    """Return what compressed bytes hold; nothing if they are not."""
+    """Return the contents of compressed bytes; nothing if they are not compressed."""
     for bits in (15, 31):
         with contextlib.suppress(zlib.error):
             return zlib.decompressobj(bits).decompress(data, _MAX_TEXT)
@@ -157,7 +157,7 @@ def values_of(action: Any) -> list[str]:
 
 
 def _arguments(content: str) -> list[str]:
-    """Return what follows the verb of a short command, and its last word."""
+    """Return the words after the verb of a short command, and its last word."""
     parts = words(content)
     return [" ".join(parts[1:]), parts[-1]] if 1 < len(parts) <= MAX_COMMAND else []
 

@@ -86,7 +86,7 @@ class _Taken:
         return _LABELLED.search(self._text[max(self._kept_to, start - 60) : start]) is not None
 
     def found(self) -> Found | None:
-        """Return what was taken; None if that is nothing."""
+        """Return the calls that were taken; None without any."""
         if not self._calls:
             return None
         return Found(tuple(self._calls), (*self._pieces, self._text[self._kept_to :]), self._labelled)

@@ -118,7 +118,7 @@ def _names_any(text: str, tools: Tools) -> bool:
 
 
 def _without_name(text: str, calls: Sequence[ToolCall]) -> str:
-    """Return what stands before calls without the name of one at its end, which some families write before their marks."""
+    """Return the text before calls without the name of one at its end, which some families write before their marks."""
     text = text.rstrip()
     return next((text.removesuffix(call.name) for call in calls if text.endswith(call.name)), text)
 

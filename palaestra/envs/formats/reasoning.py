@@ -232,7 +232,7 @@ def _blocks(text: str, marks: Sequence[_Mark], fences: _Spans) -> tuple[_Mark | 
 
 
 def _block(text: str, first: _Mark, last: _Mark, fences: _Spans) -> _Block | None:
-    """Return what was thought between two marks; None if they are text in a fenced block."""
+    """Return the thought between two marks; None if they are text in a fenced block."""
     thought = _trimmed(text[first.end : last.start], first)
     if last.end > fences.end_at(first.start):
         return _Block(fences.start_of(text, first, last.end), last.end, thought)

@@ -202,7 +202,7 @@ def escaped_characters(more: str = "") -> str:
 
 
 def _rests(more: str) -> dict[str, str]:
-    """Return what follows the first character of a mark, by this character."""
+    """Return the patterns after the first character of a mark, by this character."""
     found: dict[str, list[str]] = {"<": [more] if more else []}
     for marks in MARKS:
         found.setdefault(marks.first, []).append(marks.begins)
