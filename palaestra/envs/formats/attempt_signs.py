@@ -32,7 +32,7 @@ _ONLY_CALL = re.compile(r"\A\W{0,12}(?:await |print\()?(?:\w{1,60}\.){0,3}([A-Za
 _OPTION = re.compile(r"[ \t]+--\w")
 _COMMAND = re.compile(r"(?:\A|\n)[ \t]*[/@!$%] ?\Z")
 _INDEX = re.compile(r"\[(?!\d+\])[^\]\n]{1,300}\]|[ \t]+[\"“][^\"\n]{0,300}[\"”][ \t]*(?=\n|\Z)")
-_FIRST_ARGUMENT = re.compile(r"\w\(\s*[\"']\Z")
+_FIRST_ARGUMENT = re.compile(r"(?<![\w.])[\w.]{1,60}\(\s*[\"']\Z")
 _NEXT_ARGUMENT = re.compile(r"[\"']\s*,\s*(?:[{\[\"']|\w{1,60}\s*=)")
 _NAME_VALUE = re.compile(rf"(?<!\w)[\"']?(?:{'|'.join(NAME_KEYS)})[\"']?\s*[:=]\s*[\"']\Z", re.IGNORECASE)
 _ARGUMENT_KEY = re.compile(rf"[\"']\s*,\s*[\"']?(?:{'|'.join(ARGUMENT_KEYS)})[\"']?\s*[:=]", re.IGNORECASE)
@@ -98,16 +98,17 @@ def _shape(text: str, found: re.Match[str], known: Known) -> tuple[int, int] | N
         return brace, (code_end(text, brace) if brace >= 0 else None) or line_end
     if _BRACKET.match(text, end):
         return start, code_end(text, end) or line_end
+    before = text[max(0, start - 100) : start]
+    if (function := _FIRST_ARGUMENT.search(before)) and _NEXT_ARGUMENT.match(text, end):
+        begin = start - len(before) + function.start()
+        return begin, code_end(text, text.rfind("(", begin, start)) or line_end
     if opening := _OBJECT.match(text, end):
         read = read_json(text, opening.end())
         return start, line_end if read is None else read[1]
-    before = text[max(0, start - 100) : start]
     if _OPTION.match(text, end) or _is_command(text, before, found):
         return start, line_end
     if "<" in before and (span := _tag(text, before, start, end)) is not None:
         return span
-    if _FIRST_ARGUMENT.search(before) and _NEXT_ARGUMENT.match(text, end):
-        return text.rfind("(", 0, start), code_end(text, text.rfind("(", 0, start)) or line_end
     if _is_telling(found[1]) and (_INDEX.match(text, end) or _leads_to_value(text, end, known.get(found[1], {}))):
         return start, line_end
     if _KEY.search(before) and _key_follows(text, end, known.get(found[1], {})):

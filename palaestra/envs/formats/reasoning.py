@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from palaestra.envs.formats.thought_marks import ENTITIES, FRONT, FRONT_ENDS, FRONTS, NAMED, THOUGHT_MARK, first_characters
+from palaestra.envs.formats.thought_marks import ENTITIES, FRONT, FRONTS, NAMED, THOUGHT_MARK, first_characters, front_end
 from palaestra.types import Message
 from palaestra.types.plain_json import strict_json
 
@@ -188,10 +188,10 @@ def _front(text: str) -> tuple[str, str] | None:
     if (found := FRONT.match(text)) is None:
         return None
     index = int(str(found.lastgroup).removeprefix("front_"))
-    ending = FRONT_ENDS[index].search(text, found.end())
+    ending = front_end(text, index, found.end())
     if ending is None:
         return None if FRONTS[index].must_end else (text[found.end() :].strip(), "")
-    return text[found.end() : ending.start()].strip(), text[ending.end() :].lstrip()
+    return text[found.end() : ending[0]].strip(), text[ending[1] :].lstrip()
 
 
 def _blocks(text: str, marks: Sequence[_Mark], fences: _Spans) -> tuple[_Mark | None, list[_Block]]:

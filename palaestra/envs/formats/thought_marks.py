@@ -12,6 +12,11 @@
     (front)     Here is my thought process: ... Here is my response: ...                                   Granite 3.2
     (front)     analysis ... assistantfinal ..., harmony whose special tokens were dropped                 gpt-oss
     (front)     to=self ... <|eom|><|start|>assistant to=NAME                                              Muse Glimmer
+    (front)     <plan> ... </plan>, <reason>, <details> with a summary that says so                        prompts, chat pages
+    (front)     [REASONING] ... [/REASONING], [THINKING] ... [/THINKING]                                   prompts
+    (front)     a fenced block named "thinking"                                                            prompts
+
+The front is where a text begins: what is data or a word elsewhere (`<plan>`, `[Thinking]`) marks a thought there.
 
 All patterns match in one pass: what they repeat is bounded.
 """
@@ -21,7 +26,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_WORD = r"(?:think(?:ing)?|thoughts?|reasoning|reflect(?:ion)?|monologue|cot)(?:[_-](?:process|steps?|block|budget_reflect))?"
+_PART = r"(?:process|steps?|block|content|text|trace|budget_reflect)"
+_WORD = rf"(?:think(?:ing)?|thoughts?|reasoning|reflect(?:ion)?|monologue|cot)(?:[_-]{_PART})?"
 _NAME = rf"(?:(?:[A-Za-z]{{1,20}}+[_:-]){{0,2}}(?i:{_WORD})|(?i:analysis|scratchpad|rationale|deliberation|antthinking))"
 _GAP = r"[ \t]{0,3}"
 _ATTRIBUTE = r"\s{1,9}[\w:.-]{1,40}\s{0,3}=\s{0,3}(?:\"[^\"<>]{0,200}\"|'[^'<>]{0,200}'|[^\s<>\"'/]{1,100})"
@@ -30,10 +36,12 @@ _BAR, _JOIN = "[|｜]", "[_▁-]"
 _PIPED = rf"(?i:(?:(?:begin|start)(?:{_JOIN}of)?{_JOIN})?{_WORD}(?:{_JOIN}(?:begin|start))?)"
 _PIPED_END = rf"(?i:/{_WORD}|end(?:{_JOIN}of)?{_JOIN}{_WORD}|{_WORD}{_JOIN}end)"
 _FINAL = r"final(?: ?<\|constrain\|>\w{1,20})?<\|message\|>"
+_THINKS, _TEXT = r"(?i:think|thought|reason)", r"[^<>\n]{0,60}"
+_SUMMARY = rf"<(?i:summary)>{_TEXT}?%s</(?i:summary)>"
 _TAG_NAMES = (
     "think", "thinking", "thought", "thoughts", "reasoning", "reflection", "analysis", "scratchpad", "rationale", "cot",
     "seed:think", "seed:cot_budget_reflect", "longcat_think", "antthinking", "inner_thoughts", "inner_monologue",
-    "chain_of_thought", "thought_process", "self-reflection",
+    "chain_of_thought", "thought_process", "self-reflection", "reasoning_content",
 )  # fmt: skip
 
 
@@ -150,6 +158,7 @@ class Front:
         entity: The first letter of the former as an entity, for texts that begin so and are an answer.
         example: A text that opens a thought, and one that ends it.
         must_end: Whether they are text where no words that end the thought follow.
+        nests: Pattern of a line that opens a part of the thought which has an end like its own.
     """
 
     opens: str
@@ -157,6 +166,12 @@ class Front:
     entity: str
     example: tuple[str, str]
     must_end: bool = True
+    nests: str = ""
+
+    @property
+    def rest(self) -> str:
+        """The pattern of the words that open it, without their first letter."""
+        return self.opens.removeprefix(re.escape(self.example[0][0]))
 
 
 FRONTS: tuple[Front, ...] = (
@@ -174,16 +189,66 @@ FRONTS: tuple[Front, ...] = (
         ("to=self<|message|>", "<|eom|><|start|>assistant to=user<|message|>"),
         must_end=False,
     ),
+    *(
+        Front(rf"<(?i:{name})>", rf"</(?i:{name})>", "&lt;", (f"<{name}>", f"</{name}>"))
+        for name in ("plan", "planning", "reason", "reasons")
+    ),
+    Front(
+        rf"<(?i:details)(?=[\s>])(?:[^<>\n]{{0,120}}>\s{{0,9}}{_SUMMARY % (_THINKS + _TEXT)}"
+        rf"|[^<>\n]{{0,80}}\b(?i:type)=[\"']?{_THINKS}[^<>\n]{{0,200}}>(?:\s{{0,9}}{_SUMMARY % ''})?+)",
+        r"</(?i:details)>",
+        "&lt;",
+        ("<details>\n<summary>Thinking</summary>\n", "</details>"),
+    ),
+    *(
+        Front(rf"\[(?i:{name})\](?!\()", rf"\[/(?i:{name})\]", "&lbrack;", (f"[{name}]", f"[/{name}]"))
+        for name in ("REASONING", "THINKING", "THOUGHT", "THOUGHTS", "ANALYSIS", "PLAN")
+    ),
+    Front(
+        rf"```(?i:{_WORD}|plan(?:ning)?|reason|analysis|scratchpad|rationale)[ \t]{{0,9}}\n",
+        r"(?m:^[ \t]{0,9}```[ \t]{0,9}$)",
+        "&#96;",
+        ("```thinking\n", "\n```"),
+        nests=r"(?m:^[ \t]{0,9}```[^\s`][^\n`]*$)",
+    ),
 )
 
 ENTITIES: dict[str, str] = {"<": "&lt;", "[": "&lbrack;", "◁": "&#9665;"}
 """What stands for the first character of a mark that is text, by that character."""
 
 
-FRONT = re.compile("|".join(rf"\s*+(?P<front_{index}>{front.opens})" for index, front in enumerate(FRONTS)))
+_FRONT_FIRST = "".join(sorted({front.example[0][0] for front in FRONTS}))
+FRONT = re.compile(
+    rf"\s*+(?=[{re.escape(_FRONT_FIRST)}])"  # what begins with no such character, as most texts do, is passed over at once
+    rf"(?:{'|'.join(rf'(?P<front_{index}>{front.opens})' for index, front in enumerate(FRONTS))})"
+)
 """The words of `FRONTS` with which a text begins; the name of the only group says which."""
 
-FRONT_ENDS = tuple(re.compile(front.closes) for front in FRONTS)
+_FRONT_ENDS = tuple(
+    re.compile(f"(?P<nests>{front.nests})|{front.closes}" if front.nests else front.closes) for front in FRONTS
+)
+
+
+def front_end(text: str, index: int, start: int) -> tuple[int, int] | None:
+    """Return where the words begin and end that end a thought of `FRONTS[index]`; None if there are none.
+
+    Parts of it that have an end of the same kind are passed over. Where one of them has none, the last end counts.
+
+    Args:
+        text: All of it.
+        index: Which of the fronts opened the thought.
+        start: Where its text begins.
+    """
+    depth, last = 0, None
+    for found in _FRONT_ENDS[index].finditer(text, start):
+        if found.lastgroup == "nests":
+            depth += 1
+            continue
+        last = found.span()
+        if depth == 0:
+            return last
+        depth -= 1
+    return last
 
 
 def first_characters(more: str = "") -> str:
@@ -198,7 +263,7 @@ def first_characters(more: str = "") -> str:
 def escaped_characters(more: str = "") -> str:
     """Return the pattern of what stands for the first character of a mark that is text, without its `&`; see there."""
     entities = [rf"{ENTITIES[first][1:]}(?={rest})" for first, rest in _rests(more).items()]
-    return "|".join([*entities, *(rf"{front.entity[1:]}(?={front.opens[1:]})" for front in FRONTS)])
+    return "|".join([*entities, *(rf"{front.entity[1:]}(?={front.rest})" for front in FRONTS)])
 
 
 def _rests(more: str) -> dict[str, str]:
@@ -236,7 +301,6 @@ __all__ = [
     "ENTITIES",
     "FRONT",
     "FRONTS",
-    "FRONT_ENDS",
     "MARKS",
     "NAMED",
     "THOUGHT_MARK",
@@ -244,4 +308,5 @@ __all__ = [
     "Marks",
     "escaped_characters",
     "first_characters",
+    "front_end",
 ]

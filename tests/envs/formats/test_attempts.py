@@ -265,6 +265,15 @@ def test_any_text_is_an_attempt_or_a_plain_answer(text):
     assert attempt is None or unread(attempt)
 
 
+@pytest.mark.parametrize("after", ["[1]", "{'query': 'x'}", "'x'", 'query="x"', '["x", 2]'])
+@pytest.mark.parametrize("function", ["call_tool", "client.callTool", "run"])
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_a_name_as_the_first_argument_of_a_call_is_an_attempt_whatever_the_second_is(after, function, quote):
+    attempt = find_attempt(f"{function}({quote}search_notes{quote}, {after})", TOOLS)
+    assert attempt is not None
+    assert find_attempt(f"I wrote ({quote}search_notes{quote}, and more) to Mara.", TOOLS) is None
+
+
 @given(calls, prose)
 def test_the_canonical_form_is_left_to_its_reader(call, text):
     message = Message("assistant", text, (call,))

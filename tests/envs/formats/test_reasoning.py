@@ -233,6 +233,60 @@ def test_words_at_the_front_mark_a_thought_where_its_end_follows(front):
     assert parse_message(format_message(message)) == message
 
 
+FRONT_FORMS = (
+    *((f"<{n}>", f"</{n}>") for n in ("plan", "PLAN", "planning", "reason", "Reason", "reasons")),
+    *((f"<{n}>", f"</{n}>") for n in ("reasoning_content", "thought_text")),
+    *((f"[{n}]", f"[/{n}]") for n in ("REASONING", "THINKING", "Thinking", "THOUGHTS", "ANALYSIS", "PLAN")),
+    *((f"```{n}\n", "\n```") for n in ("thinking", "thought", "reasoning", "Think", "plan", "analysis", "scratchpad")),
+    ("<details>\n<summary>Thinking</summary>\n", "</details>"),
+    ("<details open><summary>My thoughts</summary>", "</details>"),
+    ("<details type='reasoning' done='true' duration='3'>\n<summary>3 s</summary>\n", "</details>"),
+    ("<details><summary>🧠 The reasoning process</summary>", "</details>"),
+)  # fmt: skip
+
+
+@given(st.sampled_from(FRONT_FORMS), drafts.map("\n".join), st.sampled_from(["", "\n", "<think>hm</think>\n", "  "]))
+def test_what_marks_a_thought_at_the_front_is_split_off_and_a_draft_in_it_is_not_run(form, thought, before):
+    is_fence, opening = form[0].startswith("```"), thought.count("```") % 2
+    text = f"{before}{form[0]}Hm, no.{thought}{form[1]}\n\n{GOOD}"
+    if not (is_fence and opening):
+        read = make_format("tools").read(without_reasoning(Message("assistant", text)), TOOLS)
+        assert [call.arguments["item"] for call in read.tool_calls] == ["good"]
+        assert "Hm, no." in split_reasoning(text)[0]
+    assert "draft" not in split_reasoning(text)[1]
+
+
+@given(st.sampled_from(FRONT_FORMS), answers)
+def test_what_marks_a_thought_at_the_front_is_text_elsewhere_and_where_it_does_not_end(form, answer):
+    if "reasoning_content" in form[0] or "thought_text" in form[0]:
+        return  # nothing else has such a name
+    for text in (f"So {answer}:\n{form[0]}a, b{form[1]}", f"{form[0]}a, b {answer}"):
+        assert split_reasoning(text) == ("", text)
+    message = Message("assistant", f"{form[0]}a{form[1]} b", (ToolCall("take", {"item": form[0]}),), reasoning=form[0])
+    assert parse_message(format_message(message)) == message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[thinking](http://x.example) is a link.[/thinking]",
+        "<details><summary>Dates</summary>Friday</details> Bye.",
+        "<planet>Mars</planet> is red.",
+        "```python\nprint(1)\n```\nDone.",
+        "```think about it\n```\nDone.",
+    ],
+)
+def test_what_only_begins_like_a_thought_is_text(text):
+    assert split_reasoning(text) == ("", text)
+
+
+@pytest.mark.parametrize("fence", ["```", "~~~", "~~~~~"])
+@given(pairs.filter(lambda pair: pair[1] in CLOSERS), st.sampled_from(["xml", "", "text x=1"]))
+def test_a_thought_in_a_fenced_block_of_either_kind_is_text(fence, pair, info):
+    text = f"It is written so:\n{fence}{info}\nx {pair[0]}hello{pair[1]}\n{fence}\nThat is it."
+    assert split_reasoning(text) == ("", text)
+
+
 @pytest.mark.parametrize(
     ("text", "rest"),
     [
@@ -263,7 +317,8 @@ PIECES = (
     "<think a='", "<think " + " " * 90, "<think a=1 b=2 c=", "<a_a_a_", "<" + "a" * 60, "<think></analysis>",
     "<think><thinking>", "<think> x </cot>", "```\n<think>{</think>\n```\n", "```\n</think>", "<|end|>", "<think>\n",
     "<|channel|>analysis<|message|>{<|end|>", "◁think▷ x ", "[BEGIN FINAL RESPONSE][END FINAL RESPONSE]", "analysisI",
-    "Here is my thought process:", "to=self ", "to=self<|eom|>assistant",
+    "```thinking\n", "```thinking\n```json\n", "```thinking\n```\n", "<plan>", "<details open ", "<details><summary>a",
+    "[PLAN]", "<details a=1 b=", "Here is my thought process:", "to=self ", "to=self<|eom|>assistant",
 )  # fmt: skip
 
 
