@@ -248,7 +248,8 @@ class Phase:
             step: The step that is over; 0 is what comes before the first one, after which nothing is due.
             metrics: Of this step.
             total: Steps in all, for the display.
-            evaluates: Whether a point of the learning curve is due; by default after every `evaluation.every` steps.
+            evaluates: Whether a point of the learning curve is due; by default as often as the recipe says
+                (`Recipe.evaluates_every`).
         """
         if step > 0:
             metrics = self.extensions.after_step(step, metrics)
@@ -314,7 +315,7 @@ class Phase:
 
     def is_evaluation_due(self, step: int) -> bool:
         """Whether the learning curve wants a point after this step."""
-        every = self.recipe.evaluation.every
+        every = self.recipe.evaluates_every(self.name)
         return ranks().is_main and self.evaluate is not None and every > 0 and step % every == 0
 
     def is_save_due(self, step: int, *, last: int) -> bool:

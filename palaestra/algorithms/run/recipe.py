@@ -41,7 +41,7 @@ from palaestra.algorithms.config import check, nearest
 from palaestra.algorithms.run.extension_registry import extension_names, get_extension
 from palaestra.algorithms.run.overrides import apply_override
 from palaestra.algorithms.run.packaged import find_recipe
-from palaestra.algorithms.run.recipe_configs import EnvConfig, PhaseConfig, Recipe, checked_name
+from palaestra.algorithms.run.recipe_configs import PHASE_KEYS, EnvConfig, PhaseConfig, Recipe, checked_name
 from palaestra.algorithms.run.registry import algorithm_names, get_algorithm
 from palaestra.envs.core.data_files import parse_toml, read_text
 from palaestra.errors import ConfigError
@@ -297,10 +297,11 @@ def _phase(name: str, algorithm: str, table: Json, of_recipe: Mapping[str, BaseM
     model = get_algorithm(algorithm).config
     own: dict[str, BaseModel | None] = {}
     active = dict(of_recipe)
-    start_from = None
+    plain: dict[str, Json] = {}
     if isinstance(table, dict):
-        table = dict(table)
-        start_from = table.pop("start_from", None)
+        plain = {key: table[key] for key in PHASE_KEYS if key in table}
+        table = {key: value for key, value in table.items() if key not in plain}
+        start_from = plain.get("start_from")
         if start_from is not None and not isinstance(start_from, str):
             raise ConfigError(f"{where}.start_from is {start_from!r}; expected the name of an earlier phase.")
         fields = model.model_fields
@@ -312,7 +313,8 @@ def _phase(name: str, algorithm: str, table: Json, of_recipe: Mapping[str, BaseM
         for key, config in active.items():
             table = get_extension(key).settings(config, fields, table)
     settings = check(model, table, where)
-    return PhaseConfig(name=name, algorithm=algorithm, start_from=start_from, settings=settings, extensions=own, active=active)
+    found = {"name": name, "algorithm": algorithm, "settings": settings, "extensions": own, "active": active}
+    return check(PhaseConfig, {**plain, **found}, where)
 
 
 def _chosen(names: Json, expected: str) -> list[str]:

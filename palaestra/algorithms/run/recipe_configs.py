@@ -29,6 +29,9 @@ def _known_format(name: str) -> str:
 
 FormatName = Annotated[str, AfterValidator(_known_format)]
 
+PHASE_KEYS = ("start_from", "evaluate_every")
+"""Keys that the table of a phase may have, whatever its algorithm."""
+
 START = "start"
 """What the policy before all phases is called: its checkpoint, and as `start_from` of a phase."""
 
@@ -169,12 +172,18 @@ class PhaseConfig(Config):
     """How checkpoints, metrics, reports and `--set` call it; by default the algorithm's name."""
     start_from: str | None = None
     """Earlier phase whose policy this one begins with, or "start" for the untrained one; by default the phase before it."""
+    evaluate_every: int | None = Field(default=None, ge=0, le=MOST_COUNTED)
+    """Training steps between the points of this phase's learning curve, 0 for none; by default `evaluation.every`."""
     settings: SerializeAsAny[BaseModel]
     """The algorithm's own table, defaults filled in."""
     extensions: dict[str, SerializeAsAny[BaseModel] | None] = Field(default_factory=dict)
     """Tables of this phase by extension, in place of the recipe's; None leaves the recipe's out."""
     active: dict[str, SerializeAsAny[BaseModel]] = Field(default_factory=dict)
     """The tables that hold in this phase, the recipe's included, in the order in which extensions act."""
+
+    def own_keys(self) -> dict[str, Json]:
+        """Return the keys of the phase's table that are neither its algorithm's nor an extension's, those that were given."""
+        return {key: value for key in PHASE_KEYS if (value := getattr(self, key)) is not None}
 
 
 class Recipe(Config):
@@ -212,7 +221,7 @@ class Recipe(Config):
 
     @model_validator(mode="after")
     def _best_is_measured(self) -> Recipe:
-        if (self.checkpoint.best or "").startswith("test_") and not self.evaluation.every:
+        if (self.checkpoint.best or "").startswith("test_") and not any(map(self.evaluates_every, self.phase_names)):
             raise ConfigError(
                 f"checkpoint.best is {self.checkpoint.best!r}, and evaluation.every is 0: the learning curve has no points. "
                 f"Set evaluation.every, training steps between two of them."
@@ -229,6 +238,11 @@ class Recipe(Config):
                     f"{START!r}: one of {', '.join(earlier)}."
                 )
         return self
+
+    def evaluates_every(self, name: str) -> int:
+        """Return the training steps between two points of the learning curve of a phase; 0 if it has none."""
+        own = self.phase(name).evaluate_every
+        return self.evaluation.every if own is None else own
 
     def phase(self, name: str) -> PhaseConfig:
         """Return a phase by name.
@@ -269,9 +283,7 @@ class Recipe(Config):
         data["env"] = [_plain(env) for env in self.envs] if self.is_mixture else _short_env(self.envs[0])
         data |= _tables(self.extensions, without or {})
         phases = {
-            phase.name: ({} if phase.start_from is None else {"start_from": phase.start_from})
-            | _plain(phase.settings)
-            | _tables(phase.extensions, without or {})
+            phase.name: phase.own_keys() | _plain(phase.settings) | _tables(phase.extensions, without or {})
             for phase in self.phases
         }
         if all(phase.name == phase.algorithm for phase in self.phases):

@@ -158,6 +158,39 @@ def test_both_forms_hold_a_start() -> None:
     assert "start_from" not in parse_recipe({"env": env, "phases": ["sft"]}).to_json()["sft"]
 
 
+@pytest.mark.parametrize(("of_recipe", "more", "grpo"), [(1, None, 0), (0, None, 1), (2, 1, None)])
+def test_a_phase_has_a_learning_curve_of_its_own_pace(
+    of_recipe: int, more: int | None, grpo: int | None, tmp_path: Path
+) -> None:
+    own = [{} if every is None else {"evaluate_every": every} for every in (more, grpo)]
+    listed = [SFT, {**SFT, "name": "more", "epochs": 2, **own[0]}, {**GRPO, **own[1]}]
+    evaluation = {"n": 2, "baselines": [], "every": of_recipe, "curve_n": 2}
+    recipe = toy_recipe(evaluation=evaluation, sft=None, grpo=None, phase=listed)
+    assert parse_recipe(json.loads(json.dumps(recipe.to_json()))) == recipe
+    result = train(recipe, store=tmp_path, run_id="toy")
+    rows = read_metrics(result.folder / "metrics.jsonl")
+    found = {
+        name: [row["step"] for row in rows if row["phase"] == name and "test_success" in row] for name in ("more", "grpo")
+    }
+    steps = {name: max(row["step"] for row in rows if row["phase"] == name) for name in found}
+    for name, every in (("more", more), ("grpo", grpo)):
+        pace = of_recipe if every is None else every
+        assert found[name] == [step for step in range(1, steps[name] + 1) if pace and step % pace == 0]
+
+
+@pytest.mark.parametrize("every", [-1, 1.5, "often", True])
+def test_a_pace_that_is_none_is_refused(every: object) -> None:
+    with pytest.raises(ConfigError, match=r"evaluate_every is "):
+        parse_recipe({"env": {"id": toy_env.ENV_ID}, "phases": ["sft"], "sft": {"evaluate_every": every}})
+
+
+def test_the_best_point_of_a_curve_is_taken_where_a_phase_has_one() -> None:
+    data = {"env": {"id": toy_env.ENV_ID}, "phases": ["sft"], "checkpoint": {"best": "test_success"}}
+    with pytest.raises(ConfigError, match="the learning curve has no points"):
+        parse_recipe(data)
+    assert parse_recipe({**data, "sft": {"evaluate_every": 5}}).evaluates_every("sft") == 5
+
+
 def test_weights_of_a_seats_own_begin_with_themselves() -> None:
     seats = {"train": ["asker"], "seat": "asker"}
     listed = [{"algorithm": "sft"}, {"algorithm": "grpo", "start_from": "sft", "seats": seats}]
