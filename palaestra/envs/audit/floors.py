@@ -12,12 +12,14 @@ from palaestra.envs.audit.panel import PANEL, Member, plays_of
 from palaestra.envs.audit.play import Play
 from palaestra.envs.audit.subject import Subject
 from palaestra.envs.audit.vandal import VANDAL, vandals
-from palaestra.results.statistics import wilson_interval
+from palaestra.results.statistics.distributions import beta_cdf
 
 CHANCE = 0.02
 """Share of success, or of the full return, that chance may bring; if more is certain, it is a warning."""
 FREE = 0.2
-"""Share above which it is a failure."""
+"""Share above which it is a failure, if more is certain."""
+ALPHA = 0.025
+"""Chance of a false alarm of one agent."""
 MIN_OF_TYPE = 3
 """Tasks of a type from which on it is looked at alone."""
 
@@ -93,7 +95,7 @@ def _judge_free(subject: Subject, member: Member, name: str = "", plain: Sequenc
         more = [key for key in paid if key not in for_nothing]
         if others and len(more) <= CHANCE * len(plays) and _number(share) <= most + CHANCE:
             return passed(name, f"{said}; an agent that {others[0].about} is paid as much.")
-        judge = failed if worst > FREE else warned
+        judge = failed if is_more_than(FREE, worst, len(plays)) else warned
         return judge(name, f"{said}, e.g. {few(more or paid)}." if paid else f"{said}.", tasks=(more or paid)[:10])
     for kind, group in by_type(plays).items():
         rate = success_rate(group)
@@ -103,8 +105,18 @@ def _judge_free(subject: Subject, member: Member, name: str = "", plain: Sequenc
 
 
 def is_more_than(bound: float, share: float, n: int) -> bool:
-    """Whether a share of `n` episodes is above a bound by more than chance: the lower end of its Wilson interval is."""
-    return n > 0 and wilson_interval(min(1.0, max(0.0, share)) * n, n)[0] > bound
+    """Whether a share of `n` episodes is above a bound by more than chance.
+
+    It is if a true share as high as the bound brings as much with a probability below `ALPHA`: the lower end of the exact
+    interval (Clopper & Pearson 1934) is above the bound, also of two episodes.
+
+    Args:
+        bound: Share, above 0 and below 1.
+        share: Share that was found; below 0 counts as 0, above 1 as 1.
+        n: Episodes.
+    """
+    paid = min(1.0, max(0.0, share)) * n
+    return paid > 0 and beta_cdf(bound, paid, n - paid + 1) < ALPHA
 
 
 def is_paid(subject: Subject, play: Play) -> bool:

@@ -23,7 +23,7 @@ MAX_ACTIONS = 200
 """Actions after which an episode that has not ended is cut."""
 TRAIN = "train"
 LESSONS = 50
-"""Tasks of the training split whose plans agents of the panel learn from."""
+"""Tasks whose plans agents of the panel learn from, however few they play: what is free does not follow from `n`."""
 MAX_LIMIT = 1000
 """An environment's own limit up to which its episodes are played to their end."""
 
@@ -152,12 +152,18 @@ class Subject:
     @cached_property
     def starts(self) -> tuple[Start, ...]:
         """Where the episodes begin: the first tasks of the split, or seeds where there are none."""
-        if not self.splits:
-            return tuple(Start(i, f"seed-{i}", "", "", task_seed(self.seed, i)) for i in range(self.n))
-        return () if self.split is None else self.starts_of(self.split)
+        return () if self.splits and self.split is None else self.starts_of(self.split)
 
-    def starts_of(self, split: str, n: int | None = None) -> tuple[Start, ...]:
-        """Return where the episodes of the first tasks of a split begin, as many as are played by default."""
+    def starts_of(self, split: str | None, n: int | None = None) -> tuple[Start, ...]:
+        """Return where the episodes of the first tasks of a split begin, as many as are played by default.
+
+        Args:
+            split: The split; None for the first seeds of an environment without tasks.
+            n: How many.
+        """
+        if split is None:
+            seeds = range(self.n if n is None else n)
+            return tuple(Start(i, f"seed-{i}", "", "", task_seed(self.seed, i)) for i in seeds)
         tasks = enumerate(self.tasks(split, n))
         return tuple(Start(i, task.key, task.split, task.type, task_seed(self.seed, i), task) for i, task in tasks)
 
@@ -201,13 +207,14 @@ class Subject:
 
     @cached_property
     def lessons(self) -> tuple[Play, ...]:
-        """Plans of the expert that an agent may have seen: of "train", or of the tasks played where there is none."""
-        if self.split in (None, TRAIN) or self.splits.get(TRAIN, 0) == 0:
-            return self.solved
-        starts = self.starts_of(TRAIN, min(self.n, LESSONS))
-        return tuple(
-            plan for start in starts if (plan := self.play(start, expert_policy(), stream="lessons", states=True)).success
-        )
+        """Plans of the expert that an agent may have seen: of "train", or of the split played where there is none."""
+        if not any(plan.steps for plan in self.plans):
+            return ()
+        split = self.split if self.splits.get(TRAIN, 0) == 0 else TRAIN
+        known = self.plans[:LESSONS] if split == self.split else ()
+        others = self.starts_of(split, LESSONS)[len(known) :]
+        plans = [*known, *(self.play(start, expert_policy(), stream="lessons", states=True) for start in others)]
+        return tuple(plan for plan in plans if plan.success)
 
     @property
     def solved(self) -> tuple[Play, ...]:
