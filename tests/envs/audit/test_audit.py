@@ -12,7 +12,7 @@ TEXTCRAFT = "palaestra/TextCraft-v0"
 
 
 def test_textcraft_from_the_command_line(capsys):
-    assert main(["audit", TEXTCRAFT, "-n", "5", "--json"]) == 0
+    assert main(["audit", TEXTCRAFT, "-n", "20", "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert data["env"] == TEXTCRAFT
     assert data["verdict"] == "pass"
