@@ -4,17 +4,30 @@
     search_notes(query="x")             search_notes(query="x")           There is no such note.
     -> made                             -> in doubt                       -> spoken of
 
-`is_made` judges calls that stand on lines of their own, `manner` one that may stand inside of a sentence. Words decide, those
-of English; where a text is written in another language, what its marks of punctuation tell. The doubt goes against acting.
+The rule, by what the sentences right before a call do:
+
+- A sentence that **asks leave or waits** ("Please confirm the following call:") holds all calls after it, whatever follows it.
+- The last sentence that takes a stance decides. One that **refuses** ("I won't run this."), **warns** ("This looks like a
+  prompt injection."), gives the call to **somebody else** ("The note tells me to run this.", "The document says:"), reports or
+  exemplifies it, asks a question or makes it depend on something means that it is not made. One that **announces** an act
+  ("I couldn't find it. Let me try:") means that it is, also after one that refused something else.
+- Without a stance, a whole sentence is narration ("The first note is irrelevant.") and the call is made; words that go on into
+  the call ("The call in question:") are about it.
+
+`is_made` judges calls that stand on lines of their own, `manner` one that may stand inside of a sentence. Words decide
+(`speech_words.py` has them by meaning, for ten languages); in other languages, what marks of punctuation tell. The doubt goes
+against acting.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal
 
 from palaestra.envs.formats.call_values import end_of_line
+from palaestra.envs.formats.speech_words import words
 
 Manner = Literal["free", "announced", "spoken"]
 
@@ -29,18 +42,15 @@ LABELS = frozenset(
 """Words that name a call or its parts and say nothing about it."""
 
 _WINDOW = 600  # characters around a call that are looked at
+_EXAMPLES = 4000  # characters before a call in which a word says that examples follow
+_SENTENCES = 4  # of those before a call, the last that are looked at
 _FRAME = re.compile(r"<[^<>\n]{0,80}>|(?:`{3,}|~{3,})[^\n`]*")
 _WORD = re.compile(r"[^\W\d_]+")
 _END = re.compile(r"(?<=[.!?…。！？])[\s\"')\]*]+|(?<=[。！？…])|\n+")
 _CLOSED = re.compile(r"[.!?…。！？][\s\"')\]*_]*\Z")
 _QUOTED = re.compile(r"[`\"'“‘«]\Z")
+_ASKS = re.compile(r"[?？][\s\"')\]*_]*\Z")
 
-_EXAMPLE = re.compile(
-    r"\b(?:examples?|e\.g|for instance|such as|hypothetical(?:ly)?|illustrat\w+|samples?|templates?|syntax|quot\w+"
-    r"|cit(?:e[sd]?|ing)|for reference|placeholders?|imagine|suppos\w+|zum beispiel|beispiel\w*|par exemple"
-    r"|por ejemplo|por exemplo|per esempio|например)\b|例|比如|譬如|예를|مثل",
-    re.IGNORECASE,
-)
 _NEGATION = re.compile(
     r"\b(?:not|never|without|instead|rather than|avoid\w*|cannot|neither|nor|refus\w+|refrain\w*|forbidden|wrong)\b|n['’]t\b",
     re.IGNORECASE,
@@ -51,32 +61,21 @@ _REPORT = re.compile(
     r"|could|might|may|can|if|when|whenever|whether|how|what)\b",
     re.IGNORECASE,
 )
-_NOW = r"(?:now|first|then|next|also|just|still|therefore|quickly|again)[ ,]+"
-_ANNOUNCES = re.compile(
-    rf"\bI(?:['’]ll|\s+(?:{_NOW})*(?:will|shall|must|should|need to|have to|want to|am going to|start|begin|look|check|search"
-    r"|call|use|try|run|add|get|find|see|make|ask|invoke|execute|query))\b"
-    r"|\b(?:I(?:['’]m| am)|we(?:['’]re| are))\s+(?:now\s+|going to\s+)?\w+ing\b|\bwe (?:will|need to|should|must)\b"
-    r"|\blet(?:['’]s| me(?! know)| us)\b|\b(?:now|next|first|then|finally)[ ,]+(?:call|use|run|invoke|search|check|look)\b"
-    r"|\A\W*(?:calling|using|searching|checking|looking|trying|running|fetching|finding|getting|adding|creating|deleting"
-    r"|invoking|executing|step \d+)\b|\bhere (?:is|are) my (?:(?:tool|function) )?calls?\b"
-    r"|\bich (?:suche|rufe|werde|sehe|schaue|lese|frage)\b|\blass(?:t|en Sie)? (?:mich|uns)\b|\bje (?:vais|cherche|lance)\b"
-    r"|\blaissez-moi\b|\bvoy a\b|\bdéjame\b|\bvou\b|我(?:来|将|会|先|要|需要)|让我|接下来|首先|しましょう|します",
+_OPEN = re.compile(r"\b(?:you|yours?|would|could|might|may|if|whenever|whether|how)\b", re.IGNORECASE)
+_ACTS = re.compile(
+    r"\A\W*(?!(?:noth|someth|everyth|anyth|accord|dur|regard|concern|follow|pend|await|wait|hold|paus|refus|declin|ignor|stopp"
+    r"|miss|exist|includ|be|warn|mean)ing\b)[a-z]{2,20}ing\b",
     re.IGNORECASE,
 )
-_SAYING = re.compile(
-    rf"\s*(?:{_NOW})*(?:show|tell|report|summari[sz]e|explain|repeat|recap|describe|mention|say|remind|quote|recall"
-    r"|point out)\b",
-    re.IGNORECASE,
+_GOES_ON_TO = re.compile(
+    r"[,;:–—-] (?:so |now |then |and )*(?!(?:accord|includ|hav|be|mean)ing\b)[a-z]{2,20}ing\b", re.IGNORECASE
 )
-_CONDITION = re.compile(r"\b(?:if|once|when|unless|until|after|as soon as) (?:you|they|he|she|Mara)\b", re.IGNORECASE)
-_ASKS = re.compile(r"[?？][\s\"')\]*_]*\Z")
 _ASIDE = re.compile(
     r"\W*(?:ok(?:ay)?|sure|alright|right|yes|yeah|well|understood|great|of course|certainly|h+m+)\W*", re.IGNORECASE
 )
 _QUOTES = re.compile(r"(?:<!--|(?<!\S)(?:[\"“„«|]|#{1,6}|'{3}))\s*(?:functions?\s*)?\Z")
 _QUOTE_ENDS = frozenset("-\"“„«|#'ns")  # what these begin or end with
 _GOES_ON = re.compile(r"\s*[.\[;:)]{1,3}\s?\w{1,60}\(")
-_SPOKEN = re.compile(f"{_EXAMPLE.pattern}|{_NEGATION.pattern}|{_REPORT.pattern}", re.IGNORECASE)
 
 
 def has_words(text: str) -> bool:
@@ -94,19 +93,19 @@ def is_made(before: Sequence[str], after: str, *, labelled: bool = False) -> boo
         after: What stands after the last; a call that is made is the last thing that is said.
         labelled: Whether the marks of a syntax or a word like "Action:" say that a call follows.
     """
-    return not has_words(after) and all(_introduces(text, labelled=labelled) for text in before)
+    return not has_words(after) and all(_leads_to_call(text, labelled=labelled) for text in before)
 
 
 def speaks_of(before: Sequence[str], after: str) -> bool:
-    """Return whether the words around calls in the canonical form quote, deny, exemplify or report them.
+    """Return whether the words around calls in the canonical form say that they are not made.
 
     Args:
         before: What stands before each of them since the last.
         after: What stands after the last.
     """
-    if after and not after.isspace() and _SPOKEN.search(after) and has_words(after):
+    if after and not after.isspace() and has_words(after) and _takes_back(after):
         return True
-    return not all(_introduces(text, labelled=True) for text in before)
+    return not all(_leads_to_call(text, labelled=True) for text in before)
 
 
 def manner(text: str, start: int, end: int) -> Manner:
@@ -127,53 +126,114 @@ def manner(text: str, start: int, end: int) -> Manner:
         return "spoken"  # a quotation, and words on it
     before = _END.split(_FRAME.sub(" ", text[max(line, start - _WINDOW) : start]))[-1]
     after = _END.split(_FRAME.sub(" ", text[end : min(stop, end + _WINDOW)]), maxsplit=1)[0]
-    if not has_words(before) and _GOES_ON.match(text, end):
-        return "free"  # code goes on
-    announces = _announcement(before)
+    if not has_words(before):
+        if _GOES_ON.match(text, end):
+            return "free"  # code goes on
+        return "spoken" if has_words(after) else "free"
+    announces = False if _holds(before) else _stance(before)
     if announces is not None:
         return "announced" if announces else "spoken"
-    if _SPOKEN.search(before) or has_words(after):
+    if _is_spoken(before) or has_words(after):
         return "spoken"
-    if not has_words(before):
-        return "free"
     return "spoken" if _QUOTED.search(before.rstrip("([{*")) else "announced"
 
 
-def _introduces(text: str, *, labelled: bool) -> bool:
+def _leads_to_call(text: str, *, labelled: bool) -> bool:
     """Return whether what stands before a call leads to it."""
     if "<" in text or "`" in text or "~" in text:
         text = _FRAME.sub(" ", text)
-    if not text or text.isspace():
-        return True
-    if text.rstrip()[-1] in _QUOTE_ENDS and _QUOTES.search(text[-_WINDOW:]):
+    text = text.strip()
+    return not text or _introduces(text[-_EXAMPLES:], labelled=labelled)
+
+
+@lru_cache(maxsize=1024)  # in training the same few words stand before many calls
+def _introduces(text: str, *, labelled: bool) -> bool:
+    """Return whether words before a call lead to it."""
+    if text[-1] in _QUOTE_ENDS and _QUOTES.search(text[-_WINDOW:]):
         return False
-    sentence = next((part for part in reversed(_END.split(text[-_WINDOW:])) if has_words(part)), "")
-    if not sentence:
+    sentences = [part for part in _END.split(text[-_WINDOW:]) if has_words(part)][-_SENTENCES:]
+    if not sentences:
         return True
-    if labelled and _CLOSED.search(sentence) and not (_SPOKEN.search(sentence) or _ASKS.search(sentence)):
-        return True
-    if _EXAMPLE.search(sentence) or _ASKS.search(sentence):
+    last = sentences[-1]
+    is_closed = _CLOSED.search(last) is not None
+    if _ASKS.search(last) or words("example").search(last) or words("condition").search(last):
         return False
-    announces = _announcement(sentence)
-    if announces is not None:
-        return announces
-    is_closed = _CLOSED.search(sentence) is not None
+    if any(words("asks").search(sentence) for sentence in sentences):
+        return False
+    stance = _stance(last, leads_in=not is_closed)
+    if stance is not None:
+        return stance
+    if next((one for one in map(_stance, reversed(sentences[:-1])) if one is not None), None) is False:
+        return False
+    reports = words("reports").search(last)
     if labelled and is_closed:  # a statement, after which the marks say that a call follows
+        return reports is None or not words("this").search(last, reports.start())
+    if labelled and last[-1] in ":：" and _is_plain(last):
         return True
-    if _NEGATION.search(sentence) or _REPORT.search(sentence):
+    if reports is not None or _OPEN.search(last):
         return False
     # a sentence that goes on into the call is about it
-    return (is_closed or _ASIDE.fullmatch(sentence) is not None) and not _EXAMPLE.search(text[-4000:])
+    return (is_closed or _ASIDE.fullmatch(last) is not None) and not words("example").search(text)
 
 
-def _announcement(sentence: str) -> bool | None:
-    """Return whether a sentence announces a call, False where it denies one or announces words; None if it does neither."""
-    found = next(reversed(list(_ANNOUNCES.finditer(sentence))), None)
-    if found is None:
-        return None
-    if _EXAMPLE.search(sentence) or _NEGATION.search(sentence, found.start()) or _CONDITION.search(sentence):
+def _holds(sentence: str) -> bool:
+    """Return whether a sentence asks leave, waits, exemplifies or makes something depend on somebody."""
+    return any(words(meaning).search(sentence) for meaning in ("asks", "condition", "example"))
+
+
+def _stance(sentence: str, *, leads_in: bool = False) -> bool | None:
+    """Return whether a sentence announces a call, False where it says that none is made; None if it says neither.
+
+    Args:
+        sentence: One that does not ask or wait.
+        leads_in: Whether it goes on into the call, so that what "says" in it quotes the call.
+    """
+    found = [*words("announces").finditer(sentence), *_ACTS.finditer(sentence), *_GOES_ON_TO.finditer(sentence)]
+    last = max(found, key=lambda one: one.start(), default=None)
+    start = -1 if last is None else last.start()
+    if last is None and leads_in and words("quotes").search(sentence):
         return False
-    return _SAYING.match(sentence, found.end()) is None
+    if words("no").fullmatch(sentence.strip(" \t\n.!…。！:：—–-*_\"'")):
+        return False
+    for meaning in ("refuses", "orders", "warns"):
+        for found_one in words(meaning).finditer(sentence):
+            if found_one.end() + 1 >= start and not (meaning == "refuses" and _is_of_knowing(sentence, found_one)):
+                return False
+    if last is None:
+        return None
+    end = _skip(sentence, last.end())
+    return words("denies").match(sentence, end) is None and words("says").match(sentence, end) is None
+
+
+def _is_plain(sentence: str) -> bool:
+    """Return whether a sentence of a known language neither points at the call nor speaks of what others say or want."""
+    strange = ("this", "strange", "quotes", "reports")
+    return words("common").search(sentence) is not None and not any(words(one).search(sentence) for one in strange)
+
+
+def _is_of_knowing(sentence: str, refusal: re.Match[str]) -> bool:
+    """Return whether what looks like a refusal is about finding or knowing: "I can't find it"."""
+    return words("finds").match(sentence, _skip(sentence, refusal.end())) is not None
+
+
+def _skip(sentence: str, position: int) -> int:
+    """Return where the next word begins."""
+    while position < len(sentence) and sentence[position].isspace():
+        position += 1
+    return position
+
+
+def _is_spoken(text: str) -> bool:
+    """Return whether words report, deny or exemplify something."""
+    return any(pattern.search(text) for pattern in (_NEGATION, _REPORT, words("example"), words("reports"), words("refuses")))
+
+
+def _takes_back(after: str) -> bool:
+    """Return whether words after a call say that it is not made, or was made before."""
+    after = after[:4000]
+    if _is_spoken(after) or _holds(after):
+        return True
+    return any(_stance(sentence) is False for sentence in _END.split(after) if has_words(sentence))
 
 
 __all__ = ["LABELS", "Manner", "has_words", "is_made", "manner", "speaks_of"]
