@@ -1,4 +1,4 @@
-"""`palaestra demo`: the main job in a few minutes of two CPU cores."""
+"""`palaestra demo`: the main job in a few minutes of one CPU core."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from palaestra.cli.options import DEFAULT_RUNS, AsJson, RunsFolder
 
-RECIPE = "textcraft_tiny"
+RECIPE = "demo"
 
 
 def demo(
@@ -20,7 +20,7 @@ def demo(
     run: Annotated[str | None, typer.Option("--run", metavar="ID", help="Resume this run.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a tiny policy on TextCraft and compare it with random, expert, untrained and cloned play; write a report."""
+    """Train a tiny policy on TextCraft, compare it with random, expert, untrained and cloned play; write a report."""
     from palaestra.cli.train import run_recipe, show
 
     result, report = run_recipe(None if _is_stored(runs, run) else RECIPE, overrides or [], runs=runs, run_id=run)
