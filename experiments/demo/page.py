@@ -26,7 +26,7 @@ ARMS = {
 }
 PAIRS = (("trained", "cloned"), ("cloned-same_compute", "cloned"), ("trained", "cloned-same_compute"))
 TITLE = "# The demo: GRPO, and more cloning for the same CPU time"
-COMMAND = "python -m experiments.demo.run --work FOLDER --seeds 1 2 3 4 5"
+COMMAND = "python -m experiments.demo.run --work FOLDER --seeds 3 4 5 6 7"
 
 
 class Interval(NamedTuple):

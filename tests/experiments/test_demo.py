@@ -107,7 +107,7 @@ def test_both_ways_begin_with_the_clone_and_no_seed_is_one_that_settings_were_ch
     recipe = load_recipe(find_recipe("demo"))
     assert recipe.phase("same_compute").start_from == recipe.phase("grpo").start_from == "sft"
     assert recipe.envs[0].cluster_by == "goal"
-    assert not {row["seed"] for row in read_rows(folder_of("demo") / "rows.jsonl")} & {101, 102}
+    assert not {row["seed"] for row in read_rows(folder_of("demo") / "rows.jsonl")} & {1, 2, 101, 102}
 
 
 SHORT = (
