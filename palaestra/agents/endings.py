@@ -37,8 +37,11 @@ TOLD = "Your answer was cut off; nothing in it was done. Write a shorter one."  
 
 WHOLE = frozenset({"", "null", "none", "stop", "stopped", "eos", "eos_token", "end", "end_turn", "end_of_turn", "end_of_text"})
 WHOLE |= {"endoftext", "stop_sequence", "stop_sequences", "stop_string", "stop_str", "stop_word", "stop_words", "stop_token"}
-WHOLE |= {"tool_calls", "tool_call", "tool_use", "function_call", "function_calls", "complete", "completed", "finish"}
+WHOLE |= {"complete", "completed", "finish"}
 WHOLE |= {"finished", "done", "success", "normal"}
+CALLING = frozenset({"tool_calls", "tool_call", "tool_use", "function_call", "function_calls"})
+"""The answer is whole and holds a call; where none can be read, the server has lost it."""
+WHOLE |= CALLING
 CUT = frozenset({"length", "max_tokens", "max_output_tokens", "max_completion_tokens", "max_new_tokens", "model_length"})
 CUT |= {"max_length", "token_limit", "time_limit", "incomplete", "model_context_window_exceeded", "continuation"}
 CUT |= {"max_messages"}
@@ -123,6 +126,11 @@ def is_cut(reason: str) -> bool:
     return ending_of(reason) is Ending.CUT
 
 
+def announces_call(reason: str) -> bool:
+    """Whether a reason says that the answer holds a call."""
+    return reason_name(reason) in CALLING
+
+
 def plain_reason(reason: str, *, has_calls: bool) -> str:
     """Return a provider's reason in the words of chat completions, or its own word in small letters.
 
@@ -132,7 +140,7 @@ def plain_reason(reason: str, *, has_calls: bool) -> str:
     """
     ending = ending_of(reason)
     if ending is Ending.WHOLE:
-        return "tool_calls" if has_calls else "stop"
+        return "tool_calls" if has_calls or announces_call(reason) else "stop"
     return {Ending.CUT: LENGTH, Ending.FILTERED: "content_filter"}.get(ending) or reason_name(reason)
 
 
@@ -219,6 +227,6 @@ def is_empty(answer: Message) -> bool:
     return _END_MARKS.fullmatch(answer.content) is not None and _END_MARKS.fullmatch(answer.raw) is not None
 
 
-__all__ = ["ADVICE", "CUT", "EMPTY", "FAILED", "FILTERED", "LENGTH", "UNFINISHED", "UNREAD", "WHOLE", "Ending"]
+__all__ = ["ADVICE", "CALLING", "CUT", "EMPTY", "FAILED", "FILTERED", "LENGTH", "UNFINISHED", "UNREAD", "WHOLE", "Ending"]
 __all__ += ["check_ending", "check_reason", "cut_answer", "ending_of", "is_cut", "is_empty", "reason_name", "reason_text"]
-__all__ += ["plain_reason", "unknown_reason"]
+__all__ += ["announces_call", "plain_reason", "unknown_reason"]

@@ -14,7 +14,7 @@ import gymnasium
 
 from palaestra.agents.context import ContextPolicy, estimate_tokens
 from palaestra.agents.core import Agent, AgentRecord, Backend, Request, Sampling, session_seed
-from palaestra.agents.endings import EMPTY, check_ending, cut_answer, is_cut, is_empty, unknown_reason
+from palaestra.agents.endings import ADVICE, EMPTY, announces_call, check_ending, cut_answer, is_cut, is_empty, unknown_reason
 from palaestra.agents.formats import Format, choose, make_format
 from palaestra.agents.ranges import check_range
 from palaestra.agents.segments import SegmentBuilder
@@ -206,7 +206,10 @@ class LLMAgent(Agent):
             # a call with an id would have to be answered, and none is run
             return played, played if any(call.id for call in written.tool_calls) else written
         played = self._active.read(answer, self._tools)
-        if is_empty(played):  # a token that ends turns is not a final answer
+        if announces_call(finish_reason) and self._tools and not (played.tool_calls or played.error):
+            # words before a call that the server has lost are no final answer
+            played = replace(played, content="", raw=played.raw or played.content, error=ADVICE, media=())
+        elif is_empty(played):  # a token that ends turns is not a final answer
             played = replace(played, content="" if played.content.strip() else played.content, finish_reason=EMPTY)
         elif unknown := unknown_reason(finish_reason):
             played = replace(played, finish_reason=unknown)

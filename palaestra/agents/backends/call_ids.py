@@ -51,12 +51,14 @@ def unique_call_ids(messages: Sequence[Message], spelled: Callable[[str], str] |
 def _spelled(messages: Sequence[Message], spelled: Callable[[str], str]) -> Sequence[Message]:
     """Return a dialogue with unique ids in another spelling, still unique."""
     names: dict[str, str] = {}
+    numbers: dict[str, int] = {}
     taken: set[str] = set()
     for call_id in (call.id for message in messages for call in message.tool_calls if call.id):
         name = start = spelled(call_id)
-        number = 2
+        number = numbers.get(start, 2)
         while name in taken:
             name, number = _fresh(start, number), number + 1
+        numbers[start] = number
         names[call_id] = name
         taken.add(name)
     if all(old == new for old, new in names.items()) and all(m.tool_call_id in names or not m.tool_call_id for m in messages):
@@ -79,11 +81,12 @@ def _unique(messages: Sequence[Message]) -> Sequence[Message]:
     if len(set(ids)) == len(ids):
         return messages
     taken, seen = set(ids), set[str]()
+    numbers: dict[str, int] = {}
     waiting: dict[str, deque[str]] = defaultdict(deque)
     result: list[Message] = []
     for message in messages:
         if message.tool_calls:
-            calls = tuple(_renamed(call, seen, taken) for call in message.tool_calls)
+            calls = tuple(_renamed(call, seen, taken, numbers) for call in message.tool_calls)
             waiting.clear()
             for old, new in zip(message.tool_calls, calls, strict=True):
                 waiting[old.id].append(new.id)
@@ -96,22 +99,29 @@ def _unique(messages: Sequence[Message]) -> Sequence[Message]:
     return result
 
 
-def _renamed(call: ToolCall, seen: set[str], taken: set[str]) -> ToolCall:
-    """Return a call with an id that none before it has."""
+def _renamed(call: ToolCall, seen: set[str], taken: set[str], numbers: dict[str, int]) -> ToolCall:
+    """Return a call with an id that none before it has; `numbers` keeps how far the copies of each id are numbered."""
     if not call.id or call.id not in seen:
         seen.add(call.id)
         return call
-    number = 2
+    stem = call.id if _is_digest(call.id) else call.id[: _MAX_CHARS - 2]  # copies of ids that begin alike look alike
+    number = numbers.get(stem, 2)
     while (fresh := _fresh(call.id, number)) in taken:
         number += 1
+    numbers[stem] = number + 1
     taken.add(fresh)
     seen.add(fresh)
     return replace(call, id=fresh)
 
 
+def _is_digest(identifier: str) -> bool:
+    """Whether an id is replaced by others of as many letters and digits."""
+    return identifier.isascii() and identifier.isalnum() and len(identifier) >= _LEAST_DIGEST
+
+
 def _fresh(identifier: str, number: int) -> str:
     """Return another id of the same kind: some servers take letters and digits only, and a fixed number of them."""
-    if identifier.isascii() and identifier.isalnum() and len(identifier) >= _LEAST_DIGEST:
+    if _is_digest(identifier):
         digest = hashlib.blake2b(f"{identifier}|{number}".encode(), digest_size=32).hexdigest()
         return (digest * (len(identifier) // len(digest) + 1))[: len(identifier)]
     ending = f"_{number}"

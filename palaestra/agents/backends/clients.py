@@ -88,19 +88,25 @@ def unknown_option(backend: str, name: str, known: Sequence[str]) -> ConfigError
     return ConfigError(str(unknown_name(f"option of {backend}", name, known, hint=hint)))
 
 
-def make_endpoint(options: Mapping[str, Any], taken: Sequence[str] = (), **own: Any) -> Endpoint:
+def make_endpoint(
+    options: Mapping[str, Any], taken: Sequence[str] = (), refused: Mapping[str, str] | None = None, **own: Any
+) -> Endpoint:
     """Build an endpoint.
 
     Args:
         options: Further fields of it, as a user names them.
         taken: Options that the backend takes in addition to these.
+        refused: Fields that would have no effect on this backend, with the reason.
         **own: Fields that the backend sets itself.
 
     Raises:
-        ConfigError: For an unknown option; the message lists those that exist.
+        ConfigError: For an option that is not known, or that would have no effect; the message says which there are.
     """
-    further = [f.name for f in fields(Endpoint) if f.init and f.name not in (*own, *_INTERNAL)]
+    refused = refused or {}
+    further = [f.name for f in fields(Endpoint) if f.init and f.name not in (*own, *_INTERNAL, *refused)]
     for name in options:
+        if name in refused:
+            raise ConfigError(f"The option {name} would have no effect on {masked(str(own['name']))!r}: {refused[name]}.")
         if name not in further:
             raise unknown_option("an HTTP backend", name, [*taken, *further])
     return Endpoint(**own, **options)

@@ -15,8 +15,9 @@ from typing import NoReturn
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from palaestra.agents.backends.inside import fault_in, fault_status, paid
+from palaestra.agents.backends.reasoning_back import Form
 from palaestra.agents.backends.responses import redirect_problem
-from palaestra.agents.backends.streams import is_stream, read_list, read_stream
+from palaestra.agents.backends.streams import is_stream, read_list, read_stream, without_comments
 from palaestra.agents.backends.strict_tools import OPENAI_MOST, check_number, without_nulls
 from palaestra.agents.backends.token_usage import usage_in
 from palaestra.agents.backends.too_long import says_too_long
@@ -55,7 +56,7 @@ class Endpoint:
         max_connections: Connections open at once, per event loop.
         max_response_bytes: Size at which an answer is refused.
         max_tokens_field: Name of the limit on new tokens; None chooses by the server.
-        send_reasoning: Send the reasoning of earlier turns back to the server.
+        send_reasoning: Send the reasoning of earlier turns back to the server; None sends it where the server asks for it.
         return_tokens: Insist on token ids and log-probs (vLLM).
         query: Put after the path of every request, without the question mark.
         strict_tools: Offer tools by strict schemas, where theirs have a strict form.
@@ -75,7 +76,7 @@ class Endpoint:
     max_connections: int = 512
     max_response_bytes: int = 16 * 2**20
     max_tokens_field: MaxTokensField | None = None
-    send_reasoning: bool = False
+    send_reasoning: bool | None = None
     return_tokens: bool = False
     query: str = field(default="", repr=False)
     strict_tools: bool = False
@@ -123,8 +124,12 @@ class Endpoint:
         """The query as names and values."""
         return dict(parse_qsl(self.query, keep_blank_values=True))
 
-    def body(self, request: Request) -> dict[str, Json]:
+    def body(self, request: Request, reasoning: Form = Form.NONE) -> dict[str, Json]:
         """Return the JSON body of a chat completion for `request`.
+
+        Args:
+            request: What to ask.
+            reasoning: Form in which the reasoning of earlier turns is sent.
 
         Raises:
             UsageError: If it offers more tools than the server takes.
@@ -136,7 +141,7 @@ class Endpoint:
             request,
             max_tokens_field=self.max_tokens_field or default,
             send_defaults=not self.is_openai,
-            send_reasoning=self.send_reasoning,
+            send_reasoning=reasoning,
             return_tokens=self.return_tokens,
             strict_tools=self.strict_tools,
         )
@@ -187,7 +192,7 @@ class Endpoint:
             ModelError: If it is not JSON.
         """
         try:
-            data = json.loads(body)
+            data = json.loads(without_comments(body))
         except (ValueError, RecursionError) as error:  # invalid UTF-8 is a ValueError too
             if is_stream(body):
                 if (found := read_stream(body)) is not None:

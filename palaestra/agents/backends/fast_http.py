@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from palaestra.agents.backends.endpoint import Endpoint
 from palaestra.agents.backends.per_loop import PerLoop
+from palaestra.agents.backends.reasoning_back import Form, ReasoningBack
 from palaestra.agents.backends.responses import ERROR_BYTES, MAX_REDIRECTS, redirect_within_origin
 from palaestra.agents.core import Generation, Request
 from palaestra.errors import MissingExtraError
+from palaestra.types import Message
 from palaestra.types.plain_json import strict_text
 
 if TYPE_CHECKING:
@@ -57,16 +59,25 @@ class FastHTTPBackend:
         self._timeout = aiohttp.ClientTimeout(
             total=endpoint.timeout_s, sock_connect=endpoint.connect_timeout_s, sock_read=endpoint.read_timeout_s
         )
+        self._reasoning = ReasoningBack(endpoint.send_reasoning, endpoint.model, endpoint.base_url)
         self._sessions: PerLoop[aiohttp.ClientSession] = PerLoop(self._open, _close)
 
     async def generate(self, request: Request) -> Generation:
-        """Post one request.
+        """Post one request; once more where the server asks for the reasoning of earlier turns, or refuses it.
 
         Raises:
             ModelError: If the server cannot be reached, is too slow, refuses, or answers with no chat completion.
         """
+        return await self._reasoning.ask(request, lambda form: self._ask(request, form))
+
+    def count_tokens(self, messages: Sequence[Message]) -> int:
+        """Estimate the tokens of a dialogue, with the reasoning that goes back."""
+        return self._reasoning.count_tokens(messages)
+
+    async def _ask(self, request: Request, reasoning: Form) -> Generation:
+        """Post one request, with reasoning in a form."""
         started = time.perf_counter()
-        body = await self.post(self._url, self.endpoint.body(request))
+        body = await self.post(self._url, self.endpoint.body(request, reasoning))
         generation = self.endpoint.read(body, request)
         return replace(generation, usage=replace(generation.usage, model_s=time.perf_counter() - started))
 

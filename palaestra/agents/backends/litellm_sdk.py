@@ -12,7 +12,7 @@ import asyncio
 import itertools
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from importlib import import_module
@@ -21,14 +21,15 @@ from typing import Any, NoReturn
 from palaestra.agents.backends.endpoint import Endpoint, has_clear_words
 from palaestra.agents.backends.inside import fault_in
 from palaestra.agents.backends.per_loop import PerLoop
+from palaestra.agents.backends.reasoning_back import Form, ReasoningBack
 from palaestra.agents.backends.responses import MAX_REDIRECTS, body_hook, response_hook
 from palaestra.agents.backends.sdk import import_sdk, transport_of
 from palaestra.agents.backends.strict_tools import check_number
 from palaestra.agents.backends.wire import excerpt, request_body
 from palaestra.agents.core import Generation, Request
-from palaestra.agents.endings import Ending, ending_of, reason_text
+from palaestra.agents.endings import Ending, announces_call, ending_of, reason_text
 from palaestra.errors import ContextWindowError, ModelError, UsageError
-from palaestra.types import Json
+from palaestra.types import Json, Message
 
 
 class LiteLLMBackend:
@@ -55,27 +56,43 @@ class LiteLLMBackend:
         _own_clients(self._litellm)
         self._opened: PerLoop[_Opened] = PerLoop(lambda: _Opened(endpoint), _close)
         self.provider = self._checked_provider()
+        self._reasoning = ReasoningBack(endpoint.send_reasoning, endpoint.model, endpoint.base_url, self.provider)
+        self._places: PerLoop[asyncio.Semaphore] = PerLoop(lambda: asyncio.Semaphore(endpoint.max_connections), _free)
         self._takes_seed = "seed" in (self._litellm.get_supported_openai_params(model=endpoint.model) or ())
 
     async def generate(self, request: Request) -> Generation:
-        """Ask the provider once.
+        """Ask the provider; once more where it asks for the reasoning of earlier turns, or refuses it.
 
         Raises:
             ModelError: If it cannot be reached, is too slow, refuses, or answers with no chat completion.
             UsageError: If the request cannot be put to this provider.
         """
+        return await self._reasoning.ask(request, lambda form: self._ask(request, form))
+
+    def count_tokens(self, messages: Sequence[Message]) -> int:
+        """Estimate the tokens of a dialogue, with the reasoning that goes back."""
+        return self._reasoning.count_tokens(messages)
+
+    async def _ask(self, request: Request, reasoning: Form) -> Generation:
+        """Ask the provider once."""
         endpoint = self.endpoint
         check_number(request.tools, endpoint.tool_limit, self.name)
         if not self._takes_seed:  # one that was asked for by name is refused; none is made up
             request = replace(request, turn=None)
-        body = request_body(endpoint.model, request, send_defaults=False, strict_tools=endpoint.strict_tools)
+        body = request_body(
+            endpoint.model,
+            request,
+            send_defaults=False,
+            send_reasoning=reasoning,
+            strict_tools=endpoint.strict_tools,
+        )
         owner = _OPENED.set(await self._opened.get())
         bodies: list[bytes] = []
         kept = _BODIES.set(bodies)
         started = time.perf_counter()
         answer: Any = None
         try:
-            async with asyncio.timeout(endpoint.timeout_s):
+            async with asyncio.timeout(endpoint.timeout_s), await self._places.get():
                 answer = await self._litellm.acompletion(
                     **body,
                     api_key=endpoint.api_key,
@@ -101,6 +118,7 @@ class LiteLLMBackend:
     async def aclose(self) -> None:
         """Close the clients that litellm opened."""
         await self._opened.aclose()
+        await self._places.aclose()
 
     def _decoded(self, bodies: list[bytes]) -> Json:
         """Return the JSON that the provider answered last, or None if it is not JSON."""
@@ -157,6 +175,8 @@ class LiteLLMBackend:
         while cause is not None:  # of the guards, inside litellm's own
             if isinstance(cause, ModelError):
                 raise cause from None
+            if (slow := _timeout(cause, self.endpoint)) is not None:
+                raise slow from None
             cause = cause.__cause__ or cause.__context__
         text = f"litellm ({self.provider}): {excerpt(str(error))}"
         if isinstance(error, kinds.ContextWindowExceededError):
@@ -209,14 +229,22 @@ class _Opened:
         own = [response_hook(self.endpoint.fail), body_hook(transport_of(type(client)), limit, too_large, _keep)]
         hooks = client.event_hooks
         client.event_hooks = {
-            "request": [*hooks["request"], self._add_query],
+            "request": [*hooks["request"], self._prepare],
             "response": [*hooks["response"], *own],
         }
         client.max_redirects = MAX_REDIRECTS
         self.clients.append(client)
 
-    async def _add_query(self, request: Any) -> None:
-        """Put the query of the base URL after the address of a request: litellm would drop it."""
+    async def _prepare(self, request: Any) -> None:
+        """Give a request our limits of time and the query of the base URL, which litellm would drop."""
+        endpoint = self.endpoint
+        silence_s = endpoint.read_timeout_s or endpoint.timeout_s
+        request.extensions["timeout"] = {
+            "connect": endpoint.connect_timeout_s,
+            "read": silence_s,
+            "write": silence_s,
+            "pool": endpoint.timeout_s,
+        }
         if self.endpoint.query:
             request.url = request.url.copy_merge_params(self.endpoint.query_values)
 
@@ -238,6 +266,16 @@ def _keep(body: bytes) -> None:
     bodies = _BODIES.get()
     if bodies is not None:
         bodies.append(body)
+
+
+def _timeout(error: BaseException, endpoint: Endpoint) -> ModelError | None:
+    """Return the error for a limit of time that the transport kept, or None for other exceptions."""
+    names = {base.__name__ for base in type(error).__mro__ if base.__module__.startswith("httpx")}
+    if "ConnectTimeout" in names:
+        return endpoint.timed_out("accept a connection", endpoint.connect_timeout_s)
+    if "TimeoutException" in names:
+        return endpoint.timed_out("send anything", endpoint.read_timeout_s or endpoint.timeout_s)
+    return None
 
 
 def _completion_in(sent: Json) -> Mapping[str, Json] | None:
@@ -264,7 +302,8 @@ def _own_reason(sent: Json) -> str:
 def _with_reason(made: dict[str, Json], reason: str) -> dict[str, Json]:
     """Return a chat completion of litellm's with the provider's own reason, where that says that it is not whole."""
     choices = made.get("choices")
-    if ending_of(reason) is Ending.WHOLE or not isinstance(choices, list) or not choices:
+    is_plain = ending_of(reason) is Ending.WHOLE and not announces_call(reason)
+    if is_plain or not isinstance(choices, list) or not choices:
         return made
     return {**made, "choices": [{**choices[0], "finish_reason": reason}, *choices[1:]]}
 
@@ -291,6 +330,10 @@ def _own_clients(litellm: Any) -> None:
 
     if not getattr(litellm.in_memory_llm_clients_cache, "keeps_apart", False):
         litellm.in_memory_llm_clients_cache = ClientsOfBackends()
+
+
+async def _free(places: asyncio.Semaphore) -> None:
+    """Places hold nothing."""
 
 
 async def _close(opened: _Opened) -> None:

@@ -15,14 +15,14 @@ from typing import Any, ClassVar
 
 from palaestra.agents.backends.call_ids import read_call_id, unique_call_ids
 from palaestra.agents.backends.endpoint import Endpoint
-from palaestra.agents.backends.inside import paid
+from palaestra.agents.backends.inside import is_filtered, paid
 from palaestra.agents.backends.pieces import Piece, laid_over, message_of, pieces_of, safe_name, shown
 from palaestra.agents.backends.sdk import SDKBackend
 from palaestra.agents.backends.strict_tools import check_number, strict_parameters, without_nulls
 from palaestra.agents.backends.token_usage import RESPONSES_USAGE, usage_in, usage_of
 from palaestra.agents.backends.wire import clean_text, excerpt, read_call
 from palaestra.agents.core import Generation, Request
-from palaestra.agents.endings import Ending, ending_of, plain_reason, reason_text
+from palaestra.agents.endings import Ending, ending_of, is_cut, plain_reason, reason_text
 from palaestra.errors import ContextWindowError, ModelError, UnsupportedMediaError, UsageError
 from palaestra.media.items import Media
 from palaestra.types import Json, Message
@@ -145,12 +145,21 @@ def read_response(endpoint: Endpoint, data: Json, request: Request) -> Generatio
 
 def _ending(data: Mapping[str, Json]) -> str:
     """Return why a response ended; one that its server calls incomplete is never a whole one."""
+    if is_filtered(data):
+        return "content_filter"
     status = reason_text(data.get("status"))
+    if ending_of(status) is Ending.WHOLE and any(map(_is_cut_item, data["output"])):
+        return "incomplete"
     details = data.get("incomplete_details")
     reason = reason_text(details.get("reason")) if isinstance(details, Mapping) else ""
     if reason and ending_of(reason) not in (Ending.WHOLE, Ending.UNKNOWN):
         return reason
     return status
+
+
+def _is_cut_item(item: Json) -> bool:
+    """Whether an item of a response that calls itself complete is not."""
+    return isinstance(item, Mapping) and is_cut(reason_text(item.get("status")))
 
 
 def _refuses_encryption(error: ModelError) -> bool:
@@ -257,13 +266,20 @@ def _tool(tool: Mapping[str, Json], strict: bool) -> dict[str, Json]:
 
 
 def _pieces(output: list[Json], prefix: str) -> tuple[list[Piece], str]:
-    """Read the items of a response: its parts, and what was thought."""
+    """Read the items of a response: its parts, and what was thought.
+
+    Commentary is said before a call. Without one it is no answer: it goes back as it came, and is read as thought.
+    """
     pieces: list[Piece] = []
+    has_calls = any(isinstance(item, Mapping) and item.get("type") == "function_call" for item in output)
     thoughts: list[str] = []
     ids: set[str] = set()
     for index, item in enumerate(output):
         kind = item.get("type") if isinstance(item, Mapping) else None
-        if kind == "message":
+        if kind == "message" and item.get("phase") == "commentary" and not has_calls:
+            pieces.append(Piece("opaque", own=item))
+            thoughts.append(_text_of(item))
+        elif kind == "message":
             pieces.append(Piece("text", _text_of(item), own=_own(item, _MESSAGE_FIELDS)))
         elif kind == "function_call":
             call_id = read_call_id(item.get("call_id"), ids, f"{prefix}_{index}")
@@ -273,7 +289,7 @@ def _pieces(output: list[Json], prefix: str) -> tuple[list[Piece], str]:
             pieces.append(Piece("opaque", own=item))
             if kind == "reasoning":
                 thoughts += [part["text"] for part in _parts(item, "content") or _parts(item, "summary")]
-    return pieces, clean_text("\n\n".join(thoughts))
+    return pieces, clean_text("\n\n".join(text for text in thoughts if text))
 
 
 def _text_of(item: Mapping[str, Json]) -> str:

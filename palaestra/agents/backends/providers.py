@@ -20,6 +20,15 @@ from palaestra.types import Json
 if TYPE_CHECKING:
     from palaestra.agents.backends.anthropic_sdk import PromptCache
 
+_NOT_CHAT = {
+    "max_tokens_field": "the API has one name for the limit on new tokens",
+    "send_reasoning": "what the model thought goes back as the API asks for it; leave the option out",
+    "return_tokens": "the API reports no token ids; use a vLLM server by its address (http://HOST:PORT/v1#NAME)",
+}
+_NOT_LITELLM = {
+    "max_tokens_field": "litellm names the limit on new tokens as the provider wants it",
+    "return_tokens": "litellm hands no token ids out; give the server's address (http://HOST:PORT/v1#NAME)",
+}
 _TAKEN = ("api_key", "base_url")
 """Options that every provider takes in addition to the fields of `Endpoint`."""
 
@@ -37,7 +46,7 @@ def from_responses(model: str, *, base_url: str | None = None, api_key: str | No
 
     endpoint = _hosted(
         "openai-responses", model, "gpt-5-mini", base_url or os.environ.get("OPENAI_BASE_URL"), OPENAI_URL, api_key,
-        ("OPENAI_API_KEY",), options, _TAKEN, path="/responses", like_openai=True,
+        ("OPENAI_API_KEY",), options, _TAKEN, _NOT_CHAT, path="/responses", like_openai=True,
     )  # fmt: skip
     return ResponsesBackend(endpoint)
 
@@ -64,7 +73,7 @@ def from_azure(
     from palaestra.agents.backends.azure import AzureBackend
 
     path = f"/openai/deployments/{deployment}/chat/completions"
-    endpoint, uses_token = _azure("azure", deployment, base_url, api_key, azure_ad_token, options, path)
+    endpoint, uses_token = _azure("azure", deployment, base_url, api_key, azure_ad_token, options, path, {})
     return AzureBackend(endpoint, uses_token=uses_token, **_version(api_version))
 
 
@@ -81,7 +90,7 @@ def from_azure_responses(
     from palaestra.agents.backends.azure import AzureResponsesBackend
 
     endpoint, uses_token = _azure(
-        "azure-responses", deployment, base_url, api_key, azure_ad_token, options, "/openai/responses"
+        "azure-responses", deployment, base_url, api_key, azure_ad_token, options, "/openai/responses", _NOT_CHAT
     )
     return AzureResponsesBackend(endpoint, uses_token=uses_token, **_version(api_version))
 
@@ -109,7 +118,7 @@ def from_anthropic(
 
     endpoint = _hosted(
         "anthropic", model, "claude-sonnet-4-5", base_url or os.environ.get("ANTHROPIC_BASE_URL"), ANTHROPIC_URL, api_key,
-        ("ANTHROPIC_API_KEY",), options, (*_TAKEN, "prompt_cache", "thinking"), path="/v1/messages",
+        ("ANTHROPIC_API_KEY",), options, (*_TAKEN, "prompt_cache", "thinking"), _NOT_CHAT, path="/v1/messages",
     )  # fmt: skip
     return AnthropicBackend(endpoint, prompt_cache=prompt_cache, thinking=thinking)
 
@@ -128,7 +137,7 @@ def from_google(model: str, *, base_url: str | None = None, api_key: str | None 
     options.setdefault("max_tools", OPENAI_MOST)
     endpoint = _hosted(
         "google", model, "gemini-2.5-flash", base_url, GOOGLE_URL, api_key, ("GOOGLE_API_KEY", "GEMINI_API_KEY"), options,
-        _TAKEN, path=f"/{API_VERSION}/models/{model}:generateContent",
+        _TAKEN, _NOT_CHAT, path=f"/{API_VERSION}/models/{model}:generateContent",
     )  # fmt: skip
     return GoogleBackend(endpoint)
 
@@ -152,7 +161,9 @@ def from_litellm(model: str, *, base_url: str | None = None, api_key: str | None
     url = check_url(base_url) if base_url else ""
     path = "" if base_url else f"litellm:{model}"  # only shown: the provider's address is litellm's affair
     return LiteLLMBackend(
-        make_endpoint(options, _TAKEN, name=f"litellm:{model}", model=model, base_url=url, api_key=api_key, path=path)
+        make_endpoint(
+            options, _TAKEN, _NOT_LITELLM, name=f"litellm:{model}", model=model, base_url=url, api_key=api_key, path=path
+        )
     )
 
 
@@ -166,6 +177,7 @@ def _hosted(
     variables: tuple[str, ...],
     options: Mapping[str, Any],
     taken: tuple[str, ...],
+    refused: Mapping[str, str],
     **fixed: Any,
 ) -> Endpoint:
     """Return the endpoint of a provider, who needs a key at the provider's own address."""
@@ -176,7 +188,8 @@ def _hosted(
     if key is None and url == own_url:
         listed = " or ".join(variables)
         raise UsageError(f"No API key for '{scheme}:{model}'. Set the environment variable {listed}, or give api_key=.")
-    return make_endpoint(options, taken, name=f"{scheme}:{model}", model=model, base_url=url, api_key=key, **fixed)
+    name = f"{scheme}:{model}"
+    return make_endpoint(options, taken, refused, name=name, model=model, base_url=url, api_key=key, **fixed)
 
 
 def _azure(
@@ -187,6 +200,7 @@ def _azure(
     token: str | None,
     options: Mapping[str, Any],
     path: str,
+    refused: Mapping[str, str],
 ) -> tuple[Endpoint, bool]:
     """Return the endpoint of a deployment, and whether its key is a token."""
     name = f"{scheme}:{deployment}"
@@ -207,7 +221,7 @@ def _azure(
         raise UsageError(f"No API key for {name!r}. Set the environment variable AZURE_OPENAI_API_KEY, or give api_key=.")
     fixed = {"path": path, "like_openai": True, "api_key": token or api_key}
     taken = (*_TAKEN, "azure_ad_token", "api_version")
-    return make_endpoint(options, taken, name=name, model=deployment, base_url=check_url(url), **fixed), bool(token)
+    return make_endpoint(options, taken, refused, name=name, model=deployment, base_url=check_url(url), **fixed), bool(token)
 
 
 def _version(api_version: str | None) -> dict[str, str]:

@@ -64,8 +64,11 @@ class SDKBackend(ABC):
             ModelError: If the server cannot be reached, is too slow, refuses, or answers with something unreadable.
             UsageError: If the request cannot be put to this server.
         """
+        return await self._ask(request, self._body(request))
+
+    async def _ask(self, request: Request, body: dict[str, Json]) -> Generation:
+        """Post a body and read the answer."""
         endpoint = self.endpoint
-        body = self._body(request)
         method = self._method(await self._clients.get())  # the SDK imports what it needs now, outside of the time limit
         started = time.perf_counter()
         try:

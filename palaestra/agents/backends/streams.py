@@ -7,6 +7,7 @@ are known by their events. A stream that stops before its answer does was broken
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from palaestra.agents.backends.inside import fault_in
@@ -14,18 +15,34 @@ from palaestra.types import Json, is_deep
 
 _Events = Sequence[Mapping[str, Json]]
 
+_COMMENTS_BEFORE = re.compile(rb"\A(?:\s*:[^\r\n]*(?:\r\n?|\n))+")
+_COMMENTS_AFTER = re.compile(rb"(?:[\r\n]+:[^\r\n]*)+\s*\Z")
+_TAIL = 200  # bytes at the end of a body in which a comment is looked for
 _BROKEN = "error"  # the reason of an answer whose end did not come
 _ONCE = frozenset({"id", "type", "role", "name", "index", "format", "object"})
 """Fields that are said once or again, and do not grow."""
 _PROSE = frozenset({"text", "output_text", "thinking", "reasoning"})
 """Kinds of parts that go on in the next one of their kind."""
 _TYPED = ("message_", "content_block_", "response.", "ping", "keepalive")
+_FILTERS = ("content_filter_results", "content_filter_result")
+_OF_ANSWER = ("prompt_filter_results", "output_sensitive", "input_sensitive")
+"""What chunks say of their choice, and of the answer, in addition to its pieces."""
 _ENDED = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
 
 
 def is_stream(body: bytes) -> bool:
     """Whether a body is a stream of events."""
     return body.lstrip()[:6].startswith((b"data:", b"event:", b":", b"id:", b"retry:"))
+
+
+def without_comments(body: bytes) -> bytes:
+    """Return a body without the lines that gateways send to keep a connection open while an answer is made.
+
+    They are comments of event streams (": processing") before, and seldom after, an answer that is JSON.
+    """
+    if body.lstrip()[:1] != b":" and b"\n:" not in body[-_TAIL:]:
+        return body
+    return _COMMENTS_AFTER.sub(b"", _COMMENTS_BEFORE.sub(b"", body))
 
 
 def read_stream(body: bytes) -> dict[str, Json] | None:
@@ -105,8 +122,12 @@ def _chat(events: _Events) -> dict[str, Json] | None:
         if isinstance(call, dict):
             call.pop("index", None)
     reasons = [one["finish_reason"] for one in choices if one.get("finish_reason")]
-    choice = {"index": 0, "message": message, "finish_reason": reasons[-1] if reasons else _BROKEN}
-    return {"choices": [choice], "usage": _last(events, "usage")}
+    choice: dict[str, Json] = {"index": 0, "message": message, "finish_reason": reasons[-1] if reasons else _BROKEN}
+    choice |= {key: told for key in _FILTERS if (told := [one[key] for one in choices if one.get(key)])}
+    if natives := [one["native_finish_reason"] for one in choices if one.get("native_finish_reason")]:
+        choice["native_finish_reason"] = natives[-1]
+    whole = {key: event[key] for event in events for key in _OF_ANSWER if event.get(key)}
+    return {**whole, "choices": [choice], "usage": _last(events, "usage")}
 
 
 def _anthropic(events: _Events) -> dict[str, Json] | None:

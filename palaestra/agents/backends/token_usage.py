@@ -46,13 +46,24 @@ ANTHROPIC_USAGE = UsageFields(
     ("cache_read_input_tokens",),
     ("output_tokens",),
 )
-RESPONSES_USAGE = UsageFields("usage", ("input_tokens",), ("input_tokens_details.cached_tokens",), ("output_tokens",))
+RESPONSES_USAGE = UsageFields(
+    "usage",
+    ANTHROPIC_USAGE.prompt,  # of a gateway to Anthropic, which counts what came from its cache apart
+    ("input_tokens_details.cached_tokens", *ANTHROPIC_USAGE.cached),
+    ("output_tokens",),
+)
 GOOGLE_USAGE = UsageFields(
     "usageMetadata",
     ("promptTokenCount", "toolUsePromptTokenCount"),
     ("cachedContentTokenCount",),
     ("candidatesTokenCount", "thoughtsTokenCount"),  # thoughts are counted apart and cost the same
 )
+
+
+_CAMEL = UsageFields("usage", ("promptTokens",), ("cachedTokens",), ("completionTokens",))
+_BEDROCK = UsageFields("usage", ("inputTokens", "cacheReadInputTokens"), ("cacheReadInputTokens",), ("outputTokens",))
+_NAMINGS = (CHAT_USAGE, RESPONSES_USAGE, _CAMEL, _BEDROCK, GOOGLE_USAGE)
+"""Names that gateways use for each other's counts."""
 
 
 def token_count(value: Json) -> int:
@@ -74,13 +85,14 @@ def usage_of(block: Json, fields: UsageFields = CHAT_USAGE) -> Usage:
 
     Args:
         block: The block of counts; anything else counts as none.
-        fields: How the API names them.
+        fields: How the API names them. Where nothing stands under these names, those of other APIs are read.
     """
     if not isinstance(block, Mapping):
         return Usage(calls=1)
-    prompt = sum(token_count(block.get(name)) for name in fields.prompt)
-    cached = next((count for name in fields.cached if (count := _at(block, name))), 0)
-    completion = sum(token_count(block.get(name)) for name in fields.completion)
+    namings = (fields, *_NAMINGS)
+    prompt = next((count for one in namings if (count := _sum(block, one.prompt))), 0)
+    cached = next((count for one in namings for name in one.cached if (count := _at(block, name))), 0)
+    completion = next((count for one in namings if (count := _sum(block, one.completion))), 0)
     return Usage(calls=1, prompt_tokens=prompt, cached_tokens=min(cached, prompt), completion_tokens=completion)
 
 
@@ -88,6 +100,11 @@ def usage_in(data: Json, fields: UsageFields = CHAT_USAGE) -> Usage | None:
     """Return the usage that an answer reports, which may be an error, or None if it reports none."""
     block = data.get(fields.block) if isinstance(data, Mapping) else None
     return usage_of(block, fields) if isinstance(block, Mapping) else None
+
+
+def _sum(block: Mapping[str, Json], names: tuple[str, ...]) -> int:
+    """Return the sum of the counts under some names."""
+    return sum(token_count(block.get(name)) for name in names)
 
 
 def _at(block: Mapping[str, Json], name: str) -> int:

@@ -77,6 +77,28 @@ _SURE = re.compile(
     re.IGNORECASE,
 )
 _RATE = re.compile(r"rate[ _-]?limit|per[ -]min|quota", re.IGNORECASE)
+_ADDRESS = re.compile(r"^.{0,200}? answered \d{3}:|https?://\S+|^litellm \(\w*\):|<[^<>]*>", re.MULTILINE)
+_CLASS = re.compile(r"\b[\w.]*(?:Error|Exception)\b|\b[\w.]*_error\b")  # the name of a class or a type of error
+_SIZES = re.compile(
+    r"\b(?:too |over)(?:long|large|big|many)|\blengths?\b|\btokens?\b|\bsizes?\b|\bexceed|\blimit|超|过长", re.IGNORECASE
+)
+_WORD = re.compile(r"[^\W\d]+(?:_\w+)*")
+_EMPTY_WORDS = frozenset(
+    re.findall(
+        r"\w+",
+        "a an and are be been by can cannot could did error errors failed failure failures fail fault for from has have in "
+        "invalid is it its bad unknown unexpected unprocessable entity content request requests input inputs http argument "
+        "arguments "
+        "parameter parameters param params value body data message messages model models server servers provider providers "
+        "upstream backend gateway api service returned returns received response responded rejected refused status code type "
+        "detail details while with without the this that to of on or not no was were we you your please try again later "
+        "something went wrong occurred happened process processing processed handle complete completed completion completions "
+        "chat call could couldn client side unable validation validate more information see text none null html head title "
+        "center nginx cloudflare openresty id "
+        "请求 参数 错误 无效 失败 请求错误 参数错误 请求参数错误 请求失败 无效请求 非法请求",
+    )
+)
+"""Words of which refusals are made that do not say why."""
 _NUMBER = re.compile(r"(?<![\w.])(\d{1,3}(?:,\d{3})+|\d{3,8})(?![\w.]*\w)")
 
 
@@ -122,7 +144,15 @@ def may_be_too_long(status: int, body: bytes | str, tokens: int, answers: int, w
         limits = [int(found.replace(",", "")) for found in _NUMBER.findall(text)]
         if limits and 256 <= min(limits) <= tokens:
             return "yes"
-    return "perhaps" if answers >= 1 else ""
+    return "perhaps" if answers >= 1 and (status == 413 or not _names_a_cause(text)) else ""
+
+
+def _names_a_cause(text: str) -> bool:
+    """Whether a refusal says anything at all of why, other than sizes: only one that does not may be one for length."""
+    text = _ADDRESS.sub(" ", text)
+    if _SIZES.search(text):
+        return False
+    return any(word.lower() not in _EMPTY_WORDS for word in _WORD.findall(_CLASS.sub(" ", text)))
 
 
 def too_long_or_not(error: ModelError, request: Request, count: TokenCounter, window: int | None = None) -> ModelError:

@@ -28,7 +28,8 @@ from typing import Any
 
 from palaestra.agents.backends.chat_template import ChatTemplate, Templated
 from palaestra.agents.backends.checkpoints import num_ids
-from palaestra.agents.backends.endpoint import Endpoint, check_url
+from palaestra.agents.backends.clients import make_endpoint
+from palaestra.agents.backends.endpoint import check_url
 from palaestra.agents.backends.fast_http import FastHTTPBackend
 from palaestra.agents.backends.inside import fault_in, paid
 from palaestra.agents.backends.token_turns import Stop, TokenTurn, extended_prompt, finished_turn
@@ -51,6 +52,15 @@ NO_TOKENS = (
 )
 _PROBE_TEXTS = ("Hello.", "Wie weit ist es von hier?  12 * 7 = ", 'Naïve “quotes”, 東京, 🙂, {"a": [1, 2.5e-3]}')
 _SESSION_LIMIT = 65536
+_PROMPTED = "prompts are sent as token ids, which the chat template makes"
+_NO_CHAT = {
+    "max_tokens_field": "completions have one name for the limit on new tokens",
+    "send_reasoning": f"{_PROMPTED}; it shows what was thought where append_only=True",
+    "return_tokens": "token ids are always asked for; leave the option out",
+    "strict_tools": _PROMPTED,
+    "max_tools": _PROMPTED,
+}
+"""Options of chat completions that would have no effect here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +99,7 @@ class VLLMBackend(Templated):
 
     Raises:
         UsageError: If the address is none, or the tokenizer has no chat template.
+        ConfigError: For an option that is not known, or that would have no effect.
         MissingExtraError: If aiohttp is not installed.
     """
 
@@ -108,7 +119,7 @@ class VLLMBackend(Templated):
         **limits: Any,
     ) -> None:
         """Nothing is connected yet."""
-        endpoint = Endpoint(name=name, model=model, base_url=check_url(base_url), **limits)
+        endpoint = make_endpoint(limits, (), _NO_CHAT, name=name, model=model, base_url=check_url(base_url))
         self.name = name
         self.version = version
         self.template = ChatTemplate(tokenizer, append_only=append_only)

@@ -14,13 +14,14 @@ from operator import attrgetter
 from typing import Any, Literal, TypeGuard
 
 from palaestra.agents.backends.call_ids import read_call_id, unique_call_ids
-from palaestra.agents.backends.inside import fault_in
+from palaestra.agents.backends.inside import fault_in, is_filtered
+from palaestra.agents.backends.reasoning_back import BLANK, Form, with_reasoning
 from palaestra.agents.backends.strict_tools import strict_function
 from palaestra.agents.backends.token_usage import usage_in, usage_of
 from palaestra.agents.backends.too_long import says_too_long
 from palaestra.agents.backends.wire_media import audio_answer, with_media
 from palaestra.agents.core import Generation, Request, Sampling, Tokens
-from palaestra.agents.endings import check_reason, is_cut, reason_text
+from palaestra.agents.endings import Ending, check_reason, ending_of, is_cut, reason_text
 from palaestra.agents.masking import masked
 from palaestra.envs.formats.reasoning import without_reasoning
 from palaestra.errors import ContextWindowError, ModelError
@@ -42,7 +43,7 @@ def request_body(
     *,
     max_tokens_field: MaxTokensField = "max_tokens",
     send_defaults: bool = True,
-    send_reasoning: bool = False,
+    send_reasoning: bool | Form = False,
     return_tokens: bool = False,
     strict_tools: bool = False,
 ) -> dict[str, Json]:
@@ -54,7 +55,7 @@ def request_body(
         max_tokens_field: Name under which the limit on new tokens is sent.
         send_defaults: Send temperature 1 and top_p 1 too. Many servers fill in a model's own defaults for what is missing;
             OpenAI's fills in 1 and refuses the fields for some models.
-        send_reasoning: Send the reasoning of earlier turns back as `reasoning_content`.
+        send_reasoning: Send the reasoning of earlier turns back: as `reasoning_content`, or in a form.
         return_tokens: Ask for token ids and log-probs (vLLM's `return_token_ids`).
         strict_tools: Offer tools by strict schemas, where theirs have a strict form.
 
@@ -81,7 +82,7 @@ def request_body(
     return body
 
 
-def message_to_wire(message: Message, *, send_reasoning: bool = False) -> dict[str, Json]:
+def message_to_wire(message: Message, *, send_reasoning: bool | Form = False) -> dict[str, Json]:
     """Return a message as the chat-completions API writes it, its content as text (`request_body` adds what it shows).
 
     Calls are sent as native ones if each has an id; calls without ids were read from text and go back as text. What a provider
@@ -93,8 +94,10 @@ def message_to_wire(message: Message, *, send_reasoning: bool = False) -> dict[s
             data["tool_calls"] = [_call_to_wire(call) for call in message.tool_calls]
         elif message.tool_calls or message.error:
             data["content"] = clean_text(message.raw or _calls_as_text(message))
-        if send_reasoning and message.reasoning:
-            data["reasoning_content"] = clean_text(message.reasoning)
+        if send_reasoning is Form.TAGS:
+            data["content"] = with_reasoning(data["content"], clean_text(message.reasoning))
+        elif send_reasoning is Form.FILLED or (send_reasoning in (True, Form.FIELD) and message.reasoning):
+            data["reasoning_content"] = clean_text(message.reasoning) or BLANK
         if message.provider:
             data.update(message.provider.get(PROVIDER, {}))
     elif message.role == "tool":
@@ -169,7 +172,7 @@ def _read_completion(data: Mapping[str, Json], request: Request, return_tokens: 
     if not isinstance(choice, Mapping) or not isinstance(choice.get("message"), Mapping):
         raise ModelError(f"The server's first choice holds no message: {excerpt(choice)}", retryable=True)
     prefix = f"call_{len(request.messages)}"
-    reason = reason_text(choice.get("finish_reason"))
+    reason = "content_filter" if is_filtered(data, choice) else _reason_of(choice)
     check_reason(reason, "The server")
     message = message_from_wire(choice["message"], id_prefix=prefix, audio_format=_audio_format(request.sampling))
     message = without_reasoning(message)
@@ -183,6 +186,14 @@ def _read_completion(data: Mapping[str, Json], request: Request, return_tokens: 
         usage=usage_of(data.get("usage")),
         tokens=_tokens(data, choice, finish_reason) if return_tokens else None,
     )
+
+
+def _reason_of(choice: Mapping[str, Json]) -> str:
+    """Return why a choice ended: in the gateway's word, or in that of the server behind it where this one says more."""
+    reason, native = reason_text(choice.get("finish_reason")), reason_text(choice.get("native_finish_reason"))
+    says_little = ending_of(reason) in (Ending.WHOLE, Ending.UNKNOWN, Ending.FAILED)
+    says_more = ending_of(native) not in (Ending.WHOLE, Ending.UNKNOWN)
+    return native if says_little and says_more else reason
 
 
 def excerpt(value: object) -> str:

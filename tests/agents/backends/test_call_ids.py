@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from palaestra.agents.backends import call_ids
 from palaestra.agents.backends.call_ids import unique_call_ids
 from palaestra.agents.backends.wire import request_body
 from palaestra.agents.core import Request
@@ -63,3 +65,30 @@ def test_requests_carry_each_id_once(turns: list[list[str]]) -> None:
     body = request_body("m", Request(tuple(dialogue(turns))))
     sent = [call["id"] for message in body["messages"] for call in message.get("tool_calls", ())]
     assert len(set(sent)) == len(sent)
+
+
+NUMBER = 500
+REPEATED = {
+    "one id": ["call_0"] * NUMBER,
+    "one digest": ["ABCDEFGH1"] * NUMBER,
+    "ids that begin alike": [f"{'x' * 60}{n}" for n in range(NUMBER // 2)] * 2,
+    "copies that are there": [*(f"a_{n}" for n in range(2, NUMBER // 2)), *["a"] * (NUMBER // 2)],
+    "ids that are spelled alike": [f"c{chr(0x4E00 + n)}" for n in range(NUMBER)],
+}
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_the_work_grows_with_the_dialogue_and_not_with_its_square(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = 0
+    fresh = call_ids._fresh
+
+    def counted(identifier: str, number: int) -> str:
+        nonlocal made
+        made += 1
+        return fresh(identifier, number)
+
+    monkeypatch.setattr(call_ids, "_fresh", counted)
+    after = unique_call_ids(dialogue([[one] for one in REPEATED[name]]), lambda text: text.encode("ascii", "replace").decode())
+    named = [call.id for message in after for call in message.tool_calls]
+    assert len(set(named)) == NUMBER if name != "copies that are there" else len(set(named)) == len(named)
+    assert made <= 2 * NUMBER, "an id is tried about once, however often it comes"

@@ -147,11 +147,13 @@ async def test_the_transport_of_litellm_waits_as_long_as_we_do(model: str, monke
     from palaestra.agents.backends import litellm_sdk
 
     waited: list[Any] = []
+    prepare = litellm_sdk._Opened._prepare
 
     async def noted(self: Any, request: Any) -> None:
+        await prepare(self, request)
         waited.append(request.extensions["timeout"]["read"])
 
-    monkeypatch.setattr(litellm_sdk._Opened, "_add_query", noted)
+    monkeypatch.setattr(litellm_sdk._Opened, "_prepare", noted)
     with provider_server(lambda asked: chat_completion("hi")) as server:
         await ask(model, server.url, timeout_s=7000.0)  # longer than litellm waits by itself
     assert waited == [7000.0]

@@ -69,6 +69,49 @@ def test_an_unknown_refusal_of_a_dialogue_that_has_grown_is_reported_as_possibly
     assert str(refused(status, "Bad request", answers=0)) == "Bad request", "an opening that is refused has another cause"
 
 
+CAUSES = [
+    "Missing `reasoning_content` field in the assistant message at message index 2.",
+    "thinking is enabled but reasoning_content is missing in assistant tool call message at index 32",
+    "Invalid schema for function 'look': None is not of type 'object' (invalid_function_parameters)",
+    "Conversation roles must alternate user/assistant/user/assistant/...",
+    "Unsupported parameter: 'temperature' is not supported with this model.",
+    "tool_choice: Input should be 'auto' or 'none'",
+    "messages with role 'tool' must be a response to a preceding message with 'tool_calls'",
+    "Model does not support function calling",
+    "Unrecognized request argument supplied: seed",
+    "当前模型不支持工具调用",
+]
+SILENT = [
+    "Bad request",
+    "",
+    "(no text)",
+    "Invalid request",
+    "Unprocessable Entity",
+    "Request failed with status code 400",
+    "Provider returned error (400)",
+    "An unexpected error occurred while processing your request. Please try again later. (invalid_request_error)",
+    "upstream_error: Upstream rejected the request",
+    "litellm.BadRequestError: OpenAIException - Error code: 400",
+    "<html> <head><title>400 Bad Request</title></head> <body> <center><h1>400 Bad Request</h1></center> </body> </html>",
+    "请求参数错误",
+    "Payload size",
+]
+
+
+@pytest.mark.parametrize("place", ["{}", "http://127.0.0.1:8000/v1/chat/completions answered 400: {}", "litellm (x): {}"])
+@pytest.mark.parametrize(("text", "says_why"), [*((text, True) for text in CAUSES), *((text, False) for text in SILENT)])
+def test_a_refusal_that_names_its_cause_is_not_said_to_be_for_length(text: str, says_why: bool, place: str) -> None:
+    error = refused(400, place.format(text))
+    assert not isinstance(error, ContextWindowError)
+    assert ("possibly too long" in str(error)) is not says_why
+
+
+@given(st.from_regex(r"[a-z]{3,9}_[a-z]{3,9}", fullmatch=True), st.sampled_from([400, 422]))
+def test_a_refusal_that_names_a_field_is_not_said_to_be_for_length(field: str, status: int) -> None:
+    for text in (f"Invalid value for {field}.", f"`{field}` is required"):
+        assert may_be_too_long(status, text, 10, 3) == "", text
+
+
 def test_a_refusal_beyond_a_known_or_named_limit_is_one_for_length() -> None:
     assert isinstance(refused(400, "Bad request", context_window=500), ContextWindowError)
     assert not isinstance(refused(400, "Bad request", context_window=5000), ContextWindowError)
