@@ -178,6 +178,14 @@ class Endpoint:
             ModelError: As with the status that the error names.
         """
         fault = fault_in(data, part)
+        if (
+            fault is None
+            and isinstance(data, dict)
+            and data
+            and part not in data
+            and has_clear_words(json.dumps(data).encode())
+        ):
+            fault = data  # of a form of the provider's own
         if fault is None:
             return
         told, status = json.dumps({"error": fault}).encode(), fault_status(fault)

@@ -1,18 +1,19 @@
 """How servers say that a prompt is too long: by code, by type, in words.
 
 There is no standard for it. A miss costs more than it seems: the episode ends as an error of the model and leaves the score,
-so that the longest play counts least. `says_too_long` knows codes and wordings of OpenAI, Azure, Anthropic, Google, Bedrock,
-Mistral, Cohere, DeepSeek, Zhipu, DashScope, Groq, OpenRouter, GitHub Models, vLLM, SGLang, TGI, llama.cpp and others, and the
-pattern behind them; `may_be_too_long` compares with our own count.
+so that the longest play counts least. `says_too_long` reads codes, types and words (`too_long_words.py`); `may_be_too_long`
+compares with our own count.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from palaestra.agents.backends.too_long_words import says_otherwise, says_outright, says_so
 from palaestra.agents.context import CHARS_PER_TOKEN, TokenCounter
 from palaestra.agents.core import Request
 from palaestra.errors import BudgetError, ContextWindowError, ModelError
@@ -27,56 +28,6 @@ _CODES = re.compile(
 )
 _NUMBER_CODES = frozenset({"1261"})  # Zhipu: prompt exceeds the maximum length
 
-_PART = (
-    r"(?:prompts?|inputs?|messages?|conversations?|dialogues?|histor(?:y|ies)|quer(?:y|ies)|contexts?|sequences?|requests?"
-    r"|texts?)"
-)
-_LIMIT = r"(?:tokens?|contexts?|lengths?|max_?(?:model_|seq_|input_|total_)?len\w*|n_ctx|windows?|characters)"
-_OVER = (
-    r"(?:exceed(?:s|ed|ing)?|surpass(?:es|ed)?|overflow(?:s|ed)?|(?:longer|larger|bigger|greater|more|higher) than|beyond"
-    r"|over the|above)"
-)
-_WORDS = re.compile(
-    "|".join(
-        (
-            r"context (?:length|window|size|limit|overflow)",
-            r"(?:max(?:imum)?|model'?s?) context",
-            r"max(?:imum)? (?:model|prompt|input|sequence|supported) (?:length|len|tokens)",
-            r"max_(?:model|seq|input|total|position)_?(?:len|tokens|embeddings)",
-            rf"{_PART}\b[^.\n]{{0,60}}\b(?:is|are|was|were)? ?(?:too (?:long|large|big)|over ?long)\b",
-            rf"too (?:long|large|big|many)\b[^.\n]{{0,20}}\b(?:{_PART}|tokens)",
-            rf"\b(?:{_PART}|tokens?)\b[^\n]{{0,120}}?\b{_OVER}\b[^\n]{{0,80}}?{_LIMIT}",
-            rf"\b{_OVER}\b[^\n]{{0,60}}?\b(?:tokens?|context|n_ctx|prompt length|input length|sequence length)",
-            r"(?:less|fewer) than \d+ tokens",
-            r"at most \d+ (?:input |prompt )?tokens",
-            r"max(?:imum)?(?: number of)?(?: (?:input|prompt|allowed))? tokens (?:is|of|allowed|:)",
-            r"range of input length|expected maxlength: \d+, actual: \d+",
-            r"\b(?:sequence|prompt|input) length\b[^\n]{0,30}(?:<=|≤|\bmust be\b)",
-            rf"(?:reduce|shorten|truncate)\b[^.\n]{{0,30}}\b(?:{_PART}|length)",
-            r"(?:does|do|will) not fit[^.\n]{0,40}(?:context|window|kv)",
-            r"tokens? (?:limit|budget) (?:was |is |has been )?(?:reached|exceeded)",
-            r"超(?:过|出|长)[^。\n]{0,30}(?:长度|上下文|token)|(?:输入|上下文|提示|prompt)[^。\n]{0,20}(?:过长|超长|太长|超过|超出|超限)",
-        )
-    ),
-    re.IGNORECASE,
-)
-# what sounds like it: limits on the answer, on rates, on money, on files, on single fields
-_OTHER = re.compile(
-    r"per[ -](?:minute|min|day|hour|second|month)|\b[rt]p[md]\b|rate[ _-]?limit|quota|billing|credit|balance|throttl"
-    r"|(?:max_tokens|max_completion_tokens|max_new_tokens|max_output_tokens|output tokens?|completion tokens?)\W[^\n]{0,40}"
-    r"(?:is|must be|should be|cannot|can't|too (?:large|high|big)|exceeds?|less than|greater than|at (?:most|least))"
-    r"|(?:image|file|audio|video|upload|picture|attachment|stop sequences?|tools?\b|functions?|name|key|user|seed|schema"
-    r"|logprobs)\W[^\n]{0,40}(?:too (?:long|large|big|many)|exceed|longer than|at most)"
-    r"|too many (?:requests|tools|functions|images|files)",
-    re.IGNORECASE,
-)
-_SURE = re.compile(
-    r"context[ _](?:length|window|size|limit)|`inputs` tokens \+|max_(?:completion_)?tokens must be at least 1, got -"
-    r"|messages\[\d+\]\.content\W{1,3}string too long"
-    r"|(?<![_\w])(?<!output )(?<!completion )tokens\b[^\n]{0,40}\bexceeds? (?:the )?max(?:imum)?\b",
-    re.IGNORECASE,
-)
-_RATE = re.compile(r"rate[ _-]?limit|per[ -]min|quota", re.IGNORECASE)
 _ADDRESS = re.compile(r"^.{0,200}? answered \d{3}:|https?://\S+|^litellm \(\w*\):|<[^<>]*>", re.MULTILINE)
 _CLASS = re.compile(r"\b[\w.]*(?:Error|Exception)\b|\b[\w.]*_error\b")  # the name of a class or a type of error
 _SIZES = re.compile(
@@ -109,14 +60,14 @@ def says_too_long(status: int, body: bytes | str) -> bool:
         status: The HTTP status, 0 where an error came with status 200.
         body: What the server sent, JSON or text.
     """
-    if status in (401, 402, 403, 404, 408, 429):
-        return _said_in_so_many_words(body) if status in (403, 404) else False
+    if status in (401, 402, 408, 429):
+        return False
     codes, text = _parts(body)
-    if any(code in _NUMBER_CODES or _CODES.search(code.lower()) for code in codes):
+    if status in (403, 404):
+        return says_outright(text)
+    if says_so(text) or any(code in _NUMBER_CODES for code in codes):
         return True
-    if _SURE.search(text) and not _RATE.search(text):
-        return True
-    return bool(_WORDS.search(text)) and not _OTHER.search(text)
+    return any(_CODES.search(code.lower()) or says_so(code) for code in codes) and not says_otherwise(text)
 
 
 def may_be_too_long(status: int, body: bytes | str, tokens: int, answers: int, window: int | None = None) -> str:
@@ -138,7 +89,7 @@ def may_be_too_long(status: int, body: bytes | str, tokens: int, answers: int, w
     if window is not None and tokens > window:
         return "yes"
     text = _parts(body)[1]
-    if _OTHER.search(text):
+    if says_otherwise(text):
         return ""
     if re.search(r"\btoken|\blength\b", text, re.IGNORECASE):
         limits = [int(found.replace(",", "")) for found in _NUMBER.findall(text)]
@@ -193,11 +144,6 @@ def _as_too_long(error: ModelError, text: str) -> ModelError:
     return found
 
 
-def _said_in_so_many_words(body: bytes | str) -> bool:
-    """Whether a body names the context outright."""
-    return bool(_SURE.search(_parts(body)[1]))
-
-
 def _parts(body: bytes | str) -> tuple[list[str], str]:
     """Return codes and types of an error, and everything that it says."""
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
@@ -207,7 +153,7 @@ def _parts(body: bytes | str) -> tuple[list[str], str]:
         data = text  # which may hold the server's JSON
     codes: list[str] = []
     said: list[str] = []
-    _collect(data, codes, said, 6)
+    _collect(data, codes, said, 12)
     return codes, "\n".join(said)[:20_000]
 
 
@@ -225,12 +171,14 @@ def _collect(value: Any, codes: list[str], said: list[str], levels: int) -> None
         for item in value[:50]:
             _collect(item, codes, said, levels - 1)
     elif isinstance(value, str):
-        said.append(value)
-        if "{" in value and levels > 1:
-            try:
-                _collect(json.loads(value[value.index("{") : value.rindex("}") + 1]), codes, said, levels - 2)
-            except (ValueError, RecursionError):
+        start, end = value.find("{"), value.rfind("}") + 1
+        if 0 <= start < end and levels > 1:
+            with contextlib.suppress(ValueError, RecursionError):
+                inner = json.loads(value[start:end])
+                said.append(f"{value[:start]}\n{value[end:]}")
+                _collect(inner, codes, said, levels - 1)
                 return
+        said.append(value)
 
 
 __all__ = ["STATUSES", "may_be_too_long", "says_too_long", "too_long_or_not"]

@@ -24,12 +24,78 @@ TOO_LONG, OTHER = ([(row["status"], row["body"]) for row in ROWS if row["kind"] 
 @pytest.mark.parametrize(("status", "body"), TOO_LONG)
 def test_what_servers_say_is_understood(status: int, body: Any) -> None:
     assert says_too_long(status, json.dumps(body).encode())
-    assert says_too_long(status, json.dumps({"detail": json.dumps(body)}).encode()), "an error inside another one"
+    for dump in (json.dumps, lambda value: json.dumps(value, ensure_ascii=False)):
+        assert says_too_long(status, json.dumps({"detail": dump(body)}).encode()), "an error inside another one"
+        assert says_too_long(status, f"litellm.BadRequestError: AcmeException - Error code: 400 - {dump(body)}")
+
+
+def test_the_lists_are_long_and_of_many_servers() -> None:
+    assert len(TOO_LONG) >= 120
+    assert len(OTHER) >= 120
+    assert len({row["who"] for row in ROWS if "who" in row}) >= 25
+    bodies = [json.dumps(row["body"], sort_keys=True) for row in ROWS]
+    assert len(set(bodies)) == len(bodies)
+
+
+QUANTITIES = ["prompt", "input", "input length", "prompt length", "conversation", "request", "message history", "context"]
+COUNTED = ["number of input tokens", "prompt token count", "total number of tokens in the prompt", "input_tokens"]
+EXCESSES = [
+    "exceeds the limit of {} tokens",
+    "is longer than the maximum of {} tokens",
+    "is too long: {} tokens",
+    "is larger than {} tokens",
+    "must be less than {} tokens",
+    "is over the model's maximum ({})",
+    "exceeds {}",
+]
+
+
+@given(
+    st.sampled_from(
+        ["The {} {}", "Error: your {} {}.", "Invalid request. The {} {}. Please try again.", "400 bad_request: {} {}"]
+    ),
+    st.sampled_from([*QUANTITIES, *COUNTED]),
+    st.sampled_from(EXCESSES),
+    st.integers(512, 10**6),
+)
+def test_a_quantity_of_what_goes_in_next_to_an_excess_is_it(frame: str, what: str, excess: str, number: int) -> None:
+    text = frame.format(what, excess.format(number))
+    assert says_too_long(400, text), text
+    assert says_too_long(400, json.dumps({"error": {"message": text}})), text
+    for rate in ("per minute", "in this tier (TPM)", "of your quota"):
+        assert not says_too_long(400, f"{text} {rate}"), rate
+
+
+@given(
+    st.sampled_from(["image", "file", "audio", "tool description", "function name", "schema", "stop array", "video"]),
+    st.sampled_from(
+        ["The {} is too large", "The {} exceeds the maximum size of 20 MB", "Too many {}s: at most 4 are allowed"]
+    ),
+)
+def test_an_excess_of_another_thing_is_not(what: str, text: str) -> None:
+    assert not says_too_long(400, text.format(what))
+
+
+@given(
+    st.sampled_from(["max_tokens", "max_completion_tokens", "max_new_tokens", "max_output_tokens", "maxOutputTokens"]),
+    st.sampled_from(
+        ["{} is too large: {}", "{} must be at most {}", "{} exceeds the limit of {}", "Range of {} should be [1, {}]"]
+    ),
+    st.integers(512, 10**6),
+)
+def test_a_limit_on_the_answer_alone_is_not(name: str, text: str, number: int) -> None:
+    assert not says_too_long(400, text.format(name, number))
+    held = (
+        f"{name} is too large: {number}. This model's maximum context length is {{}} tokens; the request has 12 input tokens"
+    )
+    assert not says_too_long(400, held.format(number)), "no prompt at all would leave room for it"
+    assert says_too_long(400, held.format(number + 100))
 
 
 @pytest.mark.parametrize(("status", "body"), OTHER)
 def test_other_refusals_are_not_taken_for_it(status: int, body: Any) -> None:
     assert not says_too_long(status, json.dumps(body).encode())
+    assert not says_too_long(status, json.dumps({"detail": json.dumps(body)}).encode())
 
 
 @given(st.binary(max_size=300), st.sampled_from([0, 400, 413, 422, 429, 500]))
