@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from palaestra.cli.options import DEFAULT_RUNS, AsJson, RunsFolder
+from palaestra.cli.results import success_cells
 from palaestra.results.statistics import PairedDifference
 
 if TYPE_CHECKING:
@@ -53,6 +54,14 @@ def _print(found: RunComparison, unfinished: list[str]) -> None:
     from palaestra.cli.output import console, table
 
     out = console()
+    parts: tuple[str, ...] = ("Success", "95 % interval", "Floor", "Above floor")
+    grid = table("", "Arm", *parts, numbers=parts)
+    for arm, floor in zip(found.arms, found.floors, strict=True):
+        grid.add_row(arm.name, *success_cells(arm.success, floor).values())
+    if found.arms:
+        out.print(grid)
+    for line in dict.fromkeys(one.told for one in found.floors):
+        out.print(line, soft_wrap=True, markup=False)
     columns = ("First", "Second", "Tasks", f"{found.by}: first - second", "95 % interval", "p (Holm)", "Better")
     grid = table("", *columns, numbers=columns[2:6])
     for pair in found.pairs:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from palaestra.agents.evaluation.arms import ArmSummary
+    from palaestra.agents.evaluation.floors import AboveFloor
     from palaestra.agents.evaluation.summary import GroupSummary, Summary
     from palaestra.results.metrics import Metric
     from palaestra.results.statistics import Estimate
@@ -20,10 +21,14 @@ TRAIN_CPU = "CPU s"
 def print_results(out: Any, arms: Sequence[ArmSummary], results: Mapping[str, EnvResults]) -> None:
     """Print everything there is about arms: the common figures, metrics, and what the environments report of their own."""
     from palaestra.agents.evaluation.arms import metrics_of_arms, metrics_table, unshared_tasks
+    from palaestra.agents.evaluation.floors import floors_of
 
     metrics = metrics_of_arms(arms)
     lead = [metric for metric in metrics if metric.lead]
-    out.print(results_table([(arm.name, arm.summary) for arm in arms], metrics=lead, width=out.width))
+    floors = floors_of(arms)
+    out.print(results_table([(arm.name, arm.summary) for arm in arms], metrics=lead, floors=floors, width=out.width))
+    for line in dict.fromkeys(one.told for one in floors):
+        out.print(line, soft_wrap=True, markup=False)
     if any(arm.summary.answer_faults for arm in arms):
         for arm in arms:
             out.print(f"{arm.name}: {arm.summary.answers}", style="yellow", soft_wrap=True)
@@ -39,6 +44,7 @@ def results_table(
     title: str = "",
     *,
     metrics: Sequence[Metric] = (),
+    floors: Sequence[AboveFloor] = (),
     train_cpu_s: Mapping[str, float] | None = None,
     width: int = WIDE,
 ) -> Any:
@@ -48,8 +54,9 @@ def results_table(
         arms: Name and results.
         title: Shown above.
         metrics: Metrics of the environment that have a column.
+        floors: What is for free, one for each arm, or none.
         train_cpu_s: CPU seconds that trained arms have cost, by name; with any there is a column of them.
-        width: Characters of the terminal; below 110 the interval of the score and Avg@k are left out.
+        width: Characters of the terminal; below 110 the interval of the score, Avg@k and the floor itself are left out.
     """
     from palaestra.cli.output import table
 
@@ -59,12 +66,18 @@ def results_table(
     is_scored = any(group.num_errors < group.num_episodes for _, group in groups)
     if is_scored and len(arms) == 1 and len(arms[0][1].by_type) > 1:
         groups += [(f"  {task_type or '(no type)'}", group) for task_type, group in arms[0][1].by_type.items()]
+    free = [_above_cells(one) for one in floors]
+    if narrow:
+        free = [{"Above floor": one["Above floor"]} for one in free]
+    above = list(free[0]) if free else []
     columns = list(_cells(groups[0][1], samples, narrow, metrics)) if groups else []
+    columns[2:2] = above
     cost = train_cpu_s or {}
     columns += [TRAIN_CPU] if cost else []
     grid = table(title, "Arm", *columns, numbers=tuple(columns))
     for i, (name, group) in enumerate(groups):
         cells = [*_cells(group, samples, narrow, metrics).values()]
+        cells[2:2] = free[i].values() if i < len(free) else ["" for _ in above]
         cells += [f"{cost[name]:.0f}" if name in cost else "-"] if cost else []
         grid.add_row(name, *cells, style="dim" if i >= len(arms) else "")
     if counts := {summary.clusters for _, summary in arms} - {None}:
@@ -88,7 +101,7 @@ def env_tables(tables: Sequence[ResultTable]) -> Iterator[Any]:
 def _cells(group: GroupSummary, samples: int, narrow: bool, metrics: Sequence[Metric]) -> dict[str, str]:
     """Return the figures of one row by column."""
     scored = group.num_episodes - group.num_errors
-    ends = f"{100 * group.success.low:.1f} - {100 * group.success.high:.1f} %"
+    ends = f"{percent_range(group.success)} %"
     cells = {
         "Success": percent(group.success.mean),
         "95 % interval": ends,
@@ -112,6 +125,29 @@ def _cells(group: GroupSummary, samples: int, narrow: bool, metrics: Sequence[Me
     return {**cells, "Scored": f"{scored:,}", "Errors": f"{group.num_errors:,}"}
 
 
+def success_cells(success: Estimate | None, found: AboveFloor) -> dict[str, str]:
+    """Return success, its interval, what is for free and what is above it, by column."""
+    known = ("-", "-") if success is None else (percent(success.mean), f"{percent_range(success)} %")
+    return {"Success": known[0], "95 % interval": known[1], **_above_cells(found)}
+
+
+def _above_cells(found: AboveFloor) -> dict[str, str]:
+    """Return what is for free, and what is above it, by column."""
+    return {"Floor": floor_shown(found), "Above floor": above_shown(found.above)}
+
+
+def floor_shown(found: AboveFloor) -> str:
+    """Return the rate that is for free, or that no card says it."""
+    return "no card" if found.floor is None else percent(found.floor.success or 0.0)
+
+
+def above_shown(above: Estimate) -> str:
+    """Return a difference of rates in points, with its interval; "-" where it is not known."""
+    if math.isnan(above.mean):
+        return "-"
+    return f"{100 * above.mean:+.1f} ({100 * above.low:+.1f} to {100 * above.high:+.1f})"
+
+
 def figure(value: float) -> str:
     """Return a number to three decimals; with an exponent where it is very large."""
     return f"{value:.3f}" if abs(value) < 1e9 else f"{value:.3e}"
@@ -120,6 +156,11 @@ def figure(value: float) -> str:
 def percent(share: float) -> str:
     """Return 0.4567 as "45.7 %"."""
     return f"{100 * share:.1f} %"
+
+
+def percent_range(estimate: Estimate) -> str:
+    """Return both ends of a rate's interval, without the unit."""
+    return f"{100 * estimate.low:.1f} - {100 * estimate.high:.1f}"
 
 
 def _range(estimate: Estimate) -> str:

@@ -37,11 +37,12 @@ def runs_of_folder(context: typer.Context, runs: RunsFolder = DEFAULT_RUNS, as_j
 @app.command("list")
 def list_runs(runs: RunsFolder = DEFAULT_RUNS, as_json: AsJson = False) -> None:
     """List all runs, newest first."""
+    from palaestra.agents.evaluation.floors import floor_of_run
     from palaestra.agents.store.about import far, what_of
     from palaestra.agents.store.records import BIASED
     from palaestra.agents.store.store import RunStore
     from palaestra.cli.output import console, print_json, table
-    from palaestra.cli.results import WIDE
+    from palaestra.cli.results import WIDE, floor_shown
 
     with RunStore(runs, read_only=True) as store:
         found = store.runs()
@@ -50,7 +51,7 @@ def list_runs(runs: RunsFolder = DEFAULT_RUNS, as_json: AsJson = False) -> None:
         return
     out = console()
     narrow = out.width < WIDE
-    numbers = ("Episodes", "Success") if narrow else ("Episodes", "Success", "Score", "Errors")
+    numbers = ("Episodes", "Success") if narrow else ("Episodes", "Success", "Floor", "Score", "Errors")
     # names stay in one piece on any terminal: they are there to be copied
     grid = table(
         "",
@@ -67,7 +68,10 @@ def list_runs(runs: RunsFolder = DEFAULT_RUNS, as_json: AsJson = False) -> None:
         created = time.strftime("%Y-%m-%d %H:%M", time.gmtime(run.created_s))
         success = f"{100 * run.num_success / scored:.1f} %" if scored else "-"
         score = "-" if run.mean_score is None else f"{run.mean_score:.3f}"
-        figures = [f"{run.num_episodes:,}", success, *([] if narrow else [score, f"{run.num_errors:,}"])]
+        figures = [f"{run.num_episodes:,}", success]
+        if not narrow:
+            floor = floor_of_run(run)
+            figures += ["-" if floor is None else floor_shown(floor), score, f"{run.num_errors:,}"]
         grid.add_row(run.run_id, *([] if narrow else [created]), what_of(run.config), far(run), *figures)
     out.print(grid)
     if any(BIASED in run.caveat for run in found):

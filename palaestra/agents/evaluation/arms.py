@@ -73,12 +73,14 @@ class ArmSummary:
         episodes: Its episodes, in the order of their ids.
         planned: The tasks that the record of the run names for it; empty in runs of earlier versions.
         clusters: What the record of the run says that tasks have in common, by the key of the task (see `summarize`).
+        config: Settings of the run.
     """
 
     arm: Arm
     episodes: tuple[EpisodeSummary, ...]
     planned: Mapping[str, Json] = field(default_factory=dict)
     clusters: Mapping[str, str] | None = None
+    config: Mapping[str, Json] = field(default_factory=dict)
 
     @cached_property
     def summary(self) -> Summary:
@@ -182,7 +184,7 @@ def arms_of(runs: Sequence[PlayedRun], load: Load | None = None) -> list[ArmSumm
         arguments = _of_env(configs[run_id], env_id, number, [env.get("env_kwargs", {}) for env in _envs(configs[run_id])])
         arms.append(Arm(run_id, agent, env_id, arguments, split, episodes=stored))
         planned = _of_env(configs[run_id], env_id, number, configs[run_id].get("tasks", ()))
-        found.append((episodes, planned, clusters_in(configs[run_id])))
+        found.append((episodes, planned, clusters_in(configs[run_id]), configs[run_id]))
     return [ArmSummary(arm, *rest) for arm, rest in zip(distinguish(arms), found, strict=True)]
 
 

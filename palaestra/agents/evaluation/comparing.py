@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from palaestra.agents.evaluation.arms import ArmSummary, PlayedRun, arms_of, unshared_tasks
+from palaestra.agents.evaluation.floors import AboveFloor, floors_of
 from palaestra.agents.evaluation.summary import compare, shared_task
 from palaestra.agents.store.records import EpisodeSummary
 from palaestra.errors import UsageError
@@ -113,13 +114,15 @@ class RunComparison:
         variances: Where the variance comes from, by agent and environment, over all runs of it.
         notices: Of which environments the arms do not share their tasks, and which runs are not finished.
         by: The figure that was compared.
+        floors: What is for free, of each of `arms`.
     """
 
     arms: tuple[ArmSummary, ...]
     pairs: tuple[Pair, ...]
     variances: Mapping[tuple[str, str], VarianceSplit]
     notices: tuple[str, ...]
-    by: str = "success"
+    by: str
+    floors: tuple[AboveFloor, ...]
 
     def to_json(self) -> dict[str, Json]:
         """Return a plain dict."""
@@ -135,8 +138,9 @@ class RunComparison:
                     "score": arm.summary.score.to_json(),
                     "num_episodes": len(arm.episodes),
                     "num_errors": arm.num_errors,
+                    **floor.to_json(),
                 }
-                for arm in self.arms
+                for arm, floor in zip(self.arms, self.floors, strict=True)
             ],
             "pairs": [pair.to_json() for pair in self.pairs],
             "variance": [
@@ -170,7 +174,8 @@ def compare_arms(runs: Sequence[PlayedRun], *, by: str = "success") -> RunCompar
     adjusted = holm([pair.difference.p_value if not pair.problem else math.nan for pair in pairs])
     pairs = [replace(pair, p_holm=value) for pair, value in zip(pairs, adjusted, strict=True)]
     empty = [f"Run {run.run_id!r} has no episodes." for run in runs if not run.episodes]
-    return RunComparison(tuple(arms), tuple(pairs), _variances(arms, configs), (*empty, *unshared_tasks(arms)), by)
+    notices = (*empty, *unshared_tasks(arms))
+    return RunComparison(tuple(arms), tuple(pairs), _variances(arms, configs), notices, by, tuple(floors_of(arms)))
 
 
 def _envs_of(arms: Sequence[ArmSummary], run_id: str) -> set[str]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from palaestra.agents.core import Agent
 from palaestra.agents.evaluation.arms import PlayedRun, arms_of, clusters_in, env_results
+from palaestra.agents.evaluation.floors import AboveFloor, floors_in
 from palaestra.agents.evaluation.planning import plan_and_record, plan_evaluation, task_seed
 from palaestra.agents.evaluation.resuming import check_planned, open_run, warn_of_untold
 from palaestra.agents.evaluation.running import running
@@ -88,6 +89,11 @@ class Evaluation:
         env_ids = dict.fromkeys(str(env["env_id"]) for env in self.config.get("envs", ()))
         return {env_id: found for env_id in env_ids if (found := declared(env_id).metrics)}
 
+    @property
+    def floors(self) -> dict[str, AboveFloor]:
+        """The floor of each environment from its audit card, and success above it, by id."""
+        return floors_in(self.config, self.summary)
+
     def to_json(self) -> dict[str, Json]:
         """Return a plain dict; `metrics` and `results` only where there are any."""
         data: dict[str, Json] = {
@@ -97,6 +103,7 @@ class Evaluation:
             "num_planned": self.num_planned,
             "config": dict(self.config),
             "summary": self.summary.to_json(),
+            "floors": {env_id: found.to_json() for env_id, found in self.floors.items()},
         }
         if metrics := self.metrics:
             data["metrics"] = {env_id: [metric.to_json() for metric in found] for env_id, found in metrics.items()}

@@ -7,11 +7,8 @@ escaped by Jinja or carried as JSON; a content security policy names the digest 
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
 import json
-import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -35,6 +32,7 @@ from palaestra.agents.evaluation.arms import (
     unshared_tasks,
     with_arms,
 )
+from palaestra.agents.evaluation.floors import AboveFloor, floors_of
 from palaestra.agents.evaluation.resuming import briefly
 from palaestra.agents.report.breakdowns import by_type, error_rows, totals_tables
 from palaestra.agents.report.charts import (
@@ -46,13 +44,23 @@ from palaestra.agents.report.charts import (
     metric_rank,
     read_curves,
 )
+from palaestra.agents.report.page import (
+    digest,
+    duration,
+    ends,
+    figure,
+    page_environment,
+    percent,
+    percent_range,
+    points,
+    points_range,
+    short_count,
+)
 from palaestra.agents.report.seeds import Trained, alarm_notices, compare_runs, curve_names, final_runs
 from palaestra.agents.report.shown_media import ShownMedia
 from palaestra.agents.report.transcripts import TranscriptBook, TranscriptLimits, candidates_of
 from palaestra.agents.store.store import RunStore, RunSummary
 from palaestra.errors import MissingExtraError, StoreError, UsageError
-from palaestra.results.metrics import number
-from palaestra.results.statistics import Estimate
 from palaestra.results.tables import EnvResults
 from palaestra.types import Json
 
@@ -155,6 +163,7 @@ def report_context(
     logs = [store.metrics(run.run_id) for run in summaries]
     seeds = _across_seeds(store, summaries, logs, labels)
     script = (_HERE / "report.js").read_text(encoding="utf-8")
+    floors = floors_of(arms)
     return {
         "version": version("palaestra"),
         "title": title or _title(summaries, arms),
@@ -162,10 +171,12 @@ def report_context(
         "lede": _lede(summaries, arms, title or _title(summaries, arms)),
         "css": Markup((_HERE / "report.css").read_text(encoding="utf-8")),
         "script": Markup(script),
-        "script_hash": Markup(_digest(script)),
-        "cards": _cards(arms),
+        "script_hash": Markup(digest(script)),
+        "cards": _cards(arms, floors),
         "notices": _notices(summaries, arms) + alarm_notices(list(zip(summaries, logs, strict=True))),
         "arms": arms,
+        "floors": floors,
+        "floor_notes": list(dict.fromkeys(one.told for one in floors)),
         "train_cpu": _train_cpu(summaries),
         "cluster_notes": _cluster_notes(summaries),
         "totals": totals_tables(summaries, store),
@@ -220,7 +231,7 @@ def _lede(runs: Sequence[RunSummary], arms: Sequence[ArmSummary], title: str) ->
     return " · ".join(part for part in parts if part)
 
 
-def _cards(arms: Sequence[ArmSummary]) -> list[_Card]:
+def _cards(arms: Sequence[ArmSummary], floors: Sequence[AboveFloor]) -> list[_Card]:
     """Return the headline figures: of the only arm, or of the best one and all together."""
     scored = [arm for arm in arms if arm.success is not None]
     if not arms:
@@ -234,15 +245,19 @@ def _cards(arms: Sequence[ArmSummary]) -> list[_Card]:
         assert best.score is not None
         who = f" · {best.name}" if len(arms) > 1 else ""
         label = "Best success" if len(contenders) > 1 else "Success"
-        cards.append(_Card(label + who, _percent(best.success.mean), f"95 %: {_percent_range(best.success)}"))
-        cards.append(_Card("Score" + who, _figure(best.score.mean), f"95 %: {_range(best.score)}"))
+        cards.append(_Card(label + who, percent(best.success.mean), f"95 %: {percent_range(best.success)}"))
+        free = floors[arms.index(best)]
+        if free.floor is not None:
+            note = f"95 %: {points_range(free.above)}; floor {percent(free.floor.success or 0.0)}"
+            cards.append(_Card("Above floor" + who, points(free.above), note))
+        cards.append(_Card("Score" + who, figure(best.score.mean), f"95 %: {ends(best.score)}"))
     episodes, errors = sum(len(arm.episodes) for arm in arms), sum(arm.num_errors for arm in arms)
     turns = sum(e.num_turns for arm in arms for e in arm.episodes)
     cards.append(_Card("Episodes", f"{episodes:,}", f"{turns:,} turns"))
     cards.append(_Card("Errors", f"{errors:,}", "none lost, none scored" if errors else "every episode was scored"))
     written, read = sum(arm.usage.completion_tokens for arm in arms), sum(arm.usage.prompt_tokens for arm in arms)
     if written or read:
-        cards.append(_Card("Tokens written", _short(written), f"{_short(read)} read"))
+        cards.append(_Card("Tokens written", short_count(written), f"{short_count(read)} read"))
     cost = sum(arm.usage.cost for arm in arms)
     if cost:
         cards.append(_Card("Cost", f"{cost:,.2f}", "in the price table's currency"))
@@ -374,7 +389,7 @@ def _learning(
                 share=_is_share(name, curves[name]),
                 stairs=stairs,
             )
-            last = ", ".join(_figure(curve.values[-1]) for curve in curves[name])
+            last = ", ".join(figure(curve.values[-1]) for curve in curves[name])
             drawn.append({"name": name.replace("_", " "), "svg": Markup(svg), "last": last})
     except MissingExtraError as error:
         notice = f"The curves are not drawn: {error} The table below holds their values."
@@ -447,134 +462,8 @@ def _settings(run: RunSummary) -> dict[str, Any]:
 
     walk("", briefly(run.config))
     seconds = max(0.0, run.updated_s - run.created_s)
-    note = f"{run.status} · {run.num_episodes:,} episodes · {_seconds(seconds)} from first to last change"
+    note = f"{run.status} · {run.num_episodes:,} episodes · {duration(seconds)} from first to last change"
     return {"name": run.run_id, "note": note, "settings": flat}
 
 
-# -- page -------------------------------------------------------------------------------------------------------------
-
-
-_STEERS = {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
-
-
-def page_environment(*folders: Path) -> jinja2.Environment:
-    """Return the template environment of reports: everything is escaped.
-
-    Args:
-        folders: Further folders of templates, which may extend those of reports.
-    """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([*folders, _HERE]),
-        autoescape=True,
-        finalize=_straight,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        percent=_percent,
-        percent_range=_percent_range,
-        figure=_figure,
-        seconds=_seconds,
-        metric_range=lambda estimate, metric: metric.shown_range(estimate.low, estimate.high),
-        place=_place,
-        spoken=_spoken,
-        ending=_ending,
-        range=_range,
-        words=_words,
-        over_seeds=_over_seeds,
-        probability=_probability,
-    )
-    return environment
-
-
-def _straight(value: object) -> object:
-    """Return what is put into the page, with overrides of the writing direction spelled out.
-
-    They would show the rest of a line in another order. In the JSON of the transcripts the spelling stands for them, and the
-    viewer isolates them.
-    """
-    return value.translate(_STEERS) if isinstance(value, str) else value
-
-
-def _digest(script: str) -> str:
-    """Return the digest that allows exactly this script in the page's content security policy."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-def _percent(share: float) -> str:
-    """Return 0.4567 as "45.7 %", with a space that does not break."""
-    return f"{100 * share:.1f}\u00a0%"
-
-
-def _percent_range(interval: Estimate) -> str:
-    """Return both ends of a rate's interval."""
-    return f"{100 * interval.low:.1f} – {_percent(interval.high)}"
-
-
-def _figure(value: float) -> str:
-    """Return a number with four significant digits and no exponent where it can be avoided."""
-    return number(value) if math.isfinite(value) else "none"
-
-
-def _range(interval: Estimate) -> str:
-    """Return both ends of an interval, or why there are none."""
-    if not (math.isfinite(interval.low) and math.isfinite(interval.high)):
-        return "one task"
-    return f"{_figure(interval.low)} – {_figure(interval.high)}"
-
-
-def _over_seeds(interval: Estimate) -> str:
-    """Return both ends of an interval over runs, or why there are none."""
-    if not (math.isfinite(interval.low) and math.isfinite(interval.high)):
-        return "one seed"
-    return f"{_figure(interval.low)} – {_figure(interval.high)}"
-
-
-def _probability(value: float) -> str:
-    """Return a p-value with two significant digits."""
-    return "none" if math.isnan(value) else "< .001" if value < 0.001 else f"{value:.2g}"
-
-
-def _short(count: int) -> str:
-    """Return a large count in thousands or millions."""
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if count >= size:
-            return f"{count / (1e3 if unit == 'k' else size):,.1f}\u00a0{unit}"
-    return f"{count:,}"
-
-
-def _seconds(seconds: float) -> str:
-    """Return a duration in the unit that fits it."""
-    if seconds < 1:
-        return f"{1000 * seconds:.0f}\u00a0ms"
-    if seconds < 120:
-        return f"{seconds:.1f}\u00a0s"
-    return f"{seconds / 60:.1f}\u00a0min" if seconds < 7200 else f"{seconds / 3600:.1f}\u00a0h"
-
-
-def _place(value: float, low: float, high: float) -> str:
-    """Return where a value lies between two ends, in percent."""
-    return f"{100 * min(1.0, max(0.0, (value - low) / (high - low))):.2f}"
-
-
-def _spoken(interval: Estimate | None) -> str:
-    """Return an interval for screen readers."""
-    if interval is None:
-        return "not measured"
-    return f"{100 * interval.mean:.1f} percent, 95 percent interval {100 * interval.low:.1f} to {100 * interval.high:.1f}"
-
-
-def _ending(reason: str) -> str:
-    """Return the colour class of a stop reason."""
-    if reason.endswith("error"):
-        return "error"
-    return reason if reason in ("success", "failure", "max_rounds") else "other"
-
-
-def _words(name: str) -> str:
-    """Return a name with spaces."""
-    return name.replace("_", " ")
-
-
-__all__ = ["page_environment", "render_report", "report_context", "write_report"]
+__all__ = ["render_report", "report_context", "write_report"]

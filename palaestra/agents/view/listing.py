@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 from urllib.parse import urlencode
 
+from palaestra.agents.evaluation.floors import floor_of_run
 from palaestra.agents.masking import masked
 from palaestra.agents.store.about import env_ids_of, far, model_of, what_of
 from palaestra.agents.store.records import RunStatus, RunSummary
@@ -74,10 +76,11 @@ def list_page(listing: Listing, wanted: RunFilter) -> dict[str, Any]:
     num_pages = max(1, -(-len(found) // RUNS_PER_PAGE))
     page = min(wanted.page, num_pages)
     first_row = (page - 1) * RUNS_PER_PAGE
+    shown = [{**row, **_above(row.get("record"))} for row in found[first_row : first_row + RUNS_PER_PAGE]]
     statuses = [status for status in (*get_args(RunStatus), "damaged") if any(row["status"] == status for row in rows)]
     return {
         "problem": listing.problem,
-        "rows": found[first_row : first_row + RUNS_PER_PAGE],
+        "rows": shown,
         "num_all": len(rows),
         "num_found": len(found),
         "first": first_row + 1,
@@ -88,7 +91,7 @@ def list_page(listing: Listing, wanted: RunFilter) -> dict[str, Any]:
         "envs": sorted({env for row in rows for env in row["envs"]})[:MOST_OPTIONS],
         "models": sorted({row["model"] for row in rows if row["model"]})[:MOST_OPTIONS],
         "statuses": statuses,
-        "is_biased": any(row["caveat"] for row in found[first_row : first_row + RUNS_PER_PAGE]),
+        "is_biased": any(row["caveat"] for row in shown),
     }
 
 
@@ -146,7 +149,19 @@ def _whole_row(run: RunSummary) -> dict[str, Any]:
         "errors": run.num_errors,
         "created": time.strftime("%Y-%m-%d %H:%M", time.gmtime(run.created_s)),
         "caveat": run.caveat,
+        "record": run,
     }
+
+
+def _above(run: RunSummary | None) -> dict[str, str]:
+    """Return what a row says of success above what is for free: `above`, and `floor` (its agent and rate)."""
+    found = None if run is None else floor_of_run(run)
+    if found is None:
+        return {"above": "", "floor": ""}
+    if found.floor is None:
+        return {"above": "", "floor": "no card"}
+    above = "" if math.isnan(found.above.mean) else f"{100 * found.above.mean:+.1f}"
+    return {"above": above, "floor": f"{found.floor.agent} {100 * (found.floor.success or 0.0):.1f}\u00a0%"}
 
 
 def first(query: Query, key: str) -> str:

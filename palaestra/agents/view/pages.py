@@ -21,7 +21,8 @@ from markupsafe import Markup
 
 from palaestra.agents.evaluation.arms import env_results, with_arms
 from palaestra.agents.masking import masked
-from palaestra.agents.report.report import page_environment, report_context
+from palaestra.agents.report.page import page_environment
+from palaestra.agents.report.report import report_context
 from palaestra.agents.report.shown_media import ShownMedia
 from palaestra.agents.report.transcripts import Candidate, TranscriptBook, TranscriptLimits, outcome_of
 from palaestra.agents.store.records import RunSummary

@@ -21,7 +21,7 @@ def above_floor(rate: Estimate, floor: Estimate | float, *, of_room: bool = Fals
 
     Returns:
         The difference with its interval, from -1 to 1, negative where a rate is below the floor. NaN where either is not
-        known, or where there is no room (`of_room` with a floor of 1).
+        known, or where there is no room (`of_room` with a floor of 1); ends are NaN where an interval is not known.
 
     Raises:
         ConfigError: If the floor is not between 0 and 1.
@@ -36,6 +36,11 @@ def above_floor(rate: Estimate, floor: Estimate | float, *, of_room: bool = Fals
         return Estimate(math.nan, math.nan, math.nan, rate.n)
     if not 0 <= known.mean <= 1:
         raise ConfigError(f"The floor is {known.mean}; expected a share from 0 to 1.")
+    if any(map(math.isnan, (rate.low, rate.high, known.low, known.high))):  # a rate without an interval
+        mean = rate.mean - known.mean
+        return Estimate(
+            mean if not of_room else mean / (1 - known.mean) if known.mean < 1 else math.nan, math.nan, math.nan, rate.n
+        )
     if not of_room:
         low, high = difference_ends(rate, known)
         return Estimate(rate.mean - known.mean, max(-1.0, low), min(1.0, high), rate.n)

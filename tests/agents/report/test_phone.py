@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from palaestra.agents import ExpertAgent, NothingAgent, evaluate_async
 from palaestra.agents.report import render_report, write_report
 from palaestra.agents.store.store import RunStore
+from palaestra.envs.audit.shipped import shipped_floor
 from palaestra.types import Trajectory
 from tests.agents.report import build
 from tests.agents.report.page import parse
@@ -18,6 +20,13 @@ BEHIND_THE_EDGE = """
   return node.textContent.trim() && box.width > 1 && (box.right > document.documentElement.clientWidth || box.left < 0);
 }).map((node) => node.textContent)
 """
+
+
+ROWS = """
+[...document.querySelectorAll("#results .stacks tbody tr")].map((row) => ["Best floor", "Above floor, points"].map(
+  (label) => row.querySelector(`[data-label="${label}"]`).innerText.trim()))
+"""
+REPORTS = {"both": ["solver", "idle"], "alone": ["cut"]}
 
 
 @pytest.fixture
@@ -66,6 +75,39 @@ async def test_a_row_says_on_a_phone_what_its_figures_are(reports, tmp_path):
         wide = "getComputedStyle(document.querySelector('#results td.number'), '::before').content"
         await tab.resize(1280)
         assert (unnamed, shown, await tab.js(wide)) == ([], '"Success"', "none")
+
+
+async def test_a_car_report_shows_the_floor_next_to_success_on_a_phone_and_a_desk(tmp_path):
+    chromium()
+    car = "palaestra/VehicleWorld-v0"
+    with RunStore(tmp_path / "runs") as store:
+        for name, agent in (("solver", ExpertAgent()), ("idle", NothingAgent())):
+            await evaluate_async(car, agent, n=12, store=store, run_id=name)
+        await evaluate_async(car, NothingAgent(), n=3, max_turns=1, store=store, run_id="cut")
+        pages = {name: write_report(tmp_path / f"{name}.html", runs, store=store) for name, runs in REPORTS.items()}
+    card = shipped_floor(car, {}, "test")
+    async with open_browser(tmp_path) as tab:
+        for width, dark in ((1280, False), (390, True), (390, False)):
+            await tab.resize(width, dark=dark)
+            await tab.open(pages["both"].as_uri())
+            rows = await tab.js(ROWS)
+            above = 100 * (1 - card.success)
+            assert [row[0] for row in rows] == [f"{100 * card.success:.1f}\u00a0% {card.agent}"] * 2
+            assert rows[0][1].startswith(f"+{above:.1f} ")
+            low, high = (float(end) for end in rows[0][1].split(" ", 1)[1].split(" to "))
+            assert low < above < high
+            assert await tab.js("document.querySelectorAll('.floor-note').length") == 1
+            assert await tab.js("[...document.querySelectorAll('.cards dt')].map((one) => one.textContent)") == [
+                "Success · nothing",
+                "Above floor · nothing",
+                *("Score · nothing", "Episodes", "Errors"),
+            ]
+            assert await tab.too_wide() == []
+            assert await tab.js(BEHIND_THE_EDGE) == []
+            await tab.open(pages["alone"].as_uri())
+            assert await tab.js(ROWS) == [["no card", "not known"]]  # never 0
+            assert "max_turns = 1" in await tab.js("document.querySelector('.floor-note').textContent")
+            assert await tab.too_wide() == []
 
 
 def test_times_say_that_they_sum_over_parallel_calls(tmp_path):

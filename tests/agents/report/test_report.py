@@ -28,7 +28,7 @@ def test_an_evaluation_shows_each_arm_with_its_interval_and_errors_apart(store):
     run = build.add_evaluation(store)
     page = parse(render_report([run], store=store))
     # cloned: 40 episodes, 2 errors, 20 of 38 solved: Wilson 95 % is 37.3 to 67.5 %
-    assert re.search(r"cloned 52\.6 % 37\.3 – 67\.5 % 0\.526 \S+ – \S+ 4 38 2", page.text)
+    assert re.search(r"cloned 52\.6 % 37\.3 – 67\.5 % 0\.0 % random \+52\.6 \+\S+ to \+\S+ 0\.526 \S+ – \S+ 4 38 2", page.text)
     assert "trained 90.0 % 76.9 – 96.0 %" in page.text
     assert "Best success · trained 90.0 %" in page.text  # the expert is the bound, no contender
     assert "model cloned ModelError 2 The server answered 500." in page.text

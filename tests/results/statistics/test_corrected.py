@@ -41,6 +41,12 @@ def test_what_cannot_be_said_about_floors() -> None:
     assert math.isnan(above_floor(unknown, 0.1).mean)
     assert math.isnan(above_floor(rate_of(1, 2), unknown).low)
     assert math.isnan(above_floor(rate_of(1, 2), 1.0, of_room=True).mean)
+    bare = Estimate(0.5, math.nan, math.nan, 4)
+    for of_room, mean in ((False, 0.25), (True, 1 / 3)):
+        found = above_floor(bare, 0.25, of_room=of_room)
+        assert found.mean == pytest.approx(mean)
+        assert math.isnan(found.low)
+        assert math.isnan(found.high)  # an interval that is not known is not one without a width
     with pytest.raises(ConfigError, match="The floor is 8"):
         above_floor(rate_of(1, 2), 8.0)
 
