@@ -15,16 +15,14 @@ import os
 import re
 import secrets
 import sqlite3
-import threading
 import time
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, get_args
 
 from palaestra.agents.masking import masked, may_hold_secrets
-from palaestra.agents.store.faults import DATABASE_ERRORS, expect_store, explain, repair_advice
 from palaestra.agents.store.kept_media import FOLDER_NAME, keep_media, with_lost
 from palaestra.agents.store.lock import LockOwner, this_process
 from palaestra.agents.store.records import (
@@ -46,25 +44,13 @@ from palaestra.agents.store.records import (
     warn_of_dropped,
     written,
 )
-from palaestra.agents.store.schema import (
-    APPLICATION_ID,
-    FILE_NAME,
-    MIGRATIONS,
-    SCHEMA,
-    SCHEMA_VERSION,
-    give_checks,
-    runs_query,
-    two_counts,
-    write_ahead,
-)
-from palaestra.envs.core.data_files import shown
+from palaestra.agents.store.schema import FILE_NAME, runs_query
+from palaestra.agents.store.store_file import StoreFile
 from palaestra.errors import PalaestraError, StoreError, UsageError, unknown_name
 from palaestra.media.items import MARK
 from palaestra.media.store import FolderMedia, MediaStore, current_media
 from palaestra.types import Json, Trajectory
 from palaestra.types.plain_json import strict_text
-
-BUSY_TIMEOUT_S = 30.0
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -74,7 +60,7 @@ _INSERT = f"INSERT INTO episodes (run_id, {_COLUMNS}{_CHECKS}) VALUES ({', '.joi
 _RECORD = "run_id, created_s, updated_s, status, note, config"
 
 
-class RunStore:
+class RunStore(StoreFile):
     """The runs of one folder.
 
     Args:
@@ -87,23 +73,8 @@ class RunStore:
 
     def __init__(self, path: str | os.PathLike[str] = "runs", *, read_only: bool = False) -> None:
         """Open or create the file."""
-        path = Path(path)
-        self.file = path if path.suffix == ".db" else path / FILE_NAME
-        self.folder = self.file.parent
-        self._mutex = threading.RLock()
-        self._read_only = read_only
         self._media: dict[str, FolderMedia] = {}
-        if read_only:
-            expect_store(self.file)
-        else:
-            self._make_folder()
-        self._connection = self._connect()
-        try:
-            with self._guard("open"):
-                self._prepare()
-        except BaseException:
-            self._connection.close()
-            raise
+        super().__init__(path, read_only=read_only)
 
     # -- runs -----------------------------------------------------------------------------------------------------
 
@@ -414,92 +385,7 @@ class RunStore:
         with self._writing("unlock a run") as connection:
             connection.execute("DELETE FROM locks WHERE run_id = ?", (run_id,))
 
-    # -- life -----------------------------------------------------------------------------------------------------
-
-    def close(self) -> None:
-        """Close the file; harmless when called twice."""
-        with self._mutex:
-            self._connection.close()
-
-    def __enter__(self) -> Self:
-        """Return the store."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close the file."""
-        self.close()
-
     # -- private --------------------------------------------------------------------------------------------------
-
-    def _make_folder(self) -> None:
-        """Make the folder, or say why it cannot be."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise StoreError(f"The runs folder {shown(self.folder)} cannot be made ({reason}); choose another one.") from error
-        if not _may_write(self.folder):
-            raise StoreError(
-                f"The runs folder {self.folder} cannot be written; choose another one, or change its permissions."
-            )
-
-    def _connect(self) -> sqlite3.Connection:
-        """Open the file."""
-        uri = self.file.absolute().as_uri()
-        if self._read_only:
-            # SQLite cannot coordinate with a writer where it may not write; if nothing is pending there is none
-            pending = Path(f"{self.file}-wal")
-            is_shared = _may_write(self.folder) or (pending.exists() and pending.stat().st_size > 0)
-            uri += "?mode=ro" if is_shared else "?mode=ro&immutable=1"
-        try:
-            # every transaction is opened by `_writing`; threads take turns through the mutex
-            return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-        except DATABASE_ERRORS as error:
-            raise StoreError(
-                f"The run store {self.file} cannot be opened ({error}); check the path and its rights."
-            ) from error
-
-    def _prepare(self) -> None:
-        """Check that the file is ours and readable; fill it if it is new."""
-        connection = self._connection
-        connection.execute("PRAGMA foreign_keys = ON")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0 and not self._read_only:
-            write_ahead(connection, BUSY_TIMEOUT_S)
-            # a killed process loses nothing; after a power cut the last few episodes may be played again
-            connection.execute("PRAGMA synchronous = NORMAL")
-            with self._writing("create the store"):
-                version = connection.execute("PRAGMA user_version").fetchone()[0]  # another process may have been first
-                if version == 0:
-                    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                        raise StoreError(f"{self.file} is a database of another program; choose another runs folder.")
-                    for statement in SCHEMA.split(";"):
-                        connection.execute(statement)
-                    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-                    version = SCHEMA_VERSION
-        if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-            raise StoreError(f"{self.file} is a database of another program; choose another runs folder.")
-        if version > SCHEMA_VERSION:
-            raise StoreError(
-                f"{self.file} was written by a newer Palaestra (store version {version}, this one reads"
-                f" {SCHEMA_VERSION}); upgrade with: pip install -U palaestra"
-            )
-        if not self._read_only:
-            connection.execute("PRAGMA synchronous = NORMAL")
-            if version < SCHEMA_VERSION:
-                self._migrate()
-        connection.execute("SELECT count(*) FROM runs").fetchone()
-
-    def _migrate(self) -> None:
-        """Bring an older file to this version, in one transaction; another process may have been first."""
-        with self._writing("bring the store to this version") as connection:
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            for older in range(version, SCHEMA_VERSION):
-                for statement in MIGRATIONS[older]:
-                    connection.execute(statement)
-            give_checks(connection)
-            connection.execute(f"PRAGMA user_version = {max(version, SCHEMA_VERSION)}")
 
     def _columns(self) -> str:
         """Return the columns of an episode and its checks; an older file that may only be read lacks the last."""
@@ -507,52 +393,6 @@ class RunStore:
         return (_COLUMNS if version > 1 else _COLUMNS.replace("metrics", "'{}'")) + (
             _CHECKS if version > 2 else ", NULL, NULL"
         )
-
-    def _has_checks(self) -> bool:
-        """Whether every row has a check: `give_checks` gave one to the rows of older versions."""
-        return self._version() > 3
-
-    def _is_right(self, check: int | None, expected: int) -> bool:
-        """Whether a row has its check; in a file of an older version that may only be read, it may have none."""
-        return check == expected or (check is None and not self._has_checks())
-
-    def _data_check(self) -> str:
-        """Return the column of the check of a trajectory."""
-        return "data_check" if self._version() > 2 else "NULL"
-
-    def _version(self) -> int:
-        """Return the version of the schema."""
-        return int(self._read("PRAGMA user_version")[0][0]) if self._read_only else SCHEMA_VERSION
-
-    @contextlib.contextmanager
-    def _guard(self, doing: str) -> Iterator[None]:
-        """Turn what SQLite raises into one line that says what to do."""
-        try:
-            yield
-        except DATABASE_ERRORS as error:
-            raise StoreError(f"Could not {doing}: {explain(error, self.file, BUSY_TIMEOUT_S)}") from error
-
-    @contextlib.contextmanager
-    def _writing(self, doing: str) -> Iterator[sqlite3.Connection]:
-        """Hold a write transaction: all of it is stored, or nothing."""
-        with self._mutex:
-            connection = self._connection
-            try:  # as in `_guard`, which would be one more generator for every episode
-                connection.execute("BEGIN IMMEDIATE")
-                try:
-                    yield connection
-                    connection.execute("COMMIT")
-                except BaseException:
-                    with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself
-                        connection.execute("ROLLBACK")
-                    raise
-            except DATABASE_ERRORS as error:
-                raise StoreError(f"Could not {doing}: {explain(error, self.file, BUSY_TIMEOUT_S)}") from error
-
-    def _read(self, query: str, values: tuple[Any, ...] | list[Any] = ()) -> list[tuple[Any, ...]]:
-        """Return all rows of a query."""
-        with self._mutex, self._guard("read"):
-            return self._connection.execute(query, values).fetchall()
 
     def _runs(self, condition: str, values: tuple[Any, ...]) -> list[RunSummary]:
         """Return runs with their counts."""
@@ -579,13 +419,6 @@ class RunStore:
         if not self._is_right(check, record_check(run_id, owner)):
             raise self._damaged(f"The lock of run {run_id!r}")
         return LockOwner.from_json(json.loads(owner))
-
-    def _agree(self, table: str, run_id: str | None = None) -> None:
-        """Compare the two counts of a table, or of what it has of one run: a damaged page leaves rows out."""
-        condition, values = ("", ()) if run_id is None else ("WHERE run_id = ?", (run_id, run_id))
-        one, other = self._read(two_counts(table, condition), values)[0]
-        if one != other:
-            raise self._damaged(f"The table {table}{'' if run_id is None else f' of run {run_id!r}'} ({one} or {other} rows)")
 
     def _expect_order(self, run_id: str, numbers: list[int]) -> None:
         """Compare the order of episodes with the order in which they were stored."""
@@ -643,10 +476,6 @@ class RunStore:
         assignments = ", ".join(f"{name} = ?" for name in (*record, "row_check"))
         connection.execute(f"UPDATE runs SET {assignments} WHERE run_id = ?", (*values, run_id))
 
-    def _damaged(self, what: str) -> StoreError:
-        """Return the error for something that is not as it was written."""
-        return StoreError(f"{what} in {self.file} is damaged. {repair_advice(self.file)}, or restore the file from a copy.")
-
     def _expect_run(self, run_id: str) -> None:
         """Raise the error for a run that does not exist."""
         if not self._read("SELECT 1 FROM runs WHERE run_id = ?", (run_id,)):
@@ -682,11 +511,6 @@ def _config(text: str) -> dict[str, Json]:
     """Read the configuration of a run; older versions stored it with its secrets."""
     config: dict[str, Json] = json.loads(text)
     return masked(config) if may_hold_secrets(text) else config
-
-
-def _may_write(folder: Path) -> bool:
-    """Whether this process may make files in a folder."""
-    return os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 __all__ = ["FILE_NAME", "EpisodeSummary", "RunStatus", "RunStore", "RunSummary"]

@@ -176,7 +176,7 @@ def test_a_repair_leaves_what_was_whole_as_it_was_and_says_why_the_rest_is_not(w
     assert json.loads(kept["a"])[:2] == json.loads(expected["a"])[:2]
 
 
-def test_episodes_whose_run_is_lost_are_counted(whole: Path, tmp_path: Path) -> None:
+def test_a_run_whose_record_is_lost_keeps_its_episodes_and_what_nobody_names_is_counted(whole: Path, tmp_path: Path) -> None:
     shutil.copyfile(whole / FILE_NAME, tmp_path / FILE_NAME)
     with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as connection:
         connection.execute("UPDATE episodes SET score = 9.0 WHERE number IN (3, 5, 8)")
@@ -185,11 +185,14 @@ def test_episodes_whose_run_is_lost_are_counted(whole: Path, tmp_path: Path) -> 
         connection.execute("UPDATE trajectories SET data = zeroblob(40) WHERE number = 6")
         connection.execute("INSERT INTO runs VALUES ('c', 1, 2, 'done', '', '{}', 0)")
     checked = check_store(tmp_path)
-    assert checked.unknown == 5
+    assert checked.unknown == 2
     repaired = check_store(tmp_path, repair=True)
     assert replace(repaired, saved_as="") == checked
     assert not checked.is_whole
-    assert [(run.run_id, run.kept) for run in checked.runs] == [("b", 30), ("c", 0)]
+    assert [(run.run_id, run.kept, run.rebuilt) for run in checked.runs] == [("b", 30, 0), ("c", 0, 0), ("a", 28, 3)]
+    with RunStore(tmp_path) as store:
+        assert (store.run("a").status, store.run("a").num_episodes) == ("failed", 28)
+        assert "record is lost" in store.run("a").note
 
 
 @pytest.mark.parametrize("table", ["runs", "locks", "trajectories", "episodes", "metrics"])
