@@ -134,8 +134,10 @@ def _read(file: Path) -> Found:
             problem = _copy_bytes(file, copy, damage)
             is_still = before == _state(file)
         found = read_all(copy)
-        if problem:
+        if damage is not None:
             found.problems.insert(0, problem)
+            with suppress(StoreError):  # where the whole log is gone, nothing may be left of the older state
+                found.add_older(_read_older(file, Path(folder)))
         if found.is_whole or damage is not None or (is_still and not _has_log(file)):
             return found
     # a process may have written between the bytes of the copy: what SQLite reads is of one instant
@@ -147,6 +149,13 @@ def _read(file: Path) -> Found:
         except (StoreError, *DATABASE_ERRORS):
             return found
     return found if is_still and not second.is_whole else second
+
+
+def _read_older(file: Path, folder: Path) -> Found:
+    """Read the state that SQLite would go back to."""
+    copy = folder / f"older-{FILE_NAME}"
+    _copy_bytes(file, copy, None)
+    return read_all(copy)
 
 
 def _copy_bytes(file: Path, copy: Path, damage: LogDamage | None) -> str:

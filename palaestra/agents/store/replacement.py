@@ -57,8 +57,8 @@ def replace_store(file: Path, found: Found) -> str:
 
 def clear(file: Path) -> None:
     """Remove what an earlier repair that was killed has left."""
-    for end in ENDS:
-        Path(f"{_made(file)}{end}").unlink(missing_ok=True)
+    for left in (*(Path(f"{_made(file)}{end}") for end in ENDS), _copied(file)):
+        left.unlink(missing_ok=True)
 
 
 def _made(file: Path) -> Path:
@@ -67,21 +67,26 @@ def _made(file: Path) -> Path:
 
 
 def _keep(file: Path) -> str:
-    """Give the files of the damaged store a second name each, and return that of the first."""
-    saved = file.with_name(f"{file.name}.damaged-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}")
-    number = 1
+    """Copy the files of the damaged store, and return the name of the first copy.
+
+    A second name of the same file would not do: whoever opens the store after a kill changes it.
+    """
+    name = f"{file.name}.damaged-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
+    saved, number = file.with_name(name), 1
     while saved.exists():  # an earlier repair of the same second
         number += 1
-        saved = saved.with_name(f"{saved.name.partition('_')[0]}_{number}")
+        saved = file.with_name(f"{name}_{number}")
     for end in ENDS[::-1]:
         with suppress(FileNotFoundError):
-            try:
-                os.link(f"{file}{end}", f"{saved}{end}")
-            except (OSError, NotImplementedError) as error:
-                if isinstance(error, FileNotFoundError):
-                    raise
-                shutil.copy2(f"{file}{end}", f"{saved}{end}")  # a file system without second names
+            shutil.copy2(f"{file}{end}", _copied(file))
+            _flush(_copied(file))
+            os.replace(_copied(file), f"{saved}{end}")
     return saved.name
+
+
+def _copied(file: Path) -> Path:
+    """Return the file that a copy is written to before it has its name."""
+    return file.with_name(f".repaired-{file.name}-copy")
 
 
 def _flush(path: Path) -> None:

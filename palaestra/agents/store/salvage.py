@@ -103,6 +103,18 @@ class Found:
         if episode_id not in lost:
             lost.append(episode_id)
 
+    def add_older(self, older: Found) -> None:
+        """Add what an older state of the store has in addition: rows of a page whose last state is lost."""
+        for run_id, record in older.runs.items():
+            if self.runs.setdefault(run_id, record) is record and run_id in older.run_problems:
+                self.run_problems[run_id] = older.run_problems[run_id]
+        self.names |= older.names
+        for key, episode in older.episodes.items():
+            self.episodes.setdefault(key, episode)
+        known = {row[:2] for row in self.metrics}
+        self.metrics += [row for row in older.metrics if row[:2] not in known]
+        self.finish()
+
     def finish(self) -> None:
         """Settle what can be said only after everything was read."""
         for run_id, _ in self.episodes:

@@ -264,7 +264,7 @@ def write_log(database: bytes) -> bytes:
     for begin, page, added in zip(begins, pages, _added(np.concatenate([begins, pages], axis=1), order), strict=True):
         sums = _follow(sums, added, _FRAME_HEADER + size)
         made.append(begin.tobytes() + header[16:24] + struct.pack(">2I", *sums) + page.tobytes())
-    return bytes().join(made)
+    return b"".join(made)
 
 
 def _is_of_frame(log: Log, index: int, page: bytes) -> bool:

@@ -7,6 +7,8 @@ import random
 import shutil
 import socket
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -148,6 +150,42 @@ def test_a_store_without_damage_is_whole(whole: Path, tmp_path: Path, capsys: py
         assert "a: 30 episodes whole" in said
         assert "is damaged" in said
     assert (tmp_path / "runs" / FILE_NAME).read_bytes() == before
+
+
+WRITER = """
+import sys
+from palaestra.agents.store.store import RunStore
+from tests.agents.store.killed import episode
+with RunStore(sys.argv[1]) as store:
+    store.create_run({}, "live")
+    print("begun", flush=True)
+    played = [episode(number) for number in range(40)]
+    for number in range(100_000):
+        store.add("live", played[number % 40], replace=True)
+        if number % 8 == 7:
+            store.log_metrics("live", number, {"loss": 0.5})
+        if number % 64 == 63:
+            store._connection.execute("PRAGMA wal_checkpoint(RESTART)")
+"""
+
+
+def test_a_store_that_is_written_to_meanwhile_is_not_called_damaged(tmp_path: Path) -> None:
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE)
+    try:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        written = set()
+        for _ in range(25):
+            checked = check_store(tmp_path)
+            assert checked.is_whole, checked
+            with RunStore(tmp_path, read_only=True) as store:
+                written.add(len(store.metrics("live")))
+        assert writer.poll() is None
+    finally:
+        writer.kill()
+        writer.communicate()
+    assert len(written) > 5, "it was written to"
+    assert check_store(tmp_path).is_whole, "a kill leaves it whole"
 
 
 def test_a_repair_leaves_what_was_whole_as_it_was_and_says_why_the_rest_is_not(whole: Path, tmp_path: Path) -> None:
