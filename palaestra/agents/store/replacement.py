@@ -1,6 +1,6 @@
 """A repaired store in the place of a damaged one, which is kept under another name.
 
-At every instant whoever opens the store finds all of the damaged one or all of the repaired one. Two files cannot be exchanged
+At every instant a process that opens the store finds all of the damaged one or all of the repaired one. Two files cannot be exchanged
 at once, so the log goes first: one that holds every page of the repaired store stands for it next to the damaged file too.
 """
 
@@ -69,7 +69,7 @@ def _made(file: Path) -> Path:
 def _keep(file: Path) -> str:
     """Copy the files of the damaged store, and return the name of the first copy.
 
-    A second name of the same file would not do: whoever opens the store after a kill changes it.
+    A second name of the same file would not do: a process that opens the store after a kill changes it.
     """
     name = f"{file.name}.damaged-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
     saved, number = file.with_name(name), 1

@@ -206,7 +206,7 @@ def find_damage(file: Path, *, with_index: bool) -> LogDamage | None:
 
 
 def damage_of(data: bytes, witness: Witness | None) -> LogDamage | None:
-    """Return what SQLite would drop of a log; None if nothing."""
+    """Return the damage to a log; None if SQLite would drop nothing."""
     log = read_log(data, witness)
     if log is None:
         is_lost = witness is not None and witness.num_committed > witness.num_copied
