@@ -1,7 +1,8 @@
 """A repaired store in the place of a damaged one, which is kept under another name.
 
-At every instant a process that opens the store finds all of the damaged one or all of the repaired one. Two files cannot be exchanged
-at once, so the log goes first: one that holds every page of the repaired store stands for it next to the damaged file too.
+At every instant a process that opens the store finds all of the damaged one or all of the repaired one. Two files cannot be
+exchanged at once, so the log goes first: one that holds every page of the repaired store stands for it next to the damaged
+file too.
 """
 
 from __future__ import annotations
