@@ -15,11 +15,16 @@ class Arm:
         algorithm: Its name.
         settings: Of its table, beside those of the experiment.
         tables: Other tables of the recipe, as far as they differ from those of the experiment.
+        lr: Learning rate of its own, which is not tuned; None takes that of the experiment.
+        steps: Training steps of its own; None takes those of the experiment. With "sft" these are updates on demonstrations of
+            tasks that the clone has not seen, from the settings of the recipe.
     """
 
     algorithm: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    lr: float | None = None
+    steps: int | None = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,8 @@ class Experiment:
         bar: Gain over the clone that is asked for.
         env_steps: Turns that each run plays, where arms are compared at equal turns; its curve of test success is kept.
         pairs: Arms that are compared seed by seed: which, with which.
+        tasks_apart: Training tasks set aside for each seed: the clone plays its first ones, all arms those behind them. None
+            lets all seeds, the clone and the arms begin at task 0.
         title: Of the page.
         about: Its first paragraphs.
         remarks: What it shows, and what not.
@@ -57,9 +64,14 @@ class Experiment:
     bar: float | None = None
     env_steps: int | None = None
     pairs: tuple[tuple[str, str], ...] = ()
+    tasks_apart: int | None = None
     title: str = ""
     about: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+
+    def steps_of(self, arm: str) -> int:
+        """Return the training steps of a reported run of an arm."""
+        return self.arms[arm].steps or self.steps
 
 
 GROUPS = {"tasks_per_step": 4, "group_size": 8}

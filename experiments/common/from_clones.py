@@ -113,7 +113,9 @@ class Runs:
 
     def arm(self, arm: str, seed: int, lr: float) -> None:
         """Train an arm and evaluate it, unless its line is there."""
-        steps = self.steps
+        from palaestra.algorithms.run.registry import get_algorithm
+
+        steps = self.experiment.arms[arm].steps or self.steps
         if self._find(kind="run", arm=arm, seed=seed, lr=lr, steps=steps):
             return
         data = self._arm_data(arm, seed, lr, steps)
@@ -121,9 +123,9 @@ class Runs:
         result = self._train(data, run_id)
         curve = _curve(result.folder)
         row = {"kind": "run", "arm": arm, "seed": seed, "lr": lr, "steps": steps}
-        row |= _measured(result, "trained")
-        row |= {name: int(curve[-1][f"total_{name}"]) for name in ("env_steps", "sampled_tokens", "no_signal_steps")}
-        row |= {"updates": len(curve), "train_success": [round(point["success"], 3) for point in curve]}
+        row |= _measured(result, get_algorithm(self.experiment.arms[arm].algorithm).arm)
+        row |= {name: int(curve[-1].get(f"total_{name}", 0)) for name in ("env_steps", "sampled_tokens", "no_signal_steps")}
+        row |= {"updates": len(curve), "train_success": [round(point["success"], 3) for point in curve if "success" in point]}
         if self.experiment.env_steps is not None:
             points = [(int(point["total_env_steps"]), point.get("test_success")) for point in curve]
             row["test_curve"] = [[turns, round(success, 4)] for turns, success in points if success is not None]
@@ -139,6 +141,10 @@ class Runs:
         changes["evaluation"] = {"baselines": [], "every": 0, **spec.tables.get("evaluation", {})}
         data = self._data(seed, changes)
         data["model"] = {"path": str(self.clone(seed))}
+        if spec.algorithm == "sft":
+            settings = {**data["sft"], **spec.settings, "lr": lr, "max_updates": steps}
+        if self.experiment.tasks_apart is not None:
+            data["first_task"] += data["sft"]["episodes"]  # behind those that were cloned
         data[spec.algorithm] = settings
         return data
 
@@ -147,6 +153,8 @@ class Runs:
         data = tomllib.loads((ROOT / "recipes" / self.experiment.recipe).read_text(encoding="utf-8"))
         for name, value in [*self.experiment.tables.items(), *changes.items()]:
             data[name] = {**data.get(name, {}), **value} if isinstance(value, Mapping) else value
+        if self.experiment.tasks_apart is not None:
+            data["first_task"] = seed * self.experiment.tasks_apart
         return {**data, "name": self.experiment.name, "seed": seed}
 
     def _train(self, data: Mapping[str, Any], run_id: str) -> Any:
@@ -193,6 +201,9 @@ def chosen_rate(experiment: Experiment, rows: list[dict[str, Any]], arm: str) ->
 
     Of rates with equal success the lower one is taken.
     """
+    own = experiment.arms[arm].lr
+    if own is not None:
+        return own
     tuning = [row for row in rows if row["kind"] == "tuning" and row["steps"] == experiment.tuning_steps]
     if len({(row["arm"], row["lr"]) for row in tuning}) < len(experiment.arms) * len(experiment.rates):
         return experiment.rates[0]

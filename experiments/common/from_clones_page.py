@@ -55,7 +55,7 @@ def page(
     if tuning:
         tables = [_tuning(tuning, rates, steps, experiment.tuning_steps) for steps in sorted({row["steps"] for row in tuning})]
         parts += ["## Learning rates", *tables]
-    wanted = [(arm, lr, experiment.steps, seed) for seed in seeds for arm, lr in rates.items()]
+    wanted = [(arm, lr, experiment.steps_of(arm), seed) for seed in seeds for arm, lr in rates.items()]
     missing = [f"{run[0]} of seed {run[-1]}" for run in wanted if run not in runs]
     if missing:
         parts += ["## Not there yet", f"{len(missing)} of {len(seeds) * len(rates)} runs: {', '.join(missing)}."]
@@ -109,7 +109,7 @@ def _pairs(
     if budget is not None:
         measures["mean success over the turns"] = lambda run, clone: area(run, clone, budget)
     for first, second in experiment.pairs:
-        keys = [(arm, rates[arm], experiment.steps) for arm in (first, second)]
+        keys = [(arm, rates[arm], experiment.steps_of(arm)) for arm in (first, second)]
         found = [{key[-1]: row for key, row in runs.items() if key[:-1] == wanted} for wanted in keys]
         seeds = sorted(found[0].keys() & found[1].keys())
         if not seeds:

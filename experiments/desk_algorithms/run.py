@@ -16,7 +16,7 @@ TURN_LEVEL = {"level": "turn", "gamma": 0.99, "lam_policy": 0.9, "critic": CRITI
 EXPERIMENT = Experiment(
     name="desk_algorithms",
     recipe="desk_tiny.toml",
-    tables={"env": {"max_turns": 8}},
+    tables={"env": {"max_turns": 8, "difficulty": "easy"}, "sft": {"batch_size": 8, "lr": 4e-3}},
     settings={"epochs": 2, "warmup_updates": 10, "beta2": 0.95},
     arms={
         **OUTCOME_ARMS,
@@ -29,12 +29,12 @@ EXPERIMENT = Experiment(
     rates=(3e-4, 1e-3),
     bar=0.10,
     pairs=(("turn_ppo_shaped", "turn_ppo"), ("turn_ppo_shaped", "ppo"), ("turn_rloo_shaped", "grpo")),
-    title="Algorithms, and rewards per turn, on the desk",
+    title="Algorithms, and rewards per turn, on the easy desk",
     about=(
-        "For each seed one policy is cloned from expert play (`recipes/desk_tiny.toml`) and trained on by every algorithm "
-        "with the reward at the end alone, and by two of them with `shaping = 0.5` (`shaped`): half of every share of "
-        "resolved differences is paid in the turn that resolves them and taken back at the end, so that returns, and what is "
-        "best, are the same. "
+        "For each seed one policy is cloned from expert play (`recipes/desk_tiny.toml`, on the easy desk) and trained on by "
+        "every algorithm with the reward at the end alone, and by two of them with `shaping = 0.5` (`shaped`): half of every "
+        "share of resolved differences is paid in the turn that resolves them and taken back at the end, so that returns, "
+        "and what is best, are the same. "
         "`turn_ppo` values turns and not tokens; with it the reward can be told from the algorithm. Success is the "
         "outcome's, on 200 test requests, temperature 1, at most 8 turns.",
         "What to expect: without discount, a shaped reward changes an advantage against a leave-one-out baseline only by "

@@ -32,7 +32,7 @@ VARIANTS = {
         {"recipes": "procedural"},
         {"recipes": "procedural", "depth": 3, "action_format": "react"},
     ],
-    "palaestra/Desk-v0": [],
+    "palaestra/Desk-v0": [{"difficulty": "tiny"}],
     "palaestra/TwentyQuestions-v0": [
         {"judge": "each", "seat": "answerer", "things": 6},
         {"judge": "last", "seat": "judge", "players": {"asker": "random"}},

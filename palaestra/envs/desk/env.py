@@ -11,7 +11,7 @@ from palaestra.envs.core.text_env import Turn
 from palaestra.envs.core.tool_env import ToolEnv
 from palaestra.envs.desk.goal import distance, is_right_answer, mending_plan
 from palaestra.envs.desk.scene import day_text
-from palaestra.envs.desk.tasks import desk_tasks
+from palaestra.envs.desk.tasks import LEVELS, desk_tasks
 from palaestra.envs.desk.tools import EASY_TOOLS, DeskTools
 from palaestra.envs.desk.world import TODAY, DeskWorld
 from palaestra.envs.formats.hermes import format_call
@@ -32,8 +32,8 @@ class DeskEnv(ToolEnv):
     Action: calls of the desk's tools, as an assistant `Message` with native tool calls or in their text form (see `ToolEnv`);
     a message without calls is the final answer and ends the episode. A call that fails changes nothing.
 
-    Observation: at the start the date (not on the easy desk, whose requests give dates as YYYY-MM-DD) and the request; then
-    the results of the calls; at the end whether the task is solved, and if not, why.
+    Observation: at the start the date (not on the easy and the tiny desk, whose requests give dates as YYYY-MM-DD) and the
+    request; then the results of the calls; at the end whether the task is solved, and if not, why.
 
     Reward: 1.0 with the final answer if the desk then holds exactly what it holds after the gold plan (ids and order do not
     count) and, for a question, the answer is right; else 0. `reward_parts` has the one part "task". An answer is right if it
@@ -49,8 +49,10 @@ class DeskEnv(ToolEnv):
     Termination: with the final answer. Truncation: after `max_turns` messages.
 
     Arguments:
-        difficulty: "easy" (five intents, seven tools, short requests, a nearly empty desk: for tiny models), "normal" (one
-            intent of 23, fourteen tools) or "hard" (two or three intents in one request).
+        difficulty: "tiny" (five intents, seven tools, short requests, a nearly empty desk; titles, names and addresses are
+            single words of one list, one token each for the tiny tokenizer, which a model of 0.2 million parameters learns to
+            copy), "easy" (the same with titles and names of several words), "normal" (one intent of 23, fourteen tools) or
+            "hard" (two or three intents in one request).
         max_calls_per_turn: Calls of one message that are run; further ones are refused.
         lenient: Also accept near misses in calls: a missing closing tag, "3" for 3, ...
         shaping: Weight of the shaped reward; 0 is off.
@@ -131,7 +133,7 @@ class DeskEnv(ToolEnv):
         """Set the desk up."""
         self._load(task, task.data["world"])
         request: str = task.data["request"]
-        return request if self.difficulty == "easy" else f"Today is {day_text(TODAY)} {TODAY.year}.\n{request}"
+        return request if LEVELS[self.difficulty].is_easy else f"Today is {day_text(TODAY)} {TODAY.year}.\n{request}"
 
     def _finish(self, answer: str) -> Turn:
         """Compare the desk and the answer with the gold ones."""
@@ -158,7 +160,7 @@ class DeskEnv(ToolEnv):
 
     def _tools_on(self, world: DeskWorld, lenient: bool) -> Toolkit:
         """Return the tools of this difficulty on a desk."""
-        names = EASY_TOOLS if self.difficulty == "easy" else None
+        names = EASY_TOOLS if LEVELS[self.difficulty].is_easy else None
         return Toolkit(DeskTools(world), world=world, names=names, lenient=lenient)
 
 

@@ -38,6 +38,8 @@ MONTHS = (
     "December",
 )
 
+_SINGLE_TABLES = ("topics", "first_names", "last_names")
+
 T = TypeVar("T")
 
 
@@ -57,11 +59,14 @@ class Pick:
 
     Attributes:
         rng: Source of chance.
-        is_easy: Whether texts are single words.
+        is_easy: Whether texts are single words and dates are digits.
+        is_single: Whether titles, names and the part of an address before the @ are single words of one list, and contacts
+            have no phone number.
     """
 
     rng: np.random.Generator
     is_easy: bool = False
+    is_single: bool = False
 
     def one(self, items: Sequence[T]) -> T:
         """Draw one of several."""
@@ -76,9 +81,14 @@ class Pick:
         words: list[str] = request_data()["words"][table]
         return self.one(words)
 
+    def single(self) -> str:
+        """Draw one of the words that all titles, names and addresses have in common where they are single words."""
+        words = request_data()["words"]
+        return self.one([str(word) for table in _SINGLE_TABLES for word in words[table]])
+
     def title(self) -> str:
         """Draw a title of an event or note."""
-        return f"{self.word('topics')} {self.word('kinds')}"
+        return self.single() if self.is_single else f"{self.word('topics')} {self.word('kinds')}"
 
     def text(self) -> str:
         """Draw the text of a note."""
@@ -86,10 +96,12 @@ class Pick:
 
     def name(self) -> str:
         """Draw a person."""
-        return f"{self.word('first_names')} {self.word('last_names')}"
+        return self.single() if self.is_single else f"{self.word('first_names')} {self.word('last_names')}"
 
     def email(self, name: str) -> str:
         """Draw an address that cannot be guessed from the name."""
+        if self.is_single:
+            return f"{self.single()}@{request_data()['words']['domains'][0]}"
         first, last = name.lower().split(" ")
         local = self.one(
             [f"{first}.{last}", f"{first[0]}.{last}", f"{last}.{first}", f"{first}_{last}", f"{first}{self.between(2, 99)}"]
@@ -97,8 +109,8 @@ class Pick:
         return f"{local}@{self.word('domains')}"
 
     def phone(self) -> str:
-        """Draw a phone number from the range kept for fiction."""
-        return f"{self.between(200, 989)}-555-{self.between(100, 199):04d}"
+        """Draw a phone number from the range kept for fiction; none where names are single words."""
+        return "" if self.is_single else f"{self.between(200, 989)}-555-{self.between(100, 199):04d}"
 
     def date(self) -> str:
         """Draw a working day after today."""
@@ -183,7 +195,8 @@ class Scene:
         self.claim(name)
         email, phone = pick.email(name), pick.phone()
         self.claim(email)
-        self.claim(phone)
+        if phone:
+            self.claim(phone)
         self.contacts.append((name, email, phone))
 
     def fill(self, pick: Pick, num_events: int, num_notes: int, num_contacts: int) -> None:

@@ -35,6 +35,8 @@ class Level(NamedTuple):
         num_events: Least and largest number of events at the start.
         num_notes: The same for notes.
         num_contacts: The same for contacts.
+        is_easy: Whether requests are short (dates as YYYY-MM-DD, texts of one word) and need the easy tools only.
+        is_single: Whether titles and names are single words of one list, in quotes wherever they stand.
     """
 
     intents: tuple[str, ...]
@@ -42,12 +44,15 @@ class Level(NamedTuple):
     num_events: tuple[int, int]
     num_notes: tuple[int, int]
     num_contacts: tuple[int, int]
+    is_easy: bool = False
+    is_single: bool = False
 
 
-LEVELS = {
-    "easy": Level(EASY_INTENTS, (1, 1), (1, 2), (1, 2), (1, 2)),
+LEVELS = {  # a new one goes to the end: the place of a difficulty is part of the seed of its tasks
+    "easy": Level(EASY_INTENTS, (1, 1), (1, 2), (1, 2), (1, 2), is_easy=True),
     "normal": Level(tuple(INTENTS), (1, 1), (5, 9), (3, 5), (4, 6)),
     "hard": Level(tuple(INTENTS), (2, 3), (8, 12), (5, 7), (6, 9)),
+    "tiny": Level(EASY_INTENTS, (1, 1), (1, 2), (1, 2), (1, 2), is_easy=True, is_single=True),
 }
 """Difficulties by name."""
 
@@ -103,7 +108,7 @@ def split_of(intent: str, slots: Slots) -> str:
 def _draw_task(rng: np.random.Generator, difficulty: str, split: str, index: int) -> Task:
     """Draw goals, furnish a scene for them, and solve it."""
     level = LEVELS[difficulty]
-    pick = Pick(rng, is_easy=difficulty == "easy")
+    pick = Pick(rng, is_easy=level.is_easy, is_single=level.is_single)
     goals = [(intent, _draw_slots(intent, pick, split)) for intent in _draw_intents(level, pick)]
     scene = Scene()
     for intent, slots in goals:
@@ -155,6 +160,8 @@ def _request(goals: list[tuple[Intent, Slots]], pick: Pick) -> str:
         words: dict[str, Any] = dict(slots)
         if "date" in slots:
             words["day"] = pick.day_words(slots["date"])
+        if pick.is_single and "name" in slots:
+            words["name"] = f"'{slots['name']}'"  # so that it is never one token together with the space before it
         phrases.append(pick.one(request_data()["phrasings"][intent.name]).format(**words))
     if len(phrases) == 1:
         return str(phrases[0])

@@ -1,17 +1,29 @@
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 
+from palaestra.envs.core.snapshots import digest
+from palaestra.envs.desk.env import DeskEnv
 from palaestra.envs.desk.intents import EASY_INTENTS, INTENTS
 from palaestra.envs.desk.scene import Clash, Desk, request_data
 from palaestra.envs.desk.tasks import LEVELS, NUM_TEST_TASKS, desk_tasks, make_task, split_of
 from palaestra.envs.desk.tools import EASY_TOOLS
 from palaestra.envs.desk.world import DeskWorld
 from palaestra.errors import UnknownNameError
+from palaestra.models.tiny_lm import train_tokenizer
 
 FIRST = {(level, split): desk_tasks(level).split(split).first(200) for level in LEVELS for split in ("train", "test")}
+
+
+KNOWN = {  # of the first 20 test tasks; a change here is another version of the environment
+    "easy": "d01860b312456ad5e9bc04589440ac07",
+    "normal": "81550a79ee064bd4b460135b81511b64",
+    "hard": "6a6738eda968b5017cf8bf81ba271fb4",
+    "tiny": "15fd3de8f581512a20450366519fd651",
+}
 
 
 def test_every_intent_has_at_least_four_phrasings_that_name_all_its_slots():
@@ -57,6 +69,55 @@ def test_all_intents_occur_and_easy_tasks_need_easy_tools_only():
         assert len(DeskWorld.from_json(task.data["world"]).events) <= 3
 
 
+def names_of(task):
+    """Titles, names and the part of every address before the @, on the desk and in the request."""
+    world = DeskWorld.from_json(task.data["world"])
+    found = [e.title for e in world.events.values()] + [n.title for n in world.notes.values()]
+    found += [text for c in world.contacts.values() for text in (c.name, c.email.partition("@")[0])]
+    return [*found, *(slots[key] for _, slots in task.data["goals"] for key in ("title", "name") if key in slots)]
+
+
+def test_tiny_tasks_are_easy_ones_whose_names_are_single_words_of_one_list():
+    words = request_data()["words"]
+    pool = {word for table in ("topics", "first_names", "last_names") for word in words[table]}
+    for split in ("train", "test"):
+        tasks = FIRST["tiny", split]
+        assert {task.type for task in tasks} == set(EASY_INTENTS)
+        for task in tasks:
+            assert {step["name"] for step in task.data["plan"]} <= set(EASY_TOOLS)
+            assert set(names_of(task)) <= pool
+            assert {contact["phone"] for contact in task.data["world"]["contacts"]} <= {""}
+            for _, slots in task.data["goals"]:
+                assert all(f"'{slots[key]}'" in task.data["request"] for key in ("title", "name") if key in slots)
+        assert {name for task in tasks for name in names_of(task)} == pool  # each of them is learned and asked for
+
+
+def test_the_tiny_tokenizer_reads_a_name_of_the_tiny_desk_as_the_same_single_token_everywhere():
+    pytest.importorskip("tokenizers")
+    env = DeskEnv(difficulty="tiny")
+    episodes = []
+    for i in range(400):
+        texts = [env.reset(seed=0, options={"task": f"train/{i}"})[0]]
+        for action in env.expert():
+            texts += [action, env.step(action)[0]]
+        episodes.append((names_of(env.task), texts))
+    tokenizer = train_tokenizer([text for _, texts in episodes for text in texts], vocab_size=1536)
+    hits = []
+    for names, texts in episodes:
+        for name in set(names):
+            for text in texts:
+                read = tokenizer(text, return_offsets_mapping=True)["offset_mapping"]
+                hits += [match.span() in read for match in re.finditer(rf"\b{name}\b", text)]
+    assert len(hits) > 1000
+    assert sum(hits) > 0.98 * len(hits)
+
+
+def test_difficulties_that_came_first_keep_their_tasks():
+    assert list(LEVELS)[:3] == ["easy", "normal", "hard"]  # the place of a difficulty is part of the seed
+    digests = {level: digest([make_task(level, "test", i).data for i in range(20)]) for level in LEVELS}
+    assert digests == KNOWN
+
+
 def test_hard_requests_join_two_or_three_different_intents_with_a_question_last():
     for task in FIRST["hard", "train"]:
         names = [name for name, _ in task.data["goals"]]
@@ -91,7 +152,7 @@ def test_questions_change_nothing_and_all_else_does():
 def test_a_task_is_made_alone_and_the_same_in_every_process():
     code = (
         "from palaestra.envs.desk.tasks import make_task; from palaestra.envs.core.snapshots import digest; "
-        "levels = ('easy', 'normal', 'hard'); splits = ('train', 'test'); "
+        "levels = ('easy', 'normal', 'hard', 'tiny'); splits = ('train', 'test'); "
         "print(digest([make_task(d, s, i).data for d in levels for s in splits for i in (7, 3)]))"
     )
     runs = [
