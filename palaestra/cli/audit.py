@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,6 +26,9 @@ def audit(
         str | None, typer.Option(metavar="NAME", help="Split that is played.", show_default="test, if there is one")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of all that is drawn.", min=0, max=MAX_SEED)] = 0,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with pictures.", show_default=False)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Play a panel of agents that must not be paid, and the expert; say what is free, leaks or cannot be solved.
@@ -32,15 +36,21 @@ def audit(
     Exits with 1 if a point fails.
     """
     arguments = parse_settings(settings)
-    from palaestra.cli.output import busy, print_json
+    from palaestra.cli.output import busy, print_json, say
     from palaestra.envs.audit import audit_environment
 
     with busy(f"auditing {env_id}"):
         card = audit_environment(env_id, n, seed=seed, split=split, **arguments)
+    if html is not None:
+        from palaestra.agents.report import write_card_page
+
+        write_card_page(html, card)
     if as_json:
         print_json(masked(card.to_json()))
     else:
         _print(card)
+        if html is not None:
+            say(f"Page    {html.resolve()}")
     if card.verdict == "fail":
         raise typer.Exit(FAILURES)
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import math
+import os
 from pathlib import Path
 
 import jinja2
 
+from palaestra.errors import StoreError
 from palaestra.results.metrics import number
 from palaestra.results.statistics import Estimate
 
@@ -48,6 +51,24 @@ def page_environment(*folders: Path) -> jinja2.Environment:
         probability=_probability,
     )
     return environment
+
+
+def write_page(path: Path, text: str) -> Path:
+    """Write a page in one move; its folder is made if need be.
+
+    Raises:
+        StoreError: If it cannot be written.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(text.encode("utf-8", "replace"))  # lone surrogates in names have no UTF-8 form
+        draft.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise StoreError(f"The page {path} cannot be written ({error.strerror or error}); choose another place.") from error
+    return path
 
 
 def _straight(value: object) -> object:
@@ -160,4 +181,5 @@ __all__ = [
     "points",
     "points_range",
     "short_count",
+    "write_page",
 ]

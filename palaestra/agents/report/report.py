@@ -55,12 +55,13 @@ from palaestra.agents.report.page import (
     points,
     points_range,
     short_count,
+    write_page,
 )
 from palaestra.agents.report.seeds import Trained, alarm_notices, compare_runs, curve_names, final_runs
 from palaestra.agents.report.shown_media import ShownMedia
 from palaestra.agents.report.transcripts import TranscriptBook, TranscriptLimits, candidates_of
 from palaestra.agents.store.store import RunStore, RunSummary
-from palaestra.errors import MissingExtraError, StoreError, UsageError
+from palaestra.errors import MissingExtraError, UsageError
 from palaestra.results.tables import EnvResults
 from palaestra.types import Json
 
@@ -112,16 +113,7 @@ def write_report(
     with contextlib.ExitStack() as stack:
         kept = store if isinstance(store, RunStore) else stack.enter_context(RunStore(store, read_only=True))
         text = render_report(runs, store=kept, title=title, limits=limits, labels=labels, results=results, folder=path.parent)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(text.encode("utf-8", "replace"))  # lone surrogates in names have no UTF-8 form
-        draft.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            draft.unlink()
-        raise StoreError(f"The report {path} cannot be written ({error.strerror or error}); choose another place.") from error
-    return path
+    return write_page(path, text)
 
 
 def render_report(
@@ -272,7 +264,7 @@ def _notices(runs: Sequence[RunSummary], arms: Sequence[ArmSummary]) -> list[str
             caveat = run.caveat or "its numbers are those so far."
             planned = "" if run.planned is None else f" ({run.planned})"
             notices.append(f"Run {run.run_id} was not finished when this page was written{planned}; {caveat}")
-        elif run.status in ("stopped", "failed", "interrupted"):
+        elif run.status in ("decided", "stopped", "failed", "interrupted"):
             notices.append(f"Run {run.run_id} {run.status}{': ' + run.note.rstrip('.') if run.note else ''}; {run.caveat}")
         notices += [text for one in run.config.get("training_data") or () if (text := str(one.get("notice") or ""))]
     if not arms:
