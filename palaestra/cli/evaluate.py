@@ -36,12 +36,23 @@ from palaestra.cli.seats import (
     parse_seats,
     stored_options,
 )
+from palaestra.cli.until_decided import (
+    Against,
+    Difference,
+    Power,
+    UntilFlag,
+    print_decisions,
+    settings_of,
+    stored_until,
+    until_of,
+)
 from palaestra.errors import ConfigError, StoreError, UsageError
 from palaestra.types import Json
 
 if TYPE_CHECKING:
     from palaestra.agents.core import Agent
     from palaestra.agents.evaluation.arms import ArmSummary
+    from palaestra.agents.evaluation.deciding import UntilDecided
     from palaestra.agents.evaluation.evaluation import Evaluation
     from palaestra.agents.rollout.engine import RolloutEngine
     from palaestra.agents.store.store import RunStore
@@ -50,6 +61,7 @@ if TYPE_CHECKING:
 EPISODE_ERRORS = 3
 MESSAGE_CHARS = 400
 MAX_DIGITS = 30
+_WHOLE = ("finished", "decided")
 
 
 @dataclass(frozen=True)
@@ -62,6 +74,7 @@ class PlannedRun:
         options: Arguments of `make_agent` that change how the agent plays.
         settings: Arguments of `evaluate`: `env_id`, `env_kwargs`, `split`, `n`, `samples`, `seed`, `max_turns`.
         seats: Agents of the environment's other seats.
+        until: What is to be decided; None plays the whole plan.
     """
 
     run_id: str
@@ -69,6 +82,7 @@ class PlannedRun:
     options: Mapping[str, Json]
     settings: Mapping[str, Any]
     seats: Mapping[str, SeatModel] = field(default_factory=dict)
+    until: UntilDecided | None = None
 
     def stored_options(self) -> dict[str, Json]:
         """Return the options without secrets."""
@@ -134,6 +148,10 @@ def evaluate(
     budget_tokens: Annotated[int | None, typer.Option(help="Stop after this many tokens.")] = None,
     budget_cost: Annotated[float | None, typer.Option(help="Stop after this much money (needs --prices).")] = None,
     prices: Annotated[Path | None, typer.Option(metavar="FILE", help="TOML file of prices per million tokens.")] = None,
+    until_decided: UntilFlag = False,
+    against: Against = None,
+    difference: Difference = None,
+    power: Power = None,
     runs: RunsFolder = DEFAULT_RUNS,
     run: Annotated[
         list[str] | None,
@@ -154,6 +172,7 @@ def evaluate(
         _given(format=format, base_url=base_url, temperature=temperature, max_tokens=max_tokens), option
     )
     seats = parse_seats(seat, seat_option)
+    until = until_of(until_decided, against, difference, power)
     remember_secrets(models, agent_options, *({"model": one.model, **one.options} for one in seats.models.values()))
     given = _given(
         env_id=env,
@@ -177,7 +196,7 @@ def evaluate(
         step_timeout_s=step_timeout,
     )
     with RunStore(runs) as store:
-        planned = _planned(store, run or [], models or [], agent_options, given, parse_each(each), seats)
+        planned = _planned(store, run or [], models or [], agent_options, given, parse_each(each), seats, until)
         agents = _Agents(planned, service)
         for distinct in _distinct_settings(planned):
             _check_env(distinct, planned[0].seats)
@@ -196,7 +215,7 @@ def evaluate(
         _print_json(evaluations, arms, results, report)
     else:
         _print(evaluations, arms, results, report, runs)
-    if any(evaluation.summary.errors or evaluation.status != "finished" for evaluation in evaluations):
+    if any(evaluation.summary.errors or evaluation.status not in _WHOLE for evaluation in evaluations):
         raise typer.Exit(EPISODE_ERRORS)
 
 
@@ -211,6 +230,7 @@ def _planned(
     given: Mapping[str, Any],
     each: Sequence[Mapping[str, Json]],
     seats: ChosenSeats,
+    until: UntilDecided | None,
 ) -> list[PlannedRun]:
     """Return the runs to play: stored ones to resume, or new ones, each model with each combination of values."""
     from palaestra.agents.registry import takes_options
@@ -219,9 +239,10 @@ def _planned(
     if run_ids and not models:
         if each[0]:
             raise UsageError(f"--each {next(iter(each[0]))}=... starts new runs; leave it out to resume with --run.")
-        return [_stored_run(store, run_id, stored, options, given, seats.models) for run_id in run_ids]
+        return [_stored_run(store, run_id, stored, options, given, seats.models, until) for run_id in run_ids]
     if not models:
         raise UsageError("There is no agent to evaluate; name one with --model, e.g. --model random or --model openai:NAME.")
+    given = {**settings_of(store, until), **given}
     if "env_id" not in given:
         raise UsageError("There is no environment to play; name one with --env, e.g. --env palaestra/TextCraft-v0.")
     if run_ids and len(run_ids) != len(models) * len(each):
@@ -232,6 +253,9 @@ def _planned(
         raise ConfigError(f"{', '.join(models)} take no options; leave out {', '.join(sorted(options))}.")
     settings = {"env_kwargs": {}, "split": "test", "n": 100, "samples": 1, "seed": 0, "max_turns": None, **given}
     settings["n"] = _number(settings["n"])
+    if until is not None:
+        for name, value in settings["env_kwargs"].items():
+            check_unmasked(f"The argument {name} of run {until.against!r}", value)
     if twice := sorted(settings["env_kwargs"].keys() & each[0].keys()):
         raise ConfigError(f"{twice[0]} is given by --set and by --each; leave one of them out.")
     played = [(model, values) for model in models for values in each]
@@ -243,6 +267,7 @@ def _planned(
             options if takes_options(model) else {},
             {**settings, "env_kwargs": {**settings["env_kwargs"], **values}},
             seats.models,
+            until,
         )
         for run_id, (model, values) in zip(ids, played, strict=True)
     ]
@@ -255,6 +280,7 @@ def _stored_run(
     options: Mapping[str, Json],
     given: Mapping[str, Any],
     seats: Mapping[str, SeatModel],
+    until: UntilDecided | None,
 ) -> PlannedRun:
     """Return the arm that a stored run was created for; a new wish contradicts it."""
     if run_id not in stored:
@@ -275,6 +301,7 @@ def _stored_run(
             raise ConfigError(
                 f"Run {run_id!r} was created with {name}={old!r}, now {name}={shown!r}; leave it out, or start a new run."
             )
+    told = stored_until(run_id, config, until)
     known = {name: SeatModel.from_json(one) for name, one in config.get("seat_models", {}).items()}
     for name, one in seats.items():
         if name not in known or known[name].to_json() != one.to_json():
@@ -282,7 +309,7 @@ def _stored_run(
             raise ConfigError(
                 f"Run {run_id!r} was created with {was} in the seat {name!r}, now {now}; leave it out, or start a new run."
             )
-    chosen = PlannedRun(run_id, config["model"], {**config["model_options"], **options}, kept, {**known, **seats})
+    chosen = PlannedRun(run_id, config["model"], {**config["model_options"], **options}, kept, {**known, **seats}, told)
     _check_secrets(chosen)
     return chosen
 
@@ -423,6 +450,7 @@ def _play(
                         engine=engine,
                         progress=line.update,
                         results=False,  # of all runs together, below
+                        until_decided=run.until,
                         close_agent=True,
                     )
                 )
@@ -536,13 +564,14 @@ def _print(
 
     out = console()
     print_results(out, arms, results)
+    print_decisions(out, evaluations)
     for evaluation in evaluations:
         if told := _told_size(evaluation):
             out.print(told, soft_wrap=True, markup=False)
         name, again = evaluation.run_id, PlannedRun(evaluation.run_id, "", {}, {})
         total = evaluation.summary.total
         is_unscored = 0 < total.num_errors == total.num_episodes
-        if evaluation.status != "finished":
+        if evaluation.status not in _WHOLE:
             out.print(f"{name} {evaluation.status}: {evaluation.note}", style="red", soft_wrap=True)
             if not is_unscored:
                 out.print(f"  its numbers are those so far, and {BIASED}", soft_wrap=True)
@@ -558,7 +587,7 @@ def _print(
             for cause, message in sorted(evaluation.summary.error_messages.items()):
                 first = " ".join(message.split())[:MESSAGE_CHARS]
                 out.print(f"  {cause}, first: {first}", style="red", soft_wrap=True, markup=False, highlight=False)
-            if not is_unscored or evaluation.status == "finished":  # else it is said above
+            if not is_unscored or evaluation.status in _WHOLE:  # else it is said above
                 out.print(f"  play them again: {_resume_command([again], runs, '--retry-errors')}", soft_wrap=True)
             if is_unscored:
                 out.print(f"  with another model or address: {_another_run(evaluation, runs)}", soft_wrap=True, markup=False)

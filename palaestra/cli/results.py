@@ -126,18 +126,18 @@ def _cells(group: GroupSummary, samples: int, narrow: bool, metrics: Sequence[Me
 
 
 def success_cells(success: Estimate | None, found: AboveFloor) -> dict[str, str]:
-    """Return success, its interval, what is for free and what is above it, by column."""
+    """Return success, its interval, the floor and success above it, by column."""
     known = ("-", "-") if success is None else (percent(success.mean), f"{percent_range(success)} %")
     return {"Success": known[0], "95 % interval": known[1], **_above_cells(found)}
 
 
 def _above_cells(found: AboveFloor) -> dict[str, str]:
-    """Return what is for free, and what is above it, by column."""
+    """Return the floor and success above it, by column."""
     return {"Floor": floor_shown(found), "Above floor": above_shown(found.above)}
 
 
 def floor_shown(found: AboveFloor) -> str:
-    """Return the rate that is for free, or that no card says it."""
+    """Return the rate of the floor, or that no card says it."""
     return "no card" if found.floor is None else percent(found.floor.success or 0.0)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from palaestra.agents.evaluation.arms import ArmSummary, PlayedRun, arms_of, unshared_tasks
+from palaestra.agents.evaluation.deciding import KEY, UntilDecided, of_episodes
 from palaestra.agents.evaluation.floors import AboveFloor, floors_of
 from palaestra.agents.evaluation.summary import compare, shared_task
 from palaestra.agents.store.records import EpisodeSummary
@@ -50,7 +51,7 @@ class Pair:
         p_holm: Its p-value, adjusted for all pairs.
         only_first: Tasks of which the first solved a larger share, by key or seed.
         only_second: Tasks of which the second did.
-        exact: McNemar's exact p-value of these flips.
+        exact: McNemar's exact p-value of these flips; NaN where one was played until decided, which it does not allow for.
         mid_p: Its mid-p.
         k: Samples of `at_k` and `hat_k`: the fewest of a task that either has.
         at_k: Difference of Pass@k; None with one sample.
@@ -201,12 +202,16 @@ def _pair(first: ArmSummary, second: ArmSummary, configs: Mapping[str, Mapping[s
     one, other = ([[float(bool(e.success)) for e in side[task]] for task in shared] for side in sides)
     rated = by == "success"
     difference = paired_rates(one, other) if rated else compare(first.episodes, second.episodes, by=by)
+    decided = _decided(first, second, configs) if rated else None
+    if decided is not None:
+        difference = decided
+        notices = (*notices, "played until decided: interval and p-value hold at any stop, and are of the tasks before it")
     if len(shared) < 2 or math.isnan(difference.p_value):
         return _unjudged(first, second, f"one task says nothing about others ({len(shared)} is shared)", notices, len(shared))
     gains = [math.fsum(a) / len(a) - math.fsum(b) / len(b) for a, b in zip(one, other, strict=True)]
     only_first = tuple(_name(task) for task, gain in zip(shared, gains, strict=True) if gain > _EQUAL)
     only_second = tuple(_name(task) for task, gain in zip(shared, gains, strict=True) if gain < -_EQUAL)
-    exact, mid_p = mcnemar(len(only_first), len(only_second))
+    exact, mid_p = mcnemar(len(only_first), len(only_second)) if decided is None else (math.nan, math.nan)
     found = Pair(
         first.name,
         second.name,
@@ -223,6 +228,19 @@ def _pair(first: ArmSummary, second: ArmSummary, configs: Mapping[str, Mapping[s
     if k == 1:
         return found
     return replace(found, k=k, at_k=_of_samples(one, other, k, every=False), hat_k=_of_samples(one, other, k, every=True))
+
+
+def _decided(first: ArmSummary, second: ArmSummary, configs: Mapping[str, Mapping[str, Json]]) -> PairedDifference | None:
+    """Return the difference of two arms of which one was played until decided against the other; None of others."""
+    for one, other, sign in ((first, second, 1), (second, first, -1)):
+        config = configs[one.run_id]
+        until = config.get(KEY) if config.get("kind") == "evaluate" else None
+        if until is None or until["against"] != other.run_id:
+            continue
+        found = of_episodes(UntilDecided.from_json(until), config["seed"], one.episodes, other.episodes)
+        low, high = sorted((sign * found.low, sign * found.high))
+        return PairedDifference(sign * found.mean, low, high, found.n, found.p_value)
+    return None
 
 
 def _of_samples(one: Sequence[Sequence[float]], other: Sequence[Sequence[float]], k: int, *, every: bool) -> PairedDifference:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from palaestra.agents.core import Agent
 from palaestra.agents.evaluation.arms import PlayedRun, arms_of, clusters_in, env_results
+from palaestra.agents.evaluation.deciding import KEY, Deciding, UntilDecided, checked_rival, in_drawn_order, recorded, tasks_of
 from palaestra.agents.evaluation.floors import AboveFloor, floors_in
 from palaestra.agents.evaluation.planning import plan_and_record, plan_evaluation, task_seed
 from palaestra.agents.evaluation.resuming import check_planned, open_run, warn_of_untold
@@ -66,13 +67,16 @@ class Evaluation:
 
     Attributes:
         run_id: Its run in the store; empty if nothing was stored.
-        status: "finished", or "stopped" if the budget was spent before every episode was played, or the first `SAME_ERRORS`
-            episodes all ended in the same error of the model.
+        status: "finished"; "decided" if a decision ended it before all that was planned was played; "stopped" if the budget
+            was spent before every episode was played, or the first `SAME_ERRORS` episodes all ended in the same error of the
+            model.
         note: Why it stopped.
         summary: The results, of all episodes played so far.
         config: What was evaluated.
         num_planned: Episodes that make the evaluation complete.
         results: What the environments report of their own (tables), by id; empty where they have none, or on request.
+        decided: Of a run that is played until decided: the comparison, as plain JSON (`against`, `decision`, `num_tasks`,
+            `result` with the difference, its interval and p-value); None of any other.
     """
 
     run_id: str
@@ -82,6 +86,7 @@ class Evaluation:
     config: Mapping[str, Json]
     num_planned: int
     results: Mapping[str, EnvResults] = field(default_factory=dict)
+    decided: Mapping[str, Json] | None = None
 
     @property
     def metrics(self) -> dict[str, tuple[Metric, ...]]:
@@ -105,6 +110,8 @@ class Evaluation:
             "summary": self.summary.to_json(),
             "floors": {env_id: found.to_json() for env_id, found in self.floors.items()},
         }
+        if self.decided is not None:
+            data["decided"] = dict(self.decided)
         if metrics := self.metrics:
             data["metrics"] = {env_id: [metric.to_json() for metric in found] for env_id, found in metrics.items()}
         if self.results:
@@ -131,6 +138,7 @@ def evaluate(
     make_env: MakeEnv | None = None,
     progress: Progress | None = None,
     results: bool = True,
+    until_decided: UntilDecided | None = None,
     close_agent: bool = False,
 ) -> Evaluation:
     """Evaluate an agent.
@@ -156,10 +164,13 @@ def evaluate(
         make_env: As in `RolloutEngine.run`.
         progress: Called with (episodes done, episodes planned), also once at the start.
         results: Whether to compute the tables that environments have of their own, from all episodes of the run.
+        until_decided: Play only until the comparison with another run of the store is decided, tasks in an order drawn from
+            the seed (see `docs/statistics.md`). Figures of a run that was stopped so are biased; the comparison is in
+            `Evaluation.decided`.
         close_agent: Close the agent at the end, inside the event loop that its connections belong to.
 
     Raises:
-        UsageError: If an argument cannot work.
+        UsageError: If an argument cannot work, or there is no comparing with the run of `until_decided`.
         ConfigError: If the run to resume was created with other settings; the message names them.
         StoreError: If the store cannot be used, or another process plays this run. Everything finished is kept.
     """
@@ -184,6 +195,7 @@ def evaluate(
                 make_env=make_env,
                 progress=progress,
                 results=results,
+                until_decided=until_decided,
             )
         finally:
             if close_agent:
@@ -213,6 +225,7 @@ async def evaluate_async(
     make_env: MakeEnv | None = None,
     progress: Progress | None = None,
     results: bool = True,
+    until_decided: UntilDecided | None = None,
 ) -> Evaluation:
     """Evaluate an agent; the asynchronous form of `evaluate`, with the same arguments."""
     specs = _specs(env_id, env_kwargs or {})
@@ -239,20 +252,36 @@ async def evaluate_async(
     told = checked_record(agent, make_env, is_of_training="training_run" in config)
     plans, tasks = plan_and_record(config, make_env=make_env, agent=agent)
     config = masked({**config, **told, "tasks": tasks})
+    if until_decided is not None:
+        until_decided.test()  # numbers out of range, before anything is stored
+    if until_decided is not None and store is None:
+        raise UsageError(
+            f"To decide against run {until_decided.against!r} there has to be a store that holds it; pass store=."
+        )
     if store is None:
         if run_id is not None:
             raise UsageError(f"run_id is {run_id!r} but there is no store to keep it in; pass store=.")
         keeps = results and any(declared(spec.env_id).results for spec in specs)
         evaluation = await _play(plans, agent, engine, config, progress, make_env, memory := _Memory(keeps=keeps))
         return _with_results(evaluation, memory) if keeps else evaluation
+    deciding: Deciding | None = None
     with contextlib.ExitStack() as stack:
         kept = store if isinstance(store, RunStore) else stack.enter_context(RunStore(store))
+        if until_decided is not None:
+            rival = checked_rival(kept, until_decided, config, run_id)
+            config = {**config, KEY: recorded(until_decided, rival)}
+            plans = in_drawn_order(plans, seed)
         run_id = open_run(kept, run_id, config)
         stack.enter_context(kept.lock(run_id))
         check_planned(kept, run_id, {plan.episode_id for plan in plans})
         warn_of_untold(kept, run_id, agent)
         keeper = _Stored(kept, run_id, retry_errors)
-        evaluation = await _play(plans, agent, engine, config, progress, make_env, keeper)
+        if until_decided is not None:
+            done = keeper.done()
+            deciding = Deciding(
+                until_decided, tasks_of(plans), rival, [one for one in keeper.episodes() if one.episode_id in done]
+            )
+        evaluation = await _play(plans, agent, engine, config, progress, make_env, keeper, deciding)
         return _with_results(evaluation, keeper) if results else evaluation
 
 
@@ -316,11 +345,14 @@ async def _play(
     progress: Progress | None,
     make_env: MakeEnv | None,
     keeper: _Memory | _Stored,
+    deciding: Deciding | None = None,
 ) -> Evaluation:
-    """Play what is missing and summarise everything."""
+    """Play what is missing, or until it is decided, and summarise everything."""
     done = keeper.done()
     missing = [plan for plan in plans if plan.episode_id not in done]
     num_done = len(plans) - len(missing)
+    if deciding is not None and deciding.decision:
+        missing = []
     report = progress or (lambda done, total: None)
     report(num_done, len(plans))
     status: RunStatus = "finished"
@@ -335,15 +367,21 @@ async def _play(
                     watch.look_at(trajectory)
                     num_done += 1
                     report(num_done, len(plans))
+                    if deciding is not None and deciding.add(EpisodeSummary.of(trajectory)):
+                        break
                     if same.add(trajectory) and num_done < len(plans):
                         status, note = "stopped", same.told()
                         break
         except BudgetError as error:
             status = "stopped"
             note = f"{error} Raise the budget and resume the run ({Planned(num_done, len(plans))})."
+    if deciding is not None and (deciding.decision or status == "finished"):
+        status = "decided" if num_done < len(plans) else "finished"  # with all that was planned the figures are typical
+        note = deciding.note(num_done, len(plans))
     keeper.set_status(status, note)
     summary = summarize(keeper.episodes(), clusters=clusters_in(config))
-    return Evaluation(keeper.run_id, status, note, summary, config, len(plans))
+    decided = None if deciding is None else deciding.to_json()
+    return Evaluation(keeper.run_id, status, note, summary, config, len(plans), decided=decided)
 
 
 class _SameErrors:

@@ -26,6 +26,7 @@ KNOW_NOTHING = ("nothing", "random")
 """Agents by whose arms a floor is measured where no card has one."""
 
 _MEASURE = f"Or play {' '.join(f'--model {name}' for name in KNOW_NOTHING)} in the same way, and report the runs together."
+_ITSELF = "arms of agents that know nothing are the floor of the others."
 _NOT_KNOWN = Estimate(math.nan, math.nan, math.nan, 0)
 
 
@@ -182,7 +183,7 @@ def _measured(arm: ArmSummary, arms: Sequence[ArmSummary]) -> AboveFloor | None:
     from palaestra.envs.audit.shipped import Floor
 
     if arm.agent in KNOW_NOTHING:
-        return None
+        return AboveFloor(arm.arm.env_id, missing=_ITSELF) if len(arms) > 1 else None
     free = [one for one in arms if one.agent in KNOW_NOTHING and one.num_scored and _way(one) == _way(arm)]
     if not free:
         return None

@@ -39,7 +39,7 @@ _VERSION = 2  # of the log's form
 _PAGE = 500  # summaries of a run that are read at once
 _INPUT_CHARS = 5120  # as much of a text as a summary holds in inspect-ai's own logs
 _FIELD_CHARS = 1000
-_STATUS = {"finished": "success", "failed": "error", "created": "started", "running": "started"}
+_STATUS = {"finished": "success", "decided": "success", "failed": "error", "created": "started", "running": "started"}
 _FIRST_DAY = (1980, 1, 1, 0, 0, 0)  # of zip files; the same episodes give the same bytes
 
 

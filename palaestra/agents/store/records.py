@@ -18,10 +18,16 @@ from palaestra.spaces import is_unicode
 from palaestra.types import Json, Trajectory
 from palaestra.types.plain_json import finite, strict_text
 
-RunStatus = Literal["created", "running", "finished", "stopped", "failed", "interrupted"]
+RunStatus = Literal["created", "running", "finished", "decided", "stopped", "failed", "interrupted"]
 
 BIASED = "biased towards short episodes, which finish first"
 """What the figures of an evaluation are that was cut off."""
+
+DECIDED = (
+    "it was ended by the decision, so its own rates and means are biased in the direction of that; what holds is the "
+    "difference with its interval"
+)
+"""What the figures of an evaluation are that was played until decided."""
 
 _PLANNED = re.compile(r"(?:([\d,]+) of )?([\d,]+)( phases)? planned\b")
 
@@ -62,7 +68,8 @@ class RunSummary:
         run_id: Its name.
         created_s: When it was created, seconds since 1970 UTC.
         updated_s: When it last changed.
-        status: How far it is; "interrupted" if the process that played it is dead.
+        status: How far it is; "interrupted" if the process that played it is dead, "decided" if it was played until a
+            comparison was decided.
         note: Why it stopped or failed, in one line.
         config: Everything needed to resume it.
         num_episodes: Finished episodes, those with errors included.
@@ -99,15 +106,17 @@ class RunSummary:
 
     @property
     def caveat(self) -> str:
-        """What a reader must know about the figures of a run that is not finished; empty if it is."""
+        """What a reader must know about the figures of a run that did not play all of its plan; empty if it did."""
         if self.status in ("finished", "created"):
             return ""
+        if self.status == "decided":
+            return f"{DECIDED}."
         so_far = "its numbers are those so far"
         return f"{so_far}, and {BIASED}." if self.config.get("kind") in ("evaluate", "rescore") else f"{so_far}."
 
     @property
     def cut_off(self) -> str:
-        """Say in one line that the run is not finished, how far it is, and what that means; empty if it is finished."""
+        """Say in one line that the run did not play its plan, how far it is, and what that means; empty if it did."""
         if not self.caveat:
             return ""
         note = self.note.removesuffix(".")

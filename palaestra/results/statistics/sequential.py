@@ -52,13 +52,21 @@ class SequentialComparison:
         self._bets: list[float] = []
         self._seen: list[float] = []
         self._squares = 0.0
-        self._better = self._worse = self._futile = 0.0
+        self._better = self._worse = self._futile = self._most = 0.0
         self.decision: Decision = ""
 
     @property
     def num_tasks(self) -> int:
         """Tasks that were taken in."""
         return len(self._seen)
+
+    @property
+    def p_value(self) -> float:
+        """Two-sided p-value of "no difference" that holds at whatever moment one looks: twice the inverse of the most capital.
+
+        At most `alpha` if and only if it decided for one of the two. 1 without tasks.
+        """
+        return min(1.0, 2 * math.exp(-self._most))
 
     def add(self, value: float) -> Decision:
         """Take in the difference of the next task; return the decision, which stays once it is made.
@@ -79,6 +87,7 @@ class SequentialComparison:
         self._better += math.log1p(bet * value)
         self._worse += math.log1p(-bet * value)
         self._futile += math.log1p(-bet * (value - self.difference))
+        self._most = max(self._most, self._better, self._worse)
         if not self.decision:
             enough = math.log(2 / self.alpha)
             if self._better >= enough:
