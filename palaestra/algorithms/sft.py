@@ -21,7 +21,7 @@ from torch import Tensor
 
 from palaestra.algorithms.config import MOST_COUNTED, MOST_HELD
 from palaestra.algorithms.data.demonstrations import expert_episodes, tokenize
-from palaestra.algorithms.data.sources import Recorded
+from palaestra.algorithms.data.sources import LeftOut, Recorded
 from palaestra.algorithms.learner.learner import BatchLearner, MakePolicy
 from palaestra.algorithms.learner.optimiser import Decay, Optimiser, OptimiserConfig
 from palaestra.algorithms.learner.policy import Policy
@@ -299,13 +299,14 @@ ALGORITHM = Algorithm("sft", SFTConfig, learner=SFTLearner, run=run, arm="cloned
 
 def _source(phase: Phase, config: SFTConfig) -> list[Trajectory]:
     """Return recorded episodes from where the recipe says."""
+    left_out = LeftOut()
     if config.source == "expert":
         plans = phase.demonstrations(config.episodes)
         episodes = expert_episodes(plans, engine=phase.engine, slip_rate=config.slip_rate, seed=phase.recipe.seed)
     else:
         (recorded,) = config.recorded()
-        episodes = recorded.episodes(phase.store)
-    phase.admit(episodes, config.source)
+        episodes = recorded.episodes(phase.store, left_out)
+    phase.admit(episodes, config.source, left_out)
     envs = phase.recipe.envs
     # where a file does not say where it was played, a mixture leaves it open
     return [one if one.env_id or len(envs) > 1 else replace(one, env_id=envs[0].id) for one in episodes]

@@ -53,6 +53,9 @@ class Provenance:
         test_tasks: Some of the test tasks.
         others: Ids of the other environments.
         envs: Ids of the recipe's environments.
+        num_bad: Records of the source that cannot be read.
+        first_bad: What is wrong with the first of these.
+        num_left_out: Episodes of the source that are not learned from, because they did not succeed.
     """
 
     source: str
@@ -63,6 +66,9 @@ class Provenance:
     test_tasks: tuple[str, ...]
     others: tuple[str, ...]
     envs: tuple[str, ...]
+    num_bad: int = 0
+    first_bad: str = ""
+    num_left_out: int = 0
 
     def check(self, allowed: Collection[str]) -> None:
         """Refuse test tasks and other environments.
@@ -88,19 +94,26 @@ class Provenance:
 
     @property
     def notice(self) -> str:
-        """What a reader of the results has to know; empty if every episode is from train tasks of the recipe."""
+        """What a reader of the results has to know.
+
+        Empty if every episode is from train tasks of the recipe, and every record of its source could be read.
+        """
         parts = [self._test_text()] if self.num_test else []
         parts += [self._other_text()] if self.num_other else []
         if self.num_unknown:
             parts.append(
                 f"where {self.num_unknown:,} of {self.num_episodes:,} episodes were played is unknown; they may be test tasks"
             )
+        if self.num_bad:
+            records = "record cannot be read and is" if self.num_bad == 1 else "records cannot be read and are"
+            parts.append(f"{self.num_bad:,} {records} left out (the first: {self.first_bad.rstrip('.')})")
         return f"Trained on {self.source}: {'; '.join(parts)}." if parts else ""
 
     def to_json(self) -> dict[str, Json]:
         """Return counts and notice as plain JSON."""
         counts: dict[str, Json] = {"episodes": self.num_episodes, "test_tasks": self.num_test, "other_envs": self.num_other}
-        return {"source": self.source, **counts, "unknown": self.num_unknown, "notice": self.notice}
+        counts |= {"unknown": self.num_unknown, "unreadable": self.num_bad, "left_out": self.num_left_out}
+        return {"source": self.source, **counts, "notice": self.notice}
 
     def _test_text(self) -> str:
         return (

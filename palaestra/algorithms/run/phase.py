@@ -20,6 +20,7 @@ from palaestra.agents.export.origins import Origin
 from palaestra.agents.rollout.engine import EpisodePlan, RolloutEngine
 from palaestra.agents.store.store import RunStore
 from palaestra.algorithms.data.provenance import provenance_of
+from palaestra.algorithms.data.sources import LeftOut
 from palaestra.algorithms.run.active_extensions import ActiveExtensions, demonstrated
 from palaestra.algorithms.run.admission import check_plays, trained_envs
 from palaestra.algorithms.run.alarms import ALARM_TEXTS, Alarms
@@ -197,7 +198,7 @@ class Phase:
         plans = self.feed.plans(self.name, 1, num_tasks=num_tasks, first=self.first_task)
         return demonstrated(self.recipe.phase(self.name).active, plans)
 
-    def admit(self, episodes: Sequence[Trajectory], source: str) -> None:
+    def admit(self, episodes: Sequence[Trajectory], source: str, left_out: LeftOut | None = None) -> None:
         """Refuse episodes that the recipe must not learn from, and note where the others were played.
 
         Every source of episodes that the policy did not play in this phase goes through here.
@@ -205,11 +206,14 @@ class Phase:
         Args:
             episodes: To learn from.
             source: What the recipe calls it.
+            left_out: What was read of the source and is not learned from.
 
         Raises:
             UsageError: If some are test tasks, or of other environments, and the recipe does not allow it.
         """
         found = provenance_of(map(Origin.of, episodes), trained_envs(self.recipe), source)
+        if left_out is not None:
+            found = replace(found, num_bad=left_out.num_bad, first_bad=left_out.first_bad, num_left_out=left_out.num_left_out)
         found.check(self.recipe.allow)
         if found.num_test or found.num_other:
             log.warning("%s", found.notice)

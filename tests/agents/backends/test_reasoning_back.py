@@ -253,6 +253,22 @@ def test_a_request_is_asked_at_most_twice_and_only_for_its_reasoning() -> None:
     assert learn(ReasoningBack(None, "m"), busy) == (str(busy), [Form.NONE])
 
 
+@pytest.mark.parametrize(("status", "text"), REFUSING)
+def test_an_option_that_a_server_refuses_is_an_error_and_is_not_overruled(status: int, text: str) -> None:
+    back = ReasoningBack(True, "m")
+    assert learn(back, ModelError(text, status=status)) == (text, [Form.FIELD])
+    assert learn(back, "hi") == ("hi", [Form.FIELD])
+
+
+@pytest.mark.parametrize(("status", "text"), ASKING)
+def test_a_server_that_asks_for_what_it_has_been_sent_is_not_asked_without_it(status: int, text: str) -> None:
+    back = ReasoningBack(None, "deepseek-chat")
+    assert learn(back, ModelError(text, status=status)) == (text, [Form.FILLED])
+    assert learn(back, "hi") == ("hi", [Form.FILLED])
+    back = ReasoningBack(True, "m")
+    assert learn(back, ModelError(text, status=status), "hi") == ("hi", [Form.FIELD, Form.FILLED]), "a blank where none is"
+
+
 def test_what_was_learned_stays_where_the_second_request_fails_otherwise() -> None:
     wants, broken = ModelError(ASKING[0][1], status=400), ModelError("It broke.", status=500, retryable=True)
     back = ReasoningBack(None, "m")

@@ -10,6 +10,7 @@ import pytest
 
 from palaestra.agents.evaluation.evaluation import evaluate
 from palaestra.agents.export.export import EXPORT_FORMATS, export_trajectories
+from palaestra.agents.export.reading import BadRecordWarning
 from palaestra.agents.reference import ExpertAgent
 from palaestra.agents.report import write_report
 from palaestra.agents.store.store import RunStore
@@ -18,7 +19,7 @@ from palaestra.algorithms.run.recipe import parse_recipe
 from palaestra.algorithms.run.recipe_configs import Recipe
 from palaestra.algorithms.run.training import train
 from palaestra.errors import ConfigError, MissingDataError, UsageError
-from palaestra.types import Trajectory
+from palaestra.types import Outcome, Trajectory
 from tests.algorithms import toy_env
 from tests.algorithms.toy_recipe import toy_recipe
 
@@ -61,6 +62,8 @@ def test_a_run_on_test_tasks_is_refused_before_anything_is_stored(store: RunStor
         "test_tasks": 0,
         "other_envs": 0,
         "unknown": 0,
+        "unreadable": 0,
+        "left_out": 0,
         "notice": "",
     }
 
@@ -108,6 +111,24 @@ def test_files_of_every_form_carry_where_they_were_played(
     with pytest.raises(UsageError, match="played in else/Where-v0, which is not an environment of the recipe"):
         check_start(recipe(str(tmp_path / "other")), store)
     check_start(recipe(str(tmp_path / "other"), allow=["other_envs"]), store)
+
+
+@pytest.mark.parametrize("num_bad", [1, 3])
+def test_records_that_cannot_be_read_stand_in_the_run_and_in_its_report(
+    num_bad: int, store: RunStore, played: dict[str, list[Trajectory]], tmp_path: Path
+) -> None:
+    failed = replace(played["train"][0], outcome=Outcome(score=0.0, success=False))
+    path = export_trajectories([failed, *played["train"]], tmp_path / "some.jsonl", "jsonl", select="all").path
+    lines = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join([lines[0], *["{not json"] * num_bad, *lines[1:]]), encoding="utf-8")
+    with pytest.warns(BadRecordWarning, match=r"some\.jsonl, line \d.*left out") as warned:
+        train(recipe(str(path)), store=store, run_id=f"bad-{num_bad}")
+    assert len(warned) == num_bad
+    (data,) = store.config(f"bad-{num_bad}")["training_data"]
+    assert (data["episodes"], data["unreadable"], data["left_out"]) == (4, num_bad, 1)
+    assert f"{num_bad} record{'s' if num_bad > 1 else ''} cannot be read" in data["notice"]
+    text = write_report(tmp_path / "r.html", [f"bad-{num_bad}"], store=store).read_text(encoding="utf-8")
+    assert f"{num_bad} record{'s' if num_bad > 1 else ''} cannot be read" in text
 
 
 def test_a_file_that_does_not_say_where_it_was_played_is_unknown_in_the_report(
