@@ -1,4 +1,4 @@
-"""Calls as models write them where nothing keeps them to a syntax: JSON, code, a name and JSON, XML, YAML.
+"""Calls as models write them where nothing keeps them to a syntax: JSON, code, a name and JSON, YAML (XML: `attempt_xml.py`).
 
 Each reader finds the calls of known tools that stand on lines of their own and returns them with the text around them; what
 looks like a call and cannot be read raises `Doubt`. Whether the calls are made or spoken of is for `speech.py`.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -18,7 +18,10 @@ from palaestra.types import Json, ToolCall
 Known = Mapping[str, Properties]
 """Parameters of the tools on offer, by the tools' names."""
 
-NAME_KEYS = ("name", "function_name", "tool_name", "tool", "function", "action", "recipient_name", "api", "command", "method")
+NAME_KEYS = (
+    "name", "function_name", "tool_name", "tool", "function", "action", "recipient_name", "api", "command", "method",
+    "op", "operation", "cmd", "call", "func", "fn", "intent", "use_tool", "tool_to_use", "next_action", "next_tool",
+)  # fmt: skip
 ARGUMENT_KEYS = (
     "arguments", "parameters", "args", "params", "input", "action_input", "tool_input", "kwargs", "inputs", "tool_args",
     "function_args", "tool_arguments", "function_arguments",
@@ -28,9 +31,27 @@ NAME_WORDS = f"(?:{'|'.join(NAME_KEYS)}|tool name|function name)"
 SIDE_KEYS = frozenset({"id", "type", "thought", "thoughts", "reasoning", "call_id", "index", "explanation", "rationale"})
 MAX_LOOKED_AT = 200  # values and lines of one text; what stands after them is not looked at
 
-_DATA_KEYS = frozenset({"input", "inputs", "params"})  # of recipes and the like, where "name" stands next to them
+_DATA_KEYS = frozenset({"input", "inputs", "params"})  # of recipes and the like, where a name stands next to them
+_DATA_NAMES = frozenset({"name", "action", "command", "method", *NAME_KEYS[10:]})  # keys of names of other things, too
+_RESULT_KEYS = frozenset(
+    {
+        "result",
+        "results",
+        "output",
+        "outputs",
+        "response",
+        "returned",
+        "status",
+        "success",
+        "outcome",
+        "observation",
+        "count",
+        "error",
+    }
+)  # of reports about a call
 _CALL_TYPES = ("tool_use", "tool_call", "function", "function_call")
-_IDENTIFIER = re.compile(r"[A-Za-z_][\w.:-]{0,99}")
+_SERVER = re.compile(r"\A.*(?:__|[./:])", re.DOTALL)
+_IDENTIFIER = re.compile(r"[A-Za-z_][\w.:/-]{0,99}")
 _WORDS = r"(?:Tool|Function|Action|Call|Command|Invoke)(?:[ _](?:call|name|use))?|name|to"
 _LABEL = rf"(?:(?:{_WORDS})\*{{0,2}}\s{{0,3}}[:=]\*{{0,2}}\s{{0,3}}(?:```\w*\s{{0,3}})?|`)"
 _VALUE = re.compile(rf"^[ \t]*{_LABEL}?(?=[{{\[])", re.MULTILINE | re.IGNORECASE)
@@ -64,7 +85,7 @@ class Found(NamedTuple):
         return "" if LEFT.match(rest) else rest
 
 
-class _Taken:
+class Taken:
     """Calls that a reader takes out of a text one after the other."""
 
     def __init__(self, text: str) -> None:
@@ -112,7 +133,9 @@ def _patterns(names: tuple[str, ...]) -> Mapping[str, re.Pattern[str]]:
         "code": re.compile(rf"{lead}(?=(?:{alternatives})\s*\()", re.MULTILINE | re.IGNORECASE),
         "bold": re.compile(rf"[*_`]{{1,3}}({alternatives})[*_`]{{1,3}}(?=\()"),
         "framed": re.compile(rf"<{{1,2}}(?:[^<>\s]{{1,40}}>)?[ \t]*(?=(?:[A-Za-z_]\w*\.)?(?:{alternatives})\()"),
-        "named": re.compile(rf"{opening}({alternatives})(?![\w-]){GLUE}(?=\{{)", re.MULTILINE | re.IGNORECASE),
+        "named": re.compile(
+            rf"{opening}({alternatives})(?:(?:json|code)(?=\s?\{{)|(?![\w-]){GLUE})(?=\{{)", re.MULTILINE | re.IGNORECASE
+        ),
         "yaml": re.compile(
             rf"^[ \t]*(?:- )?[\"'*]*{NAME_WORDS}[\"'*]*[ \t]*:"
             rf"[ \t]*[\"'`*]*({alternatives})[\"'`*]*[ \t]*$",
@@ -127,7 +150,7 @@ def read_values(text: str, known: Known) -> Found | None:
     Raises:
         Doubt: If one of them cannot be read.
     """
-    taken = _Taken(text)
+    taken = Taken(text)
     position = count = 0
     while (start := _VALUE.search(text, position)) and count < MAX_LOOKED_AT:
         count += 1
@@ -166,18 +189,44 @@ def calls_in(value: Json, known: Known) -> list[ToolCall]:
             return calls_in(value[key], known)
     if "method" in value and isinstance(value.get("params"), dict) and "name" in value["params"]:
         return calls_in(value["params"], known)
-    if len(value) == 1 and (name := next(iter(value))) in known:
-        if not isinstance(value[name], dict):
-            raise Doubt(f"the arguments of {name!r} are not an object")
-        return [ToolCall(name, value[name])]
+    if len(value) == 1 and (name := known_name(next(iter(value)), known)):
+        return _call_of_pair(name, next(iter(value.values())), known[name])
     return _call_in(value, known)
+
+
+def _call_of_pair(name: str, arguments: Json, properties: Properties) -> list[ToolCall]:
+    """Return the call that a tool's name as the only key stands for; data under an ordinary word is none."""
+    if isinstance(arguments, dict) and (is_telling(name) or set(arguments) <= set(properties)):
+        return [ToolCall(name, arguments)]
+    if isinstance(arguments, (dict, list)) and not is_telling(name):
+        return []
+    raise Doubt(f"the arguments of {name!r} are not an object")
+
+
+def is_telling(name: str) -> bool:
+    """Return whether a tool's name cannot be an ordinary word."""
+    return not name.isalpha() or name.lower() != name
+
+
+def known_name(name: str, known: Known) -> str:
+    """Return the tool on offer that a name stands for, also behind the name of a server; empty if there is none.
+
+    Args:
+        name: What was written: `search_notes`, `functions.search_notes`, `mcp__desk__search_notes`, `desk/search_notes`.
+        known: Parameters of the tools on offer, by the tools' names.
+    """
+    if name in known:
+        return name
+    last = _SERVER.sub("", name[-200:])
+    return last if last in known and (is_telling(last) or "__" in name or name.startswith("functions.")) else ""
 
 
 def _call_in(value: Mapping[str, Json], known: Known) -> list[ToolCall]:
     """Return the call that one object stands for."""
     name_key = next((key for key in NAME_KEYS if isinstance(value.get(key), str)), "")
     argument_key = next((key for key in ARGUMENT_KEYS if key in value), "")
-    name = str(value.get(name_key, "")).removeprefix("functions.")
+    written = str(value.get(name_key, ""))
+    name = known_name(written, known) or written.removeprefix("functions.")
     others = {key: item for key, item in value.items() if key not in (name_key, argument_key) and key not in SIDE_KEYS}
     if name not in known:
         if not name_key and argument_key and any(key in value and value[key] is None for key in NAME_KEYS):
@@ -187,6 +236,8 @@ def _call_in(value: Mapping[str, Json], known: Known) -> list[ToolCall]:
             raise Doubt(f"there is no tool {name[:60]!r}" + (f"; did you mean {near!r}?" if near else ""))
         return []
     if not argument_key:
+        if not _RESULT_KEYS.isdisjoint(set(others) - set(known[name])):
+            return []  # a report about a call
         if not set(others) <= set(known[name]):
             raise Doubt(f"its call of {name!r} has no arguments that can be told from other keys")
         return [ToolCall(name, others)]
@@ -199,7 +250,8 @@ def _call_in(value: Mapping[str, Json], known: Known) -> list[ToolCall]:
 def _is_call_of_none(value: Mapping[str, Json], name_key: str, name: str, argument_key: str) -> bool:
     """Return whether an object with a name and arguments is a call, though there is no tool of this name."""
     arguments = value[argument_key]
-    if name_key == "name" and argument_key in _DATA_KEYS and value.get("type") not in _CALL_TYPES:
+    kind = value.get("type")
+    if (kind is not None or (name_key in _DATA_NAMES and argument_key in _DATA_KEYS)) and kind not in _CALL_TYPES:
         return False
     return _IDENTIFIER.fullmatch(name) is not None and arguments not in (None, "") and isinstance(_decoded(arguments), dict)
 
@@ -221,8 +273,8 @@ def named_in(text: str, known: Known) -> str | None:
     """Return the known tool that broken JSON names where a call has its name."""
     keys = "|".join(NAME_KEYS)
     for found in re.finditer(rf"[\"'](?:{keys})[\"']\s*:\s*[\"']([\w.-]{{1,100}})[\"']", text):
-        if found[1] in known:
-            return found[1]
+        if name := known_name(found[1], known):
+            return name
     return None
 
 
@@ -238,7 +290,7 @@ def read_code(text: str, known: Known) -> Found | None:
         text = patterns["framed"].sub("\n", text)
     if "*" in text or "`" in text or "_" in text:
         text = patterns["bold"].sub(r"\1", text)
-    taken = _Taken(text)
+    taken = Taken(text)
     position = count = 0
     while (start := patterns["code"].search(text, position)) and count < MAX_LOOKED_AT:
         count += 1
@@ -257,7 +309,7 @@ def read_named(text: str, known: Known) -> Found | None:
     Raises:
         Doubt: If an object cannot be read.
     """
-    taken = _Taken(text)
+    taken = Taken(text)
     position = count = 0
     while (start := _patterns(tuple(known))["named"].search(text, position)) and count < MAX_LOOKED_AT:
         count += 1
@@ -276,119 +328,14 @@ def read_named(text: str, known: Known) -> Found | None:
     return taken.found()
 
 
-_TAG = re.compile(
-    r"<((?:[\w.-]{1,30}:)?[\w.-]{1,100})((?:\s+[\w:.-]+\s*=\s*(?:\"[^\"<>]*\"|'[^'<>]*'|[^\s<>\"'/]+)){0,20})\s*(/?)>"
-)
-_ATTRIBUTE = re.compile(r"([\w:.-]+)\s*=\s*(?:\"([^\"<>]*)\"|'([^'<>]*)'|([^\s<>\"'/]+))")
-_PARTS = frozenset({"param", "parameter", "arg", "argument", "input", "property"})
-
-
-class _Element(NamedTuple):
-    """One XML element: its name without a namespace, its attributes, what is in it, where it begins and ends."""
-
-    tag: str
-    attributes: Mapping[str, str]
-    inner: str
-    start: int
-    end: int
-
-
-def _elements(text: str, limit: int = MAX_LOOKED_AT) -> Iterator[_Element]:
-    """Yield the outermost elements of a text; tags that nothing closes are passed over."""
-    position = count = 0
-    while (head := _TAG.search(text, position)) and count < limit:
-        count += 1
-        full, _, closed = head.groups()
-        attributes = {found[1]: next(filter(None, found.groups()[1:]), "") for found in _ATTRIBUTE.finditer(head[2])}
-        end = head.end() if closed else text.find(f"</{full}>", head.end())
-        position = head.end()
-        if end < 0:
-            continue
-        position = end if closed else end + len(full) + 3
-        yield _Element(full.rpartition(":")[2], attributes, "" if closed else text[head.end() : end], head.start(), position)
-
-
-def read_xml(text: str, known: Known) -> Found | None:
-    """Return the calls that elements make: named after a tool, or with a tool's name as an attribute or inside.
-
-    Raises:
-        Doubt: If one of them holds what is not an argument.
-    """
-    taken = _Taken(text)
-    for element in _elements(text):
-        call = _call_of_element(element, known)
-        if call is not None:
-            taken.add([call], element.start, element.end)
-    return taken.found()
-
-
-def _call_of_element(element: _Element, known: Known) -> ToolCall | None:
-    """Return the call that an element makes, None if it makes none."""
-    attributes = dict(element.attributes)
-    body = element.inner
-    if element.tag in known:
-        name = element.tag
-    else:
-        key = next((key for key in NAME_KEYS if attributes.get(key, "").removeprefix("functions.") in known), "")
-        if key:
-            name = attributes.pop(key).removeprefix("functions.")
-            attributes = {item: text for item, text in attributes.items() if item in known[name]}
-        else:
-            return _call_inside(body, known) if "<" in body else None
-    arguments = {key: typed_value(text, known[name].get(key)) for key, text in attributes.items()}
-    arguments |= _arguments_in(body, name, known[name])
-    return ToolCall(name, arguments)
-
-
-def _call_inside(body: str, known: Known) -> ToolCall | None:
-    """Return the call of an element whose parts are a tool's name and arguments, or that holds one call."""
-    parts = list(_elements(body, 20))
-    name = next((part.inner.strip() for part in parts if part.tag in NAME_KEYS and part.inner.strip() in known), "")
-    if name:
-        rest = "".join(
-            f"<{part.tag}>{part.inner}</{part.tag}>"
-            for part in parts
-            if part.tag not in NAME_KEYS and part.tag not in SIDE_KEYS
-        )
-        return ToolCall(name, _arguments_in(rest, name, known[name]))
-    return _call_of_element(parts[0], known) if len(parts) == 1 else None
-
-
-def _arguments_in(body: str, name: str, properties: Properties) -> dict[str, Any]:
-    """Return the arguments that an element holds: elements by name, or one object of JSON.
-
-    Raises:
-        Doubt: If it holds anything else.
-    """
-    text = body.strip()
-    if text.startswith("{"):
-        read = read_json(text, 0)
-        if read is None or text[read[1] :].strip() or not isinstance(read[0], dict):
-            raise Doubt(f"the input of {name!r} is not a JSON object")
-        return read[0]
-    arguments: dict[str, Any] = {}
-    position = 0
-    for part in _elements(text):
-        if text[position : part.start].strip():
-            break
-        position = part.end
-        key = part.attributes.get("name", "") if part.tag in _PARTS else part.tag
-        if part.tag in ARGUMENT_KEYS and part.tag not in properties and not part.attributes:
-            arguments |= _arguments_in(part.inner, name, properties)
-        elif key:
-            raw = part.inner.removeprefix("\n").removesuffix("\n")
-            arguments[key] = typed_value(raw, properties.get(key))
-    if text[position:].strip():
-        raise Doubt(f"what stands in the call of {name!r} is not its arguments by name")
-    return arguments
-
-
 def read_yaml(text: str, known: Known) -> Found | None:
     """Return the call that lines of keys and values make: the name of a tool, then its arguments, each on a line.
 
     Raises:
         Doubt: If the lines after the name are not its arguments.
     """
+    if "**" in text:
+        text = _BOLD_KEY.sub(r"\1\2:", text)
     start = _patterns(tuple(known))["yaml"].search(text)
     if start is None:
         return None
@@ -398,6 +345,7 @@ def read_yaml(text: str, known: Known) -> Found | None:
     seen = False
     while line := _PAIR.match(text, position):
         key, raw = line[1], line[2].strip()
+        key = key if key in known[name] else next((one for one in known[name] if one.lower() == key.lower()), key)
         if key.lower().replace(" ", "_") in ARGUMENT_KEYS and key not in known[name]:
             if raw not in ("", "{}"):
                 raise Doubt(f"the arguments of {name!r} are not one a line")
@@ -423,6 +371,7 @@ def _yaml_value(raw: str, schema: Any) -> Json:
     return typed_value(raw[1:-1].replace("''", "'") if len(raw) > 1 and raw[0] == raw[-1] == "'" else raw, schema)
 
 
+_BOLD_KEY = re.compile(r"^([ \t]*(?:[-*] )?)\*\*([A-Za-z_][\w -]{0,60}):\*\*", re.MULTILINE)
 _PAIR = re.compile(r"[ \t]*(?:- )?[\"'*]*([A-Za-z_][\w -]{0,60}?)[\"'*]*[ \t]*:(?:[ \t]+|$)([^\n]*)$", re.MULTILINE)
 
 __all__ = [
@@ -432,15 +381,18 @@ __all__ = [
     "MAX_LOOKED_AT",
     "NAME_KEYS",
     "NAME_WORDS",
+    "SIDE_KEYS",
     "Doubt",
     "Found",
     "Known",
+    "Taken",
     "any_of",
     "calls_in",
+    "is_telling",
+    "known_name",
     "named_in",
     "read_code",
     "read_named",
     "read_values",
-    "read_xml",
     "read_yaml",
 ]

@@ -21,16 +21,26 @@ from palaestra.envs.formats.attempt_readers import (
     Known,
     any_of,
     calls_in,
+    is_telling,
     named_in,
 )
 from palaestra.envs.formats.call_values import code_end, end_of_line, read_json
-from palaestra.envs.formats.speech import manner
+from palaestra.envs.formats.speech import announces, has_words, manner
 
 _BRACKET = re.compile(r"[*_`\]\"']{0,4}[(（]|\s\((?=\s*\)|\s*\w{1,60}\s*=|\s*[\"'{\[])")
 _OBJECT = re.compile(rf"(?:\s*(?:with|using)\b)?{GLUE}\[?\s*(?=\{{\s*(?:\}}|[\"'“]|\w{{1,60}}\s*:))", re.IGNORECASE)
 _ONLY_CALL = re.compile(r"\A\W{0,12}(?:await |print\()?(?:\w{1,60}\.){0,3}([A-Za-z][\w -]{2,60})\([^\n]*\)\W*\Z")
 _OPTION = re.compile(r"[ \t]+--\w")
 _COMMAND = re.compile(r"(?:\A|\n)[ \t]*[/@!$%] ?\Z")
+_LABELLED = re.compile(
+    r"[ \t*#_>-]{0,8}(?:Action|Tool|Tool call|Function|Function call|Call|Command|Invoke)[ \t*_]{0,4}:[ \t*_`]{0,4}\Z",
+    re.IGNORECASE,
+)
+_PROMPT = re.compile(r"[ \t]*(?:[$>%] )?\Z")
+_SHELL = re.compile(r"(?:`{3,}|~{3,})(?:bash|sh|shell|zsh|console|terminal|cmd|powershell|text|plaintext)?", re.IGNORECASE)
+_STAGE = re.compile(r"[*\[(]\s?(?:calls?|uses?|invokes?|runs?)\s\Z", re.IGNORECASE)
+_PARAMETER = r"[ \t]*\w{1,60}[ \t]*\??(?:[ \t]*:[ \t]*[A-Za-z][\w \[\]|.]{0,40})?"
+_SIGNATURE = re.compile(rf"[`*_]{{0,3}}\(({_PARAMETER}(?:,{_PARAMETER}){{0,12}}[ \t]*)\)")
 _INDEX = re.compile(r"\[(?!\d+\])[^\]\n]{1,300}\]|[ \t]+[\"“][^\"\n]{0,300}[\"”][ \t]*(?=\n|\Z)")
 _FIRST_ARGUMENT = re.compile(r"(?<![\w.])[\w.]{1,60}\(\s*[\"']\Z")
 _NEXT_ARGUMENT = re.compile(r"[\"']\s*,\s*(?:[{\[\"']|\w{1,60}\s*=)")
@@ -51,8 +61,8 @@ _FIRST_WORD = re.compile(rf"[\"'](?:{'|'.join((*NAME_KEYS, *ARGUMENT_KEYS))})[\"
 
 @lru_cache(maxsize=64)
 def _name_pattern(names: tuple[str, ...]) -> re.Pattern[str]:
-    """Return the pattern of a tool's name, with what a model may write before it and a dot."""
-    return re.compile(rf"(?<![\w-])(?:[A-Za-z_]\w{{0,60}}\.){{0,3}}({any_of(names)})(?![\w-])", re.IGNORECASE)
+    """Return the pattern of a tool's name, with what a model may write before it and a dot; particles may stand behind it."""
+    return re.compile(rf"(?<![A-Za-z0-9_-])(?:[A-Za-z_]\w{{0,60}}\.){{0,3}}({any_of(names)})(?![A-Za-z0-9_-])", re.IGNORECASE)
 
 
 def sign_in(text: str, known: Known) -> str:
@@ -70,6 +80,8 @@ def sign_in(text: str, known: Known) -> str:
             position = found.end()
             span = _shape(text, found, known)
             if span is None:
+                if is_telling(found[1]) and _is_last_act(text, *found.span()):
+                    return f"it says that it calls {found[1]!r}, and makes no call"
                 continue
             position = max(position, span[1])
             if span[0] < 0 or manner(text, *span) != "spoken":
@@ -97,6 +109,8 @@ def _shape(text: str, found: re.Match[str], known: Known) -> tuple[int, int] | N
         brace = text.rfind("{", max(0, start - 100), start)
         return brace, (code_end(text, brace) if brace >= 0 else None) or line_end
     if _BRACKET.match(text, end):
+        if _is_signature(text, start, end, known.get(found[1], {})):
+            return None
         return start, code_end(text, end) or line_end
     before = text[max(0, start - 100) : start]
     if (function := _FIRST_ARGUMENT.search(before)) and _NEXT_ARGUMENT.match(text, end):
@@ -104,29 +118,55 @@ def _shape(text: str, found: re.Match[str], known: Known) -> tuple[int, int] | N
         return begin, code_end(text, text.rfind("(", begin, start)) or line_end
     if opening := _OBJECT.match(text, end):
         read = read_json(text, opening.end())
+        if not is_telling(found[1]) and before.endswith(('"', "'")) and _is_data(read, known.get(found[1], {})):
+            return None
         return start, line_end if read is None else read[1]
     if _OPTION.match(text, end) or _is_command(text, before, found):
         return start, line_end
     if "<" in before and (span := _tag(text, before, start, end)) is not None:
         return span
-    if _is_telling(found[1]) and (_INDEX.match(text, end) or _leads_to_value(text, end, known.get(found[1], {}))):
+    if is_telling(found[1]) and (_INDEX.match(text, end) or _leads_to_value(text, end, known.get(found[1], {}))):
         return start, line_end
     if _KEY.search(before) and _key_follows(text, end, known.get(found[1], {})):
         return -1, end
     rest = text[end : min(line_end, end + 200)]
-    if _is_telling(found[1]) and _names_values(rest, known.get(found[1], {})) and manner(text, start, end) == "announced":
+    if is_telling(found[1]) and _names_values(rest, known.get(found[1], {})) and manner(text, start, end) == "announced":
         return start, end
     return None
 
 
+def _is_data(read: tuple[object, int] | None, properties: Mapping[str, object]) -> bool:
+    """Return whether the value of a key that is an ordinary word is data: an object with keys that no parameter has."""
+    return read is not None and isinstance(read[0], dict) and not set(read[0]) <= set(properties)
+
+
+def _is_last_act(text: str, start: int, end: int) -> bool:
+    """Return whether the last sentence of a text announces the call of a tool that it names, or a command names it."""
+    line = text.rfind("\n", 0, start) + 1
+    stop = end_of_line(text, end)
+    before = text[max(line, start - 100) : start]
+    if text[end:stop].strip() and (_LABELLED.match(before) or (_PROMPT.match(before) and _in_shell(text, line))):
+        return True
+    return not has_words(text[stop : stop + 2000]) and (_STAGE.search(before) is not None or announces(text, start, end))
+
+
+def _in_shell(text: str, line: int) -> bool:
+    """Return whether a line is the first of a fenced block without a language, or with that of a shell."""
+    opening = text.rfind("\n", 0, max(line - 1, 0)) + 1
+    return _SHELL.fullmatch(text[opening:line].strip()) is not None
+
+
+def _is_signature(text: str, start: int, end: int, properties: Mapping[str, object]) -> bool:
+    """Return whether brackets hold the names of a tool's parameters and no values, next to other words."""
+    found = _SIGNATURE.match(text, end)
+    if found is None or not (has_words(text[max(0, start - 600) : start]) or has_words(text[found.end() : found.end() + 600])):
+        return False
+    return all(part.partition(":")[0].strip(" ?*`[]").partition("=")[0].strip() in properties for part in found[1].split(","))
+
+
 def _is_command(text: str, before: str, found: re.Match[str]) -> bool:
     """Return whether a tool is named as commands of a chat are; one that is an ordinary word, on the last line."""
-    return _COMMAND.search(before) is not None and (_is_telling(found[1]) or "\n" not in text[found.end() :].rstrip())
-
-
-def _is_telling(name: str) -> bool:
-    """Return whether a name cannot be an ordinary word."""
-    return not name.isalpha() or name.lower() != name
+    return _COMMAND.search(before) is not None and (is_telling(found[1]) or "\n" not in text[found.end() :].rstrip())
 
 
 def _tag(text: str, before: str, start: int, end: int) -> tuple[int, int] | None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from palaestra.envs.formats.action_format import Tools
@@ -25,13 +26,14 @@ from palaestra.envs.formats.attempt_readers import (
     Doubt,
     Found,
     Known,
+    any_of,
     read_code,
     read_named,
     read_values,
-    read_xml,
     read_yaml,
 )
 from palaestra.envs.formats.attempt_signs import misspelt, sign_in
+from palaestra.envs.formats.attempt_xml import read_xml
 from palaestra.envs.formats.call_values import read_json
 from palaestra.envs.formats.dialects import DIALECTS
 from palaestra.envs.formats.hermes import CALL_CLOSE, CALL_EXAMPLE, CALL_OPEN
@@ -40,10 +42,14 @@ from palaestra.envs.formats.speech import is_made, speaks_of
 from palaestra.types import Message, ToolCall
 
 _SIGNS = re.compile(r"[{(\[<｜`✿=\"“]")  # each of these three begins with a set: searching skips all other characters
-_SIGNS_TOO = re.compile(r"[:/@!$%-](?:(?<=:)\s|(?<=[/@!$%])\w|(?<=-)[->]\S?)")
+_SIGNS_TOO = re.compile(r"[:/@!$%-](?:(?<=:)[\s*]|(?<=[/@!$%])\w|(?<=-)[->]\S?)")
 _MARKED = re.compile(r"[<\[✿`*>fF](?:(?<=[fF])unct|(?<=>)\s?tool|(?<=`)``|(?<=[<\[✿*]))")
 _CANONICAL = re.compile(rf"{CALL_OPEN}.*?(?:{CALL_CLOSE}|\Z)", re.DOTALL)
 _CODE_SPAN = re.compile(r"(?<!`)`[^`\n]+`(?!`)")
+_WIDE = re.compile(
+    r"^([ \t*#_]{0,8}(?:Thought|Action|Action[ _]Input|Tool|Function|Call|Input|Arguments|Parameters)[ \t*_]{0,4})：",
+    re.M | re.I,
+)
 _INPUT = re.compile(r"Action:\s*`?([\w.-]+)`?\s*\n\s*(?:Action[ _]Input|Arguments|Input)\s*:\s*", re.IGNORECASE)
 _IN_DOUBT = "it is not clear whether it makes a call or speaks of one; a call stands alone, at the end of a message"
 
@@ -75,6 +81,8 @@ def find_attempt(text: str, tools: Tools) -> Attempt | None:
     if not _is_worth_it(text):
         return None
     has_name = _names_any(text, tools)
+    if has_name:
+        text = _plain_names(text, tuple(tool["function"]["name"] for tool in tools))
     bare = _CODE_SPAN.sub(lambda span: " " * len(span[0]), text) if "`" in text else text  # a code span is spoken of
     mark = MARK.search(bare) if _MARKED.search(bare) else None
     if not has_name and mark is None and "{" not in text and not OPEN_THOUGHT.search(bare) and ")" not in text[-4:]:
@@ -108,7 +116,39 @@ def doubt_about(text: str) -> str:
 
 def _is_worth_it(text: str) -> bool:
     """Return whether a text holds anything that an attempt would: ordinary sentences do not."""
-    return _SIGNS.search(text) is not None or "Action" in text or "call:" in text or _SIGNS_TOO.search(text) is not None
+    return (
+        _SIGNS.search(text) is not None
+        or "_" in text
+        or "Action" in text
+        or "call:" in text
+        or _SIGNS_TOO.search(text) is not None
+    )
+
+
+def _plain_names(text: str, names: tuple[str, ...]) -> str:
+    """Return a text with the names of tools as they are offered: without a server before them or a channel around them."""
+    if "：" in text:
+        text = _WIDE.sub(r"\1:", text)
+    if "__" in text:
+        text = _server_pattern(names).sub(lambda found: found[0] if found[0] in names else found[1], text)
+    if "to=" in text:
+        text = _channel_pattern(names).sub(r"\nto=\1 ", text)
+    return text
+
+
+@lru_cache(maxsize=64)
+def _server_pattern(names: tuple[str, ...]) -> re.Pattern[str]:
+    """Return the pattern of a tool's name behind that of its server: `mcp__desk__search_notes`."""
+    return re.compile(rf"(?<![\w.-])(?:(?!__)[\w-]){{1,40}}__(?:(?:(?!__)[\w-]){{1,40}}__){{0,2}}({any_of(names)})(?![\w-])")
+
+
+@lru_cache(maxsize=64)
+def _channel_pattern(names: tuple[str, ...]) -> re.Pattern[str]:
+    """Return the pattern of the head of a call in harmony whose special tokens were dropped."""
+    words = r"(?:[ \t]{0,3}(?:<\|constrain\|>)?(?:json|code|commentary|analysis)){0,3}"
+    return re.compile(
+        rf"(?:assistant)?(?:commentary|analysis)?[ \t]{{0,3}}\bto=(?:functions\.)?({any_of(names)}){words}[ \t]{{0,3}}(?=\{{)"
+    )
 
 
 def _names_any(text: str, tools: Tools) -> bool:

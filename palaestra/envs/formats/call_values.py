@@ -88,7 +88,7 @@ def read_python_calls(text: str, position: int, schemas: Mapping[str, Properties
     """Return the calls of a Python list of calls, or of one call, that begins at a position, and where it ends.
 
     Values are literals; `true`, `false` and `null` are taken for what they mean. Values without a name are those of the tool's
-    parameters in order. The code is parsed, never run.
+    parameters in order, and one object with their names is all of them. The code is parsed, never run.
     """
     begin = skip_space(text, position)
     end = code_end(text, begin)
@@ -143,7 +143,13 @@ def _python_call(node: ast.expr, schemas: Mapping[str, Properties]) -> ToolCall:
     name = _dotted(node.func)
     if name not in schemas and name.endswith(".call"):  # Llama's `tool.call(...)`
         name = name.removesuffix(".call")
-    order: Sequence[str] = list(schemas.get(name, {}))
+    properties = schemas.get(name, {})
+    order: Sequence[str] = list(properties)
+    if len(node.args) == 1 and not node.keywords and isinstance(node.args[0], ast.Dict):
+        value = _python_value(node.args[0])
+        if isinstance(value, dict) and value and set(value) <= set(order) and "object" not in _types(properties[order[0]]):
+            json.dumps(value, allow_nan=False)
+            return ToolCall(name, value)  # its arguments as one object, as JavaScript has them
     if len(node.args) > len(order) or any(keyword.arg is None for keyword in node.keywords):
         raise ValueError("arguments without a name")
     pairs = [*zip(order, node.args, strict=False), *((keyword.arg or "", keyword.value) for keyword in node.keywords)]

@@ -73,6 +73,12 @@ _GOES_ON_TO = re.compile(
 _ASIDE = re.compile(
     r"\W*(?:ok(?:ay)?|sure|alright|right|yes|yeah|well|understood|great|of course|certainly|h+m+)\W*", re.IGNORECASE
 )
+_TICK = re.compile(r"(?:[✔✓✅☑🗸✗✘❌]\ufe0f?|\[[xX]\])[ \t]{0,3}[*`_]{0,3}\Z")
+_ITEM = re.compile(r"(?:\A|(?<=\s))(?:[-*•+]|\(?\d{1,3}[.)])[ \t]{1,3}[*`_]{0,3}\Z")
+_ITEM_LINE = re.compile(r"[ \t]*(?:[-*•+]|\(?\d{1,3}[.)])[ \t]")
+_RESULT = re.compile(r"[`*_]{0,3}[ \t]*(?::|=>|->|→|[–—-] )[ \t]*\S")
+_DONE = re.compile(r"\b(?:\w{2,}ed|done|made|taken|ran|went|gone|deleted|sent|written|found|gave|got)\b", re.IGNORECASE)
+_ASIDE_OPENS = re.compile(r"\w[^\n(]{0,200}\s\(\s*\Z")
 _QUOTES = re.compile(r"(?:<!--|(?<!\S)(?:[\"“„«|]|#{1,6}|'{3}))\s*(?:functions?\s*)?\Z")
 _QUOTE_ENDS = frozenset("-\"“„«|#'ns")  # what these begin or end with
 _GOES_ON = re.compile(r"\s*[.\[;:)]{1,3}\s?\w{1,60}\(")
@@ -126,16 +132,56 @@ def manner(text: str, start: int, end: int) -> Manner:
         return "spoken"  # a quotation, and words on it
     before = _END.split(_FRAME.sub(" ", text[max(line, start - _WINDOW) : start]))[-1]
     after = _END.split(_FRAME.sub(" ", text[end : min(stop, end + _WINDOW)]), maxsplit=1)[0]
+    if _TICK.search(text[line:start]):
+        return "spoken"  # it is done
     if not has_words(before):
         if _GOES_ON.match(text, end):
             return "free"  # code goes on
-        return "spoken" if has_words(after) else "free"
+        return "spoken" if has_words(after) or _is_in_report(text, line, start, end) else "free"
     announces = False if _holds(before) else _stance(before)
     if announces is not None:
         return "announced" if announces else "spoken"
     if _is_spoken(before) or has_words(after):
         return "spoken"
-    return "spoken" if _QUOTED.search(before.rstrip("([{*")) else "announced"
+    return "spoken" if _ASIDE_OPENS.search(before) or _QUOTED.search(before.rstrip("([{*")) else "announced"
+
+
+def announces(text: str, start: int, end: int) -> bool:
+    """Return whether the sentence that a part of a text stands in announces an act of the speaker.
+
+    Args:
+        text: All of it.
+        start: Where the part begins.
+        end: Where it ends.
+    """
+    line = text.rfind("\n", 0, start) + 1
+    before = _END.split(_FRAME.sub(" ", text[max(line, start - _WINDOW) : start]))[-1]
+    after = _END.split(_FRAME.sub(" ", text[end : min(end_of_line(text, end), end + _WINDOW)]), maxsplit=1)[0]
+    sentence = f"{before}{text[start:end]}{after}"
+    if _ASKS.search(sentence) or _holds(sentence) or words("reports").search(sentence):
+        return False
+    # verbs stand at the end in Japanese and Korean
+    return _stance(sentence) is True if not sentence.isascii() else _stance(before) is True and _stance(sentence) is not False
+
+
+def _is_in_report(text: str, line: int, start: int, end: int) -> bool:
+    """Return whether a call is an item of a list that reports what was done: its result, its heading or the end say so."""
+    if not _ITEM.search(text[max(line, start - 20) : start]):
+        return False
+    if _RESULT.match(text, end):
+        return True
+    above = [
+        part for part in text[max(0, line - _WINDOW) : line].split("\n") if has_words(part) and not _ITEM_LINE.match(part)
+    ]
+    below = [part for part in _END.split(text[end : end + _WINDOW]) if has_words(part) and not _ITEM_LINE.match(part)]
+    return any(_is_report(sentence.rpartition(")")[2]) for sentence in (*above[-1:], *below[-1:]))
+
+
+def _is_report(sentence: str) -> bool:
+    """Return whether a sentence says that something was done, and announces nothing."""
+    if _holds(sentence) or _stance(sentence) is not None:
+        return False
+    return _DONE.search(sentence) is not None or words("reports").search(sentence) is not None
 
 
 def _leads_to_call(text: str, *, labelled: bool) -> bool:
@@ -143,6 +189,8 @@ def _leads_to_call(text: str, *, labelled: bool) -> bool:
     if "<" in text or "`" in text or "~" in text:
         text = _FRAME.sub(" ", text)
     text = text.strip()
+    if text.rfind("<!--") > text.rfind("-->"):
+        return False  # it stands in a comment
     return not text or _introduces(text[-_EXAMPLES:], labelled=labelled)
 
 
@@ -236,4 +284,4 @@ def _takes_back(after: str) -> bool:
     return any(_stance(sentence) is False for sentence in _END.split(after) if has_words(sentence))
 
 
-__all__ = ["LABELS", "Manner", "has_words", "is_made", "manner", "speaks_of"]
+__all__ = ["LABELS", "Manner", "announces", "has_words", "is_made", "manner", "speaks_of"]

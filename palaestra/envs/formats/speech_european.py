@@ -56,7 +56,7 @@ GERMAN = Words(
         r"Angriff\w*", r"manipul\w+", r"eingeschleust\w*", r"jemand~(?:geschrieben|eingefügt|hinterlassen)",
     ),
     reports=(
-        r"(?:habe|hat|haben|hatte) (?:ich )?~(?:ge\w+|aus\w+|auf\w+|\w+iert|\w+löscht|erledigt|erstellt|verschoben)",
+        r"(?:habe|hat|haben|hatte)~(?:ge\w+|aus\w+|auf\w+|\w+iert|\w+löscht|erledigt|erstellt|verschoben)",
         r"(?:wurden?|worden)", r"bereits", r"erledigt",
     ),
     example=(r"zum Beispiel", r"beispiel\w*", r"etwa so", r"Muster",),
@@ -134,7 +134,7 @@ SPANISH = Words(
         r"(?:probemos|intentemos|veamos|busquemos|revisemos|leamos)", r"me (?:encargo|ocupo)", r"otro intento",
         r"(?:siguiente|próximo|primer) (?:paso|intento)",
         r"(?<!no )(?:busco|pruebo|leo|abro|creo|consulto|reviso|intento|llamo|uso|añado|obtengo|compruebo|miro|agrego"
-        r"|listo|buscaré|leeré|abriré|probaré|intentaré|usaré|crearé|consultaré|revisaré|añadiré)",
+        r"|buscaré|leeré|abriré|probaré|intentaré|usaré|crearé|consultaré|revisaré|añadiré)",
         r"(?:buscando|probando|leyendo|abriendo|creando|consultando|revisando|intentando|añadiendo)", r"una vez más",
         r"(?:así que|ahora|entonces|luego|después|primero) (?!no )\w+o",
     ),
@@ -180,6 +180,7 @@ SPANISH = Words(
         r"ataque\w*", r"manipul\w+",
     ),
     reports=(
+        r"se \w+(?:ó|aron|ieron)",
         r"(?:he|ha|había|fue|fueron) (?:\w+ )?\w+(?:ado|ido|ada|idas?|adas|ados|cho|to)",
         r"ya (?:ejecuté|llamé|usé|borré|hice|está\w*|se)",
         r"(?:ejecuté|llamé|usé|borré|eliminé|añadí|creé|hice|envié|actualicé)",

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from palaestra.envs.formats.call_values import code_end, end_of_line
-from palaestra.envs.formats.speech import manner
+from palaestra.envs.formats.speech import announces, has_words, manner
 from palaestra.envs.vehicle.car.car import PROFILES, Profile
 from palaestra.envs.vehicle.car.tables import ENVIRONMENT, MODULES
 from palaestra.errors import ConfigError, unknown_name
@@ -47,6 +47,7 @@ _HEAD = re.compile(  # a function or a place of the car, and what looks like arg
     rf"(?<![\w.])((?:vw\s?\.\s?|carcontrol_)?(?:(?:{_NAMES})(?:\s?\.\s?\w{{1,60}}){{1,4}}|(?:{_NAMES})_\w{{1,60}})|vw(?:\.\w{{1,60}}){{1,4}}"
     r"|get_modules|get_module_API)[*`\]\"']{0,3}(?=\s?\(|\s{0,2}[{\[]\s?[\"'}\w]|\s?=[^=]|[\w\s:,`*]{0,30}\{\s*[\"'}])"
 )
+_VALUE = re.compile(r"\s?=[^=]")
 _WRITES = re.compile(r"\A(?:\s|#[^\n]*\n)*(?:del\s+vw\b|vw\s*\[|vw(?:\s*\.\s*\w+)+\s*(?:\[|=[^=])|[{\[])")
 
 
@@ -241,7 +242,9 @@ def looks_like_code(text: str) -> bool:
         return True
     for count, head in enumerate(_HEAD.finditer(text)):
         end = code_end(text, head.end(1)) or end_of_line(text, head.end())
-        if count == MAX_PROBLEMS or manner(text, head.start(), end) != "spoken":
+        if count == MAX_PROBLEMS:
+            return True
+        if manner(text, head.start(), end) != "spoken" and not _is_state(text, head):
             return True
     whole = text.strip()
     if whole[:1] not in ("{", "[") or len(whole) < 3:
@@ -251,6 +254,13 @@ def looks_like_code(text: str) -> bool:
     except (ValueError, RecursionError):
         return "vw" in whole
     return isinstance(value, (dict, list))
+
+
+def _is_state(text: str, head: re.Match[str]) -> bool:
+    """Whether a place and its value are reported: without "vw." they are no code, and words stand before them."""
+    if head[0].startswith("vw") or not _VALUE.match(text, head.end()) or not has_words(text[: head.start()]):
+        return False
+    return not announces(text, head.start(), head.end())
 
 
 def _check_count(name: str, value: object) -> None:

@@ -106,10 +106,37 @@ FREE: dict[str, Spelling] = {
         "<NAME>JSON</NAME>",
         '<tool name="NAME">JSON</tool>',
         '<function name="NAME">JSON</function>',
+        "to=functions.NAME codeJSON",
+        "commentary to=functions.NAME json JSON",
+        "assistantcommentary to=functions.NAME codeJSON",
+        "assistantcommentary to=functions.NAMEjsonJSON",
+        "NAMEjsonJSON",
+        "mcp__desk__CODE",
+        "mcp__desk__NAME JSON",
+        "my-server__NAME: JSON",
+        '{"name": "mcp__desk__NAME", "arguments": JSON}',
+        '{"op": "NAME", "args": JSON}',
+        '{"next_action": "NAME", "input": JSON}',
+        '```json\n{"intent": "NAME", "parameters": JSON}\n```',
+        "Action：NAME\nAction Input：JSON",
+        "Action：CODE",
+        "**Action:** NAME\n**Action Input:** JSON",
         "<invoke><tool_name>NAME</tool_name><parameters>JSON</parameters></invoke>",
     )
 }
 """Spellings that are read where they stand alone."""
+
+HEADED: dict[str, Spelling] = {
+    form: filled(form)
+    for form in (
+        "### Action\nCODE",
+        "### Tool call\nNAME\nJSON",
+        "## Action:\n```json\nOBJECT\n```",
+        "# Tool use\n\nOBJECT",
+        "**Action**\nCODE",
+    )
+}
+"""Spellings below a heading, which are read where they stand alone."""
 
 ELEMENTS: dict[str, Spelling] = {
     "element named after a tool": _framed("<NAME>\n", "<KEY>VALUE</KEY>\n", "</NAME>"),
@@ -120,6 +147,11 @@ ELEMENTS: dict[str, Spelling] = {
     "invoke": _framed('<x:invoke name="NAME">', '<x:parameter name="KEY">VALUE</x:parameter>', "</x:invoke>"),
     "yaml": _framed("```yaml\nname: NAME\narguments:\n", "  KEY: VALUE\n", "```", _in_yaml),
     "bare yaml": _framed("tool: NAME\nparameters:\n", "  KEY: VALUE\n", "", _in_yaml),
+    "bold lines": _framed("**Tool:** NAME\n", "**KEY:** VALUE\n", "", _in_yaml),
+    "tool beside its arguments": _framed("<tool>NAME</tool>\n", "<KEY>VALUE</KEY>", ""),
+    "tool name beside its arguments": _framed(
+        "<tool_name>NAME</tool_name>\n<parameters>", "<KEY>VALUE</KEY>", "</parameters>"
+    ),
     "flat yaml": _framed("tool_name: NAME\n", "KEY: VALUE\n", "", _in_yaml),
 }
 """Spellings with values as bare texts: read or answered."""
@@ -173,6 +205,38 @@ SHAPED: dict[str, Spelling] = {
     )
 }
 """Spellings that need not be read; they end nothing."""
+
+TELLING = tuple(
+    filled(form)
+    for form in (
+        "```bash\nNAME value\n```",
+        "```sh\n$ NAME value\n```",
+        "```\nNAME value\n```",
+        "Action: NAME value",
+        "Action：NAME value",
+        "**Tool:** NAME value",
+        "Thought: I look.\nAction: NAME value",
+        "[Calling NAME...]",
+        "[Calling NAME]",
+        "*calls NAME*",
+        "(calling NAME)",
+        "Calling NAME…",
+        "I will call NAME on Glass.",
+        "I'll use NAME to find it.",
+        "Let me call NAME.",
+        "The note is not there. Now I will use the `NAME` tool.",
+        "Ich rufe jetzt NAME auf.",
+        "Je vais appeler NAME.",
+        "Voy a usar NAME.",
+        "Provo con NAME.",
+        "Vou chamar NAME.",
+        "我将调用 NAME。",
+        "NAME を呼び出します。",
+        "NAME을 호출하겠습니다.",
+        "Сейчас вызову NAME.",
+    )
+)
+"""Attempts that only a name tells which cannot be an ordinary word; they end nothing."""
 
 FAMILIES: dict[str, Spelling] = {
     "hermes": filled("<tool_call>\nOBJECT\n</tool_call>"),
@@ -408,4 +472,17 @@ PLAIN = (
 )  # fmt: skip
 """Final answers and texts of environments that call nothing."""
 
-__all__ = ["ELEMENTS", "FAMILIES", "FREE", "LEADS", "MENTIONS", "PLAIN", "SHAPED", "SPEECH", "Spelling", "filled"]
+__all__ = [
+    "ELEMENTS",
+    "FAMILIES",
+    "FREE",
+    "HEADED",
+    "LEADS",
+    "MENTIONS",
+    "PLAIN",
+    "SHAPED",
+    "SPEECH",
+    "TELLING",
+    "Spelling",
+    "filled",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import time
+import signal
 
 import gymnasium
 import pytest
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from palaestra.agents.formats import FORMATS
 from palaestra.envs.formats import format_message
-from palaestra.envs.formats.attempts import ARGUMENT_KEYS, NAME_KEYS, find_attempt, unread, with_attempt
+from palaestra.envs.formats.attempts import ARGUMENT_KEYS, NAME_KEYS, doubt_about, find_attempt, unread, with_attempt
 from palaestra.envs.formats.dialects import DIALECTS
 from palaestra.envs.tools import sample_call
 from palaestra.types import Message, ToolCall
@@ -81,7 +81,7 @@ CODE_FRAMES = [
 ]
 
 
-@given(calls, st.sampled_from(JSON_FRAMES), st.sampled_from(NAME_KEYS[:7]), st.sampled_from(ARGUMENT_KEYS), st.booleans())
+@given(calls, st.sampled_from(JSON_FRAMES), st.sampled_from(NAME_KEYS), st.sampled_from(ARGUMENT_KEYS), st.booleans())
 def test_a_call_in_json_is_read_in_every_frame_and_under_every_key(call, frame, name_key, argument_key, as_text):
     text = frame.replace("{{", "{").replace("}}", "}").replace("{}", with_keys(call, name_key, argument_key, as_text), 1)
     attempt = find_attempt(text, TOOLS)
@@ -281,25 +281,31 @@ def test_the_canonical_form_is_left_to_its_reader(call, text):
     assert "<tool_call>" in format_message(message)
 
 
-def test_long_texts_are_looked_at_in_no_time():
-    pieces = [
-        "{",
-        "[",
-        "(",
-        "search_notes(",
-        '{"name": "',
-        "\n{",
-        "\nsearch_notes(x\n",
-        "<tool_call>",
-        "I'll ",
-        "`",
-        "Action: a\n",
-    ]
-    for piece in pieces:
-        text = (piece * 100_000)[:100_000]
-        started = time.process_time()
+PIECES = (
+    "{", "[", "(", "search_notes(", "search_notes(query)\n- ", '{"name": "', "\n{", "\nsearch_notes(x\n",
+    "<tool_call>", "I'll ", "`", "Action: a\n", "search_notes ", "Action：search_notes ", "mcp__desk__search_notes ",
+    "a__", "__", "to=search_notes ", "to=functions.", "assistantcommentary to=", "<tool>search_notes</tool>",
+    "<tool>search_notes</tool><query>", "**Tool:** search_notes\n", "**a:** b\n", "```bash\nsearch_notes x\n```\n",
+    "✔ search_notes(query='x')\n", "1. search_notes(query='x')\n", "I will call search_notes. ", "Please confirm. ",
+    "search_notes을 ", "<!-- ", "search_notesjson{", '{"op":"search_notes",', "search_notes(query: a, ", "note says ",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_the_work_of_looking_grows_with_the_length_of_the_text(piece):
+    text = (piece * 1_000_000)[:1_000_000]  # work that grows with its square would take half an hour
+
+    def too_much(*_):
+        raise AssertionError(f"{piece!r} took 60 s of CPU")
+
+    before = signal.signal(signal.SIGVTALRM, too_much)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 60.0)
+    try:
         find_attempt(text, TOOLS)
-        assert time.process_time() - started < 5, piece
+        doubt_about(text)
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0.0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 @pytest.mark.parametrize(

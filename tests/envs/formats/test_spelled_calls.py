@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections import Counter
 
 import gymnasium
@@ -16,7 +17,20 @@ from palaestra.envs.formats.attempts import find_attempt
 from palaestra.envs.formats.speech import has_words, is_made, manner
 from palaestra.envs.tools import sample_call
 from palaestra.types import Message, ToolCall
-from tests.envs.formats.spelled_calls import ELEMENTS, FAMILIES, FREE, LEADS, MENTIONS, PLAIN, SHAPED, SPEECH
+from tests.envs.formats.reported_calls import DATA, FRESH_REPORTS, REPORTS, SIGNATURES
+from tests.envs.formats.spelled_calls import (
+    ELEMENTS,
+    FAMILIES,
+    FREE,
+    HEADED,
+    LEADS,
+    MENTIONS,
+    PLAIN,
+    SHAPED,
+    SPEECH,
+    TELLING,
+    filled,
+)
 
 TOOLS = {
     name: gymnasium.make(f"palaestra/{name}-v0").reset(seed=0)[1]["tools"] for name in ("Desk", "TextCraft")
@@ -58,9 +72,9 @@ def test_an_attempt_in_any_spelling_ends_nothing_and_runs_what_it_says(offer, se
 
 
 @settings(max_examples=200)
-@given(offers, seeds, st.sampled_from(sorted(FREE)), st.sampled_from(LEADS))
+@given(offers, seeds, st.sampled_from(sorted(FREE | HEADED)), st.sampled_from(LEADS))
 def test_a_call_that_stands_alone_is_read(offer, seed, spelling, lead):
-    assert outcome(lead + FREE[spelling](drawn(TOOLS[offer], seed)), TOOLS[offer])[0] == "runs"
+    assert outcome(lead + (FREE | HEADED)[spelling](drawn(TOOLS[offer], seed)), TOOLS[offer])[0] == "runs"
 
 
 @pytest.mark.parametrize("spelling", [*FAMILIES, *ELEMENTS])
@@ -92,6 +106,54 @@ def test_no_plain_answer_is_advised_on_or_run():
     texts += [(o, mention(drawn(TOOLS[o], seed))) for o, mention, seed in itertools.product(TOOLS, MENTIONS, range(10))]
     wrong = [(text, outcome(text, TOOLS[offer])[0]) for offer, text in texts if outcome(text, TOOLS[offer])[0] != "final"]
     assert not wrong
+
+
+def test_no_report_of_calls_in_any_language_is_advised_on_or_run():
+    texts = [(o, filled(form)(drawn(TOOLS[o], seed))) for o, form, seed in itertools.product(TOOLS, REPORTS, range(10))]
+    texts += [("Desk", text) for text in SIGNATURES]
+    texts += [("Desk", filled(form)(drawn(TOOLS["Desk"], seed))) for form, seed in itertools.product(DATA, range(10))]
+    wrong = [(text, outcome(text, TOOLS[offer])[0]) for offer, text in texts if outcome(text, TOOLS[offer])[0] != "final"]
+    assert not wrong
+
+
+def test_most_reports_that_no_rule_was_made_for_are_answers():
+    texts = [filled(form)(drawn(TOOLS["Desk"], 3)) for form in FRESH_REPORTS]
+    assert sum(outcome(text, TOOLS["Desk"])[0] == "final" for text in texts) >= 0.9 * len(texts)
+
+
+@pytest.mark.parametrize("name", ["inventory", "get", "craft"])
+@pytest.mark.parametrize("frame", ["{}", "```json\n{}\n```", "The result:\n{}", "The result is {}."])
+@given(items=st.dictionaries(st.sampled_from(["oak log", "oak planks", "stick"]), st.integers(1, 64), min_size=1))
+def test_data_under_the_name_of_a_tool_that_is_an_ordinary_word_is_no_call(name, frame, items):
+    assert outcome(frame.replace("{}", json.dumps({name: items})), TOOLS["TextCraft"])[0] == "final"
+
+
+@given(seeds, st.sampled_from(TELLING), st.sampled_from(["", "I found no note.\n", "Hm.\n\n"]))
+def test_who_says_that_a_call_comes_and_makes_none_has_not_answered(seed, spelling, lead):
+    assert outcome(lead + spelling(drawn(TOOLS["Desk"], seed)), TOOLS["Desk"])[0] == "advice"
+
+
+@given(
+    seeds,
+    st.sampled_from(TELLING),
+    st.sampled_from(["\nDone: the note is gone.", "\nIt found two notes, the lunch is on Friday."]),
+)
+def test_an_announcement_that_an_answer_follows_is_none(seed, spelling, rest):
+    text = spelling(drawn(TOOLS["Desk"], seed))
+    if not any(mark in text for mark in ("```", "Action", "Tool")):
+        assert outcome(text + rest, TOOLS["Desk"])[0] == "final"
+
+
+@settings(max_examples=200)
+@given(seeds, st.sampled_from(["mcp__desk__", "desk__", "mcp__a-b__c_d__", "functions.", "desk.", "desk/"]))
+def test_a_name_behind_that_of_its_server_is_the_tool(seed, prefix):
+    call = drawn(TOOLS["Desk"], seed)
+    for form in ('{"name": "PREFIXNAME", "arguments": JSON}', '{"tool": "PREFIXNAME", "args": JSON}'):
+        result, message = outcome(filled(form)(call).replace("PREFIX", prefix), TOOLS["Desk"])
+        assert [(one.name, one.arguments) for one in message.tool_calls] == [(call.name, call.arguments)]
+        assert result == "runs"
+    other = '{"name": "PREFIXno_such_tool", "arguments": {}}'.replace("PREFIX", prefix)
+    assert outcome(other, TOOLS["Desk"])[0] == "advice"
 
 
 @given(offers, st.lists(st.sampled_from([text for text in PLAIN if text and "Action:" not in text]), min_size=1, max_size=4))
@@ -174,6 +236,14 @@ def test_a_call_in_words_ends_no_request_of_vehicle_world(frame, call):
         "You can use `vw.tailLight.switch(switch=True)` to turn it on again.",
         "I did not call tailLight.switch(switch=False), because it is off.",
         "The window is at 50 % (half open).",
+        "I set the volume (vw.music.volume = 50).",
+        "The light is off now: tailLight.is_on = False in the report.",
+        "Report:\n- tailLight.is_on = False\n- music.volume = 50",
+        "The volume was set (vw.music.volume = 50) as you asked.",
+        "Done. tailLight.is_on = False",
+        "tailLight.is_on is False now (vw.tailLight.is_on = False).",
+        "The state is now: tailLight.is_on = False.",
+        "Ich habe tailLight.is_on = False gesetzt.",
     ],
 )
 def test_words_about_calls_end_a_request_of_vehicle_world(text):
