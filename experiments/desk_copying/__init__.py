@@ -1,0 +1,1 @@
+"""When does a tiny policy learn to copy a value of the request into a search?"""

@@ -1,0 +1,1 @@
+"""Algorithms on the tiny desk, from a clone that copies some of its values."""

@@ -1,0 +1,1 @@
+"""Function calls against state writes, with tiny policies cloned from the same requests."""
