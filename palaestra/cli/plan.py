@@ -48,6 +48,11 @@ def plan(
     else:
         spread = rate * (1 - rate)
         between, own = 2 * spread * likeness * (1 - correlation), 2 * spread * (1 - likeness)
+        if between + own == 0:
+            raise ConfigError(
+                f"With --rate {rate}, --likeness {likeness} and --correlation {correlation} no two episodes differ, so no "
+                f"variance follows. Assume a rate above 0 and below 1, or take that of a stored run with --run."
+            )
         source = f"assumed: success {rate}, likeness of samples {likeness}, correlation of agents {correlation}"
     rows: list[dict[str, Json]] = []
     for samples in SAMPLES:

@@ -1,14 +1,17 @@
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from palaestra.agents.evaluation.arms import PlayedRun
 from palaestra.agents.evaluation.comparing import compare_arms
 from palaestra.agents.store.records import EpisodeSummary
 from palaestra.cli.main import main
-from palaestra.errors import UsageError
+from palaestra.errors import UnknownNameError, UsageError
 from palaestra.results.statistics import holm, mcnemar
 
 
@@ -90,6 +93,52 @@ def test_other_users_seeds_and_tasks_are_told() -> None:
         compare_arms([first])
 
 
+NUMBERS = st.one_of(st.sampled_from([0.0, 1.0, math.nan, math.inf, -math.inf, 1e308, -1e308, 5e-324]), st.floats())
+SETTINGS = {
+    "seed": st.integers(0, 2),
+    "max_turns": st.integers(1, 3),
+    "kind": st.just("evaluate"),
+    "seats": st.just({"user": "x"}),
+}
+
+
+@st.composite
+def any_run(draw: st.DrawFn, name: str) -> PlayedRun:
+    """A run of up to four tasks: samples, errors, scores and metrics of every kind, and tasks or seeds that may be missing."""
+    episodes = []
+    for i, k in draw(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), max_size=9, unique=True)):
+        given_ = {"score": draw(st.none() | NUMBERS), "return_": draw(NUMBERS)}
+        given_ |= {
+            "metrics": draw(st.dictionaries(st.sampled_from(["m", "n"]), NUMBERS)),
+            "seed": draw(st.none() | st.just(i)),
+        }
+        given_ |= {
+            "error_boundary": draw(st.sampled_from(["", "", "", "model"])),
+            "split": draw(st.sampled_from(["test", "train"])),
+        }
+        episodes.append(episode(draw(st.sampled_from([f"t{i}", ""])), k, draw(st.booleans()), agent=name, **given_))
+    config = draw(
+        st.fixed_dictionaries({"envs": st.just([{"env_id": "palaestra/TextCraft-v0", "env_kwargs": {}}])}, optional=SETTINGS)
+    )
+    return PlayedRun(name, config, episodes)
+
+
+@settings(max_examples=150, deadline=None)
+@given(any_run("a"), any_run("b"), st.sampled_from(["success", "score", "return_", "m", "n"]))
+def test_whatever_runs_hold_is_compared_or_not_judged_with_a_reason(one: PlayedRun, other: PlayedRun, by: str) -> None:
+    try:
+        found = compare_arms([one, other], by=by)
+    except UnknownNameError:
+        assert by in ("m", "n")  # no episode has it
+        return
+    json.dumps(found.to_json(), allow_nan=False)
+    for pair in found.pairs:
+        assert (pair.verdict == "not judged") == bool(pair.problem)
+        if pair.verdict in ("first", "second"):
+            assert math.isfinite(pair.difference.mean)
+            assert pair.num_tasks >= 2
+
+
 def test_commands_compare_and_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = ["--runs", str(tmp_path)]
     for agent in ("random", "expert"):
@@ -111,4 +160,7 @@ def test_commands_compare_and_plan(tmp_path: Path, capsys: pytest.CaptureFixture
     assert main([*arguments, "--run", "expert", *runs]) == 2
     assert "ended alike" in capsys.readouterr().err
     assert main(["plan", "--env", "palaestra/TextCraft-v0", "--difference", "5"]) == 2
+    for rate in ("0", "1"):  # nothing varies: no plan, rather than one of two tasks
+        assert main(["plan", "--env", "palaestra/TextCraft-v0", "--difference", "0.1", "--rate", rate]) == 2
+        assert "no variance follows" in capsys.readouterr().err
     assert main(["plan", "--env", "palaestra/Nowhere-v0", "--difference", "0.1"]) == 2

@@ -316,10 +316,11 @@ def _variances(arms: Sequence[ArmSummary], configs: Mapping[str, Mapping[str, Js
     found: dict[tuple[str, str], list[Observation]] = defaultdict(list)
     for arm in arms:
         partner = _partner(configs[arm.run_id])
+        arguments = json.dumps(dict(arm.arm.env_kwargs), sort_keys=True, default=repr)
         for episode in arm.episodes:
             task = shared_task(episode)
             if task is not None and not episode.error_boundary:
-                where = (task[2:], json.dumps(dict(arm.arm.env_kwargs), sort_keys=True, default=repr))
+                where = (task[2:], arguments)
                 found[arm.agent, arm.arm.env_id].append(
                     Observation(where, episode.seed, partner, float(bool(episode.success)))
                 )

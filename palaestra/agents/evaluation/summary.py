@@ -163,10 +163,18 @@ def summarize(episodes: Iterable[Trajectory | EpisodeSummary], *, clusters: Mapp
         by_type[f"{episode.env_id}: {episode.task_type}" if several else episode.task_type].append(episode)
     failed = [episode for episode in found if episode.error_boundary]
     samples = max(Counter(_task(episode) for episode in found).values(), default=1)
+    total = _summarize_group(found, samples, clusters)
+
+    def groups(parts: Mapping[str, Sequence[EpisodeSummary]]) -> dict[str, GroupSummary]:
+        """Summarise parts by name; one that is everything is the total."""
+        if len(parts) == 1:
+            return dict.fromkeys(parts, total)
+        return {name: _summarize_group(part, samples, clusters) for name, part in sorted(parts.items())}
+
     return Summary(
-        total=_summarize_group(found, samples, clusters),
-        by_env={name: _summarize_group(group, samples, clusters) for name, group in sorted(by_env.items())},
-        by_type={name: _summarize_group(group, samples, clusters) for name, group in sorted(by_type.items())},
+        total=total,
+        by_env=groups(by_env),
+        by_type=groups(by_type),
         samples=samples if found else 0,
         stop_reasons=_counts(episode.stop_reason for episode in found if not episode.error_boundary),
         errors=_counts(episode.error_boundary for episode in failed),
@@ -245,8 +253,10 @@ def shared_task(episode: EpisodeSummary) -> tuple[str, int, str, int] | None:
 
 def arguments_number(episode: EpisodeSummary) -> int:
     """Return which set of arguments of its environment an episode was played with: 0 is the first (see `plan_evaluation`)."""
+    if not episode.episode_id.startswith(f"{episode.env_id}@"):
+        return 0
     match = re.match(r"@(\d+)/", episode.episode_id.removeprefix(episode.env_id))
-    return int(match[1]) - 1 if match and episode.episode_id.startswith(episode.env_id) else 0
+    return int(match[1]) - 1 if match else 0
 
 
 def _task_means(episodes: Iterable[EpisodeSummary], by: str) -> dict[tuple[str, int, str, int], float]:

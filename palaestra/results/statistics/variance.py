@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import NamedTuple
 
 from palaestra.errors import ConfigError
@@ -82,11 +83,14 @@ def variance_split(observations: Iterable[Observation]) -> VarianceSplit:
 def _pairs(observations: Sequence[Observation], names: Sequence[str]) -> tuple[float, int]:
     """Return the sum of half the squared differences of all pairs that share these names, and their number."""
     groups: dict[Hashable, list[float]] = defaultdict(list)
+    key = attrgetter(*names)
     for one in observations:
-        groups[tuple(getattr(one, name) for name in names)].append(one.value)
+        groups[key(one)].append(one.value)
     total, number = 0.0, 0
     for values in groups.values():
         n = len(values)
+        if n == 1:
+            continue
         mean = math.fsum(values) / n
         total += n * math.fsum((value - mean) ** 2 for value in values) / 2
         number += n * (n - 1) // 2
@@ -121,7 +125,7 @@ def tasks_needed(difference: float, variance: float, *, power: float = 0.8, alph
     Source: Guenther 1981, "Sample size formulas for normal theory t tests", The American Statistician 35.
     """
     _check(difference, variance, power, alpha)
-    upper = normal_quantile(1 - alpha / 2)
+    upper = -normal_quantile(alpha / 2)  # a very small alpha is lost in 1 - alpha
     needed = (upper + normal_quantile(power)) ** 2 * variance / difference**2 + upper**2 / 2
     if needed > 1e15:
         raise ConfigError(f"A difference of {difference} needs more than 10^15 tasks; look for a larger one.")
@@ -134,7 +138,7 @@ def difference_found(tasks: int, variance: float, *, power: float = 0.8, alpha: 
     Source: `tasks_needed`, solved for the difference.
     """
     _check(1.0, variance, power, alpha)
-    upper = normal_quantile(1 - alpha / 2)
+    upper = -normal_quantile(alpha / 2)  # a very small alpha is lost in 1 - alpha
     room = tasks - upper**2 / 2
     return (upper + normal_quantile(power)) * math.sqrt(variance / room) if room > 0 else math.inf
 

@@ -56,6 +56,13 @@ def test_tasks_needed_agree_with_statsmodels(effect: float, power: float, alpha:
     assert difference_found(found - 1, 0.25, power=power, alpha=alpha) > effect / 2 - 1e-12
 
 
+@given(st.floats(1e-300, 0.999), st.floats(0.5, 0.999), st.floats(1e-6, 1))
+def test_a_chance_of_a_false_alarm_may_be_as_small_as_a_float(alpha: float, power: float, difference: float) -> None:
+    found = tasks_needed(difference, 0.25, power=power, alpha=alpha)
+    assert found >= tasks_needed(difference, 0.25, power=power, alpha=min(0.999, 2 * alpha))
+    assert difference_found(10**6, 0.25, power=power, alpha=alpha) > 0
+
+
 @pytest.mark.parametrize(
     "bad", [{"difference": 0.0}, {"difference": math.nan}, {"variance": math.inf}, {"power": 1.0}, {"alpha": 0.0}]
 )
