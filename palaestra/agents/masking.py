@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus
 
+from palaestra.agents.secret_names import is_secret_name, is_secret_table
 from palaestra.errors import ConfigError, ModelError
 
 MASK = "***"
@@ -30,16 +31,6 @@ _PLACEHOLDERS = frozenset(
     {"empty", "dummy", "false", "local", "ollama", "token", "lm-studio", "unused", "no-key", "not-needed"}
 )
 
-_SECRET_NAME = re.compile(
-    r"(^|[_.-])((api|access|secret|private|subscription|functions|account)[_-]?keys?([_-]id)?|secrets?|password|passwd|passphrase|"
-    r"pwd|authorization|cookie|credentials?|auth|bearer|(?P<token>(auth|access|bearer|refresh|session)?token))$",
-    re.IGNORECASE,
-)
-_VOCABULARY = re.compile(  # tokens of a tokenizer, not of an account
-    r"(^|_)(pad|eos|bos|unk|sep|cls|mask|stop|start|end|max|per|new|first|last|image|audio|video|text|think|prefix|suffix)_?token$",
-    re.IGNORECASE,
-)
-_SECRET_TABLE = re.compile(r"(^|[_-])(headers|cookies|default_query|extra_query)$", re.IGNORECASE)
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^\s\"'<>]+)")
 _WHOLE_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)(\S+)")
 _SHAPES = re.compile(
@@ -60,7 +51,7 @@ _CLIENTS = (
     "litellm",
     "LiteLLM",
 )
-_MAY_HOLD = re.compile(r"://|key|token|secret|passw|passphrase|pwd|auth|header|cookie|credential|bearer|query", re.IGNORECASE)
+_KEY_OF_JSON = re.compile(r'"((?:[^"\\]|\\.)*)"\s*:')
 
 _lock = threading.Lock()
 _known: set[str] = set()
@@ -83,10 +74,11 @@ def remember_secrets(*values: Any) -> None:
         *values: Options of backends (mappings), model strings, URLs; a secret by itself in a mapping under its name.
     """
     found: set[str] = set()
-    environment = {name: text for name, text in os.environ.items() if is_secret_name(name) or name.lower().endswith("_proxy")}
-    for value in (*values, environment):
+    for value in values:
         for secret in _secrets(value):
             found.update(_spellings(secret))
+    for secret in _secrets_of_environment():
+        found.update(_spellings(secret))
     found = {text for text in found if len(text) >= _SHORTEST and text.lower() not in _PLACEHOLDERS}
     global _pattern
     with _lock:
@@ -128,11 +120,6 @@ def _is_telling(text: str) -> bool:
     """Tell whether a text is not an ordinary word: long, or of several kinds of characters."""
     kinds = sum(bool(re.search(kind, text)) for kind in ("[a-z]", "[A-Z]", "[0-9]", "[^A-Za-z0-9]"))
     return text.lower() not in _PLACEHOLDERS and (len(text) >= 16 or (len(text) >= 6 and kinds > 1))
-
-
-def is_secret_name(name: str) -> bool:
-    """Tell whether an option, a header or an environment variable of this name holds a secret."""
-    return _SECRET_NAME.search(name) is not None and _VOCABULARY.search(name) is None
 
 
 def check_unmasked(name: str, value: Any) -> None:
@@ -219,9 +206,9 @@ def _masked(value: Any) -> Any:
 
 def _masked_item(key: str, value: Any) -> Any:
     """Return the value of a key, masked if the key is named like a secret."""
-    if _SECRET_TABLE.search(key) and isinstance(value, Mapping):
+    if is_secret_table(key) and isinstance(value, Mapping):
         return {name: MASK for name in value}
-    if value and not isinstance(value, bool) and (is_secret_name(key) or _SECRET_TABLE.search(key)):
+    if value and not isinstance(value, bool) and (is_secret_name(key) or is_secret_table(key)):
         return MASK
     return _masked(value)
 
@@ -262,19 +249,31 @@ def _secrets(value: Any, name: str = "") -> Iterator[str]:
     """Yield the secrets in options and texts."""
     if isinstance(value, Mapping):
         for key, item in value.items():
-            inner = name if is_secret_name(name) or _SECRET_TABLE.search(name) else str(key)
+            inner = name if is_secret_name(name) or is_secret_table(name) else str(key)
             yield from _secrets(item, inner)
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from _secrets(item, name)
     elif isinstance(value, (str, int)) and not isinstance(value, bool):
         value = str(value)  # a key may be all digits
-        if is_secret_name(name) or _SECRET_TABLE.search(name):
+        if is_secret_name(name) or is_secret_table(name):
             yield value
             if scheme := _SCHEME.match(value):
                 yield value[scheme.end() :]
         for url in (_WHOLE_URL if _WHOLE_URL.fullmatch(value) else _URL).finditer(value):
             yield from _secrets_of_url(url[2])
+
+
+def _secrets_of_environment() -> Iterator[str]:
+    """Yield the secrets of the process's environment.
+
+    Nobody said that they have to do with a run: what may be an ordinary word, and what names a file or a folder, is none.
+    """
+    for name, value in os.environ.items():
+        if name.lower().endswith("_proxy"):
+            yield from _secrets(value)
+        elif is_secret_name(name):
+            yield from (secret for secret in _secrets(value, name) if _is_telling(secret) and not os.path.exists(secret))
 
 
 def _secrets_of_url(rest: str) -> Iterator[str]:
@@ -324,7 +323,8 @@ def _is_open(error: BaseException) -> bool:
 
 def may_hold_secrets(text: str) -> bool:
     """Tell whether a text of JSON may hold something to mask; a quick look that errs on the safe side."""
-    return _MAY_HOLD.search(text) is not None or _masked_text(text) != text
+    keys = set(_KEY_OF_JSON.findall(text))
+    return any("\\" in key or is_secret_name(key) or is_secret_table(key) for key in keys) or _masked_text(text) != text
 
 
 __all__ = [

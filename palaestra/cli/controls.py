@@ -1,8 +1,8 @@
 """Control characters in texts that others wrote: shown, never obeyed."""
 
+from palaestra.types.direction import with_direction_shown
+
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
-# overrides, embeddings and isolates of the writing direction: they would show what follows in another order
-_CONTROLS |= {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 
 
 def printable(text: str) -> str:
@@ -11,7 +11,7 @@ def printable(text: str) -> str:
     Args:
         text: Anything that comes from environments, models or files; lines and tabs stay.
     """
-    return text.translate(_CONTROLS)
+    return with_direction_shown(text.translate(_CONTROLS))
 
 
 __all__ = ["printable"]

@@ -127,6 +127,31 @@ def test_a_secret_option_of_an_agent_is_not_written(written: Check, phase: str) 
     written()
 
 
+class FolderAgent:
+    """An agent of one's own that works in a folder."""
+
+    def __init__(self, *, folder: str) -> None:
+        self.folder = folder
+        if not Path(folder).is_dir():
+            raise RuntimeError(f"no folder {folder}")
+
+    def act(self, observation: str, info: Any) -> str:
+        return "look"
+
+
+def test_a_run_whose_options_hold_the_working_folder_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("PWD", "OLDPWD", "INIT_PWD", "GOOGLE_APPLICATION_CREDENTIALS"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setenv("POSTGRES_PASSWORD", "palaestra")
+    words = ["evaluate", "--env", DESK, "--model", f"{HERE}:FolderAgent", "--option", f"folder={tmp_path}", "--run", "a"]
+    assert main([*words, "-n", "2", "--max-turns", "1"]) == 0
+    with RunStore("runs") as store:
+        assert str(tmp_path) in json.dumps(store.config("a"))
+        store.set_status("a", "running")
+    assert main(["evaluate", "--run", "a"]) == 0
+
+
 ECHO = {
     "client=aiohttp": chat_completion("look around"),
     "client=openai": chat_completion("look around"),

@@ -89,9 +89,9 @@ def test_commands_print_in_one_way() -> None:
                 assert node.func.id not in ("print", "Console"), f"{path.name}:{node.lineno}: say() or console() prints"
 
 
-def test_overrides_of_the_writing_direction_are_shown_and_not_obeyed():
+def test_controls_of_the_writing_direction_are_shown_and_not_obeyed():
     from palaestra.cli.controls import printable
 
-    for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A)):
+    for code in (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)):
         assert printable(f"a{chr(code)}b") == f"a\\u{code:04x}b"
-    assert printable("שלום ‏ zürich") == "שלום ‏ zürich"
+    assert printable("שלום العربية zürich ١٢") == "שלום العربية zürich ١٢"

@@ -14,11 +14,9 @@ import jinja2
 from palaestra.errors import StoreError
 from palaestra.results.metrics import number
 from palaestra.results.statistics import Estimate
+from palaestra.types.direction import with_direction_shown
 
 _HERE = Path(__file__).parent
-
-_STEERS = {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
-
 
 def page_environment(*folders: Path) -> jinja2.Environment:
     """Return the template environment of reports: everything is escaped.
@@ -77,7 +75,7 @@ def _straight(value: object) -> object:
     They would show the rest of a line in another order. In the JSON of the transcripts the spelling stands for them, and the
     viewer isolates them.
     """
-    return value.translate(_STEERS) if isinstance(value, str) else value
+    return with_direction_shown(value) if isinstance(value, str) else value
 
 
 def digest(script: str) -> str:

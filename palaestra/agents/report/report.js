@@ -5,7 +5,7 @@
   const root = document.documentElement;
 
   // a text that overrides the writing direction must not turn what stands next to it
-  const STEERS = /[\u202a-\u202e\u2066-\u2069]/;
+  const STEERS = /\p{Bidi_Control}/u;
   function isolated(value) {
     if (!STEERS.test(value)) return value;
     const node = document.createElement("bdi");

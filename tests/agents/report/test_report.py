@@ -15,7 +15,7 @@ from palaestra.types import Message, Outcome, Step, ToolCall, Trajectory
 from tests.agents.report import build
 from tests.agents.report.page import parse
 
-STEERS = "".join(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
+STEERS = "".join(map(chr, (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))))
 
 
 @pytest.fixture
@@ -225,13 +225,14 @@ def test_mistakes_are_told_in_one_line(store, tmp_path):
 
 def test_overrides_of_the_writing_direction_stay_in_their_texts(store):
     run = store.create_run({}, "turned")
-    store.add(run, Trajectory.from_json({**build.crafting(0).to_json(), "agent": "clo\u202ened"}))
-    store.set_status("turned", "failed", "disk \u2066full\u202e")
-    store.set_config("turned", {**store.config("turned"), "name": "x\u202dy"})
+    store.add(run, Trajectory.from_json({**build.crafting(0).to_json(), "agent": "clo\u202ened\u200f"}))
+    store.set_status("turned", "failed", "disk \u2066full\u061c")
+    store.set_config("turned", {**store.config("turned"), "name": "x\u202d\u200ey שלום"})
     html = render_report([run], store=store, title="a\u202eb")
     assert not [c for c in html if c in STEERS]
     page = parse(html)
     assert "a\\u202eb" in page.text
-    assert "disk \\u2066full\\u202e" in page.text
-    assert [arm["name"] for arm in page.data["arms"]] == ["clo\u202ened"], "transcripts lose nothing"
+    assert "x\\u202d\\u200ey שלום" in page.text, "letters from right to left are read"
+    assert "disk \\u2066full\\u061c" in page.text
+    assert [arm["name"] for arm in page.data["arms"]] == ["clo\u202ened\u200f"], "transcripts lose nothing"
     assert {printable(c) for c in STEERS} == {f"\\u{ord(c):04x}" for c in STEERS}, "the terminal shows the same"
