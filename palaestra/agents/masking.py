@@ -1,43 +1,41 @@
 """Secrets in what is stored, shown, logged and raised: `masked` replaces them.
 
-Secret are values of keys that are named like a secret (`api_key`, `token`, `password`, ...), all values of headers, user,
-password and query values of URLs, texts shaped like a key or a bearer token, and every value that `remember_secrets` was
-told. Each backend is made through `make_backend` and asked through `Reliable`, which remember its secrets and mask its name,
-its errors and the logs of its client; the run store masks the configurations of runs.
+Secret are values of keys that are named like a secret (`secret_names`), all values of headers, user, password and query values
+of URLs and texts shaped like a key (`secret_places`), and every value that `remember_secrets` was told, in any spelling
+(`secret_spellings`). Each backend is made through `make_backend` and asked through `Reliable`, which remember its secrets and
+mask its name, its errors and the logs of its client; the run store masks the configurations of runs.
 """
 
 from __future__ import annotations
 
-import base64
-import json
 import logging
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus
+from urllib.parse import unquote, unquote_plus
 
 from palaestra.agents.secret_names import is_secret_name, is_secret_table
+from palaestra.agents.secret_places import (
+    holds_masked_url,
+    mask_login,
+    mask_named,
+    mask_shapes,
+    mask_urls,
+    secrets_of_text,
+    secrets_of_value,
+)
+from palaestra.agents.secret_spellings import MASK, SecretFinder
 from palaestra.errors import ConfigError, ModelError
-
-MASK = "***"
 
 V = TypeVar("V")
 
-_SHORTEST = 5  # shorter values are masked where they are given, not wherever they occur: they may be ordinary words
-_PLACEHOLDERS = frozenset(
-    {"empty", "dummy", "false", "local", "ollama", "token", "lm-studio", "unused", "no-key", "not-needed"}
-)
+_PLACEHOLDERS = frozenset(  # given where a key has to be, by those who have none
+    ("empty", "dummy", "false", "true", "null", "none", "test", "token", "local", "unused", "ollama", "lm-studio", "no-key")
+) | frozenset(("not-needed", "basic", "bearer", "pass", "password"))
 
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^\s\"'<>]+)")
-_WHOLE_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)(\S+)")
-_SHAPES = re.compile(
-    r"\b(?:sk|pk|rk)-[A-Za-z0-9_-]{16,}|\b(?:hf|ghp|gho|xai|gsk)_[A-Za-z0-9]{16,}|\bAIza[A-Za-z0-9_-]{30,}|\bAKIA[A-Z0-9]{12,}"
-    r"|(?<=\bBearer )[^\s\"',;)\]}]{5,}|(?<=\bBasic )[A-Za-z0-9+/=]{8,}"
-)
-_SCHEME = re.compile(r"(bearer|basic|token|apikey|key)\s+", re.IGNORECASE)  # of a header of authorization
 _CLIENTS = (
     "openai",
     "httpx",
@@ -54,8 +52,7 @@ _CLIENTS = (
 _KEY_OF_JSON = re.compile(r'"((?:[^"\\]|\\.)*)"\s*:')
 
 _lock = threading.Lock()
-_known: set[str] = set()
-_pattern: re.Pattern[str] | None = None
+_finder = SecretFinder()
 
 
 def masked(value: V) -> V:
@@ -67,53 +64,87 @@ def masked(value: V) -> V:
     return _masked(value)  # type: ignore[no-any-return]
 
 
+def masked_message(text: str) -> str:
+    """Return an error text, a message or a line of a log or a command with `***` in the place of secrets.
+
+    In addition to what `masked` does, what stands after the name of a secret is masked (`api_key=...`, `"token": "..."`,
+    `user:...@host`); in settings that would change prompts that speak of passwords.
+    """
+    return mask_named(_masked_text(text))
+
+
 def remember_secrets(*values: Any) -> None:
     """Remember the secrets in options and texts, and those of the process's environment, so that `masked` finds them anywhere.
 
     Args:
         *values: Options of backends (mappings), model strings, URLs; a secret by itself in a mapping under its name.
     """
-    found: set[str] = set()
-    for value in values:
-        for secret in _secrets(value):
-            found.update(_spellings(secret))
-    for secret in _secrets_of_environment():
-        found.update(_spellings(secret))
-    found = {text for text in found if len(text) >= _SHORTEST and text.lower() not in _PLACEHOLDERS}
-    global _pattern
+    found = {secret for value in values for secret in _secrets(value)} | set(_secrets_of_environment())
+    found = {text for secret in found for text in _unquoted(secret) if text.lower() not in _PLACEHOLDERS}
+    global _finder
     with _lock:
-        if not found <= _known:
-            _known.update(found)
-            _pattern = re.compile("|".join(re.escape(text) for text in sorted(_known, key=len, reverse=True)))
+        if not found <= _finder.secrets:
+            _finder = SecretFinder(found | _finder.secrets)
 
 
-def telling_secrets(*values: Any) -> tuple[str, ...]:
-    """Return the secrets in options that cannot be ordinary words, as they may stand in JSON: none belongs into an answer.
+def finder_of(*values: Any) -> SecretFinder:
+    """Return what finds the secrets in options that cannot be ordinary words: none of them belongs into an answer.
 
     Args:
         *values: As for `remember_secrets`.
     """
-    secrets = {secret for value in values for secret in _secrets(value)}
-    found = {text for secret in secrets for text in (secret, json.dumps(secret)[1:-1])}
-    return tuple(sorted((text for text in found if _is_telling(text)), key=len, reverse=True))
+    secrets = {text for value in values for secret in _secrets(value) for text in _unquoted(secret)}
+    return SecretFinder(secret for secret in secrets if _is_telling(secret))
 
 
-def without_secrets(value: Any, secrets: Sequence[str]) -> Any:
-    """Return JSON data with `***` in the place of some secrets, wherever they stand in its texts.
+def without_secrets(value: Any, finder: SecretFinder) -> Any:
+    """Return JSON data with `***` in the place of some secrets, wherever they stand in its texts and names.
 
     Args:
         value: Plain data; it is not changed.
-        secrets: What to look for, longest first.
+        finder: What to look for.
     """
-    if isinstance(value, str):
-        for secret in secrets:
-            value = value.replace(secret, MASK)
+    texts = [text for text in _texts(value) if len(text) >= finder.shortest]
+    if not texts or not finder.finds("\0".join(texts)):
         return value
+    return _without_secrets(value, finder)
+
+
+def _without_secrets(value: Any, finder: SecretFinder) -> Any:
+    if isinstance(value, str):
+        return finder.masked(value)
     if isinstance(value, Mapping):
-        return {key: without_secrets(item, secrets) for key, item in value.items()}
+        return _renamed({key: _without_secrets(item, finder) for key, item in value.items()}, finder.masked)
     if isinstance(value, (list, tuple)):
-        return [without_secrets(item, secrets) for item in value]
+        return [_without_secrets(item, finder) for item in value]
     return value
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield the texts and names in plain data."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield str(key)
+            yield from _texts(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _texts(item)
+
+
+def _renamed(items: dict[Any, Any], mask: Callable[[str], str]) -> dict[Any, Any]:
+    """Return a mapping with its names masked; those that become equal are numbered."""
+    names = [mask(name) if isinstance(name, str) else name for name in items]
+    if names == [*items]:
+        return items
+    found: dict[Any, Any] = {}
+    for name, item in zip(names, items.values(), strict=True):
+        number = 2
+        while (own := name if name not in found else f"{name} {number}") in found:
+            number += 1
+        found[own] = item
+    return found
 
 
 def _is_telling(text: str) -> bool:
@@ -138,20 +169,30 @@ def masked_error(error: Exception) -> Exception:
     Returns:
         The same exception; a `ModelError` with the masked text in its place if that one's text cannot be changed.
     """
-    seen: set[int] = set()
+    _mask_chain(error, set())
+    if not _is_open(error):
+        return error
+    return ModelError(f"{type(error).__name__}: {masked_message(str(error))}")
+
+
+def _mask_chain(error: BaseException, seen: set[int]) -> None:
+    """Mask the fields of an exception, of what it was raised from, and of the members of groups."""
     current: BaseException | None = error
     while current is not None and id(current) not in seen:
         seen.add(id(current))
         _mask_fields(current)
-        following = current.__cause__ or current.__context__
-        if following is not None:
-            _mask_fields(following)
-            if _is_open(following):  # its text is made of parts that cannot be changed
-                current.__cause__ = current.__context__ = following = None
-        current = following
-    if not _is_open(error):
-        return error
-    return ModelError(f"{type(error).__name__}: {masked(str(error))}")
+        if isinstance(current, BaseExceptionGroup):
+            for member in current.exceptions:
+                _mask_chain(member, seen)
+        for following in (current.__cause__, current.__context__):
+            if following is not None:
+                _mask_fields(following)
+                if _is_open(following):  # its text is made of parts that cannot be changed
+                    current.__cause__ = current.__context__ = None
+                    break
+        if current.__context__ is not current.__cause__ and current.__context__ is not None and current.__cause__ is not None:
+            _mask_chain(current.__context__, seen)
+        current = current.__cause__ or current.__context__
 
 
 @contextmanager
@@ -187,62 +228,53 @@ def _mask_record(record: logging.LogRecord) -> None:
         text = record.getMessage()
     except Exception:  # wrong arguments; logging reports them itself
         return
-    if (safe := masked(text)) != text:
+    if (safe := masked_message(text)) != text:
         record.msg, record.args = safe, ()
     if record.exc_info and isinstance(record.exc_info[1], Exception):
         masked_error(record.exc_info[1])
 
 
-def _masked(value: Any) -> Any:
+def _masked(value: Any, mask: Callable[[str], str] | None = None) -> Any:
+    """Return plain data with its texts masked by a function, by default that of settings."""
+    mask = mask or _masked_text
     if isinstance(value, str):
-        return _masked_text(value)
+        return mask(value)
+    if isinstance(value, bytes):
+        text = value.decode("utf-8", "surrogateescape")
+        return value if (safe := mask(text)) == text else safe.encode("utf-8", "surrogateescape")
     if isinstance(value, Mapping):
-        return {key: _masked_item(str(key), item) for key, item in value.items()}
+        return _renamed({key: _masked_item(str(key), item, mask) for key, item in value.items()}, mask)
     if isinstance(value, (list, tuple)):
-        items = [_masked(item) for item in value]
-        return items if isinstance(value, list) else tuple(items)
+        items = [_masked(item, mask) for item in value]
+        if isinstance(value, list):
+            return items
+        return type(value)._make(items) if hasattr(value, "_make") else tuple(items)
     return value
 
 
-def _masked_item(key: str, value: Any) -> Any:
+def _masked_item(key: str, value: Any, mask: Callable[[str], str]) -> Any:
     """Return the value of a key, masked if the key is named like a secret."""
     if is_secret_table(key) and isinstance(value, Mapping):
-        return {name: MASK for name in value}
+        return _renamed({name: MASK for name in value}, _masked_header_name)
     if value and not isinstance(value, bool) and (is_secret_name(key) or is_secret_table(key)):
         return MASK
-    return _masked(value)
+    return _masked(value, mask)
+
+
+def _masked_header_name(name: str) -> str:
+    """Return the name of a header; a key that was given in its place, and what follows a colon, is masked."""
+    plain, colon, _ = name.partition(":")
+    return f"{MASK if _is_key_like(plain) else _masked_text(plain)}{colon and colon + MASK}"
+
+
+def _is_key_like(name: str) -> bool:
+    """Tell whether the name of a header looks like a key that was given in its place."""
+    return len(name) >= 16 and sum(map(str.isdigit, name)) >= 3
 
 
 def _masked_text(text: str) -> str:
     """Mask known secrets, texts shaped like one, and what stands in URLs."""
-    if _pattern is not None:
-        text = _pattern.sub(MASK, text)
-    if "://" in text:
-        whole = _WHOLE_URL.fullmatch(text)
-        text = _masked_url(whole) if whole else _URL.sub(_masked_url, text)
-    return _SHAPES.sub(MASK, text)
-
-
-def _masked_url(url: re.Match[str]) -> str:
-    """Mask user, password and query values of a URL."""
-    scheme, rest = url[1], url[2]
-    if at := _end_of_user(rest):
-        rest = MASK + rest[at:]
-    before, mark, fragment = rest.partition("#")
-    address, question, query = before.partition("?")
-    if question:
-        query = "&".join(f"{pair.partition('=')[0]}={MASK}" if "=" in pair else MASK for pair in query.split("&") if pair)
-    return f"{scheme}{address}{question}{query}{mark}{fragment}"
-
-
-def _end_of_user(rest: str) -> int:
-    """Return where the `@` after user and password stands, 0 if there is none; passwords may hold what should be escaped."""
-    host = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    if "@" in host:
-        return host.rindex("@")
-    _, colon, port = host.rpartition(":")
-    is_address = not colon or port.isdecimal() or not port or host.endswith("]")
-    return 0 if is_address or "@" not in rest else rest.rindex("@")
+    return mask_shapes(mask_login(mask_urls(_finder.masked(text))))
 
 
 def _secrets(value: Any, name: str = "") -> Iterator[str]:
@@ -250,6 +282,8 @@ def _secrets(value: Any, name: str = "") -> Iterator[str]:
     if isinstance(value, Mapping):
         for key, item in value.items():
             inner = name if is_secret_name(name) or is_secret_table(name) else str(key)
+            if inner != str(key) and (slip := key if _is_key_like(str(key)) else str(key).partition(":")[2]):
+                yield from secrets_of_value(str(slip))  # a header whose name is a key, or the whole of it
             yield from _secrets(item, inner)
     elif isinstance(value, (list, tuple)):
         for item in value:
@@ -257,11 +291,8 @@ def _secrets(value: Any, name: str = "") -> Iterator[str]:
     elif isinstance(value, (str, int)) and not isinstance(value, bool):
         value = str(value)  # a key may be all digits
         if is_secret_name(name) or is_secret_table(name):
-            yield value
-            if scheme := _SCHEME.match(value):
-                yield value[scheme.end() :]
-        for url in (_WHOLE_URL if _WHOLE_URL.fullmatch(value) else _URL).finditer(value):
-            yield from _secrets_of_url(url[2])
+            yield from secrets_of_value(value)
+        yield from secrets_of_text(value)
 
 
 def _secrets_of_environment() -> Iterator[str]:
@@ -276,26 +307,9 @@ def _secrets_of_environment() -> Iterator[str]:
             yield from (secret for secret in _secrets(value, name) if _is_telling(secret) and not os.path.exists(secret))
 
 
-def _secrets_of_url(rest: str) -> Iterator[str]:
-    """Yield password, basic credentials and query values of a URL without its scheme."""
-    if at := _end_of_user(rest):
-        user = rest[:at]
-        name, colon, password = user.partition(":")
-        yield from (user, password) if colon else (user,)
-        for plain in {user, f"{unquote(name)}{colon}{unquote(password)}"}:
-            yield base64.b64encode((plain if colon else f"{plain}:").encode("utf-8", "replace")).decode()
-    query = rest.partition("#")[0].partition("?")[2]
-    for pair in query.split("&"):
-        yield pair.partition("=")[2] or pair
-    yield from (value for _, value in parse_qsl(query))
-
-
-def _spellings(secret: str) -> set[str]:
-    """Return a secret as it may be written in messages: escaped for URLs, for JSON and by Python."""
-    plain = {secret, unquote(secret), unquote_plus(secret)}
-    coded = {quoted for text in plain for quoted in (quote(text), quote(text, safe=""), quote_plus(text))}
-    written = {form for text in plain for form in (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])}
-    return {*plain, *coded, *written, *(repr(text)[1:-1] for text in plain)}
+def _unquoted(secret: str) -> set[str]:
+    """Return a secret as it is, and as it is without the escapes of a URL."""
+    return {secret, unquote(secret), unquote_plus(secret)}
 
 
 def _holds_mask(value: Any) -> bool:
@@ -304,21 +318,20 @@ def _holds_mask(value: Any) -> bool:
         return any(_holds_mask(item) for item in value.values())
     if isinstance(value, (list, tuple)):
         return any(_holds_mask(item) for item in value)
-    return isinstance(value, str) and (value == MASK or (MASK in value and _WHOLE_URL.fullmatch(value) is not None))
+    return isinstance(value, str) and (value == MASK or holds_masked_url(value))
 
 
 def _mask_fields(error: BaseException) -> None:
     """Mask the arguments, attributes and notes of an exception."""
-    error.args = tuple(masked(arg) for arg in error.args)
+    error.args = tuple(_masked(arg, masked_message) for arg in error.args)
     for name, value in list(vars(error).items()):
-        if isinstance(value, (str, list, dict)):
-            setattr(error, name, masked(value))
+        if isinstance(value, (str, bytes, list, tuple, dict)) and (safe := _masked(value, masked_message)) != value:
+            setattr(error, name, safe)
 
 
 def _is_open(error: BaseException) -> bool:
     """Tell whether an exception still shows a secret."""
-    text = f"{error} {error!r}"
-    return masked(text) != text
+    return any(masked_message(text) != text for text in (str(error), repr(error)))
 
 
 def may_hold_secrets(text: str) -> bool:
@@ -330,13 +343,14 @@ def may_hold_secrets(text: str) -> bool:
 __all__ = [
     "MASK",
     "check_unmasked",
+    "finder_of",
     "is_secret_name",
     "mask_logs",
     "masked",
     "masked_error",
     "masked_errors",
+    "masked_message",
     "may_hold_secrets",
     "remember_secrets",
-    "telling_secrets",
     "without_secrets",
 ]

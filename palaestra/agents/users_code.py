@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from palaestra.agents.core import Agent, AgentRecord
-from palaestra.agents.masking import masked
+from palaestra.agents.masking import masked, masked_message
 from palaestra.errors import PalaestraError, UsageError
 
 log = logging.getLogger(__name__)
@@ -120,7 +120,8 @@ async def close_after(agent: Agent) -> None:
     try:
         await agent.aclose()
     except (Exception, SystemExit) as error:
-        log.warning("The agent %r could not be closed: %s. What it played is kept.", masked(agent.name), masked(told(error)))
+        name, problem = masked(agent.name), masked_message(told(error))
+        log.warning("The agent %r could not be closed: %s. What it played is kept.", name, problem)
 
 
 __all__ = ["Exited", "NotARecord", "as_record", "check_forks", "close_after", "forked", "place_of", "recorded", "told"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from palaestra.agents.masking import masked
+from palaestra.agents.masking import masked, masked_message
 from palaestra.agents.rollout.plans import MAX_SEED
 from palaestra.cli.options import AsJson, EnvId, Settings, parse_settings
 
@@ -67,7 +67,7 @@ def _print(card: Card) -> None:
     grid.add_row("expert", _number(card.ceiling["success"]), _number(card.ceiling["return"]), "the environment's own expert")
     out.print(grid)
     for point in card.points:
-        out.print(masked(f"{_MARKS[point.verdict]} {point.name}: {point.reason}"), soft_wrap=True)
+        out.print(masked_message(f"{_MARKS[point.verdict]} {point.name}: {point.reason}"), soft_wrap=True)
 
 
 def _number(value: float | None) -> str:

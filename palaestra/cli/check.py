@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from palaestra.agents.masking import masked
+from palaestra.agents.masking import masked, masked_message
 from palaestra.agents.rollout.plans import MAX_SEED, MAX_WORKERS
 from palaestra.cli.options import AsJson, Settings, parse_settings
 from palaestra.errors import EnvironmentFault, UsageError
@@ -55,7 +55,7 @@ def check(
     if as_json:
         print_json(masked(report.to_json()))
     else:
-        console().print(masked(str(report)), soft_wrap=True)
+        console().print(masked_message(str(report)), soft_wrap=True)
     if not report.ok:
         raise typer.Exit(FAILURES)
 

@@ -17,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from palaestra.agents.masking import masked, masked_error
+from palaestra.agents.masking import masked_error, masked_message
 from palaestra.cli.lazy_commands import CommandRow, lazy_group
 from palaestra.cli.output import Interrupted, say
 from palaestra.errors import BudgetError, PalaestraError, UsageError
@@ -139,7 +139,7 @@ def _tell(error: Exception) -> int:
 
 def _fail(message: str, code: int) -> int:
     """Print one line on standard error."""
-    say(f"palaestra: error: {' '.join(masked(message).split())}", stderr=True)
+    say(f"palaestra: error: {' '.join(masked_message(message).split())}", stderr=True)
     return code
 
 

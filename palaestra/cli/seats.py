@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from palaestra.agents.masking import MASK, masked
+from palaestra.agents.masking import MASK, masked, masked_message
 from palaestra.cli.options import parse_value
 from palaestra.cli.output import say
 from palaestra.errors import ConfigError, UsageError, unknown_name
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 PERSONA = "persona:"
 SECRET_OPTIONS = ("api_key",)
+_ASSIGNMENT = re.compile(r"(?P<key>[^=:]*)[=:]")
 
 SeatChoices = Annotated[
     list[str] | None,
@@ -52,11 +54,12 @@ def stored_options(options: Mapping[str, Json]) -> dict[str, Json]:
 
 def masked_word(word: str) -> str:
     """Return a word of a command line without secrets: `api_key=...` and the like too, whatever the value is."""
-    key, equals, value = word.partition("=")
-    name = key.rpartition(".")[2].strip()  # --seat-option user.api_key=...
-    if equals and masked({name: (given := parse_value(value.strip()))})[name] != given:
-        return f"{key}={MASK}"
-    return masked(word)
+    found = _ASSIGNMENT.match(word)  # `api_key:...` is a slip, and holds a key as well
+    if found is not None:
+        name, value = found["key"].rpartition(".")[2].strip(), word[found.end() :]  # --seat-option user.api_key=...
+        if masked({name: (given := parse_value(value.strip()))})[name] != given:
+            return f"{found[0]}{MASK}"
+    return masked_message(word)
 
 
 @dataclass(frozen=True)

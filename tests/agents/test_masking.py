@@ -19,19 +19,19 @@ from palaestra.agents.masking import (
     may_hold_secrets,
     remember_secrets,
 )
+from palaestra.agents.secret_spellings import SecretFinder
 from palaestra.errors import ConfigError, ModelError
 
 SECRET = "mk-7Zq!x/9+e@r"
 words = st.text("abcdefghijklmnopqrstuvwxyz0123456789.-", min_size=1, max_size=12)
-secrets = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=5, max_size=20).filter(
+secrets = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=6, max_size=20).filter(
     lambda text: MASK not in text
 )
 
 
 @pytest.fixture(autouse=True)
 def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(masking, "_known", set())
-    monkeypatch.setattr(masking, "_pattern", None)
+    monkeypatch.setattr(masking, "_finder", SecretFinder())
 
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=8)
@@ -69,7 +69,7 @@ def test_texts(url: str, expected: str) -> None:
 
 @given(secret=secrets, host=words, before=words, after=words)
 def test_a_remembered_secret_is_found_in_every_spelling(secret: str, host: str, before: str, after: str) -> None:
-    masking._known, masking._pattern = set(), None
+    masking._finder = SecretFinder()
     remember_secrets({"headers": {"X-Own": secret}})
     if secret.lower() in masking._PLACEHOLDERS:
         return
@@ -81,7 +81,7 @@ def test_a_remembered_secret_is_found_in_every_spelling(secret: str, host: str, 
 
 @given(PLAIN)
 def test_plain_data_without_secrets_stays(data: object) -> None:
-    masking._known, masking._pattern = set(), None
+    masking._finder = SecretFinder()
     text = json.dumps(data)
     if "://" not in text and "Bearer" not in text:
         assert masked(data) == data

@@ -14,12 +14,13 @@ import pytest
 from palaestra.agents.backends import registry
 from palaestra.agents.backends.endpoint import Endpoint
 from palaestra.agents.backends.litellm_sdk import import_litellm
-from palaestra.agents.masking import telling_secrets, without_secrets
+from palaestra.agents.masking import finder_of, without_secrets
+from palaestra.agents.secret_spellings import SecretFinder
 from palaestra.agents.store import RunStore
 from palaestra.cli.main import main
 from palaestra.envs.desk.env import DeskEnv
 from tests.agents.backends.fault_server import PROVIDERS, chat_completion, fault_server
-from tests.agents.backends.test_secrets import assert_no_secret, bytes_written
+from tests.agents.backends.test_secrets import FORMS, assert_no_secret, bytes_written, spelled
 
 HERE = __name__
 DESK = "palaestra/Desk-v0"
@@ -170,7 +171,8 @@ def test_a_server_that_repeats_secrets_in_good_answers_is_not_believed(
 
         def answer(body: Any) -> Any:
             last = server.received[-1]
-            text = json.dumps(f"you sent {json.dumps(last.headers)} to {last.target}")[1:-1]
+            said = " ".join(spelled(server, way) for way in FORMS)
+            text = json.dumps(f"you sent {json.dumps(last.headers)} to {last.target} {said}")[1:-1]
             return json.loads(json.dumps(ECHO[model]).replace("look around", text))
 
         server.answer = answer
@@ -226,7 +228,7 @@ def test_secrets_of_a_recipe_are_not_written(written: Check, tmp_path: Path) -> 
 
 def test_only_what_cannot_be_a_word_is_looked_for_in_answers() -> None:
     plain = {"api_key": "EMPTY", "headers": {"X-Team": "research", "Y": "mk9-header value"}}
-    found = telling_secrets("http://admin:secret@h/v1", plain)
+    found = finder_of("http://admin:secret@h/v1", plain).secrets
     assert "research" not in found
     assert "EMPTY" not in found
     assert not {"admin", "secret"} & {*found}
@@ -243,5 +245,6 @@ def test_answers_without_a_secret_are_left_as_they_are() -> None:
 
 
 def test_every_text_of_an_answer_is_looked_through() -> None:
-    data = {"a": "abc", "b": ["xabc", {"c": "abcabc"}], "d": 5}
-    assert without_secrets(data, ("abc",)) == {"a": "***", "b": ["x***", {"c": "******"}], "d": 5}
+    data = {"a": "abc-12", "b": ["xabc-12", {"c": "abc-12abc-12", "abc-12": 1, "ABC-12": 2}], "d": 5}
+    expected = {"a": "***", "b": ["x***", {"c": "******", "***": 1, "*** 2": 2}], "d": 5}
+    assert without_secrets(data, SecretFinder(["abc-12"])) == expected

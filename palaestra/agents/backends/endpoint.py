@@ -24,8 +24,9 @@ from palaestra.agents.backends.too_long import says_too_long
 from palaestra.agents.backends.waits import asked_wait_s
 from palaestra.agents.backends.wire import MaxTokensField, excerpt, read_generation, request_body
 from palaestra.agents.core import Generation, Request
-from palaestra.agents.masking import masked, remember_secrets, telling_secrets, without_secrets
+from palaestra.agents.masking import finder_of, masked, masked_message, remember_secrets, without_secrets
 from palaestra.agents.ranges import MAX_SECONDS, check_range
+from palaestra.agents.secret_spellings import SecretFinder
 from palaestra.errors import ConfigError, ContentFilterError, ContextWindowError, ModelError, UsageError
 from palaestra.types import Json, Usage
 
@@ -83,8 +84,7 @@ class Endpoint:
     max_tools: int | None = None
     path: str = "/chat/completions"
     like_openai: bool = False
-    _secrets: tuple[str, ...] = field(default=(), init=False, repr=False)
-    _secret_bytes: tuple[bytes, ...] = field(default=(), init=False, repr=False)
+    _finder: SecretFinder = field(default_factory=SecretFinder, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Take secrets out of the URL; refuse what cannot be sent, and limits that would refuse everything."""
@@ -215,14 +215,11 @@ class Endpoint:
             ) from None
         if isinstance(data, list):
             data = read_list(data)
-        for secret in self._secret_bytes:  # a server may repeat what it was sent; an answer is stored
-            if secret in body:
-                return self.without_secrets(data)
-        return data
+        return self.without_secrets(data)  # a server may repeat what it was sent; an answer is stored
 
     def without_secrets(self, data: Json) -> Json:
         """Return JSON data of an answer with `***` in the place of this endpoint's secrets."""
-        return without_secrets(data, self._secrets)
+        return without_secrets(data, self._finder)
 
     def fail(self, status: int, headers: Mapping[str, str], body: bytes) -> NoReturn:
         """Raise the error that an answer with an error status, or a redirect that is not followed, means."""
@@ -258,7 +255,7 @@ class Endpoint:
 
     def unreachable(self, error: BaseException) -> ModelError:
         """Return the error for a connection that failed or broke off."""
-        detail = masked(str(error)) or type(error).__name__
+        detail = masked_message(str(error)) or type(error).__name__
         return ModelError(f"The connection to {self.base_url} failed ({detail}). Is the server running?", retryable=True)
 
     def _check_headers(self) -> None:
@@ -280,8 +277,7 @@ class Endpoint:
         """Move user, password and query out of the URL."""
         given = (self.base_url, self.name, {"api_key": self.api_key, "headers": self.headers})
         remember_secrets(*given)
-        object.__setattr__(self, "_secrets", found := telling_secrets(*given))
-        object.__setattr__(self, "_secret_bytes", tuple(text.encode("utf-8", "replace") for text in found))
+        object.__setattr__(self, "_finder", finder_of(*given))
         object.__setattr__(self, "name", masked(self.name))
         parts = urlsplit(self.base_url)
         if "@" not in parts.netloc and not parts.query:
@@ -309,7 +305,7 @@ def check_url(url: str) -> str:
     except ValueError:  # a port that is no number, or a broken IPv6 address
         valid = False
     if not valid or any(character.isspace() for character in url):
-        raise UsageError(f"{masked(url)!r} is not a base URL. Expected http://HOST:PORT/v1 or https://HOST/v1.")
+        raise UsageError(f"{masked_message(url)!r} is not a base URL. Expected http://HOST:PORT/v1 or https://HOST/v1.")
     return url.rstrip("/")
 
 

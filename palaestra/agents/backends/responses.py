@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NoReturn
 from urllib.parse import urljoin, urlsplit
 
-from palaestra.agents.masking import masked
+from palaestra.agents.masking import masked_message
 from palaestra.errors import ModelError
 
 ERROR_BYTES = 64 * 2**10
@@ -97,7 +97,7 @@ def redirect_within_origin(url: str, status: int, location: str | None) -> str |
 
 def redirect_problem(status: int, location: str | None) -> str:
     """Say for an error message what a redirect that is not followed was."""
-    where = f"a redirect to {masked(location)[:200]!r}" if location else "a redirect to nowhere"
+    where = f"a redirect to {masked_message(location)[:200]!r}" if location else "a redirect to nowhere"
     why = "to another origin" if status in REPEATING else f"of status {status}"
     return f"{where}. Redirects {why} are not followed; if it is the right server, give its address as the base URL"
 

@@ -22,7 +22,7 @@ from palaestra.agents.backends.too_long import says_too_long
 from palaestra.agents.backends.wire_media import audio_answer, with_media
 from palaestra.agents.core import Generation, Request, Sampling, Tokens
 from palaestra.agents.endings import Ending, check_reason, ending_of, is_cut, reason_text
-from palaestra.agents.masking import masked
+from palaestra.agents.masking import masked_message
 from palaestra.envs.formats.reasoning import without_reasoning
 from palaestra.errors import ContextWindowError, ModelError
 from palaestra.media.items import Media, escape_tags
@@ -35,6 +35,8 @@ MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
 _ROLES: dict[str, Role] = {"system": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
 _media_of = attrgetter("media")
 _EXCERPT = 200  # characters of a server's answer shown in an error
+_LOOKED_AT = 2**15  # characters that they are taken from: blanks may come first
+_LONGEST_SECRET = 2**12
 
 
 def request_body(
@@ -199,7 +201,7 @@ def _reason_of(choice: Mapping[str, Json]) -> str:
 def excerpt(value: object) -> str:
     """Return the beginning of a server's answer, on one line and without secrets, for an error message."""
     if isinstance(value, bytes):
-        value = value[: 16 * _EXCERPT].decode("utf-8", "replace")
+        value = value[: 4 * _LOOKED_AT].decode("utf-8", "replace")
     if isinstance(value, str):
         text = value
     else:
@@ -207,7 +209,10 @@ def excerpt(value: object) -> str:
             text = json.dumps(value, ensure_ascii=False, default=str)
         except RecursionError:
             text = text_of(value)
-    text = " ".join(masked(text[: 16 * _EXCERPT]).split())  # before it is cut: half a secret would not be found
+    shown = masked_message(text[:_LOOKED_AT])  # before it is cut: half a secret would not be found
+    if len(text) > _LOOKED_AT:
+        shown = shown[:-_LONGEST_SECRET]  # the first half of one may stand there
+    text = " ".join(shown.split())
     return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "..."
 
 

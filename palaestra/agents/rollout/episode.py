@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from palaestra.agents.core import ENV_CALL, Agent, AgentRecord
-from palaestra.agents.masking import masked
+from palaestra.agents.masking import masked, masked_message
 from palaestra.agents.own import NotAnAction, answered
 from palaestra.agents.rollout.env_pool import EnvPool
 from palaestra.agents.rollout.env_slots import EnvSlot, RemoteFailure
@@ -285,7 +285,7 @@ class _Episode:
         self.env_is_sound = self.phase in ("prepare", "act", "done") and is_agents
         name = error.type_name if isinstance(error, RemoteFailure) else type(error).__name__
         detail = error.detail if isinstance(error, RemoteFailure) else "".join(traceback.format_exception(error))
-        message, detail = masked(str(error)) or f"{name} without a message", masked(detail)
+        message, detail = masked_message(str(error)) or f"{name} without a message", masked_message(detail)
         if is_agents and (place := place_of(error)):
             message = f"{message} (in {place})"
         self._outcome = Outcome(

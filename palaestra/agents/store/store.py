@@ -22,7 +22,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
-from palaestra.agents.masking import masked, may_hold_secrets
+from palaestra.agents.masking import masked, masked_message, may_hold_secrets
 from palaestra.agents.store.kept_media import FOLDER_NAME, keep_media, with_lost
 from palaestra.agents.store.lock import LockOwner, this_process
 from palaestra.agents.store.records import (
@@ -146,7 +146,7 @@ class RunStore(StoreFile):
             raise unknown_name("run status", status, get_args(RunStatus))
         self._expect_run(run_id)
         with self._writing("set a run's status") as connection:
-            self._update(connection, run_id, status=status, note=masked(note))
+            self._update(connection, run_id, status=status, note=masked_message(note))
 
     def folder_of(self, run_id: str) -> Path:
         """Return where the artifacts of a run lie; the folder may not be there yet.

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from palaestra.agents.evaluation.arms import ArmSummary, PlayedRun, arms_of
-from palaestra.agents.masking import masked
+from palaestra.agents.masking import masked_message
 from palaestra.agents.store.records import RunSummary
 from palaestra.agents.store.store import RunStore
 from palaestra.errors import PalaestraError
@@ -148,7 +148,7 @@ class RunsFolder:
                 except Exception:  # whatever a damaged or foreign record does to its reader
                     return Listing(tuple(_run(store, run_id) for run_id in store.run_ids()))
         except (PalaestraError, OSError) as error:
-            return Listing(problem=masked(str(error)))
+            return Listing(problem=masked_message(str(error)))
 
 
 def is_busy(run: RunSummary | Damaged) -> bool:
@@ -166,9 +166,9 @@ def _run(store: RunStore, run_id: str) -> RunSummary | Damaged:
     try:
         return store.run(run_id)
     except PalaestraError as error:
-        return Damaged(run_id, masked(str(error)))
+        return Damaged(run_id, masked_message(str(error)))
     except Exception as error:
-        return Damaged(run_id, masked(f"This run cannot be read: {type(error).__name__}: {error}"))
+        return Damaged(run_id, masked_message(f"This run cannot be read: {type(error).__name__}: {error}"))
 
 
 class Kept(Generic[T]):

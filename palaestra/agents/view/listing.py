@@ -10,7 +10,7 @@ from typing import Any, get_args
 from urllib.parse import urlencode
 
 from palaestra.agents.evaluation.floors import floor_of_run
-from palaestra.agents.masking import masked
+from palaestra.agents.masking import masked_message
 from palaestra.agents.store.about import env_ids_of, far, model_of, what_of
 from palaestra.agents.store.records import RunStatus, RunSummary
 from palaestra.agents.view.folder import Damaged, Listing
@@ -110,7 +110,7 @@ def progress_of(run: RunSummary) -> dict[str, Json]:
     if planned is not None and run.status != "finished":
         words = str(planned)
     note = "" if run.status in ("created", "running", "finished") else run.note  # those say how much was planned
-    return {"run": run.run_id, "status": run.status, "far": words, "share": share, "note": masked(clip(note))}
+    return {"run": run.run_id, "status": run.status, "far": words, "share": share, "note": masked_message(clip(note))}
 
 
 def _row(run: RunSummary | Damaged) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def _row(run: RunSummary | Damaged) -> dict[str, Any]:
         try:
             return _whole_row(run)
         except Exception as error:  # a record of other types than ours; the other runs are listed all the same
-            run = Damaged(run.run_id, masked(f"{type(error).__name__}: {error}"))
+            run = Damaged(run.run_id, masked_message(f"{type(error).__name__}: {error}"))
     return {
         "run": run.run_id,
         "what": "",

@@ -20,7 +20,7 @@ import jinja2
 from markupsafe import Markup
 
 from palaestra.agents.evaluation.arms import env_results, with_arms
-from palaestra.agents.masking import masked
+from palaestra.agents.masking import masked_message
 from palaestra.agents.report.page import page_environment
 from palaestra.agents.report.report import report_context
 from palaestra.agents.report.shown_media import ShownMedia
@@ -123,7 +123,7 @@ class Pages:
             title = "This is damaged, or was written by something else" if is_there else "There are no runs here yet"
             return self._problem(200, title, str(error))
         except Exception as error:  # what damaged and foreign runs do to their readers cannot be foreseen
-            print(masked(f"palaestra view: {path}: {type(error).__name__}: {error}"), file=sys.stderr)
+            print(masked_message(f"palaestra view: {path}: {type(error).__name__}: {error}"), file=sys.stderr)
             return self._problem(200, "This run cannot be shown", f"{type(error).__name__}: {error}")
 
     # -- pages ----------------------------------------------------------------------------------------------------
@@ -230,7 +230,7 @@ class Pages:
             try:
                 book.fill([candidate], lambda one: store.get(one.run_id, one.episode_id))
             except Exception as error:  # one damaged episode hides no other
-                damaged.append(masked(f"Episode {e.episode_id!r} cannot be shown: {error}"))
+                damaged.append(masked_message(f"Episode {e.episode_id!r} cannot be shown: {error}"))
         return {
             "arms": arms,
             "types": types[:MOST_OPTIONS],
@@ -270,7 +270,7 @@ class Pages:
 
     def _problem(self, status: int, title: str, text: str) -> Answer:
         """Return a page that says what is wrong."""
-        return self._page("problem.html", status=status, title=title, text=masked(text))
+        return self._page("problem.html", status=status, title=title, text=masked_message(text))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from palaestra.agents.masking import masked
+from palaestra.agents.masking import masked_message
 from palaestra.agents.view.access import TOKEN_KEY, Access
 from palaestra.agents.view.pages import Answer, Pages
 from palaestra.errors import UsageError
@@ -111,7 +111,7 @@ class ViewServer(ThreadingHTTPServer):
         """Say in one line what failed; a reader that goes away is not a failure."""
         error = sys.exception()
         if not isinstance(error, (ConnectionError, TimeoutError)):
-            print(masked(f"palaestra view: {type(error).__name__}: {error}"), file=sys.stderr)
+            print(masked_message(f"palaestra view: {type(error).__name__}: {error}"), file=sys.stderr)
 
     def answer(self, target: str, headers: Message) -> Answer:
         """Return the answer to a GET request.

@@ -21,7 +21,7 @@ import httpx
 from palaestra.agents.backends.reliable import RetryPolicy
 from palaestra.agents.backends.responses import BoundedBody
 from palaestra.agents.core import Agent
-from palaestra.agents.masking import masked, remember_secrets
+from palaestra.agents.masking import masked_message, remember_secrets
 from palaestra.agents.sync import run_sync
 from palaestra.envs.formats.reasoning import split_reasoning
 from palaestra.errors import BoundaryError, ConfigError, ModelError, UsageError
@@ -71,7 +71,7 @@ class RewardSource(ABC):
     def checked(self, value: object) -> Verdict:
         """Return a value as a score if it is one."""
         if not is_number(value):
-            return NoScore(f"the score is {masked(repr(value))[:200]}; expected a finite number")
+            return NoScore(f"the score is {masked_message(repr(value))[:200]}; expected a finite number")
         score = float(value)  # type: ignore[arg-type]
         if (self.low is not None and score < self.low) or (self.high is not None and score > self.high):
             return NoScore(f"the score is {score:g}; expected {_limit(self.low)} to {_limit(self.high)}")
@@ -231,15 +231,15 @@ class RewardServer(RewardSource):
                 status, content = answer.status_code, await _bounded(answer)
         except (httpx.HTTPError, TimeoutError) as error:
             spent = time.monotonic() - started
-            text = masked(f"the reward server did not answer within {spent:.1f} s ({type(error).__name__}: {error})")
+            text = masked_message(f"the reward server did not answer within {spent:.1f} s ({type(error).__name__}: {error})")
             raise ModelError(text, retryable=True) from error
         if status != 200:
-            shown = masked(content[:300].decode("utf-8", "replace"))
+            shown = masked_message(content[:300].decode("utf-8", "replace"))
             raise ModelError(f"the reward server answered {status}: {shown}", status=status, retryable=status in _RETRYABLE)
         try:
             scores = strict_json(content.decode("utf-8"))["scores"]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            shown = masked(content[:300].decode("utf-8", "replace"))
+            shown = masked_message(content[:300].decode("utf-8", "replace"))
             raise ModelError(f'the reward server answered {shown!r}; expected {{"scores": [number, ...]}}') from error
         if not isinstance(scores, list) or len(scores) != wanted:
             got = f"{len(scores)} scores" if isinstance(scores, list) else repr(scores)[:200]
@@ -306,7 +306,7 @@ class RewardJudge(RewardSource):
         except UsageError:
             raise
         except BoundaryError as error:
-            return NoScore(masked(f"the judge failed: {error}"))
+            return NoScore(masked_message(f"the judge failed: {error}"))
         return self._read(answer.content if isinstance(answer, Message) else str(answer))
 
     def _read(self, text: str) -> Verdict:
@@ -315,7 +315,7 @@ class RewardJudge(RewardSource):
         try:
             value = strict_json(objects[-1], once=True)["score"]
         except (ValueError, IndexError, KeyError, TypeError):
-            return NoScore(f'the judge answered {masked(text)[:200]!r}; expected {{"score": number}}')
+            return NoScore(f'the judge answered {masked_message(text)[:200]!r}; expected {{"score": number}}')
         return self.checked(value)
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import itertools
 import json
 import logging
+import re
 import sqlite3
 import zlib
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -16,6 +20,7 @@ from palaestra.agents.backends import registry
 from palaestra.agents.backends.litellm_sdk import import_litellm
 from palaestra.agents.backends.registry import make_backend
 from palaestra.agents.core import Generation, Request
+from palaestra.agents.secret_spellings import SecretFinder
 from palaestra.agents.store import RunStore
 from palaestra.algorithms.run.recipe import parse_recipe
 from palaestra.cli.main import main
@@ -23,9 +28,12 @@ from palaestra.errors import ConfigError, ModelError
 from palaestra.types import Message
 from tests.agents.backends import fault_server as faults
 from tests.agents.backends.fault_server import PROVIDERS, FaultServer
+from tests.agents.spellings import IN_BASE64 as IN_BASE_64
+from tests.agents.spellings import SPELLINGS
 
-MARK = b"mk9"
-BASIC = b"bWs5"  # how base64 begins for what begins with the mark
+MARKS = re.compile(  # how every secret begins: as it is, with its letters escaped, in hex, at the three places of base64
+    rb"(?i:mk9(?![a-z0-9+/])|6d6b392d|%6d%6b%39|\\u006d\\u006b|\\x6d\\x6b|&#109;&#107;|&#x6d;&#x6b;)|bWs5L[Q-Za-f]|1rOS[0-3]|tazkt"
+)
 TEXTCRAFT = "palaestra/TextCraft-v0"
 HEADERS = 'headers={X-Team="mk9-header value", Authorization2="Bearer mk9-bearer"}'
 
@@ -50,7 +58,46 @@ async def _echo_location(server: FaultServer, writer: asyncio.StreamWriter) -> N
     writer.write(faults.head(307, 0, f"Location: {where}"))
 
 
-ECHOES = {"echo": _echo, "echo text": _echo_text, "echo location": _echo_location}
+def spelled(server: FaultServer, way: str) -> str:
+    """Return all secrets that were sent last, in a spelling, and what basic authorization holds."""
+    last = server.received[-1]
+    sent = [value for value in last.headers.values() if "mk9" in value] + parse_qsl(last.target.partition("?")[2])
+    said = [
+        text.removeprefix("Bearer ") for text in itertools.chain(*([one] if isinstance(one, str) else one for one in sent))
+    ]
+    for coded in re.findall("Basic (.+)", str(last.headers.get("authorization"))):
+        user, _, password = base64.b64decode(coded).decode().partition(":")
+        said += [f"{user}:{password}", password]
+    return " ".join(FORMS[way](text) for text in said if text.startswith("mk9-"))
+
+
+FORMS = {**SPELLINGS, **IN_BASE_64}
+
+
+def _echo_in(way: str) -> Any:
+    async def send(server: FaultServer, writer: asyncio.StreamWriter) -> None:
+        body = spelled(server, way).encode()
+        if len(server.received) % 2:
+            body = json.dumps({"error": {"message": body.decode()}}).encode()
+        writer.write(faults.head(400, len(body)) + body)
+
+    return send
+
+
+async def _echo_places(server: FaultServer, writer: asyncio.StreamWriter) -> None:
+    """Name secrets of others, which nobody could remember."""
+    body = b"u:mk9-1pass@db.example;jsessionid=mk9-1sid api_key: mk9-1key http://h/#access_token=mk9-1t 'X-Api-Key': 'mk9-1x'"
+    writer.write(faults.head(400, len(body), kind="text/plain") + body)
+
+
+ECHOES = {
+    "echo": _echo,
+    "echo text": _echo_text,
+    "echo location": _echo_location,
+    "echo places": _echo_places,
+    **{f"echo {way}": _echo_in(way) for way in FORMS},
+}
+MAIN_ECHOES = ("echo", "echo text", "echo location", "echo places", "echo json with slashes", "echo base64, second place")
 
 
 @pytest.fixture
@@ -59,7 +106,7 @@ def all_faults(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> list[str
     server.location = "http://mk9-user:mk9-pass@127.0.0.1:9/v1?k=mk9-query"
     server.retry_after = "0.01"
     names = [name for name in (*faults.FAULTS, *faults.REDIRECTS) if name not in ("hang", "drip")]  # two time-outs are enough
-    return [*names, *ECHOES, "hang", "ok", "ok"]
+    return [*names, *MAIN_ECHOES, "hang", "ok", "ok"]
 
 
 def bytes_written(folder: Path) -> dict[str, bytes]:
@@ -77,9 +124,16 @@ def bytes_written(folder: Path) -> dict[str, bytes]:
 
 def assert_no_secret(texts: dict[str, bytes]) -> None:
     for where, text in texts.items():
-        for mark in (MARK, BASIC):
-            at = text.find(mark)
-            assert at < 0, f"{where}: {text[max(0, at - 80) : at + 60]!r}"
+        if found := MARKS.search(text):
+            raise AssertionError(f"{where}: {text[max(0, found.start() - 80) : found.end() + 60]!r}")
+
+
+def test_the_marks_are_seen_in_every_spelling() -> None:
+    for way, spell in FORMS.items():
+        for secret in ("mk9-key", "mk9-header value", "mk9-user:mk9-pa/ss"):
+            with pytest.raises(AssertionError, match="file"):
+                assert_no_secret({"file": f"x {spell(secret)} y".encode()})
+            assert_no_secret({"file": SecretFinder([secret]).masked(f"x {spell(secret)} y").encode()}), way
 
 
 SAME_CODE = (("litellm:openai/stub", "url"), ("litellm:openai/stub", "environment"), ("litellm:mistral/stub", "key"))
@@ -177,10 +231,41 @@ def test_no_secret_is_written_whatever_the_server_of_a_provider_does(
         url = url.replace("http://", f"http://{user}") + "?sig=mk9-query"
     with caplog.at_level(logging.DEBUG):
         # litellm is slow at first, and warns of its own where that takes longer than the time limit
-        evaluate_marked([*words, "--base-url", url], len(all_faults), "3" if scheme == "litellm" else "0.5")
+        evaluate_marked([*words, "--base-url", url], len(all_faults), "5" if scheme == "litellm" else "0.5")
     sent = json.dumps([(one.headers, one.target) for one in server.received])
     assert {"key": "mk9-key", "url": "mk9-query", "environment": "mk9-environment"}[way] in sent
     check_marked(tmp_path, server, len(all_faults), capfd.readouterr(), caplog.text)
+
+
+@pytest.mark.parametrize("client", ["aiohttp", "openai"])
+@pytest.mark.parametrize("way", ["key", "url"])
+def test_no_spelling_of_a_secret_in_an_error_is_written(
+    server: FaultServer,
+    client: str,
+    way: str,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(faults, "REDIRECTS", {**faults.REDIRECTS, **ECHOES})
+    echoes = [f"echo {way}" for way in FORMS]
+    plan = [
+        *itertools.chain(*([*echoes[at : at + 5], "ok"] for at in range(0, len(echoes), 5)))
+    ]  # many failures in a row end a run
+    server.plan.extend(plan)
+    model = server.model_string if way == "key" else server.model_string.replace("http://", "http://mk9-user:mk9-pa%2Fss@")
+    chosen = ["--model", model, *(["--option", "api_key=mk9-key"] if way == "key" else []), "--option", f"client={client}"]
+    with caplog.at_level(logging.DEBUG):
+        evaluate_marked(chosen, len(plan))
+        main(["report", "marked"])
+    check_marked(tmp_path, server, len(plan), capfd.readouterr(), caplog.text, num_ok=plan.count("ok"))
+
+
+def test_every_backend_behind_a_server_is_tried_with_marked_secrets() -> None:
+    tried = {model.partition(":")[0] for model in PROVIDERS} | {"openai", "http", "https"}
+    assert {scheme for scheme, entry in registry.BACKENDS.items() if entry.is_remote} == tried
 
 
 class Leaky:
