@@ -18,6 +18,7 @@ from palaestra.types.direction import with_direction_shown
 
 _HERE = Path(__file__).parent
 
+
 def page_environment(*folders: Path) -> jinja2.Environment:
     """Return the template environment of reports: everything is escaped.
 
