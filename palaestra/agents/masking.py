@@ -88,7 +88,7 @@ def remember_secrets(*values: Any) -> None:
 
 
 def finder_of(*values: Any) -> SecretFinder:
-    """Return what finds the secrets in options that cannot be ordinary words: none of them belongs into an answer.
+    """Return a finder of the secrets in options that cannot be ordinary words: none of them belongs into an answer.
 
     Args:
         *values: As for `remember_secrets`.

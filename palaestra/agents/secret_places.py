@@ -1,4 +1,4 @@
-"""Where secrets stand in texts whoever they are of: in URLs, after their names, in shapes that only keys have.
+"""Where secrets stand in texts known or not: in URLs, after their names, in shapes that only keys have.
 
 `mask_urls` and `mask_shapes` are for every text. `mask_named` is for what is shown and logged (error texts, messages, command
 lines), not for settings: a prompt that speaks of a `password=...` has to stay as it is.
@@ -74,7 +74,7 @@ def mask_login(text: str) -> str:
 
 
 def mask_shapes(text: str) -> str:
-    """Return a text with `***` for what has the shape of a key, whoever's it is."""
+    """Return a text with `***` for what has the shape of a key, known or not."""
     for marks, shape in _SHAPES:
         if any(mark in text for mark in marks):
             text = shape.sub(MASK, text)

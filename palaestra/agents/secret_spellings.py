@@ -21,7 +21,7 @@ MASK = "***"
 LONG = 6
 """Characters from which on a secret is masked wherever it occurs; in hex and base64 too."""
 SHORT = 4
-"""Characters from which on a secret is masked where it stands by itself, without a letter or a digit beside it."""
+"""Characters from which on a secret is masked where it stands by itself, without a letter or a digit next to it."""
 
 _DEEPEST = 8  # escapes within escapes
 _MOST_VIEWS = 48  # readings of one text; what a server says must not keep us busy
@@ -94,7 +94,7 @@ class _Form(NamedTuple):
     after: bool = False
 
     def grown(self, text: str, start: int, end: int) -> tuple[int, int]:
-        """Return the place of a hit with the characters beside it that hold bits of the secret."""
+        """Return the place of a hit with the neighbouring characters that hold bits of the secret."""
         if self.before and start and text[start - 1] in _BASE64:
             start -= 1
         if self.after and end < len(text) and text[end] in _BASE64:
@@ -222,7 +222,7 @@ def _lowered(text: str) -> str:
 
 
 def _stands_alone(text: str, start: int, end: int) -> bool:
-    """Tell whether no letter and no digit stands beside a part of a text."""
+    """Tell whether no letter and no digit stands next to a part of a text."""
     return not (text[max(start - 1, 0) : start].isalnum() or text[end : end + 1].isalnum())
 
 
