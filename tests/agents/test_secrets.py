@@ -11,6 +11,7 @@ from typing import Any
 import gymnasium
 import pytest
 
+from palaestra.agents import masking
 from palaestra.agents.backends import registry
 from palaestra.agents.backends.endpoint import Endpoint
 from palaestra.agents.backends.litellm_sdk import import_litellm
@@ -72,6 +73,12 @@ class TokenAgent:
 
 
 Check = Callable[[], str]
+
+
+@pytest.fixture(autouse=True)
+def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each test stand alone: what another one remembered must not help it."""
+    monkeypatch.setattr(masking, "_finder", SecretFinder())
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
+from palaestra.agents import masking
 from palaestra.agents.backends import registry
 from palaestra.agents.backends.litellm_sdk import import_litellm
 from palaestra.agents.backends.registry import make_backend
@@ -88,6 +89,12 @@ async def _echo_places(server: FaultServer, writer: asyncio.StreamWriter) -> Non
     """Name secrets of others, which nobody could remember."""
     body = b"u:mk9-1pass@db.example;jsessionid=mk9-1sid api_key: mk9-1key http://h/#access_token=mk9-1t 'X-Api-Key': 'mk9-1x'"
     writer.write(faults.head(400, len(body), kind="text/plain") + body)
+
+
+@pytest.fixture(autouse=True)
+def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each test stand alone: what another one remembered must not help it."""
+    monkeypatch.setattr(masking, "_finder", SecretFinder())
 
 
 ECHOES = {
