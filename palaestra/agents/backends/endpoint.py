@@ -9,13 +9,13 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from palaestra.agents.backends.inside import fault_in, fault_status, paid
-from palaestra.agents.backends.reasoning_back import Form
+from palaestra.agents.backends.reasoning_back import NAMES, Form
 from palaestra.agents.backends.responses import redirect_problem
 from palaestra.agents.backends.streams import is_stream, read_list, read_stream, without_comments
 from palaestra.agents.backends.strict_tools import OPENAI_MOST, check_number, without_nulls
@@ -124,12 +124,15 @@ class Endpoint:
         """The query as names and values."""
         return dict(parse_qsl(self.query, keep_blank_values=True))
 
-    def body(self, request: Request, reasoning: Form = Form.NONE) -> dict[str, Json]:
+    def body(
+        self, request: Request, reasoning: Form = Form.NONE, reasoning_names: Sequence[str] = NAMES[:1]
+    ) -> dict[str, Json]:
         """Return the JSON body of a chat completion for `request`.
 
         Args:
             request: What to ask.
             reasoning: Form in which the reasoning of earlier turns is sent.
+            reasoning_names: Names of the field for it.
 
         Raises:
             UsageError: If it offers more tools than the server takes.
@@ -142,6 +145,7 @@ class Endpoint:
             max_tokens_field=self.max_tokens_field or default,
             send_defaults=not self.is_openai,
             send_reasoning=reasoning,
+            reasoning_names=reasoning_names,
             return_tokens=self.return_tokens,
             strict_tools=self.strict_tools,
         )

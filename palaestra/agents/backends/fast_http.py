@@ -77,8 +77,10 @@ class FastHTTPBackend:
     async def _ask(self, request: Request, reasoning: Form) -> Generation:
         """Post one request, with reasoning in a form."""
         started = time.perf_counter()
-        body = await self.post(self._url, self.endpoint.body(request, reasoning))
-        generation = self.endpoint.read(body, request)
+        endpoint = self.endpoint
+        data = endpoint.decode(await self.post(self._url, endpoint.body(request, reasoning, self._reasoning.names)))
+        self._reasoning.note(data)
+        generation = endpoint.read_data(data, request)
         return replace(generation, usage=replace(generation.usage, model_s=time.perf_counter() - started))
 
     async def post(self, url: str, data: Any, headers: Mapping[str, str] | None = None) -> bytes:

@@ -56,7 +56,7 @@ def fault_in(data: Json, part: str = "choices") -> Json:
     found = data.get(part)
     first = found[0] if isinstance(found, list) and found else None
     inside = first if isinstance(first, Mapping) else {}
-    said = (inside.get("message") or inside.get("delta")) if part == "choices" else None
+    said = inside.get("message") if part == "choices" else None
     holders = (data, inside, said if isinstance(said, Mapping) else {})
     if (fault := next((holder["error"] for holder in holders if holder.get("error")), None)) is not None:
         return fault

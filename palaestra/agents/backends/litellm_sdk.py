@@ -84,6 +84,7 @@ class LiteLLMBackend:
             request,
             send_defaults=False,
             send_reasoning=reasoning,
+            reasoning_names=self._reasoning.names,
             strict_tools=endpoint.strict_tools,
         )
         owner = _OPENED.set(await self._opened.get())
@@ -112,7 +113,9 @@ class LiteLLMBackend:
         finally:
             _OPENED.reset(owner)
             _BODIES.reset(kept)
-        generation = self._read(answer, self._decoded(bodies), request)
+        sent = self._decoded(bodies)
+        self._reasoning.note(sent)
+        generation = self._read(answer, sent, request)
         return replace(generation, usage=replace(generation.usage, model_s=time.perf_counter() - started))
 
     async def aclose(self) -> None:

@@ -43,13 +43,15 @@ class OpenAIBackend(SDKBackend):
     def _body(self, request: Request, reasoning: Form = Form.NONE) -> dict[str, Json]:
         """Return the JSON of a chat completion."""
         body: dict[str, Json] = finite(
-            self.endpoint.body(request, reasoning)
+            self.endpoint.body(request, reasoning, self._reasoning.names)
         )  # the SDK's transport fails on numbers that JSON has not
         return body
 
     def _read(self, body: bytes, request: Request) -> Generation:
         """Read a chat completion."""
-        return self.endpoint.read(body, request)
+        data = self.endpoint.decode(body)
+        self._reasoning.note(data)
+        return self.endpoint.read_data(data, request)
 
     def _method(self, client: Any) -> Any:
         """Return the method for chat completions."""

@@ -5,22 +5,25 @@ only with what they thought before, and some of them refuse a dialogue with call
 known by address, by litellm's name of the provider, or by the name of the model; a server that says so in an error is asked
 once more in the other way, which is remembered.
 
-Sources: DeepSeek, "Thinking Mode: Tool Calls"; Moonshot, "Use the Kimi thinking model"; Z.ai, "Thinking Mode"; MiniMax, "Tool
-Use & Interleaved Thinking"; litellm, `llms/moonshot/chat/transformation.py` (a blank where there is no reasoning).
+Sources: DeepSeek, "Thinking Mode: Tool Calls"; vLLM, "Interleaved Thinking", and its issue 38488; Moonshot, "Use the Kimi
+thinking model"; Z.ai, "Thinking Mode"; MiniMax, "Tool Use & Interleaved Thinking"; litellm,
+`llms/moonshot/chat/transformation.py` (a blank where there is no reasoning).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
 from urllib.parse import urlsplit
 
 from palaestra.agents.context import CHARS_PER_TOKEN, estimate_tokens
 from palaestra.agents.core import Generation, Request
 from palaestra.errors import ModelError
-from palaestra.types import Message
+from palaestra.types import Json, Message
 
+NAMES = ("reasoning_content", "reasoning")
+"""Names of the field. vLLM reads `reasoning` alone, and drops the other in silence; most others know the first one alone."""
 BLANK = " "
 """Stands for the reasoning of a message that has none, where a server wants the field in every one, and not empty."""
 
@@ -49,9 +52,9 @@ class Form(Enum):
 
     NONE = "none"
     FIELD = "field"
-    """As `reasoning_content` of the messages that have some."""
+    """As a field of the messages that have some."""
     FILLED = "filled"
-    """As `reasoning_content` of every message of the model, a blank where it has none."""
+    """As a field of every message of the model, a blank where it has none."""
     TAGS = "tags"
     """In the content, between the marks of a thought, as the model wrote it."""
 
@@ -71,6 +74,25 @@ class ReasoningBack:
         self.setting = setting
         self._known = _known_form(model, urlsplit(base_url).hostname or "", provider)
         self._learned: Form | None = None
+        self._seen: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the field: those under which the server itself reports reasoning, and the one that it has asked for."""
+        asked = NAMES[:1] if not self._seen or self._learned is Form.FILLED else ()
+        return tuple(name for name in NAMES if name in self._seen or name in asked)
+
+    def note(self, data: Json) -> None:
+        """Learn from an answer under which name its server reports reasoning.
+
+        Args:
+            data: The decoded body of a chat completion.
+        """
+        choices = data.get("choices") if isinstance(data, Mapping) else None
+        first = choices[0] if isinstance(choices, list) and choices else None
+        message = first.get("message") if isinstance(first, Mapping) else None
+        if isinstance(message, Mapping):
+            self._seen = tuple(name for name in NAMES if isinstance(message.get(name), str) and message[name]) or self._seen
 
     def form(self, messages: Sequence[Message], has_tools: bool) -> Form:
         """Return the form for a dialogue.
@@ -152,4 +174,4 @@ def _is_about_reasoning(error: ModelError) -> bool:
     return _NAMED.search(str(error)) is not None and error.status != 429
 
 
-__all__ = ["BLANK", "Form", "ReasoningBack", "with_reasoning"]
+__all__ = ["BLANK", "NAMES", "Form", "ReasoningBack", "with_reasoning"]

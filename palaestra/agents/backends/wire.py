@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeGuard
 
 from palaestra.agents.backends.call_ids import read_call_id, unique_call_ids
 from palaestra.agents.backends.inside import fault_in, is_filtered
-from palaestra.agents.backends.reasoning_back import BLANK, Form, with_reasoning
+from palaestra.agents.backends.reasoning_back import BLANK, NAMES, Form, with_reasoning
 from palaestra.agents.backends.strict_tools import strict_function
 from palaestra.agents.backends.token_usage import usage_in, usage_of
 from palaestra.agents.backends.too_long import says_too_long
@@ -46,6 +46,7 @@ def request_body(
     max_tokens_field: MaxTokensField = "max_tokens",
     send_defaults: bool = True,
     send_reasoning: bool | Form = False,
+    reasoning_names: Sequence[str] = NAMES[:1],
     return_tokens: bool = False,
     strict_tools: bool = False,
 ) -> dict[str, Json]:
@@ -57,7 +58,8 @@ def request_body(
         max_tokens_field: Name under which the limit on new tokens is sent.
         send_defaults: Send temperature 1 and top_p 1 too. Many servers fill in a model's own defaults for what is missing;
             OpenAI's fills in 1 and refuses the fields for some models.
-        send_reasoning: Send the reasoning of earlier turns back: as `reasoning_content`, or in a form.
+        send_reasoning: Send the reasoning of earlier turns back: as a field, or in a form.
+        reasoning_names: Names of that field.
         return_tokens: Ask for token ids and log-probs (vLLM's `return_token_ids`).
         strict_tools: Offer tools by strict schemas, where theirs have a strict form.
 
@@ -65,7 +67,9 @@ def request_body(
         A plain dict. `sampling.extra` is laid over it last; a None there takes a field out.
     """
     dialogue = unique_call_ids(request.messages)
-    messages = [message_to_wire(message, send_reasoning=send_reasoning) for message in dialogue]
+    messages = [
+        message_to_wire(message, send_reasoning=send_reasoning, reasoning_names=reasoning_names) for message in dialogue
+    ]
     if any(map(_media_of, dialogue)):
         messages = with_media(dialogue, messages)
     body: dict[str, Json] = {"model": model, "messages": messages}
@@ -84,7 +88,9 @@ def request_body(
     return body
 
 
-def message_to_wire(message: Message, *, send_reasoning: bool | Form = False) -> dict[str, Json]:
+def message_to_wire(
+    message: Message, *, send_reasoning: bool | Form = False, reasoning_names: Sequence[str] = NAMES[:1]
+) -> dict[str, Json]:
     """Return a message as the chat-completions API writes it, its content as text (`request_body` adds what it shows).
 
     Calls are sent as native ones if each has an id; calls without ids were read from text and go back as text. What a provider
@@ -99,7 +105,7 @@ def message_to_wire(message: Message, *, send_reasoning: bool | Form = False) ->
         if send_reasoning is Form.TAGS:
             data["content"] = with_reasoning(data["content"], clean_text(message.reasoning))
         elif send_reasoning is Form.FILLED or (send_reasoning in (True, Form.FIELD) and message.reasoning):
-            data["reasoning_content"] = clean_text(message.reasoning) or BLANK
+            data.update(dict.fromkeys(reasoning_names, clean_text(message.reasoning) or BLANK))
         if message.provider:
             data.update(message.provider.get(PROVIDER, {}))
     elif message.role == "tool":

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from palaestra.agents.backends.endpoint import Endpoint
 from palaestra.agents.backends.google_sdk import content_body, read_content
 from palaestra.agents.backends.inside import fault_in, fault_status, is_filtered
+from palaestra.agents.backends.litellm_sdk import _with_reason
 from palaestra.agents.backends.openai_responses import read_response, responses_body
 from palaestra.agents.backends.reliable import Reliable, RetryPolicy
 from palaestra.agents.backends.streams import without_comments
@@ -76,6 +77,22 @@ def test_an_announced_call_that_stands_in_the_text_is_run(kind: str) -> None:
     text = '<tool_call>\n{"name": "search_notes", "arguments": {"query": "Glass"}}\n</tool_call>'
     played, _ = play(kind, Answer(text, reason=WORDS[kind][0]), turns=1)
     assert [call.name for call in played.steps[0].action.tool_calls] == ["search_notes"]
+
+
+def test_an_announced_call_that_is_advised_on_already_keeps_its_advice() -> None:
+    call = '<tool_call>\n{"name": "search_notes", "arguments": {"query": "Glass"}}\n</tool_call>'
+    text = f"As an example:\n{call}\nis what I would say."
+    played, _ = play("anthropic", Answer(text, reason="tool_use"), turns=1)
+    plain, _ = play("anthropic", Answer(text), turns=1)
+    assert played.steps[0].action.error == plain.steps[0].action.error
+    assert played.steps[0].action.error not in ("", ADVICE)
+
+
+def test_litellm_keeps_the_word_of_an_api_that_announces_a_call() -> None:
+    made: dict[str, Any] = choice()
+    assert _with_reason(made, "TOOL_CALL")["choices"][0]["finish_reason"] == "TOOL_CALL"
+    assert _with_reason(made, "MAX_TOKENS")["choices"][0]["finish_reason"] == "MAX_TOKENS"
+    assert _with_reason(made, "COMPLETE") is made
 
 
 @pytest.mark.parametrize("kind", ["openai", "anthropic"])

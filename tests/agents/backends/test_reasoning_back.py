@@ -170,6 +170,48 @@ def test_known_models_get_it_through_litellm_from_the_first_call_on(model: str, 
     assert len(thinker.seen) == 3
 
 
+@pytest.mark.parametrize("kind", CHATS)
+@pytest.mark.parametrize("names", [("reasoning",), ("reasoning_content",), ("reasoning_content", "reasoning")])
+def test_it_goes_back_under_the_name_under_which_it_came(kind: str, names: tuple[str, ...]) -> None:
+    class Renamed(Thinker):
+        def __call__(self, asked: Asked) -> Any:
+            answer = super().__call__(asked)
+            message = answer["choices"][0]["message"]
+            message |= dict.fromkeys(names, message.pop("reasoning_content"))
+            return answer
+
+    thinker = Renamed(lambda messages: None)
+    with provider_server(thinker) as server:
+        assert play(server, kind, send_reasoning=True).outcome.success is True
+    last = [m for m in thinker.seen[2] if m["role"] == "assistant"]
+    assert [{key: m[key] for key in m if key.startswith("reasoning")} for m in last] == [
+        dict.fromkeys(names, "Turn 0."),
+        dict.fromkeys(names, "Turn 1."),
+    ]
+
+
+def test_the_name_that_a_server_asks_for_is_sent_whatever_it_says_itself() -> None:
+    back = ReasoningBack(None, "m")
+    back.note({"choices": [{"message": {"reasoning": "Hm.", "reasoning_content": None}}]})
+    assert back.names == ("reasoning",)
+    learn(back, ModelError(ASKING[0][1], status=400), "hi")
+    assert back.names == ("reasoning_content", "reasoning")
+
+
+@given(st.recursive(st.none() | st.text(max_size=3) | st.integers(), lambda inner: st.lists(inner, max_size=2)))
+def test_an_answer_without_reasoning_teaches_no_name(odd: Any) -> None:
+    back = ReasoningBack(None, "m")
+    held = (
+        {"choices": odd},
+        {"choices": [odd]},
+        {"choices": [{"message": odd}]},
+        {"choices": [{"message": {"reasoning": []}}]},
+    )
+    for data in (odd, *held):
+        back.note(data)
+    assert back.names == ("reasoning_content",)
+
+
 THOUGHT = (Message("user", "go"), Message("assistant", "", (ToolCall("look", {}, "c"),), reasoning="Hm."))
 
 
