@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from palaestra.results.statistics.distributions import student_t_quantile
-from palaestra.results.statistics.estimates import CONFIDENCE, cluster_variance
+from palaestra.results.statistics.estimates import CONFIDENCE, cluster_freedom, cluster_variance
 
 Row = Mapping[str, Any]
 Cells = Mapping[tuple[str, int], tuple[float, int]]
@@ -62,6 +62,21 @@ def two_way_interval(cells: Cells) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
+def goal_interval(cells: Cells) -> Interval:
+    """Mean of outcomes that go by goal, with an interval for new goals and the same seeds: goals are the clusters."""
+    sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for (goal, _), (total, count) in cells.items():
+        sums[goal][0] += total
+        sums[goal][1] += count
+    totals, sizes = [total for total, _ in sums.values()], [count for _, count in sums.values()]
+    mean = math.fsum(totals) / math.fsum(sizes)
+    if len(sizes) < 2:
+        return Interval(mean, -math.inf, math.inf)
+    quantile = student_t_quantile(0.5 + CONFIDENCE / 2, cluster_freedom(sizes))
+    half = quantile * math.sqrt(cluster_variance(sizes, totals, mean))
+    return Interval(mean, mean - half, mean + half)
+
+
 def outcomes(rows: Sequence[Row], arm: str, kind: str | None = None) -> dict[tuple[str, int], tuple[float, int]]:
     """Return solved and played episodes of an arm by goal and seed, of all tasks or of one type."""
     found: dict[tuple[str, int], tuple[float, int]] = defaultdict(lambda: (0.0, 0))
@@ -73,9 +88,9 @@ def outcomes(rows: Sequence[Row], arm: str, kind: str | None = None) -> dict[tup
     return dict(found)
 
 
-def difference(first: Cells, second: Cells) -> Interval:
-    """Mean difference of two arms on the same tasks and seeds, first minus second."""
-    return two_way_interval({key: (total - second[key][0], count) for key, (total, count) in first.items()})
+def difference(first: Cells, second: Cells) -> Cells:
+    """Return the differences of two arms on the same tasks and seeds, first minus second."""
+    return {key: (total - second[key][0], count) for key, (total, count) in first.items()}
 
 
 def page(rows: Sequence[Row], remarks: Sequence[str]) -> str:
@@ -101,8 +116,9 @@ def page(rows: Sequence[Row], remarks: Sequence[str]) -> str:
             f"most 8 turns. The test tasks ask for {goals} goals, none of which is ever a goal in training."
         ),
         _filled(
-            "Intervals are 95 % intervals for new goals and new seeds: episodes of one goal are a cluster, and so are those "
-            "of one seed (two-way clustered variance, Student's t with one degree of freedom less than there are seeds)."
+            "Intervals hold 95 %. Those for new goals take the episodes of one goal for a cluster, and the seeds as they are; "
+            "those for new goals and seeds take the episodes of one seed for a cluster too (two-way clustered variance, "
+            "Student's t with one degree of freedom less than there are seeds), and are wide because seeds are few."
         ),
         "## Success on test tasks",
         "\n".join(_success(rows, kinds)),
@@ -149,29 +165,31 @@ def _variance(cells: Cells, mean: float, key: Callable[[tuple[str, int]], object
 
 def _success(rows: Sequence[Row], kinds: Sequence[str]) -> Iterator[str]:
     """One line for each arm."""
-    heads = ["agent", "success", "95 % interval", *kinds, "CPU s of training, mean"]
+    heads = ["agent", "success", "new goals", "new goals and seeds", *kinds, "CPU s of training, mean"]
     yield f"| {' | '.join(heads)} |"
     yield f"|---|{'---:|' * (len(heads) - 1)}"
     for arm, name in ARMS.items():
         if any(arm not in row["arms"] for row in rows):
             continue
-        found = two_way_interval(outcomes(rows, arm))
+        cells = outcomes(rows, arm)
+        ends = [_ends(goal_interval(cells)), _ends(two_way_interval(cells))]
         seconds = [row["arms"][arm].get("train_cpu_s") for row in rows]
         cost = "" if None in seconds else f"{sum(seconds) / len(seconds):.0f}"
-        types = [_percent(two_way_interval(outcomes(rows, arm, kind)).mean) for kind in kinds]
-        yield f"| {' | '.join([name, _percent(found.mean), _ends(found), *types, cost])} |"
+        types = [_percent(mean_of(outcomes(rows, arm, kind))) for kind in kinds]
+        yield f"| {' | '.join([name, _percent(mean_of(cells)), *ends, *types, cost])} |"
 
 
 def _differences(rows: Sequence[Row], kinds: Sequence[str]) -> Iterator[str]:
     """One line for each pair of arms."""
-    heads = ["difference", "all tasks", *kinds]
+    heads = ["difference", *(f"{kind}, {what}" for kind in ("all tasks", *kinds) for what in ("new goals", "goals and seeds"))]
     yield f"| {' | '.join(heads)} |"
     yield f"|---|{'---:|' * (len(heads) - 1)}"
     for first, second in PAIRS:
         cells = []
         for kind in (None, *kinds):
             found = difference(outcomes(rows, first, kind), outcomes(rows, second, kind))
-            cells.append(f"{100 * found.mean:+.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}]")
+            cells.append(f"{100 * mean_of(found):+.1f} {_points(goal_interval(found))}")
+            cells.append(_points(two_way_interval(found)))
         yield f"| {' | '.join([f'{ARMS[first]} - {ARMS[second]}', *cells])} |"
 
 
@@ -181,13 +199,13 @@ def _by_seed(rows: Sequence[Row]) -> Iterator[str]:
     yield f"| seed | {' | '.join(ARMS[arm] for arm in arms)} | CPU s: clone, more, GRPO |"
     yield f"|---:|{'---:|' * (len(arms) + 1)}"
     for row in rows:
-        cells = [_percent(two_way_mean(outcomes([row], arm))) for arm in arms]
+        cells = [_percent(mean_of(outcomes([row], arm))) for arm in arms]
         seconds = [row["arms"][arm]["train_cpu_s"] for arm in arms]
         cost = f"{seconds[0]:.0f}, {seconds[1] - seconds[0]:.0f}, {seconds[2] - seconds[0]:.0f}"
         yield f"| {row['seed']} | {' | '.join([*cells, cost])} |"
 
 
-def two_way_mean(cells: Cells) -> float:
+def mean_of(cells: Cells) -> float:
     """Mean of outcomes by goal and seed."""
     return math.fsum(total for total, _ in cells.values()) / sum(count for _, count in cells.values())
 
@@ -237,6 +255,11 @@ def _alarms(rows: Sequence[Row]) -> Iterator[str]:
     yield "|---|---|---|"
     for (phase, alarm), seeds in sorted(found.items()):
         yield f"| `{phase}` | `{alarm}` | {', '.join(seeds)} |"
+
+
+def _points(found: Interval) -> str:
+    """Return the ends of an interval of a difference, in points; nothing where the spread is not known."""
+    return f"[{100 * found.low:.1f}, {100 * found.high:.1f}]" if math.isfinite(found.low) else ""
 
 
 def _filled(paragraph: str) -> str:

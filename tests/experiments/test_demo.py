@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from experiments.common.rows import folder_of, read_rows
-from experiments.demo.page import Cells, difference, outcomes, page, two_way_interval
+from experiments.demo.page import Cells, difference, goal_interval, outcomes, page, two_way_interval
 from experiments.demo.picture import mean_line
 from experiments.demo.remarks import REMARKS
 from experiments.demo.run import main, phases, played
@@ -56,7 +56,16 @@ def test_a_difference_is_of_the_same_goals_and_seeds() -> None:
     rng = np.random.default_rng(2)
     base = drawn(rng, of_goal=0.2, of_seed=0.1)
     better = difference(cells_of(base + 0.1), cells_of(base))
-    assert better == pytest.approx((0.1, 0.1, 0.1))  # what both have in common says nothing
+    assert two_way_interval(better) == pytest.approx((0.1, 0.1, 0.1))  # what both have in common says nothing
+    assert goal_interval(better) == pytest.approx((0.1, 0.1, 0.1))
+
+
+def test_the_interval_of_new_goals_is_that_of_their_means() -> None:
+    rates = drawn(np.random.default_rng(3), of_goal=0.1, of_seed=0.3)
+    simple = mean_interval([[float(value)] for value in rates.mean(axis=1)])
+    assert goal_interval(cells_of(rates)) == pytest.approx((simple.mean, simple.low, simple.high))
+    wide, narrow = two_way_interval(cells_of(rates)), goal_interval(cells_of(rates))
+    assert wide.high - wide.low > 2 * (narrow.high - narrow.low)
 
 
 def turn(problem: str) -> Step:
