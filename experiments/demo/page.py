@@ -126,7 +126,7 @@ def page(rows: Sequence[Row], remarks: Sequence[str]) -> str:
         "\n".join(_differences(rows, kinds)),
         "## By seed",
         "\n".join(_by_seed(rows)),
-        "## Turns that are no command",
+        "## Turns that are not a command",
         _filled(
             "Share of turns on test tasks that are none of the environment's commands (answers that the limit of a turn cuts "
             "are among them), and of all turns that are refused, names that cannot be had or made included:"
@@ -139,7 +139,7 @@ def page(rows: Sequence[Row], remarks: Sequence[str]) -> str:
         "\n".join(_alarms(rows)),
     ]
     if remarks:
-        parts += ["## What it shows, and what not", "\n".join(f"- {remark}" for remark in remarks)]
+        parts += ["## What it shows, and what not", "\n".join(f"- {_filled(remark, indent='  ')}" for remark in remarks)]
     parts += [f"Again: `{COMMAND}`; a run that was cut off resumes. The page and the picture are written from `rows.jsonl`."]
     return "\n\n".join(parts) + "\n"
 
@@ -211,8 +211,8 @@ def mean_of(cells: Cells) -> float:
 
 
 def _turns(rows: Sequence[Row], kinds: Sequence[str]) -> Iterator[str]:
-    """One line for each trained arm: no command and refused, by type."""
-    heads = [f"{kind}: {what}" for kind in kinds for what in ("no command", "refused")]
+    """One line for each trained arm: not a command, and refused, by type."""
+    heads = [f"{kind}: {what}" for kind in kinds for what in ("not a command", "refused")]
     yield f"| agent | {' | '.join(heads)} |"
     yield f"|---|{'---:|' * len(heads)}"
     for arm in ("cloned", "cloned-same_compute", "trained"):
@@ -262,8 +262,8 @@ def _points(found: Interval) -> str:
     return f"[{100 * found.low:.1f}, {100 * found.high:.1f}]" if math.isfinite(found.low) else ""
 
 
-def _filled(paragraph: str) -> str:
-    return textwrap.fill(paragraph, width=125)
+def _filled(paragraph: str, *, indent: str = "") -> str:
+    return textwrap.fill(paragraph, width=123, subsequent_indent=indent)
 
 
 def _percent(share: float) -> str:

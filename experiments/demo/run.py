@@ -79,7 +79,7 @@ def played(trajectories: Iterable[Any], goals: Mapping[str, str]) -> dict[str, A
 
     Returns:
         `solved`: by type and goal, solved and played episodes. `turns`: by type, all turns, those that were refused, and of
-        these the ones that are no command.
+        these the ones that are not a command.
     """
     solved: dict[str, dict[str, list[int]]] = {}
     turns: dict[str, list[int]] = {}

@@ -72,7 +72,7 @@ def turn(problem: str) -> Step:
     return Step(observation="", action=Message("assistant", "x"), info={"action_error": problem} if problem else {})
 
 
-def test_turns_that_are_no_command_are_told_from_names_that_do_not_exist() -> None:
+def test_turns_that_are_not_a_command_are_told_from_names_that_do_not_exist() -> None:
     problems = (
         "",
         "Could not find torch",
