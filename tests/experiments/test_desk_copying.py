@@ -11,6 +11,7 @@ from experiments.desk_copying.run import IS_COPIED, NAME, Span, copied, jump, ma
 torch = pytest.importorskip("torch")
 
 ROWS = read_rows(folder_of(NAME) / "rows.jsonl")
+TRIALS = read_rows(folder_of(NAME) / "trials.jsonl")
 
 
 def test_values_are_found_token_by_token() -> None:
@@ -76,8 +77,21 @@ def test_recorded_policies_jump_on_the_tiny_desk_with_every_seed() -> None:
         assert row["curve"][-1]["search"] >= IS_COPIED
 
 
+def test_trials_jump_from_nothing_to_nearly_all_or_not_at_all() -> None:
+    copying = {(row["values_are"], row["seed"]): jump(row, "search") for row in TRIALS if row["trial"] == "copying"}
+    assert copying == {
+        ("codes such as 3b7d", 0): (350, 425),
+        ("codes such as 3b7d", 1): (750, None),
+        ("single words", 1): (150, 300),
+    }
+    (success,) = (row for row in TRIALS if row["trial"] == "success")
+    shares = [point["success"] for point in success["curve"]]
+    assert max(shares[:4]) < 0.05
+    assert shares[-1] > 0.8
+
+
 def test_the_page_is_written_from_the_lines(tmp_path: Any) -> None:
     command = "python -m experiments.desk_copying.run --seeds 0 1 2"
-    assert (folder_of(NAME) / "README.md").read_text(encoding="utf-8") == page(ROWS, command)
+    assert (folder_of(NAME) / "README.md").read_text(encoding="utf-8") == page(ROWS, command, TRIALS)
     assert main(["--only-page", "--rows", str(tmp_path / "rows.jsonl")]) == 0
-    assert "| desk | seed |" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "No run has been made yet." in (tmp_path / "README.md").read_text(encoding="utf-8")
