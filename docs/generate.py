@@ -3,8 +3,9 @@
     python docs/generate.py            # write
     python docs/generate.py --check    # exit 1 and name the pages that are not up to date
 
-Environments come from the registry (class docstrings), algorithms and recipe tables from their config classes (docstrings of
-classes and fields), commands from the command line, papers from the sections `Papers:` of all docstrings.
+Environments come from the registry (class docstrings), their verdicts from the cards that ship (docs/cards.py makes them),
+algorithms and recipe tables from their config classes (docstrings of classes and fields), commands from the command line,
+papers from the sections `Papers:` of all docstrings.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 import palaestra
+from palaestra.envs.audit.pages import page_name
+from palaestra.envs.audit.shipped import shipped_card
 from palaestra.envs.registration import conditions
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -137,6 +140,8 @@ def environment_page(env_id: str) -> str:
     wants += [f"the argument `{name}`" for name in known.arguments]
     if wants:
         parts.append(f"Needs {', '.join(wants)}.")
+    if card := shipped_card(env_id):
+        parts.append(f"Audit: [{card.verdict}](../../cards/{page_name(env_id)}.md).")
     parts.append(f"Class: `{cls.__module__}.{cls.__qualname__}`.")
     return "\n\n".join(parts) + "\n"
 

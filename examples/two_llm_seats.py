@@ -34,7 +34,7 @@ def answer(request):
 
 policy = LLMAgent(ScriptedBackend(ask, name="asker-model"))
 answerer = LLMAgent(ScriptedBackend(answer, name="answerer-model"))
-plan = EpisodePlan("game", "palaestra/TwentyQuestions-v0", {"things": 6}, task_key="test/3", seed=0)
+plan = EpisodePlan("game", "palaestra/TwentyQuestions-v1", {"things": 6}, task_key="test/3", seed=0)
 [game] = RolloutEngine().collect([plan], Seats(policy, answerer=answerer))
 
 for step in game.steps:

@@ -25,7 +25,7 @@ from collections.abc import Collection, Iterator
 from typing import Any, Literal, NamedTuple, get_args
 
 import gymnasium
-from gymnasium.envs.registration import EnvSpec, registry
+from gymnasium.envs.registration import EnvSpec, parse_env_id, registry
 
 from palaestra.errors import ConfigError, MissingExtraError, UsageError, unknown_name
 from palaestra.lazy import import_users
@@ -82,19 +82,35 @@ _plugin_ids: set[str] = set()
 _conditions: dict[str, Conditions] = {}
 
 
+_QUESTIONS = "palaestra.envs.twenty_questions.env:TwentyQuestionsEnv"
+
+
 def register_environments() -> None:
     """Register every id of this package and of its plugins; called by `import palaestra`, harmless when repeated."""
     _register("palaestra/TextCraft-v0", "palaestra.envs.agentgym.textcraft.env:TextCraftEnv", max_turns=30)
     _register("palaestra/Desk-v0", "palaestra.envs.desk.env:DeskEnv", max_turns=30)
-    _register("palaestra/TwentyQuestions-v0", "palaestra.envs.twenty_questions.env:TwentyQuestionsEnv", max_turns=20)
+    _register("palaestra/TwentyQuestions-v0", _QUESTIONS, max_turns=20, things=16, guesses=0)
+    _register("palaestra/TwentyQuestions-v1", _QUESTIONS, max_turns=20)
     _register("palaestra/VehicleWorld-v0", "palaestra.envs.vehicle.env:VehicleWorldEnv", max_turns=60)
     if _any_plugin_installed(sys.path):
         load_plugins()
 
 
 def list_envs() -> list[str]:
-    """Return the ids of all environments registered by this package and its plugins, sorted."""
-    return sorted(env_id for env_id in registry if env_id.startswith("palaestra/") or env_id in _plugin_ids)
+    """Return the ids of all environments registered by this package and its plugins, sorted.
+
+    Versions that a later one supersedes are left out; they can be made, with Gymnasium's warning that they are out of date.
+    """
+    ours = [env_id for env_id in registry if env_id.startswith("palaestra/") or env_id in _plugin_ids]
+    newest: dict[tuple[str | None, str], int] = {}
+    for namespace, name, version in map(parse_env_id, ours):
+        newest[namespace, name] = max(version or 0, newest.get((namespace, name), 0))
+    return sorted(env_id for env_id in ours if _version(env_id) == newest[parse_env_id(env_id)[:2]])
+
+
+def _version(env_id: str) -> int:
+    """Return the version of an id, 0 without one."""
+    return parse_env_id(env_id)[2] or 0
 
 
 def load_plugins() -> None:

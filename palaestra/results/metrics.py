@@ -112,6 +112,11 @@ class Metric:
         return {"name": self.name, "better": self.better, "unit": self.unit, "about": self.about, "lead": self.lead}
 
 
+NOTHING_TO_DO = Metric("nothing_to_do", "", SHARE, about="part of the task for which nothing has to be done")
+"""What an environment declares in whose tasks doing nothing may be right: 1 where all of the task is so. The audit counts such
+tasks apart."""
+
+
 def number(value: float) -> str:
     """Return a number with about four significant digits, without an exponent where it can be avoided."""
     if not math.isfinite(value):
@@ -198,6 +203,7 @@ class _Undeclared(Metric):
 
 
 __all__ = [
+    "NOTHING_TO_DO",
     "RESERVED",
     "SHARE",
     "Better",

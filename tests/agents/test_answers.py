@@ -152,7 +152,7 @@ FAULTS = ["error", "abort", "cancelled", "insufficient_system_resource"]
         ("text", CRAFT, "get 1 oak log"),
         ("text", CAR, "I will now switch the"),
         ("text", CAR, "```python\nvw.tailLight.switch(switch=False)\n```"),
-        ("text", "palaestra/TwentyQuestions-v0", "Is it a"),
+        ("text", "palaestra/TwentyQuestions-v1", "Is it a"),
     ],
 )
 def test_a_cut_answer_is_no_answer_and_runs_nothing(answering, finish, format, env_id, text):

@@ -18,7 +18,7 @@ from palaestra.agents.store.store import RunStore
 from palaestra.envs.twenty_questions.things import ontology
 from tests.agents.backends.fault_server import chat_completion, fault_server
 
-ENV_ID, ARGUMENTS = "palaestra/TwentyQuestions-v0", {"things": 8, "judge": "each"}
+ENV_ID, ARGUMENTS = "palaestra/TwentyQuestions-v1", {"things": 8, "judge": "each"}
 NUM_TASKS, NUM_KILLS = 12, 4
 QUESTIONS = [question.text() for question in ontology().questions[::11]]
 

@@ -312,7 +312,7 @@ def test_a_secret_is_not_kept_in_the_store(evaluate, tmp_path):
     assert not any(b"S3CRET" in path.read_bytes() for path in (tmp_path / "runs").rglob("*") if path.is_file())
 
 
-TWENTY = ("--env", "palaestra/TwentyQuestions-v0", "--split", "test", "--set", "things=6", "--set", "max_turns=8")
+TWENTY = ("--env", "palaestra/TwentyQuestions-v1", "--split", "test", "--set", "things=6", "--set", "max_turns=8")
 
 
 def test_another_seat_is_played_by_a_model_a_persona_or_an_agent(evaluate, tmp_path):

@@ -83,7 +83,7 @@ def test_a_person_plays_with_agents_in_the_other_seats(play, tmp_path):
     user = tmp_path / "user.jsonl"
     user.write_text('{"content": "No.", "repeat": true}\n')
     words = ("--set", "things=6", "--seat", f"answerer=scripted:{user}")
-    ran = play("palaestra/TwentyQuestions-v0", "Is it an animal?", "/undo", "Is it a plant?", "/expert", words=words)
+    ran = play("palaestra/TwentyQuestions-v1", "Is it an animal?", "/undo", "Is it a plant?", "/expert", words=words)
     assert ran.code == 0
     assert ran.out.count("\nNo.\n") == 2
     assert "The other agents cannot take back what they heard; /again starts over." in ran.out
@@ -92,11 +92,11 @@ def test_a_person_plays_with_agents_in_the_other_seats(play, tmp_path):
 
 
 def test_a_person_plays_another_seat_and_against_a_persona(play, refused):
-    ran = play("palaestra/TwentyQuestions-v0", *["/expert!"] * 20, words=("--set", "seat=answerer", "--set", "things=6"))
+    ran = play("palaestra/TwentyQuestions-v1", *["/expert!"] * 20, words=("--set", "seat=answerer", "--set", "things=6"))
     assert "The thing is the" in ran.out
     assert "It is one of these" not in ran.out
     assert "Solved. Score 1" in ran.out
-    ran = play("palaestra/TwentyQuestions-v0", "Is it red?", words=("--seat", "answerer=persona:forgetful", "--seed", "4"))
+    ran = play("palaestra/TwentyQuestions-v1", "Is it red?", words=("--seat", "answerer=persona:forgetful", "--seed", "4"))
     assert ran.code == 0
     refused("play", "palaestra/TextCraft-v0", "--seat", "user=expert", match="has one seat")
 

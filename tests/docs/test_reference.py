@@ -89,7 +89,13 @@ def test_settings_of_nested_groups_have_dotted_keys(generate):
 def test_every_page_of_the_docs_is_in_the_index():
     linked = set(LINK.findall((ROOT / "docs" / "README.md").read_text(encoding="utf-8")))
     pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")} - {"README.md"}
-    assert {page for page in pages if not page.startswith("reference/environments/")} - linked == set()
+    assert {page for page in pages if not page.startswith(("reference/environments/", "cards/"))} - linked == set()
+
+
+def test_every_card_is_in_the_index_of_cards():
+    cards = ROOT / "docs" / "cards"
+    linked = set(LINK.findall((cards / "README.md").read_text(encoding="utf-8")))
+    assert {path.name for path in cards.glob("*.md")} - {"README.md"} == linked
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ def test_the_examples_of_the_page_run(tmp_path, monkeypatch, capsys):
         exec(compile(block, str(PAGE), "exec"), names)
     said = capsys.readouterr().out.splitlines()
     assert said[0] in ("Yes.", "No.")
-    assert "palaestra/TwentyQuestions-v0" in said[1]
+    assert "palaestra/TwentyQuestions-v1" in said[1]
     assert said[-1] == "1.0"
     assert set(names["result"].config["seats"]) == {"answerer"}
     assert [step.seat for step in names["whole"].steps] == ["asker", "answerer"] * 2

@@ -33,7 +33,7 @@ VARIANTS = {
         {"recipes": "procedural", "depth": 3, "action_format": "react"},
     ],
     "palaestra/Desk-v0": [{"difficulty": "tiny"}],
-    "palaestra/TwentyQuestions-v0": [
+    "palaestra/TwentyQuestions-v1": [
         {"judge": "each", "seat": "answerer", "things": 6},
         {"judge": "last", "seat": "judge", "players": {"asker": "random"}},
         {"judge": "last", "things": 40, "labels": "numbers"},

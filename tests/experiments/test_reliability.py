@@ -73,7 +73,7 @@ def test_cycles_leave_memory_descriptors_and_threads_where_they_were(env_id: str
 
 
 def test_every_seat_and_the_open_table_are_cycled() -> None:
-    seats = {seat for env_id, _, seat in PLAYED if env_id == "palaestra/TwentyQuestions-v0"}
+    seats = {seat for env_id, _, seat in PLAYED if env_id == "palaestra/TwentyQuestions-v1"}
     assert seats == {"", "asker", "answerer", cycles.TABLE}
 
 

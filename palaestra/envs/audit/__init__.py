@@ -18,11 +18,13 @@ How it is built, for those who add to it:
 
 from palaestra.envs.audit.audit import JUDGES, Judge, audit_environment
 from palaestra.envs.audit.card import Card, Figure, Point, failed, not_judged, passed, warned
+from palaestra.envs.audit.cards import Audited, audit_all, audit_splits, changes
 from palaestra.envs.audit.play import Episode, Play, Policy, Start, replay
 from palaestra.envs.audit.subject import Subject
 
 __all__ = [
     "JUDGES",
+    "Audited",
     "Card",
     "Episode",
     "Figure",
@@ -32,7 +34,10 @@ __all__ = [
     "Policy",
     "Start",
     "Subject",
+    "audit_all",
     "audit_environment",
+    "audit_splits",
+    "changes",
     "failed",
     "not_judged",
     "passed",

@@ -80,8 +80,7 @@ def audit_environment(env_id: str, n: int = 100, *, seed: int = 0, split: str | 
         UsageError: If the environment lacks something that its registration names.
         ConfigError: If `n` is not a whole number of at least 1.
     """
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise ConfigError(f"n is {n!r}; expected a whole number of at least 1.")
+    check_n(n)
     require(find_spec(env_id).id, kwargs)
     subject = Subject(env_id, kwargs, n, seed, split)
     with warnings.catch_warnings():
@@ -90,6 +89,16 @@ def audit_environment(env_id: str, n: int = 100, *, seed: int = 0, split: str | 
             return _card(subject)
         finally:
             subject.close()
+
+
+def check_n(n: object) -> None:
+    """Check a number of tasks.
+
+    Raises:
+        ConfigError: If it is not a whole number of at least 1.
+    """
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise ConfigError(f"n is {n!r}; expected a whole number of at least 1.")
 
 
 def _card(subject: Subject) -> Card:
@@ -118,4 +127,4 @@ def _points(judge: Judge, subject: Subject) -> Sequence[Point]:
         return [not_judged(judge.name, f"Judging it raised {type(error).__name__}: {error}")]
 
 
-__all__ = ["JUDGES", "Judge", "audit_environment"]
+__all__ = ["JUDGES", "Judge", "audit_environment", "check_n"]

@@ -6,18 +6,22 @@ import hashlib
 import inspect
 import platform
 from collections.abc import Iterable
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
 from palaestra.envs.registration import env_class
 
 _LEFT_OUT = {"__pycache__"}
+_ENVS = Path(__file__).parents[1]
+_SHARED = ("audit", "check", "core", "formats", "tools")
 
 
 def hashes_of(env_id: str) -> dict[str, str]:
-    """Return digests by what they are of: `code` (Python) and `data` (all other files) of the environment's folder.
+    """Return digests by what they are of.
 
-    The folder is that of the module that holds the environment's class; of a module that is in no package, the module alone.
+    `code` (Python) and `data` (all other files) are of the environment's folder: that of the module that holds its class; of a
+    module that is in no package, the module alone. `shared` is the code of this package that every audit runs through.
     Empty where there is no file.
     """
     try:
@@ -33,7 +37,14 @@ def hashes_of(env_id: str) -> dict[str, str]:
     return {
         "code": _digest(path.parent, (found for found in files if found.suffix == ".py")),
         "data": _digest(path.parent, (found for found in files if found.suffix not in (".py", ".pyc", ".md"))),
+        "shared": _shared(),
     }
+
+
+@cache
+def _shared() -> str:
+    """Return the digest of the code that all audits run through."""
+    return _digest(_ENVS.parent, (found for name in _SHARED for found in sorted((_ENVS / name).rglob("*.py"))))
 
 
 def _digest(root: Path, files: Iterable[Path]) -> str:

@@ -1,6 +1,6 @@
 """Cards that ship: with this package for its own environments, next to the module of a third party's for its own.
 
-A file `audit_cards.json` is a list of cards in short form (no reasons, no evidence). `write_cards` writes it.
+A file `audit_cards.json` is a list of cards in short form (no reasons, no evidence). `palaestra audit ... -o DIR` writes it.
 """
 
 from __future__ import annotations
@@ -97,12 +97,16 @@ def short(card: Card) -> dict[str, Json]:
     data["floors"] = {name: {key: figure[key] for key in _SHORT_FIGURE} for name, figure in data["floors"].items()}
     data["points"] = [{"name": point["name"], "verdict": point["verdict"]} for point in data["points"]]
     data["ceiling"] = {key: data["ceiling"].get(key) for key in ("success", "return", "n", "steps")}
-    kept = ("env", "verdict", "arguments", "split", "n", "seed", "floors", "ceiling", "points", "hashes", "versions")
-    return {key: data[key] for key in kept}
+    kept = ("env", "verdict", "arguments", "split", "n", "seed", "floors", "ceiling", "points", "quick", "hashes", "versions")
+    return {key: data[key] for key in kept if key in data}
 
 
-def write_cards(path: Path, cards: Iterable[Card]) -> None:
-    """Write cards in short form, one a line, in place of those of the same ids that the file holds."""
+def write_cards(path: Path, cards: Iterable[Card]) -> list[Card]:
+    """Write cards in short form, one a line, in place of those of the same ids that the file holds.
+
+    Returns:
+        All cards that the file holds now, in short form.
+    """
     cards = list(cards)
     replaced = {card.env for card in cards}
     old = [short(card) for env_id, found in _read(path).items() if env_id not in replaced for card in found]
@@ -110,6 +114,7 @@ def write_cards(path: Path, cards: Iterable[Card]) -> None:
     lines = ",\n".join(json.dumps(row, separators=(",", ":"), ensure_ascii=False) for row in rows)
     path.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
     _read_at.cache_clear()
+    return [Card.from_json(row) for row in rows]
 
 
 def _read(path: Path) -> Mapping[str, tuple[Card, ...]]:
@@ -128,7 +133,7 @@ def _read_at(path: Path, changed: int) -> Mapping[str, tuple[Card, ...]]:
         cards = [Card.from_json(row) for row in json.loads(path.read_text(encoding="utf-8"))]
     except (ValueError, UsageError) as error:
         raise UsageError(
-            f"{path} holds no audit cards ({error}); make it again with palaestra.envs.audit.shipped.write_cards."
+            f"{path} holds no audit cards ({error}); make it again with `palaestra audit ENV_ID -o DIR`."
         ) from None
     found: dict[str, tuple[Card, ...]] = {}
     for card in cards:

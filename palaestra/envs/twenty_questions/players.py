@@ -38,7 +38,7 @@ def ask(world: QuestionWorld, persona: str, chance: Chance) -> str:
         chance: Makes the generator of this turn.
     """
     suspects = world.suspects()
-    if persona == "namer" or len(suspects) <= 2:
+    if persona == "namer" or len(suspects) <= _few_enough(world):
         return Question("name", "=", suspects[0]).text()
     if persona == "random":
         splitting = np.flatnonzero(_smaller_sides(world, suspects))
@@ -74,15 +74,20 @@ def judge(world: QuestionWorld, persona: str) -> str:
 def best_question(world: QuestionWorld) -> Question:
     """Return the question whose answer is the least certain for the asker: the one that gains the most bits.
 
-    With two things left, or if no fact tells those that are left apart, it names one.
+    With one thing left, or two where it may be wrong once, it names one; it does so, too, if no fact tells apart what is left.
     """
     suspects = world.suspects()
     # the entropy of an answer rises with the smaller of its two sides; whole numbers are the same on every platform
     sides = _smaller_sides(world, suspects)
     best = int(sides.argmax())
-    if len(suspects) <= 2 or sides[best] == 0:
+    if len(suspects) <= _few_enough(world) or sides[best] == 0:
         return Question("name", "=", suspects[0])
     return ontology().questions[best]
+
+
+def _few_enough(world: QuestionWorld) -> int:
+    """Return with how many suspects an asker names one: two, if it may be wrong once."""
+    return 2 if world.guesses_left > 1 else 1
 
 
 def _smaller_sides(world: QuestionWorld, suspects: list[str]) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -47,6 +47,7 @@ class QuestionWorld:
         secret: Name of the thing to find.
         asked: The questions about facts, oldest first.
         named: Things that were named, the right one last.
+        guesses: Things that may be named before the game is lost; 0 for no limit.
         phase: Who is waited for: "ask", "answer", "rule" (a verdict on one answer), "count" (a judge's last word), "over".
         counted: How many answers the judge counted as true at the end, None without such a judge.
     """
@@ -55,6 +56,7 @@ class QuestionWorld:
     secret: str
     asked: list[Asked] = field(default_factory=list)
     named: list[str] = field(default_factory=list)
+    guesses: int = 0
     phase: str = "ask"
     counted: int | None = None
 
@@ -84,6 +86,11 @@ class QuestionWorld:
     def is_found(self) -> bool:
         """Whether the thing was named."""
         return self.secret in self.named
+
+    @property
+    def guesses_left(self) -> float:
+        """How many things may still be named."""
+        return self.guesses - len(self.named) if self.guesses else math.inf
 
     def bits(self) -> float:
         """Return how much the questions could tell: log2 of the things at the start over those that fit the true answers."""

@@ -40,6 +40,7 @@ from palaestra.envs.vehicle.render.cockpit import cockpit_text
 from palaestra.envs.vehicle.requests.gold import gold_effect
 from palaestra.envs.vehicle.requests.task import CarRequest, CarTask
 from palaestra.envs.vehicle.sampling import CarSampler
+from palaestra.envs.vehicle.served import METRICS, Served
 from palaestra.envs.vehicle.strict import RequestVerdict, judge_request
 from palaestra.envs.vehicle.tasks import car_task, find_tasks, modules_of
 from palaestra.envs.vehicle.tools import chosen, offered_modules, offered_tools
@@ -80,6 +81,8 @@ class VehicleWorldEnv(TextEnv):
     every request was served exactly). `success` means that every request was served exactly. `info["request_result"]`, in the
     step that ends a request, holds what changed, what should have, and all scores: published and strict, with those of doing
     nothing next to them. A request is judged from the car as it stands: what went wrong earlier stays and counts once.
+
+    Metrics: about one request in eight is served by doing nothing; `changes_served` leaves these out.
 
     Termination: after the last request. A request ends with a message that does nothing, when the results repeat, or after
     `reflections` + 1 messages that act. Truncation: after `max_turns` messages; requests not finished then bring nothing.
@@ -126,6 +129,7 @@ class VehicleWorldEnv(TextEnv):
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "rgb_array"], "render_fps": 1}  # type: ignore[misc]
     results = "palaestra.envs.vehicle.results.tables:vehicle_results"
+    metrics = METRICS
 
     def __init__(
         self,
@@ -178,7 +182,7 @@ class VehicleWorldEnv(TextEnv):
         self._car_task = CarTask((), (), ())
         self._scope = Scope(())
         self._tally = [0, 0, 0]
-        self._solved = 0
+        self._served = Served()
 
     # -- the contract ---------------------------------------------------------------------------------------------
 
@@ -282,7 +286,7 @@ class VehicleWorldEnv(TextEnv):
         self.gold = self.world.copy()
         self.progress = Progress(stage=self.rules.first_stage())
         self._tally = [0, 0, 0]
-        self._solved = 0
+        self._served = Served()
         return self._observe()
 
     def _act(self, action: str | Message) -> Turn:
@@ -315,7 +319,7 @@ class VehicleWorldEnv(TextEnv):
             "world": start.to_json(),
             "gold": self.gold.to_json(),
             "progress": self.progress.to_json(),
-            "solved": self._solved,
+            "served": self._served.to_json(),
         }
 
     def _load(self, task: Task, state: Json) -> None:
@@ -324,7 +328,7 @@ class VehicleWorldEnv(TextEnv):
         self.world = VehicleWorld.from_json(state["world"])
         self.gold = VehicleWorld.from_json(state["gold"])
         self.progress = Progress.from_json(state["progress"])
-        self._solved = state["solved"]
+        self._served = Served(**state["served"])
         self._tally = [0, 0, 0]
         for played in self.progress.played:
             self._carry_out(played)
@@ -403,11 +407,11 @@ class VehicleWorldEnv(TextEnv):
         self.gold.state.forget()
         num_requests = len(self._car_task.requests)
         success = verdict.strict.request_success
-        self._solved += success
+        self._served.add(verdict.strict)
         progress.next_request(rules.first_stage())
         self._tally = [0, 0, 0]
         terminated = progress.index == num_requests
-        solved = terminated and self._solved == num_requests
+        solved = terminated and self._served.solved == num_requests
         reward = {
             "requests": success / num_requests,
             "accuracy": verdict.published.accuracy / num_requests,
@@ -416,6 +420,7 @@ class VehicleWorldEnv(TextEnv):
         rest = prompts.stage_text("over") if terminated else self._observe()
         turn = self._answer(feedback, rest, results, "")
         turn.reward, turn.terminated, turn.success = reward, terminated, solved
+        turn.metrics = self._served.metrics()
         turn.info = {**(turn.info or {}), "request_result": result}
         return turn
 

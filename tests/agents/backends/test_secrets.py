@@ -383,7 +383,7 @@ def test_secrets_of_agents_in_seats_of_a_recipe_are_not_stored() -> None:
     recipe = parse_recipe(
         {
             "name": "x",
-            "env": {"id": "palaestra/TwentyQuestions-v0"},
+            "env": {"id": "palaestra/TwentyQuestions-v1"},
             "phases": ["grpo"],
             "seats": {"answerer": {"model": "http://mk9-user:mk9-pass@host/v1#m", "options": options}},
         }

@@ -170,7 +170,7 @@ def test_options_of_a_backend_that_shape_its_answers_are_named_and_secrets_are_n
 def test_agents_in_other_seats_and_who_makes_environments_are_named(store: RunStore) -> None:
     def play(seed: int, **options: Any) -> None:
         agent = Seats(RandomAgent(), answerer=RandomAgent(seed))
-        evaluate("palaestra/TwentyQuestions-v0", agent, n=1, max_turns=2, store=store, run_id="r", **options)
+        evaluate("palaestra/TwentyQuestions-v1", agent, n=1, max_turns=2, store=store, run_id="r", **options)
 
     play(0)
     assert store.config("r")["seat_settings"] == {"answerer": {"seed": 0}}
@@ -378,7 +378,7 @@ def test_backends_and_seats_may_lack_names_in_the_record_of_no_version(
 ) -> None:
     def play() -> None:
         agent = Seats(Told(backend={"x": 1}), answerer=Told(sampling={"x": 1}))
-        evaluate("palaestra/TwentyQuestions-v0", agent, n=1, max_turns=1, store=store, run_id="r")
+        evaluate("palaestra/TwentyQuestions-v1", agent, n=1, max_turns=1, store=store, run_id="r")
 
     play()
     config: dict[str, Any] = {**store.config("r"), RECORD: version}
@@ -518,7 +518,7 @@ def test_agents_in_seats_are_named_in_the_warning(store: RunStore, caplog: pytes
         caplog.clear()
         for _ in range(2):
             agent = Seats(policy, answerer=answerer)
-            evaluate("palaestra/TwentyQuestions-v0", agent, n=1, max_turns=1, store=store, run_id=run_id)
+            evaluate("palaestra/TwentyQuestions-v1", agent, n=1, max_turns=1, store=store, run_id=run_id)
             store.set_status(run_id, "stopped")
         return [record.getMessage() for record in caplog.records]
 

@@ -128,7 +128,7 @@ def test_a_server_that_refuses_seeds_is_asked_without(status: int, tmp_path: Pat
 
 def test_the_other_seats_get_the_seed_too() -> None:
     def moves(seed: int) -> tuple[list[str], list[str]]:
-        config = {**CONFIG, "envs": [{"env_id": "palaestra/TwentyQuestions-v0", "env_kwargs": {}}], "seed": seed}
+        config = {**CONFIG, "envs": [{"env_id": "palaestra/TwentyQuestions-v1", "env_kwargs": {}}], "seed": seed}
         agent = Seats(RandomAgent(), answerer=RandomAgent())
         steps = [step for t in RolloutEngine().collect(plan_evaluation(config), agent) for step in t.steps]
         return tuple([step.action.content for step in steps if step.seat == seat] for seat in ("asker", "answerer"))  # type: ignore[return-value]

@@ -195,7 +195,7 @@ def test_weights_of_a_seats_own_begin_with_themselves() -> None:
     seats = {"train": ["asker"], "seat": "asker"}
     listed = [{"algorithm": "sft"}, {"algorithm": "grpo", "start_from": "sft", "seats": seats}]
     with pytest.raises(ConfigError, match=r"trains weights of its own \(\[seats\]\) and has start_from"):
-        parse_recipe({"env": {"id": "palaestra/TwentyQuestions-v0"}, "phase": listed})
+        parse_recipe({"env": {"id": "palaestra/TwentyQuestions-v1"}, "phase": listed})
 
 
 WORLD = {"recipes": "procedural", "depth": [1, 1], "name_words": 1, "num_names": 40, "distractors": 1}

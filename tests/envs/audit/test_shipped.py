@@ -1,20 +1,55 @@
-"""Cards that ship: every id has one, its verdicts are those of an audit now, and a floor is told only where it is known."""
+"""Cards that ship: every id and split has one, a short audit finds the same, and a floor is told only where it is known."""
+
+import json
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
 
 import pytest
 
 from palaestra.envs import audit_environment, list_envs
+from palaestra.envs.audit import Subject, changes
 from palaestra.envs.audit.card import Card
-from palaestra.envs.audit.shipped import shipped_card, shipped_floor, short, write_cards
+from palaestra.envs.audit.shipped import OUR_CARDS, shipped_card, shipped_cards, shipped_floor, short, write_cards
 
+ROOT = Path(__file__).parents[3]
 OURS = [env_id for env_id in list_envs() if env_id.startswith("palaestra/")]
 
 
-@pytest.mark.parametrize("env_id", OURS)
-def test_the_card_of_an_id_is_what_an_audit_finds_now(env_id):
-    card = shipped_card(env_id)
-    assert card is not None, "make it with audit_environment and palaestra.envs.audit.shipped.write_cards"
-    now = audit_environment(env_id, card.n)
-    assert {p.name: p.verdict for p in now.points} == {p.name: p.verdict for p in card.points}
+CARDS = [card for env_id in OURS for card in shipped_cards(env_id)]
+
+
+def test_every_id_has_a_card_of_each_split_and_no_other_has_one():
+    expected = [(env_id, split) for env_id in OURS for split in Subject(env_id).splits]
+    assert sorted((card.env, card.split) for card in CARDS) == sorted(expected), "run python docs/cards.py"
+    assert {card["env"] for card in json.loads(OUR_CARDS.read_text(encoding="utf-8"))} == set(OURS)
+    assert all(shipped_card(env_id).split == "test" for env_id in OURS)
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: f"{card.env}-{card.split}")
+def test_a_card_that_ships_is_what_an_audit_finds_now(card):
+    assert changes(card) == [], f"look at what changed, then run python docs/cards.py {card.env}"
+
+
+def test_the_wheel_holds_the_cards():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    inside = OUR_CARDS.relative_to(ROOT).as_posix()
+    assert any(inside.startswith(f"{folder}/") for folder in wheel["packages"])  # hatch takes every file there ...
+    assert not {"include", "exclude", "only-include"} & set(wheel)
+    if (ROOT / ".git").exists():  # ... that git does not ignore
+        done = subprocess.run(["git", "check-ignore", "-q", inside], cwd=ROOT, check=False)
+        assert done.returncode == 1
+
+
+def test_a_wheel_that_is_built_holds_the_cards(tmp_path):
+    pytest.importorskip("hatchling", reason="hatchling is not installed")
+    words = ["wheel", "--no-deps", "--no-build-isolation", "--quiet", "--wheel-dir", str(tmp_path), str(ROOT)]
+    subprocess.run([sys.executable, "-m", "pip", *words], check=True)
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        assert wheel.read(OUR_CARDS.relative_to(ROOT).as_posix()) == OUR_CARDS.read_bytes()
 
 
 def test_a_floor_is_told_for_the_same_arguments_and_split_only():
@@ -24,7 +59,10 @@ def test_a_floor_is_told_for_the_same_arguments_and_split_only():
     assert (floor.agent, floor.success, floor.n) == ("nothing", 0.08, 100)
     assert shipped_floor(vehicle, {"mode": "fc"}, "test") == floor  # the default, said aloud
     assert shipped_floor(vehicle, {"mode": "sfc"}, "test") is None
-    assert shipped_floor(vehicle, {}, "train") != floor
+    train = shipped_floor(vehicle, {}, "train")
+    assert train is not None
+    assert train.n == 100
+    assert train != floor
     assert shipped_floor("tests/NoSuch-v0", {}, "test") is None
 
 

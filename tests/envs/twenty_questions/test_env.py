@@ -1,5 +1,6 @@
 import math
 
+import gymnasium
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,11 +9,12 @@ from palaestra.agents.core import Agent
 from palaestra.agents.reference import ExpertAgent
 from palaestra.agents.rollout.engine import EpisodePlan, RolloutEngine
 from palaestra.agents.seats import OtherSeats, Seats
+from palaestra.envs.registration import list_envs
 from palaestra.envs.twenty_questions.env import TwentyQuestionsEnv
 from palaestra.envs.twenty_questions.players import FORGET_RATE, LIE_RATE, best_question
 from palaestra.envs.twenty_questions.things import Question, ontology
 from palaestra.envs.twenty_questions.world import NO, UNKNOWN, YES, Asked, QuestionWorld
-from palaestra.errors import UnknownNameError
+from palaestra.errors import ConfigError, UnknownNameError
 from palaestra.types import Message, ToolCall
 
 SEATS = ("asker", "answerer", "judge")
@@ -64,19 +66,22 @@ def test_the_expert_asks_about_as_often_as_there_are_bits(things, most):
     assert sum(used) / len(used) <= math.log2(things) + 1.5
 
 
-def test_the_expert_is_better_than_the_other_askers_against_every_answerer():
-    def mean_turns(persona, answerer):
-        other = TwentyQuestionsEnv(players={"answerer": answerer}, max_turns=20)
-        used = []
+@pytest.mark.parametrize("answerer", ["honest", "liar", "forgetful"])
+def test_the_expert_is_better_than_the_other_askers_against_every_answerer(answerer):
+    def played(persona, **arguments):
+        other = TwentyQuestionsEnv(players={"answerer": answerer}, max_turns=20, **arguments)
+        used, found = [], 0
         for i in range(60):
             other.reset(seed=i)
-            _, steps = play(other, (other._script("asker", persona) for _ in range(20)))
+            total, steps = play(other, (other._script("asker", persona) for _ in range(20)))
             used.append(len(steps))
-        return sum(used) / len(used)
+            found += total == 1.0
+        return sum(used) / len(used), found
 
-    for answerer in ("honest", "liar", "forgetful"):
-        entropy, random, namer = (mean_turns(persona, answerer) for persona in ("entropy", "random", "namer"))
-        assert entropy < min(random, namer)
+    entropy, random, namer = (played(persona) for persona in ("entropy", "random", "namer"))
+    assert entropy[1] >= random[1] > namer[1]
+    entropy, random, namer = (played(persona, things=16, guesses=0) for persona in ("entropy", "random", "namer"))
+    assert entropy[0] < min(random[0], namer[0])
 
 
 def test_players_lie_and_forget_at_their_rates_by_seed():
@@ -113,7 +118,7 @@ def test_the_asker_hears_yes_no_or_i_do_not_know_whatever_the_words():
 
 
 def test_a_name_is_settled_by_the_world_and_costs_a_message():
-    env = TwentyQuestionsEnv(max_turns=3, players={"answerer": "liar"})
+    env = TwentyQuestionsEnv(things=16, guesses=0, max_turns=3, players={"answerer": "liar"})
     env.reset(seed=0)
     others = [name for name in env.world.things if name != env.world.secret]
     observation, reward, terminated, _, info = env.step(f"Is it the {others[0]}?")
@@ -122,6 +127,54 @@ def test_a_name_is_settled_by_the_world_and_costs_a_message():
     assert env._measured() == {"questions": 1.0, "bits": math.log2(16 / 15)}
     observation, reward, terminated, _, info = env.step(f"I guess it is the {env.world.secret}")
     assert (reward, terminated, info["success"], info["stop_reason"]) == (1.0, True, True, "success")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 5), st.integers(2, 30), st.integers(0, 499), st.randoms(use_true_random=False))
+def test_who_only_names_wins_as_many_games_as_it_may_name_things(guesses, things, number, random):
+    env = TwentyQuestionsEnv(things=things, guesses=guesses)
+    env.reset(seed=number, options={"task": f"test/{number}"})
+    names = random.sample(env.world.things, things)
+    total, steps = play(env, names)
+    place = names.index(env.world.secret)
+    assert len(steps) == min(place + 1, guesses)
+    assert total == float(place < guesses)
+    assert steps[-1][2]
+    assert steps[-1][4]["success"] is (place < guesses)
+
+
+def test_a_wrong_name_loses_the_game_and_the_answers_are_paid():
+    env = TwentyQuestionsEnv(judge="last")
+    _, info = env.reset(seed=0, options={"seats": SEATS})
+    assert "a wrong name loses the game" in info["seats"]["asker"]["instructions"]
+    wrong = next(name for name in env.world.things if name != env.world.secret)
+    env.step("Is it red?")
+    env.step(env.world.truth(env.world.asked[0].question))
+    observation, _, terminated, _, info = env.step(f"It is the {wrong}.")
+    assert (info["seat"], terminated) == ("judge", False)
+    assert "How many of the 1 answers were true?" in observation
+    assert env.observation_of("asker") == f"No, it is not the {wrong}. The game is lost."
+    *_, terminated, truncated, info = env.step("1")
+    assert (terminated, truncated, info["success"], info["stop_reason"]) == (True, False, False, "failure")
+    assert info["rewards"] == {"answerer": 1.0, "judge": 1.0}
+
+
+@pytest.mark.parametrize("guesses", [-1, 1.0, True, "1", None])
+def test_a_number_of_guesses_is_checked(guesses):
+    with pytest.raises(ConfigError, match="0 for no limit"):
+        TwentyQuestionsEnv(guesses=guesses)
+
+
+def test_the_former_version_is_made_with_a_warning_and_plays_by_its_rules():
+    assert "palaestra/TwentyQuestions-v0" not in list_envs()
+    with pytest.warns(DeprecationWarning, match="v1"):
+        env = gymnasium.make("palaestra/TwentyQuestions-v0")
+    _, info = env.reset(seed=0, options={"task": "test/0"})
+    assert info["instructions"].endswith("You win when you name the thing.")
+    names = env.unwrapped.world.things
+    assert len(names) == 16
+    total, steps = play(env, sorted(names, key=lambda name: name == env.unwrapped.world.secret))
+    assert (total, len(steps)) == (1.0, 16)
 
 
 @pytest.mark.parametrize("last", ["Is it red?", "tell me", "x" * 100_001])
@@ -186,7 +239,7 @@ def test_each_seat_is_told_what_it_may_know():
     assert info["format"] == "text"
     assert "7 messages" in about["asker"]["instructions"]
     assert about["asker"]["private"] == {"things": env.world.things}
-    assert observation.count("\n- ") == 16
+    assert observation.count("\n- ") == 64
     assert secret not in about["asker"]["instructions"].replace(f"Is it the {env.world.things[0]}", "")
     assert "wrong answer about once in seven" in about["answerer"]["instructions"]
     assert about["answerer"]["private"]["secret"] == secret
@@ -198,7 +251,7 @@ def test_each_seat_is_told_what_it_may_know():
 
 
 def test_things_may_be_called_by_numbers():
-    env = TwentyQuestionsEnv(labels="numbers", things=12, max_turns=20)
+    env = TwentyQuestionsEnv(labels="numbers", things=12, guesses=0, max_turns=20)
     for seed in range(20):
         observation, info = env.reset(seed=seed)
         assert not any(name in observation + info["instructions"] for name in env.world.things)
@@ -272,7 +325,7 @@ def test_no_asker_is_told_by_a_metric_that_it_was_lied_to(others):
         return TwentyQuestionsEnv(players={"answerer": "liar"})
 
     agent = Watching()
-    plans = [EpisodePlan(str(seed), "palaestra/TwentyQuestions-v0", seed=seed, max_turns=4) for seed in range(6)]
+    plans = [EpisodePlan(str(seed), "palaestra/TwentyQuestions-v1", seed=seed, max_turns=4) for seed in range(6)]
     episodes = RolloutEngine(1).collect(plans, Seats(agent, answerer=ExpertAgent()) if others else agent, make_env=make_env)
     assert len(agent.infos) == 4 * len(plans)
     assert not any("metrics" in info for info in agent.infos)
