@@ -21,7 +21,10 @@ SHARE = 0.02
 
 
 def facts(subject: Subject) -> dict[str, Json]:
-    """Return the profile: `by_type`, `by_parameter`, and the shares of tasks that `nobody` or `everybody` solves."""
+    """Return the profile: `by_type`, `by_parameter`, and three shares of tasks.
+
+    These are what `nobody` solves, what `everybody` solves, and where there is `nothing_to_do`, as the environment says.
+    """
     solvers = _solvers(subject)
     nobody, everybody = _extremes(subject)
     num = len(subject.starts)
@@ -30,6 +33,7 @@ def facts(subject: Subject) -> dict[str, Json]:
         "by_parameter": {name: _profile(subject, values, solvers) for name, values in _parameters(subject).items()},
         "nobody": len(nobody) / num if num else None,
         "everybody": len(everybody) / num if num else None,
+        "nothing_to_do": sum(subject.asks_nothing.values()) / num if num else None,
     }
 
 

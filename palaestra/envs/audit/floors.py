@@ -12,6 +12,7 @@ from palaestra.envs.audit.panel import PANEL, Member, plays_of
 from palaestra.envs.audit.play import Play
 from palaestra.envs.audit.subject import Subject
 from palaestra.envs.audit.vandal import VANDAL, vandals
+from palaestra.results.metrics import NOTHING_TO_DO
 from palaestra.results.statistics.distributions import beta_cdf
 
 CHANCE = 0.02
@@ -76,7 +77,7 @@ def _judge_free(subject: Subject, member: Member, name: str = "", plain: Sequenc
     name = name or f"floor.{member.name}"
     if reason := member.needs(subject):
         return (passed if reason.startswith("Does not apply") else not_judged)(name, reason)
-    plays = plays_of(subject, member)
+    plays, apart = _that_ask(subject, plays_of(subject, member))
     success, share = success_rate(plays), _share(subject, plays)
     if success is None and share is None:
         if all(play.ended == "error" for play in plays):
@@ -86,12 +87,13 @@ def _judge_free(subject: Subject, member: Member, name: str = "", plain: Sequenc
     said = f"An agent that {member.about}"
     got = [f"succeeds in {percent(success)} of {len(plays)} tasks"] if success is not None else []
     got += [f"gets {percent(share)} of the full return"] if share is not None else []
-    said = f"{said} {' and '.join(got)}"
+    said = f"{said} {' and '.join(got)}{apart}"
     worst = max(value for value in (success, share, 0.0) if value is not None)
     if is_more_than(CHANCE, worst, len(plays)):
         others = [one for one in PANEL if one.name in plain and one.name != member.name and not one.needs(subject)]
-        for_nothing = {play.start.key for one in others for play in plays_of(subject, one) if is_paid(subject, play)}
-        most = max((_number(_share(subject, plays_of(subject, one))) for one in others), default=-math.inf)
+        theirs = [_that_ask(subject, plays_of(subject, one))[0] for one in others]
+        for_nothing = {play.start.key for group in theirs for play in group if is_paid(subject, play)}
+        most = max((_number(_share(subject, group)) for group in theirs), default=-math.inf)
         more = [key for key in paid if key not in for_nothing]
         if others and len(more) <= CHANCE * len(plays) and _number(share) <= most + CHANCE:
             return passed(name, f"{said}; an agent that {others[0].about} is paid as much.")
@@ -102,6 +104,24 @@ def _judge_free(subject: Subject, member: Member, name: str = "", plain: Sequenc
         if kind and rate is not None and len(group) >= MIN_OF_TYPE and is_more_than(FREE, rate, len(group)):
             return warned(name, f"An agent that {member.about} succeeds in {percent(rate)} of the tasks of type {kind!r}.")
     return passed(name, f"{said}.")
+
+
+def _that_ask(subject: Subject, plays: Sequence[Play]) -> tuple[Sequence[Play], str]:
+    """Return the episodes in which something has to be done, and in words which were left out.
+
+    All count where the environment does not say in which nothing has to be done, or says it of more than a share `FREE`: then
+    doing nothing is what it pays for.
+    """
+    parts = _apart(subject)
+    idle = {key for key, part in parts.items() if part == 1}
+    left = f"; {len(idle)} other tasks and {len(parts) - len(idle)} in part ask for nothing (metric {NOTHING_TO_DO.name!r})"
+    return [play for play in plays if play.start.key not in idle], f"{left} and are counted apart" if parts else ""
+
+
+def _apart(subject: Subject) -> Mapping[str, float]:
+    """Return the parts of tasks for which nothing has to be done, if they are counted apart."""
+    parts = subject.asks_nothing
+    return parts if sum(parts.values()) <= FREE * len(subject.starts) else {}
 
 
 def is_more_than(bound: float, share: float, n: int) -> bool:
@@ -126,9 +146,19 @@ def is_paid(subject: Subject, play: Play) -> bool:
 
 
 def _share(subject: Subject, plays: Sequence[Play]) -> float | None:
-    """Return the mean return as a share of the full one; None where there is no such share."""
-    got, full = mean_return(plays), subject.full_return
-    return got / full if got is not None and full is not None and full > 0 and math.isfinite(got) else None
+    """Return the mean return as a share of the full one; None where there is no such share.
+
+    Of a task that in part asks for nothing it is the share of the rest.
+    """
+    full, parts = subject.full_return, _apart(subject)
+    if full is None or full <= 0:
+        return None
+    shares = []
+    for play in plays:
+        part = parts.get(play.start.key, 0.0)
+        if play.ended != "error" and part < 1:
+            shares.append(play.total / full if not part else max(0.0, play.total / full - part) / (1 - part))
+    return sum(shares) / len(shares) if shares and math.isfinite(sum(shares)) else None
 
 
 def _number(value: float | None) -> float:

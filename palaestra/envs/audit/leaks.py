@@ -391,13 +391,15 @@ def _holds(place: str, entries: Entries, cases: Sequence[_Case], frequency: Mapp
                 for other in cases
                 if other.key != case.key
             )
-            is_list = is_constant or foreign > MAX_OTHERS
+            is_list = is_constant or foreign > MAX_OTHERS or _stands_anyway(value, case, entries)
             is_told = _looked_up(text, case, value) if is_list else others <= MAX_OTHERS
             if is_told:
                 hits[case.key] = (case, shown, value)
                 break
     if not any(_is_strong(value) for _, _, value in hits.values()) and len(hits) < len({case.key for case, _ in entries}) / 2:
         return None  # one word of a language, e.g. of those that an argument may have
+    if len(hits) < 2 <= MIN_TASKS <= len(cases):
+        return None  # one of many tasks: chance brings it, e.g. an example in the instructions
     num = len({case.key for case, _ in entries})
     case, shown, value = next(iter(hits.values()))
     return _Leak(
@@ -405,6 +407,13 @@ def _holds(place: str, entries: Entries, cases: Sequence[_Case], frequency: Mapp
         f"e.g. {value[:60]!r} in {case.key}: {excerpt(shown.text, value)!r}.",
         {"place": place, "tasks": list(hits)[:10], "value": value[:200], "text": excerpt(shown.text, value, width=200)},
     )
+
+
+def _stands_anyway(value: str, case: _Case, entries: Entries) -> bool:
+    """Whether a place holds a value in most other tasks, too, in which it is not sought: it does not follow from the task."""
+    others = [(other, shown) for other, shown in entries if other.key != case.key and value not in other.sought.all_from(0)]
+    held = {other.key for other, shown in others if contains(normal(shown.text), value)}
+    return len(held) > len({other.key for other, _ in others}) / 2
 
 
 def _is_strong(value: str) -> bool:

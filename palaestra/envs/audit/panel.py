@@ -17,7 +17,7 @@ import numpy as np
 from palaestra.envs.audit.figures import Kind
 from palaestra.envs.audit.play import Action, Episode, Play, Policy, as_text
 from palaestra.envs.audit.subject import Subject
-from palaestra.envs.audit.values import fill, templates, values_in
+from palaestra.envs.audit.values import fill, frame, templates, values_in
 from palaestra.envs.formats.hermes import format_call
 from palaestra.envs.tools import sample_call
 from palaestra.errors import PalaestraError
@@ -188,17 +188,19 @@ def _every_tool(subject: Subject) -> Policy:
 
 
 def _repeat_values(subject: Subject) -> Policy:
-    """Put the values that the question names where the expert's actions have theirs, then answer with them."""
+    """Put the values that the question names where the expert's last and other actions have theirs, then say them alone."""
+    _ = subject.lessons  # played now, as the environment is in the middle of an episode when they are looked at
 
     def act(episode: Episode) -> Action:
         if "actions" not in episode.memory:
             values = values_in(str(episode.play.observation))
-            others = islice(_lessons(subject, episode.play), EXAMPLES)
+            others = list(islice(_lessons(subject, episode.play), EXAMPLES))
             forms = templates((str(plan.observation), [as_text(action) for action in plan.actions]) for plan in others)
+            last = frame([as_text(plan.actions[-1]) for plan in others])
             turn_by_turn = (" ".join(values), *values)
             begin = episode.start.index % len(turn_by_turn)
             answers = [text for text in (*turn_by_turn[begin:], *turn_by_turn[:begin]) if text]
-            episode.memory["actions"] = [*fill(forms, values), *answers] or [NOTHING]
+            episode.memory["actions"] = [*fill(last, answers), *fill(forms, values), *answers] or [NOTHING]
         actions = episode.memory["actions"]
         return actions[episode.turn % len(actions)]
 

@@ -17,6 +17,7 @@ from palaestra.envs.check.subject import Env
 from palaestra.envs.core.tasks import Task, task_seed
 from palaestra.envs.registration import Cost, conditions, find_spec
 from palaestra.errors import unknown_name
+from palaestra.results.metrics import NOTHING_TO_DO
 from palaestra.spaces import TextSpace
 
 MAX_ACTIONS = 200
@@ -172,6 +173,12 @@ class Subject:
         text = f"{self.seed}|{stream}|{start.key}|{start.index}"
         return np.random.default_rng(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big"))
 
+    @cached_property
+    def asks_nothing(self) -> Mapping[str, float]:
+        """Part of each task for which nothing has to be done, by key, as the environment's own metric says after a plan."""
+        said = {plan.start.key: _measured(plan).get(NOTHING_TO_DO.name) for plan in self.solved}
+        return {key: float(part) for key, part in said.items() if isinstance(part, (int, float)) and 0 < part <= 1}
+
     # -- what was played ------------------------------------------------------------------------------------------
 
     def play(
@@ -235,6 +242,12 @@ class Subject:
     def played(self) -> Mapping[str, Sequence[Play]]:
         """All that policies have played so far, by their names."""
         return self._played
+
+
+def _measured(plan: Play) -> Mapping[str, Any]:
+    """Return the metrics that an episode ended with."""
+    found = plan.steps[-1].info.get("metrics")
+    return found if isinstance(found, Mapping) else {}
 
 
 def expert_policy() -> Policy:

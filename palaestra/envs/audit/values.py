@@ -9,6 +9,7 @@ from itertools import islice
 
 MAX_VALUES = 24
 MAX_FORMS = 3
+_BREAK = re.compile(r"[^\w-]")
 
 _VALUES = (
     re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+([^:\n]{2,60}?)(?::|$)", re.M),  # heads of the items of a list
@@ -48,9 +49,33 @@ def templates(examples: Iterable[tuple[str, Sequence[str]]]) -> list[tuple[str, 
     return [form for form, count in counts.most_common(MAX_FORMS) if count > 1]
 
 
+def frame(actions: Sequence[str]) -> list[tuple[str, str]]:
+    """Return what actions have in common before and after the part in which they differ, in whole words.
+
+    Args:
+        actions: The last ones of several plans, e.g. "say anchor-583" and "say needle-101".
+
+    Returns:
+        One form, e.g. [("say ", "")]; none if the actions are equal or begin with different words.
+    """
+    if len(set(actions)) < 2:
+        return []
+    before, after = _common(actions), _common([action[::-1] for action in actions])[::-1]
+    before = before[: max((match.end() for match in _BREAK.finditer(before)), default=0)]
+    after = after[min((match.start() for match in _BREAK.finditer(after)), default=len(after)) :]
+    shortest = min(map(len, actions))
+    return [(before, after)] if before.strip() and len(before) + len(after) < shortest else []
+
+
+def _common(texts: Sequence[str]) -> str:
+    """Return the longest text that all texts begin with."""
+    low, high = min(texts), max(texts)  # all others lie between these two
+    return low[: next((i for i, (one, other) in enumerate(zip(low, high, strict=False)) if one != other), len(low))]
+
+
 def fill(forms: Sequence[tuple[str, str]], values: Sequence[str]) -> list[str]:
     """Return the forms with each of the values in them, form by form."""
     return [f"{before}{value}{after}" for before, after in forms for value in values]
 
 
-__all__ = ["MAX_VALUES", "fill", "templates", "values_in"]
+__all__ = ["MAX_VALUES", "fill", "frame", "templates", "values_in"]
