@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palaestra.envs.audit.floors import ALPHA, CHANCE, FREE, is_more_than
+from palaestra.envs.audit.difficulty import facts
+from palaestra.envs.audit.floors import ALPHA, CHANCE, FREE, figures, is_more_than, judge_floors
+from tests.envs.audit.toys import Lamps, audited, judged
 
 
 def tail(paid, n, rate):
@@ -34,3 +36,91 @@ def test_what_chance_brings_is_none(paid, n):
 def test_shares_of_returns_outside_0_and_1_are_compared_as_well():
     assert is_more_than(CHANCE, 1.7, 3)
     assert not is_more_than(CHANCE, -0.4, 3)
+
+
+class Idle(Lamps):
+    """Every fourth task wants what holds already, and says so."""
+
+    idle = 4
+
+
+class Silent(Idle):
+    """Does not say so."""
+
+    def _act(self, action):
+        turn = super()._act(action)
+        turn.metrics = None
+        return turn
+
+
+class MostlyIdle(Lamps):
+    """Every second task wants what holds already."""
+
+    idle = 2
+
+
+def floor_of_nothing(env, n=40):
+    return judged(judge_floors, env, n)["floor.nothing"]
+
+
+def test_tasks_that_ask_for_nothing_are_counted_apart_where_the_environment_says_so():
+    class Seldom(Lamps):
+        """Every tenth task wants what holds already."""
+
+        idle = 10
+
+    point = floor_of_nothing(Seldom)
+    assert point.verdict == "pass"
+    assert "0 % of 36 tasks" in point.reason
+    assert "4 other tasks and 0 in part ask for nothing" in point.reason
+    with audited(Seldom, 40) as subject:
+        assert figures(subject)["nothing"].success == 0.1  # the figure is what an agent gets
+        assert facts(subject)["nothing_to_do"] == 0.1
+
+
+@pytest.mark.parametrize("env", [Silent, MostlyIdle])
+def test_they_are_not_where_it_does_not_or_where_there_are_many(env):
+    point = floor_of_nothing(env)
+    assert point.verdict in ("warn", "fail")
+    assert "counted apart" not in point.reason
+
+
+def test_what_is_paid_besides_is_found_all_the_same():
+    class Generous(Lamps):
+        """Every tenth task asks for nothing; half of the others are paid for nothing."""
+
+        idle = 10
+
+        def is_right(self, text):
+            return super().is_right(text) or self.task.data["floor"] < 2
+
+    point = floor_of_nothing(Generous)
+    assert point.verdict == "fail"
+    assert "counted apart" in point.reason
+
+
+def test_of_a_task_that_asks_for_nothing_in_part_the_rest_counts():
+    class Parts(Lamps):
+        """Pays a quarter for nothing in every task, and says that this is so."""
+
+        def _act(self, action):
+            turn = super()._act(action)
+            if turn.terminated:
+                turn.metrics = {"nothing_to_do": self.part}
+                turn.reward = max(turn.reward, 0.15)
+            return turn
+
+    class Right(Parts):
+        """Says what it pays."""
+
+        part = 0.15
+
+    class TooLittle(Parts):
+        """Says less than it pays."""
+
+        part = 0.05
+
+    assert floor_of_nothing(Right).verdict == "pass"
+    point = floor_of_nothing(TooLittle)
+    assert point.verdict in ("warn", "fail")
+    assert "11 % of the full return" in point.reason
