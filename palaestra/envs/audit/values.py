@@ -50,7 +50,7 @@ def templates(examples: Iterable[tuple[str, Sequence[str]]]) -> list[tuple[str, 
 
 
 def frame(actions: Sequence[str]) -> list[tuple[str, str]]:
-    """Return what actions have in common before and after the part in which they differ, in whole words.
+    """Return the words that actions share before and after the part in which they differ.
 
     Args:
         actions: The last ones of several plans, e.g. "say anchor-583" and "say needle-101".
