@@ -292,7 +292,7 @@ def test_tasks_of_the_same_keys_and_other_contents_are_other_tasks(store):
 
 def test_other_players_and_other_versions_of_the_record_are_refused(tmp_path):
     with RunStore(tmp_path) as store:
-        twenty = "palaestra/TwentyQuestions-v0"
+        twenty = "palaestra/TwentyQuestions-v1"
         evaluate(twenty, Seats(RandomAgent(), answerer=RandomAgent()), n=3, store=store, run_id="base")
         with pytest.raises(UsageError, match="seat"):
             evaluate(twenty, RandomAgent(), n=3, store=store, until_decided=UntilDecided("base"))

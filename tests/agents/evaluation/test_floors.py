@@ -128,8 +128,8 @@ def test_an_evaluation_has_the_floor_of_its_card(tmp_path):
 def test_runs_of_a_horizon_or_with_agents_in_seats_have_none(tmp_path):
     cut = evaluate(CAR, NothingAgent(), n=2, max_turns=1)
     assert cut.floors[CAR].floor is None
-    seated = evaluate("palaestra/TwentyQuestions-v0", Seats(RandomAgent(), answerer=RandomAgent()), n=2)
-    assert "agents in other seats" in seated.floors["palaestra/TwentyQuestions-v0"].missing
+    seated = evaluate("palaestra/TwentyQuestions-v1", Seats(RandomAgent(), answerer=RandomAgent()), n=2)
+    assert "agents in other seats" in seated.floors["palaestra/TwentyQuestions-v1"].missing
 
 
 def test_commands_show_the_floor_next_to_success(tmp_path, capsys):
