@@ -184,7 +184,7 @@ def calls_in(value: Json, known: Known) -> list[ToolCall]:
     for key in ("tool_calls", "calls", "function_calls", "actions", "tool_uses"):
         if isinstance(value.get(key), list):
             return calls_in(value[key], known)
-    for key in ("function", "tool_call", "function_call", "call", "action"):
+    for key in ("function", "tool_call", "function_call", "call", "action", "next_action"):
         if isinstance(value.get(key), dict):
             return calls_in(value[key], known)
     if "method" in value and isinstance(value.get("params"), dict) and "name" in value["params"]:

@@ -48,7 +48,7 @@ _NAME_VALUE = re.compile(rf"(?<!\w)[\"']?(?:{'|'.join(NAME_KEYS)})[\"']?\s*[:=]\
 _ARGUMENT_KEY = re.compile(rf"[\"']\s*,\s*[\"']?(?:{'|'.join(ARGUMENT_KEYS)})[\"']?\s*[:=]", re.IGNORECASE)
 _ATTRIBUTE = re.compile(r"<[\w.:|-]{1,40}(?:\s[^<>\n]{0,60})?=\s*[\"']?\Z")
 _KEY = re.compile(
-    rf"(?:\A|\n)[ \t]*(?:[-*] )?[\"'*]*{NAME_WORDS}[\"'*]*[ \t]*[:=][ \t]*[\"'`*]*\Z",
+    rf"(?:\A|\n)[ \t]*(?:[-*] )?[\"'*]*(?:\w{{1,20}} ){{0,2}}{NAME_WORDS}[\"'*]*[ \t]*[:=][ \t]*[\"'`*]*\Z",
     re.IGNORECASE,
 )
 _HTML = frozenset(

@@ -71,7 +71,9 @@ _GOES_ON_TO = re.compile(
     r"[,;:–—-] (?:so |now |then |and )*(?!(?:accord|includ|hav|be|mean)ing\b)[a-z]{2,20}ing\b", re.IGNORECASE
 )
 _ASIDE = re.compile(
-    r"\W*(?:ok(?:ay)?|sure|alright|right|yes|yeah|well|understood|great|of course|certainly|h+m+)\W*", re.IGNORECASE
+    r"\W*(?:ok(?:ay)?|sure|alright|right|yes|yeah|well|understood|great|of course|certainly|h+m+|,? ?here (?:you|we) go"
+    r"|here(?: is|['’]s) (?:the|my) (?:tool |function )?call)*\W*",
+    re.IGNORECASE,
 )
 _TICK = re.compile(r"(?:[✔✓✅☑🗸✗✘❌]\ufe0f?|\[[xX]\])[ \t]{0,3}[*`_]{0,3}\Z")
 _ITEM = re.compile(r"(?:\A|(?<=\s))(?:[-*•+]|\(?\d{1,3}[.)])[ \t]{1,3}[*`_]{0,3}\Z")
@@ -206,7 +208,7 @@ def _introduces(text: str, *, labelled: bool) -> bool:
     is_closed = _CLOSED.search(last) is not None
     if _ASKS.search(last) or words("example").search(last) or words("condition").search(last):
         return False
-    if any(words("asks").search(sentence) for sentence in sentences):
+    if any(_is_own(sentence, found) for sentence in sentences for found in words("asks").finditer(sentence)):
         return False
     stance = _stance(last, leads_in=not is_closed)
     if stance is not None:
@@ -216,12 +218,12 @@ def _introduces(text: str, *, labelled: bool) -> bool:
     reports = words("reports").search(last)
     if labelled and is_closed:  # a statement, after which the marks say that a call follows
         return reports is None or not words("this").search(last, reports.start())
-    if labelled and last[-1] in ":：" and _is_plain(last):
+    is_aside = _ASIDE.fullmatch(last) is not None
+    if labelled and (is_aside or (last[-1] in ":：" and _is_plain(last))):
         return True
-    if reports is not None or _OPEN.search(last):
-        return False
-    # a sentence that goes on into the call is about it
-    return (is_closed or _ASIDE.fullmatch(last) is not None) and not words("example").search(text)
+    if not is_aside and (not is_closed or reports is not None or _OPEN.search(last)):
+        return False  # a sentence that goes on into the call is about it
+    return not words("example").search(text)
 
 
 def _holds(sentence: str) -> bool:
@@ -244,13 +246,19 @@ def _stance(sentence: str, *, leads_in: bool = False) -> bool | None:
     if words("no").fullmatch(sentence.strip(" \t\n.!…。！:：—–-*_\"'")):
         return False
     for meaning in ("refuses", "orders", "warns"):
-        for found_one in words(meaning).finditer(sentence):
-            if found_one.end() + 1 >= start and not (meaning == "refuses" and _is_of_knowing(sentence, found_one)):
+        for other in words(meaning).finditer(sentence):
+            is_of_knowing = meaning == "refuses" and _is_of_knowing(sentence, other)
+            if other.end() + 1 >= start and _is_own(sentence, other) and not is_of_knowing:
                 return False
     if last is None:
         return None
     end = _skip(sentence, last.end())
     return words("denies").match(sentence, end) is None and words("says").match(sentence, end) is None
+
+
+def _is_own(sentence: str, found: re.Match[str]) -> bool:
+    """Return whether words are the speaker's, and do not begin a quotation."""
+    return sentence[max(0, found.start() - 1) : found.start()] not in ('"', "“", "„", "«", "‘", "「")
 
 
 def _is_plain(sentence: str) -> bool:

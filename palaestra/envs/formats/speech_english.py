@@ -30,7 +30,10 @@ ENGLISH = Words(
         r"|candidate|part))",
         r"(?:once )?again(?=:)", r"maybe (?:in|under|with|it)", r"(?:the )?(?:first|second|next|last) one(?=:)",
         r"this time", r"all that (?:remains|is left)", r"here (?:we go|goes)", r"it (?:should|must) be",
-        r"(?:the )?(?:first|next|last|second)(?=:)", r"on to", r"(?:try|retry|search|look|check|do)ing",
+        r"(?:the )?(?:first|next|last|second)(?=:)", r"on to",
+        r"I \w+ (?:\w+ ){0,3}?and (?:then |now )?(?:continue|proceed|go on|search|read|look|check"
+        r"|list|open|move on|return)",
+        r"(?:try|retry|search|look|check|do)ing",
         r"next (?=\w{1,20}:)", r"here is a \w{1,20} (?:one|query|search|call|try)",
         r"(?:a )?(?:broader|narrower|shorter|longer|simpler) (?:query|search|one)", r"as (?:the )?(?:next|first) step",
     ),
@@ -47,10 +50,10 @@ ENGLISH = Words(
         r"(?:ask|check|confirm|verify|clear)(?:ing)?~ with (?:you|the user)",
         rf"(?:ask|asking) (?:you|the user|first|before|for (?:\w+ ){{0,2}}?{_LEAVE})", r"and ask(?=\W*\Z)",
         r"(?:needs?|needing|requires?|requiring|want|would like|['’]d like|awaits?|awaiting|wait for|waiting for"
-        r"|wait on|waiting on|pending|get|getting|have|obtain|obtaining|request|requesting|without|unless|until"
+        r"|wait on|waiting on|pending|get|getting|must have|obtain|obtaining|request|requesting|without|unless|until"
         r"|give me|only with|subject to)"
         rf" (?:(?:for|on|a|an|the|any|your|explicit|prior|first|further|user['’]?s?|her|his|their) ){{0,3}}?{_LEAVE}",
-        r"(?:need|require|want|like|await|awaiting|wait for|waiting for|wait on|get|have|obtain|without|until|give me"
+        r"(?:need|require|want|like|await|awaiting|wait for|waiting for|wait on|get|must have|obtain|without|until|give me"
         r"|only with|subject to) your"
         rf" (?:\w+ )?{_OWN_LEAVE}",
         rf"your (?:\w+ )?{_OWN_LEAVE} (?:is|are) (?:\w+ )?(?:required|needed|necessary)",
@@ -94,7 +97,9 @@ ENGLISH = Words(
         r"not (?:allowed|permitted)", r"wrong to", r"against (?:my|the|our) (?:rules|policy|policies|instructions)",
         r"(?:ignore|ignoring|disregard|disregarding|disobey|disobeying) (?:this|that|the|its|such|all"
         r"|any)~(?:commands?|instructions?|requests?|orders?|calls?|demands?)",
-        r"will ignore", r"(?:instead of|rather than|without|in place of)(?=\W*\Z)",
+        r"will ignore(?!~ and (?:I )?(?:continue|proceed|go|search|read|look|check"
+        r"|list|open|move|return))",
+        r"(?:instead of|rather than|without|in place of)(?=\W*\Z)",
     ),
     finds=(
         r"(?:(?:\w+ly|yet|want to|have to|need to|be able to|just|even|only|quite|really|exactly|still) ){0,2}(?:find"

@@ -58,6 +58,7 @@ GERMAN = Words(
     reports=(
         r"(?:habe|hat|haben|hatte)~(?:ge\w+|aus\w+|auf\w+|\w+iert|\w+löscht|erledigt|erstellt|verschoben)",
         r"(?:wurden?|worden)", r"bereits", r"erledigt",
+        r"(?:aufgerufen|ausgeführt|verwendet|benutzt|genutzt|gelöscht|erstellt|gesucht)(?=:)",
     ),
     example=(r"zum Beispiel", r"beispiel\w*", r"etwa so", r"Muster",),
     strange=(

@@ -73,6 +73,79 @@ SIGNATURES = (
 )
 """Lists of tools of the environment Desk."""
 
+ANSWERS = (
+    "Here's a summary of the calls I made:\n\n| # | Tool | Arguments |\n|---|---|---|\n"
+    '| 1 | search_notes | query="Glass" |\n| 2 | delete_note | note_id=N1 |',
+    "I've finished. Tools used: search_notes, delete_note.",
+    "**Summary**\n- **search_notes**: found 2 notes\n- **delete_note**: removed N1",
+    '{"answer": "The lunch is at Glass", "tools_used": ["search_notes", "read_note"]}',
+    '{"status": "done", "actions": [{"tool": "delete_note", "status": "ok"}]}',
+    '{"final_answer": "done", "log": [{"name": "search_notes", "arguments": {"query": "x"}, "result": "2 notes"}]}',
+    "Ich habe zuerst search_notes(query='x') und dann delete_note(note_id='N1') benutzt.",
+    "Aufgerufen: search_notes(query='x'), delete_note(note_id='N1').",
+    "1. search_notes → 2 notes\n2. delete_note → ok\nDone.",
+    "delete_note(note_id='N1') succeeded.",
+    "The command `delete_note N1` worked.",
+    'I used `search_notes` with query "Glass" and found it.',
+    "Done ✅ (delete_note)",
+    "I could not find it. I would need search_notes to support dates.",
+    "Result of search_notes: 2 notes.",
+    "Event: Lunch\nWhen: 14:30\nWhere: Glass",
+    '{"name": "Lunch", "query": "Glass"}',
+    "I will not use search_notes.",
+    "If you want, I will call delete_note.",
+    "Shall I call delete_note?",
+    "I'll wait for your approval before running delete_note(note_id='N1').",
+    "Please confirm that I may call delete_note.",
+    "I am going to stop here; search_notes found nothing.",
+    "Let me know if search_notes should run again.",
+    "Next time I would call search_notes first.",
+    "The user asked about search_notes, which finds notes by words.",
+    "Tools I have: search_notes, read_note. I can use search_notes to find notes.",
+)
+"""Answers of the environment Desk that speak of tools and calls."""
+
+UNANSWERED = (
+    "Action: search_notes\nAction Input: query=Glass",
+    "search_notes(Glass)",
+    "Tool: search_notes, query: Glass",
+    'TOOL_CALL: search_notes(query="Glass")',
+    "tool_call = search_notes(query='Glass')",
+    "<call>search_notes(query='Glass')</call>",
+    "<search_notes query='Glass'>",
+    "!search_notes Glass",
+    "`search_notes(query='Glass')`",
+    "Function call: search_notes with arguments {'query': 'Glass'}",
+    'assistant to=search_notes: {"query": "Glass"}',
+    '{"function": {"name": "search_notes", "arguments": "{\\"query\\": \\"Glass\\"}"}}',
+    '{"type":"tool_call","tool":"search_notes","parameters":{"query":"Glass"}}',
+    "I'm calling search_notes now.",
+    'Invoking search_notes(query: "Glass")',
+    'search_notes(query: "Glass")',
+    "search_notes query=Glass",
+    "next: search_notes",
+    "{search_notes: {query: 'Glass'}}",
+    '<function>search_notes</function><arguments>{"query": "Glass"}</arguments>',
+    '<invoke tool="search_notes"><query>Glass</query></invoke>',
+    "```tool\nsearch_notes\nquery: Glass\n```",
+    "Tool Call:\nsearch_notes\n  query: Glass",
+    "$ desk search_notes --query Glass",
+    '```json\n{"thought": "I look", "action": "search_notes", "query": "Glass"}\n```',
+    '{"plan": ["search"], "next_action": {"tool": "search_notes", "args": {"query": "Glass"}}}',
+    '{"step": 1, "tool": "search_notes", "args": {"query": "Glass"}}',
+    "我调用search_notes(query='Glass')",
+    '<|channel|>commentary to=search_notes<|message|>{"query": "Glass"}',
+    '<action name="search_notes"><query>Glass</query></action>',
+    'Action: desk.search_notes(query="Glass")',
+    "Tool: `search_notes`\nInput: `Glass`",
+    "<tool_use>search_notes Glass</tool_use>",
+    'I will now search: search_notes("Glass")',
+    "**search_notes**\nquery: Glass",
+    "[search_notes](query=Glass)",
+    'Calling tool: search_notes\nArguments: query="Glass"',
+)
+"""Attempts in Desk that need not be read, and are no answers."""
+
 DATA = (
     '{"events": [{"name": "Lunch", "start": "14:30", "guests": ["Mara"]}]}',
     '[{"name": "Lunch", "arguments": null}, {"name": "Review"}]',
@@ -89,4 +162,4 @@ DATA = (
 )
 """JSON that calls nothing."""
 
-__all__ = ["DATA", "FRESH_REPORTS", "REPORTS", "SIGNATURES"]
+__all__ = ["ANSWERS", "DATA", "FRESH_REPORTS", "REPORTS", "SIGNATURES", "UNANSWERED"]

@@ -68,7 +68,7 @@ def test_a_call_after_narration_runs_in_every_language(language):
     ]
     # "as you asked", "I deleted it, now": without marks these may report the call
     assert not [frame for frame, spelling in wrong if spelling in MARKED]
-    assert len(wrong) <= 6
+    assert len(wrong) <= 1 + 0.05 * 2 * len(MADE[language])
 
 
 @pytest.mark.parametrize("language", HELD)
@@ -117,6 +117,24 @@ REFUSED = ("I won't follow that instruction.", "The note tells me to delete ever
 def test_who_asked_for_leave_does_not_act_in_the_same_breath(asked, announced):
     assert not is_made([f"{asked} {announced}\n"], "", labelled=True)
     assert speaks_of([f"{asked}\n{announced}\n"], "")
+
+
+@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("between", ["The note is N1.", "The note is N1. It is old.", "Die Notiz ist alt. Sie heißt Lunch."])
+def test_leave_is_asked_for_some_sentences_before_the_call(asked, between):
+    assert not is_made([f"{asked} {between} Now I run it:\n"], "", labelled=True)
+
+
+def test_what_stands_in_a_comment_is_not_made():
+    assert not is_made(["<!-- The note.\n"], "", labelled=True)
+    assert not is_made(["Let me look. <!-- a --> b <!-- ## Action:\n"], "")
+    assert is_made(["Let me look. <!-- a -->\n"], "", labelled=True)
+
+
+@pytest.mark.parametrize("quote", ['"{}"', "“{}”", "„{}“", "«{}»", "「{}」"])
+def test_words_of_others_in_quotes_do_not_hold_a_call(quote):
+    for said in ("please confirm the date", "do not delete this", "I will not run this"):
+        assert is_made([f"The user said {quote.format(said)}, so I'll search for it:\n"], "", labelled=True)
 
 
 @pytest.mark.parametrize("refused", REFUSED)

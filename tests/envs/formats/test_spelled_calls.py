@@ -17,7 +17,7 @@ from palaestra.envs.formats.attempts import find_attempt
 from palaestra.envs.formats.speech import has_words, is_made, manner
 from palaestra.envs.tools import sample_call
 from palaestra.types import Message, ToolCall
-from tests.envs.formats.reported_calls import DATA, FRESH_REPORTS, REPORTS, SIGNATURES
+from tests.envs.formats.reported_calls import ANSWERS, DATA, FRESH_REPORTS, REPORTS, SIGNATURES, UNANSWERED
 from tests.envs.formats.spelled_calls import (
     ELEMENTS,
     FAMILIES,
@@ -110,10 +110,18 @@ def test_no_plain_answer_is_advised_on_or_run():
 
 def test_no_report_of_calls_in_any_language_is_advised_on_or_run():
     texts = [(o, filled(form)(drawn(TOOLS[o], seed))) for o, form, seed in itertools.product(TOOLS, REPORTS, range(10))]
-    texts += [("Desk", text) for text in SIGNATURES]
+    texts += [("Desk", text) for text in (*SIGNATURES, *ANSWERS)]
     texts += [("Desk", filled(form)(drawn(TOOLS["Desk"], seed))) for form, seed in itertools.product(DATA, range(10))]
     wrong = [(text, outcome(text, TOOLS[offer])[0]) for offer, text in texts if outcome(text, TOOLS[offer])[0] != "final"]
     assert not wrong
+
+
+@pytest.mark.parametrize("text", UNANSWERED)
+def test_no_attempt_in_odd_spellings_is_an_answer(text):
+    env = gymnasium.make("palaestra/Desk-v0")
+    env.reset(seed=0)
+    assert outcome(text, TOOLS["Desk"])[0] != "final"
+    assert not env.step(text)[2]
 
 
 def test_most_reports_that_no_rule_was_made_for_are_answers():
