@@ -215,10 +215,8 @@ def _secrets_of_url(rest: str) -> Iterator[str]:
 
 def _secrets_of_user(user: str) -> Iterator[str]:
     """Yield user and password together, and the password; of a user without a password the user."""
-    name, colon, password = user.partition(":")
+    _, colon, password = user.partition(":")
     yield from (user, password) if colon else (user, f"{user}:")
-    if colon:
-        yield f"{unquote(name)}:{unquote(password)}"
 
 
 def _secrets_of_basic(coded: str) -> Iterator[str]:

@@ -29,8 +29,8 @@ _URLSAFE = str.maketrans("+/", "-_")
 _BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_")
 
 _JSON_ESCAPE = re.compile(
-    r"""(?:\\\\)+|\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|U00[01][0-9a-fA-F]{5}"""
-    r"""|u\{[0-9a-fA-F]{1,6}\}|["'/bfnrt])"""
+    r"""(?:\\\\)+|\\(?:[uU][dD][89abAB][0-9a-fA-F]{2}\\[uU][dD][c-fC-F][0-9a-fA-F]{2}|U00[01][0-9a-fA-F]{5}|[uU][0-9a-fA-F]{4}|[xX][0-9a-fA-F]{2}"""
+    r"""|u\{[0-9a-fA-F]{1,6}\}|["'/bfnrtBFNRT])"""
 )
 _LETTERS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _PERCENT_ESCAPE = re.compile(r"%[0-7][0-9a-fA-F]|(?:%[89a-fA-F][0-9a-fA-F])+")
@@ -180,8 +180,8 @@ def _undo_json(match: re.Match[str]) -> str:
     kind = text[1]
     if kind == "\\":
         return text[: len(text) // 2]
-    if kind not in "uUx":
-        return _LETTERS.get(kind, kind)
+    if kind not in "uUxX":  # in capitals where all of an answer is
+        return _LETTERS.get(kind.lower(), kind)
     if text.count("\\") == 2:  # both halves of a pair
         return chr(0x10000 + ((int(text[2:6], 16) - 0xD800) << 10) + int(text[8:12], 16) - 0xDC00)
     code = int(text[2:].strip("{}"), 16)

@@ -50,6 +50,8 @@ def test_a_secret_is_found_in_every_spelling(secret: str, way: str, before: str,
     st.lists(st.sampled_from([*SPELLINGS]), min_size=2, max_size=4),
     AROUND,
 )
+@example("00-000", ["json of all characters", "upper"], "")
+@example("00-/00", ["python bytes", "upper", "json"], "")
 def test_a_secret_is_found_in_spellings_of_spellings(secret: str, ways: list[str], before: str) -> None:
     spelled = f"{before} {secret} "
     for way in ways:
