@@ -110,7 +110,7 @@ def progress_of(run: RunSummary) -> dict[str, Json]:
     if planned is not None and run.status != "finished":
         words = str(planned)
     note = "" if run.status in ("created", "running", "finished") else run.note  # those say how much was planned
-    return {"run": run.run_id, "status": run.status, "far": words, "share": share, "note": masked_message(clip(note))}
+    return {"run": run.run_id, "status": run.status, "far": words, "share": share, "note": clip(masked_message(note))}
 
 
 def _row(run: RunSummary | Damaged) -> dict[str, Any]:

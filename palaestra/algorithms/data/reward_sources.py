@@ -234,17 +234,22 @@ class RewardServer(RewardSource):
             text = masked_message(f"the reward server did not answer within {spent:.1f} s ({type(error).__name__}: {error})")
             raise ModelError(text, retryable=True) from error
         if status != 200:
-            shown = masked_message(content[:300].decode("utf-8", "replace"))
+            shown = _shown(content)
             raise ModelError(f"the reward server answered {status}: {shown}", status=status, retryable=status in _RETRYABLE)
         try:
             scores = strict_json(content.decode("utf-8"))["scores"]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            shown = masked_message(content[:300].decode("utf-8", "replace"))
+            shown = _shown(content)
             raise ModelError(f'the reward server answered {shown!r}; expected {{"scores": [number, ...]}}') from error
         if not isinstance(scores, list) or len(scores) != wanted:
-            got = f"{len(scores)} scores" if isinstance(scores, list) else repr(scores)[:200]
+            got = f"{len(scores)} scores" if isinstance(scores, list) else masked_message(repr(scores))[:200]
             raise ModelError(f"the reward server answered {got} for {wanted} episodes")
         return [self.checked(score) for score in scores]
+
+
+def _shown(content: bytes) -> str:
+    """Return the beginning of an answer without secrets; it is cut last: half a secret would not be found."""
+    return masked_message(content[:4096].decode("utf-8", "replace"))[:300]
 
 
 class RewardJudge(RewardSource):

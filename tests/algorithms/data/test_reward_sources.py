@@ -131,16 +131,28 @@ def test_a_server_is_asked_again_where_that_may_help(server: AnsweringServer, mo
     assert "did not answer" in lost
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (400, {"error": "bad key marked-secret-7319"}),
+        (400, {"error": "x" * 275 + " marked-secret-7319"}),
+        {"scores": "bad key marked-secret-7319"},
+        {"scores": {"marked-secret-7319": 1}},
+        {"scores": ["MARKED-SECRET-7319"]},
+        {"error": "marked\\u002dsecret\\u002d7319 bWFya2VkLXNlY3JldC03MzE5"},
+    ],
+)
 def test_a_token_comes_from_the_environment_and_is_never_shown(
-    server: AnsweringServer, monkeypatch: pytest.MonkeyPatch
+    server: AnsweringServer, monkeypatch: pytest.MonkeyPatch, answer: Any
 ) -> None:
     with pytest.raises(ConfigError, match="no such environment variable"):
         RewardServer(address(server), api_key_env="REWARD_TOKEN_THAT_IS_NOT_SET")
     monkeypatch.setenv("REWARD_TOKEN", "marked-secret-7319")
-    server.answer = lambda body: (400, {"error": "bad key marked-secret-7319"})
+    server.answer = lambda body: answer
     (verdict,) = RewardServer(address(server), api_key_env="REWARD_TOKEN", retries=0).score(EPISODES[:1])
     assert isinstance(verdict, NoScore)
-    assert "marked-secret-7319" not in verdict
+    assert "marked" not in verdict.lower()
+    assert "bWFya" not in verdict
     assert "***" in verdict
 
 
