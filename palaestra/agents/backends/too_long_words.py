@@ -100,7 +100,6 @@ _THINGS = re.compile(
 _COUNTED = re.compile(rf"{_TOKENS}|\bcontext\b|\bprompts? (?:is|was|length)|physical batch size")
 _CONTEXT = r"\bcontext (?:length|window|size|limit)\b"
 _SURE = re.compile(rf"{_CONTEXT}.{{0,60}}?(?:{_OVER}|\d)|{_OVER}.{{0,60}}?{_CONTEXT}")
-_CONTENT = re.compile(r"\bmessages\[\d+\]\.content\b(?!\[)")
 _ASKED = re.compile(r"\bmax (?:completion |new |output )?tokens\D{0,60}?(\d+)")
 _HELD = re.compile(r"\bcontext (?:length|window|size)\D{0,20}(\d+)")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -141,7 +140,7 @@ def _judged(text: str) -> str:
         about_answer = _ANSWER.search(sentence) is not None and _WENT_IN.search(sentence) is None
         about_thing = _THINGS.search(sentence) is not None and _COUNTED.search(sentence) is None
         is_long = any(words.search(sentence) for words in _WORDS) or any(words.search(sentence) for words in _CHINESE)
-        if is_long and (not about_answer or "got -" in sentence) and (not about_thing or _CONTENT.search(sentence)):
+        if is_long and (not about_answer or "got -" in sentence) and not about_thing:
             return "too long"
         if about_answer or about_thing:
             found = "other"

@@ -178,6 +178,13 @@ def test_a_refusal_that_names_a_field_is_not_said_to_be_for_length(field: str, s
         assert may_be_too_long(status, text, 10, 3) == "", text
 
 
+def test_a_body_that_is_refused_for_its_size_may_be_too_long_whatever_else_is_said() -> None:
+    text = "Entity rejected by rule 7 of the proxy"
+    assert "possibly too long" in str(refused(413, text))
+    assert "possibly too long" not in str(refused(400, text))
+    assert "possibly too long" not in str(refused(413, "The image is too large"))
+
+
 def test_a_refusal_beyond_a_known_or_named_limit_is_one_for_length() -> None:
     assert isinstance(refused(400, "Bad request", context_window=500), ContextWindowError)
     assert not isinstance(refused(400, "Bad request", context_window=5000), ContextWindowError)
