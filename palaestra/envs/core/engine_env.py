@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any, ClassVar, Generic, SupportsFloat, TypeVar
 
 from palaestra.envs.core.engines import EngineT, Lease, engine_pool
@@ -47,6 +48,7 @@ class EngineEnv(TextEnv, Generic[EngineT]):
     replays_exactly: ClassVar[bool] = True
     """Whether the same actions give the same texts in another engine; False leaves the comparison out."""
     snapshot_fields = (*TextEnv.snapshot_fields, "_last_answer")
+    snapshot_types = MappingProxyType({**TextEnv.snapshot_types, "_last_answer": str})
 
     def __init__(
         self,

@@ -13,6 +13,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any, ClassVar, SupportsFloat
 
 import numpy as np
@@ -72,6 +73,13 @@ class SeatedEnv(TextEnv):
     snapshot_fields: ClassVar[tuple[str, ...]] = (
         *TextEnv.snapshot_fields,
         *("_outside", "_horizon", "_refused", "_cut_reason", "_rewards_due", "_metrics_due", "_notes_due"),
+    )
+    snapshot_types: ClassVar[Mapping[str, Any]] = MappingProxyType(
+        {
+            **TextEnv.snapshot_types,
+            **{"_outside": list[str], "_horizon": int, "_refused": dict[str, int], "_cut_reason": str},
+            **{"_rewards_due": dict[str, float], "_metrics_due": dict[str, float], "_notes_due": dict[str, Any]},
+        }
     )
 
     def __init__(
@@ -316,8 +324,22 @@ class SeatedEnv(TextEnv):
 
     def _load(self, task: Task, state: Json) -> None:
         """Set world and table to a state that `_save` returned."""
+        table = Table.from_json(state["table"])
+        if not all(list(named) == list(self.seats) for named in (table.inbox, table.turns, table.scores)):
+            raise ValueError("the seats are others")
+        if not {*table.acting, *table.won, *table.sealed} <= {*self.seats}:
+            raise ValueError("a seat acts that there is not")
         self._load_world(task, state["world"])
-        self._table = Table.from_json(state["table"])
+        self._table = table
+
+    def _check_restored(self) -> None:
+        """Refuse an episode in play in which nobody acts."""
+        if self._playing and not self._table.acting:
+            raise ValueError("nobody acts")
+
+    def _settings(self) -> dict[str, Json]:
+        """Return also which seat is the policy's, and who plays the others."""
+        return {**super()._settings(), "seat": self.seat, "players": self.players}
 
     def _render_ansi(self) -> str:
         """Return the last action and the current observation; at an open table also whose it is."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from palaestra.envs.core.typed import typed
 from palaestra.errors import EnvironmentFault
 from palaestra.types import Json, StopReason, ToolResult
 
@@ -123,8 +124,12 @@ class Table:
 
     @classmethod
     def from_json(cls, state: Mapping[str, Any]) -> Table:
-        """Rebuild from `to_json()`."""
-        return cls(**state)
+        """Rebuild from `to_json()`.
+
+        Raises:
+            TypeError: If a field is missing or is not of its type.
+        """
+        return typed(cls, state)
 
 
 _FIELDS = tuple(field.name for field in fields(Table))

@@ -9,14 +9,15 @@ snapshot in `snapshots`.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, SupportsFloat
 
 import gymnasium
 
 from palaestra.envs.core.actions import as_action, refused_results, show_turn, unusable
-from palaestra.envs.core.snapshots import digest, read_snapshot, write_snapshot
+from palaestra.envs.core.snapshots import digest, read_snapshot, settings_of, write_snapshot
 from palaestra.envs.core.tasks import Task, TaskSet, wanted_task
 from palaestra.envs.formats.reasoning import said
 from palaestra.errors import BoundaryError, ConfigError, EpisodeStateError, PalaestraError, unknown_name
@@ -96,6 +97,7 @@ class TextEnv(gymnasium.Env[str, "str | Message"]):
         results: "module:function" of tables that means over episodes cannot express (see `palaestra.results.tables`).
         snapshot_fields: Plain attributes that belong to a snapshot and not to `state_hash()`, because they are not the
             world's (turns used, refusals): JSON values, so lists rather than tuples. A subclass adds its own.
+        snapshot_types: Types of those of them that `restore` checks.
         blocks: Whether a step waits for something outside of Python (an engine, a network): rollouts then play in workers.
         thread_bound: Whether the environment has to stay in the thread in which it was first used.
         full_return: Sum of the rewards of a solved episode, which the expert is held to; None where it is not fixed.
@@ -105,6 +107,9 @@ class TextEnv(gymnasium.Env[str, "str | Message"]):
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 1}  # type: ignore[misc]
     snapshot_fields: ClassVar[tuple[str, ...]] = ("_playing", "_num_turns", "_score", "_success", "_observation")
+    snapshot_types: ClassVar[Mapping[str, Any]] = MappingProxyType(
+        {"_playing": bool, "_num_turns": int, "_score": float, "_success": bool, "_observation": str}
+    )
     metrics: ClassVar[tuple[Metric, ...]] = ()
     results: ClassVar[str] = ""
     blocks: ClassVar[bool] = False
@@ -128,6 +133,7 @@ class TextEnv(gymnasium.Env[str, "str | Message"]):
         self._playing, self._num_turns, self._score, self._success, self._observation = False, 0, 0.0, False, ""
         self._last_action: str | Message | None = None
         self.task: Task | None = None
+        self._made_with: dict[str, Json] | None = None
 
     # -- hooks ----------------------------------------------------------------------------------------------------
 
@@ -146,6 +152,20 @@ class TextEnv(gymnasium.Env[str, "str | Message"]):
     @abstractmethod
     def _load(self, task: Task, state: Json) -> None:
         """Set the world to a state that `_save` returned."""
+
+    def _check_restored(self) -> None:
+        """Raise any error if task, fields and world of a snapshot contradict each other; each has been looked at alone."""
+
+    def _settings(self) -> dict[str, Json]:
+        """Return what decides how an episode continues, in addition to task, world and chance, by name; plain JSON.
+
+        A snapshot is restored only where the settings are equal. By default they are the arguments of the constructor that the
+        environment keeps under their names, other than those that only say which tasks are drawn (`split`, `tasks`). An
+        environment whose arguments may be spelled in several ways, or say where data lies, returns what they come to.
+        """
+        if self._made_with is None:  # before the first episode, as the author may count one of them down
+            self._made_with = settings_of(self, unsettled=("split", "tasks", "sampler", "render_mode"))
+        return self._made_with
 
     def instructions(self) -> str:
         """Return the rules and formats, which an agent must be told once."""
@@ -190,6 +210,7 @@ class TextEnv(gymnasium.Env[str, "str | Message"]):
             UsageError: For unknown options, tasks and splits.
         """
         super().reset(seed=seed)
+        self._settings()
         wanted = wanted_task(self.tasks, options or {}, self.default_split)
         task = wanted if isinstance(wanted, Task) else self.tasks.sample(self.np_random, wanted)
         self._playing = False  # should the world refuse the task, there is no episode to continue
@@ -244,17 +265,23 @@ class TextEnv(gymnasium.Env[str, "str | Message"]):
             EpisodeStateError: Before the first `reset`.
         """
         fields = {name: getattr(self, name) for name in self.snapshot_fields}
-        return write_snapshot(type(self).__name__, _begun(self.task, "snapshot"), fields, self._np_random, self._save())
+        task = _begun(self.task, "snapshot")
+        return write_snapshot(type(self).__name__, task, fields, self._np_random, self._save(), self._settings())
 
     def restore(self, snapshot: bytes) -> None:
         """Continue from a state that `snapshot` returned, in this or any other process.
 
         Raises:
-            EpisodeStateError: If the bytes are not a snapshot of this environment.
+            EpisodeStateError: If the bytes are not a snapshot of this environment, or of one with other settings.
         """
-        saved = read_snapshot(snapshot, type(self).__name__, self.snapshot_fields)
+        saved = read_snapshot(snapshot, type(self).__name__, self.snapshot_fields, self._settings(), self.snapshot_types)
         try:
             self._load(saved.task, saved.world)
+            if digest(self._save()) != digest(saved.world):
+                raise ValueError("it holds what this environment does not save")
+            vars(self).update(saved.fields)
+            self.task, self._np_random, self._last_action = saved.task, saved.generator() or self._np_random, None
+            self._check_restored()
         except (EpisodeStateError, BoundaryError):
             raise
         except Exception as error:
@@ -264,8 +291,6 @@ class TextEnv(gymnasium.Env[str, "str | Message"]):
                 f"The state in this snapshot of {type(self).__name__} cannot be restored ({problem}); pass what snapshot() "
                 f"returned, and call reset() before the next step."
             ) from error
-        vars(self).update(saved.fields)
-        self.task, self._np_random, self._last_action = saved.task, saved.generator() or self._np_random, None
 
     def state_hash(self) -> str:
         """Return a digest of the task and the world's state: equal states, equal digests, on every machine."""

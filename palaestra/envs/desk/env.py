@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from palaestra.envs.core.tasks import Task
 from palaestra.envs.core.text_env import Turn
 from palaestra.envs.core.tool_env import ToolEnv
+from palaestra.envs.core.typed import fits
 from palaestra.envs.desk.goal import distance, is_right_answer, mending_plan
 from palaestra.envs.desk.scene import day_text
 from palaestra.envs.desk.tasks import LEVELS, desk_tasks
@@ -158,10 +160,28 @@ class DeskEnv(ToolEnv):
         self.world = DeskWorld.from_json(state)
         self.toolkit = self._tools_on(self.world, self.toolkit.lenient)
 
+    def _check_restored(self) -> None:
+        """Look also at what the task says, which the end of the episode is judged by."""
+        assert self.task is not None
+        data = self.task.data
+        DeskWorld.from_json(data["world"])
+        kinds = {"events": list[_EventRow], "notes": list[tuple[str, str]], "contacts": list[tuple[str, str, str]]}
+        if data["content"].keys() != kinds.keys() or not all(fits(data["content"][kind], kinds[kind]) for kind in kinds):
+            raise TypeError("the content of the task is not that of a desk")
+        if not fits(data["request"], str) or not fits(data["plan"], list[dict[str, Any]]):
+            raise TypeError("request or plan of the task are not of their types")
+        for step in data["plan"]:
+            format_call(ToolCall(step["name"], step["arguments"]))
+        if "answer" in data:
+            is_right_answer("", **data["answer"])
+
     def _tools_on(self, world: DeskWorld, lenient: bool) -> Toolkit:
         """Return the tools of this difficulty on a desk."""
         names = EASY_TOOLS if LEVELS[self.difficulty].is_easy else None
         return Toolkit(DeskTools(world), world=world, names=names, lenient=lenient)
+
+
+_EventRow = tuple[str, str, str, str, str, list[str]]
 
 
 @cache

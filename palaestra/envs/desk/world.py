@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from palaestra.envs.core.typed import fits, typed
 from palaestra.types import Json
 
 TODAY = datetime.date(2031, 3, 3)
@@ -173,11 +174,17 @@ class DeskWorld:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> DeskWorld:
-        """Rebuild from `to_json()`."""
+        """Rebuild from `to_json()`.
+
+        Raises:
+            KeyError, TypeError: If it is not the state of a desk.
+        """
+        if not fits(data["num_made"], dict[str, int]) or data["num_made"].keys() != {"E", "N", "C"}:
+            raise TypeError("num_made does not hold three counts")
         return cls(
-            {e["id"]: Event(**{**e, "guests": tuple(e["guests"])}) for e in data["events"]},
-            {n["id"]: Note(**n) for n in data["notes"]},
-            {c["id"]: Contact(**c) for c in data["contacts"]},
+            {e["id"]: typed(Event, {**e, "guests": tuple(e["guests"])}) for e in data["events"]},
+            {n["id"]: typed(Note, n) for n in data["notes"]},
+            {c["id"]: typed(Contact, c) for c in data["contacts"]},
             dict(data["num_made"]),
         )
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from palaestra.envs.core.typed import typed
 from palaestra.envs.twenty_questions.questions import NO, UNKNOWN, YES
 from palaestra.envs.twenty_questions.things import Question, Thing, ontology, yes_mask
 from palaestra.types import Json
@@ -128,8 +129,15 @@ class QuestionWorld:
 
     @classmethod
     def from_json(cls, state: Mapping[str, Any]) -> QuestionWorld:
-        """Rebuild from `to_json()`."""
-        return cls(**{**state, "asked": [Asked(**one) for one in state["asked"]]})
+        """Rebuild from `to_json()`.
+
+        Raises:
+            KeyError, TypeError, ValueError: If it is not the state of a game.
+        """
+        world = typed(cls, {**state, "asked": [typed(Asked, one) for one in state["asked"]]})
+        if not {*world.things, *world.named, world.secret} <= ontology().rows.keys() or world.secret not in world.things:
+            raise ValueError("a thing is not one of those that there are")
+        return world
 
     def copy(self) -> QuestionWorld:
         """Return an independent game in the same state."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,6 +12,7 @@ from palaestra.envs.core.actions import read_message
 from palaestra.envs.core.snapshots import digest, seal
 from palaestra.envs.core.tasks import Task, TaskSet
 from palaestra.envs.core.text_env import TextEnv, Turn
+from palaestra.envs.core.typed import typed
 from palaestra.envs.formats.attempts import find_attempt, unread
 from palaestra.envs.formats.hermes import format_results
 from palaestra.envs.vehicle import prompts
@@ -328,10 +329,21 @@ class VehicleWorldEnv(TextEnv):
         self.world = VehicleWorld.from_json(state["world"])
         self.gold = VehicleWorld.from_json(state["gold"])
         self.progress = Progress.from_json(state["progress"])
-        self._served = Served(**state["served"])
+        if not 0 <= self.progress.index <= len(self._car_task.requests):
+            raise ValueError("it has come further than there are requests")
+        self._served = typed(Served, state["served"])
         self._tally = [0, 0, 0]
         for played in self.progress.played:
             self._carry_out(played)
+
+    def _check_restored(self) -> None:
+        """Refuse an episode in play without a request."""
+        if self._playing and self.request is None:
+            raise ValueError("no request is left")
+
+    def _settings(self) -> dict[str, Json]:
+        """Return the options that shape an episode, as they came out."""
+        return {"max_turns": self.max_turns, **asdict(self.rules)}
 
     # -- stages ---------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from palaestra.envs.core.typed import typed
 from palaestra.envs.formats.call_values import code_end, end_of_line
 from palaestra.envs.formats.speech import announces, has_words, manner
 from palaestra.envs.vehicle.car.car import PROFILES, Profile
@@ -177,7 +178,7 @@ class Progress:
         row = dict(data)
         for name in ("selected", "shown", "opened"):
             row[name] = tuple(row[name])
-        return cls(**{**row, "played": list(row["played"])})
+        return typed(cls, {**row, "played": list(row["played"])})
 
 
 class Selection(NamedTuple):

@@ -237,6 +237,16 @@ class TextCraftEnv(CommandEnv):
         """Set the world to a saved state."""
         self._world = TextCraftWorld.from_json(state, self._book_for(task))
 
+    def _settings(self) -> dict[str, Json]:
+        """Return what an episode depends on; of recipes not where they lie, but which they are."""
+        recipes = "of the task" if self.book is None else self.book.digest
+        return {
+            "action_format": self.action_format,
+            "compat": self.compat,
+            "max_turns": self.max_turns,
+            "recipes": recipes,
+        }
+
     def _book_for(self, task: Task) -> RecipeBook:
         """Return the recipes that hold in a task."""
         book = ProceduralWorlds.book_of(task) if self.book is None else self.book

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
+from palaestra.envs.core.snapshots import digest
 from palaestra.types import Json
 
 MAX_COUNT = 1_000_000  # of one item in one line; more is a slip of the pen and would only bloat states
@@ -108,6 +110,11 @@ class RecipeBook:
         return hash((self.namespace, len(self.recipes), len(self.items)))
 
     # -- names ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of all recipes: equal books, equal digests."""
+        return digest(self.to_json())
 
     def name(self, id_: str) -> str:
         """Return the name under which an id is shown."""

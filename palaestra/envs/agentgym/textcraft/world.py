@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
 from palaestra.envs.agentgym.textcraft.recipes import MAX_COUNT, MAX_INGREDIENTS, Ingredient, Recipe, RecipeBook
+from palaestra.envs.core.typed import fits
 from palaestra.types import Json
 
 MAX_ECHO_CHARS = 1_000
@@ -191,7 +192,15 @@ class TextCraftWorld:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Json], book: RecipeBook) -> TextCraftWorld:
-        """Rebuild from `to_json()` over a book."""
+        """Rebuild from `to_json()` over a book.
+
+        Raises:
+            KeyError, TypeError, ValueError: If it is not the state of a world with these recipes.
+        """
+        if not fits(data["inventory"], list[tuple[str, int]]) or not fits(data["commands"], list[str]):
+            raise TypeError("inventory or commands are not of their types")
+        if data["goal"] not in book.items:
+            raise ValueError(f"the recipes do not know the goal {data['goal']!r}")
         return cls(book, data["goal"], data["commands"], {item: count for item, count in data["inventory"]})
 
     def copy(self) -> TextCraftWorld:

@@ -138,7 +138,13 @@ class Car:
             if data["version"] != WORLD_VERSION:
                 raise UsageError(f"This world has version {data['version']!r}; expected {WORLD_VERSION}.")
             car = cls(data["profile"], CarState.from_canonical(data))
-        except (KeyError, TypeError, AttributeError) as error:
+            whole, state = _default_state(car.profile), car.state
+            if not _lasting_leaves() <= state.values.keys() or (whole.lists.keys(), whole.refs.keys()) != (
+                state.lists.keys(),
+                state.refs.keys(),
+            ):
+                raise ValueError("leaves are missing or unknown")
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise UsageError(f"These data describe no world ({error!r}); pass what to_json() returned.") from None
         car.state.take_order(_default_state(car.profile))
         return car
@@ -163,6 +169,14 @@ def _default_state(profile: Profile) -> CarState:
         _write_preset(state, module, "default", profile == "published")
     state.forget()
     return state
+
+
+@cache
+def _lasting_leaves() -> frozenset[str]:
+    """Return the paths of the scalars that every car has; entries of maps and texts come and go."""
+    kinds = ("list", "record", "texts", "map")
+    rows = (row for module in car_tables().modules.values() for row in module.properties if row.type not in kinds)
+    return frozenset(path for row in rows for path in row.paths())
 
 
 def _write_preset(state: CarState, module: Module, preset: str, as_published: bool) -> None:

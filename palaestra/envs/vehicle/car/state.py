@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from palaestra.envs.core.typed import fits
 from palaestra.envs.vehicle.car.call_result import Change, Scalar
 
 Record = Mapping[str, Scalar]
@@ -175,7 +176,17 @@ class CarState:
 
     @classmethod
     def from_canonical(cls, data: Mapping[str, Any]) -> CarState:
-        """Return the state that `canonical` described."""
+        """Return the state that `canonical` described.
+
+        Raises:
+            KeyError, TypeError, ValueError: If it is not the state of a car.
+        """
+        numbers = range(len(data["records"]))
+        held = [*(number for listed in data["lists"].values() for number in listed), *data["refs"].values()]
+        if not all(number is None or (type(number) is int and number in numbers) for number in held):
+            raise ValueError("a list or a reference holds what is not the number of a record")
+        if not fits(data["values"], dict[str, Scalar]) or not fits(data["records"], list[dict[str, Scalar]]):
+            raise TypeError("a value is not a scalar")
         state = cls()
         state.values = dict(data["values"])
         state.lists = {path: tuple(numbers) for path, numbers in data["lists"].items()}
