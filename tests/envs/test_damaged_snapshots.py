@@ -1,14 +1,17 @@
 """restore() of anything but a snapshot is one kind of error, in every environment, and the next reset plays."""
 
 import contextlib
+import copy
 import json
 
 import gymnasium
 import numpy as np
 import pytest
 
+import palaestra
 from experiments.reliability.settings import name_of, players
 from palaestra.envs.core.snapshots import seal
+from palaestra.envs.registration import missing
 from palaestra.errors import EpisodeStateError
 
 PLAYERS = players()
@@ -51,26 +54,124 @@ def test_damaged_bytes_are_refused_and_nothing_changes(begun, env_id, options):
     assert env.unwrapped.state_hash() == before
 
 
-def broken_worlds(state, rng):
-    """Yield the contents of snapshots with a world that no environment has saved."""
-    for world in (None, 7, "x", [], {}, [[]], {"a": 1}, "[" * 100):
-        yield {**state, "world": world}
-    world = state["world"]
-    if isinstance(world, dict):
-        for key in world:
-            yield {**state, "world": {name: value for name, value in world.items() if name != key}}
-            yield {**state, "world": {**world, key: None}}
-            yield {**state, "world": {**world, key: [{"a": [1]}, "x", -1][int(rng.integers(3))]}}
-    for data in (None, [], {}, "x", {"a": 1}):
-        yield {**state, "task": {**state["task"], "data": data}}
+VALUES = [-1, 0, True, 1.5, 2**63, 10**400, float("inf"), "", "x", None, [], {}, [[1]], {"a": 1}]
+
+
+def paths(value, at=()):
+    """Yield the way to every part of plain data."""
+    yield at
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in inner:
+        yield from paths(item, (*at, key))
+
+
+def mutated(state, rng):
+    """Return the contents of a snapshot with one part taken away, doubled or put in the place of something else."""
+    state = copy.deepcopy(state)
+    ways = [way for way in paths(state) if way and way[0] != "digest"]
+    short = [way for way in ways if len(way) < 3]
+    *begin, last = _one(short if rng.random() < 0.3 else ways, rng)
+    node = state
+    for key in begin:
+        node = node[key]
+    kind = rng.random()
+    if kind < 0.1:
+        del node[last]
+    elif kind < 0.2 and isinstance(node, list):
+        node.append(copy.deepcopy(node[last]))
+    else:
+        node[last] = VALUES[int(rng.integers(len(VALUES)))]
+    return state
+
+
+def _one(items, rng):
+    return items[int(rng.integers(len(items)))]
 
 
 @every_player
-def test_a_state_that_no_world_has_is_refused_and_the_next_reset_plays(begun, env_id, options):
+def test_forged_contents_are_refused_or_play_and_never_raise_anything_else(begun, env_id, options):
     env = begun(env_id, options)
-    state = json.loads(env.unwrapped.snapshot())
-    for contents in broken_worlds(state, np.random.default_rng(7)):
-        with contextlib.suppress(EpisodeStateError):
-            env.unwrapped.restore(seal(contents))
+    inner, rng = env.unwrapped, np.random.default_rng(11)
+    state = json.loads(inner.snapshot())
+    refused = 0
+    for _ in range(40):
+        try:
+            inner.restore(seal(mutated(state, rng)))
+        except EpisodeStateError:
+            refused += 1
+            continue
+        if not env_id.startswith("palaestra/"):  # by authors who take what a sealed snapshot holds
+            continue
+        inner.state_hash(), inner.snapshot(), inner._render_ansi(), next(iter(inner.expert()), None)
+        with contextlib.suppress(EpisodeStateError):  # it may be over
+            inner.step(env.action_space.sample())
+    assert refused > 10
     env.reset(seed=3)
     env.step(env.action_space.sample())
+
+
+OTHERS = {
+    "palaestra/Desk-v0": [
+        {"difficulty": "hard"},
+        {"lenient": True},
+        {"shaping": 0.5},
+        {"max_calls_per_turn": 3},
+        {"max_turns": 7},
+    ],
+    "palaestra/TextCraft-v0": [
+        {"action_format": "react"},
+        {"compat": "upstream"},
+        {"recipes": "procedural"},
+        {"max_turns": 7},
+    ],
+    "palaestra/TwentyQuestions-v0": [
+        {"judge": "each"},
+        {"labels": "numbers"},
+        {"seat": "answerer"},
+        {"players": {"answerer": "liar"}},
+        {"max_turns": 7},
+    ],
+    "palaestra/VehicleWorld-v0": [
+        *({"mode": mode} for mode in ("sfc", "hybrid")),
+        *({name: True} for name in ("few_shot", "plan", "constants", "mixed")),
+        {"profile": "published"},
+        {"reflections": 1},
+        {"state_form": "wrapped"},
+        {"schema": False},
+        {"calls": "tools"},
+        {"reward": "accuracy"},
+        {"max_turns": 7},
+    ],
+}
+"""For every registered id, arguments that each decide how an episode continues."""
+SAME = {
+    "palaestra/Desk-v0": [{"difficulty": "normal", "shaping": 0}, {"split": "test"}],
+    "palaestra/TextCraft-v0": [{"action_format": "text", "max_turns": 30}, {"split": "test"}, {"distractors": 3}],
+    "palaestra/TwentyQuestions-v0": [{"seat": "asker", "players": {"answerer": "honest"}}, {"things": 20}, {"split": "test"}],
+    "palaestra/VehicleWorld-v0": [{"mode": "fc", "reflections": 3}, {"difficulty": "hard"}, {"split": "test"}],
+}
+"""Spellings of the same settings, and arguments that only say which tasks are drawn."""
+
+
+OURS = [env_id for env_id in palaestra.list_envs() if env_id.startswith("palaestra/") and not missing(env_id)]
+
+
+@pytest.mark.parametrize("env_id", OURS)
+def test_a_snapshot_of_other_settings_is_refused_by_their_names(env_id):
+    with contextlib.closing(gymnasium.make(env_id, disable_env_checker=True)) as env:
+        env.reset(seed=3)
+        snapshot, digest = env.unwrapped.snapshot(), env.unwrapped.state_hash()
+        for arguments in SAME[env_id]:
+            with contextlib.closing(gymnasium.make(env_id, disable_env_checker=True, **arguments)) as other:
+                other.unwrapped.restore(snapshot)
+                assert other.unwrapped.state_hash() == digest
+                assert other.unwrapped.snapshot() == snapshot
+        for arguments in OTHERS[env_id]:
+            with contextlib.closing(gymnasium.make(env_id, disable_env_checker=True, **arguments)) as other:
+                (name,) = arguments
+                with pytest.raises(EpisodeStateError, match=f"was taken with .*{name}=.*Make it with the same arguments"):
+                    other.unwrapped.restore(snapshot)
+                other.reset(seed=3)
+                with pytest.raises(EpisodeStateError, match=f"{name}="):
+                    env.unwrapped.restore(other.unwrapped.snapshot())
+        assert env.unwrapped.state_hash() == digest

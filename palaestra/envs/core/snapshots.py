@@ -130,6 +130,9 @@ def read_snapshot(
         )
     if text[-_END_LENGTH:] != _end(text[:-_END_LENGTH] + b"}"):
         raise EpisodeStateError(f"This snapshot of {name} is damaged or was changed; pass the bytes that snapshot() returned.")
+    if not isinstance(told := state.get("settings"), dict):
+        raise EpisodeStateError(f"This snapshot of {name} is incomplete (no settings); pass what snapshot() returned.")
+    _expect_equal(name, told, json.loads(json.dumps(dict(settings or {}))))
     try:
         kept = {name: state[name.removeprefix("_")] for name in fields}
         task = Task(**state["task"])
@@ -137,13 +140,11 @@ def read_snapshot(
             raise TypeError("the task is not one")
         saved = Snapshot(task, kept, state["np_random"], state["world"])
         saved.generator()
-        told = dict(state["settings"])
         for attribute, hint in (types or {}).items():
             if attribute in kept and not fits(kept[attribute], hint):
-                raise TypeError(f"{attribute.removeprefix('_')} is {text_of(kept[attribute], 40)!r}")
+                raise TypeError(f"{attribute.removeprefix('_')} is {_shown(kept[attribute])}")
     except Exception as error:  # whatever a value that was put there raises
         raise EpisodeStateError(f"This snapshot of {name} is incomplete ({error!r}); pass what snapshot() returned.") from None
-    _expect_equal(name, told, json.loads(json.dumps(dict(settings or {}))))
     return saved
 
 
@@ -168,11 +169,16 @@ def _expect_equal(name: str, told: Mapping[str, Json], own: Mapping[str, Json]) 
     if told == own:
         return
     differing = [key for key in {**own, **told} if told.get(key, _MISSING) != own.get(key, _MISSING)]
-    theirs = ", ".join(f"{key}={text_of(told[key], 60)!r}" if key in told else f"no {key}" for key in differing)
-    here = ", ".join(f"{key}={text_of(own[key], 60)!r}" if key in own else f"no {key}" for key in differing)
+    theirs = ", ".join(f"{key}={_shown(told[key])}" if key in told else f"no {key}" for key in differing)
+    here = ", ".join(f"{key}={_shown(own[key])}" if key in own else f"no {key}" for key in differing)
     raise EpisodeStateError(
         f"This snapshot of {name} was taken with {theirs}; this environment has {here}. Make it with the same arguments."
     )
+
+
+def _shown(value: Json) -> str:
+    """Return the beginning of a value as it is written in code."""
+    return repr(value[:60]) if isinstance(value, str) else text_of(value, 60)
 
 
 def _end(text: bytes) -> bytes:
