@@ -217,9 +217,11 @@ ENTITIES: dict[str, str] = {"<": "&lt;", "[": "&lbrack;", "◁": "&#9665;"}
 """What stands for the first character of a mark that is text, by that character."""
 
 
-_FRONT_FIRST = "".join(sorted({front.example[0][0] for front in FRONTS}))
+_FRONT_BEGINS = "|".join(
+    sorted({rf"{re.escape(front.example[0][0])}(?i:{re.escape(front.example[0][1])})" for front in FRONTS})
+)
 FRONT = re.compile(
-    rf"\s*+(?=[{re.escape(_FRONT_FIRST)}])"  # what begins with no such character, as most texts do, is passed over at once
+    rf"\s*+(?={_FRONT_BEGINS})"  # what begins otherwise, as most texts do, is passed over at once
     rf"(?:{'|'.join(rf'(?P<front_{index}>{front.opens})' for index, front in enumerate(FRONTS))})"
 )
 """The words of `FRONTS` with which a text begins; the name of the only group says which."""
