@@ -15,9 +15,11 @@ from palaestra.agents import masking
 from palaestra.agents.backends import registry
 from palaestra.agents.backends.endpoint import Endpoint
 from palaestra.agents.backends.litellm_sdk import import_litellm
+from palaestra.agents.evaluation.evaluation import evaluate
 from palaestra.agents.masking import finder_of, without_secrets
 from palaestra.agents.secret_spellings import SecretFinder
 from palaestra.agents.store import RunStore
+from palaestra.agents.view.pages import Pages
 from palaestra.cli.main import main
 from palaestra.envs.desk.env import DeskEnv
 from tests.agents.backends.fault_server import PROVIDERS, chat_completion, fault_server
@@ -107,6 +109,9 @@ def look_at(run_id: str) -> None:
     main(["report", run_id])
     for form in ("jsonl", "chat", "agenttraj"):
         main(["export", run_id, "-o", f"out.{form}", "--format", form])
+    pages = Pages(Path("runs"))
+    for number, path in enumerate(("/", "/run", "/compare", "/episodes", "/state")):
+        Path(f"page-{number}.html").write_bytes(pages.answer(path, {"run": [run_id]}).body)
 
 
 @pytest.mark.parametrize("workers", ["0", "1"])
@@ -122,6 +127,14 @@ def test_secret_arguments_of_an_environment_are_not_written(written: Check, phas
             assert all("refused ***" in line.error_message for line in store.episodes("a"))
     main(["check", env_id, *given, "--only", "reset"])
     assert "***" in written()
+
+
+def test_arguments_given_in_python_are_not_written(tmp_path: Path) -> None:
+    given = {"token": "mk9-token", "address": "http://mk9-u:mk9-pass@h", "fails": "step"}
+    with RunStore(tmp_path) as store:
+        evaluate(f"{HERE}:secrets/Token-v0", lambda observation, info: "look", env_kwargs=given, n=2, store=store, run_id="a")
+        assert all("refused ***" in episode.error_message for episode in store.episodes("a"))
+    assert_no_secret(bytes_written(tmp_path))
 
 
 @pytest.mark.parametrize("phase", ["init", "reset", "act", "never"])
