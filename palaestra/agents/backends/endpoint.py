@@ -335,7 +335,7 @@ def _error_text(body: bytes) -> str:
     if isinstance(error, dict) and isinstance(error.get("message"), str):
         named = [error.get(key) for key in ("code", "status", "type")]  # Google's code is a number, vLLM's too
         code = next((name for name in named if isinstance(name, str) and name), error.get("code"))
-        return excerpt(error["message"]) + (f" ({code})" if isinstance(code, (str, int)) else "")
+        return excerpt(error["message"]) + (f" ({excerpt(str(code))})" if isinstance(code, (str, int)) else "")
     return excerpt(error)
 
 
