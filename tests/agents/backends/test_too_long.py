@@ -178,6 +178,14 @@ def test_a_refusal_that_names_a_field_is_not_said_to_be_for_length(field: str, s
         assert may_be_too_long(status, text, 10, 3) == "", text
 
 
+@pytest.mark.parametrize("code", ["request_too_large", "context_length_exceeded", "1261", "prompt_too_long"])
+def test_a_code_counts_where_the_words_say_nothing_else(code: str) -> None:
+    assert says_too_long(400, json.dumps({"error": {"code": code, "message": "Sorry."}}))
+    if code != "1261":
+        for words in ("Request too large on tokens per minute (TPM): Limit 12000", "The image is too large"):
+            assert not says_too_long(400, json.dumps({"error": {"code": code, "message": words}}))
+
+
 def test_a_body_that_is_refused_for_its_size_may_be_too_long_whatever_else_is_said() -> None:
     text = "Entity rejected by rule 7 of the proxy"
     assert "possibly too long" in str(refused(413, text))
