@@ -186,6 +186,16 @@ def test_a_code_counts_where_the_words_say_nothing_else(code: str) -> None:
             assert not says_too_long(400, json.dumps({"error": {"code": code, "message": words}}))
 
 
+def test_a_status_that_says_otherwise_needs_words_that_name_the_context() -> None:
+    outright = "This model's maximum context length is 4096 tokens, and the input exceeds it."
+    for status in (403, 404):
+        assert says_too_long(status, outright)
+        assert not says_too_long(status, "The prompt is too long")
+        assert not says_too_long(status, f"{outright} Your quota per minute is spent.")
+    for status in (401, 402, 408, 429):
+        assert not says_too_long(status, outright)
+
+
 def test_a_body_that_is_refused_for_its_size_may_be_too_long_whatever_else_is_said() -> None:
     text = "Entity rejected by rule 7 of the proxy"
     assert "possibly too long" in str(refused(413, text))
