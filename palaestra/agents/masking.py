@@ -172,7 +172,8 @@ def masked_error(error: Exception) -> Exception:
     _mask_chain(error, set())
     if not _is_open(error):
         return error
-    return ModelError(f"{type(error).__name__}: {masked_message(str(error))}")
+    texts = [str(error), *(map(str, error.exceptions) if isinstance(error, ExceptionGroup) else ())]
+    return ModelError(f"{type(error).__name__}: {masked_message('; '.join(texts))}")
 
 
 def _mask_chain(error: BaseException, seen: set[int]) -> None:
@@ -180,13 +181,10 @@ def _mask_chain(error: BaseException, seen: set[int]) -> None:
     current: BaseException | None = error
     while current is not None and id(current) not in seen:
         seen.add(id(current))
-        _mask_fields(current)
-        if isinstance(current, BaseExceptionGroup):
-            for member in current.exceptions:
-                _mask_chain(member, seen)
+        _mask_fields(current, seen)
         for following in (current.__cause__, current.__context__):
             if following is not None:
-                _mask_fields(following)
+                _mask_fields(following, seen)
                 if _is_open(following):  # its text is made of parts that cannot be changed
                     current.__cause__ = current.__context__ = None
                     break
@@ -321,8 +319,10 @@ def _holds_mask(value: Any) -> bool:
     return isinstance(value, str) and (value == MASK or holds_masked_url(value))
 
 
-def _mask_fields(error: BaseException) -> None:
-    """Mask the arguments, attributes and notes of an exception."""
+def _mask_fields(error: BaseException, seen: set[int]) -> None:
+    """Mask the arguments, attributes and notes of an exception, and the members of a group."""
+    for member in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
+        _mask_chain(member, seen)
     error.args = tuple(_masked(arg, masked_message) for arg in error.args)
     for name, value in list(vars(error).items()):
         if isinstance(value, (str, bytes, list, tuple, dict)) and (safe := _masked(value, masked_message)) != value:
@@ -330,7 +330,9 @@ def _mask_fields(error: BaseException) -> None:
 
 
 def _is_open(error: BaseException) -> bool:
-    """Tell whether an exception still shows a secret."""
+    """Tell whether an exception, or a member of a group, still shows a secret."""
+    if isinstance(error, BaseExceptionGroup) and any(map(_is_open, error.exceptions)):
+        return True
     return any(masked_message(text) != text for text in (str(error), repr(error)))
 
 

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import logging
+import traceback
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 
 import pytest
@@ -121,7 +123,9 @@ def test_folders_and_words_of_the_environment_are_no_secrets(
 
 def test_words_that_stand_for_no_key_are_not_masked_elsewhere() -> None:
     remember_secrets({"api_key": "EMPTY"}, {"api_key": "none"}, {"token": "x"})
-    assert masked("none is empty, x is EMPTY") == "none is empty, x is EMPTY"
+    remember_secrets({"password": "password"})
+    kept = "none is empty, x is EMPTY; a password"
+    assert masked(kept) == kept
 
 
 class Odd(Exception):
@@ -171,6 +175,48 @@ def test_errors_are_masked_with_what_they_were_raised_from() -> None:
     assert isinstance(inner, Described)
     assert SECRET not in str(inner)
     assert inner.__cause__ is None
+
+
+def test_members_of_groups_and_both_origins_of_an_error_are_masked() -> None:
+    remember_secrets({"api_key": SECRET})
+    cause, context = ValueError(f"cause {SECRET}"), KeyError("context", SECRET.encode(), ("a", [f"b {SECRET}"]))
+    outer = RuntimeError("outer")
+    outer.__context__, outer.__cause__ = context, cause
+    group = ExceptionGroup("several", [ValueError(f"inner {SECRET}"), outer])
+    assert masked_error(group) is group
+    assert not [line for line in traceback.format_exception(group) if SECRET in line]
+    assert context.args == ("context", MASK.encode(), ("a", [f"b {MASK}"]))
+    assert cause.args == (f"cause {MASK}",)
+    assert str(group.exceptions[0]) == f"inner {MASK}"
+
+
+def test_a_group_with_a_member_that_cannot_be_changed_is_replaced() -> None:
+    remember_secrets({"api_key": SECRET})
+    group = ExceptionGroup("several", [ValueError("a"), ExceptionGroup("inner", [OSError(5, f"tls {SECRET}")])])
+    safe = masked_error(group)
+    assert isinstance(safe, ModelError)
+    assert SECRET not in "".join(traceback.format_exception(safe))
+    outer = RuntimeError("outer")
+    outer.__cause__ = group
+    assert masked_error(outer) is outer
+    assert SECRET not in "".join(traceback.format_exception(outer))
+
+
+def test_named_tuples_and_other_attributes_of_errors_keep_their_type() -> None:
+    remember_secrets({"api_key": SECRET})
+    request, error = Request(f"http://h/?k={SECRET}", 5), RuntimeError("x")
+    error.request, error.number, error.body = request, 7, b"got " + SECRET.encode()  # type: ignore[attr-defined]
+    masked_error(error)
+    assert error.request == Request(f"http://h/?k={MASK}", 5)  # type: ignore[attr-defined]
+    assert isinstance(error.request, Request)  # type: ignore[attr-defined]
+    assert (error.number, error.body) == (7, b"got ***")  # type: ignore[attr-defined]
+
+
+class Request(NamedTuple):
+    """What some clients attach to their errors."""
+
+    url: str
+    tries: int
 
 
 def test_an_error_that_cannot_be_changed_is_replaced() -> None:

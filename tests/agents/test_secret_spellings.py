@@ -153,6 +153,10 @@ def test_short_secrets_are_found_where_they_stand_alone(secret: str) -> None:
         assert finder.masked(text) == text
 
 
+def test_secrets_of_six_characters_are_found_within_words() -> None:
+    assert SecretFinder(["ab1xyz"]).masked("preab1xyzpost YWIxeHl6") == f"pre{MASK}post {MASK}"
+
+
 @given(st.text(max_size=SHORT - 1), st.text())
 def test_still_shorter_ones_mask_nothing(secret: str, text: str) -> None:
     assert SecretFinder([secret]).masked(text) == text
