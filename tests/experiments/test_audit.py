@@ -8,7 +8,7 @@ from experiments.audit.planted.table import CLEAN, Defect, defects, register
 from experiments.audit.run import SUBJECTS, audit_clean, audit_defect, table
 from experiments.common.rows import folder_of, read_rows
 
-NOT_FOUND = {"ChoresUnpunished", "VaultsBook"}
+NOT_FOUND = {"ChoresUnpunished"}
 SHORT = (
     *("DeskKeyword", "DeskBelieves", "VaultsConstant", "CraftTwice", "ChoresNoNumber"),
     *("VaultsCodeInKey", "VaultsTable", "CraftNextInError", "QuestionsMarkedInList", "DeskSnapshotInInfo"),
