@@ -2,6 +2,7 @@
 
     python -m experiments.reliability.stores [-n 500] [--seed 0]
 
+Half of the kinds damage the file of a store that was closed, half the write-ahead log of one whose process was killed.
 Each trial flips a bit, overwrites, zeroes or swaps bytes, or cuts the file off; then every run, summary, trajectory
 and metric is read, and the store is checked and repaired. Reading has to give what was stored or a `StoreError`; what
 a repair saves has to be what was stored. One row for each kind of damage is added to `stores.jsonl`.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -27,20 +29,28 @@ from palaestra.agents.store.store import FILE_NAME, RunStore
 from palaestra.errors import StoreError
 
 KINDS = ("bit", "bytes", "zeroes", "page", "swap", "cut")
+LOG = "log, "
+ALL_KINDS = (*KINDS, *(f"{LOG}{kind}" for kind in KINDS))
 PAGE = 4096
+
+NAMES = (FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm")
+KILLED = "killed"
 
 Content = dict[tuple[str, ...], str]
 
 
 def make_store(folder: Path, episodes: int = 40) -> None:
-    """Play a small store: two evaluations and measurements."""
-    for run_id, agent in (("expert", ExpertAgent()), ("random", RandomAgent(seed=1))):
-        evaluate(
-            "palaestra/TextCraft-v0", agent, n=episodes, env_kwargs={"recipes": "procedural"}, store=folder, run_id=run_id
-        )
+    """Play a small store: two evaluations and measurements. Its folder `killed` has the files as a kill would leave them."""
+    env_kwargs = {"recipes": "procedural"}
     with RunStore(folder) as store:
+        for run_id, agent in (("expert", ExpertAgent()), ("random", RandomAgent(seed=1))):
+            evaluate("palaestra/TextCraft-v0", agent, n=episodes, env_kwargs=env_kwargs, store=store, run_id=run_id)
         for step in range(200):
             store.log_metrics("expert", step, {"loss": 1.0 / (step + 1)})
+        killed = folder / KILLED
+        killed.mkdir()
+        for name in NAMES:
+            shutil.copyfile(folder / name, killed / name)
 
 
 def content(folder: Path) -> tuple[Content, list[str]]:
@@ -99,14 +109,18 @@ def attack(source: Path, kinds: Iterable[str], seed: int = 0) -> dict[str, Count
     """
     whole, errors = content(source)
     assert not errors, errors
-    data = (source / FILE_NAME).read_bytes()
+    closed = {FILE_NAME: (source / FILE_NAME).read_bytes()}
+    killed = {name: (source / KILLED / name).read_bytes() for name in NAMES}
     draw = random.Random(seed)
     counts: dict[str, Counter[str]] = {}
     for kind in kinds:
         count = counts.setdefault(kind, Counter())
         count["trials"] += 1
         with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / FILE_NAME).write_bytes(damage(data, kind, draw))
+            files, name = (killed, NAMES[1]) if kind.startswith(LOG) else (closed, FILE_NAME)
+            for each, data in files.items():
+                data = damage(data, kind.removeprefix(LOG), draw) if each == name else data
+                (Path(folder) / each).write_bytes(data)
             _trial(Path(folder), whole, count)
     return counts
 
@@ -147,9 +161,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-n", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--kind", action="append", choices=KINDS)
+    parser.add_argument("--kind", action="append", choices=ALL_KINDS)
     given = parser.parse_args()
-    kinds = given.kind or KINDS
+    kinds = given.kind or ALL_KINDS
     with tempfile.TemporaryDirectory() as folder:
         make_store(Path(folder))
         counts = attack(Path(folder), (kinds[i % len(kinds)] for i in range(given.n)), given.seed)

@@ -243,6 +243,18 @@ def test_a_stored_run_has_its_media_in_its_folder(store, media):
         assert set(store.media("b")) == {item.sha256 for item in named(played[:1])}
 
 
+def test_an_episode_with_media_is_replaced_only_when_asked(store, media):
+    (played,) = RolloutEngine().collect(plans(1), ExpertAgent(), make_env=make_gallery)
+    assert named([played])
+    store.add("a", played)
+    other = replace(played, agent="another")
+    assert not store.add("a", other)
+    assert [one.agent for one in store.trajectories("a")] == [played.agent]
+    assert store.add("a", other, replace=True)
+    assert [one.agent for one in store.trajectories("a")] == ["another"]
+    assert store.run("a").num_episodes == 1
+
+
 def test_scores_given_again_take_the_media_along(store):
     for trajectory in RolloutEngine().collect(plans(2), ExpertAgent(), make_env=make_gallery):
         store.add("a", trajectory)

@@ -15,8 +15,8 @@ BAD = ("silently changed", "silently lost", "other errors", "check missed it", "
 
 def test_damage_to_a_store_is_never_silent(tmp_path: Path) -> None:
     stores.make_store(tmp_path, episodes=6)
-    counts = stores.attack(tmp_path, stores.KINDS * 3, seed=4)
-    assert {kind: count["trials"] for kind, count in counts.items()} == dict.fromkeys(stores.KINDS, 3)
+    counts = stores.attack(tmp_path, stores.ALL_KINDS * 3, seed=4)
+    assert {kind: count["trials"] for kind, count in counts.items()} == dict.fromkeys(stores.ALL_KINDS, 3)
     assert {name: sum(count[name] for count in counts.values()) for name in BAD} == dict.fromkeys(BAD, 0)
     assert sum(count["refused"] for count in counts.values()) > 3
     assert sum(count["episodes saved"] for count in counts.values()) > 50

@@ -233,6 +233,21 @@ def test_a_run_whose_record_is_lost_keeps_its_episodes_and_what_nobody_names_is_
         assert "record is lost" in store.run("a").note
 
 
+def test_an_episode_that_is_there_twice_is_kept_once_and_the_other_is_told_as_lost(
+    whole: Path, tmp_path: Path
+) -> None:
+    shutil.copyfile(whole / FILE_NAME, tmp_path / FILE_NAME)
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as connection:
+        connection.execute("UPDATE trajectories SET data = (SELECT data FROM trajectories WHERE number = 3) WHERE number = 5")
+        connection.execute("UPDATE episodes SET score = 9.0 WHERE number = 5")
+        (lost,) = connection.execute("SELECT episode_id FROM episodes WHERE number = 5").fetchone()
+    (first, _) = check_store(tmp_path, repair=True).runs
+    assert (first.kept, first.rebuilt, first.lost) == (29, 0, (lost,))
+    with RunStore(tmp_path) as store:
+        assert lost not in store.finished("a")
+        assert len(store.finished("a")) == len(list(store.trajectories("a"))) == 29
+
+
 @pytest.mark.parametrize("table", ["runs", "locks", "trajectories", "episodes", "metrics"])
 def test_a_table_whose_rows_cannot_be_read_is_named(whole: Path, tmp_path: Path, table: str) -> None:
     with closing(sqlite3.connect(whole / FILE_NAME)) as connection:
