@@ -233,9 +233,7 @@ def test_a_run_whose_record_is_lost_keeps_its_episodes_and_what_nobody_names_is_
         assert "record is lost" in store.run("a").note
 
 
-def test_an_episode_that_is_there_twice_is_kept_once_and_the_other_is_told_as_lost(
-    whole: Path, tmp_path: Path
-) -> None:
+def test_an_episode_that_is_there_twice_is_kept_once_and_the_other_is_told_as_lost(whole: Path, tmp_path: Path) -> None:
     shutil.copyfile(whole / FILE_NAME, tmp_path / FILE_NAME)
     with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as connection:
         connection.execute("UPDATE trajectories SET data = (SELECT data FROM trajectories WHERE number = 3) WHERE number = 5")
