@@ -23,7 +23,7 @@ from palaestra.agents.store.records import BIASED, DECIDED
 from palaestra.agents.store.store import RunStore
 from palaestra.cli.main import main
 from palaestra.errors import ConfigError, UsageError
-from palaestra.types import EpisodeError
+from palaestra.types import EpisodeError, Outcome
 from tests.agents.report.page import parse
 from tests.cli.test_compare import episode
 
@@ -326,9 +326,7 @@ def test_nor_itself_nor_nothing_nor_one_without_a_verdict(store, tmp_path):
     config = store.config("base")
     store.create_run(config, "broken")
     failed = store.get("base", store.episodes("base")[0].episode_id)
-    error = dataclasses.replace(
-        failed.outcome, score=None, success=None, error=EpisodeError("model", "ModelError", "no answer")
-    )
+    error = Outcome(error=EpisodeError("model", "ModelError", "no answer"))
     store.add("broken", dataclasses.replace(failed, outcome=error))
     store.set_status("broken", "finished")
     with pytest.raises(UsageError, match=r"No episode of run 'broken' was scored.*--retry-errors"):
