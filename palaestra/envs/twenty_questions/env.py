@@ -1,4 +1,4 @@
-"""`palaestra/TwentyQuestions-v0`: an asker, an answerer and, if wanted, a judge."""
+"""`palaestra/TwentyQuestions-v1`: an asker, an answerer and, if wanted, a judge."""
 
 from __future__ import annotations
 
