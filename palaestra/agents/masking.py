@@ -36,6 +36,10 @@ _PLACEHOLDERS = frozenset(  # given where a key has to be, by those who have non
     ("empty", "dummy", "false", "true", "null", "none", "test", "token", "local", "unused", "ollama", "lm-studio", "no-key")
 ) | frozenset(("not-needed", "basic", "bearer", "pass", "password"))
 
+_PUBLIC_HEADERS = frozenset(  # say who asks and for what form of an answer: words that stand in ids and prompts too
+    ("accept", "accept-encoding", "accept-language", "cache-control", "connection", "content-type", "http-referer", "origin")
+) | frozenset(("referer", "user-agent", "x-openrouter-title", "x-title"))
+
 _CLIENTS = (
     "openai",
     "httpx",
@@ -282,7 +286,9 @@ def _secrets(value: Any, name: str = "") -> Iterator[str]:
             inner = name if is_secret_name(name) or is_secret_table(name) else str(key)
             if inner != str(key) and (slip := key if _is_key_like(str(key)) else str(key).partition(":")[2]):
                 yield from secrets_of_value(str(slip))  # a header whose name is a key, or the whole of it
-            yield from _secrets(item, inner)
+            if str(key).lower() == "cookie":  # one header of several values
+                yield from (one for pair in str(item).split(";") if _is_telling(one := pair.partition("=")[2].strip()))
+            yield from _secrets(item, "" if inner != str(key) and str(key).lower() in _PUBLIC_HEADERS else inner)
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from _secrets(item, name)

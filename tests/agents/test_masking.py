@@ -128,6 +128,20 @@ def test_words_that_stand_for_no_key_are_not_masked_elsewhere() -> None:
     assert masked(kept) == kept
 
 
+def test_headers_that_say_who_asks_are_masked_where_they_are_given_and_nowhere_else() -> None:
+    headers = {"X-Title": "Palaestra", "HTTP-Referer": "https://u:pass-word@example.com", "Accept": "application/json"}
+    remember_secrets({"headers": headers | {"X-Team": "blue-team"}})
+    kept = {"env_id": "palaestra/Desk-v0", "format": "application/json", "page": "https://example.com"}
+    assert masked(kept) == kept
+    assert masked({"headers": headers}) == {"headers": dict.fromkeys(headers, MASK)}
+    assert masked("pass-word blue-team") == "*** ***"
+
+
+def test_each_value_of_a_cookie_is_remembered() -> None:
+    remember_secrets({"headers": {"Cookie": "sid=7Zq9x-Rk; theme=dark"}})
+    assert masked("7Zq9x-Rk on a dark page") == "*** on a dark page"
+
+
 class Odd(Exception):
     """Its text is made of an attribute that cannot be set."""
 
