@@ -63,9 +63,10 @@ def from_url(
             raise UsageError(f"The model {masked(url)!r} names no server. Expected http://HOST:PORT/v1#NAME.")
         address = masked(address.rstrip("/"))
         raise UsageError(f"The model {masked(url)!r} names a server but no model. Add its name after '#': {address}#NAME")
+    base_url = check_url(address)  # first: urlsplit raises at what is no address
     has_user = "@" in urlsplit(address).netloc
     key = api_key or (None if has_user else os.environ.get("PALAESTRA_API_KEY")) or None
-    endpoint = make_endpoint(options, _TAKEN[:-1], name=url, model=model, base_url=check_url(address), api_key=key)
+    endpoint = make_endpoint(options, _TAKEN[:-1], name=url, model=model, base_url=base_url, api_key=key)
     return make_client(endpoint, "aiohttp" if client == "auto" else client)
 
 

@@ -45,6 +45,8 @@ def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
         ("http://127.0.0.1:8000/v1", "Add its name after '#': http://127.0.0.1:8000/v1#NAME"),
         ("http://127.0.0.1:99999/v1#m", "is not a base URL"),
         ("http://#m", "is not a base URL"),
+        ("http://[bad/v1#m", "is not a base URL"),
+        ("http://bob:pass[word@host/v1#m", "'http://***@host/v1' is not a base URL"),
         ("https://a b/v1#m", "is not a base URL"),
         ("scripted:nowhere.jsonl", "No script at 'nowhere.jsonl'"),
         ("ftp://host/v1#m", "Unknown backend 'ftp'"),
