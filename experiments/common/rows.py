@@ -1,4 +1,4 @@
-"""Finished runs of an experiment: one JSON line each, in a file that several processes and sessions may add to."""
+"""Finished runs of an experiment: one JSON line each, in a file that several processes may add to."""
 
 from __future__ import annotations
 
