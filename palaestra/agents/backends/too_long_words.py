@@ -2,8 +2,8 @@
 
 They differ from server to server and from version to version, but all of them put a quantity of what goes into the model
 (prompt, input, context, tokens, ...) next to an excess (exceeds, too long, at most 4096, reduce, ...). `says_so` looks for
-that, sentence by sentence, and leaves out what only sounds like it: rates, money and time-outs, limits on the answer alone, other things
-that are too large. Names are read as
+that, sentence by sentence, and leaves out what only sounds like it: rates, money and time-outs, limits on the
+answer alone, other things that are too large. Names are read as
 words: "context_length_exceeded", "ContextWindowExceededError".
 """
 

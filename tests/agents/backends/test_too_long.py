@@ -224,7 +224,7 @@ OTHER_CAUSES = [
     (502, "Upstream idle timeout exceeded (502)"),
     (500, "Maximum number of retries exceeded (500)"),
     (504, "rpc error: code = DeadlineExceeded desc = context deadline exceeded"),
-    (504, "Post \"http://upstream/api/chat\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"),
+    (504, 'Post "http://upstream/api/chat": context deadline exceeded (Client.Timeout exceeded while awaiting headers)'),
     (502, "Prompt processing took too long"),
     (503, "The request queue is too long, please retry"),
     (400, "max_tokens: 100000 > 64000, which is the maximum allowed number of output tokens for claude-sonnet-4-0"),
@@ -232,7 +232,8 @@ OTHER_CAUSES = [
     (400, "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024"),
     (422, "body -> top_logprobs: Input should be less than or equal to 200"),
 ]
-ADDRESSES = ["", *(f"http://127.0.0.1:8000/{path} answered {{}}: " for path in ("v1/messages", "v1/chat/completions", "context"))]
+PATHS = ("v1/messages", "v1/chat/completions", "context")
+ADDRESSES = ["", *(f"http://127.0.0.1:8000/{path} answered {{}}: " for path in PATHS)]
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
