@@ -29,6 +29,7 @@ _CODES = re.compile(
 _NUMBER_CODES = frozenset({"1261"})  # Zhipu: prompt exceeds the maximum length
 
 _ADDRESS = re.compile(r"^.{0,200}? answered \d{3}:|https?://\S+|^litellm \(\w*\):|<[^<>]*>", re.MULTILINE)
+_OURS = re.compile(r"\A\S{1,2000} answered \d{3}:")  # what our own message puts before the server's words: an address
 _CLASS = re.compile(r"\b[\w.]*(?:Error|Exception)\b|\b[\w.]*_error\b")  # the name of a class or a type of error
 _SIZES = re.compile(
     r"\b(?:too |over)(?:long|large|big|many)|\blengths?\b|\btokens?\b|\bsizes?\b|\bexceed|\blimit|超|过长", re.IGNORECASE
@@ -118,14 +119,15 @@ def too_long_or_not(error: ModelError, request: Request, count: TokenCounter, wi
     if isinstance(error, (BudgetError, ContextWindowError)) or error.status is None or error.status < 400:
         return error
     said = str(error)
-    if says_too_long(error.status, said):
+    servers = _OURS.sub("", said)  # ".../v1/messages" and ".../chat/completions" are no words about the prompt
+    if says_too_long(error.status, servers):
         return _as_too_long(error, said)
     if error.status not in STATUSES:
         return error
     offered = json.dumps([dict(tool) for tool in request.tools], default=str)
     tokens = count(request.messages) + int(len(offered) / CHARS_PER_TOKEN) + (request.sampling.max_tokens or 0)
     answers = sum(message.role == "assistant" for message in request.messages)
-    judged = may_be_too_long(error.status, said, tokens, answers, window)
+    judged = may_be_too_long(error.status, servers, tokens, answers, window)
     if judged == "yes":
         return _as_too_long(error, f"{said} By our count the request has about {tokens} tokens, more than the model takes.")
     if judged:

@@ -2,8 +2,8 @@
 
 They differ from server to server and from version to version, but all of them put a quantity of what goes into the model
 (prompt, input, context, tokens, ...) next to an excess (exceeds, too long, at most 4096, reduce, ...). `says_so` looks for
-that, sentence by sentence, and leaves out what only sounds like it: rates and money, limits on the answer alone, other things
-that are too large. Names are read as
+that, sentence by sentence, and leaves out what only sounds like it: rates, money and time-outs, limits on the
+answer alone, other things that are too large. Names are read as
 words: "context_length_exceeded", "ContextWindowExceededError".
 """
 
@@ -86,6 +86,7 @@ _RATES = re.compile(
     r"|\bquotas?\b|\bbilling|\bcredits?\b|\bbalance\b|\bafford|\bthrottl|\bconcurren|\bmonthly\b|\bdaily\b|\busage limits?"
     r"|\bpricing\b|\bsubscription|\bupgrade your\b|频率|速率|额度|配额|余额|欠费|并发|每分钟|资源包|使用上限|限额"
 )
+_TIMES = re.compile(r"\b(?:deadline|time ?out) ?exceed|\b(?:took|takes|taking) too long|\bqueues?\b.{0,20}\btoo long")
 _ANSWER = re.compile(
     r"\bmax(?:imum)? (?:completion |new |output )?tokens\b|\bbudget tokens\b|\bthinking budget\b|\bgenerated text|输出"
     r"|\b(?:output|completion|response|generated) (?:tokens?|length)"
@@ -117,7 +118,7 @@ def says_so(text: str) -> bool:
 
 
 def says_otherwise(text: str) -> bool:
-    """Whether a text is about another limit: on rates, on money, on the answer, or on another thing."""
+    """Whether a text is about another limit: on rates, on money, on time, on the answer, or on another thing."""
     return _judged(text[:_MOST_CHARS]) == "other"
 
 
@@ -131,7 +132,7 @@ def says_outright(text: str) -> bool:
 def _judged(text: str) -> str:
     """Return what a text is about: "too long", "other" or nothing."""
     plain = _plain(text)
-    if _RATES.search(plain):
+    if _RATES.search(plain) or _TIMES.search(plain):
         return "other"
     if (asked := _ASKED.search(plain)) and (held := _HELD.search(plain)) and int(asked[1]) >= int(held[1]):
         return "other"  # no prompt at all would leave room for such an answer
@@ -149,7 +150,8 @@ def _judged(text: str) -> str:
 
 def _plain(text: str) -> str:
     """Return a text in small letters with the names in it as words."""
-    return _HUMP.sub(" ", _TAG.sub(" ", text)).replace("_", " ").replace("`", "").lower()
+    plain = _HUMP.sub(" ", _TAG.sub(" ", text)).replace("_", " ").replace("`", "").lower()
+    return plain.replace("input should", "value should")  # pydantic's word for the value of any field
 
 
 __all__ = ["says_otherwise", "says_outright", "says_so"]

@@ -30,6 +30,10 @@ from palaestra.envs.formats.speech import announces, has_words, manner
 _BRACKET = re.compile(r"[*_`\]\"']{0,4}[(（]|\s\((?=\s*\)|\s*\w{1,60}\s*=|\s*[\"'{\[])")
 _OBJECT = re.compile(rf"(?:\s*(?:with|using)\b)?{GLUE}\[?\s*(?=\{{\s*(?:\}}|[\"'“]|\w{{1,60}}\s*:))", re.IGNORECASE)
 _ONLY_CALL = re.compile(r"\A\W{0,12}(?:await |print\()?(?:\w{1,60}\.){0,3}([A-Za-z][\w -]{2,60})\([^\n]*\)\W*\Z")
+_MADE_UP = re.compile(
+    r"\A[^\w\n]{0,12}(?:\w{1,60}\.){0,3}(?!(?:final|submit|give|send)_answer\b)([a-z]\w{0,60}(?:_|(?<=[a-z])[A-Z])\w{1,60})"
+    r"\(\s*\w{1,60}\s*=\s*[\"'\d\[{TFN-][^\n]*\)\W*\Z"
+)
 _OPTION = re.compile(r"[ \t]+--\w")
 _COMMAND = re.compile(r"(?:\A|\n)[ \t]*[/@!$%] ?\Z")
 _LABELLED = re.compile(
@@ -90,7 +94,7 @@ def sign_in(text: str, known: Known) -> str:
 
 
 def misspelt(text: str, known: Known) -> str:
-    """Return why a text that is nothing but a call of a tool that there is not is meant for another; empty otherwise."""
+    """Return why a text that is nothing but a call of a tool that there is not was not meant as an answer; empty otherwise."""
     found = _ONLY_CALL.match(text[:4000])
     names = {re.sub(r"[_-]", "", name).lower(): name for name in known}
     near = (
@@ -98,7 +102,10 @@ def misspelt(text: str, known: Known) -> str:
         if found is None
         else difflib.get_close_matches(re.sub(r"[_ -]", "", found[1]).lower(), list(names), n=1, cutoff=0.8)
     )
-    return f"there is no tool {found[1]!r}; did you mean {names[near[0]]!r}?" if found and near else ""
+    if found and near:
+        return f"there is no tool {found[1]!r}; did you mean {names[near[0]]!r}?"
+    other = _MADE_UP.match(text[:4000]) if known else None  # a name as tools have it, with arguments by name
+    return f"there is no tool {other[1]!r}" if other else ""
 
 
 def _shape(text: str, found: re.Match[str], known: Known) -> tuple[int, int] | None:

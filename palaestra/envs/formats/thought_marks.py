@@ -4,6 +4,7 @@
     square      [THINK] ... [/THINK]                                                                       Magistral
     triangles   ◁think▷ ... ◁/think▷                                                                       Kimi
     pipes       <|START_THINKING|> ... <|END_THINKING|>, <|begin_of_thought|> ... <|end_of_thought|>       Cohere, OpenThoughts
+                <|inner_prefix|> ... <|inner_suffix|>                                                      Apertus
     turn        <|think|> ... <|end|>                                                                      Solar
     channel     <|channel>thought ... <channel|>                                                           Gemma 4
     unused      <unused94>thought ... <unused95>                                                           MedGemma
@@ -33,8 +34,8 @@ _GAP = r"[ \t]{0,3}"
 _ATTRIBUTE = r"\s{1,9}[\w:.-]{1,40}\s{0,3}=\s{0,3}(?:\"[^\"<>]{0,200}\"|'[^'<>]{0,200}'|[^\s<>\"'/]{1,100})"
 _ATTRIBUTES = rf"(?>(?:{_ATTRIBUTE}){{0,8}})\s{{0,9}}"
 _BAR, _JOIN = "[|｜]", "[_▁-]"
-_PIPED = rf"(?i:(?:(?:begin|start)(?:{_JOIN}of)?{_JOIN})?{_WORD}(?:{_JOIN}(?:begin|start))?)"
-_PIPED_END = rf"(?i:/{_WORD}|end(?:{_JOIN}of)?{_JOIN}{_WORD}|{_WORD}{_JOIN}end)"
+_PIPED = rf"(?i:(?:(?:begin|start)(?:{_JOIN}of)?{_JOIN})?{_WORD}(?:{_JOIN}(?:begin|start))?|inner_prefix)"
+_PIPED_END = rf"(?i:inner_suffix|/{_WORD}|end(?:{_JOIN}of)?{_JOIN}{_WORD}|{_WORD}{_JOIN}end)"
 _FINAL = r"final(?: ?<\|constrain\|>\w{1,20})?<\|message\|>"
 _THINKS, _TEXT = r"(?i:think|thought|reason)", r"[^<>\n]{0,60}"
 _SUMMARY = rf"<(?i:summary)>{_TEXT}?%s</(?i:summary)>"
@@ -109,6 +110,7 @@ MARKS: tuple[Marks, ...] = (
             ("<|thinking_start|>", "<|thinking_end|>"),
             ("<｜begin▁of▁thinking｜>", "<｜end▁of▁thinking｜>"),
             ("<|reasoning|>", "<|/reasoning|>"),
+            ("<|inner_prefix|>", "<|inner_suffix|>"),
         ),
     ),
     Marks(

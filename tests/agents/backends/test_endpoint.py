@@ -3,7 +3,7 @@ import json
 import pytest
 
 from palaestra.agents.backends.endpoint import Endpoint, check_url
-from palaestra.errors import ConfigError, ContextWindowError, ModelError, UsageError
+from palaestra.errors import ConfigError, ContentFilterError, ContextWindowError, ModelError, UsageError
 
 ENDPOINT = Endpoint(name="m", model="m", base_url="http://127.0.0.1:9/v1")
 
@@ -135,3 +135,31 @@ def test_a_404_says_that_the_base_url_has_no_version(base_url, path, is_missing)
     with pytest.raises(ModelError) as other:
         endpoint.fail(401, {}, b"{}")
     assert "/v1, with" not in str(other.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "filtered"),
+    [
+        ({"type": "invalid_request_error", "message": "Output blocked by content filtering policy"}, True),
+        ({"code": "invalid_prompt", "message": "Your prompt was flagged as potentially violating our usage policy."}, True),
+        ({"code": "invalid_prompt", "message": "The input is not a list."}, False),
+    ],
+)
+def test_refusals_of_filters_are_told_apart_from_others(error, filtered):
+    with pytest.raises(ModelError) as caught:
+        ENDPOINT.fail(400, {}, json.dumps({"error": error}).encode())
+    assert isinstance(caught.value, ContentFilterError) is filtered
+
+
+@pytest.mark.parametrize(
+    ("error", "retryable"),
+    [
+        ({"type": "exceeded_current_quota_error", "message": "Your account is suspended."}, False),
+        ({"code": "1113", "message": "余额不足或无可用资源包,请充值。"}, False),
+        ({"code": "1302", "message": "您当前使用该API的并发数过高"}, True),
+    ],
+)
+def test_a_spent_account_is_not_asked_again(error, retryable):
+    with pytest.raises(ModelError) as caught:
+        ENDPOINT.fail(429, {}, json.dumps({"error": error}).encode())
+    assert caught.value.retryable is retryable

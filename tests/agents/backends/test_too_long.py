@@ -218,3 +218,25 @@ def test_errors_of_any_backend_are_read(status: int, body: Any) -> None:
 @pytest.mark.parametrize("status", [None, 401, 404, 429, 500, 503])
 def test_other_errors_stay_as_they_are(status: int | None) -> None:
     assert str(refused(status, "Bad request")) == "Bad request"
+
+
+OTHER_CAUSES = [
+    (502, "Upstream idle timeout exceeded (502)"),
+    (500, "Maximum number of retries exceeded (500)"),
+    (504, "rpc error: code = DeadlineExceeded desc = context deadline exceeded"),
+    (504, 'Post "http://upstream/api/chat": context deadline exceeded (Client.Timeout exceeded while awaiting headers)'),
+    (502, "Prompt processing took too long"),
+    (503, "The request queue is too long, please retry"),
+    (400, "max_tokens: 100000 > 64000, which is the maximum allowed number of output tokens for claude-sonnet-4-0"),
+    (400, "`max_tokens` must be greater than `thinking.budget_tokens`."),
+    (400, "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024"),
+    (422, "body -> top_logprobs: Input should be less than or equal to 200"),
+]
+PATHS = ("v1/messages", "v1/chat/completions", "context")
+ADDRESSES = ["", *(f"http://127.0.0.1:8000/{path} answered {{}}: " for path in PATHS)]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize(("status", "text"), OTHER_CAUSES)
+def test_the_address_and_time_outs_are_no_words_about_the_prompt(status: int, text: str, address: str) -> None:
+    assert not isinstance(refused(status, address.format(status) + text), ContextWindowError)

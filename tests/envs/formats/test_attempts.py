@@ -346,3 +346,32 @@ def test_plain_words_end_a_request_of_vehicle_world(text, kwargs):
     env.reset(seed=0)
     env.step(text)
     assert env.unwrapped.progress.index == 1
+
+
+MADE_UP = [
+    "remove_note(title='Glass lunch')",
+    'sendEmail(to="x", cc=["y"])',
+    "desk.remove_note(id=12)",
+    "`archive_it(all=True)`",
+]
+NOT_MADE_UP = [
+    "The call remove_note(title='Glass lunch') is not on offer.",
+    "final_answer(text='It is done.')",
+    "Area(width=3)",
+    "speed_up(x) = 3 (half)",
+    "Room_2 (first floor, size=20)",
+]
+
+
+@pytest.mark.parametrize("text", MADE_UP)
+def test_a_text_that_is_a_call_of_no_tool_is_no_answer(text: str) -> None:
+    attempt = find_attempt(text, TOOLS)
+    assert attempt is not None
+    assert not attempt.calls
+    assert "there is no tool" in attempt.advice
+    assert find_attempt(text, ()) is None
+
+
+@pytest.mark.parametrize("text", NOT_MADE_UP)
+def test_other_texts_with_brackets_are_answers(text: str) -> None:
+    assert find_attempt(text, TOOLS) is None
