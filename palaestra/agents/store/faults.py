@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from palaestra.errors import ConfigError, StoreError
 DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """What reading a damaged file raises: the text of an error may hold bytes of it that are not text."""
 
+_LEAST_FREE = 1 << 16  # bytes: a new store and the index of its log
 _MAGIC = b"SQLite format 3\0"
 
 
@@ -25,7 +27,7 @@ def explain(error: Exception, file: Path, busy_s: float) -> str:
         busy_s: Seconds that were waited for other processes.
     """
     name = getattr(error, "sqlite_errorname", "")
-    if name.startswith("SQLITE_FULL"):
+    if name.startswith("SQLITE_FULL") or (name.startswith("SQLITE_IOERR") and _is_full(file.parent)):
         return f"the disk of {file} is full. Nothing finished is lost: free space, then resume the run."
     has_lost = isinstance(error, UnicodeDecodeError) or str(error).startswith(("no such ", "malformed "))
     if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")) or has_lost:
@@ -36,8 +38,17 @@ def explain(error: Exception, file: Path, busy_s: float) -> str:
     if name.startswith(("SQLITE_READONLY", "SQLITE_PERM", "SQLITE_CANTOPEN")):
         return f"{file} cannot be written or opened ({error}). Change its permissions, or choose another runs folder."
     if name.startswith("SQLITE_IOERR"):
-        return f"reading or writing {file} failed ({error}). Check the disk and its free space, then resume the run."
+        advice = "Check the disk, its free space and the limit on file sizes (ulimit -f), then resume the run."
+        return f"reading or writing {file} failed ({error}). {advice}"
     return f"{file}: {error}. If it keeps happening, move the file away and start afresh."
+
+
+def _is_full(folder: Path) -> bool:
+    """Whether no page can be written any more: where SQLite maps or cuts a file, a full disk is an error like any other."""
+    try:
+        return shutil.disk_usage(folder).free < _LEAST_FREE
+    except OSError:
+        return False
 
 
 def is_database(file: Path) -> bool:

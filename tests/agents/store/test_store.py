@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import sqlite3
 import subprocess
@@ -468,6 +469,37 @@ def test_a_full_disk_loses_nothing(store: RunStore, played: list[Trajectory]) ->
     for trajectory in big:
         store.add(run, trajectory)
     assert len(list(store.trajectories(run))) == 11
+
+
+@pytest.mark.parametrize("limit", [1000, 4096, 20_000, 40_000, 50_000])
+def test_a_store_that_cannot_be_made_is_told_and_can_be_made_later(tmp_path: Path, limit: int) -> None:
+    script = """
+import os, resource, signal, shutil, sys
+from palaestra.agents.store.store import RunStore
+from palaestra.errors import StoreError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+for free in (10**9, 0):
+    shutil.disk_usage = lambda folder: shutil._ntuple_diskusage(10**9, 10**9 - free, free)
+    try:
+        RunStore(sys.argv[1]).create_run({}, "r")
+    except StoreError as error:
+        print(error, flush=True)
+os._exit(0)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path), str(limit)], capture_output=True, text=True, timeout=60
+    )
+    failed, full = done.stdout.splitlines()
+    assert re.match(r"Could not create (the store|a run): reading or writing .* failed .*ulimit", failed), done.stderr
+    assert re.match(
+        r"Could not (create the store|create a run|open): the disk of .* is full\. Nothing finished is lost: free space", full
+    )
+    with RunStore(tmp_path) as store:
+        assert store.runs() == []
+        store.create_run({}, "r")
+    with RunStore(tmp_path) as store:
+        assert store.run_ids() == ["r"]
 
 
 def test_a_size_limit_of_the_system_loses_nothing(tmp_path: Path) -> None:
