@@ -43,6 +43,7 @@ def make_store(folder: Path, episodes: int = 40) -> None:
     """Play a small store: two evaluations and measurements. Its folder `killed` has the files as a kill would leave them."""
     env_kwargs = {"recipes": "procedural"}
     with RunStore(folder) as store:
+        store._connection.execute("PRAGMA wal_autocheckpoint = 0")  # all of it lies in the log
         for run_id, agent in (("expert", ExpertAgent()), ("random", RandomAgent(seed=1))):
             evaluate("palaestra/TextCraft-v0", agent, n=episodes, env_kwargs=env_kwargs, store=store, run_id=run_id)
         for step in range(200):

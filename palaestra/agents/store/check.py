@@ -138,7 +138,7 @@ def _read(file: Path) -> Found:
             found.problems.insert(0, problem)
             with suppress(StoreError):  # where the whole log is gone, nothing may be left of the older state
                 found.add_older(_read_older(file, Path(folder)))
-        if found.is_whole or damage is not None or (is_still and not _has_log(file)):
+        if damage is not None or (is_still and (found.is_whole or not _has_log(file))):
             return found
     # a process may have written between the bytes of the copy: what SQLite reads is of one instant
     with tempfile.TemporaryDirectory() as folder, open_files.OPENING:

@@ -25,6 +25,7 @@ from palaestra.agents.store.store import FILE_NAME
 from palaestra.cli.main import main
 from palaestra.errors import PalaestraError, StoreError, UnknownNameError
 from tests.agents.report import build
+from tests.agents.store.killed import killed, put
 
 RUNS = ("a", "b")
 RANDOM = make_agent("random")
@@ -188,6 +189,36 @@ def test_a_store_that_is_written_to_meanwhile_is_not_called_damaged(tmp_path: Pa
     assert check_store(tmp_path).is_whole, "a kill leaves it whole"
 
 
+BETWEEN = """
+import sys
+from palaestra.agents.store.store import RunStore
+from tests.agents.store.killed import episode
+with RunStore(sys.argv[1]) as store:  # its end copies the log into the file and removes it
+    for number in range(20, 40):
+        store.add("a", episode(number))
+"""
+
+
+def test_a_process_that_writes_between_the_copies_of_file_and_log_does_not_tear_a_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, killed(tmp_path / "played", episodes=20, checkpoint_at=10)[-1])
+    copy = shutil.copyfile
+
+    def interrupted(source: str, target: str) -> None:
+        copy(source, target)
+        if source == f"{tmp_path / FILE_NAME}" and not calls:
+            calls.append(source)
+            subprocess.run([sys.executable, "-c", BETWEEN, str(tmp_path)], check=True, timeout=60)
+
+    calls: list[str] = []
+    monkeypatch.setattr(shutil, "copyfile", interrupted)
+    checked = check_store(tmp_path)
+    assert calls
+    assert checked.is_whole, checked
+    assert sum(run.kept for run in checked.runs) == 40
+
+
 def test_a_repair_leaves_what_was_whole_as_it_was_and_says_why_the_rest_is_not(whole: Path, tmp_path: Path) -> None:
     expected = told(whole)
     shutil.copyfile(whole / FILE_NAME, tmp_path / FILE_NAME)
@@ -244,6 +275,20 @@ def test_an_episode_that_is_there_twice_is_kept_once_and_the_other_is_told_as_lo
     with RunStore(tmp_path) as store:
         assert lost not in store.finished("a")
         assert len(store.finished("a")) == len(list(store.trajectories("a"))) == 29
+
+
+def test_a_trajectory_whose_summary_is_gone_belongs_to_the_run_that_an_index_names(whole: Path, tmp_path: Path) -> None:
+    shutil.copyfile(whole / FILE_NAME, tmp_path / FILE_NAME)
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'episodes'").fetchone()
+    data = bytearray((tmp_path / FILE_NAME).read_bytes())
+    data[(page - 1) * 4096 : (page - 1) * 4096 + 8] = bytes([13, 0, 0, 0, 0, 16, 0, 0])  # a leaf without a row
+    (tmp_path / FILE_NAME).write_bytes(bytes(data))
+    checked = check_store(tmp_path, repair=True)
+    assert [(run.run_id, run.kept, run.rebuilt, run.lost) for run in checked.runs] == [("a", 30, 30, ()), ("b", 30, 30, ())]
+    with RunStore(tmp_path) as store:
+        for run_id in RUNS:
+            assert len(list(store.trajectories(run_id))) == 30
 
 
 @pytest.mark.parametrize("table", ["runs", "locks", "trajectories", "episodes", "metrics"])

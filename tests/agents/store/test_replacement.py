@@ -16,7 +16,7 @@ from palaestra.agents.store.check import check_store
 from palaestra.agents.store.store import FILE_NAME, RunStore
 from palaestra.agents.store.write_ahead_log import read_witness
 from palaestra.errors import StoreError
-from tests.agents.store.killed import FRAME, Files, files_of, killed, put, stored
+from tests.agents.store.killed import FRAME, Files, episode, files_of, killed, put, stored
 
 KILLER = """
 import os, sys
@@ -61,7 +61,13 @@ def damaged(states: list[Files]) -> Files:
 
 @pytest.fixture(scope="module")
 def states(tmp_path_factory: pytest.TempPathFactory) -> list[Files]:
-    return killed(tmp_path_factory.mktemp("killed"), episodes=12, checkpoint_at=5)
+    folder = tmp_path_factory.mktemp("killed")
+    with RunStore(folder) as store:  # pages of a run that was deleted: the repaired file has others in their place
+        store.create_run({}, "gone")
+        for number in range(20):
+            store.add("gone", episode(number))
+        store.delete_run("gone")
+    return killed(folder, episodes=12, checkpoint_at=5)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -110,6 +110,16 @@ def test_a_log_that_ends_within_a_write_is_not_damaged(states: list[Files], data
     assert log is None or log.num_replayed * FRAME + 32 in (len(before["-wal"]), len(after["-wal"]), 32)
 
 
+def test_the_index_of_another_log_says_nothing(states: list[Files], restarted: list[Files]) -> None:
+    other = read_witness(states[-1]["-shm"])
+    for files in restarted:
+        own = read_witness(files["-shm"])
+        assert other is not None
+        assert own is not None
+        assert other.num_committed > own.num_committed
+        assert damage_of(files["-wal"], other) is None
+
+
 @given(st.data())
 def test_an_older_generation_behind_the_end_is_not_damage(restarted: list[Files], data: st.DataObject) -> None:
     before, after = (restarted[step] for step in (11, 12))
