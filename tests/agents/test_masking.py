@@ -252,6 +252,42 @@ def test_logs_of_clients_are_masked(caplog: pytest.LogCaptureFixture) -> None:
     assert "http://***@c/?k=***" in caplog.text
 
 
+def test_what_nobody_remembered_is_masked_after_its_name_in_errors_and_logs(caplog: pytest.LogCaptureFixture) -> None:
+    error = ValueError("refused api_key=unknown-1", {"body": '{"token": "unknown-2"}'})
+    masked_error(error)
+    assert error.args == ("refused api_key=***", {"body": '{"token": "***"}'})
+    mask_logs()
+    with caplog.at_level(logging.DEBUG):
+        logging.getLogger("httpx").info("sent client_secret=%s", "unknown-3")
+    assert "client_secret=***" in caplog.text
+
+
+def test_the_error_that_a_client_logs_is_masked(caplog: pytest.LogCaptureFixture) -> None:
+    remember_secrets({"api_key": SECRET})
+    mask_logs()
+    with caplog.at_level(logging.DEBUG):
+        try:
+            raise RuntimeError(f"tls of {SECRET}")
+        except RuntimeError:
+            logging.getLogger("openai").exception("failed")
+    assert "tls of ***" in caplog.text
+    assert SECRET not in caplog.text
+
+
+def test_secrets_are_remembered_one_after_another_with_and_without_escapes() -> None:
+    remember_secrets({"api_key": "first-key-1"})
+    remember_secrets({"api_key": "second%2Fkey%202"})
+    assert masked("first-key-1, second/key 2, second%2Fkey%202, second/key+2") == "***, ***, ***, ***"
+
+
+def test_what_the_context_of_an_error_was_raised_from_is_masked() -> None:
+    remember_secrets({"api_key": SECRET})
+    error, cause, context = RuntimeError("outer"), ValueError("cause"), KeyError("context")
+    error.__context__, error.__cause__, context.__cause__ = context, cause, ValueError(f"deep {SECRET}")
+    masked_error(error)
+    assert str(context.__cause__) == "deep ***"
+
+
 def test_what_was_stored_without_its_secrets_is_refused() -> None:
     for value in (MASK, {"X-Key": MASK}, "http://***@host/v1#m", ["a", {"b": "http://h/v1?k=***"}]):
         with pytest.raises(ConfigError, match="without its secrets; give the whole value again"):

@@ -147,7 +147,7 @@ SAME_CODE = (("litellm:openai/stub", "url"), ("litellm:openai/stub", "environmen
 """What the other provider behind litellm tries already; litellm is slow."""
 
 
-def evaluate_marked(words: list[str], faults_planned: int, timeout: str = "0.5") -> None:
+def evaluate_marked(words: list[str], faults_planned: int, timeout: str = "1.5") -> None:
     """Evaluate against a server that fails in every way, then look at the run with every command."""
     words = ["evaluate", "--env", TEXTCRAFT, "--set", "recipes=procedural", *words, "--option", HEADERS, "--retries", "0"]
     words += ["--timeout", timeout, "--option", "max_response_bytes=100000", "-n", str(faults_planned), "--max-turns", "1"]
@@ -238,7 +238,7 @@ def test_no_secret_is_written_whatever_the_server_of_a_provider_does(
         url = url.replace("http://", f"http://{user}") + "?sig=mk9-query"
     with caplog.at_level(logging.DEBUG):
         # litellm is slow at first, and warns of its own where that takes longer than the time limit
-        evaluate_marked([*words, "--base-url", url], len(all_faults), "5" if scheme == "litellm" else "0.5")
+        evaluate_marked([*words, "--base-url", url], len(all_faults), "5" if scheme == "litellm" else "1.5")
     sent = json.dumps([(one.headers, one.target) for one in server.received])
     assert {"key": "mk9-key", "url": "mk9-query", "environment": "mk9-environment"}[way] in sent
     check_marked(tmp_path, server, len(all_faults), capfd.readouterr(), caplog.text)
