@@ -203,7 +203,7 @@ def check_runs(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read everything in the run store and say what is damaged; exits with 1 if anything is and was not repaired."""
+    """Read the whole run store and its media, and say what is damaged; exits with 1 if anything is and was not repaired."""
     from palaestra.agents.store.check import check_store
     from palaestra.cli.output import console, print_json
 
@@ -220,6 +220,13 @@ def check_runs(
             again = f", {run.rebuilt:,} of them with a new summary" if run.rebuilt else ""
             problem = f"; {run.problem}" if run.problem else ""
             out.print(f"{run.run_id}: {run.kept:,} episodes whole{again}{lost}{problem}", soft_wrap=True)
+            for media in run.media[:5]:
+                named = f"named by {media.episodes:,} episodes" if media.episodes != 1 else "named by 1 episode"
+                out.print(f"  media/{media.file}: {media.problem}, {named}", style="red", soft_wrap=True)
+            if len(run.media) > 5:
+                out.print(f"  ... {len(run.media):,} media files in all; --json lists them", style="red", soft_wrap=True)
+        for note in checked.notes:
+            out.print(note, soft_wrap=True, markup=False)
         if checked.unknown:
             out.print(f"{checked.unknown:,} episodes lost of which nothing can be read", style="red", soft_wrap=True)
         if checked.is_whole:
@@ -227,11 +234,13 @@ def check_runs(
         elif checked.saved_as:
             out.print(f"Saved in {checked.file}; the damaged file is {checked.saved_as}.", soft_wrap=True)
             out.print("Resume the runs to play the lost episodes again.", soft_wrap=True)
-        else:
+        elif not checked.is_file_whole:
             where = [] if runs == DEFAULT_RUNS else ["--runs", str(runs)]
             command = shlex.join(["palaestra", "runs", "check", *where, "--repair"])
             out.print(f"Save what is whole with: {command}", soft_wrap=True, markup=False)
-    if not checked.is_whole and not checked.saved_as:
+        if not checked.has_all_media:
+            out.print("Restore the media files from a copy; the trajectories that name them are kept.", soft_wrap=True)
+    if not checked.has_all_media or not (checked.is_file_whole or checked.saved_as):
         raise typer.Exit(1)
 
 

@@ -275,6 +275,16 @@ class FolderMedia(MediaStore):
         self._is_swept = False
         self._kept: set[Media] = set()  # what this process has written, or compared with its name and its bytes
 
+    @staticmethod
+    def file_name(media: Media) -> str:
+        """Return the name of the file in which the bytes of a medium lie."""
+        return f"{media.sha256}{_suffix(media)}"
+
+    @staticmethod
+    def told_name(media: Media) -> str:
+        """Return the name of the file that keeps what was said of bytes that do not tell it themselves."""
+        return f"{media.sha256}.told-{hashlib.sha256(media.tag.encode()).hexdigest()[:16]}"
+
     def path(self, media: Media | str) -> Path | None:
         """Return the file of a medium, or None if there is none."""
         suffixes = [_suffix(media)] if isinstance(media, Media) else [*SUFFIXES.values(), _OTHER_SUFFIX]
@@ -328,9 +338,9 @@ class FolderMedia(MediaStore):
                 if self.holds(media):
                     continue
                 if (told := told_by_bytes(media, data)) is None:  # what was said is there before the bytes are
-                    path = self.folder / f"{media.sha256}.told-{hashlib.sha256(media.tag.encode()).hexdigest()[:16]}"
+                    path = self.folder / self.told_name(media)
                     drafts.append((self._draft(path, json.dumps(media.to_json()).encode()), path))
-                path = self.folder / f"{media.sha256}{_suffix(media)}"
+                path = self.folder / self.file_name(media)
                 drafts.append((self._draft(path, data), path))
                 added.append(told or media)
             if drafts and not self._is_swept:

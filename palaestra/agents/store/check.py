@@ -2,7 +2,8 @@
 
 `check_store` reads every row of a copy of the file, also past pages that cannot be read, and compares it with its check. With
 `repair=True` what is whole is written to a new file; the damaged one stays next to it under another name. Episodes that are
-lost are played again when their run is resumed.
+lost are played again when their run is resumed. Media files are read as well (`check_media`); lost ones are named, and the
+trajectories that name them are kept.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from palaestra.agents.store import open_files
+from palaestra.agents.store.check_media import LostMedia, check_media, unknown_folders
 from palaestra.agents.store.faults import DATABASE_ERRORS, expect_store
 from palaestra.agents.store.replacement import clear, replace_store
 from palaestra.agents.store.salvage import Found, read_all
@@ -35,6 +37,7 @@ class CheckedRun:
         rebuilt: Those of them whose summary was damaged and was made again from the trajectory.
         lost: Ids of episodes that are lost, as far as they are known; played again when the run is resumed.
         problem: What is wrong with the run itself; empty if nothing is.
+        media: Its sounds and pictures that are missing or damaged.
     """
 
     run_id: str
@@ -42,10 +45,12 @@ class CheckedRun:
     rebuilt: int = 0
     lost: tuple[str, ...] = ()
     problem: str = ""
+    media: tuple[LostMedia, ...] = ()
 
     def to_json(self) -> dict[str, Json]:
         """Return a plain dict."""
-        return {name: getattr(self, name) for name in ("run_id", "kept", "rebuilt", "problem")} | {"lost": list(self.lost)}
+        told: dict[str, Json] = {name: getattr(self, name) for name in ("run_id", "kept", "rebuilt", "problem")}
+        return told | {"lost": list(self.lost), "media": [media.to_json() for media in self.media]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,7 @@ class StoreCheck:
         problems: What is wrong with the file itself, e.g. pages that cannot be read.
         unknown: Episodes of which neither run nor id can be read.
         saved_as: Name under which the damaged file was kept; empty if nothing was repaired.
+        notes: What is not damage, but may be a trace of it: folders of runs that the store does not know.
     """
 
     file: Path
@@ -65,10 +71,21 @@ class StoreCheck:
     problems: tuple[str, ...] = ()
     unknown: int = 0
     saved_as: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def is_whole(self) -> bool:
         """Whether nothing is damaged."""
+        return self.is_file_whole and self.has_all_media
+
+    @property
+    def has_all_media(self) -> bool:
+        """Whether every sound and picture of every run is there and whole; a repair cannot bring one back."""
+        return not any(run.media for run in self.runs)
+
+    @property
+    def is_file_whole(self) -> bool:
+        """Whether nothing in the file is damaged, whatever became of media."""
         return not (self.problems or self.unknown or any(run.lost or run.rebuilt or run.problem for run in self.runs))
 
     def to_json(self) -> dict[str, Json]:
@@ -80,6 +97,7 @@ class StoreCheck:
             "problems": list(self.problems),
             "unknown": self.unknown,
             "saved_as": self.saved_as,
+            "notes": list(self.notes),
         }
 
 
@@ -91,7 +109,7 @@ def check_store(path: str | os.PathLike[str] = "runs", *, repair: bool = False) 
     Args:
         path: Folder of the store, or its file.
         repair: Write what is whole to a new file in the place of the damaged one, which is kept under another name. Killed at
-            any instant, it leaves the damaged store or the repaired one.
+            any instant, it leaves the damaged store or the repaired one. Media files are never changed.
 
     Raises:
         StoreError: If there is no store, nothing of it can be read, or a process plays a run in it that is to be repaired.
@@ -102,14 +120,25 @@ def check_store(path: str | os.PathLike[str] = "runs", *, repair: bool = False) 
     found = _read(file)
     runs = tuple(_checked_run(run_id, found) for run_id in found.runs)
     checked = StoreCheck(file, runs, tuple(found.problems), found.unknown)
-    if not repair:
-        return checked
-    if not checked.is_whole and found.played:
+    if repair:
+        checked = _repaired(checked, found)
+    runs = tuple(replace(run, media=_lost_media(file, run.run_id, found)) for run in checked.runs)
+    notes = tuple(
+        f"The folder {name} holds artifacts of a run that the store does not know: it was deleted, or its record is lost."
+        for name in unknown_folders(file.parent, found.runs)
+    )
+    return replace(checked, runs=runs, notes=notes)
+
+
+def _repaired(checked: StoreCheck, found: Found) -> StoreCheck:
+    """Save what is whole, if anything in the file is damaged."""
+    file = checked.file
+    if not checked.is_file_whole and found.played:
         raise StoreError(f"Run {found.played[0]!r} in {file} is being played; end that process, then repair the store.")
-    if not checked.is_whole and open_files.is_open(file):
+    if not checked.is_file_whole and open_files.is_open(file):
         raise StoreError(f"{file} is open in this process; close the store, then repair it.")
     clear(file)
-    if checked.is_whole:
+    if checked.is_file_whole:
         return checked
     return replace(checked, saved_as=replace_store(file, found))
 
@@ -119,6 +148,14 @@ def _checked_run(run_id: str, found: Found) -> CheckedRun:
     own = [episode for (of_run, _), episode in found.episodes.items() if of_run == run_id]
     rebuilt = sum(episode.is_rebuilt for episode in own)
     return CheckedRun(run_id, len(own), rebuilt, tuple(found.lost.get(run_id, ())), found.run_problems.get(run_id, ""))
+
+
+def _lost_media(file: Path, run_id: str, found: Found) -> tuple[LostMedia, ...]:
+    """Look at the media of a run; a name that would lead elsewhere has no folder."""
+    if Path(run_id).name != run_id:
+        return ()
+    packed = (episode.packed for (of_run, _), episode in found.episodes.items() if of_run == run_id)
+    return check_media(file.parent / run_id, packed)
 
 
 def _read(file: Path) -> Found:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from palaestra.errors import StoreError
-from palaestra.media.items import MARK, Media, find_media
+from palaestra.media.items import MARK, Media, find_media, unescape_tags
 from palaestra.media.store import MediaStore
-from palaestra.types import Trajectory
+from palaestra.types import Json, Trajectory
 
 FOLDER_NAME = "media"
 """Folder of a run's sounds and pictures, inside the run's folder."""
@@ -16,10 +17,13 @@ FOLDER_NAME = "media"
 LOST = "lost_media"
 """Key in the `meta` of a stored episode: its sounds and pictures that were missing or damaged, and what was wrong."""
 
+ABSENT = "absent_media"
+"""Key in the `meta` of a stored episode: what its texts name and whose bytes were nowhere when it was stored."""
+
 
 def keep_media(
     trajectory: Trajectory, text: str, kept: MediaStore, source: MediaStore, *, allow_lost: bool = False
-) -> dict[Media, str]:
+) -> tuple[dict[Media, str], tuple[Media, ...]]:
     """Copy the sounds and pictures that a trajectory names to where it is stored.
 
     A tag whose bytes were never anywhere is ordinary text: a world may repeat what a model wrote. What a message itself lists
@@ -33,16 +37,16 @@ def keep_media(
         allow_lost: Go on without what is missing or damaged.
 
     Returns:
-        What is missing or damaged, and why.
+        What is missing or damaged, and why; and what the texts name besides whose bytes are nowhere.
 
     Raises:
         StoreError: If bytes that a message lists are nowhere, were dropped, or cannot be written.
     """
     if MARK not in text:
-        return {}
+        return {}, ()
     found: list[tuple[Media, bytes]] = []
     lost: dict[Media, str] = {}
-    listed = _listed(trajectory)
+    listed, absent = _listed(trajectory), []
     for media in find_media(text):
         if kept.holds(media):
             continue
@@ -62,8 +66,10 @@ def keep_media(
             )
         elif media in listed:
             lost[media] = _missing(media, source)
+        else:
+            absent.append(media)
     kept.add(found)
-    return lost
+    return lost, tuple(absent)
 
 
 def lost_media(trajectory: Trajectory, source: MediaStore) -> tuple[dict[Media, str], tuple[Media, ...]]:
@@ -95,6 +101,44 @@ def with_lost(trajectory: Trajectory, lost: dict[Media, str]) -> Trajectory:
     return replace(trajectory, meta={**trajectory.meta, LOST: rows})
 
 
+def with_absent(trajectory: Trajectory, absent: tuple[Media, ...]) -> Trajectory:
+    """Return an episode that says which media its texts name without bytes, so that a check never takes them for lost."""
+    rest = {name: value for name, value in trajectory.meta.items() if name != ABSENT}
+    if not absent and len(rest) == len(trajectory.meta):
+        return trajectory
+    return replace(trajectory, meta={**rest, **({ABSENT: [media.to_json() for media in absent]} if absent else {})})
+
+
+def missing_media(trajectory: Trajectory, gone: Iterable[Media]) -> set[Media]:
+    """Tell lost media from those that never were, among what a stored episode names and its run does not hold.
+
+    What was known to be lost or absent when the episode was stored was not lost since. Neither was what the agent's own words
+    name first and its action does not list: a model has made it up, and the world may have repeated it. Episodes of earlier
+    versions say only that.
+    """
+    known = {str(row.get("sha256")) for row in _rows(trajectory, LOST)}
+    absent = [{**row} for row in _rows(trajectory, ABSENT)]
+    left = {media for media in gone if media.sha256 not in known and media.to_json() not in absent}
+    if not left:
+        return left
+    listed, made_up = _listed(trajectory), set[Media]()
+    seats = [seat.instructions for seat in trajectory.seats.values()]
+    seen = set(find_media(repr((trajectory.task, trajectory.instructions, trajectory.tools, seats))))
+    for step in trajectory.steps:
+        seen.update(find_media(step.observation))
+        said = repr(step.action.to_json())
+        own = {*find_media(said), *find_media(unescape_tags(said))}  # a world may repeat it as prose, too
+        made_up |= own - seen - listed.keys()
+        seen.update(find_media(repr(step.info)))
+    return left - made_up
+
+
+def _rows(trajectory: Trajectory, name: str) -> list[Mapping[str, Json]]:
+    """Return the media that the `meta` of an episode lists under a name; whatever else stands there is left out."""
+    rows = trajectory.meta.get(name)
+    return [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, (list, tuple)) else []
+
+
 def _listed(trajectory: Trajectory) -> dict[Media, None]:
     """Return the media that the actions of an episode list."""
     return dict.fromkeys(media for step in trajectory.steps for media in step.action.media)
@@ -105,4 +149,4 @@ def _missing(media: Media, source: MediaStore) -> str:
     return f"{source} does not hold the {media.kind} {media.sha256}; restore its file from a copy."
 
 
-__all__ = ["FOLDER_NAME", "LOST", "keep_media", "lost_media", "with_lost"]
+__all__ = ["ABSENT", "FOLDER_NAME", "LOST", "keep_media", "lost_media", "missing_media", "with_absent", "with_lost"]

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from palaestra.agents.masking import masked, masked_message, may_hold_secrets
-from palaestra.agents.store.kept_media import FOLDER_NAME, keep_media, with_lost
+from palaestra.agents.store.kept_media import FOLDER_NAME, keep_media, with_absent, with_lost
 from palaestra.agents.store.lock import LockOwner, this_process
 from palaestra.agents.store.records import (
     COLUMNS,
@@ -217,9 +217,10 @@ class RunStore(StoreFile):
         text = written(trajectory)
         if MARK in text:
             source = media or current_media()
-            if lost := keep_media(trajectory, text, self.media(run_id), source, allow_lost=allow_lost):
-                trajectory = with_lost(trajectory, lost)
-                text = written(trajectory)
+            lost, absent = keep_media(trajectory, text, self.media(run_id), source, allow_lost=allow_lost)
+            told = with_absent(with_lost(trajectory, lost) if lost else trajectory, absent)
+            if told is not trajectory:
+                text = written(trajectory := told)
         data = pack(text)
         summary = EpisodeSummary.of(trajectory, time.time())
         values, check = to_row(summary), data_check(data, run_id)
