@@ -40,7 +40,7 @@ def script(tmp_path, *rows) -> str:
 def test_the_expert_solves_everything_and_the_report_is_there(evaluate):
     ran = evaluate("--env", TEXTCRAFT, "--model", "expert", "-n", "5")
     assert ran.code == 0
-    assert re.search(r"expert\s+100\.0 %\s+56\.6 - 100\.0 %\s+1\.000", ran.out)
+    assert re.search(r"expert\s+100\.0 %\s+56\.6 - 100\.0 %\s+5\.0 %\s+\+95\.0 \(\+\d\d\.\d to \+\d\d\.\d\)\s+1\.000", ran.out)
     report = Path(re.search(r"Report\s+(\S+)", ran.out)[1])
     assert "100.0" in report.read_text(encoding="utf-8")
     assert ran.err == ""

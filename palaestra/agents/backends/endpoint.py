@@ -33,8 +33,10 @@ from palaestra.types import Json, Usage
 OPENAI_URL = "https://api.openai.com/v1"
 
 # how Azure, OpenAI and others say that a filter refused a prompt
-_FILTER_WORDS = ("content_filter", "content management policy", "content_policy_violation", "data_inspection_failed")
-_FILTER_WORDS += ("content filtering policy", "flagged as potentially violating")
+_FILTER_WORDS = (
+    "content_filter", "content management policy", "content_policy_violation", "data_inspection_failed",
+    "content filtering policy", "flagged as potentially violating",
+)  # fmt: skip
 _RETRYABLE = frozenset({408, 409, 425, 429})  # beside every 5xx; 409 is a lock that timed out
 _KEY_WORDS = (b"API_KEY_INVALID", b"API key not valid")  # Google's, sent with 400
 _SPENT = ("insufficient_quota", "billing_hard_limit_reached", "exceeded_current_quota_error", "余额不足")
