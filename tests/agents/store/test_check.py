@@ -231,9 +231,9 @@ def test_a_repair_leaves_what_was_whole_as_it_was_and_says_why_the_rest_is_not(w
     assert checked.problems == ("A run without a name was left out.", "Measurements of run 'a' at step 7 are damaged.")
     lost = "its settings are lost; it can be read and exported, not resumed"
     assert [run.to_json() for run in checked.runs] == [
-        {"run_id": "a", "kept": 30, "rebuilt": 1, "lost": [], "problem": ""},
-        {"run_id": "b", "kept": 30, "rebuilt": 0, "lost": [], "problem": ""},
-        {"run_id": "c", "kept": 0, "rebuilt": 0, "lost": [], "problem": lost},
+        {"run_id": "a", "kept": 30, "rebuilt": 1, "lost": [], "media": [], "problem": ""},
+        {"run_id": "b", "kept": 30, "rebuilt": 0, "lost": [], "media": [], "problem": ""},
+        {"run_id": "c", "kept": 0, "rebuilt": 0, "lost": [], "media": [], "problem": lost},
     ]
     check_store(tmp_path, repair=True)
     kept = told(tmp_path)

@@ -66,7 +66,7 @@ def guess(tmp_path_factory):
     """Yield a function that writes the module of an environment, changed if wanted, and loads it anew."""
     folder = tmp_path_factory.mktemp("guess")
     sys.path.insert(0, str(folder))
-    gymnasium.register("tests/Guess-v0", entry_point=f"{NAME}:Guess")
+    gymnasium.register("tests/CardedGuess-v0", entry_point=f"{NAME}:Guess")
 
     def write(old="", new=""):
         assert old in GUESS
@@ -77,7 +77,7 @@ def guess(tmp_path_factory):
     sys.dont_write_bytecode, before = True, sys.dont_write_bytecode  # the same second, the same size: a stale .pyc
     yield write
     sys.dont_write_bytecode = before
-    gymnasium.registry.pop("tests/Guess-v0")
+    gymnasium.registry.pop("tests/CardedGuess-v0")
     sys.modules.pop(NAME, None)
     sys.path.remove(str(folder))
 
@@ -86,7 +86,7 @@ def guess(tmp_path_factory):
 def kept(guess):
     """Return the cards of an environment as they are read from a file."""
     guess()
-    return [Card.from_json(short(card)) for card in audit_splits("tests/Guess-v0", 9)]
+    return [Card.from_json(short(card)) for card in audit_splits("tests/CardedGuess-v0", 9)]
 
 
 def test_every_split_has_a_card_the_default_one_first(kept):
@@ -135,11 +135,14 @@ def test_all_skips_what_cannot_be_audited_and_says_why(guess):
     gymnasium.register("tests/Broken-v0", entry_point="no_such_module:Env")
     try:
         begun = []
-        found = audit_all(1, env_ids=["tests/Broken-v0", "tests/Guess-v0"], begin=begun.append)
+        found = audit_all(1, env_ids=["tests/Broken-v0", "tests/CardedGuess-v0"], begin=begun.append)
     finally:
         gymnasium.registry.pop("tests/Broken-v0")
-    assert begun == ["tests/Broken-v0", "tests/Guess-v0"]
-    assert [(card.env, card.split) for card in found.cards] == [("tests/Guess-v0", "test"), ("tests/Guess-v0", "train")]
+    assert begun == ["tests/Broken-v0", "tests/CardedGuess-v0"]
+    assert [(card.env, card.split) for card in found.cards] == [
+        ("tests/CardedGuess-v0", "test"),
+        ("tests/CardedGuess-v0", "train"),
+    ]
     assert list(found.skipped) == ["tests/Broken-v0"]
     assert "no_such_module" in found.skipped["tests/Broken-v0"]
 
