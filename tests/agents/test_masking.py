@@ -245,7 +245,7 @@ def test_logs_of_clients_are_masked(caplog: pytest.LogCaptureFixture) -> None:
     remember_secrets({"api_key": SECRET})
     mask_logs()
     mask_logs()
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG), caplog.at_level(logging.DEBUG, logger="openai"):
         child.info("HTTP Request: %s", f"http://a:b@c/?k={SECRET}")
         logging.getLogger("openai").debug({"headers": {"x": SECRET}})
     assert SECRET not in caplog.text
@@ -257,7 +257,7 @@ def test_what_nobody_remembered_is_masked_after_its_name_in_errors_and_logs(capl
     masked_error(error)
     assert error.args == ("refused api_key=***", {"body": '{"token": "***"}'})
     mask_logs()
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG, logger="httpx"):  # whatever level others have set
         logging.getLogger("httpx").info("sent client_secret=%s", "unknown-3")
     assert "client_secret=***" in caplog.text
 
