@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 import tomllib
@@ -26,6 +25,7 @@ from typing import Any
 
 from experiments.common.comparison import Experiment
 from experiments.common.rows import append_row, find_row, folder_of, read_rows
+from experiments.common.threads import one_thread
 from palaestra.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -247,8 +247,7 @@ def main(experiment: Experiment, arguments: list[str] | None = None) -> int:
     parser.add_argument("--page", type=Path, help="file of the page; README.md next to the lines by default")
     parser.add_argument("--only-page", action="store_true", help="run nothing")
     options = parser.parse_args(arguments)
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(variable, "1")  # before torch is loaded
+    one_thread()  # before torch is loaded
     import palaestra  # noqa: F401  # registers the environments
 
     rows = options.rows or folder_of(experiment.name) / "rows.jsonl"

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 from pathlib import Path
+
+from experiments.common.threads import one_thread
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,8 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--out", type=Path, help="append one JSON line per seed")
     options = parser.parse_args(arguments)
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(variable, "1")  # before torch is loaded
+    one_thread()  # before torch is loaded
 
     import palaestra  # noqa: F401  # registers the environments
     from palaestra.algorithms.run.recipe import load_recipe

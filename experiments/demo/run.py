@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.common.rows import append_row, find_row, folder_of, read_rows
+from experiments.common.threads import one_thread
 
 CLOSED = ("Could not execute", "Wrong item format", "Your answer was cut off")
 """How TextCraft's answer to a turn begins that is not one of its commands; other refusals name what cannot be had or made."""
@@ -40,8 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only-page", action="store_true", help="run nothing")
     parser.add_argument("--no-page", action="store_true", help="write no page, where several processes run seeds")
     options = parser.parse_args(arguments)
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(variable, "1")  # before torch is loaded
+    one_thread()  # before torch is loaded
     for seed in [] if options.only_page else options.seeds:
         if find_row(read_rows(options.rows), seed=seed) is None:
             row = run_seed(seed, options.recipe, options.overrides, options.work)

@@ -11,7 +11,6 @@ its greedy tokens are compared with that value: all of them have to be right. On
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 import textwrap
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.common.rows import append_row, find_row, folder_of, read_rows
+from experiments.common.threads import one_thread
 
 NAME = "desk_copying"
 RECIPE = Path(__file__).parents[2] / "recipes" / "desk_tiny.toml"
@@ -205,8 +205,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rows", type=Path, help="file of the lines")
     parser.add_argument("--only-page", action="store_true", help="run nothing")
     options = parser.parse_args(arguments)
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(variable, "1")  # before torch is loaded
+    one_thread()  # before torch is loaded
     import palaestra  # noqa: F401  # registers the environments
 
     path = options.rows or folder_of(NAME) / "rows.jsonl"

@@ -11,13 +11,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from experiments.common.rows import append_row, find_row, folder_of, read_rows
+from experiments.common.threads import one_thread
 from palaestra.results.statistics import mean_interval
 
 WANTED_SHARE = 0.9
@@ -32,8 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cache", type=Path, help="folder of trained base models")
     parser.add_argument("--table-only", action="store_true", help="print what is there and run nothing")
     options = parser.parse_args(arguments)
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(variable, "1")  # before torch is loaded
+    one_thread()  # before torch is loaded
 
     import torch
 

@@ -11,7 +11,6 @@ stopped goes on where it was. `experiments.noise.report` makes the report of it.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from experiments.common.rows import append_row, folder_of, read_rows
+from experiments.common.threads import one_thread
 
-for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_variable, "1")  # before torch is loaded
+one_thread()  # before torch is loaded
 
 LEVELS = (0.0, 0.1, 0.2, 0.3, 0.4)
 

@@ -12,7 +12,6 @@ off resumes.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import textwrap
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.common.rows import append_row, find_row, folder_of, read_rows
+from experiments.common.threads import one_thread
 from palaestra.results.statistics import mean_interval, paired_difference
 
 NAME = "vehicle_fc_sfc"
@@ -180,8 +180,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rows", type=Path, help="file of the lines")
     parser.add_argument("--only-page", action="store_true", help="run nothing")
     options = parser.parse_args(arguments)
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(variable, "1")  # before torch is loaded
+    one_thread()  # before torch is loaded
     import palaestra  # noqa: F401  # registers the environments
 
     path = options.rows or folder_of(NAME) / "rows.jsonl"
