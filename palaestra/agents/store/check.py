@@ -12,6 +12,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from palaestra.agents.store import open_files
 from palaestra.agents.store.check_media import LostMedia, check_media, unknown_folders
 from palaestra.agents.store.faults import DATABASE_ERRORS, expect_store
 from palaestra.agents.store.replacement import clear, replace_store
-from palaestra.agents.store.salvage import Found, read_all
+from palaestra.agents.store.salvage import Found, KeptEpisode, read_all
 from palaestra.agents.store.schema import FILE_NAME
 from palaestra.agents.store.write_ahead_log import LogDamage, find_damage, read_log, read_witness, restore_pages
 from palaestra.errors import StoreError
@@ -118,11 +119,12 @@ def check_store(path: str | os.PathLike[str] = "runs", *, repair: bool = False) 
     file = path if path.suffix == ".db" else path / FILE_NAME
     expect_store(file)
     found = _read(file)
-    runs = tuple(_checked_run(run_id, found) for run_id in found.runs)
+    episodes = found.by_run()
+    runs = tuple(_checked_run(run_id, episodes.get(run_id, ()), found) for run_id in found.runs)
     checked = StoreCheck(file, runs, tuple(found.problems), found.unknown)
     if repair:
         checked = _repaired(checked, found)
-    runs = tuple(replace(run, media=_lost_media(file, run.run_id, found)) for run in checked.runs)
+    runs = tuple(replace(run, media=_lost_media(file, run.run_id, episodes.get(run.run_id, ()))) for run in checked.runs)
     notes = tuple(
         f"The folder {name} holds artifacts of a run that the store does not know: it was deleted, or its record is lost."
         for name in unknown_folders(file.parent, found.runs)
@@ -143,19 +145,17 @@ def _repaired(checked: StoreCheck, found: Found) -> StoreCheck:
     return replace(checked, saved_as=replace_store(file, found))
 
 
-def _checked_run(run_id: str, found: Found) -> CheckedRun:
+def _checked_run(run_id: str, own: Sequence[KeptEpisode], found: Found) -> CheckedRun:
     """Sum up what was found of a run."""
-    own = [episode for (of_run, _), episode in found.episodes.items() if of_run == run_id]
     rebuilt = sum(episode.is_rebuilt for episode in own)
     return CheckedRun(run_id, len(own), rebuilt, tuple(found.lost.get(run_id, ())), found.run_problems.get(run_id, ""))
 
 
-def _lost_media(file: Path, run_id: str, found: Found) -> tuple[LostMedia, ...]:
+def _lost_media(file: Path, run_id: str, own: Sequence[KeptEpisode]) -> tuple[LostMedia, ...]:
     """Look at the media of a run; a name that would lead elsewhere has no folder."""
     if Path(run_id).name != run_id:
         return ()
-    packed = (episode.packed for (of_run, _), episode in found.episodes.items() if of_run == run_id)
-    return check_media(file.parent / run_id, packed)
+    return check_media(file.parent / run_id, (episode.packed for episode in own))
 
 
 def _read(file: Path) -> Found:

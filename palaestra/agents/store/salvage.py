@@ -38,6 +38,9 @@ _PARSE = (zlib.error, ValueError, KeyError, TypeError, AttributeError, Recursion
 _SMALLEST_ROW = 64  # bytes; how many rows a file can hold at most
 _MOST_FAILURES = 20_000  # readings of a table that fail before the rest of it is given up
 
+_Record = tuple[str, float, float, str, str, Any]
+"""Run, when it was made and changed, status, note, settings."""
+
 
 class KeptEpisode(NamedTuple):
     """An episode whose trajectory is whole.
@@ -64,7 +67,7 @@ class Found:
         run_problems: What is wrong with runs.
         episodes: By run and id.
         names: Runs that are known, by their record or by an episode whose summary is whole.
-        lost: Ids of lost episodes, by run.
+        lost: Ids of lost episodes, by run, in the order in which they were missed.
         unknown: Episodes of which neither run nor id can be read.
         metrics: Run, step and text of measurements.
         problems: What is wrong with the file.
@@ -76,7 +79,7 @@ class Found:
     run_problems: dict[str, str] = field(default_factory=dict)
     episodes: dict[tuple[str, str], KeptEpisode] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
-    lost: dict[str, list[str]] = field(default_factory=dict)
+    lost: dict[str, dict[str, None]] = field(default_factory=dict)
     unknown: int = 0
     metrics: list[tuple[Any, ...]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -99,9 +102,14 @@ class Found:
 
     def lose(self, run_id: str, episode_id: str) -> None:
         """Note an episode that is lost, once."""
-        lost = self.lost.setdefault(run_id, [])
-        if episode_id not in lost:
-            lost.append(episode_id)
+        self.lost.setdefault(run_id, {})[episode_id] = None
+
+    def by_run(self) -> dict[str, list[KeptEpisode]]:
+        """Return the episodes of each run that has some."""
+        found: dict[str, list[KeptEpisode]] = {}
+        for (run_id, _), episode in self.episodes.items():
+            found.setdefault(run_id, []).append(episode)
+        return found
 
     def add_older(self, older: Found) -> None:
         """Add what an older state of the store has in addition: rows of a page whose last state is lost."""
@@ -120,13 +128,12 @@ class Found:
         for run_id, _ in self.episodes:
             if run_id not in self.runs:
                 self.run_problems[run_id] = problem = "its record is lost; it can be read and exported, not resumed"
-                now = time.time()
-                self.runs[run_id] = (run_id, now, now, "failed", problem[:1].upper() + problem[1:] + ".", "{}")
+                self.runs[run_id] = _failed(_without_record(run_id), problem)
         lost, self.lost = self.lost, {}
         for run_id, names in lost.items():
             if run_id not in self.runs:
                 self.unknown += len(names)
-            elif left := [name for name in names if (run_id, name) not in self.episodes]:
+            elif left := {name: None for name in names if (run_id, name) not in self.episodes}:
                 self.lost[run_id] = left
 
 
@@ -298,12 +305,23 @@ def _take_run(row: dict[str, Any], found: Found) -> None:
         kept = (run_id, float(record[1]), float(record[2]), str(record[3]), str(record[4]), record[5])
     except _PARSE:
         problem = "its settings are lost; it can be read and exported, not resumed"
-        kept = (run_id, time.time(), time.time(), "failed", "", "{}")
+        kept = _without_record(run_id)
     if problem:
         found.run_problems[run_id] = problem
-        kept = (*kept[:3], "failed", problem[:1].upper() + problem[1:] + ".", kept[5])
+        kept = _failed(kept, problem)
     found.runs[run_id] = kept
     found.names.add(run_id)
+
+
+def _without_record(run_id: str) -> _Record:
+    """Return a record for a run of which nothing but the name is known."""
+    now = time.time()
+    return (run_id, now, now, "failed", "", "{}")
+
+
+def _failed(record: _Record, problem: str) -> _Record:
+    """Return the record of a run that failed, with the problem as its note."""
+    return (*record[:3], "failed", problem[:1].upper() + problem[1:] + ".", record[5])
 
 
 def _take_episode(summary: _Summary, packed: Any, found: Found) -> None:
