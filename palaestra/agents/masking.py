@@ -108,7 +108,7 @@ def without_secrets(value: Any, finder: SecretFinder) -> Any:
         value: Plain data; it is not changed.
         finder: What to look for.
     """
-    texts = [text for text in _texts(value) if len(text) >= finder.shortest]
+    texts = _texts(value, finder.shortest)
     if not texts or not finder.finds("\0".join(texts)):
         return value
     return _without_secrets(value, finder)
@@ -124,17 +124,21 @@ def _without_secrets(value: Any, finder: SecretFinder) -> Any:
     return value
 
 
-def _texts(value: Any) -> Iterator[str]:
-    """Yield the texts and names in plain data."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield str(key)
-            yield from _texts(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _texts(item)
+def _texts(value: Any, shortest: int) -> list[str]:
+    """Return the texts and names in plain data that are not shorter than so many characters."""
+    found: list[str] = []
+    left = [value]
+    while left:  # every answer of a server comes by here
+        item = left.pop()
+        if isinstance(item, str):
+            if len(item) >= shortest:
+                found.append(item)
+        elif isinstance(item, Mapping):
+            left += map(str, item)
+            left += item.values()
+        elif isinstance(item, (list, tuple)):
+            left += item
+    return found
 
 
 def _renamed(items: dict[Any, Any], mask: Callable[[str], str]) -> dict[Any, Any]:

@@ -39,7 +39,7 @@ _MINIMAX = {
     1041: 429, 1042: 400, 2013: 400, 2045: 429, 2049: 401, 2056: 402, 2061: 403,
 }  # fmt: skip
 _MINIMAX_FILTERED = (1026, 1027)
-_FILTER_RESULTS = ("content_filter_results", "content_filter_result", "content_filters", "prompt_filter_results")
+_FILTER_RESULTS = frozenset({"content_filter_results", "content_filter_result", "content_filters", "prompt_filter_results"})
 
 
 def fault_in(data: Json, part: str = "choices") -> Json:
@@ -91,7 +91,8 @@ def is_filtered(data: Mapping[str, Json], choice: Mapping[str, Json] | None = No
         return True
     message = (choice or {}).get("message")
     holders = (data, choice or {}, message if isinstance(message, Mapping) else {})
-    return any(_has_block(holder.get(name), 5) for holder in holders for name in _FILTER_RESULTS)
+    telling = [holder for holder in holders if not _FILTER_RESULTS.isdisjoint(holder)]  # nearly always none
+    return any(_has_block(holder.get(name), 5) for holder in telling for name in _FILTER_RESULTS)
 
 
 def _has_block(results: Json, levels: int) -> bool:

@@ -10,6 +10,8 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
 
 from palaestra.types import Json, Usage
 
@@ -89,10 +91,10 @@ def usage_of(block: Json, fields: UsageFields = CHAT_USAGE) -> Usage:
     """
     if not isinstance(block, Mapping):
         return Usage(calls=1)
-    namings = (fields, *_NAMINGS)
-    prompt = next((count for one in namings if (count := _sum(block, one.prompt))), 0)
-    cached = next((count for one in namings for name in one.cached if (count := _at(block, name))), 0)
-    completion = next((count for one in namings if (count := _sum(block, one.completion))), 0)
+    names = _names(fields)
+    prompt = next((count for one in names.prompt if (count := _sum(block, one))), 0)
+    cached = next((count for outer, inner in names.cached if outer in block and (count := _at(block, outer, inner))), 0)
+    completion = next((count for one in names.completion if (count := _sum(block, one))), 0)
     return Usage(calls=1, prompt_tokens=prompt, cached_tokens=min(cached, prompt), completion_tokens=completion)
 
 
@@ -107,13 +109,32 @@ def _sum(block: Mapping[str, Json], names: tuple[str, ...]) -> int:
     return sum(token_count(block.get(name)) for name in names)
 
 
-def _at(block: Mapping[str, Json], name: str) -> int:
-    """Return the count under a name, which may lead into a block of details."""
-    outer, dot, inner = name.partition(".")
-    value = block.get(outer)
-    if dot:
+def _at(block: Mapping[str, Json], outer: str, inner: str) -> int:
+    """Return the count under a name, or under a second one in the block of details that stands there."""
+    value = block[outer]
+    if inner:
         value = value.get(inner) if isinstance(value, Mapping) else None
     return token_count(value)
+
+
+class _Names(NamedTuple):
+    """Names of counts, those of one API before those of others, each once."""
+
+    prompt: tuple[tuple[str, ...], ...]
+    cached: tuple[tuple[str, str], ...]
+    completion: tuple[tuple[str, ...], ...]
+
+
+@cache
+def _names(fields: UsageFields) -> _Names:
+    """Return the names under which counts are looked for."""
+    namings = (fields, *_NAMINGS)
+    cached = (name.partition(".") for one in namings for name in one.cached)
+    return _Names(
+        tuple(dict.fromkeys(one.prompt for one in namings)),
+        tuple(dict.fromkeys((outer, inner) for outer, _, inner in cached)),
+        tuple(dict.fromkeys(one.completion for one in namings)),
+    )
 
 
 __all__ = [
