@@ -37,7 +37,16 @@ def audit(
             show_default=False,
         ),
     ] = None,
-    n: Annotated[int, typer.Option("-n", metavar="N", help="Tasks that each agent of the panel plays.", min=1)] = 100,
+    n: Annotated[
+        int | None,
+        typer.Option(
+            "-n",
+            metavar="N",
+            help="Tasks that each agent of the panel plays.",
+            min=1,
+            show_default="100, on an engine 20, in a browser 8",
+        ),
+    ] = None,
     split: Annotated[
         str | None, typer.Option(metavar="NAME", help="Split that is played.", show_default="test, if there is one")
     ] = None,
@@ -88,7 +97,7 @@ def audit(
         raise typer.Exit(FAILURES)
 
 
-def _audit_all(n: int, seed: int, *, as_json: bool) -> Sequence[Card]:
+def _audit_all(n: int | None, seed: int, *, as_json: bool) -> Sequence[Card]:
     """Audit every id, print a line for each card and the reasons of those without one, and return the cards."""
     from palaestra.cli.output import console, print_json, say, table
     from palaestra.envs.audit import audit_all

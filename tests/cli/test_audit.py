@@ -6,6 +6,7 @@ import pytest
 
 from palaestra.cli.main import main
 from palaestra.envs.audit import Card, audit, cards
+from palaestra.envs.audit.effort import EFFORTS
 
 TEXTCRAFT = "palaestra/TextCraft-v0"
 
@@ -13,7 +14,7 @@ TEXTCRAFT = "palaestra/TextCraft-v0"
 @pytest.fixture
 def few(monkeypatch):
     """Let there be one id and one that cannot be made, short audits, and the points of floors only."""
-    monkeypatch.setattr(cards, "QUICK", 1)
+    monkeypatch.setattr(cards, "effort_of", lambda env_id: EFFORTS["cheap"]._replace(quick=1))
     monkeypatch.setattr(cards, "list_envs", lambda: [TEXTCRAFT, "palaestra/VehicleWorld-v0"])
     monkeypatch.setattr(cards, "missing", lambda env_id: "" if env_id == TEXTCRAFT else "Install Java.")
     monkeypatch.setattr(audit, "JUDGES", [judge for judge in audit.JUDGES if judge.name in ("floor", "ceiling")])

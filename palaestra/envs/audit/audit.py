@@ -20,6 +20,7 @@ from palaestra.envs.audit import (
     vandal,
 )
 from palaestra.envs.audit.card import Card, Point, not_judged
+from palaestra.envs.audit.effort import effort_of
 from palaestra.envs.audit.fingerprint import hashes_of, versions
 from palaestra.envs.audit.subject import Subject
 from palaestra.envs.registration import find_spec, require
@@ -62,12 +63,13 @@ JUDGES: tuple[Judge, ...] = (
 """All subjects, in the order they are judged; add one here."""
 
 
-def audit_environment(env_id: str, n: int = 100, *, seed: int = 0, split: str | None = None, **kwargs: Any) -> Card:
+def audit_environment(env_id: str, n: int | None = None, *, seed: int = 0, split: str | None = None, **kwargs: Any) -> Card:
     """Judge what an environment's reward is worth: floors, ceiling, splits, leaks.
 
     Args:
         env_id: Registered id, ours or a third party's (`module:Name-v0` imports the module first).
-        n: Tasks that each agent of the panel plays, at least 1; fewer where there are not so many.
+        n: Tasks that each agent of the panel plays, at least 1; fewer where there are not so many. By default 100, of an
+            environment on an engine 20, in a browser 8.
         seed: Seed of all that is drawn; 0 plays the episodes that `palaestra.evaluate` plays with its seed 0.
         split: Split that is played; "test" by default, or the default split where there is no "test".
         **kwargs: Arguments that the environment is made with.
@@ -81,6 +83,7 @@ def audit_environment(env_id: str, n: int = 100, *, seed: int = 0, split: str | 
         ConfigError: If `n` is not a whole number of at least 1.
     """
     check_n(n)
+    n = effort_of(env_id).tasks if n is None else n
     require(find_spec(env_id).id, kwargs)
     subject = Subject(env_id, kwargs, n, seed, split)
     with warnings.catch_warnings():
@@ -92,11 +95,13 @@ def audit_environment(env_id: str, n: int = 100, *, seed: int = 0, split: str | 
 
 
 def check_n(n: object) -> None:
-    """Check a number of tasks.
+    """Check a number of tasks; None is as many as the environment's cost allows.
 
     Raises:
         ConfigError: If it is not a whole number of at least 1.
     """
+    if n is None:
+        return
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         raise ConfigError(f"n is {n!r}; expected a whole number of at least 1.")
 

@@ -17,7 +17,6 @@ from palaestra.envs.audit.subject import Subject, expert_policy
 from palaestra.envs.core.tasks import task_seed
 from palaestra.types import Json
 
-NUM_TASKS = 12
 NUM_SEEDS = 5
 DRAWN = 8
 
@@ -35,12 +34,12 @@ def judge(subject: Subject) -> list[Point]:
     if not subject.splits:
         reason = "There are no tasks that could be played with several seeds; a seed is the task here."
         return [not_judged("flips.expert", reason), not_judged("flips.luck", reason)]
-    starts = subject.starts[:NUM_TASKS]
+    starts = subject.starts[: subject.effort.repeated]
     by_expert = [_seeds(subject, start, expert_policy()) for start in starts]
     is_known = any(play.steps for plays in by_expert for play in plays)
     fixed = [_seeds(subject, start, replay(_first_plan(plays))) for start, plays in zip(starts, by_expert, strict=True)]
     same = drawn(DRAWN, seed=lambda episode: episode.start.index)  # the same actions with every seed of the world
-    by_chance = [_seeds(subject, start, same) for start in starts[: NUM_TASKS // 2]]
+    by_chance = [_seeds(subject, start, same) for start in starts[: subject.effort.repeated // 2]]
     if not is_known:
         reason = "There is no expert, so what a seed changes cannot be told from what nobody can know."
         return [not_judged("flips.expert", reason), not_judged("flips.luck", reason)]

@@ -27,7 +27,6 @@ from palaestra.types import Json, plain
 
 TRAIN_FACTOR = 8
 """Training tasks that are looked at, for each test task."""
-MAX_TEST, MAX_TRAIN = 200, 1000
 DRAWN, EPISODES = 6, 20  # where there are no tasks
 NEAR, NEAR_COMMON = 0.6, 0.85
 """Share of the goal words' weight that near-duplicates have in common, of the task that has fewer; more where many tasks have
@@ -106,8 +105,9 @@ def _held_out(splits: Sequence[str]) -> str:
 
 def _budget(subject: Subject, *, is_test: bool) -> int:
     """Return how many tasks of a split are looked at."""
-    tests = min(MAX_TEST, max(2 * subject.n, 20))
-    return tests if is_test else min(MAX_TRAIN, TRAIN_FACTOR * tests)
+    most = subject.effort
+    tests = min(most.held_out, max(2 * subject.n, 20))
+    return tests if is_test else min(most.others, TRAIN_FACTOR * tests)
 
 
 def _records(subject: Subject, split: str, n: int) -> list[_Record]:

@@ -27,10 +27,8 @@ from palaestra.envs.check.subject import Env
 from palaestra.envs.registration import find_spec
 from palaestra.types import Json
 
-NUM_TASKS = 12
 CUTS = 4
 """Places of an episode at which it is restored."""
-MAX_SWAPS = 40
 DRAWN = 6
 """Drawn actions that are played where the expert knows nothing, and in addition to it."""
 
@@ -55,12 +53,13 @@ def judge(subject: Subject) -> list[Point]:
 
 def _scripts(subject: Subject) -> list[Script]:
     """Return the actions of the expert in some tasks, and of drawn actions, idling and half a plan in a few."""
-    plans = [plan for plan in subject.plans if plan.ended != "error"][:NUM_TASKS]
+    num = subject.effort.repeated
+    plans = [plan for plan in subject.plans if plan.ended != "error"][:num]
     scripts = [Script(plan.start.seed, plan.start.options, tuple(plan.actions)) for plan in plans if plan.steps]
-    for plan in plans[: NUM_TASKS if not scripts else NUM_TASKS // 3]:
+    for plan in plans[: num if not scripts else max(1, num // 3)]:
         played = subject.play(plan.start, drawn(DRAWN), stream="stability")
         scripts.append(Script(plan.start.seed, plan.start.options, tuple(played.actions)))
-    for plan in plans[: NUM_TASKS // 3]:
+    for plan in plans[: max(1, num // 3)]:
         if subject.takes_texts:
             scripts.append(Script(plan.start.seed, plan.start.options, ("Done.",) * 2))
         if len(plan.steps) > 1:  # the first and the last step without what belongs between
@@ -190,7 +189,7 @@ def _order(subject: Subject) -> Point:
     ]
     num = 0
     for swap in swaps:
-        if num >= MAX_SWAPS:
+        if num >= subject.effort.swaps:
             break
         end = _swapped(subject, swap)
         if end is None:

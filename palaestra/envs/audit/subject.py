@@ -12,6 +12,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from palaestra.envs.audit.effort import Effort, effort_of
 from palaestra.envs.audit.play import Episode, Play, Policy, Start, play
 from palaestra.envs.check.subject import Env
 from palaestra.envs.core.tasks import Task, task_seed
@@ -23,8 +24,6 @@ from palaestra.spaces import TextSpace
 MAX_ACTIONS = 200
 """Actions after which an episode that has not ended is cut."""
 TRAIN = "train"
-LESSONS = 50
-"""Tasks whose plans agents of the panel learn from, however few they play: what is free does not follow from `n`."""
 MAX_LIMIT = 1000
 """An environment's own limit up to which its episodes are played to their end."""
 
@@ -56,6 +55,11 @@ class Subject:
     def cost(self) -> Cost:
         """What a step costs."""
         return conditions(find_spec(self.env_id).id).cost
+
+    @cached_property
+    def effort(self) -> Effort:
+        """How much is played of what does not follow from `n`."""
+        return effort_of(self.env_id)
 
     def make(self, **kwargs: Any) -> Env:
         """Return a fresh environment; keyword arguments are added to those of the audit."""
@@ -218,8 +222,9 @@ class Subject:
         if not any(plan.steps for plan in self.plans):
             return ()
         split = self.split if self.splits.get(TRAIN, 0) == 0 else TRAIN
-        known = self.plans[:LESSONS] if split == self.split else ()
-        others = self.starts_of(split, LESSONS)[len(known) :]
+        num = self.effort.lessons
+        known = self.plans[:num] if split == self.split else ()
+        others = self.starts_of(split, num)[len(known) :]
         plans = [*known, *(self.play(start, expert_policy(), stream="lessons", states=True) for start in others)]
         return tuple(plan for plan in plans if plan.success)
 

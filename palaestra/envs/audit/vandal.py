@@ -17,8 +17,6 @@ from palaestra.envs.audit.subject import Subject
 from palaestra.envs.check.subject import state_hash
 from palaestra.spaces import TextSpace
 
-MAX_TASKS = 30
-"""Tasks that the vandal plays: it looks for something to break, which takes time."""
 OTHERS = 6
 DRAWN = 10
 PAID, MOSTLY = 0.05, 0.5
@@ -61,7 +59,7 @@ def judge_vandal(subject: Subject) -> list[Point]:
 def _played(subject: Subject) -> list[tuple[Play, list[str]]]:
     """Return the episodes in which something was broken, and what it was."""
     found = []
-    plans = {plan.start.key: plan for plan in subject.solved[:MAX_TASKS]}
+    plans = {plan.start.key: plan for plan in subject.solved[: subject.effort.spoiled]}
     for play in subject.kept(VANDAL.name, lambda: [_play(subject, plan) for plan in plans.values()]):
         if broken := damage(plans[play.start.key], play):
             found.append((play, broken))

@@ -13,24 +13,39 @@ from palaestra.envs import audit_environment, list_envs
 from palaestra.envs.audit import Subject, changes
 from palaestra.envs.audit.card import Card
 from palaestra.envs.audit.shipped import OUR_CARDS, shipped_card, shipped_cards, shipped_floor, short, write_cards
+from palaestra.envs.registration import missing
 
 ROOT = Path(__file__).parents[3]
 OURS = [env_id for env_id in list_envs() if env_id.startswith("palaestra/")]
 
 
 CARDS = [card for env_id in OURS for card in shipped_cards(env_id)]
+NEXT_MOVE = "run `python docs/cards.py {}`, look at the card, and commit docs/cards and palaestra/envs/audit/audit_cards.json"
 
 
-def test_every_id_has_a_card_of_each_split_and_no_other_has_one():
-    expected = [(env_id, split) for env_id in OURS for split in Subject(env_id).splits]
-    assert sorted((card.env, card.split) for card in CARDS) == sorted(expected), "run python docs/cards.py"
-    assert {card["env"] for card in json.loads(OUR_CARDS.read_text(encoding="utf-8"))} == set(OURS)
-    assert all(shipped_card(env_id).split == "test" for env_id in OURS)
+@pytest.mark.parametrize("env_id", OURS)
+def test_every_id_has_a_card_of_each_split(env_id):
+    assert shipped_cards(env_id), f"{env_id} has no audit card: {NEXT_MOVE.format(env_id)}"
+    if lack := missing(env_id):
+        pytest.skip(lack)
+    subject = Subject(env_id)
+    expected = [split for split, size in subject.splits.items() if size != 0]
+    subject.close()
+    found = [card.split for card in shipped_cards(env_id)]
+    assert sorted(found) == sorted(expected), f"the splits of {env_id} changed: {NEXT_MOVE.format(env_id)}"
+    assert shipped_card(env_id).split == ("test" if "test" in expected else found[0])
+
+
+def test_only_registered_ids_have_a_card():
+    kept = {card["env"] for card in json.loads(OUR_CARDS.read_text(encoding="utf-8"))}
+    assert kept <= set(OURS), "run `python docs/cards.py`: it removes the cards of ids that are no longer registered"
 
 
 @pytest.mark.parametrize("card", CARDS, ids=lambda card: f"{card.env}-{card.split}")
 def test_a_card_that_ships_is_what_an_audit_finds_now(card):
-    assert changes(card) == [], f"look at what changed, then run python docs/cards.py {card.env}"
+    if lack := missing(card.env):
+        pytest.skip(lack)
+    assert changes(card) == [], f"{card.env} plays otherwise than its card says: {NEXT_MOVE.format(card.env)}"
 
 
 def test_the_wheel_holds_the_cards():
@@ -68,7 +83,7 @@ def test_a_floor_is_told_for_the_same_arguments_and_split_only():
 
 def test_cards_of_an_id_are_replaced_and_others_stay(tmp_path):
     path = tmp_path / "audit_cards.json"
-    one, other = audit_environment(OURS[0], 1), audit_environment(OURS[-1], 1)
+    one, other = (audit_environment(f"palaestra/{name}-v0", 1) for name in ("Desk", "TextCraft"))
     write_cards(path, [one, other])
     before = path.read_text()
     write_cards(path, [one])
