@@ -4,9 +4,9 @@ import pytest
 
 from palaestra.envs import list_envs
 from palaestra.envs.audit import Subject
+from palaestra.envs.audit.effort import EFFORTS
 from palaestra.envs.audit.panel import PANEL, plays_of
 from palaestra.envs.audit.play import as_text
-from palaestra.envs.audit.subject import LESSONS
 
 OURS = [env_id for env_id in list_envs() if env_id.startswith("palaestra/")]
 TEXTCRAFT = "palaestra/TextCraft-v0"
@@ -18,7 +18,7 @@ def test_what_is_learnt_from_the_expert_is_the_same_however_few_tasks_are_played
     few, more = (Subject(env_id, n=n, wanted_split=split) for n in (2, 5))
     lessons = [[(plan.start.key, [*map(as_text, plan.actions)]) for plan in subject.lessons] for subject in (few, more)]
     assert lessons[0] == lessons[1]
-    assert len(lessons[0]) > LESSONS / 2
+    assert len(lessons[0]) > EFFORTS["cheap"].lessons / 2
     assert all(plan.start.split == "train" for plan in few.lessons)
 
 

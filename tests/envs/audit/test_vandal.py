@@ -1,6 +1,7 @@
 """The vandal: it breaks what the plan leaves alone, and an environment that pays it is told so."""
 
-from palaestra.envs.audit.vandal import MAX_TASKS, damage, judge_vandal, vandals
+from palaestra.envs.audit.effort import EFFORTS
+from palaestra.envs.audit.vandal import damage, judge_vandal, vandals
 from tests.envs.audit.toys import LAMPS, Lamps, audited, judged
 
 
@@ -49,8 +50,8 @@ def test_one_that_pays_it_sometimes_warns():
 
 
 def test_it_plays_a_few_tasks_only():
-    with audited(Blind, n=MAX_TASKS + 5) as subject:
-        assert len(vandals(subject)) == MAX_TASKS
+    with audited(Blind, n=EFFORTS["cheap"].spoiled + 5) as subject:
+        assert len(vandals(subject)) == EFFORTS["cheap"].spoiled
 
 
 def test_where_nothing_can_be_broken_or_seen_it_is_said():
