@@ -88,6 +88,7 @@ _QUESTIONS = "palaestra.envs.twenty_questions.env:TwentyQuestionsEnv"
 def register_environments() -> None:
     """Register every id of this package and of its plugins; called by `import palaestra`, harmless when repeated."""
     _register("palaestra/TextCraft-v0", "palaestra.envs.agentgym.textcraft.env:TextCraftEnv", max_turns=30)
+    _register("palaestra/Maze-v0", "palaestra.envs.agentgym.maze.env:MazeEnv")
     _register("palaestra/Desk-v0", "palaestra.envs.desk.env:DeskEnv", max_turns=30)
     _register("palaestra/TwentyQuestions-v0", _QUESTIONS, max_turns=20, things=16, guesses=0)
     _register("palaestra/TwentyQuestions-v1", _QUESTIONS, max_turns=20)

@@ -33,6 +33,10 @@ VARIANTS = {
         {"recipes": "procedural", "depth": 3, "action_format": "react"},
     ],
     "palaestra/Desk-v0": [{"difficulty": "tiny"}],
+    "palaestra/Maze-v0": [
+        {"action_format": "react", "compat": "upstream"},
+        {"size": 7, "loops": 0.0, "render_mode": "rgb_array"},
+    ],
     "palaestra/TwentyQuestions-v1": [
         {"judge": "each", "seat": "answerer", "things": 6},
         {"judge": "last", "seat": "judge", "players": {"asker": "random"}},

@@ -1,17 +1,20 @@
 """Files of tasks as AgentGym publishes them: AgentTraj, AgentEval, lists of ids for RL, recorded experience.
 
-Each row names its item by an integer whose meaning depends on the file it comes from; here the rows are only read. What an
-item is about, each environment recovers from the dialogue.
+Each row names its item by an integer whose meaning depends on the file it comes from. What an item is about, each environment
+says (`task_of`), mostly from the dialogue; here rows are read, ids become `MAPPING#N`, and a task in two splits is refused.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from palaestra.envs.core.data_files import kind_of, place_of, shown
+from palaestra.envs.core.tasks import Task
 from palaestra.errors import ConfigError, MissingDataError
 from palaestra.types import Json
 from palaestra.types.json_records import read_json_records
@@ -43,6 +46,58 @@ class PublishedItem:
     told: tuple[str, ...]
 
 
+class Published(NamedTuple):
+    """The tasks of published files.
+
+    Attributes:
+        tasks: Each once, in the order of the files.
+        aliases: Keys by published id; an id that stands for two tasks occurs twice.
+    """
+
+    tasks: tuple[Task, ...]
+    aliases: tuple[tuple[str, str], ...]
+
+
+TaskOf = Callable[[PublishedItem, str, str], Task]
+"""Returns the task of an item, given the path of its file (for messages) and its split."""
+
+
+def published_tasks(env: str, sources: str | Path | Mapping[str, Any], task_of: TaskOf) -> Published:
+    """Return the tasks of published files.
+
+    Args:
+        env: Name that the ids of the environment begin with, e.g. "textcraft".
+        sources: By the name of the mapping that the ids of a file belong to (e.g. "agenttraj"), its path, or
+            `{"path": PATH, "split": SPLIT}`; the split is "test" unless given. A path alone names no mapping: the tasks are
+            known by their keys only then, and a warning says so.
+        task_of: Makes the task of an item.
+
+    Raises:
+        MissingDataError: If a file is missing.
+        ConfigError: If a file cannot be understood, or a task is in two splits.
+    """
+    if isinstance(sources, str | Path):
+        items = read_items(sources, env)
+        tasks = [task_of(item, str(sources), "test") for item in items]
+        if any(item.number is not None for item in items):
+            warnings.warn(
+                f"The items of {sources} have integer ids, which mean other tasks in other files. Name the mapping that they "
+                f"belong to: tasks={{'upstream': {str(sources)!r}}} makes them 'upstream#N'. Without it, tasks are known by "
+                f"their keys only.",
+                stacklevel=5,
+            )
+        return Published(_each_once(tasks), ())
+    found: list[Task] = []
+    aliases: list[tuple[str, str]] = []
+    for mapping, source in sources.items():
+        path, split = _source(mapping, source)
+        for item in read_items(path, env):
+            found.append(task := task_of(item, str(path), split))
+            if item.number is not None:
+                aliases.append((f"{mapping}#{item.number}", task.key))
+    return Published(_each_once(found), tuple(aliases))
+
+
 def read_items(path: str | Path, env: str) -> list[PublishedItem]:
     """Return the rows of a published file that belong to one environment.
 
@@ -67,6 +122,31 @@ def read_items(path: str | Path, env: str) -> list[PublishedItem]:
         others = ", ".join(sorted({item.env for item in items})) or "nothing"
         raise ConfigError(f"{path} holds no items of {env}, but {others}; pass a file whose ids read '{env}_N'.")
     return found
+
+
+def _source(mapping: object, source: object) -> tuple[str | Path, str]:
+    """Return path and split of a source."""
+    path, split = source, "test"
+    if isinstance(source, Mapping) and set(source) <= {"path", "split"}:
+        path, split = source.get("path"), source.get("split", "test")
+    if not isinstance(path, str | Path) or split not in ("train", "test"):
+        raise ConfigError(
+            f"tasks[{mapping!r}] is {source!r}; expected the path of a published file, or {{'path': PATH, 'split': 'train'}} "
+            f"with a split 'train' or 'test'."
+        )
+    return path, split
+
+
+def _each_once(tasks: list[Task]) -> tuple[Task, ...]:
+    """Drop repeated tasks; refuse one that is in two splits."""
+    known: dict[str, Task] = {}
+    for task in tasks:
+        if (first := known.setdefault(task.key, task)).split != task.split:
+            raise ConfigError(
+                f"The task {task.key!r} is in the files of both splits, {first.split!r} and {task.split!r}; a test task that "
+                f"was trained on measures nothing. Take it out of one file."
+            )
+    return tuple(known.values())
 
 
 def _rows(path: Path) -> Iterator[tuple[str, Json]]:
@@ -101,4 +181,4 @@ def _item(row: Json, place: str) -> PublishedItem:
     return PublishedItem(name, match["name"] or "", int(match["listed"] or match["number"]), tuple(told))
 
 
-__all__ = ["ENVIRONMENTS", "PublishedItem", "read_items"]
+__all__ = ["ENVIRONMENTS", "Published", "PublishedItem", "TaskOf", "published_tasks", "read_items"]

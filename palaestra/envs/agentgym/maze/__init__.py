@@ -1,0 +1,1 @@
+"""Maze: walk to a goal through walls that are only felt next to oneself, by text commands."""

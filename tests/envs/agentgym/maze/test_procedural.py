@@ -1,0 +1,81 @@
+"""Mazes made on the spot: alone and always the same, in two splits that share no walls."""
+
+import subprocess
+import sys
+
+import pytest
+
+from palaestra.envs.agentgym.maze.env import MazeEnv
+from palaestra.envs.agentgym.maze.procedural import MAX_PATH, ProceduralMazes, split_of
+from palaestra.envs.agentgym.maze.world import Maze
+from palaestra.errors import ConfigError
+
+
+def test_the_splits_share_no_walls():
+    for size in ((7, 7), (7, 13)):
+        mazes = ProceduralMazes(size)
+        train = {tuple(mazes.make("train", i).data["rows"]) for i in range(150)}
+        test = {tuple(mazes.make("test", i).data["rows"]) for i in range(150)}
+        assert not train & test
+        assert {split_of(rows) for rows in train} == {"train"}
+        assert {split_of(rows) for rows in test} == {"test"}
+
+
+def test_every_maze_has_a_way_short_enough_to_be_walked():
+    for size, loops in (((7, 7), 0.0), ((7, 13), 0.1), ((31, 31), 0.0), ((7, 7), 0.5)):
+        mazes = ProceduralMazes(size, loops)
+        for index in range(30):
+            data = mazes.make("test", index).data
+            maze = Maze.from_json(data)
+            assert 2 <= maze.distances[tuple(data["start"])] <= MAX_PATH
+            assert size[0] <= len(maze.rows) <= size[1]
+            assert size[0] <= len(maze.rows[0]) <= size[1]
+
+
+def test_the_expert_solves_200_test_tasks():
+    env = MazeEnv()
+    for task in env.tasks.split("test").first(200):
+        env.reset(options={"task": task})
+        for action in env.expert():
+            _, _, terminated, _, info = env.step(action)
+        assert terminated
+        assert info["success"], task.key
+
+
+def test_tasks_are_the_same_in_another_process_with_another_hash_seed():
+    program = "from tests.envs.agentgym.maze.test_procedural import told; print(told())"
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(filter(None, sys.path))},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for seed in ("0", "77")
+    }
+    assert outputs == {told()}
+
+
+def told() -> str:
+    env = MazeEnv()
+    hashes = []
+    for split in ("train", "test"):
+        for task in env.tasks.split(split).first(5):
+            env.reset(seed=0, options={"task": task.key})
+            env.step("move up")
+            hashes.append(env.state_hash())
+    return " ".join(hashes)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"size": size} for size in (8, (5, 9), (9, 7), "big", (7, 99), (8, 8))),
+        *({"loops": loops} for loops in (2, -0.1, True, "x")),
+        {"num_test_tasks": 0},
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(options):
+    with pytest.raises(ConfigError, match="expected"):
+        MazeEnv(**options)
