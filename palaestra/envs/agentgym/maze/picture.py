@@ -25,7 +25,7 @@ def as_text(world: MazeWorld) -> str:
 def as_picture(world: MazeWorld) -> NDArray[np.uint8]:
     """Return the maze as a picture, uint8 of shape (rows * PIXELS, columns * PIXELS, 3): goal green, agent red."""
     walls = np.array([[mark == WALL for mark in row] for row in world.maze.rows])
-    cells = np.where(walls[..., None], np.uint8(_WALLS), np.uint8(_FLOOR))
+    cells = np.where(walls[..., None], np.array(_WALLS, np.uint8), np.array(_FLOOR, np.uint8))
     picture = np.ascontiguousarray(cells.repeat(PIXELS, axis=0).repeat(PIXELS, axis=1))
     middle = (np.arange(PIXELS) - (PIXELS - 1) / 2) ** 2
     disc = middle[:, None] + middle[None, :] <= (PIXELS * 0.36) ** 2

@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from palaestra.envs.agentgym.maze.world import OPEN, WALL, Cell, Maze
 from palaestra.envs.core.tasks import GeneratedTasks, Task
+from palaestra.envs.core.typed import fits
 from palaestra.errors import ConfigError
 
 TEST_SHARE = 5  # one maze in so many belongs to the test split
@@ -38,16 +40,15 @@ class ProceduralMazes:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        size = (self.size, self.size) if _is_int(self.size) else self.size
-        if not (
-            isinstance(size, tuple | list) and len(size) == 2 and all(map(_is_int, size)) and 7 <= size[0] <= size[1] <= 31
-        ):
-            raise ConfigError(f"size is {self.size!r}; expected an odd number, or a range within 7 to 31, least first.")
+        given: Any = self.size
+        size = (given, given) if fits(given, int) else given
+        if not fits(size, tuple[int, int]) or not 7 <= size[0] <= size[1] <= 31:
+            raise ConfigError(f"size is {given!r}; expected an odd number, or a range within 7 to 31, least first.")
         if not range(size[0] | 1, size[1] + 1, 2):
-            raise ConfigError(f"size is {self.size!r}; expected an odd number of 7 to 31, or a range that holds one.")
-        if not isinstance(self.loops, int | float) or isinstance(self.loops, bool) or not 0 <= self.loops <= 0.5:
+            raise ConfigError(f"size is {given!r}; expected an odd number of 7 to 31, or a range that holds one.")
+        if not fits(self.loops, float) or not 0 <= self.loops <= 0.5:
             raise ConfigError(f"loops is {self.loops!r}; expected a share of the walls, 0 to 0.5.")
-        if not _is_int(self.num_test_tasks) or self.num_test_tasks < 1:
+        if not fits(self.num_test_tasks, int) or self.num_test_tasks < 1:
             raise ConfigError(f"num_test_tasks is {self.num_test_tasks!r}; expected an integer of at least 1.")
         object.__setattr__(self, "size", tuple(size))
 
@@ -127,11 +128,6 @@ def draw_rows(height: int, width: int, loops: float, rng: np.random.Generator) -
         if chance < loops:
             grid[row][column] = OPEN
     return ["".join(row) for row in grid]
-
-
-def _is_int(value: object) -> bool:
-    """Whether a value is an integer and no bool."""
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 __all__ = ["MAX_PATH", "ProceduralMazes", "draw_rows", "maze_task", "split_of"]

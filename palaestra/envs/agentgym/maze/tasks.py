@@ -128,7 +128,7 @@ def _read(place: Path) -> dict[str, Any]:
             f"'goal' and 'start_positions'."
         )
     try:
-        data = json.loads(read_text(place, max_bytes=MAX_BYTES))
+        data: Any = json.loads(read_text(place, max_bytes=MAX_BYTES))
     except (ValueError, RecursionError) as error:
         if isinstance(error, UsageError):
             raise
@@ -138,7 +138,8 @@ def _read(place: Path) -> dict[str, Any]:
     for key in ("grid", "goal", "start_positions"):
         if not isinstance(data, dict) or key not in data:
             raise ConfigError(f"{shown(place)} has no {key!r}; expected an object with 'grid', 'goal' and 'start_positions'.")
-    return data
+    found: dict[str, Any] = data
+    return found
 
 
 def _maze(data: Mapping[str, Any], path: str) -> Maze:
