@@ -46,7 +46,7 @@ class MazeEnv(CommandEnv):
     ## Observation
     `The goal is at position 8, 6. Your current position is at position 1, 2. There are walls above you, below you.`; rows come
     first, and count downward. At the goal `Success`, after the last move `Failure`, each with a line break. A text that is
-    not a command is answered with the present position, counts as a move, and is named in `info["action_error"]`.
+    not a command is answered with the current position, counts as a move, and is named in `info["action_error"]`.
 
     ## Reward
     1 at the goal, -1 when the moves are used up, else 0. `score` is 1 or 0, `success` whether it is 1.

@@ -94,7 +94,7 @@ class Maze:
         return found
 
     def observation(self, cell: Cell) -> str:
-        """Return what is told at a cell: the goal, the position, the walls next to it."""
+        """Return the text told at a cell: the goal, the position, the walls next to it."""
         told = self._told.get(cell)
         if told is None:
             row, column = cell
@@ -157,7 +157,7 @@ class MazeWorld:
         self.position = position
 
     def observation(self) -> str:
-        """Return what is told at the present position."""
+        """Return the text told at the current position."""
         return self.maze.observation(self.position)
 
     def act(self, command: str) -> Reply:
