@@ -1,12 +1,13 @@
-"""Rollout and update of a tiny policy: our GRPO step against TRL's `GRPOTrainer` step at equal work, on one thread.
+"""Rollout and update of a policy: our GRPO step against TRL's `GRPOTrainer` step at equal work, on one thread.
 
 Both sides begin with the same weights and play, step by step, the same tasks with the same seeds, prompts token for token
 alike, as many turns at the same temperature (`trl_policy`), and get the same rewards; then both make one update with the
 same loss (token mean, clip .2, advantages in units of the group's spread, no KL) and the same optimiser. TRL plays in its
 tool loop (`environment_factory`); nothing is logged, saved or computed twice. Each round measures TRL's step, then ours; the
 ratio is the median of the rounds. There is none if the turns, the sampled tokens or all tokens of the sides differ by more
-than a twentieth. Tokens are those of the episodes: prompt (once), calls and results. The policy has 2 layers of width 64, its
-turns are of one length, and neither side samples with vLLM.
+than a twentieth. Tokens are those of the episodes: prompt (once), calls and results. Two policies are measured: a tiny one (2
+layers of width 64) whose turns are all of one length, and one of ten million weights (7 layers of width 384) whose turns and
+episodes are ragged. Neither side samples with vLLM.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.rows import Row
-from benchmarks.trl_policy import CONTEXT, ENV, TEMPERATURE, TURN_TOKENS, WORLD, clone, make_env, plans, player
+from benchmarks.trl_policy import CONTEXT, CRAFTING, LOOKING, TEMPERATURE, Case, clone, make_env, plans, player
 
 TARGET = 2.0
 LARGEST_DIFFERENCE = 0.05
@@ -36,16 +37,22 @@ class Setting:
     """What a step is.
 
     Attributes:
+        case: Environment and policy.
+        shape: The turns in words.
         tasks: Groups.
         group: Episodes of a group.
         turns: Horizon of an episode.
         rounds: Steps of each side that are measured, after one that is not.
+        different: Tasks that there are; the steps play them again and again.
     """
 
+    case: Case
+    shape: str
     tasks: int
     group: int
     turns: int
     rounds: int
+    different: int
 
     @property
     def episodes(self) -> int:
@@ -64,8 +71,10 @@ class Measured:
 
 
 def run() -> list[Row]:
-    """Measure short episodes."""
-    return [compare(Setting(tasks=4, group=8, turns=5, rounds=7))]
+    """Measure short episodes of a tiny policy, and ragged ones of a larger one."""
+    same = Setting(LOOKING, "5 turns of one length", tasks=4, group=8, turns=5, rounds=7, different=32)
+    ragged = Setting(CRAFTING, "2 to 11 ragged turns", tasks=4, group=4, turns=11, rounds=3, different=4)
+    return [compare(same), compare(ragged)]
 
 
 def compare(setting: Setting) -> Row:
@@ -76,13 +85,15 @@ def compare(setting: Setting) -> Row:
     os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
     from palaestra.algorithms.trl import task_rows
 
-    rows = task_rows(ENV, WORLD, num_tasks=setting.tasks * (setting.rounds + 1), instructions="")
+    case = setting.case
+    drawn = task_rows(case.env_id, case.world, num_tasks=setting.different, instructions="")
+    rows = drawn.select([i % setting.different for i in range(setting.tasks * (setting.rounds + 1))])
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore", FutureWarning)
-        path = clone(Path(folder), list(rows), turns=setting.turns)
+        path, weights = clone(case, Path(folder), list(drawn), turns=setting.turns)
         step = our_step(path, setting)
         pairs = [(ours, trl) for trl, ours in trl_steps(path, folder, rows, setting, then=step)]
-    return _row(setting, pairs[1:])
+    return _row(setting, weights, pairs[1:])
 
 
 def our_step(path: str, setting: Setting) -> Callable[[int, Sequence[Any]], Measured]:
@@ -92,14 +103,14 @@ def our_step(path: str, setting: Setting) -> Callable[[int, Sequence[Any]], Meas
     from palaestra.algorithms.learner.policy import Policy
 
     policy = Policy.from_path(path)
-    agent = player(policy, max_batch=setting.episodes)
+    agent = player(setting.case, policy, max_batch=setting.episodes)
     engine = RolloutEngine(setting.episodes)
     config = GRPOConfig(lr=LR, warmup_updates=0, epochs=1, aggregation="token_mean", group_size=setting.group)
     learner = GRPOLearner(policy, config, temperature=TEMPERATURE)
 
     def step(number: int, rows: Sequence[Any]) -> Measured:
         begin = time.process_time()
-        planned = plans(rows, name=f"step/{number}", group=setting.group, turns=setting.turns)
+        planned = plans(setting.case, rows, name=f"step/{number}", group=setting.group, turns=setting.turns)
         played = engine.collect(planned, agent, make_env=make_env)
         learner.update([_scored(trajectory, index) for index, trajectory in enumerate(played)], number)
         cpu_s = time.process_time() - begin
@@ -152,7 +163,7 @@ def trl_steps(
         reward_funcs=reward,
         args=_trl_config(folder, setting),
         train_dataset=rows,
-        environment_factory=environment_class(ENV, WORLD, answer=False),
+        environment_factory=environment_class(setting.case.env_id, setting.case.world, answer=False),
         callbacks=[Clock()],
     )
     trainer.remove_callback(PrinterCallback)
@@ -183,7 +194,7 @@ def _trl_config(folder: str, setting: Setting) -> Any:
         learning_rate=LR,
         lr_scheduler_type="constant",
         beta=0.0,
-        max_completion_length=min(setting.turns * 3 * TURN_TOKENS, CONTEXT),
+        max_completion_length=min(setting.turns * 3 * setting.case.turn_tokens, CONTEXT),
         max_tool_calling_iterations=setting.turns - 1,  # TRL counts the calls it answers; the last turn's needs no answer
     )
 
@@ -215,7 +226,7 @@ def _scored(trajectory: Any, index: int) -> Any:
     return dataclasses.replace(trajectory, steps=steps, outcome=Outcome(score=reward, success=bool(reward)))
 
 
-def _row(setting: Setting, pairs: Sequence[tuple[Measured, Measured]]) -> Row:
+def _row(setting: Setting, weights: int, pairs: Sequence[tuple[Measured, Measured]]) -> Row:
     """Check that both sides did the same work, and compare what it took."""
     work = []
     for name in ("turns", "sampled", "tokens"):
@@ -238,7 +249,7 @@ def _row(setting: Setting, pairs: Sequence[tuple[Measured, Measured]]) -> Row:
     # the peer's figure is ours over the median ratio, so that the table shows the ratio of the pairs
     rate = statistics.median(ours.tokens / ours.cpu_s for ours, _ in pairs)
     return Row(
-        f"GRPO step, {setting.episodes} episodes of {setting.turns} turns of one length, width 64 "
+        f"GRPO step, {setting.episodes} episodes of {setting.shape}, {weights / 1e6:.2g} M weights "
         f"(rounds {ratios[0]:.2f}x to {ratios[-1]:.2f}x)",
         rate,
         "tokens/CPU s",

@@ -29,6 +29,7 @@ from experiments.common.threads import one_thread
 from palaestra.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
+_OF_A_PHASE = ("algorithm", "name", "start_from", "evaluate_every")
 LAST_STEPS = 6  # training steps at the end of a tuning run whose success is compared
 
 
@@ -150,7 +151,7 @@ class Runs:
 
     def _data(self, seed: int, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Return the recipe as plain data, with changes."""
-        data = tomllib.loads((ROOT / "recipes" / self.experiment.recipe).read_text(encoding="utf-8"))
+        data = _by_algorithm(tomllib.loads((ROOT / "recipes" / self.experiment.recipe).read_text(encoding="utf-8")))
         for name, value in [*self.experiment.tables.items(), *changes.items()]:
             data[name] = {**data.get(name, {}), **value} if isinstance(value, Mapping) else value
         if self.experiment.tasks_apart is not None:
@@ -218,6 +219,13 @@ def written_page(experiment: Experiment, rows: list[dict[str, Any]], seeds: list
     rates = {arm: chosen_rate(experiment, rows, arm) for arm in experiment.arms}
     command = f"python -m experiments.{experiment.name}.run --seeds {' '.join(map(str, seeds))}"
     return page(experiment, command=command, rows=rows, rates=rates, seeds=seeds)
+
+
+def _by_algorithm(data: dict[str, Any]) -> dict[str, Any]:
+    """Return a recipe with a table for each algorithm, in place of `[[phase]]`; of two phases of one, the first."""
+    for phase in data.pop("phase", ()):
+        data.setdefault(phase["algorithm"], {name: value for name, value in phase.items() if name not in _OF_A_PHASE})
+    return data
 
 
 def _measured(result: Any, arm: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ EXPERIMENT = Experiment(
     },
     steps=60,
     tuning_steps=0,
-    rates=(1e-3,),
+    rates=(3e-4,),
     bar=0.10,
     tasks_apart=50_000,
     pairs=(("grpo", "more_cloning"), ("grpo", "ppo"), ("turn_rloo_shaped", "grpo")),

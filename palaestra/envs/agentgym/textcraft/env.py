@@ -16,7 +16,13 @@ from palaestra.envs.agentgym.textcraft.planner import Planner
 from palaestra.envs.agentgym.textcraft.procedural import ProceduralWorlds, Vocabulary
 from palaestra.envs.agentgym.textcraft.published import Published, published_tasks
 from palaestra.envs.agentgym.textcraft.recipes import RecipeBook
-from palaestra.envs.agentgym.textcraft.tasks import ListedTasks, book_tasks, draw_commands, variant_generator
+from palaestra.envs.agentgym.textcraft.tasks import (
+    ListedTasks,
+    book_tasks,
+    draw_commands,
+    tasks_of_depth,
+    variant_generator,
+)
 from palaestra.envs.agentgym.textcraft.tools import Commands
 from palaestra.envs.agentgym.textcraft.upstream import UpstreamEngine
 from palaestra.envs.agentgym.textcraft.world import TextCraftWorld
@@ -72,8 +78,9 @@ class TextCraftEnv(CommandEnv):
       name of the mapping that their ids belong to: `{"agenteval": PATH}`, `{"agenttraj": {"path": PATH, "split": "train"}}`.
     * `compat`: "upstream" puts the reply of AgentGym's server under `info["upstream"]` (`observation`, `reward`, `done`),
       bug for bug; where a message never reaches the server, what the published client says instead. By default None.
-    * For `recipes="procedural"` alone, see `ProceduralWorlds`: `depth`, `max_ingredients`, `max_count`, `max_yield`,
-      `branching`, `num_names`, `name_words`, `num_test_tasks`.
+    * `depth`: least and greatest depth of a goal, e.g. (1, 2): of a book, only such goals; of procedural worlds, those drawn.
+    * For `recipes="procedural"` alone, see `ProceduralWorlds`: `max_ingredients`, `max_count`, `max_yield`, `branching`,
+      `num_names`, `name_words`, `num_test_tasks`.
     * `render_mode`: None or "ansi".
 
     ## Ids
@@ -134,10 +141,11 @@ class TextCraftEnv(CommandEnv):
             task_set = worlds.tasks()
             sampler = CommandSampler.of_vocabulary(worlds.vocabulary, action_format)
         else:
+            depth = procedural.pop("depth", None)
             if procedural:
                 raise unknown_name("argument of TextCraft", sorted(procedural)[0], _ARGUMENTS, hint=_PROCEDURAL_HINT)
             self.book = builtin_book() if recipes is None else load_book(recipes)
-            task_set = _tasks_of(self.book, tasks)
+            task_set = _tasks_of(self.book, tasks, depth)
             sampler = CommandSampler.of_book(self.book, action_format)
         if split is None:
             split = "train" if tasks is None else task_set.splits[0]
@@ -259,10 +267,12 @@ class TextCraftEnv(CommandEnv):
         return book
 
 
-def _tasks_of(book: RecipeBook, tasks: Any) -> TaskSet:
-    """Return the task set that the argument `tasks` asks for."""
+def _tasks_of(book: RecipeBook, tasks: Any, depth: Any) -> TaskSet:
+    """Return the task set that the arguments `tasks` and `depth` ask for."""
     if tasks is None:
-        return book_tasks(book)
+        return book_tasks(book) if depth is None else tasks_of_depth(book, depth)
+    if depth is not None:
+        raise ConfigError("depth=... chooses among all goals of a book; leave it out where tasks=... names them.")
     if isinstance(tasks, str | Path) or (isinstance(tasks, Mapping) and "goal" not in tasks):
         published: Published = published_tasks(book, tasks)
         return ListedTasks(book, published.tasks, aliases=published.aliases)
@@ -333,7 +343,7 @@ _ARGUMENTS = (
     "render_mode",
     *_PROCEDURAL_OPTIONS,
 )
-_PROCEDURAL_HINT = f"With recipes='procedural' there are also {', '.join(_PROCEDURAL_OPTIONS)}."
+_PROCEDURAL_HINT = f"With recipes='procedural' there are also {', '.join(n for n in _PROCEDURAL_OPTIONS if n != 'depth')}."
 
 
 @lru_cache(maxsize=2)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from palaestra.envs.agentgym.textcraft.recipes import RecipeBook
-from palaestra.envs.agentgym.textcraft.tasks import split_of
+from palaestra.envs.agentgym.textcraft.tasks import depth_range, split_of
 from palaestra.envs.agentgym.textcraft.text_book import parse_book
 from palaestra.envs.core.tasks import GeneratedTasks, Task
 from palaestra.errors import ConfigError, unknown_name
@@ -72,12 +72,8 @@ class ProceduralWorlds:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        depth = (self.depth, self.depth) if isinstance(self.depth, int) else self.depth
-        if not (
-            isinstance(depth, tuple | list) and len(depth) == 2 and all(map(_is_int, depth)) and 1 <= depth[0] <= depth[1] <= 8
-        ):
-            raise ConfigError(f"depth is {self.depth!r}; expected two integers with 1 <= least <= greatest <= 8.")
-        object.__setattr__(self, "depth", tuple(depth))
+        depth = depth_range(self.depth)
+        object.__setattr__(self, "depth", depth)
         for name, low, high in (
             ("max_ingredients", 1, 9),
             ("max_count", 1, 64),

@@ -17,9 +17,10 @@ import numpy as np
 
 from palaestra.envs.agentgym.textcraft.recipes import RecipeBook
 from palaestra.envs.core.tasks import FixedTasks, Task
-from palaestra.errors import UsageError, unknown_name
+from palaestra.errors import ConfigError, UsageError, unknown_name
 
 TEST_SHARE = 5  # one goal in so many belongs to the test split
+GREATEST_DEPTH = 8
 MAX_CONSIDERED = 10  # distractor recipes looked at per ingredient; the published lists were drawn so
 
 
@@ -78,6 +79,41 @@ class ListedTasks(FixedTasks):
 def book_tasks(book: RecipeBook) -> BookTasks:
     """Return the tasks of a book; made once, since a task set never changes."""
     return BookTasks(book)
+
+
+def tasks_of_depth(book: RecipeBook, depth: Any) -> ListedTasks:
+    """Return the tasks of those goals of a book that have certain depths, in the splits that they have in the book.
+
+    Args:
+        book: The recipes.
+        depth: See `depth_range`.
+
+    Raises:
+        ConfigError: If `depth` is no range, or no goal has such a depth.
+    """
+    least, greatest = depth_range(depth)
+    goals = [goal for goal in book.goals if least <= book.depth[goal] <= greatest]
+    if not goals:
+        known = sorted({book.depth[goal] for goal in book.goals})
+        raise ConfigError(f"depth is {depth!r}, and no goal of these recipes has such a depth; they have {known}.")
+    return ListedTasks(book, goals)
+
+
+def depth_range(depth: Any) -> tuple[int, int]:
+    """Return the least and the greatest depth that an argument names.
+
+    Args:
+        depth: A depth, or the least and the greatest one; 1 to 8.
+
+    Raises:
+        ConfigError: If it is neither.
+    """
+    pair = (depth, depth) if isinstance(depth, int) else depth
+    if isinstance(pair, tuple | list) and len(pair) == 2 and all(type(bound) is int for bound in pair):
+        least, greatest = pair
+        if 1 <= least <= greatest <= GREATEST_DEPTH:
+            return least, greatest
+    raise ConfigError(f"depth is {depth!r}; expected two integers with 1 <= least <= greatest <= {GREATEST_DEPTH}.")
 
 
 def split_of(goal: str) -> str:

@@ -265,7 +265,10 @@ def test_a_list_of_tasks_limits_what_is_played() -> None:
         ({"render_mode": "human"}, UnknownNameError, "Unknown render mode 'human'"),
         ({"max_turns": 0}, ConfigError, "max_turns is 0"),
         ({"recipe": "x"}, UnknownNameError, "Did you mean 'recipes'"),
-        ({"depth": (1, 2)}, UnknownNameError, "With recipes='procedural' there are also depth"),
+        ({"branching": 0.1}, UnknownNameError, "With recipes='procedural' there are also max_ingredients"),
+        ({"depth": (2, 1)}, ConfigError, r"depth is \(2, 1\); expected two integers with 1 <= least"),
+        ({"depth": (7, 8)}, ConfigError, r"no goal of these recipes has such a depth; they have \[1, 2, 3, 4, 5, 6\]"),
+        ({"depth": 1, "tasks": ["workshop:ladder"]}, ConfigError, "leave it out where tasks=... names them"),
         ({"recipes": "procedural", "tasks": ["train/0"]}, ConfigError, "goes with a recipe book"),
         ({"recipes": "procedural", "deepness": 2}, UnknownNameError, "Unknown argument of TextCraft"),
         ({"tasks": ["workshop:nothing"]}, UnknownNameError, "Unknown task 'workshop:nothing'"),
@@ -274,6 +277,18 @@ def test_a_list_of_tasks_limits_what_is_played() -> None:
 def test_wrong_arguments_are_refused_with_the_next_move(kwargs: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         TextCraftEnv(**kwargs)
+
+
+@pytest.mark.parametrize("depth", [1, (1, 2), [2, 3], (5, 8)])
+def test_a_book_may_be_narrowed_to_goals_of_some_depths_in_the_splits_they_have(depth: Any) -> None:
+    least, greatest = (depth, depth) if isinstance(depth, int) else depth
+    whole, narrow = TextCraftEnv(), TextCraftEnv(depth=depth)
+    for split in ("train", "test"):
+        wanted = [task for task in whole.tasks.split(split) if least <= int(task.type.removeprefix("depth-")) <= greatest]
+        assert list(narrow.tasks.split(split)) == wanted
+    task = next(iter(narrow.tasks.split("train")))
+    shown = [env.reset(seed=3, options={"task": task.key})[0] for env in (whole, narrow)]
+    assert shown[0] == shown[1]
 
 
 def test_a_task_of_other_recipes_is_refused_and_leaves_the_episode_alone(env: TextCraftEnv) -> None:

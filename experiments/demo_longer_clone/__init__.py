@@ -1,0 +1,1 @@
+"""GRPO, and more cloning, on the demo's tasks, from a clone that solves some of depth 2."""
