@@ -89,7 +89,7 @@ def tasks_of_depth(book: RecipeBook, depth: Any) -> ListedTasks:
         depth: See `depth_range`.
 
     Raises:
-        ConfigError: If `depth` is no range, or no goal has such a depth.
+        ConfigError: If `depth` is not a range, or no goal has such a depth.
     """
     least, greatest = depth_range(depth)
     goals = [goal for goal in book.goals if least <= book.depth[goal] <= greatest]
