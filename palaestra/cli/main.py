@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -108,7 +109,13 @@ def _ended_in_order() -> Iterator[None]:
     if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
         return
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a script: nobody hears Ctrl-C there
+            signal.default_int_handler(number, frame)
+        signal.raise_signal(signal.SIGINT)  # whoever has taken over Ctrl-C, such as asyncio, is asked
+
+    signal.signal(signal.SIGTERM, end)
     try:
         yield
     finally:

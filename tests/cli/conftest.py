@@ -19,6 +19,11 @@ def listen() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def deaf() -> None:
+    """Let a child ignore Ctrl-C, as a shell makes a command in the background of a script do."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 @pytest.fixture
 def palaestra_run(capsys):
     """Run the command line in this process: `palaestra_run("list", "--json")`."""

@@ -16,7 +16,7 @@ import pytest
 
 from palaestra.agents.store.store import RunStore
 from palaestra.errors import StoreError
-from tests.cli.conftest import listen
+from tests.cli.conftest import deaf, listen
 
 TEXTCRAFT = "palaestra/TextCraft-v0"
 
@@ -390,13 +390,13 @@ def test_an_environment_with_one_seat_takes_no_agents_for_others(refused, tmp_pa
     refused(*words, "--seat", "user=persona:kind", match="players")
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_or_sigterm_ends_with_130_and_a_command_that_finishes_the_run(evaluate, tmp_path, sent):
+@pytest.mark.parametrize(("hearing", "sent"), [(listen, signal.SIGINT), (listen, signal.SIGTERM), (deaf, signal.SIGTERM)])
+def test_ctrl_c_or_sigterm_ends_with_130_and_a_command_that_finishes_the_run(evaluate, tmp_path, hearing, sent):
     runs = tmp_path / "runs"
     words = ["evaluate", "--env", TEXTCRAFT, "--model", "random", "-n", "40", "--samples", "25", "--runs", str(runs)]
     command = [sys.executable, "-m", "palaestra.cli.main", *words]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ}, preexec_fn=listen
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ}, preexec_fn=hearing
     )
     try:
         _wait_for_episodes(runs, process)

@@ -16,7 +16,7 @@ from palaestra.agents.store.records import Planned
 from palaestra.agents.store.store import RunStore
 from palaestra.algorithms.run.packaged import find_recipe, packaged_recipes
 from palaestra.errors import StoreError, UnknownNameError
-from tests.cli.conftest import listen
+from tests.cli.conftest import deaf, listen
 
 RECIPE = """
 name = "tiny"
@@ -150,7 +150,8 @@ def test_recipes_are_found_by_path_and_by_name(tmp_path, recipe):
         find_recipe("nothing_like_it")
 
 
-def test_ctrl_c_ends_with_130_and_a_command_that_goes_on(recipe, tmp_path):
+@pytest.mark.parametrize(("hearing", "sent"), [(listen, signal.SIGINT), (listen, signal.SIGTERM), (deaf, signal.SIGTERM)])
+def test_ctrl_c_or_sigterm_ends_with_130_and_a_command_that_goes_on(recipe, tmp_path, hearing, sent):
     runs = tmp_path / "runs"
     words = ["train", str(recipe), "--set", "grpo.steps=400", "--runs", str(runs), "--run", "t"]
     command = [sys.executable, "-m", "palaestra.cli.main", *words]
@@ -160,11 +161,11 @@ def test_ctrl_c_ends_with_130_and_a_command_that_goes_on(recipe, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        preexec_fn=listen,
+        preexec_fn=hearing,
     )
     try:
         _wait_for_steps(runs, process)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(sent)
         _, err = process.communicate(timeout=60)
     finally:
         process.kill()
