@@ -16,11 +16,13 @@ class AnsweringServer:
 
     Attributes:
         answer: From the body of a request to a chat completion, raw bytes, or a status with either.
+        headers: Sent with every answer.
         received: Bodies of all requests.
     """
 
     def __init__(self) -> None:
         self.answer: Callable[[dict[str, Any]], Answer] = lambda body: chat("ok")
+        self.headers: dict[str, str] = {}
         self.received: list[dict[str, Any]] = []
 
     def __enter__(self) -> Self:
@@ -42,6 +44,8 @@ class AnsweringServer:
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(data)))
+                for name, value in owner.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(data)
 

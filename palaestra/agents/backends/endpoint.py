@@ -21,7 +21,7 @@ from palaestra.agents.backends.streams import is_stream, read_list, read_stream,
 from palaestra.agents.backends.strict_tools import OPENAI_MOST, check_number, without_nulls
 from palaestra.agents.backends.token_usage import usage_in
 from palaestra.agents.backends.too_long import says_too_long
-from palaestra.agents.backends.waits import asked_wait_s
+from palaestra.agents.backends.waits import asked_wait_s, is_passing
 from palaestra.agents.backends.wire import MaxTokensField, excerpt, read_generation, request_body
 from palaestra.agents.core import Generation, Request
 from palaestra.agents.masking import finder_of, masked, masked_message, remember_secrets, without_secrets
@@ -37,7 +37,6 @@ _FILTER_WORDS = (
     "content_filter", "content management policy", "content_policy_violation", "data_inspection_failed",
     "content filtering policy", "flagged as potentially violating",
 )  # fmt: skip
-_RETRYABLE = frozenset({408, 409, 425, 429})  # beside every 5xx; 409 is a lock that timed out
 _KEY_WORDS = (b"API_KEY_INVALID", b"API key not valid")  # Google's, sent with 400
 _SPENT = ("insufficient_quota", "billing_hard_limit_reached", "exceeded_current_quota_error", "余额不足")
 """Sent with 429, but waiting does not help."""
@@ -239,7 +238,7 @@ class Endpoint:
             raise ContextWindowError(f"{self.url} answered {status}: {text}", status=status)
         if any(word in text.lower() for word in _FILTER_WORDS):
             raise ContentFilterError(f"{self.url} answered {status}: {text}", status=status)
-        retryable = (status in _RETRYABLE or status >= 500) and not any(word in text for word in _SPENT)
+        retryable = is_passing(status) and not any(word in text for word in _SPENT)
         wait = asked_wait_s(headers, body) if retryable else None
         raise ModelError(
             f"{self.url} answered {status}: {text}{_next_move(status, body, self.url)}",

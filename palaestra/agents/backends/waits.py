@@ -1,4 +1,4 @@
-"""How long a server asks its clients to wait, in the ways in which providers say it.
+"""Which answers are worth another attempt, and how long a server asks its clients to wait before it.
 
 First `Retry-After`, which nearly all send; then what Google writes into the body of the error; then the times at which
 exhausted limits begin again, in the headers of OpenAI, Azure and Anthropic.
@@ -16,9 +16,15 @@ from email.utils import parsedate_to_datetime
 from palaestra.types import Json
 
 _LIMITS = re.compile(r"(x|anthropic)-ratelimit-((?:[a-z]+-)*)remaining((?:-[a-z]+)*)", re.IGNORECASE)
+_PASSING = frozenset({408, 409, 425, 429})  # beside every 5xx; 409 is a lock that timed out
 _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SPAN = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
 _STEP = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+
+
+def is_passing(status: int) -> bool:
+    """Return whether an error with this status may be gone at the next attempt: a limit, a lock, a fault of the server."""
+    return status in _PASSING or status >= 500
 
 
 def asked_wait_s(headers: Mapping[str, str], body: bytes = b"") -> float | None:
@@ -105,4 +111,4 @@ def _moment_s(value: str) -> float | None:
     return max(0.0, moment.timestamp() - time.time()) if moment.tzinfo else None
 
 
-__all__ = ["asked_wait_s", "retry_after_s"]
+__all__ = ["asked_wait_s", "is_passing", "retry_after_s"]

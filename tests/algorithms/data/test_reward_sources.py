@@ -77,8 +77,9 @@ def test_a_reward_model_that_cannot_be_one_is_refused(folder: Path, tmp_path: Pa
     config.num_labels = 2
     AutoModelForSequenceClassification.from_config(config).save_pretrained(tmp_path)
     train_tokenizer(["a"], vocab_size=272, max_positions=64).save_pretrained(tmp_path)
-    with pytest.raises(ConfigError, match="has 2 outputs; expected one"):
-        RewardModel(str(tmp_path))
+    for refuse in (RewardModel, RewardModel.check):
+        with pytest.raises(ConfigError, match="has 2 outputs; expected one"):
+            refuse(str(tmp_path))
 
 
 def test_a_server_is_shown_whole_episodes_and_its_scores_keep_their_order(server: AnsweringServer) -> None:
@@ -129,6 +130,27 @@ def test_a_server_is_asked_again_where_that_may_help(server: AnsweringServer, mo
     (lost,) = RewardServer("http://127.0.0.1:9/score", retries=0).score(EPISODES[:1])
     assert isinstance(lost, NoScore)
     assert "did not answer" in lost
+
+
+@pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 507, 529])
+def test_a_server_is_waited_for_as_long_as_it_asks(
+    server: AnsweringServer, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    monkeypatch.setattr("palaestra.algorithms.data.reward_sources.asyncio.sleep", sleep)
+    answers = iter([(status, {}), (200, {"scores": [0.5]})])
+    server.answer, server.headers = lambda body: next(answers), {"Retry-After": "7"}
+    source = RewardServer(address(server), retries=2)
+    assert source.score(EPISODES[:1]) == [0.5]
+    assert 7.0 <= waits[0] <= 7.0 + source._policy.first_wait_s
+    server.answer, server.headers = lambda body: (status, {}), {"Retry-After": "86400"}
+    (verdict,) = source.score(EPISODES[:1])
+    assert isinstance(verdict, NoScore)
+    assert len(waits) == 1  # a day is longer than a request may take in all
 
 
 @pytest.mark.parametrize(

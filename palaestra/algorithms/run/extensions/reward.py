@@ -136,8 +136,11 @@ class Reward(Extension):
 
     @classmethod
     def check(cls, config: RewardConfig, recipe: Recipe) -> None:
-        """Build it once, so that what is missing is found before a run is created."""
-        config.build()
+        """Find what is missing before a run is created; the weights of a model are loaded later, once."""
+        if config.kind == "model":
+            RewardModel.check(config.path)
+        else:
+            config.build()
 
     def observed(self, trajectories: list[Trajectory]) -> list[Trajectory]:
         """Return the episodes with the rewards that training sees; what could not be scored is an error of the judge.

@@ -7,7 +7,7 @@ import pytest
 
 from palaestra.agents.store.store import RunStore
 from palaestra.algorithms.data.reward_noise import observed_score
-from palaestra.algorithms.data.reward_sources import NoScore, RewardSource, Score
+from palaestra.algorithms.data.reward_sources import NoScore, RewardModel, RewardSource, Score
 from palaestra.algorithms.run.extensions.reward import RewardConfig, with_score
 from palaestra.algorithms.run.training import train
 from palaestra.errors import ConfigError, TrainingStopped
@@ -126,10 +126,12 @@ def test_phases_with_one_table_share_the_reward_model(tmp_path: Path, monkeypatc
         built.append(config)
         return Halves()
 
+    checked: list[str] = []
     monkeypatch.setattr(RewardConfig, "build", build)
+    monkeypatch.setattr(RewardModel, "check", checked.append)
     phases = [{"algorithm": "grpo", "name": name, "steps": 1, "tasks_per_step": 1, "group_size": 2} for name in ("a", "b")]
     plain = toy_recipe(sft=None, phases=["grpo"], evaluation={"n": 1, "baselines": []}).to_json()
     data = {key: value for key, value in plain.items() if key not in ("phases", "grpo")}
     train({**data, "phase": phases, "reward": {"kind": "model", "path": "anywhere"}}, store=tmp_path)
-    checks = 2  # one for each phase in which the table holds, before the run is created
-    assert len(built) == checks + 1
+    assert checked == ["anywhere"] * 2  # for each phase in which the table holds, before the run is created
+    assert len(built) == 1, "the weights are loaded once"
