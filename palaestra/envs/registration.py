@@ -93,6 +93,7 @@ def register_environments() -> None:
     _register("palaestra/TwentyQuestions-v0", _QUESTIONS, max_turns=20, things=16, guesses=0)
     _register("palaestra/TwentyQuestions-v1", _QUESTIONS, max_turns=20)
     _register("palaestra/VehicleWorld-v0", "palaestra.envs.vehicle.env:VehicleWorldEnv", max_turns=60)
+    _register("palaestra/Wordle-v0", "palaestra.envs.agentgym.wordle.env:WordleEnv", max_turns=8)
     if _any_plugin_installed(sys.path):
         load_plugins()
 
