@@ -88,7 +88,7 @@ class Knowledge(NamedTuple):
 
 @lru_cache(maxsize=200_000)
 def told_by(guess: str, hidden: str) -> Knowledge:
-    """Return the knowledge that a guess gives of a hidden word, position by position; of repeated letters each is looked at alone."""
+    """Return the knowledge of a hidden word after one guess; repeated letters are looked at one by one."""
     required = forbidden = 0
     for position, letter in enumerate(guess):
         if letter == hidden[position]:
