@@ -8,16 +8,18 @@ mask its name, its errors and the logs of its client; the run store masks the co
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import unquote, unquote_plus
 
-from palaestra.agents.secret_names import is_secret_name, is_secret_table
+from palaestra.agents.secret_names import is_public_name, is_secret_name, is_secret_table
 from palaestra.agents.secret_places import (
     holds_masked_url,
     mask_login,
@@ -36,10 +38,6 @@ _PLACEHOLDERS = frozenset(  # given where a key has to be, by those who have non
     ("empty", "dummy", "false", "true", "null", "none", "test", "token", "local", "unused", "ollama", "lm-studio", "no-key")
 ) | frozenset(("not-needed", "basic", "bearer", "pass", "password"))
 
-_PUBLIC_HEADERS = frozenset(  # say who asks and for what form of an answer: words that stand in ids and prompts too
-    ("accept", "accept-encoding", "accept-language", "cache-control", "connection", "content-type", "http-referer", "origin")
-) | frozenset(("referer", "user-agent", "x-openrouter-title", "x-title"))
-
 _CLIENTS = (
     "openai",
     "httpx",
@@ -53,6 +51,9 @@ _CLIENTS = (
     "litellm",
     "LiteLLM",
 )
+_NAMES = ("name", "key", "header", "field")
+"""What the name of a value is called where a list of names and values stands for a table."""
+_LONGEST_JSON = 1_000_000  # characters of an option that is read as JSON
 _KEY_OF_JSON = re.compile(r'"((?:[^"\\]|\\.)*)"\s*:')
 
 _lock = threading.Lock()
@@ -91,23 +92,13 @@ def remember_secrets(*values: Any) -> None:
             _finder = SecretFinder(found | _finder.secrets)
 
 
-def finder_of(*values: Any) -> SecretFinder:
-    """Return a finder of the secrets in options that cannot be ordinary words: none of them belongs into an answer.
+def without_secrets(value: Any) -> Any:
+    """Return JSON data of an answer with `***` in the place of remembered secrets that cannot be ordinary words.
 
     Args:
-        *values: As for `remember_secrets`.
+        value: Plain data; it is not changed. They are looked for in all its texts and names.
     """
-    secrets = {text for value in values for secret in _secrets(value) for text in _unquoted(secret)}
-    return SecretFinder(secret for secret in secrets if _is_telling(secret))
-
-
-def without_secrets(value: Any, finder: SecretFinder) -> Any:
-    """Return JSON data with `***` in the place of some secrets, wherever they stand in its texts and names.
-
-    Args:
-        value: Plain data; it is not changed.
-        finder: What to look for.
-    """
+    finder = _telling_of(_finder)
     texts = _texts(value, finder.shortest)
     if not texts or not finder.finds("\0".join(texts)):
         return value
@@ -153,6 +144,12 @@ def _renamed(items: dict[Any, Any], mask: Callable[[str], str]) -> dict[Any, Any
             number += 1
         found[own] = item
     return found
+
+
+@lru_cache(maxsize=2)
+def _telling_of(finder: SecretFinder) -> SecretFinder:
+    """Return a finder of those secrets that are not ordinary words: none of them belongs into an answer."""
+    return SecretFinder(filter(_is_telling, finder.secrets))
 
 
 def _is_telling(text: str) -> bool:
@@ -249,13 +246,25 @@ def _masked(value: Any, mask: Callable[[str], str] | None = None) -> Any:
         text = value.decode("utf-8", "surrogateescape")
         return value if (safe := mask(text)) == text else safe.encode("utf-8", "surrogateescape")
     if isinstance(value, Mapping):
-        return _renamed({key: _masked_item(str(key), item, mask) for key, item in value.items()}, mask)
+        name = _name_beside_value(value)
+        return _renamed(
+            {key: _masked_item(name if key == "value" else str(key), item, mask) for key, item in value.items()}, mask
+        )
     if isinstance(value, (list, tuple)):
         items = [_masked(item, mask) for item in value]
         if isinstance(value, list):
             return items
         return type(value)._make(items) if hasattr(value, "_make") else tuple(items)
     return value
+
+
+def _name_beside_value(items: Mapping[Any, Any]) -> str:
+    """Return the name of what stands under `value`: the name next to it if it is one of a secret (`{name=..., value=...}`)."""
+    if "value" in items:
+        for key in _NAMES:
+            if isinstance(name := items.get(key), str) and is_secret_name(name):
+                return name
+    return "value"
 
 
 def _masked_item(key: str, value: Any, mask: Callable[[str], str]) -> Any:
@@ -284,23 +293,36 @@ def _masked_text(text: str) -> str:
 
 
 def _secrets(value: Any, name: str = "") -> Iterator[str]:
-    """Yield the secrets in options and texts."""
+    """Yield the secrets in options and texts: all that stands under the name of a secret, however deep."""
     if isinstance(value, Mapping):
+        beside = _name_beside_value(value)
         for key, item in value.items():
+            key = beside if key == "value" else key
             inner = name if is_secret_name(name) or is_secret_table(name) else str(key)
             if inner != str(key) and (slip := key if _is_key_like(str(key)) else str(key).partition(":")[2]):
                 yield from secrets_of_value(str(slip))  # a header whose name is a key, or the whole of it
             if str(key).lower() == "cookie":  # one header of several values
                 yield from (one for pair in str(item).split(";") if _is_telling(one := pair.partition("=")[2].strip()))
-            yield from _secrets(item, "" if inner != str(key) and str(key).lower() in _PUBLIC_HEADERS else inner)
-    elif isinstance(value, (list, tuple)):
+            yield from _secrets(item, "" if is_secret_table(name) and is_public_name(str(key)) else inner)
+    elif isinstance(value, (list, tuple, set, frozenset)):
         for item in value:
             yield from _secrets(item, name)
-    elif isinstance(value, (str, int)) and not isinstance(value, bool):
+    elif isinstance(value, (bytes, bytearray)):
+        yield from _secrets(value.decode("utf-8", "surrogateescape"), name)
+    elif isinstance(value, (str, int, float)) and not isinstance(value, bool):
         value = str(value)  # a key may be all digits
         if is_secret_name(name) or is_secret_table(name):
             yield from secrets_of_value(value)
         yield from secrets_of_text(value)
+        yield from _secrets_of_json(value)
+
+
+def _secrets_of_json(text: str) -> Iterator[str]:
+    """Yield the secrets in a text that as a whole is a table, a list or, within JSON, a text of JSON."""
+    bare = text.strip()
+    if bare[:1] + bare[-1:] in ("{}", "[]", '""') and len(bare) <= _LONGEST_JSON:
+        with suppress(ValueError, RecursionError):
+            yield from list(_secrets(json.loads(bare)))
 
 
 def _secrets_of_environment() -> Iterator[str]:
@@ -349,13 +371,15 @@ def _is_open(error: BaseException) -> bool:
 def may_hold_secrets(text: str) -> bool:
     """Tell whether a text of JSON may hold something to mask; a quick look that errs on the safe side."""
     keys = set(_KEY_OF_JSON.findall(text))
-    return any("\\" in key or is_secret_name(key) or is_secret_table(key) for key in keys) or _masked_text(text) != text
+    return (
+        any("\\" in key or key == "value" or is_secret_name(key) or is_secret_table(key) for key in keys)
+        or _masked_text(text) != text
+    )
 
 
 __all__ = [
     "MASK",
     "check_unmasked",
-    "finder_of",
     "is_secret_name",
     "mask_logs",
     "masked",

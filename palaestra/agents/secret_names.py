@@ -1,4 +1,4 @@
-"""Which names of options, headers and environment variables are those of secrets.
+"""Which names of options, headers, query values and environment variables are those of secrets, and which surely are not.
 
 A name is read as its words (`clientSecret`, `client-secret` and `CLIENT_SECRET` are the same two), and its last word decides,
 with the word before it: a `signing_key` is a secret and a `sort_key` is not, a `token` is one and a `pad_token` is not.
@@ -76,6 +76,13 @@ _PAIRS = frozenset(
 _GLUED = re.compile(r"(.+?)(keys?|tokens?|secrets?|passwords?|passwd|passphrase|credentials?|pwd|string|id)")
 _BEFORE_GLUED = _KEY_OF | _TOKENS_OF | _PASS_OF | _words("client user connection conn old new azuread")
 _TABLES = _words("headers cookies")
+_PUBLIC = _words(  # last words of headers and query values that say how, where and in what form to answer, or who asks
+    "accept agent arch beta betas channel charset city connection control country currency debug deployment encoding engine "
+    "env environment feature features format host interval lang language languages length level limit locale location mode "
+    "model name offset origin os page platform priority profile provider purpose referer referrer region regions retries "
+    "revision route runtime schema size sort stage stream tier timeout timezone title ttl type tz units verbose version "
+    "versions view width height zone zones "
+)
 
 
 def is_secret_name(name: str) -> bool:
@@ -87,6 +94,15 @@ def is_secret_table(name: str) -> bool:
     """Tell whether a mapping of this name holds secrets under whatever names: headers, cookies, the query of all requests."""
     words = _words_of(name[-_LONGEST:])
     return bool(words) and (words[-1] in _TABLES or words[-2:] in (("default", "query"), ("extra", "query")))
+
+
+def is_public_name(name: str) -> bool:
+    """Tell whether a header or query value of this name is an ordinary word: a region, a version, a format, a title.
+
+    Such values are masked where they are given, as all headers and queries are, but are no secrets to be looked for elsewhere.
+    """
+    words = [word for word in _words_of(name[-_LONGEST:]) if not word.isdigit()]
+    return bool(words) and words[-1] in _PUBLIC and not is_secret_name(name)
 
 
 @lru_cache(maxsize=4096)
@@ -133,4 +149,4 @@ def _words_of(name: str) -> tuple[str, ...]:
     return tuple(words)
 
 
-__all__ = ["is_secret_name", "is_secret_table"]
+__all__ = ["is_public_name", "is_secret_name", "is_secret_table"]

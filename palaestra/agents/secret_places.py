@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import parse_qsl, unquote
 
-from palaestra.agents.secret_names import is_secret_name
+from palaestra.agents.secret_names import is_public_name, is_secret_name
 from palaestra.agents.secret_spellings import MASK
 
 WHOLE_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)(\S+)")
@@ -204,8 +204,10 @@ def _secrets_of_url(rest: str) -> Iterator[str]:
     before, _, fragment = rest.partition("#")
     address, _, query = before.partition("?")
     for pair in query.split("&"):
-        yield pair.partition("=")[2] or pair
-    yield from (value for _, value in parse_qsl(query))
+        name, _, value = pair.partition("=")
+        if not (value and is_public_name(unquote(name))):
+            yield value or pair
+    yield from (value for name, value in parse_qsl(query) if not is_public_name(name))
     yield from (parameter[2] for parameter in _PARAMETER.finditer(address))
     for pair in re.split(r"[&?;]", fragment):
         name, equals, value = pair.partition("=")

@@ -2,7 +2,8 @@
 
 A `SecretFinder` looks for each secret as it is, in hex and in base64 (at each of its three alignments within a longer text),
 and it looks into the text as it stands and into everything that the text stands for: its escapes of JSON and Python, of URLs
-and of HTML are undone one after another, in every order, as deep as they go. Case does not matter.
+and of HTML are undone one after another, in every order, as deep as they go. Case does not matter. Secrets that are not ASCII
+are also found where their UTF-8 was read as Latin-1 or Windows-1252, in the `repr` of bytes, and in any Unicode normal form.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 import base64
 import html
 import re
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 MASK = "***"
@@ -23,6 +26,7 @@ LONG = 6
 SHORT = 4
 """Characters from which on a secret is masked where it stands by itself, without a letter or a digit next to it."""
 
+_NORMAL_FORMS: tuple[Literal["NFC", "NFD", "NFKC", "NFKD"], ...] = ("NFC", "NFD", "NFKC", "NFKD")
 _DEEPEST = 8  # escapes within escapes
 _MOST_VIEWS = 48  # readings of one text; what a server says must not keep us busy
 _URLSAFE = str.maketrans("+/", "-_")
@@ -41,6 +45,13 @@ _WRAPPED_BASE64 = re.compile(  # lines of MIME and PEM
     r"\r?\n(?:(?<=[A-Za-z0-9+/]{60}\n)|(?<=[A-Za-z0-9+/]{60}\r\n))(?=[A-Za-z0-9+/])"
 )
 
+_WINDOWS_1252 = {  # what is shown for the bytes 0x80 to 0x9f; the others are as in Latin-1
+    ord(bytes([byte]).decode("cp1252")): byte for byte in range(0x80, 0xA0) if byte not in (0x81, 0x8D, 0x8F, 0x90, 0x9D)
+}
+_MISREAD = re.compile(  # UTF-8 read as Latin-1 or Windows-1252, with the letters of its bytes in either
+    f"[\u00c2-\u00f4][\u0080-\u00bf{''.join(map(chr, _WINDOWS_1252))}]{{1,3}}"
+)
+
 
 class SecretFinder:
     """Finds secrets in texts.
@@ -54,6 +65,7 @@ class SecretFinder:
         self.secrets = frozenset(secret for secret in secrets if len(secret) >= SHORT)
         self._forms = tuple({form for secret in self.secrets for form in _forms_of(secret)})
         self.shortest = min((len(form.text) for form in self._forms), default=0)
+        self._reads_wrongly = not all(map(str.isascii, self.secrets))
 
     def finds(self, text: str) -> bool:
         """Tell whether a secret stands in a text."""
@@ -74,7 +86,7 @@ class SecretFinder:
         """Yield where secrets stand in a text, from its readings."""
         if len(text) < self.shortest or not self._forms:
             return
-        for view in _views(text):
+        for view in _views(text, self._reads_wrongly):
             lowered = _lowered(view.text)
             for form in self._forms:
                 at = lowered.find(form.text)
@@ -107,10 +119,19 @@ class _Form(NamedTuple):
 
 def _forms_of(secret: str) -> Iterator[_Form]:
     """Yield how a secret is written where nothing is escaped."""
-    for text in {secret, secret.replace(" ", "+")}:
+    for text in {secret, secret.replace(" ", "+"), *(unicodedata.normalize(form, secret) for form in _NORMAL_FORMS)}:
         yield _Form(_lowered(text), is_short=len(secret) < LONG)
-    data = secret.encode("utf-8", "surrogatepass")
-    if len(secret) < LONG:
+    coded = {secret.encode("utf-8", "surrogatepass")}
+    for encoding in ("latin-1", "cp1252"):
+        with suppress(UnicodeEncodeError):
+            coded.add(secret.encode(encoding))
+    for data in coded:
+        yield from _coded_forms(data, is_short=len(secret) < LONG)
+
+
+def _coded_forms(data: bytes, *, is_short: bool) -> Iterator[_Form]:
+    """Yield how the bytes of a secret are written in base64 and in hex."""
+    if is_short:
         whole = base64.b64encode(data).decode().rstrip("=")
         yield from (_Form(_lowered(text), is_short=True, after=True) for text in {whole, whole.translate(_URLSAFE)})
         return
@@ -157,8 +178,8 @@ class _View:
         return self.under.source(below(start, is_end=False), below(end, is_end=True))
 
 
-def _views(text: str) -> Iterator[_View]:
-    """Yield the readings of a text, itself first."""
+def _views(text: str, reads_wrongly: bool) -> Iterator[_View]:
+    """Yield the readings of a text, itself first; if asked for, those too in which UTF-8 was read as something else."""
     views = [_View(text)]
     seen = {text}
     for view in views:  # grows
@@ -167,6 +188,8 @@ def _views(text: str) -> Iterator[_View]:
             continue
         for mark, escape, undo in _ESCAPES:
             if mark not in view.text or len(views) >= _MOST_VIEWS:
+                continue
+            if not mark and (not reads_wrongly or view.text.isascii()):
                 continue
             undone = escape.sub(undo, view.text)
             if undone not in seen:
@@ -189,8 +212,12 @@ def _undo_json(match: re.Match[str]) -> str:
 
 
 def _undo_percent(match: re.Match[str]) -> str:
-    """Return what `%2F` and the like stand for."""
-    return unquote_to_bytes(match[0]).decode("utf-8", "replace")
+    """Return what `%2F` and the like stand for; what is not UTF-8 is read as Latin-1."""
+    data = unquote_to_bytes(match[0])
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 def _undo_html(match: re.Match[str]) -> str:
@@ -203,11 +230,21 @@ def _undo_wrapping(match: re.Match[str]) -> str:
     return ""
 
 
+def _undo_misreading(match: re.Match[str]) -> str:
+    """Return the characters whose UTF-8 was read as another encoding; the text as it is where they were not."""
+    data = bytes(_WINDOWS_1252.get(code, code) for code in map(ord, match[0]))
+    for end in range(len(data), 1, -1):  # what follows the character may be a sign of its own
+        with suppress(UnicodeDecodeError):
+            return data[:end].decode() + match[0][end:]
+    return match[0]
+
+
 _ESCAPES = (
     ("\\", _JSON_ESCAPE, _undo_json),
     ("%", _PERCENT_ESCAPE, _undo_percent),
     ("&", _HTML_ESCAPE, _undo_html),
     ("\n", _WRAPPED_BASE64, _undo_wrapping),
+    ("", _MISREAD, _undo_misreading),
 )
 
 

@@ -6,6 +6,7 @@ import base64
 import html
 import json
 import re
+import unicodedata
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
@@ -22,6 +23,24 @@ def lower_percent(text: str) -> str:
     return re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), quote(text, safe=""))
 
 
+def is_latin(text: str) -> bool:
+    return all(ord(one) < 256 for one in text)
+
+
+def as_windows_1252(text: str) -> str:
+    return "".join(bytes([byte]).decode("cp1252", "replace").replace("\ufffd", chr(byte)) for byte in text.encode())
+
+
+def reread(text: str) -> str:
+    """Return a text in which what was read as Latin-1 or Windows-1252 is read as UTF-8."""
+
+    def undo(match: re.Match[str]) -> str:
+        data = b"".join(one.encode("latin-1" if ord(one) < 256 else "cp1252") for one in match[0])
+        return data.decode("utf-8", "ignore") or match[0]
+
+    return re.sub("[\xc2-\xf4](?:[\x80-\xbf]|[€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]){1,3}", undo, text)
+
+
 SPELLINGS: dict[str, Callable[[str], str]] = {
     "as it is": str,
     "upper": lambda text: "".join(one.upper() if one.isascii() else one for one in text),
@@ -34,6 +53,7 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     ),
     "python": lambda text: repr(text)[1:-1],
     "python bytes": lambda text: "".join(f"\\x{ord(one):02x}" if one.isascii() else one for one in text),
+    "python repr of bytes": lambda text: repr(text.encode())[2:-1],
     "html": html.escape,
     "html decimal": lambda text: numbered(text, "&#{};"),
     "html hexadecimal": lambda text: numbered(text, "&#x{:X};"),
@@ -42,6 +62,12 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "url in lower case": lower_percent,
     "url with slashes": quote,
     "url form": quote_plus,
+    "url of Latin-1": lambda text: quote(text, safe="", encoding="latin-1" if is_latin(text) else "utf-8"),
+    "read as Latin-1": lambda text: text.encode().decode("latin-1"),
+    "read as Windows-1252": as_windows_1252,
+    "read as Latin-1, twice": lambda text: text.encode().decode("latin-1").encode().decode("latin-1"),
+    "decomposed": lambda text: unicodedata.normalize("NFD", text),
+    "composed": lambda text: unicodedata.normalize("NFC", text),
     "url of all characters": lambda text: "".join(f"%{byte:02X}" for byte in text.encode()),
 }
 IN_BASE64: dict[str, Callable[[str], str]] = {
@@ -60,6 +86,8 @@ UNDO: tuple[Callable[[str], str], ...] = (
     html.unescape,
     unquote,
     unquote_plus,
+    reread,
+    lambda text: unicodedata.normalize("NFC", text),
 )
 
 

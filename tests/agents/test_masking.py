@@ -20,6 +20,7 @@ from palaestra.agents.masking import (
     masked_error,
     may_hold_secrets,
     remember_secrets,
+    without_secrets,
 )
 from palaestra.agents.secret_spellings import SecretFinder
 from palaestra.errors import ConfigError, ModelError
@@ -119,6 +120,87 @@ def test_folders_and_words_of_the_environment_are_no_secrets(
     remember_secrets()
     kept = {"env_id": "palaestra/Desk-v0", "folder": str(tmp_path), "file": f"{tmp_path}/key.json", "agent": "random"}
     assert masked(kept) == kept
+
+
+PATHS = st.lists(st.sampled_from(["extra", "metadata", "list", "tuple", "name and value", "JSON"]), max_size=5)
+
+
+def nested(value: object, path: list[str]) -> object:
+    for step in path:
+        match step:
+            case "list":
+                value = ["a", value]
+            case "tuple":
+                value = (value, 1)
+            case "name and value":
+                value = {"name": "model", "value": value}
+            case "JSON":
+                value = json.dumps(value)
+            case _:
+                value = {"n": 1, step: value}
+    return value
+
+
+@given(PATHS, st.sampled_from(["api_key", "clientSecret", "credentials", "headers", "token"]), PATHS, st.booleans())
+def test_what_stands_under_the_name_of_a_secret_is_remembered_at_any_depth(
+    outside: list[str], name: str, inside: list[str], beside: bool
+) -> None:
+    masking._finder = SecretFinder()
+    value = nested(SECRET, [step for step in inside if step != "JSON"])
+    given_ = nested({"name": name, "value": value} if beside and name != "headers" else {name: value}, outside)
+    remember_secrets({"options": given_})
+    assert SECRET not in str(masked(given_))
+    assert masked(f"it said {SECRET}") == f"it said {MASK}"
+    assert without_secrets({"a": [f"it said {SECRET}"]}) == {"a": [f"it said {MASK}"]}
+
+
+@given(
+    st.recursive(
+        st.text(st.sampled_from("aZ0-!x"), min_size=8, max_size=12) | st.integers() | st.floats(allow_nan=False),
+        lambda leaf: (
+            st.lists(leaf, max_size=3)
+            | st.dictionaries(st.sampled_from(["token", "a", "b_key", "api_key", "headers", "X-Own", "name", "value"]), leaf)
+        ),
+    )
+)
+def test_what_is_masked_in_options_is_remembered(options: object) -> None:
+    def leaves(value: object) -> set[str]:
+        if isinstance(value, dict):
+            return {leaf for item in value.values() for leaf in leaves(item)}
+        if isinstance(value, list):
+            return {leaf for item in value for leaf in leaves(item)}
+        return {str(value)}
+
+    masking._finder = SecretFinder()
+    hidden = leaves(options) - leaves(masked(options))
+    remember_secrets({"options": options})
+    for text in hidden:
+        if len(text) >= 4 and text.lower() not in masking._PLACEHOLDERS:
+            assert MASK in masked(f"it said {text} again")
+
+
+@pytest.mark.parametrize(
+    "value", ["mk-7Zq-number", b"mk-7Zq-number", ["mk-7Zq-number"], {"mk-7Zq-number"}, 12345678, 1234.5678]
+)
+def test_values_of_any_kind_are_remembered(value: object) -> None:
+    remember_secrets({"api_key": value})
+    text = "mk-7Zq-number" if not isinstance(value, (int, float)) else str(value)
+    assert masked(f"it said {text}") == "it said ***"
+
+
+def test_settings_with_names_and_values_are_looked_through() -> None:
+    stored = [{"name": "X_API_KEY", "value": "a"}, {"key": "model", "value": "b"}, {"name": "password"}]
+    assert may_hold_secrets(json.dumps(stored))
+    assert masked(stored) == [{"name": "X_API_KEY", "value": MASK}, stored[1], stored[2]]
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "https_proxy", "ALL_PROXY", "SOCKS_PROXY"])
+@pytest.mark.parametrize("form", ["http://me:{}@proxy:3128", "socks5h://me:{}@[::1]:1", "me:{}@proxy:3128"])
+def test_passwords_of_proxies_are_looked_for_in_answers(name: str, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, form.format("proxy-pass-1"))
+    remember_secrets()
+    assert masked("it said proxy-pass-1") == "it said ***"
+    assert without_secrets(["it said proxy-pass-1"]) == ["it said ***"]
 
 
 def test_words_that_stand_for_no_key_are_not_masked_elsewhere() -> None:

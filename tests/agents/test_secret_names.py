@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palaestra.agents.masking import MASK, masked
-from palaestra.agents.secret_names import is_secret_name, is_secret_table
+from palaestra.agents import masking
+from palaestra.agents.masking import MASK, masked, remember_secrets, without_secrets
+from palaestra.agents.secret_names import is_public_name, is_secret_name, is_secret_table
+from palaestra.agents.secret_spellings import SecretFinder
 
 SECRETS = [
     "api_key",
@@ -336,6 +338,20 @@ OTHERS = [
     "adapt",
     "otp_length",
 ]
+PUBLIC = [
+    *("X-Region", "region", "aws_region", "x-amz-region", "X-Zone", "availabilityZone", "location", "cloud-location"),
+    *("api-version", "apiVersion", "API_VERSION", "api_version_2", "anthropic-version", "X-Api-Version", "v2-version"),
+    *("anthropic-beta", "OpenAI-Beta", "Accept", "Accept-Encoding", "accept-language", "Content-Type", "Cache-Control"),
+    *("Connection", "Host", "Origin", "Referer", "HTTP-Referer", "User-Agent", "X-Title", "X-OpenRouter-Title", "lang"),
+    *("locale", "format", "response_format", "encoding", "model", "deployment", "x-ms-deployment-name", "tier", "priority"),
+    *("X-Environment", "stage", "timeout", "X-Request-Timeout", "page", "limit", "token_type", "X-Timezone", "app-name"),
+    *("X-Stainless-Os", "X-Stainless-Arch", "x-stainless-runtime-version", "alt-format", "stream", "currency", "country"),
+]
+NOT_PUBLIC = [
+    *("X-Team", "k", "key", "x-key", "sv", "code", "X-Api-Key", "Authorization", "token", "region_token", "version_key"),
+    *("x-goog-api-key", "api_key_2", "sig", "X-Org", "OpenAI-Organization", "user", "session_id", "X-Session", "id", "", "2"),
+    *("subscription-key", "X-Custom", "X-Trace", "Cookie", "X-Amz-Credential", "tenant", "X-Account", "q", "state", "hash"),
+]
 PARTS = [name.split("_") for name in SECRETS if name.islower() and "." not in name and "-" not in name]
 
 
@@ -380,6 +396,40 @@ def test_tables_whose_values_are_all_secrets(name: str) -> None:
 @pytest.mark.parametrize("name", ["header", "headers_timeout", "query", "session_header", ""])
 def test_other_tables(name: str) -> None:
     assert not is_secret_table(name)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_values_of_public_names_are_masked_where_they_are_given_and_nowhere_else(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(masking, "_finder", SecretFinder())
+    assert is_public_name(name)
+    assert not is_secret_name(name)
+    given = {"headers": {name: "eu-west-1"}, "base_url": f"https://h/v1?{name}=2024-10-21", "default_query": {name: "b-2024"}}
+    remember_secrets({"extra": given}, f"https://h/v1?a=1&{name}=preview-9")
+    answer = {"text": "served in eu-west-1 by 2024-10-21, b-2024, preview-9"}
+    assert masked(answer) == without_secrets(answer) == answer
+    shown = {"headers": {name: MASK}, "base_url": f"https://h/v1?{name}={MASK}", "default_query": {name: MASK}}
+    assert masked(given) == shown
+
+
+@pytest.mark.parametrize("name", NOT_PUBLIC)
+def test_values_of_all_other_names_of_headers_and_queries_are_looked_for(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(masking, "_finder", SecretFinder())
+    assert not is_public_name(name)
+    remember_secrets({"headers": {name: "eu-west-1"}}, f"https://h/v1?{name}=2024-10-21", {"default_query": {name: "b-2024"}})
+    assert masked("eu-west-1, 2024-10-21, b-2024") == "***, ***, ***"
+
+
+@pytest.mark.parametrize("name", [*SECRETS, "headers", "cookies"])
+def test_no_name_of_a_secret_is_public(name: str) -> None:
+    assert not is_public_name(name)
+
+
+def test_under_the_name_of_a_secret_nothing_is_public(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(masking, "_finder", SecretFinder())
+    remember_secrets({"credentials": {"region": {"version": "eu-west-1"}}})
+    assert masked("eu-west-1") == MASK
 
 
 @given(st.text())

@@ -16,7 +16,7 @@ from palaestra.agents.backends import registry
 from palaestra.agents.backends.endpoint import Endpoint
 from palaestra.agents.backends.litellm_sdk import import_litellm
 from palaestra.agents.evaluation.evaluation import evaluate
-from palaestra.agents.masking import finder_of, without_secrets
+from palaestra.agents.masking import remember_secrets, without_secrets
 from palaestra.agents.secret_spellings import SecretFinder
 from palaestra.agents.store import RunStore
 from palaestra.agents.view.pages import Pages
@@ -182,8 +182,9 @@ ECHO = {
 
 @pytest.mark.parametrize("model", ECHO)
 def test_a_server_that_repeats_secrets_in_good_answers_is_not_believed(
-    written: Check, model: str, capfd: pytest.CaptureFixture[str]
+    written: Check, model: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("FTP_PROXY", "http://mk9-proxy-user:mk9-proxy-pass@127.0.0.1:9")
     if model.startswith("litellm"):
         with capfd.disabled():  # it keeps the stderr that it finds when it is imported
             import_litellm()
@@ -192,6 +193,7 @@ def test_a_server_that_repeats_secrets_in_good_answers_is_not_believed(
         def answer(body: Any) -> Any:
             last = server.received[-1]
             said = " ".join(spelled(server, way) for way in FORMS)
+            said += f" {json.dumps(body)} mk9-token mk9-deep 1 mk9-deep 2 mk9-proxy-pass mk9-proxy-user:mk9-proxy-pass"
             text = json.dumps(f"you sent {json.dumps(last.headers)} to {last.target} {said}")[1:-1]
             return json.loads(json.dumps(ECHO[model]).replace("look around", text))
 
@@ -201,15 +203,21 @@ def test_a_server_that_repeats_secrets_in_good_answers_is_not_believed(
         words = [
             "evaluate",
             "--env",
-            DESK,
+            f"{HERE}:secrets/Token-v0",
             *chosen,
             "--option",
             "api_key=mk9-key",
             "--option",
             "headers={X-Team='mk9-header value'}",
+            "--option",
+            "extra={metadata={keys=[{name='api_key', value='mk9-deep 1'}], credentials={user={id=['mk9-deep 2']}}}}",
+            *("--set", "token=mk9-token", "--set", "fails=never"),
         ]
         assert main([*words, "-n", "2", "--max-turns", "2", "--run", "a"]) == 0
         assert "mk9-key" in json.dumps(server.received[0].headers)
+        assert model.startswith("litellm") or "mk9-deep 2" in json.dumps(
+            server.received[0].body
+        )  # it keeps metadata to itself
     look_at("a")
     with RunStore("runs", read_only=True) as store:
         actions = [step.action for episode in store.trajectories("a") for step in episode.steps]
@@ -248,11 +256,10 @@ def test_secrets_of_a_recipe_are_not_written(written: Check, tmp_path: Path) -> 
 
 def test_only_what_cannot_be_a_word_is_looked_for_in_answers() -> None:
     plain = {"api_key": "EMPTY", "headers": {"X-Team": "research", "Y": "mk9-header value"}}
-    found = finder_of("http://admin:secret@h/v1", plain).secrets
-    assert "research" not in found
-    assert "EMPTY" not in found
-    assert not {"admin", "secret"} & {*found}
-    assert "mk9-header value" in found
+    remember_secrets("http://admin:secret@h/v1", plain)
+    words = ["research", "EMPTY", "admin", "a secret"]
+    assert without_secrets(words) == words
+    assert without_secrets(["a mk9-header value"]) == ["a ***"]
 
 
 def test_answers_without_a_secret_are_left_as_they_are() -> None:
@@ -267,4 +274,5 @@ def test_answers_without_a_secret_are_left_as_they_are() -> None:
 def test_every_text_of_an_answer_is_looked_through() -> None:
     data = {"a": "abc-12", "b": ["xabc-12", {"c": "abc-12abc-12", "abc-12": 1, "ABC-12": 2}], "d": 5}
     expected = {"a": "***", "b": ["x***", {"c": "******", "***": 1, "*** 2": 2}], "d": 5}
-    assert without_secrets(data, SecretFinder(["abc-12"])) == expected
+    remember_secrets({"token": "abc-12"})
+    assert without_secrets(data) == expected

@@ -24,9 +24,8 @@ from palaestra.agents.backends.too_long import says_too_long
 from palaestra.agents.backends.waits import asked_wait_s, is_passing
 from palaestra.agents.backends.wire import MaxTokensField, excerpt, read_generation, request_body
 from palaestra.agents.core import Generation, Request
-from palaestra.agents.masking import finder_of, masked, masked_message, remember_secrets, without_secrets
+from palaestra.agents.masking import masked, masked_message, remember_secrets, without_secrets
 from palaestra.agents.ranges import MAX_SECONDS, check_range
-from palaestra.agents.secret_spellings import SecretFinder
 from palaestra.errors import ConfigError, ContentFilterError, ContextWindowError, ModelError, UsageError
 from palaestra.types import Json, Usage
 
@@ -87,7 +86,6 @@ class Endpoint:
     max_tools: int | None = None
     path: str = "/chat/completions"
     like_openai: bool = False
-    _finder: SecretFinder = field(default_factory=SecretFinder, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Take secrets out of the URL; refuse what cannot be sent, and limits that would refuse everything."""
@@ -211,7 +209,7 @@ class Endpoint:
         except (ValueError, RecursionError) as error:  # invalid UTF-8 is a ValueError too
             if is_stream(body):
                 if (found := read_stream(body)) is not None:
-                    return self.without_secrets(found)
+                    return without_secrets(found)
                 raise ModelError(
                     f"{self.url} answered with a stream of events, which was not asked for: {excerpt(body)}. Turn streaming "
                     "off at the server or the proxy before it."
@@ -222,11 +220,7 @@ class Endpoint:
             ) from None
         if isinstance(data, list):
             data = read_list(data)
-        return self.without_secrets(data)  # a server may repeat what it was sent; an answer is stored
-
-    def without_secrets(self, data: Json) -> Json:
-        """Return JSON data of an answer with `***` in the place of this endpoint's secrets."""
-        return without_secrets(data, self._finder)
+        return without_secrets(data)  # a server may repeat what it was sent; an answer is stored
 
     def fail(self, status: int, headers: Mapping[str, str], body: bytes) -> NoReturn:
         """Raise the error that an answer with an error status, or a redirect that is not followed, means."""
@@ -274,17 +268,21 @@ class Endpoint:
         for name, value in self.headers.items():
             if not isinstance(value, str) or not value.isprintable():
                 raise ConfigError(f"The header {name!r} is not a text on one line; give one.")
+            if not f"{name}{value}".isascii():
+                raise ConfigError(f"The header {name!r} has a character that is not ASCII; give it percent-encoded.")
         if self.api_key is None:
             return
+        if isinstance(self.api_key, bool) or not isinstance(self.api_key, (str, int, float)):
+            raise ConfigError(f"The api_key is a {type(self.api_key).__name__}; expected a text.")
         object.__setattr__(self, "api_key", str(self.api_key))  # on a command line, one of digits is a number
         if not self.api_key.isprintable():
             raise ConfigError("The api_key is not a text on one line; give one.")
+        if not self.api_key.isascii():
+            raise ConfigError("The api_key has a character that is not ASCII, which no header can hold; copy it again.")
 
     def _part_url(self) -> None:
         """Move user, password and query out of the URL."""
-        given = (self.base_url, self.name, {"api_key": self.api_key, "headers": self.headers})
-        remember_secrets(*given)
-        object.__setattr__(self, "_finder", finder_of(*given))
+        remember_secrets(self.base_url, self.name, {"api_key": self.api_key, "headers": self.headers})
         object.__setattr__(self, "name", masked(self.name))
         parts = urlsplit(self.base_url)
         if "@" not in parts.netloc and not parts.query:

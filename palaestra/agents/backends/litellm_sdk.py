@@ -28,6 +28,7 @@ from palaestra.agents.backends.strict_tools import check_number
 from palaestra.agents.backends.wire import excerpt, request_body
 from palaestra.agents.core import Generation, Request
 from palaestra.agents.endings import Ending, announces_call, ending_of, reason_text
+from palaestra.agents.masking import without_secrets
 from palaestra.errors import ContextWindowError, ModelError, UsageError
 from palaestra.types import Json, Message
 
@@ -139,7 +140,7 @@ class LiteLLMBackend:
             request: What was asked.
         """
         endpoint = self.endpoint
-        made = None if answer is None else endpoint.without_secrets(answer.model_dump(exclude_none=True))
+        made = None if answer is None else without_secrets(answer.model_dump(exclude_none=True))
         completion = _completion_in(sent)
         if completion is None:
             return endpoint.read_data(made and _with_reason(made, _own_reason(sent)), request)

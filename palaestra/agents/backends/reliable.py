@@ -23,6 +23,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 
 from palaestra.agents.backends.cache import ResponseCache, is_deterministic, request_key
+from palaestra.agents.backends.endpoint import Endpoint
 from palaestra.agents.backends.limits import Budget, RateLimit, TokenBucket
 from palaestra.agents.backends.per_loop import PerLoop
 from palaestra.agents.backends.prices import Prices
@@ -30,7 +31,7 @@ from palaestra.agents.backends.too_long import too_long_or_not
 from palaestra.agents.context import estimate_tokens
 from palaestra.agents.core import Backend, Generation, Request
 from palaestra.agents.endings import check_ending
-from palaestra.agents.masking import mask_logs, masked, masked_error
+from palaestra.agents.masking import mask_logs, masked, masked_error, remember_secrets, without_secrets
 from palaestra.agents.ranges import MAX_SECONDS, check_range
 from palaestra.errors import ConfigError, ModelError
 from palaestra.types import Json, Message, Usage
@@ -153,6 +154,8 @@ class Reliable:
         if concurrency is not None:
             places = concurrency
             self._places = PerLoop(lambda: asyncio.Semaphore(places), _nothing_to_close)
+        self._masks_itself = isinstance(getattr(backend, "endpoint", None), Endpoint)
+        self._extra: Mapping[str, Json] | None = None  # whose secrets are remembered
         self._resume_at = 0.0
         self._draw = random.Random(self.policy.seed)
         self._lock = threading.Lock()
@@ -206,6 +209,9 @@ class Reliable:
             BudgetError: If the budget is spent.
             ModelError: If the backend failed in a way that no retry fixes, or too often.
         """
+        if (extra := request.sampling.extra) and extra is not self._extra:
+            remember_secrets(extra)
+            self._extra = extra
         if self.cache is None or not (self.cache_sampled or is_deterministic(request.sampling)):
             return await self._answer(request, None)
         key = self._key(request)
@@ -354,7 +360,8 @@ class Reliable:
         limits = [limit for limit in (self.policy.timeout_s, left_s) if limit is not None]
         try:
             async with asyncio.timeout(min(limits) if limits else None):
-                return check_ending(await self.backend.generate(request), self.name)
+                generation = check_ending(await self.backend.generate(request), self.name)
+            return generation if self._masks_itself else _without_secrets(generation)
         except TimeoutError:
             within = f"within {min(limits):.3g} s" if limits else "in time"
             message = f"{self.name} did not answer {within}. Raise timeout_s if it is slow."
@@ -391,6 +398,15 @@ def _model_names(backend: Backend) -> tuple[str, ...]:
     name = backend.name
     short = name.rpartition("#")[2] if "#" in name else name.partition(":")[2]
     return (name, short) if short else (name,)
+
+
+def _without_secrets(generation: Generation) -> Generation:
+    """Return an answer in which no secret is repeated; one with token ids stays, its text being theirs."""
+    if generation.tokens is not None:
+        return generation
+    data = generation.message.to_json()
+    safe = without_secrets(data)
+    return generation if safe is data else replace(generation, message=Message.from_json(safe))
 
 
 def _refuses_seed(error: ModelError, request: Request) -> bool:

@@ -14,6 +14,7 @@ from typing import Literal
 
 import gymnasium
 
+from palaestra.agents.masking import remember_secrets
 from palaestra.agents.rollout.env_slots import Env, EnvSlot, MakeEnv, ThreadSlot
 from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.envs.core.declared import declared
@@ -123,6 +124,7 @@ class EnvPool:
     def _new_slot(self, key: str, plan: EpisodePlan) -> EnvSlot:
         """Return a slot, not opened yet."""
         make_env, place = self._make_env, self._place(plan.env_id)
+        remember_secrets(plan.env_kwargs)  # what an environment raises may repeat its arguments
         if place is None:
             check_timeout(plan.env_id, self._step_timeout_s, place)
             return EnvSlot(key, lambda: make_env(plan))

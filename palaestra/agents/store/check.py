@@ -19,7 +19,7 @@ from pathlib import Path
 
 from palaestra.agents.store import open_files
 from palaestra.agents.store.check_media import LostMedia, check_media, unknown_folders
-from palaestra.agents.store.faults import DATABASE_ERRORS, expect_store
+from palaestra.agents.store.faults import DATABASE_ERRORS, expect_store, two_stores
 from palaestra.agents.store.replacement import clear, replace_store
 from palaestra.agents.store.salvage import Found, KeptEpisode, read_all
 from palaestra.agents.store.schema import FILE_NAME
@@ -168,6 +168,8 @@ def _read(file: Path) -> Found:
                 return read_all(copy)
             before = _state(file)
             damage = find_damage(file, with_index=True)
+            if damage is not None and damage.is_other:
+                raise two_stores(file, damage)
             problem = _copy_bytes(file, copy, damage)
             is_still = before == _state(file)
         found = read_all(copy)

@@ -67,6 +67,19 @@ def repair_advice(file: Path) -> str:
     return f"See what can be saved with: palaestra runs check{where}; save it with --repair"
 
 
+def two_stores(file: Path, damage: object) -> StoreError:
+    """Return the error for a log and an index that do not belong together, which of them is the wrong one nobody can tell.
+
+    Args:
+        file: The store's file.
+        damage: What is wrong, in words.
+    """
+    return StoreError(
+        f"{file}: {damage}. Put back the -wal and -shm files that belong to it. If only the index is the wrong one, remove"
+        f" {file.name}-shm: it is made again; if the log is, remove both: what is in {file.name} stays."
+    )
+
+
 def expect_store(file: Path) -> None:
     """Refuse a path where no store can be, whatever is there.
 
@@ -84,4 +97,4 @@ def expect_store(file: Path) -> None:
         raise StoreError(f"There is no run store at {shown(file)}. Name the folder that holds {file.name}.")
 
 
-__all__ = ["DATABASE_ERRORS", "expect_store", "explain", "is_database", "repair_advice"]
+__all__ = ["DATABASE_ERRORS", "expect_store", "explain", "is_database", "repair_advice", "two_stores"]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from palaestra.agents.store import open_files
-from palaestra.agents.store.faults import DATABASE_ERRORS, expect_store, explain, repair_advice
+from palaestra.agents.store.faults import DATABASE_ERRORS, expect_store, explain, repair_advice, two_stores
 from palaestra.agents.store.schema import (
     APPLICATION_ID,
     FILE_NAME,
@@ -96,6 +96,8 @@ class StoreFile:
         if open_files.is_open(self.file):
             return
         if (damage := find_damage(self.file, with_index=True)) is not None:
+            if damage.is_other:
+                raise two_stores(self.file, damage)
             raise StoreError(
                 f"{self.file} is damaged: {damage}. {repair_advice(self.file)}, or restore {self.file.name} and"
                 f" {self.file.name}-wal from a copy."

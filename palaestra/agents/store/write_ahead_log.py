@@ -5,7 +5,8 @@ the first frame whose checksum is wrong, and drops the rest without a word. That
 a process that was killed in the middle of a write, and a silent loss where a frame was damaged. Two witnesses tell one from
 the other:
 
-* the index of the log (`-shm`), which outlives a killed process: it says how many frames were committed;
+* the index of the log (`-shm`), which outlives a killed process: it says how many frames were committed, and by its salts
+  of which log: one of another store or an older copy of this one would be played into the file without a word;
 * without it, a later frame of the same generation of the log (with the same salts) that ends a transaction. Frames are
   written in order, and none before its transaction is committed (`cache_spill` is off), so a write that was cut off has
   nothing of the kind behind it.
@@ -33,6 +34,7 @@ _FRAME_HEADER = 24
 _MAGIC = {"little": 0x377F0682, "big": 0x377F0683}
 _FORMAT = 3007000
 _INDEX_HEADER = 48
+_GENERATIONS = 2**16  # by which a log may be newer than an index that a power cut left behind
 _LOOKS = 5  # a process that writes meanwhile is looked at again
 _PAUSE_S = 0.02
 
@@ -62,14 +64,21 @@ class LogDamage:
         num_replayed: Frames that it would.
         num_committed: Frames that were stored.
         num_damaged: Frames among them that are damaged or missing.
+        is_other: Whether log and index are of two stores, or one of them is an old copy: which one, nothing tells.
     """
 
     num_replayed: int
     num_committed: int
     num_damaged: int
+    is_other: bool = False
 
     def __str__(self) -> str:
         """Return it in words, as part of a sentence."""
+        if self.is_other:
+            return (
+                "the write-ahead log (-wal) and its index (-shm) do not belong together, and SQLite would play the log into"
+                " the file, whichever store it is of"
+            )
         behind = self.num_committed - self.num_replayed
         return (
             f"{self.num_damaged:,} of {self.num_committed:,} frames of the write-ahead log (-wal) are damaged or missing, and"
@@ -211,11 +220,31 @@ def damage_of(data: bytes, witness: Witness | None) -> LogDamage | None:
     if log is None:
         is_lost = witness is not None and witness.num_committed > witness.num_copied
         return LogDamage(0, witness.num_committed, witness.num_committed) if witness is not None and is_lost else None
+    if witness is not None and _is_of_another(log, witness):
+        return LogDamage(log.num_replayed, witness.num_committed, witness.num_committed - witness.num_copied, is_other=True)
     num_committed = log.num_committed(witness)
     if num_committed <= log.num_replayed:
         return None
     is_read = log.is_intact[:num_committed] & log.has_salts[:num_committed]
     return LogDamage(log.num_replayed, num_committed, num_committed - int(is_read.sum()))
+
+
+def _is_of_another(log: Log, witness: Witness) -> bool:
+    """Whether an index cannot be of a log, nor of an older generation of it.
+
+    The first salt grows by one with each generation, and the index tells of a new one before the log does. An index that was
+    just made, without salts, says nothing; one without frames may be overtaken by one transaction, where a process was killed
+    before it told.
+    """
+    if log.num_chained < 0 or witness.salts in (log.salts, bytes(8)):
+        return False
+    newer = (int.from_bytes(log.salts[:4], "big") - int.from_bytes(witness.salts[:4], "big")) % 2**32
+    if newer <= _GENERATIONS:
+        return False
+    if witness.num_committed:
+        return True
+    is_next = 2**32 - newer <= _GENERATIONS
+    return not is_next and int((log.sizes[: log.num_replayed] > 0).sum()) > 1
 
 
 def restore_pages(database: bytes, log: Log, num_committed: int) -> tuple[bytes, int]:

@@ -16,9 +16,16 @@ from hypothesis import strategies as st
 from palaestra.agents.store import open_files
 from palaestra.agents.store.check import check_store
 from palaestra.agents.store.store import FILE_NAME, RunStore
-from palaestra.agents.store.write_ahead_log import damage_of, read_log, read_witness, restore_pages, write_log
+from palaestra.agents.store.write_ahead_log import (
+    Witness,
+    damage_of,
+    read_log,
+    read_witness,
+    restore_pages,
+    write_log,
+)
 from palaestra.errors import StoreError
-from tests.agents.store.killed import FRAME, Files, killed, put, stored
+from tests.agents.store.killed import FRAME, Files, files_of, killed, put, stored
 
 
 @pytest.fixture(scope="module")
@@ -110,14 +117,58 @@ def test_a_log_that_ends_within_a_write_is_not_damaged(states: list[Files], data
     assert log is None or log.num_replayed * FRAME + 32 in (len(before["-wal"]), len(after["-wal"]), 32)
 
 
-def test_the_index_of_another_log_says_nothing(states: list[Files], restarted: list[Files]) -> None:
-    other = read_witness(states[-1]["-shm"])
-    for files in restarted:
-        own = read_witness(files["-shm"])
-        assert other is not None
-        assert own is not None
-        assert other.num_committed > own.num_committed
-        assert damage_of(files["-wal"], other) is None
+def test_a_log_that_is_not_of_its_index_is_not_played(states: list[Files], restarted: list[Files], tmp_path: Path) -> None:
+    put(tmp_path, restarted[-1])
+    whole = stored(tmp_path)
+    put(tmp_path, {"": restarted[-1][""]})
+    copied = stored(tmp_path)
+    older = {**restarted[-1], "-wal": restarted[8]["-wal"]}
+    for files in (
+        {**restarted[-1], "-wal": states[-1]["-wal"]},
+        {**restarted[-1], "-shm": states[-1]["-shm"]},
+        {**states[-1], "-wal": restarted[-1]["-wal"]},
+        older,
+    ):
+        put(tmp_path, files)
+        for attempt in (
+            lambda: RunStore(tmp_path, read_only=True),
+            lambda: RunStore(tmp_path),
+            lambda: check_store(tmp_path),
+            lambda: check_store(tmp_path, repair=True),
+        ):
+            with pytest.raises(StoreError, match=r"do not belong together.*Put back .* remove palaestra.db-shm"):
+                attempt()
+            assert files_of(tmp_path) == files
+    put(tmp_path, {"": restarted[-1][""], "-wal": restarted[-1]["-wal"], "-shm": states[-1]["-shm"]})
+    (tmp_path / f"{FILE_NAME}-shm").unlink()  # what the error advises, where the index is the wrong one
+    assert stored(tmp_path) == whole
+    put(tmp_path, older)
+    for end in ("-shm", "-wal"):
+        (tmp_path / f"{FILE_NAME}{end}").unlink()
+    assert stored(tmp_path) == copied
+
+
+def test_an_index_that_a_killed_process_left_behind_its_log_says_nothing(states: list[Files]) -> None:
+    log = states[-1]["-wal"]
+    first, rest = int.from_bytes(log[16:20], "big"), log[20:24]
+    one = log[: 32 + FRAME * (1 + next(i for i in range(99) if log[32 + i * FRAME + 4 : 32 + i * FRAME + 8] != bytes(4)))]
+
+    def is_other(data: bytes, salt: int, committed: int, tail: bytes = b"zzzz") -> bool:
+        salts = (salt % 2**32).to_bytes(4, "big") + tail
+        found = damage_of(data, Witness(salts, committed, 0))
+        return found is not None and found.is_other
+
+    for newer in (1, 7, 1000):
+        assert not is_other(log, first - newer, 50), "the log began again, and the index was not kept in a power cut"
+    assert not is_other(log, first + 1, 0), "the index tells first that the log begins again"
+    assert is_other(log, first + 1, 1)
+    for far in (10**6, 2**31, 2**32 - 10**6):
+        assert is_other(log, first + far, 1)
+        assert is_other(log, first + far, 0)
+        assert not is_other(one, first + far, 0), "killed before it told the index of the first transaction"
+        assert is_other(one, first + far, 1)
+    assert not is_other(log, 0, 0, bytes(4)), "an index that was just made"
+    assert not is_other(log, first, len(log) // FRAME, rest)
 
 
 @given(st.data())
