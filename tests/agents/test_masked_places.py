@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,13 +17,18 @@ from palaestra.agents.backends.endpoint import Endpoint, check_url
 from palaestra.agents.backends.registry import make_backend
 from palaestra.agents.backends.reliable import Reliable
 from palaestra.agents.backends.responses import redirect_problem
+from palaestra.agents.backends.scripted import ScriptedBackend, ScriptedReply
 from palaestra.agents.backends.wire import excerpt
+from palaestra.agents.core import Generation, Request, Sampling, Tokens
 from palaestra.agents.masking import MASK, remember_secrets
+from palaestra.agents.rollout.env_pool import EnvPool
+from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.agents.rollout.seating import Seating
 from palaestra.agents.secret_spellings import SecretFinder
 from palaestra.agents.store import RunStore
 from palaestra.agents.users_code import close_after
 from palaestra.errors import ModelError, UsageError
+from palaestra.types import Message, ToolCall
 
 SECRET = "mk9-Zq7-key"
 URL = "http://me:mk9-pass1@host/v1?sig=mk9-query1"
@@ -127,3 +133,35 @@ def test_seats_are_recorded_without_secrets() -> None:
     own = SimpleNamespace(name=f"mine {SECRET}", usage=None, segments=())
     (seat,) = seating.records(SimpleNamespace(seats={"user": own})).values()  # type: ignore[arg-type]
     assert_masked(seat.agent)
+
+
+async def test_answers_of_any_backend_are_masked_and_those_with_token_ids_stay() -> None:
+    call = ToolCall("say", {"text": f"it is {SECRET}"})
+    told = ScriptedReply(Message("assistant", f"I know {SECRET}", tool_calls=(call,)))
+    plain = ScriptedReply(Message("assistant", "nothing to hide"))
+    backend = Reliable(ScriptedBackend([told, plain]))
+    answer = await backend.generate(Request((Message("user", "?"),)))
+    assert (answer.message.content, answer.message.tool_calls[0].arguments) == ("I know ***", {"text": "it is ***"})
+    assert (await backend.generate(Request((Message("user", "?"),)))).message == plain.message
+
+    class Sampled(ScriptedBackend):
+        async def generate(self, request: Request) -> Generation:
+            return replace(await super().generate(request), tokens=Tokens((1,), (2,), (-0.5,)))
+
+    stays = (await Reliable(Sampled([told])).generate(Request((Message("user", "?"),)))).message
+    assert (stays.content, stays.tool_calls[0].arguments) == (told.message.content, call.arguments)
+
+
+async def test_secrets_of_a_requests_own_fields_are_remembered() -> None:
+    backend = Reliable(ScriptedBackend(lambda request: "it is mk9-Own1 or mk9-Own2"))
+    for number in (1, 2):
+        sampling = Sampling(extra={"metadata": [{"api_key": f"mk9-Own{number}"}]})
+        answer = await backend.generate(Request((Message("user", "?"),), sampling=sampling))
+    assert answer.message.content == "it is *** or ***"
+
+
+async def test_arguments_of_played_environments_are_remembered() -> None:
+    pool = EnvPool(lambda plan: SimpleNamespace(close=lambda: None), workers=0)  # type: ignore[arg-type, return-value]
+    plan = EpisodePlan(env_id="palaestra/Desk-v0", env_kwargs={"server": {"token": "mk9-Deep1"}})
+    await pool.give_back(await pool.take(plan), reusable=False)
+    assert masking.masked("it said mk9-Deep1") == "it said ***"

@@ -270,14 +270,16 @@ class Endpoint:
                 raise ConfigError(f"The header {name!r} is not a text on one line; give one.")
             if not f"{name}{value}".isascii():
                 raise ConfigError(f"The header {name!r} has a character that is not ASCII; give it percent-encoded.")
-        if self.api_key is None:
+        given: object = self.api_key
+        if given is None:
             return
-        if isinstance(self.api_key, bool) or not isinstance(self.api_key, (str, int, float)):
-            raise ConfigError(f"The api_key is a {type(self.api_key).__name__}; expected a text.")
-        object.__setattr__(self, "api_key", str(self.api_key))  # on a command line, one of digits is a number
-        if not self.api_key.isprintable():
+        if isinstance(given, bool) or not isinstance(given, (str, int, float)):
+            raise ConfigError(f"The api_key is a {type(given).__name__}; expected a text.")
+        key = str(given)  # on a command line, one of digits is a number
+        object.__setattr__(self, "api_key", key)
+        if not key.isprintable():
             raise ConfigError("The api_key is not a text on one line; give one.")
-        if not self.api_key.isascii():
+        if not key.isascii():
             raise ConfigError("The api_key has a character that is not ASCII, which no header can hold; copy it again.")
 
     def _part_url(self) -> None:

@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 
@@ -163,3 +164,18 @@ def test_a_spent_account_is_not_asked_again(error, retryable):
     with pytest.raises(ModelError) as caught:
         ENDPOINT.fail(429, {}, json.dumps({"error": error}).encode())
     assert caught.value.retryable is retryable
+
+
+@pytest.mark.parametrize("key", [["mk9-key-1"], {"a": "mk9-key-1"}, ("mk9-key-1",), True, b"mk9-key-1"])
+def test_a_key_that_is_not_a_text_is_refused_unseen(key: object) -> None:
+    with pytest.raises(ConfigError, match=f"The api_key is a {type(key).__name__}; expected a text") as refused:
+        Endpoint(name="s", model="m", base_url="http://h/v1", api_key=key)  # type: ignore[arg-type]
+    assert "mk9" not in str(refused.value)
+
+
+@pytest.mark.parametrize("given", [{"api_key": "mk9-schlüssel"}, {"headers": {"X-T": "mk9-é"}}, {"headers": {"X-é": "mk9"}}])
+def test_keys_and_headers_are_ascii_or_refused_unseen(given: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="not ASCII") as refused:
+        Endpoint(name="s", model="m", base_url="http://h/v1", **given)
+    assert "mk9" not in str(refused.value)
+    assert Endpoint(name="s", model="m", base_url="http://h/v1", api_key=12.5).api_key == "12.5"  # type: ignore[arg-type]
