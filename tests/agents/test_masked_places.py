@@ -27,6 +27,7 @@ from palaestra.agents.rollout.seating import Seating
 from palaestra.agents.secret_spellings import SecretFinder
 from palaestra.agents.store import RunStore
 from palaestra.agents.users_code import close_after
+from palaestra.envs.desk.env import DeskEnv
 from palaestra.errors import ModelError, UsageError
 from palaestra.types import Message, ToolCall
 
@@ -161,7 +162,7 @@ async def test_secrets_of_a_requests_own_fields_are_remembered() -> None:
 
 
 async def test_arguments_of_played_environments_are_remembered() -> None:
-    pool = EnvPool(lambda plan: SimpleNamespace(close=lambda: None), workers=0)  # type: ignore[arg-type, return-value]
-    plan = EpisodePlan(env_id="palaestra/Desk-v0", env_kwargs={"server": {"token": "mk9-Deep1"}})
+    pool = EnvPool(lambda plan: DeskEnv(), workers=0)
+    plan = EpisodePlan(episode_id="e", env_id="palaestra/Desk-v0", env_kwargs={"server": {"token": "mk9-Deep1"}})
     await pool.give_back(await pool.take(plan), reusable=False)
     assert masking.masked("it said mk9-Deep1") == "it said ***"
