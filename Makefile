@@ -37,7 +37,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.run
 
 mutants: $(VENV)/.mutants
-	$(BIN)/python -m tests.mutation -n $(SAMPLE) --seed $(SEED)
+	$(BIN)/python -m tests.mutation -n $(SAMPLE) --seed $(SEED) $(if $(NEAR),--near)
 
 clean:
 	rm -rf $(VENV)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from typing import Any
 from tests.mutation.changes import Change
 from tests.mutation.folders import FOLDERS
 from tests.mutation.trials import ARGUMENTS, Reports, in_child
+
+MOST_NEAR = 4
+"""Test files of each kind that are run for a change where there is no map."""
 
 LONGEST_S = 240.0
 """A test file that takes longer is cut off, and its tests are not used."""
@@ -95,6 +99,21 @@ def mirrored(file: str) -> str:
     """Return the test file of a source file, by the rule that tests mirror the package."""
     path = Path("tests", *Path(file).parts[1:])
     return path.with_name(f"test_{path.name}").as_posix()
+
+
+def near(file: str, texts: Mapping[str, str]) -> list[list[str]]:
+    """Return the test files nearest to a source file, without a map: its mirror, then those that name its module.
+
+    Args:
+        file: The source file.
+        texts: Test files with their text.
+    """
+    own, module = mirrored(file), file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    names = [name for name in sorted(texts) if name != own and re.search(rf"\b{re.escape(module)}\b", texts[name])]
+    folder = f"{Path(own).parent}/"
+    beside = [name for name in names if name.startswith(folder)]
+    others = [name for name in names if not name.startswith(folder)]
+    return [stage for stage in ([own] if own in texts else [], beside[:MOST_NEAR], others[:MOST_NEAR]) if stage]
 
 
 def _traced(test: str, root: Path) -> dict[str, Any]:

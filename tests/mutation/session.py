@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from tests.mutation.changes import Change, Source, draw
 from tests.mutation.folders import FOLDERS
-from tests.mutation.mapping import TestMap, digest, mirrored
+from tests.mutation.mapping import LONGEST_S, TestMap, digest, mirrored, near
 from tests.mutation.trials import TIMED_OUT, in_child, load_heavy, run_tests
 
 NO_SUCH_TEST = 4
@@ -31,11 +32,13 @@ class Session:
         folder: Where map, changes and results are kept.
         copy: The copy of the project, which is the working folder.
         seconds: Of tests at most for one change.
+        near: Test files to choose from without a map, whole files at a time; none to choose tests by the map.
     """
 
-    def __init__(self, folder: Path, copy: Path, seconds: float) -> None:
+    def __init__(self, folder: Path, copy: Path, seconds: float, near: Iterable[str] = ()) -> None:
         """Load what is heavy."""
         load_heavy()
+        self._texts = {test: (copy / test).read_text(encoding="utf-8") for test in near}
         self._folder, self._copy, self._seconds = folder, copy, seconds
         self._map = TestMap(folder / "map.json", copy)
         self._sources: dict[str, Source] = {}
@@ -78,9 +81,9 @@ class Session:
         source, path = self._source(change.file), self._copy / change.file
         row: dict[str, Any] = {"name": change.name, "diff": source.diff(change), "ended": "not reached", "by": ""}
         began = time.monotonic()
-        for tests in self._stages(change):
+        for tests in near(change.file, self._texts) if self._texts else self._stages(change):
             row["ended"] = "survived"
-            expected = sum(map(self._map.seconds, tests))
+            expected = LONGEST_S / 4 if self._texts else sum(map(self._map.seconds, tests))
             try:
                 self._write(path, source.changed(change))
                 told = in_child(lambda tests=tests: run_tests(tests), 4 * expected + SLACK_S, self._folder / "trial.log")

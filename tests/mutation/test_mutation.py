@@ -251,6 +251,31 @@ def test_changes_are_killed_survive_hang_or_are_not_reached(
     assert "3 of 7 changes noticed: 42.9%" in capsys.readouterr().out
 
 
+def test_without_a_map_the_nearest_test_files_are_run_whole(project: Session, tmp_path: Path) -> None:
+    (tmp_path / "copy/tests/test_aside.py").write_text(
+        "from mutated_package.calc import unused\n\n\ndef test_u(): unused(1)\n"
+    )
+    near_by = Session(tmp_path, tmp_path / "copy", 25, near=["tests/test_aside.py", "tests/test_calc.py"])
+    wanted = {"return min(None, high)": "killed", "return x - 1": "survived", 'return "AS" + "is"': "survived"}
+    drawn = [change for change in near_by.draw(1000, 0) if _added(near_by, change) in wanted]
+    assert {_added(near_by, change): near_by.trial(change)["ended"] for change in drawn} == wanted
+    assert (tmp_path / "copy/mutated_package/calc.py").read_text() == CALC
+
+
+def test_near_are_the_mirrored_file_and_those_that_name_the_module() -> None:
+    texts = {
+        "tests/envs/core/test_tasks.py": "",
+        "tests/envs/core/test_draws.py": "from palaestra.envs.core.tasks import Task",
+        "tests/envs/core/test_other.py": "from palaestra.envs.core.tasks_of import Task",
+        "tests/cli/test_main.py": "import palaestra.envs.core.tasks",
+    }
+    near = mapping.near("palaestra/envs/core/tasks.py", texts)
+    assert near == [["tests/envs/core/test_tasks.py"], ["tests/envs/core/test_draws.py"], ["tests/cli/test_main.py"]]
+    many = {f"tests/envs/core/test_{i}.py": "palaestra.envs.core" for i in range(9)}
+    assert [len(stage) for stage in mapping.near("palaestra/envs/core/__init__.py", many)] == [mapping.MOST_NEAR]
+    assert mapping.near("palaestra/envs/core/tasks.py", many) == []
+
+
 def test_a_machine_that_is_too_busy_for_the_tests_alone_has_not_tried_a_change(
     project: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
