@@ -99,7 +99,7 @@ def is_secret_table(name: str) -> bool:
 def is_public_name(name: str) -> bool:
     """Tell whether a header or query value of this name is an ordinary word: a region, a version, a format, a title.
 
-    Such values are masked where they are given, as all headers and queries are, but are no secrets to be looked for elsewhere.
+    Such values are masked where they are given, as all headers and queries are, but not looked for elsewhere.
     """
     words = [word for word in _words_of(name[-_LONGEST:]) if not word.isdigit()]
     return bool(words) and words[-1] in _PUBLIC and not is_secret_name(name)

@@ -159,7 +159,7 @@ def test_what_stands_under_the_name_of_a_secret_is_remembered_at_any_depth(
         st.text(st.sampled_from("aZ0-!x"), min_size=8, max_size=12) | st.integers() | st.floats(allow_nan=False),
         lambda leaf: (
             st.lists(leaf, max_size=3)
-            | st.dictionaries(st.sampled_from(["token", "a", "b_key", "api_key", "headers", "X-Own", "name", "value"]), leaf)
+            | st.dictionaries(st.sampled_from(["token", "a", "b_key", "api_key", "headers", "X-Own", "field", "value"]), leaf)
         ),
     )
 )
