@@ -25,7 +25,7 @@ def run() -> list[Row]:
             run_id = store.create_run({"kind": "benchmark"})
             begin = time.process_time()
             for i in range(NUM_EPISODES):
-                store.add(run_id, _trajectory(i))
+                store.add(run_id, trajectory(i))
             write_s = time.process_time() - begin
         with RunStore(folder, read_only=True) as store:
             begin = time.process_time()
@@ -42,7 +42,7 @@ def run() -> list[Row]:
         begin = time.process_time()
         with file.open("w") as plain:
             for i in range(NUM_EPISODES):
-                plain.write(json.dumps(_trajectory(i).to_json()) + "\n")
+                plain.write(json.dumps(trajectory(i).to_json()) + "\n")
         json_write_s = time.process_time() - begin
         begin = time.process_time()
         with file.open() as plain:
@@ -68,7 +68,7 @@ def run() -> list[Row]:
     ]
 
 
-def _trajectory(number: int) -> Trajectory:
+def trajectory(number: int) -> Trajectory:
     """Return an episode of the usual size, different from every other."""
     words = [f"item-{(number * 7919 + k * 104729) % 9973}" for k in range(40)]
     steps = tuple(

@@ -363,3 +363,12 @@ def test_importing_the_package_loads_no_environment():
 def test_files_stay_short_enough_to_read():
     long = {str(path.relative_to(PACKAGE)): n for path in MODULES if (n := len(path.read_text("utf-8").splitlines())) > 700}
     assert long == {}
+
+
+def test_reading_results_loads_nothing_that_plays():
+    """Commands that compare, list or show start without the engine, the formats of answers and the judges of the audit."""
+    modules = "palaestra.agents.evaluation.comparing, palaestra.agents.store.store, palaestra.envs.audit.shipped"
+    program = f"import sys, {modules}; print(*(name for name in sys.modules if name.startswith('palaestra')))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    heavy = {"palaestra.agents.rollout.engine", "palaestra.envs.formats.hermes", "palaestra.envs.audit.panel"}
+    assert not heavy & set(done.stdout.split())

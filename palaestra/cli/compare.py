@@ -33,13 +33,15 @@ def compare(
     from palaestra.agents.evaluation.arms import PlayedRun
     from palaestra.agents.evaluation.comparing import compare_arms
     from palaestra.agents.store.store import RunStore
+    from palaestra.cli.memory import no_cycles
     from palaestra.cli.output import print_json
 
-    with RunStore(runs, read_only=True) as store:
-        names = list(dict.fromkeys(runs_compared))
-        played = [PlayedRun.of(store, name) for name in names]
-        unfinished = [run.cut_off for run in map(store.run, names) if run.cut_off]
-    found = compare_arms(played, by=by)
+    with no_cycles():
+        with RunStore(runs, read_only=True) as store:
+            names = list(dict.fromkeys(runs_compared))
+            played = [PlayedRun.of(store, name) for name in names]
+            unfinished = [run.cut_off for run in map(store.run, names) if run.cut_off]
+        found = compare_arms(played, by=by)
     if as_json:
         data = found.to_json()
         print_json({**data, "notices": [*unfinished, *data["notices"]]})

@@ -87,11 +87,13 @@ def _of_runs(names: list[str], folder: Any, env: str, correlation: float) -> tup
     from palaestra.agents.evaluation.arms import PlayedRun
     from palaestra.agents.evaluation.comparing import variances_of
     from palaestra.agents.store.store import RunStore
+    from palaestra.cli.memory import no_cycles
     from palaestra.results.statistics import mean_of
 
-    with RunStore(folder, read_only=True) as store:
-        played = [PlayedRun.of(store, name) for name in dict.fromkeys(names)]
-    splits = [split for (_, env_id), split in variances_of(played).items() if env_id == env]
+    with no_cycles():
+        with RunStore(folder, read_only=True) as store:
+            played = [PlayedRun.of(store, name) for name in dict.fromkeys(names)]
+        splits = [split for (_, env_id), split in variances_of(played).items() if env_id == env]
     known = [split for split in splits if split.task is not None]
     if not known:
         raise ConfigError(f"{', '.join(names)} have no two tasks of {env} that were scored, so no variance follows. {_ASSUME}")

@@ -116,7 +116,7 @@ def rescore_run(
 ) -> None:
     """Score the episodes of a run again, without playing, into a run of their own; the old scores stay."""
     from palaestra.agents.evaluation.arms import PlayedRun, arms_of, env_results
-    from palaestra.agents.evaluation.rescore import rescore
+    from palaestra.agents.evaluation.rescoring import rescore
     from palaestra.agents.report import write_report
     from palaestra.agents.store.store import RunStore
     from palaestra.cli.output import Interrupted, progress

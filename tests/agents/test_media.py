@@ -14,7 +14,7 @@ from palaestra.agents.backends.token_turns import finished_turn
 from palaestra.agents.backends.wire import request_body
 from palaestra.agents.core import Agent, Request
 from palaestra.agents.evaluation.evaluation import evaluate
-from palaestra.agents.evaluation.rescore import rescore
+from palaestra.agents.evaluation.rescoring import rescore
 from palaestra.agents.export.reading import load_trajectories
 from palaestra.agents.reference import ExpertAgent, RandomAgent
 from palaestra.agents.rollout.engine import RolloutEngine

@@ -326,12 +326,14 @@ def _of_env(config: Mapping[str, Any], env_id: str, number: int, values: Sequenc
     return own[number] if number < len(own) else {}
 
 
-def _natural(episode: EpisodeSummary) -> list[tuple[int, str]]:
+def _natural(episode: EpisodeSummary) -> list[str | tuple[int, str]]:
     """Sort "test/2" before "test/10"."""
-    parts = re.split(r"(\d+)", episode.episode_id)
-    digits = [part.lstrip("0") for part in parts]
-    return [(len(digits[i]), digits[i]) if i % 2 else (-1, part) for i, part in enumerate(parts)]
+    parts: list[Any] = _DIGITS.split(episode.episode_id)  # texts and numbers in turns
+    parts[1::2] = [(len(digits), digits) for digits in (part.lstrip("0") for part in parts[1::2])]
+    return parts
 
+
+_DIGITS = re.compile(r"(\d+)")
 
 __all__ = [
     "ArmSummary",

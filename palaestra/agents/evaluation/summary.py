@@ -308,8 +308,10 @@ def _summarize_group(episodes: Sequence[EpisodeSummary], k: int, clusters: Mappi
     returns = [[episode.return_ for episode in group] for group in groups]
     solved = [[float(bool(episode.success)) for episode in group] for group in groups]
     full = [(len(group), round(sum(group))) if len(group) >= k else None for group in solved]
-    passed = [[] if one is None else [pass_at_k(*one, k)] for one in full]
-    passed_all = [[] if one is None else [pass_hat_k(*one, k)] for one in full]
+    kinds = [(one, [pass_at_k(*one, k)], [pass_hat_k(*one, k)]) for one in set(full) if one is not None]
+    some, every = {one: rate for one, rate, _ in kinds}, {one: rate for one, _, rate in kinds}
+    passed = [[] if one is None else some[one] for one in full]
+    passed_all = [[] if one is None else every[one] for one in full]
     return GroupSummary(
         num_episodes=len(episodes),
         num_errors=len(episodes) - num,

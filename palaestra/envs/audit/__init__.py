@@ -14,13 +14,51 @@ How it is built, for those who add to it:
 * A judge is a function `judge(subject) -> list[Point]`, registered in `JUDGES` (audit.py). It returns points made by `passed`,
   `warned`, `failed`, `not_judged` (card.py): a name with dots ("split.duplicates"), a reason for people, evidence as plain
   JSON. It never divides by what may be zero and never passes what it could not look at: that is `not_judged`.
+
+The names below are imported when they are first used: the cards that ship are read without what plays.
 """
 
-from palaestra.envs.audit.audit import JUDGES, Judge, audit_environment
-from palaestra.envs.audit.card import Card, Figure, Point, failed, not_judged, passed, warned
-from palaestra.envs.audit.cards import Audited, audit_all, audit_splits, changes
-from palaestra.envs.audit.play import Episode, Play, Policy, Start, replay
-from palaestra.envs.audit.subject import Subject
+from typing import TYPE_CHECKING
+
+from palaestra.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from palaestra.envs.audit.audit import JUDGES, Judge, audit_environment
+    from palaestra.envs.audit.card import Card, Figure, Point, failed, not_judged, passed, warned
+    from palaestra.envs.audit.cards import Audited, audit_all, audit_splits, changes
+    from palaestra.envs.audit.play import Episode, Play, Policy, Start, replay
+    from palaestra.envs.audit.subject import Subject
+
+_HOMES = {
+    "audit": (
+        "JUDGES",
+        "Judge",
+        "audit_environment",
+    ),
+    "card": (
+        "Card",
+        "Figure",
+        "Point",
+        "failed",
+        "not_judged",
+        "passed",
+        "warned",
+    ),
+    "cards": (
+        "Audited",
+        "audit_all",
+        "audit_splits",
+        "changes",
+    ),
+    "play": (
+        "Episode",
+        "Play",
+        "Policy",
+        "Start",
+        "replay",
+    ),
+    "subject": ("Subject",),
+}
 
 __all__ = [
     "JUDGES",
@@ -44,3 +82,5 @@ __all__ = [
     "replay",
     "warned",
 ]
+
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

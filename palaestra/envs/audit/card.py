@@ -6,6 +6,7 @@ missing. Nothing is passed in silence: a card with a point that was not judged i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -191,4 +192,9 @@ def not_judged(name: str, reason: str, **evidence: Json) -> Point:
     return Point(name, "not judged", reason, evidence)
 
 
-__all__ = ["Card", "Figure", "Point", "Verdict", "failed", "not_judged", "passed", "warned"]
+def order_of(value: float | None) -> float:
+    """Return a figure to compare; what is unknown is least."""
+    return value if value is not None and math.isfinite(value) else -math.inf
+
+
+__all__ = ["Card", "Figure", "Point", "Verdict", "failed", "not_judged", "order_of", "passed", "warned"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from palaestra.envs.audit.card import Figure, Point, failed, not_judged, passed, warned
+from palaestra.envs.audit.card import Figure, Point, failed, not_judged, order_of, passed, warned
 from palaestra.envs.audit.figures import Kind, by_type, few, mean_return, percent, success_rate
 from palaestra.envs.audit.near import NEAR
 from palaestra.envs.audit.panel import PANEL, Member, plays_of
@@ -52,15 +52,6 @@ def figure(kind: Kind, about: str, plays: Sequence[Play]) -> Figure:
     )
 
 
-def best(floors: Mapping[str, Figure]) -> dict[str, Figure]:
-    """Return the best of the agents that know nothing, alone under its name: by success, then by return; empty if none."""
-    free = {name: found for name, found in floors.items() if found.kind == "free" and found.success is not None}
-    if not free:
-        return {}
-    name = max(free, key=lambda one: (free[one].success or 0.0, _number(free[one].mean_return)))
-    return {name: free[name]}
-
-
 def judge_floors(subject: Subject) -> list[Point]:
     """Say of each agent that knows nothing whether it is paid."""
     return [_judge_free(subject, member) for member in PANEL if member.kind == "free"]
@@ -93,9 +84,9 @@ def _judge_free(subject: Subject, member: Member, name: str = "", plain: Sequenc
         others = [one for one in PANEL if one.name in plain and one.name != member.name and not one.needs(subject)]
         theirs = [_that_ask(subject, plays_of(subject, one))[0] for one in others]
         for_nothing = {play.start.key for group in theirs for play in group if is_paid(subject, play)}
-        most = max((_number(_share(subject, group)) for group in theirs), default=-math.inf)
+        most = max((order_of(_share(subject, group)) for group in theirs), default=-math.inf)
         more = [key for key in paid if key not in for_nothing]
-        if others and len(more) <= CHANCE * len(plays) and _number(share) <= most + CHANCE:
+        if others and len(more) <= CHANCE * len(plays) and order_of(share) <= most + CHANCE:
             return passed(name, f"{said}; an agent that {others[0].about} is paid as much.")
         judge = failed if is_more_than(FREE, worst, len(plays)) else warned
         return judge(name, f"{said}, e.g. {few(more or paid)}." if paid else f"{said}.", tasks=(more or paid)[:10])
@@ -161,9 +152,4 @@ def _share(subject: Subject, plays: Sequence[Play]) -> float | None:
     return sum(shares) / len(shares) if shares and math.isfinite(sum(shares)) else None
 
 
-def _number(value: float | None) -> float:
-    """Return a value to compare; what is unknown is least."""
-    return value if value is not None and math.isfinite(value) else -math.inf
-
-
-__all__ = ["CHANCE", "FREE", "best", "figure", "figures", "is_more_than", "is_paid", "judge_floors", "judge_injection"]
+__all__ = ["CHANCE", "FREE", "figure", "figures", "is_more_than", "is_paid", "judge_floors", "judge_injection"]

@@ -13,8 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from palaestra.envs.audit.card import Card, Figure
-from palaestra.envs.audit.floors import best
+from palaestra.envs.audit.card import Card, Figure, order_of
 from palaestra.envs.registration import conditions, env_class
 from palaestra.errors import UsageError
 from palaestra.types import Json
@@ -52,8 +51,12 @@ class Floor(NamedTuple):
 
 
 def floor_of(floors: Mapping[str, Figure], source: str = "card") -> Floor | None:
-    """Return the best of the agents that know nothing; None if none said whether it was a success."""
-    return next((Floor(name, f.success, f.mean_return, f.n, source) for name, f in best(floors).items()), None)
+    """Return the best of the agents that know nothing: by success, then by return; None if none said whether it was one."""
+    free = {name: found for name, found in floors.items() if found.kind == "free" and found.success is not None}
+    if not free:
+        return None
+    name = max(free, key=lambda one: (free[one].success or 0.0, order_of(free[one].mean_return)))
+    return Floor(name, free[name].success, free[name].mean_return, free[name].n, source)
 
 
 def shipped_cards(env_id: str) -> tuple[Card, ...]:

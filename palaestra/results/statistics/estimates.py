@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from palaestra.errors import ConfigError
 from palaestra.results.statistics.distributions import student_t_quantile
@@ -59,7 +60,7 @@ def mean_interval(
     "Bias reduction in standard errors for linear regression with multi-stage samples", Survey Methodology 28, which for a mean
     have closed forms; with clusters of one size it is Student's interval of their means.
     """
-    if exponent := exponent_of(value for cluster in clusters for value in cluster):
+    if exponent := exponent_of(chain.from_iterable(clusters)):
         scaled_down = [scaled(cluster, -exponent) for cluster in clusters]
         return scaled_up(mean_interval(scaled_down, confidence, by_cluster=by_cluster), exponent)
     sizes, totals = cluster_sums(clusters, by_cluster)
@@ -120,7 +121,9 @@ def check_confidence(confidence: float) -> None:
 def cluster_sums(clusters: Sequence[Sequence[float]], by_cluster: bool = False) -> tuple[Sequence[float], list[float]]:
     """Return size and sum of each cluster that is not empty, all of one size if each is to weigh the same."""
     filled = [cluster for cluster in clusters if len(cluster)]
-    sizes = [len(cluster) for cluster in filled]
+    sizes = list(map(len, filled))
+    if len(sizes) == sum(sizes):
+        return sizes, [cluster[0] for cluster in filled]
     totals = [sum_of(cluster) for cluster in filled]
     if by_cluster and len(set(sizes)) > 1:
         even = sum(sizes) / len(sizes)
@@ -133,6 +136,9 @@ def cluster_variance(sizes: Sequence[float], totals: Sequence[float], mean: floa
     if len(sizes) < 2:
         return math.nan
     whole = math.fsum(sizes)
+    if len(set(sizes)) == 1:
+        expected, left = mean * sizes[0], 1 - sizes[0] / whole
+        return math.fsum([(total - expected) ** 2 for total in totals]) / left / whole**2
     residuals = math.fsum((total - mean * size) ** 2 / (1 - size / whole) for size, total in zip(sizes, totals, strict=True))
     return residuals / whole**2
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 _LARGE_EXPONENT = 400
 """Values from 2**400 on are brought down before they are added or squared: a float ends at 2**1024."""
+_LARGE = 2.0**_LARGE_EXPONENT
 
 
 def mean_of(values: Sequence[float]) -> float:
@@ -15,7 +16,14 @@ def mean_of(values: Sequence[float]) -> float:
     Args:
         values: The numbers; their order does not matter.
     """
-    if not len(values) or not all(map(math.isfinite, values)):
+    if not len(values):
+        return math.nan
+    try:
+        if math.isfinite(total := math.fsum(values)):
+            return total / len(values)
+    except (OverflowError, ValueError):  # the sum is beyond the largest float, or infinities of both signs meet
+        pass
+    if not all(map(math.isfinite, values)):
         return math.nan
     exponent = exponent_of(values)
     return math.ldexp(math.fsum(scaled(values, -exponent) if exponent else values) / len(values), exponent)
@@ -23,6 +31,12 @@ def mean_of(values: Sequence[float]) -> float:
 
 def exponent_of(values: Iterable[float]) -> int:
     """Return the power of two that brings the largest value below 1; 0 where all values are of ordinary size."""
+    values = tuple(values)
+    try:
+        if math.fsum(map(abs, values)) < _LARGE:  # none can be larger than all together
+            return 0
+    except OverflowError:
+        pass
     exponent = math.frexp(max((abs(value) for value in values if math.isfinite(value)), default=0.0))[1]
     return exponent if exponent > _LARGE_EXPONENT else 0
 

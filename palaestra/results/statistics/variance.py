@@ -6,7 +6,6 @@ import math
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import NamedTuple
 
 from palaestra.errors import ConfigError
@@ -66,8 +65,10 @@ def variance_split(observations: Iterable[Observation]) -> VarianceSplit:
     Technometrics 10; with equal numbers of samples it is the analysis of variance.
     """
     found = [one for one in observations if math.isfinite(one.value)]
+    values = [one.value for one in found]
+    columns = {name: _numbered([getattr(one, name) for one in found]) for name in ("task", "world", "partner")}
     same = {
-        names: _pairs(found, names)
+        names: _pairs(values, list(zip(*(columns[name] for name in names), strict=True)))
         for names in (("task", "world", "partner"), ("task", "partner"), ("task", "world"), ("partner",))
     }
     model = _mean(same["task", "world", "partner"])
@@ -80,19 +81,26 @@ def variance_split(observations: Iterable[Observation]) -> VarianceSplit:
     return VarianceSplit(task, world, partner, model, len(found))
 
 
-def _pairs(observations: Sequence[Observation], names: Sequence[str]) -> tuple[float, int]:
-    """Return the sum of half the squared differences of all pairs that share these names, and their number."""
+def _numbered(names: Sequence[Hashable]) -> list[int]:
+    """Return a number for each name, the same for the same name: numbers are compared faster."""
+    numbers: dict[Hashable, int] = {}
+    return [numbers.setdefault(name, len(numbers)) for name in names]
+
+
+def _pairs(values: Sequence[float], keys: Sequence[Hashable]) -> tuple[float, int]:
+    """Return the sum of half the squared differences of all pairs of values with equal keys, and their number."""
+    if len(set(keys)) == len(keys):
+        return 0.0, 0
     groups: dict[Hashable, list[float]] = defaultdict(list)
-    key = attrgetter(*names)
-    for one in observations:
-        groups[key(one)].append(one.value)
+    for key, value in zip(keys, values, strict=True):
+        groups[key].append(value)
     total, number = 0.0, 0
-    for values in groups.values():
-        n = len(values)
+    for group in groups.values():
+        n = len(group)
         if n == 1:
             continue
-        mean = math.fsum(values) / n
-        total += n * math.fsum((value - mean) ** 2 for value in values) / 2
+        mean = math.fsum(group) / n
+        total += n * math.fsum([(value - mean) ** 2 for value in group]) / 2
         number += n * (n - 1) // 2
     return total, number
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from statistics import NormalDist
 from typing import Any
 
@@ -374,3 +375,14 @@ def test_what_older_runs_hold_beyond_the_floats_has_no_mean(clusters: list[list[
     assert math.isnan(estimate.mean)
     assert estimate.to_json() == {"mean": None, "low": None, "high": None, "n": 2}
     assert math.isnan(mean_of([value for cluster in clusters for value in cluster]))
+
+
+@given(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=6))
+@example([1.7e308, 1.7e308])
+@example([math.inf, -math.inf])
+@example([1.7e308, 1.7e308, -1.7e308])
+def test_a_mean_is_that_of_exact_numbers(values: list[float]) -> None:
+    if not values or not all(map(math.isfinite, values)):
+        assert math.isnan(mean_of(values))
+    else:
+        assert mean_of(values) == pytest.approx(float(sum(map(Fraction, values)) / len(values)), rel=1e-12, abs=1e-320)

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from palaestra.agents.evaluation.evaluation import evaluate
-from palaestra.agents.evaluation.rescore import Scored, rescore, rescore_async, score_again
+from palaestra.agents.evaluation.rescoring import Scored, rescore, rescore_async, score_again
 from palaestra.agents.evaluation.summary import compare
 from palaestra.agents.reference import ExpertAgent, RandomAgent
 from palaestra.agents.report import render_report
@@ -80,7 +80,7 @@ def test_scores_go_into_a_run_of_their_own_and_the_played_one_stays(store: RunSt
     assert done.summary.score.mean == pytest.approx(sum(1 / len(played.steps) for played in old.values()) / NUM_EPISODES)
     config = store.config("short")
     assert (config["kind"], config["rescored"]) == ("rescore", "played")
-    assert config["scorer"] == "tests.agents.evaluation.test_rescore:shortness"
+    assert config["scorer"] == "tests.agents.evaluation.test_rescoring:shortness"
     assert config["envs"] == store.config("played")["envs"]
     assert [table.title for table in done.results[MEASURED_ID].tables] == ["Longest walks"]
 
@@ -365,7 +365,7 @@ def test_a_process_that_is_killed_loses_nothing_that_was_scored(tmp_path: Path) 
     program = textwrap.dedent(
         """
         import sys, time
-        from palaestra.agents.evaluation.rescore import rescore
+        from palaestra.agents.evaluation.rescoring import rescore
         def scorer(trajectory):
             time.sleep(0.002)
             return {"score": len(trajectory.steps), "success": True}
