@@ -1,4 +1,4 @@
-"""What `palaestra evaluate` says when it is through: tables, what went wrong, and the commands that go on from there."""
+"""What `palaestra evaluate` says when it is through: tables, what went wrong, and the commands that continue or repeat it."""
 
 from __future__ import annotations
 
