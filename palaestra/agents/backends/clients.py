@@ -60,7 +60,7 @@ def from_url(
     address, _, model = url.partition("#")
     if not model:
         if not address.partition("://")[2].strip("/"):
-            raise UsageError(f"The model {masked(url)!r} names no server. Expected http://HOST:PORT/v1#NAME.")
+            raise UsageError(f"The model {url!r} names no server. Expected http://HOST:PORT/v1#NAME.")
         address = masked(address.rstrip("/"))
         raise UsageError(f"The model {masked(url)!r} names a server but no model. Add its name after '#': {address}#NAME")
     base_url = check_url(address)  # first: urlsplit raises at what is no address

@@ -228,6 +228,7 @@ def test_a_call_that_is_cut_off_or_spoilt_is_read_or_kept_as_it_stands(
     advice = of(name).advice(read.tool_calls)
     assert bool(advice) is (bool(unreadable) and len(unreadable) == len(read.tool_calls))
     assert not advice or of(name).example in advice
+    assert not advice or f"read: {' '.join(unreadable[0].arguments[:200].split())!r}. Write" in advice
 
 
 @given(value=plain | st.lists(plain) | st.dictionaries(words, plain), before=words, after=st.sampled_from(["", " x", "}"]))
