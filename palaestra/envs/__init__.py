@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from palaestra.envs.check import check_environment
     from palaestra.envs.core.child_process import ChildProcess
     from palaestra.envs.core.command_env import CommandEnv
+    from palaestra.envs.core.engine_command_env import EngineCommandEnv
     from palaestra.envs.core.engine_env import EngineEnv
     from palaestra.envs.core.engines import Engine
     from palaestra.envs.core.seated import Exchange, Refused, SeatedEnv
@@ -36,6 +37,7 @@ _HOMES = {
     "check": ("check_environment",),
     "core.child_process": ("ChildProcess",),
     "core.command_env": ("CommandEnv",),
+    "core.engine_command_env": ("EngineCommandEnv",),
     "core.engine_env": ("EngineEnv",),
     "core.engines": ("Engine",),
     "core.seated": (
@@ -80,6 +82,7 @@ __all__ = [
     "ChildProcess",
     "CommandEnv",
     "Engine",
+    "EngineCommandEnv",
     "EngineEnv",
     "Exchange",
     "FixedTasks",

@@ -82,6 +82,7 @@ _plugin_ids: set[str] = set()
 _conditions: dict[str, Conditions] = {}
 
 
+_AGENTGYM = "palaestra.envs.agentgym"
 _QUESTIONS = "palaestra.envs.twenty_questions.env:TwentyQuestionsEnv"
 
 
@@ -89,6 +90,9 @@ def register_environments() -> None:
     """Register every id of this package and of its plugins; called by `import palaestra`, harmless when repeated."""
     _register("palaestra/TextCraft-v0", "palaestra.envs.agentgym.textcraft.env:TextCraftEnv", max_turns=30)
     _register("palaestra/Maze-v0", "palaestra.envs.agentgym.maze.env:MazeEnv")
+    _register(
+        "palaestra/SciWorld-v0", f"{_AGENTGYM}.sciworld.env:SciWorldEnv", extra="agentgym", needs=("java",), cost="engine"
+    )
     _register("palaestra/Desk-v0", "palaestra.envs.desk.env:DeskEnv", max_turns=30)
     _register("palaestra/TwentyQuestions-v0", _QUESTIONS, max_turns=20, things=16, guesses=0)
     _register("palaestra/TwentyQuestions-v1", _QUESTIONS, max_turns=20)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, SupportsFloat, TypeVar
 
-from palaestra.envs.core.engines import EngineT, Lease, engine_pool
+from palaestra.envs.core.engines import DEFAULT_LIMIT, VARIABLE, EngineT, Lease, engine_pool
 from palaestra.envs.core.snapshots import digest
 from palaestra.envs.core.tasks import Task, TaskSet
 from palaestra.envs.core.text_env import TextEnv, Turn
@@ -38,9 +38,13 @@ class EngineEnv(TextEnv, Generic[EngineT]):
         max_turns: Number of actions after which the episode is truncated; None for no limit.
         sampler: Draws well-formed actions for `action_space.sample()`.
         render_mode: None or one of `metadata["render_modes"]`.
+        **face: Arguments of a face that is combined with it (see `EngineCommandEnv`).
     """
 
     blocks = True
+    pool: ClassVar[tuple[str, int]] = (VARIABLE, DEFAULT_LIMIT)
+    """Environment variable with the most engines of its pool in a process, and how many where it is not set. Environments
+    whose engines need more memory than others name a variable of their own, and thereby have a pool of their own."""
     start_timeout_s: ClassVar[float] = 120.0
     """Seconds that a new engine may take in addition until its first answer."""
     call_timeout_s: ClassVar[float] = 60.0
@@ -59,9 +63,10 @@ class EngineEnv(TextEnv, Generic[EngineT]):
         max_turns: int | None = None,
         sampler: Sampler | None = None,
         render_mode: str | None = None,
+        **face: Any,
     ) -> None:
         """Check the arguments; no engine is started."""
-        super().__init__(tasks, split=split, max_turns=max_turns, sampler=sampler, render_mode=render_mode)
+        super().__init__(tasks, split=split, max_turns=max_turns, sampler=sampler, render_mode=render_mode, **face)
         if not callable(launch) or isinstance(getattr(launch, "__self__", None), EngineEnv):
             raise UsageError(
                 f"launch is {launch!r}; expected a function that does not hold the environment: at the top of a module, or a "
@@ -190,7 +195,7 @@ class EngineEnv(TextEnv, Generic[EngineT]):
     def _leased(self) -> Lease[EngineT]:
         """Return the right to an engine of the pool."""
         if self._lease is None:
-            self._lease = engine_pool().lease(
+            self._lease = engine_pool(*self.pool).lease(
                 self._launch, thread_bound=self.thread_bound, start_timeout_s=self.start_timeout_s
             )
         return self._lease

@@ -209,6 +209,7 @@ class EnginePool:
 
     Args:
         limit: Most engines, of all kinds together.
+        variable: Environment variable that the limit comes from, for messages.
         idle_s: Seconds after which an engine that no episode uses is ended.
         wait_s: Seconds to wait for an engine while all are in use.
         patience_s: Seconds without a call after which an engine may be taken from an episode that waits for its agent, if
@@ -219,12 +220,18 @@ class EnginePool:
     """
 
     def __init__(
-        self, limit: int = DEFAULT_LIMIT, *, idle_s: float = 300.0, wait_s: float = 300.0, patience_s: float = 10.0
+        self,
+        limit: int = DEFAULT_LIMIT,
+        *,
+        variable: str = VARIABLE,
+        idle_s: float = 300.0,
+        wait_s: float = 300.0,
+        patience_s: float = 10.0,
     ) -> None:
         """Start empty."""
         if not isinstance(limit, int) or limit < 1:
             raise ConfigError(f"The limit of engines is {limit!r}; expected an integer of at least 1.")
-        self.limit = limit
+        self.limit, self.variable = limit, variable
         self.idle_s, self.wait_s, self.patience_s = idle_s, wait_s, patience_s
         self._has_warned = False
         self._empty()
@@ -305,7 +312,7 @@ class EnginePool:
                 if slot is None and victim is None and not self._wait(give_up):
                     raise EnvironmentFault(
                         f"All {self.limit} engines of this process are in use, and none came free within {self.wait_s:g} s. "
-                        f"Allow more with {VARIABLE}={2 * self.limit}, or run fewer environments at once."
+                        f"Allow more with {self.variable}={2 * self.limit}, or run fewer environments at once."
                     )
             if victim is not None:
                 self._close_slot(victim)
@@ -334,7 +341,7 @@ class EnginePool:
                     "More episodes than the %d engines of this process: an engine is taken from an episode that waits, "
                     "which replays its actions later. Allow more engines with %s=N, or run fewer episodes at once.",
                     self.limit,
-                    VARIABLE,
+                    self.variable,
                 )
         victim = min(idle, key=lambda slot: slot.used, default=None)
         if victim is not None and victim.key == key and _is_alive(victim):
@@ -567,19 +574,23 @@ class EnginePool:
         self._empty()
 
 
-def engine_pool() -> EnginePool:
-    """Return the pool of this process, for at most `PALAESTRA_ENGINES` engines (8 unless that is set).
+def engine_pool(variable: str = VARIABLE, limit: int = DEFAULT_LIMIT) -> EnginePool:
+    """Return a pool of this process: the common one, or the one of a kind of engine with a limit of its own.
+
+    Args:
+        variable: Environment variable that sets the limit, and names the pool.
+        limit: Most engines where the variable is not set.
 
     Raises:
-        ConfigError: If `PALAESTRA_ENGINES` is not a number of at least 1.
+        ConfigError: If the variable is not a number of at least 1.
     """
-    global _pool
-    if _pool is None:
-        text = os.environ.get(VARIABLE, str(DEFAULT_LIMIT))
+    pool = _by_variable.get(variable)
+    if pool is None:
+        text = os.environ.get(variable, str(limit))
         if not text.isdecimal() or int(text) < 1:
-            raise ConfigError(f"{VARIABLE} is {text!r}; expected the number of engines a process may have, at least 1.")
-        _pool = EnginePool(int(text))
-    return _pool
+            raise ConfigError(f"{variable} is {text!r}; expected the number of engines a process may have, at least 1.")
+        pool = _by_variable.setdefault(variable, EnginePool(int(text), variable=variable))
+    return pool
 
 
 def kill_engines() -> None:
@@ -631,7 +642,7 @@ def _kill(engine: Engine | None) -> None:
 
 
 _pools: weakref.WeakSet[EnginePool] = weakref.WeakSet()
-_pool: EnginePool | None = None
+_by_variable: dict[str, EnginePool] = {}
 _ends_with: set[int] = set()
 
 

@@ -1,0 +1,1 @@
+"""Environments of AgentGym: what needs more time than a test has."""

@@ -1,0 +1,1 @@
+"""SciWorld: the expert on many variations, and the memory of a JVM over many episodes."""

@@ -1,0 +1,269 @@
+"""The simulator ScienceWorld in a JVM of its own.
+
+The package `scienceworld` brings the simulator as a jar, `py4j` the bridge to it. Its own launcher is left aside: it sets no
+limit to the heap, its episodes are not repeatable, and each of its steps lists all valid actions, which takes nine tenths of
+the time. The JVM listens on loopback, to whoever knows its token, and ends with this process.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from palaestra.envs.agentgym.sciworld.java import HEAP_MB, NOT_REPEATABLE, Java, find_java, tell_once
+from palaestra.envs.core.child_process import ChildProcess
+from palaestra.envs.core.engines import NEXT_MOVE
+from palaestra.errors import EnvironmentFault, MissingExtraError
+
+T = TypeVar("T")
+
+UNKNOWN = "No known action matches that input."
+"""Reply to a command that the simulator cannot read; nothing changes."""
+
+NOTHING_SAID = "Unknown action.  Type 'help' for a list of actions, and 'objects' for a list of possible object referents. "
+"""Reply of the simulator where an action says nothing: above all a number that its menu does not have."""
+
+OUT_OF_MEMORY = 3  # exit code of -XX:+ExitOnOutOfMemoryError
+_QUESTIONS = ("help", "objects", "task")  # answered without playing a turn
+_BLANK = "".join(map(chr, range(33)))  # what Java's trim takes off
+_MAX_GREETING = 50  # lines before the port: warnings of the JVM
+
+
+class Reply(NamedTuple):
+    """What the simulator says after a command.
+
+    Attributes:
+        text: Observation.
+        score: -100 to 100.
+        is_over: The task was completed, or failed for good.
+    """
+
+    text: str
+    score: int
+    is_over: bool
+
+
+class GoldPath(NamedTuple):
+    """The simulator's own solution.
+
+    Attributes:
+        commands: From the first observation on.
+        is_solved: Whether the simulator reached the full score with it.
+    """
+
+    commands: tuple[str, ...]
+    is_solved: bool
+
+
+@dataclass(frozen=True)
+class StartScienceWorld:
+    """Starts a simulator; all are equal."""
+
+    def __call__(self) -> ScienceWorld:
+        """Start one.
+
+        Raises:
+            UsageError: If there is no Java that can be used.
+            MissingExtraError: If the simulator is not installed.
+        """
+        return ScienceWorld(find_java(), find_jar())
+
+
+def find_jar() -> Path:
+    """Return where the simulator is; its package is not imported.
+
+    Raises:
+        MissingExtraError: If it is not installed.
+    """
+    found = importlib.util.find_spec("scienceworld")
+    if found is None or found.origin is None:
+        raise MissingExtraError("palaestra/SciWorld-v0", "agentgym")
+    return Path(found.origin).with_name("scienceworld.jar")
+
+
+class ScienceWorld(ChildProcess):
+    """A simulator; the first call waits until its JVM is up.
+
+    Args:
+        java: The runtime.
+        jar: The simulator.
+        options: Further options of the JVM.
+
+    Attributes:
+        is_repeatable: Whether equal commands give equal texts in another simulator; known after the first call.
+    """
+
+    def __init__(self, java: Java, jar: Path, *, options: tuple[str, ...] = ()) -> None:
+        """Start the JVM."""
+        from py4j.java_gateway import find_jar_path
+
+        self.java = java
+        self.is_repeatable = True
+        self._gateway: Any = None
+        self._server: Any = None
+        self._agent: Any = None
+        self._score, self._is_over = 0, False
+        path = os.pathsep.join((find_jar_path(), str(jar)))
+        jvm = (*java.options, "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", *options)
+        super().__init__([java.path, *jvm, "-cp", path, "py4j.GatewayServer", "--die-on-broken-pipe", "--enable-auth", "0"])
+
+    # -- what it is asked --------------------------------------------------------------------------------------------
+
+    def load(self, task: str, variation: int, simplifications: str) -> str:
+        """Begin an episode.
+
+        Args:
+            task: Name of the task, e.g. "boil".
+            variation: Number of the variation.
+            simplifications: Comma-separated; empty for none.
+
+        Returns:
+            The description of the task.
+
+        Raises:
+            EnvironmentFault: If the simulator does not know the task, or fails.
+        """
+        self._call(self._load, task, variation, simplifications, False)
+        return str(self._call(self._server.getTaskDescription))
+
+    def gold_path(self, task: str, variation: int, simplifications: str) -> GoldPath:
+        """Begin an episode and return the simulator's own solution; it takes from one second to a minute."""
+        self._call(self._load, task, variation, simplifications, True)
+        commands = self._lines(self._server.getGoldActionSequence)
+        # the score is that of the simulator's own play until the next step
+        score, is_over = _points(self._call(self._server.getScore)), self._call(self._server.getCompleted)
+        return GoldPath(tuple(commands), bool(is_over) and score == 100)
+
+    def step(self, command: str) -> Reply:
+        """Play a command.
+
+        Raises:
+            EnvironmentFault: If the simulator fails within the command.
+        """
+        if command.strip(_BLANK).lower() in _QUESTIONS:
+            return Reply(self._call(self._server.step, command), self._score, self._is_over)
+        # the public call would describe room and inventory first, for a history that nobody reads
+        told = self._call(lambda: self._agent.step(command).toString())
+        text, score, is_over = told[1:-1].rsplit(",", 2)
+        if self._call(self._agent.isInErrorState):
+            raise EnvironmentFault(
+                f"The simulator failed within {command[:80]!r}: {self._call(self._agent.getErrorStateMessage)} {NEXT_MOVE}"
+            )
+        self._score, self._is_over = _points(float(score)), is_over == "true"
+        return Reply(text or NOTHING_SAID, self._score, self._is_over)
+
+    def valid_actions(self) -> list[str]:
+        """Return the commands that mean something now; the numbers of a menu where one waits for an answer."""
+        return list(dict.fromkeys(self._lines(self._server.getValidActionObjectCombinations)))
+
+    def num_moves(self) -> int:
+        """Return the number of moves that took time."""
+        return int(self._call(self._server.getNumMoves))
+
+    def task_names(self) -> dict[str, int]:
+        """Return the number of variations by task."""
+        self._call(lambda: None)
+        return {name: self._call(self._server.getTaskMaxVariations, name) for name in self._lines(self._server.getTaskNames)}
+
+    def variations(self, split: str) -> list[int]:
+        """Return the variations of a split ("Train", "Dev" or "Test") of the task that is loaded."""
+        numbers: list[int] = json.loads(self._call(lambda: getattr(self._server, f"getVariations{split}")().toString()))
+        return numbers
+
+    # -- the engine ----------------------------------------------------------------------------------------------------
+
+    def kill(self) -> None:
+        """End the JVM at once, from any thread."""
+        super().kill()
+        if self._gateway is not None:
+            self._gateway._gateway_client.is_connected = False  # what is still referred to is gone with the JVM
+            self._gateway.close()
+
+    def forget(self) -> None:
+        """Close this process's copies of pipes and sockets, and send nothing on them."""
+        if self._gateway is not None:
+            client = self._gateway._gateway_client
+            client.is_connected = False
+            for connection in client.deque:
+                connection.stream.close()
+                connection.socket.close()
+            client.deque.clear()
+        super().forget()
+
+    # -- private -------------------------------------------------------------------------------------------------------
+
+    def _load(self, task: str, variation: int, simplifications: str, with_gold_path: bool) -> None:
+        problem = self._server.load(task, variation, simplifications, with_gold_path)
+        self._agent = self._server.agentInterface().get()
+        self._score, self._is_over = 0, False
+        if not problem and self._agent.isInErrorState():
+            problem = self._agent.getErrorStateMessage()
+        if problem:
+            raise EnvironmentFault(f"The simulator cannot load variation {variation} of {task!r}: {problem}")
+
+    def _lines(self, ask: Callable[[], Any]) -> list[str]:
+        """Return a list of texts that the simulator returns: in one call, not one for each of them."""
+        text = str(self._call(lambda: self._gateway.jvm.java.lang.String.join("\n", ask())))
+        return text.split("\n") if text else []
+
+    def _call(self, function: Callable[..., T], *args: Any) -> T:
+        """Call the simulator; its failures, and those of the way to it, are faults of the environment."""
+        from py4j.protocol import Py4JError, Py4JJavaError
+
+        try:
+            if self._gateway is None:
+                self._connect()
+            return function(*args)
+        except Py4JJavaError as error:
+            said = str(error.java_exception.toString()) if self.is_alive() else str(error)
+            raise EnvironmentFault(f"The simulator failed: {said[:500]} {NEXT_MOVE}") from error
+        except (Py4JError, OSError) as error:
+            raise self._death(f" ({type(error).__name__}: {error})" if self.is_alive() else "") from error
+
+    def _connect(self) -> None:
+        """Wait until the JVM is up, and connect to it."""
+        from py4j.java_gateway import GatewayParameters, JavaGateway
+
+        self._is_asking = True  # `kill` leaves its output open as long as it is read here
+        try:
+            port, token = self._greeting()
+            self._output.close()  # the simulator prints a lot, which nobody reads: a full pipe would stop it
+        except ValueError as error:  # closed by `kill`
+            raise self._death(f" ({error})") from None
+        finally:
+            self._is_asking = False
+        gateway = JavaGateway(gateway_parameters=GatewayParameters(port=port, auth_token=token))
+        self._gateway = gateway
+        java = gateway.jvm.java.lang
+        self.is_repeatable = len({java.System.identityHashCode(java.Object()) for _ in range(3)}) == 1
+        if not self.is_repeatable:
+            tell_once(self.java.path, NOT_REPEATABLE, self.java.path)
+        self._server = gateway.jvm.scienceworld.runtime.pythonapi.PythonInterface()
+
+    def _greeting(self) -> tuple[int, str]:
+        """Read port and token."""
+        for _ in range(_MAX_GREETING):
+            line = self._read_line().strip()
+            if line.isdigit():
+                return int(line), self._read_line().decode().strip()
+        raise self._death(f" (it said no port; last: {line.decode(errors='replace')[:200]!r})")
+
+    def _death(self, why: str) -> EnvironmentFault:
+        """Return the error of a JVM that is of no use any more."""
+        fault = super()._death(why)
+        if self._process.poll() == OUT_OF_MEMORY:
+            return EnvironmentFault(f"The simulator needs more memory than the {HEAP_MB} MB that its JVM has. {NEXT_MOVE}")
+        return fault
+
+
+def _points(score: float) -> int:
+    """Return a score of -1 to 1 as points, rounded as the simulator's own package does."""
+    return round(100 * score)
+
+
+__all__ = ["NOTHING_SAID", "UNKNOWN", "GoldPath", "Reply", "ScienceWorld", "StartScienceWorld", "find_jar"]
