@@ -1,26 +1,26 @@
 """The simulator ScienceWorld in a JVM of its own.
 
-The package `scienceworld` brings the simulator as a jar, `py4j` the bridge to it. Its own launcher is left aside: it sets no
-limit to the heap, its episodes are not repeatable, and each of its steps lists all valid actions, which takes nine tenths of
-the time. The JVM listens on loopback, to whoever knows its token, and ends with this process.
+The package `scienceworld` brings the simulator as a jar, `py4j` the Java side of the bridge to it. Its own launcher is left
+aside: it sets no limit to the heap, its episodes are not repeatable, and each of its steps lists all valid actions, which is
+nine tenths of the time. The JVM listens on loopback, to whoever knows its token, and ends with this process.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
+from palaestra.envs.agentgym.sciworld.gateway import Gateway, JavaFailure, Ref
 from palaestra.envs.agentgym.sciworld.java import HEAP_MB, NOT_REPEATABLE, Java, find_java, tell_once
 from palaestra.envs.core.child_process import ChildProcess
 from palaestra.envs.core.engines import NEXT_MOVE
 from palaestra.errors import EnvironmentFault, MissingExtraError
-
-T = TypeVar("T")
 
 UNKNOWN = "No known action matches that input."
 """Reply to a command that the simulator cannot read; nothing changes."""
@@ -104,9 +104,8 @@ class ScienceWorld(ChildProcess):
 
         self.java = java
         self.is_repeatable = True
-        self._gateway: Any = None
-        self._server: Any = None
-        self._agent: Any = None
+        self._gateway: Gateway | None = None
+        self._server = self._agent = Ref("")
         self._score, self._is_over = 0, False
         path = os.pathsep.join((find_jar_path(), str(jar)))
         jvm = (*java.options, "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", *options)
@@ -128,16 +127,18 @@ class ScienceWorld(ChildProcess):
         Raises:
             EnvironmentFault: If the simulator does not know the task, or fails.
         """
-        self._call(self._load, task, variation, simplifications, False)
-        return str(self._call(self._server.getTaskDescription))
+        with self._calls() as java:
+            self._load(java, task, variation, simplifications, False)
+            return str(java.call(self._server, "getTaskDescription"))
 
     def gold_path(self, task: str, variation: int, simplifications: str) -> GoldPath:
         """Begin an episode and return the simulator's own solution; it takes from one second to a minute."""
-        self._call(self._load, task, variation, simplifications, True)
-        commands = self._lines(self._server.getGoldActionSequence)
-        # the score is that of the simulator's own play until the next step
-        score, is_over = _points(self._call(self._server.getScore)), self._call(self._server.getCompleted)
-        return GoldPath(tuple(commands), bool(is_over) and score == 100)
+        with self._calls() as java:
+            self._load(java, task, variation, simplifications, True)
+            commands = _lines(java, java.call(self._server, "getGoldActionSequence"))
+            # the score is that of the simulator's own play until the next step
+            score, is_over = java.call(self._server, "getScore"), java.call(self._server, "getCompleted")
+            return GoldPath(tuple(commands), bool(is_over) and _points(score) == 100)
 
     def step(self, command: str) -> Reply:
         """Play a command.
@@ -145,105 +146,104 @@ class ScienceWorld(ChildProcess):
         Raises:
             EnvironmentFault: If the simulator fails within the command.
         """
-        if command.strip(_BLANK).lower() in _QUESTIONS:
-            return Reply(self._call(self._server.step, command), self._score, self._is_over)
-        # the public call would describe room and inventory first, for a history that nobody reads
-        told = self._call(lambda: self._agent.step(command).toString())
-        text, score, is_over = told[1:-1].rsplit(",", 2)
-        if self._call(self._agent.isInErrorState):
-            raise EnvironmentFault(
-                f"The simulator failed within {command[:80]!r}: {self._call(self._agent.getErrorStateMessage)} {NEXT_MOVE}"
-            )
+        with self._calls() as java:
+            if command.strip(_BLANK).lower() in _QUESTIONS:
+                return Reply(java.call(self._server, "step", command), self._score, self._is_over)
+            # the public call would describe room and inventory first, for a history that nobody reads
+            told = java.call(self._agent, "step", command)
+            text, score, is_over = str(java.call(told, "toString"))[1:-1].rsplit(",", 2)
+            java.free(told)
+            if java.call(self._agent, "isInErrorState"):
+                said = java.call(self._agent, "getErrorStateMessage")
+                raise EnvironmentFault(f"The simulator failed within {command[:80]!r}: {said} {NEXT_MOVE}")
         self._score, self._is_over = _points(float(score)), is_over == "true"
         return Reply(text or NOTHING_SAID, self._score, self._is_over)
 
     def valid_actions(self) -> list[str]:
         """Return the commands that mean something now; the numbers of a menu where one waits for an answer."""
-        return list(dict.fromkeys(self._lines(self._server.getValidActionObjectCombinations)))
+        with self._calls() as java:
+            return list(dict.fromkeys(_lines(java, java.call(self._server, "getValidActionObjectCombinations"))))
 
     def num_moves(self) -> int:
         """Return the number of moves that took time."""
-        return int(self._call(self._server.getNumMoves))
+        with self._calls() as java:
+            return int(java.call(self._server, "getNumMoves"))
 
     def task_names(self) -> dict[str, int]:
         """Return the number of variations by task."""
-        self._call(lambda: None)
-        return {name: self._call(self._server.getTaskMaxVariations, name) for name in self._lines(self._server.getTaskNames)}
+        with self._calls() as java:
+            names = _lines(java, java.call(self._server, "getTaskNames"))
+            return {name: java.call(self._server, "getTaskMaxVariations", name) for name in names}
 
     def variations(self, split: str) -> list[int]:
         """Return the variations of a split ("Train", "Dev" or "Test") of the task that is loaded."""
-        numbers: list[int] = json.loads(self._call(lambda: getattr(self._server, f"getVariations{split}")().toString()))
-        return numbers
+        with self._calls() as java:
+            found = java.call(self._server, f"getVariations{split}")
+            numbers: list[int] = json.loads(java.call(found, "toString"))
+            java.free(found)
+            return numbers
+
+    def play_publicly(self, command: str) -> Reply:
+        """Play a command as the simulator's own package does, less its list of valid actions: to compare with `step`."""
+        with self._calls() as java:
+            text = str(java.call(self._server, "step", command))
+            score, is_over = java.call(self._server, "getScore"), java.call(self._server, "getCompleted")
+            return Reply(text, _points(score), bool(is_over))
 
     # -- the engine ----------------------------------------------------------------------------------------------------
 
     def kill(self) -> None:
         """End the JVM at once, from any thread."""
         super().kill()
-        if self._gateway is not None:
-            self._gateway._gateway_client.is_connected = False  # what is still referred to is gone with the JVM
+        if self._gateway is not None and not self._is_asking:
             self._gateway.close()
 
     def forget(self) -> None:
-        """Close this process's copies of pipes and sockets, and send nothing on them."""
+        """Close this process's copies of pipes and socket, and send nothing on them."""
         if self._gateway is not None:
-            client = self._gateway._gateway_client
-            client.is_connected = False
-            for connection in client.deque:
-                connection.stream.close()
-                connection.socket.close()
-            client.deque.clear()
+            self._gateway.close()
         super().forget()
 
     # -- private -------------------------------------------------------------------------------------------------------
 
-    def _load(self, task: str, variation: int, simplifications: str, with_gold_path: bool) -> None:
-        problem = self._server.load(task, variation, simplifications, with_gold_path)
-        self._agent = self._server.agentInterface().get()
+    def _load(self, java: Gateway, task: str, variation: int, simplifications: str, with_gold_path: bool) -> None:
+        problem = java.call(self._server, "load", task, variation, simplifications, with_gold_path)
+        box = java.call(self._server, "agentInterface")
+        former, self._agent = self._agent, java.call(box, "get")
+        java.free(box, *([former] if former.id else []))
         self._score, self._is_over = 0, False
-        if not problem and self._agent.isInErrorState():
-            problem = self._agent.getErrorStateMessage()
+        if not problem and java.call(self._agent, "isInErrorState"):
+            problem = java.call(self._agent, "getErrorStateMessage")
         if problem:
             raise EnvironmentFault(f"The simulator cannot load variation {variation} of {task!r}: {problem}")
 
-    def _lines(self, ask: Callable[[], Any]) -> list[str]:
-        """Return a list of texts that the simulator returns: in one call, not one for each of them."""
-        text = str(self._call(lambda: self._gateway.jvm.java.lang.String.join("\n", ask())))
-        return text.split("\n") if text else []
-
-    def _call(self, function: Callable[..., T], *args: Any) -> T:
-        """Call the simulator; its failures, and those of the way to it, are faults of the environment."""
-        from py4j.protocol import Py4JError, Py4JJavaError
-
+    @contextlib.contextmanager
+    def _calls(self) -> Iterator[Gateway]:
+        """Lend the way to the simulator; failures of the one and the other are faults of the environment."""
+        self._is_asking = True  # until then `kill` closes nothing that is being read
         try:
-            if self._gateway is None:
-                self._connect()
-            return function(*args)
-        except Py4JJavaError as error:
-            said = str(error.java_exception.toString()) if self.is_alive() else str(error)
-            raise EnvironmentFault(f"The simulator failed: {said[:500]} {NEXT_MOVE}") from error
-        except (Py4JError, OSError) as error:
-            raise self._death(f" ({type(error).__name__}: {error})" if self.is_alive() else "") from error
-
-    def _connect(self) -> None:
-        """Wait until the JVM is up, and connect to it."""
-        from py4j.java_gateway import GatewayParameters, JavaGateway
-
-        self._is_asking = True  # `kill` leaves its output open as long as it is read here
-        try:
-            port, token = self._greeting()
-            self._output.close()  # the simulator prints a lot, which nobody reads: a full pipe would stop it
-        except ValueError as error:  # closed by `kill`
-            raise self._death(f" ({error})") from None
+            yield self._gateway or self._connect()
+        except JavaFailure as failure:
+            raise EnvironmentFault(f"The simulator failed: {str(failure)[:500]} {NEXT_MOVE}") from failure
+        except (OSError, ValueError) as error:  # a ValueError where `kill` has closed the pipe
+            raise self._death("" if isinstance(error, ConnectionError) else f" ({error})") from error
         finally:
             self._is_asking = False
-        gateway = JavaGateway(gateway_parameters=GatewayParameters(port=port, auth_token=token))
-        self._gateway = gateway
-        java = gateway.jvm.java.lang
-        self.is_repeatable = len({java.System.identityHashCode(java.Object()) for _ in range(3)}) == 1
+            if self._is_killed and self._gateway is not None:
+                self._gateway.close()
+
+    def _connect(self) -> Gateway:
+        """Wait until the JVM is up, and connect to it."""
+        port, token = self._greeting()
+        self._output.close()  # the simulator prints a lot, which nobody reads: a full pipe would stop it
+        self._gateway = java = Gateway(port, token)
+        objects = [java.new("java.lang.Object") for _ in range(3)]
+        self.is_repeatable = len({java.call("java.lang.System", "identityHashCode", one) for one in objects}) == 1
+        java.free(*objects)
         if not self.is_repeatable:
             tell_once(self.java.path, NOT_REPEATABLE, self.java.path)
-        self._server = gateway.jvm.scienceworld.runtime.pythonapi.PythonInterface()
+        self._server = java.new("scienceworld.runtime.pythonapi.PythonInterface")
+        return java
 
     def _greeting(self) -> tuple[int, str]:
         """Read port and token."""
@@ -259,6 +259,13 @@ class ScienceWorld(ChildProcess):
         if self._process.poll() == OUT_OF_MEMORY:
             return EnvironmentFault(f"The simulator needs more memory than the {HEAP_MB} MB that its JVM has. {NEXT_MOVE}")
         return fault
+
+
+def _lines(java: Gateway, texts: Ref) -> list[str]:
+    """Return a list of texts of the JVM, in one call instead of one for each of them."""
+    text = str(java.call("java.lang.String", "join", "\n", texts))
+    java.free(texts)
+    return text.split("\n") if text else []
 
 
 def _points(score: float) -> int:

@@ -59,15 +59,14 @@ def test_a_second_simulator_says_the_same_byte_for_byte(make: Callable[..., SciW
     try:
         for row in need_rows(f"{FOLDER}/traces.jsonl")[::3]:
             description = second.load(row["task"], row["variation"], "")
-            said, score = second._server.step("look around"), round(100 * second._server.getScore())
+            first = second.play_publicly("look around")
             observation, info = env.reset(options={"task": f"{row['task']}/{row['variation']}"})
-            assert observation == f"{description}\n{said}"
-            assert info["upstream"]["score"] == score
+            assert observation == f"{description}\n{first.text}"
+            assert info["upstream"]["score"] == first.score
             for step in steps_of(row)[1:]:
-                said = second._server.step(step["action"])  # the public call, which `ScienceWorld.step` goes around
-                score, is_over = round(100 * second._server.getScore()), second._server.getCompleted()
+                reply = second.play_publicly(step["action"])  # the call which `ScienceWorld.step` goes around
                 observation, _, terminated, _, info = env.step(step["action"])
-                assert (observation, info["score"], terminated) == (said, score, is_over), (row["task"], step["action"])
+                assert (observation, info["score"], terminated) == reply, (row["task"], step["action"])
     finally:
         second.kill()
 
