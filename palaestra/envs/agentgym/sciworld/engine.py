@@ -96,6 +96,7 @@ class ScienceWorld(ChildProcess):
 
     Attributes:
         is_repeatable: Whether equal commands give equal texts in another simulator; known after the first call.
+        address: Port and token of the gateway; known after the first call.
     """
 
     def __init__(self, java: Java, jar: Path, *, options: tuple[str, ...] = ()) -> None:
@@ -104,6 +105,7 @@ class ScienceWorld(ChildProcess):
 
         self.java = java
         self.is_repeatable = True
+        self.address = 0, ""
         self._gateway: Gateway | None = None
         self._server = self._agent = Ref("")
         self._score, self._is_over = 0, False
@@ -168,6 +170,11 @@ class ScienceWorld(ChildProcess):
         """Return the number of moves that took time."""
         with self._calls() as java:
             return int(java.call(self._server, "getNumMoves"))
+
+    @property
+    def server_id(self) -> str:
+        """Number of the simulator among the objects of its JVM; known after the first call."""
+        return self._server.id
 
     def task_names(self) -> dict[str, int]:
         """Return the number of variations by task."""
@@ -234,9 +241,9 @@ class ScienceWorld(ChildProcess):
 
     def _connect(self) -> Gateway:
         """Wait until the JVM is up, and connect to it."""
-        port, token = self._greeting()
+        self.address = self._greeting()
         self._output.close()  # the simulator prints a lot, which nobody reads: a full pipe would stop it
-        self._gateway = java = Gateway(port, token)
+        self._gateway = java = Gateway(*self.address)
         objects = [java.new("java.lang.Object") for _ in range(3)]
         self.is_repeatable = len({java.call("java.lang.System", "identityHashCode", one) for one in objects}) == 1
         java.free(*objects)
