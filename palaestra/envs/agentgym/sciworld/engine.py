@@ -2,7 +2,7 @@
 
 The package `scienceworld` brings the simulator as a jar, `py4j` the Java side of the bridge to it. Its own launcher is left
 aside: it sets no limit to the heap, its episodes are not repeatable, and each of its steps lists all valid actions, which is
-nine tenths of the time. The JVM listens on loopback, to whoever knows its token, and ends with this process.
+nine tenths of the time. The JVM listens on loopback, to the client that knows its token, and ends with this process.
 """
 
 from __future__ import annotations

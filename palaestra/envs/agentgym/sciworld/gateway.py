@@ -2,7 +2,7 @@
 
 The Java side is py4j's. Its Python side is left aside: it sends a command again when an answer is missing, gives the root
 logger a handler, loses an interrupt in an error of its own, fetches lists item by item, and lets the garbage collector of a
-forked child talk to the parent's JVM. Objects are freed here by whoever got them.
+forked child talk to the parent's JVM. Objects are freed here by the code that got them.
 
 Source: py4j 0.10.9, py4j.protocol.
 """
@@ -38,7 +38,7 @@ class Gateway:
         token: What it wants to be told first.
 
     Raises:
-        OSError: If nobody listens, or whoever does knows another token.
+        OSError: If nobody listens there, or the token is refused.
     """
 
     def __init__(self, port: int, token: str) -> None:

@@ -50,7 +50,7 @@ class UpstreamEpisode:
         return dict(self._last)
 
     def never_sent(self) -> dict[str, Json]:
-        """Return what the published client says to a message that it cannot read; nothing reaches the server."""
+        """Return the reply of the published client to a message that it cannot read; nothing reaches the server."""
         return {**self._last, "observation": f"Invalid Action.\n\n{self._last['observation']}", "reward": 0, "done": False}
 
 
