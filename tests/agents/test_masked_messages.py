@@ -16,6 +16,7 @@ from palaestra.agents import masking
 from palaestra.agents.backends.clients import from_url, make_endpoint
 from palaestra.agents.backends.endpoint import Endpoint
 from palaestra.agents.backends.registry import _shaping, make_backend, make_bare_backend
+from palaestra.agents.evaluation.deciding import UntilDecided
 from palaestra.agents.evaluation.resuming import open_run
 from palaestra.agents.masking import masked, remember_secrets
 from palaestra.agents.own import as_agent
@@ -29,7 +30,8 @@ from palaestra.algorithms.run.recipe import parse_recipe
 from palaestra.cli import audit, check
 from palaestra.cli.main import main
 from palaestra.cli.options import parse_settings
-from palaestra.cli.seats import SeatModel, masked_word
+from palaestra.cli.planned import planned_runs
+from palaestra.cli.seats import ChosenSeats, SeatModel, masked_word
 from palaestra.envs.audit.shipped import shipped_cards
 from palaestra.envs.desk.env import DeskEnv
 from palaestra.errors import ConfigError, ModelError, UsageError
@@ -182,6 +184,56 @@ def test_agents_in_seats_and_settings_of_a_command_line() -> None:
     assert_masked(masked_word("--option=token=mk9-1"))
     parse_settings(["server={token='mk9-set1'}"])
     assert_masked(masked("it said mk9-set1"))
+
+
+def stored_run(store: RunStore, **changed: Any) -> None:
+    config = {
+        "kind": "evaluate",
+        "model": "http://host/v1#m",
+        "model_options": {"temperature": 0.5},
+        "envs": [{"env_id": DESK, "env_kwargs": {}}],
+        **{"split": "test", "n": 2, "samples": 1, "seed": 0, "max_turns": None},
+    }
+    store.create_run({**config, **changed}, "a")
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"model": "http://***@host/v1#m"}, "--model of run 'a' is"),
+        ({"model_options": {"headers": {"X-Own": "mk9-1"}}}, "The option headers of --model of run 'a' is"),
+        ({"envs": [{"env_id": DESK, "env_kwargs": {"token": "mk9-1"}}]}, "The argument token of run 'a' is"),
+        ({"seat_models": {"user": {"model": "http://***@h/v1#m", "options": {}}}}, "--seat user of run 'a' is"),
+    ],
+)
+def test_a_run_is_not_resumed_without_its_secrets(tmp_path: Path, changed: dict[str, Any], says: str) -> None:
+    with RunStore(tmp_path) as store:
+        stored_run(store, **changed)
+        with pytest.raises(ConfigError, match=f"{says} .*without its secrets"):
+            planned_runs(store, ["a"], [], {}, {}, [{}], ChosenSeats(), None)
+        if "envs" in changed:
+            with pytest.raises(ConfigError, match=f"{says} .*without its secrets"):
+                planned_runs(store, [], ["random"], {}, {}, [{}], ChosenSeats(), UntilDecided("a"))
+
+
+def test_other_settings_than_those_of_a_run_are_shown_without_secrets(tmp_path: Path) -> None:
+    seats = ChosenSeats(models={"user": SeatModel(URL)})
+    with RunStore(tmp_path) as store:
+        stored_run(store)
+        for options, given, own in (
+            ({"extra": {"api_key": "mk9-1"}}, {}, ChosenSeats()),
+            ({}, {"env_kwargs": {"token": "mk9-1"}}, ChosenSeats()),
+            ({}, {}, seats),
+        ):
+            with pytest.raises(ConfigError, match="was created with") as caught:
+                planned_runs(store, ["a"], [], options, given, [{}], own, None)
+            assert_masked(str(caught.value))
+
+
+@pytest.mark.parametrize(("model", "options"), [("http://***@h/v1#m", {}), ("http://h/v1#m", {"headers": {"a": "***"}})])
+def test_a_backend_is_not_made_of_what_was_stored(model: str, options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="without its secrets"):
+        make_backend(model, **options)
 
 
 def test_what_a_command_refuses(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
