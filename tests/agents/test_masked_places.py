@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
+import traceback
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ import pytest
 from palaestra.agents import masking
 from palaestra.agents.backends.endpoint import Endpoint, check_url
 from palaestra.agents.backends.registry import make_backend
-from palaestra.agents.backends.reliable import Reliable
+from palaestra.agents.backends.reliable import Reliable, RetryPolicy
 from palaestra.agents.backends.responses import redirect_problem
 from palaestra.agents.backends.scripted import ScriptedBackend, ScriptedReply
 from palaestra.agents.backends.wire import excerpt
@@ -166,3 +167,29 @@ async def test_arguments_of_played_environments_are_remembered() -> None:
     plan = EpisodePlan(episode_id="e", env_id="palaestra/Desk-v0", env_kwargs={"server": {"token": "mk9-Deep1"}})
     await pool.give_back(await pool.take(plan), reusable=False)
     assert masking.masked("it said mk9-Deep1") == "it said ***"
+
+
+@pytest.mark.parametrize("error", [RuntimeError, ModelError, ConnectionError, KeyError])
+async def test_what_a_backend_raises_is_masked(error: type[Exception]) -> None:
+    class Failing(ScriptedBackend):
+        async def generate(self, request: Request) -> Generation:
+            raise error(f"no way with {SECRET} or token: mk9-12345")
+
+    backend = Reliable(Failing([]), policy=RetryPolicy(retries=0))
+    with pytest.raises(ModelError if error is ConnectionError else error) as caught:
+        await backend.generate(Request((Message("user", "?"),)))
+    assert_masked("".join(traceback.format_exception(caught.value)).replace(__file__, "").replace(_SOURCE, ""))
+
+
+_SOURCE = 'raise error(f"no way with {SECRET} or token: mk9-12345")'  # the line that a traceback shows
+
+
+def test_clients_log_without_secrets_from_the_first_backend_on() -> None:
+    before = logging.getLogRecordFactory()
+    try:
+        logging.setLogRecordFactory(logging.LogRecord)
+        Reliable(ScriptedBackend([]))
+        record = logging.getLogRecordFactory()("httpx", logging.INFO, "f", 1, "sent %s", (SECRET,), None)
+        assert_masked(record.getMessage())
+    finally:
+        logging.setLogRecordFactory(before)

@@ -102,15 +102,17 @@ def mirrored(file: str) -> str:
 
 
 def near(file: str, texts: Mapping[str, str]) -> list[list[str]]:
-    """Return the test files nearest to a source file, without a map: its mirror, then those that name its module.
+    """Return the test files nearest to a source file, without a map: its mirror, then those of what imports it.
 
     Args:
         file: The source file.
-        texts: Test files with their text.
+        texts: Test files and source files with their text.
     """
-    own, module = mirrored(file), file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-    names = [name for name in sorted(texts) if name != own and re.search(rf"\b{re.escape(module)}\b", texts[name])]
-    folder = f"{Path(own).parent}/"
+    module = re.escape(file.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
+    naming = [name for name in sorted(texts) if re.search(rf"\b{module}\b", texts[name])]
+    found = {name if name.startswith("tests/") else mirrored(name): None for name in naming}
+    own, folder = mirrored(file), f"{Path(mirrored(file)).parent}/"
+    names = [name for name in found if name in texts and name != own]
     beside = [name for name in names if name.startswith(folder)]
     others = [name for name in names if not name.startswith(folder)]
     return [stage for stage in ([own] if own in texts else [], beside[:MOST_NEAR], others[:MOST_NEAR]) if stage]

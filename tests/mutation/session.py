@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +35,11 @@ class Session:
         near: Test files to choose from without a map, whole files at a time; none to choose tests by the map.
     """
 
-    def __init__(self, folder: Path, copy: Path, seconds: float, near: Iterable[str] = ()) -> None:
+    def __init__(self, folder: Path, copy: Path, seconds: float, near: Sequence[str] = ()) -> None:
         """Load what is heavy."""
         load_heavy()
-        self._texts = {test: (copy / test).read_text(encoding="utf-8") for test in near}
+        sources = [path.relative_to(copy).as_posix() for path in (copy / "palaestra").rglob("*.py")] if near else []
+        self._texts = {name: (copy / name).read_text(encoding="utf-8") for name in (*near, *sources)}
         self._folder, self._copy, self._seconds = folder, copy, seconds
         self._map = TestMap(folder / "map.json", copy)
         self._sources: dict[str, Source] = {}

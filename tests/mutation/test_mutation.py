@@ -268,9 +268,13 @@ def test_near_are_the_mirrored_file_and_those_that_name_the_module() -> None:
         "tests/envs/core/test_draws.py": "from palaestra.envs.core.tasks import Task",
         "tests/envs/core/test_other.py": "from palaestra.envs.core.tasks_of import Task",
         "tests/cli/test_main.py": "import palaestra.envs.core.tasks",
+        "tests/envs/core/test_user.py": "",
+        "palaestra/envs/core/user.py": "from palaestra.envs.core.tasks import Task",
+        "palaestra/envs/core/untested.py": "from palaestra.envs.core.tasks import Task",
     }
     near = mapping.near("palaestra/envs/core/tasks.py", texts)
-    assert near == [["tests/envs/core/test_tasks.py"], ["tests/envs/core/test_draws.py"], ["tests/cli/test_main.py"]]
+    beside = {"tests/envs/core/test_draws.py", "tests/envs/core/test_user.py"}
+    assert [near[0], {*near[1]}, near[2]] == [["tests/envs/core/test_tasks.py"], beside, ["tests/cli/test_main.py"]]
     many = {f"tests/envs/core/test_{i}.py": "palaestra.envs.core" for i in range(9)}
     assert [len(stage) for stage in mapping.near("palaestra/envs/core/__init__.py", many)] == [mapping.MOST_NEAR]
     assert mapping.near("palaestra/envs/core/tasks.py", many) == []
