@@ -1,0 +1,394 @@
+"""Executor `monty`: a Python interpreter in Rust, in worker processes of its own.
+
+Every call of a stateless program gets a fresh session (about 0.1 ms): nothing is left over from any other call. The clock
+stands still, sleeping takes no time, chance is seeded, and no file, variable or function of the host can be reached. Workers
+start on the permanent thread (`spawner`) and ask the kernel to die with this process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from palaestra.envs.sandbox import results
+from palaestra.envs.sandbox.results import SandboxResult, checked, exception_name, shown_detail
+from palaestra.envs.sandbox.settings import Limits, Loaded
+from palaestra.envs.sandbox.spawner import started_child
+from palaestra.errors import MissingExtraError, UsageError
+
+NAME = "monty"
+CALLS_PER_WORKER = 10_000
+GRACE_S = 1.0
+"""How long a worker may overstay its time limit before it is killed: one native operation can be that long."""
+SPARE_MEMORY_MB = 1024
+"""Address space of a worker above the limit of its programs: the interpreter itself, mostly reserved and never used."""
+MAX_PRINTED_BYTES = 1 << 20
+
+_PROLOGUE = """\
+from json import dumps as __sandbox_dumps
+__sandbox_text, __sandbox_is, __sandbox_len, __sandbox_prints = str, isinstance, len, 0
+def print(*values, sep=None, end=None, file=None, flush=None):
+    global __sandbox_prints
+    __sandbox_prints += 1
+"""
+_EPILOGUE = """
+__sandbox_value = {name}(**__sandbox_arguments)
+try:
+    if __sandbox_is(__sandbox_value, __sandbox_text):
+        __sandbox_kind = "text"
+    else:
+        __sandbox_kind, __sandbox_value = "json", __sandbox_dumps(__sandbox_value, ensure_ascii=False, allow_nan=False)
+    if __sandbox_len(__sandbox_value) > {limit}:
+        __sandbox_kind, __sandbox_value = "long", ""
+except MemoryError:
+    raise
+except Exception:
+    __sandbox_kind, __sandbox_value = "crash", ""
+(__sandbox_kind, __sandbox_value, __sandbox_prints)
+"""
+_INTERNAL = "Internal error in monty"
+
+_kept_alive: list[object] = []
+"""Workers of the parent process after a fork: ending them here would end them there."""
+_runs_here = False
+_is_forked = False
+"""The interpreter's client keeps threads; after a fork of a process that has used it, it would wait for them forever."""
+
+
+def _after_fork() -> None:
+    """Remember that the client's threads are gone."""
+    global _is_forked
+    _is_forked = _is_forked or _runs_here
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def is_installed() -> bool:
+    """Whether the extra `sandbox` is installed."""
+    from importlib.util import find_spec
+
+    return find_spec("pydantic_monty") is not None
+
+
+def version() -> str:
+    """Return the version of the interpreter; "" if it is not installed."""
+    if not is_installed():
+        return ""
+    from importlib.metadata import version as installed_version
+
+    return installed_version("pydantic-monty")
+
+
+class _Timing(NamedTuple):
+    """When a call began, by the wall and by its worker's processor."""
+
+    wall: float
+    cpu: float
+
+
+class Worker:
+    """One worker process, as a pool of one."""
+
+    def __init__(self, limits: Limits) -> None:
+        """Start it."""
+        try:
+            from pydantic_monty import Monty
+        except ImportError:
+            raise MissingExtraError("The sandbox's executor 'monty'", "sandbox") from None
+        global _runs_here
+        if _is_forked:
+            raise UsageError(
+                "The executor 'monty' cannot be used in a process that was forked after its first use; start processes with "
+                "the method 'spawn', or fork before the first call."
+            )
+        _runs_here = True
+        self.calls = 0
+        self._launcher = _Launcher(limits.memory_mb + SPARE_MEMORY_MB)
+
+        def start() -> Any:
+            pool = Monty(binary_path=self._launcher.path, max_processes=1, feed_duration_limit_grace=GRACE_S)
+            pool.__enter__()
+            return pool
+
+        self._pool, self.pid = started_child(start)
+        self._clock = (
+            ((~self.pid) << 3) | 2 if self.pid else None
+        )  # the processor clock of a process, as the C library makes it
+        self._limits: dict[str, Any] = {
+            "max_feed_duration_secs": limits.timeout_s,
+            "max_memory": limits.memory_mb << 20,
+            "max_recursion_depth": limits.recursion,
+            "max_suspensions": 1,
+            "max_total_sleep_secs": 0.0,
+        }
+        self._policy: dict[str, Any] = {
+            "datetime": datetime.datetime.fromtimestamp(limits.now, tz=datetime.UTC),
+            "timezone": "utc",
+            "sleep": "zero",
+            "random_start": {"seed": limits.seed},
+        }
+
+    def session(self) -> Any:
+        """Return a fresh session; a context manager."""
+        self.calls += 1
+        return self._pool.checkout(limits=self._limits, os_policy=self._policy, assert_message_annotations=False)
+
+    def now(self) -> _Timing:
+        """Return both clocks; the processor's is the wall's where the kernel does not tell."""
+        wall = time.perf_counter()
+        if self._clock is not None:
+            with contextlib.suppress(OSError):
+                return _Timing(wall, time.clock_gettime(self._clock))
+        return _Timing(wall, wall)
+
+    def close(self) -> None:
+        """End it."""
+        with contextlib.suppress(Exception):  # it may have ended by itself
+            self._pool.__exit__(None, None, None)
+        self._launcher.close()
+
+    def abandon(self) -> None:
+        """Keep the objects of the parent process from being ended by this one."""
+        _kept_alive.append(self._pool)
+
+
+class MontyExecutor:
+    """A bounded number of workers for stateless programs, and one for each stateful program.
+
+    Args:
+        limits: What a call may use.
+        workers: Most worker processes for stateless programs; calls beyond wait for one.
+        programs: Most stateful programs at a time.
+    """
+
+    name = NAME
+
+    def __init__(self, limits: Limits, *, workers: int, programs: int) -> None:
+        """Start nothing yet."""
+        self._limits, self._programs = limits, programs
+        self._idle: list[Worker] = []
+        self._free = threading.BoundedSemaphore(workers)
+        self._lock = threading.Lock()
+        self._held: dict[Loaded, _Held] = {}
+        self._all: set[Worker] = set()
+
+    def call(self, program: Loaded, name: str, arguments: Mapping[str, Any]) -> SandboxResult:
+        """Call a function of a source; see `Executor`."""
+        epilogue = _EPILOGUE.format(name=name, limit=self._limits.output_chars)
+        inputs = {"__sandbox_arguments": arguments}
+        if program.stateful:
+            return self._call_held(program, epilogue, inputs)
+        with self._worker() as worker:
+            begin = worker.now()
+            try:
+                with worker.session() as session:
+                    answer = _feed(session, f"{_PROLOGUE}{program.source}\n{epilogue}", inputs)
+            except Exception as error:
+                answer = error
+            return self._result(answer, worker, begin, program)
+
+    def drop(self, program: Loaded) -> None:
+        """End the worker of a stateful program."""
+        with self._lock:
+            held = self._held.pop(program, None)
+        if held is not None:
+            with held.lock:
+                held.end()
+            with self._lock:
+                self._all.discard(held.worker)
+
+    def close(self) -> None:
+        """End every worker."""
+        with self._lock:
+            workers, self._all = self._all, set()
+            self._idle, self._held = [], {}
+        for worker in workers:
+            worker.close()
+
+    def abandon(self) -> None:
+        """Let go of the workers of the parent process."""
+        for worker in self._all:
+            worker.abandon()
+        _kept_alive.extend(held.session for held in self._held.values())
+
+    @contextlib.contextmanager
+    def _worker(self) -> Iterator[Worker]:
+        """Lend a worker; a dead or old one is not taken back."""
+        with self._free:
+            with self._lock:
+                worker = self._idle.pop() if self._idle else None
+            worker = worker or self._started()
+            try:
+                yield worker
+            except BaseException:
+                self._discard(worker)
+                raise
+            if worker.calls >= CALLS_PER_WORKER:
+                self._discard(worker)
+            else:
+                with self._lock:
+                    if worker in self._all:
+                        self._idle.append(worker)
+
+    def _started(self) -> Worker:
+        """Start a worker."""
+        worker = Worker(self._limits)
+        with self._lock:
+            self._all.add(worker)
+        return worker
+
+    def _discard(self, worker: Worker) -> None:
+        """End a worker for good."""
+        with self._lock:
+            self._all.discard(worker)
+            worker.calls = CALLS_PER_WORKER
+        worker.close()
+
+    def _call_held(self, program: Loaded, epilogue: str, inputs: Mapping[str, Any]) -> SandboxResult:
+        """Call a function of a stateful program, in the session that is its own."""
+        with self._lock:
+            held = self._held.get(program)
+            if held is None:
+                if len(self._held) >= self._programs:
+                    raise UsageError(
+                        f"{self._programs} stateful programs are in use; close one, or make Sandbox(programs=...) larger."
+                    )
+                held = self._held[program] = _Held()
+        with held.lock:
+            answer: Any
+            if held.session is None:
+                held.worker = self._started()
+            begin = held.worker.now()
+            try:
+                if held.session is None:
+                    held.session = held.worker.session()
+                    held.session.__enter__()
+                    _feed(held.session, f"{_PROLOGUE}{program.source}\n", {})
+                answer = _feed(held.session, epilogue, inputs)
+            except Exception as error:
+                answer = error
+            result = self._result(answer, held.worker, begin, program)
+            if result.status not in ("ok", "error", "blocked"):
+                held.end()
+                with self._lock:
+                    self._all.discard(held.worker)
+            return result
+
+    def _result(self, answer: object, worker: Worker, begin: _Timing, program: Loaded) -> SandboxResult:
+        """Judge the answer of a worker, or the exception in its place."""
+        end = worker.now()
+        cpu_ms = round(max(0.0, end.cpu - begin.cpu) * 1e3, 3)
+        if not isinstance(answer, Exception):
+            return self._returned(answer, cpu_ms)
+        from pydantic_monty import MontyCrashedError, MontyError, MontyRuntimeError, MontySyntaxError
+
+        told = str(answer)
+        if isinstance(answer, MontyCrashedError):
+            self._discard(worker)
+            late = end.wall - begin.wall >= self._limits.timeout_s
+            return SandboxResult(
+                *(("timeout", results.TIMED_OUT) if late else ("crash", results.WORKER_ENDED)), "text", NAME, cpu_ms
+            )
+        if isinstance(answer, MontySyntaxError):
+            return SandboxResult("error", "SyntaxError", "text", NAME, cpu_ms, detail=shown_detail(told))
+        if not isinstance(answer, MontyRuntimeError):
+            if not isinstance(answer, (MontyError, ValueError, TypeError, RecursionError, OverflowError)):
+                raise answer
+            return SandboxResult("crash", results.UNREADABLE, "text", NAME, cpu_ms)
+        inner = answer.exception()
+        if isinstance(inner, TimeoutError) and end.wall - begin.wall >= 0.9 * self._limits.timeout_s:
+            return SandboxResult("timeout", results.TIMED_OUT, "text", NAME, cpu_ms)
+        if isinstance(inner, MemoryError):
+            return SandboxResult("crash", results.OUT_OF_MEMORY, "text", NAME, cpu_ms)
+        if isinstance(inner, PermissionError):
+            return SandboxResult("blocked", results.NOT_ALLOWED, "text", NAME, cpu_ms, detail=shown_detail(told))
+        if _INTERNAL in told:
+            exits = program.facts is not None and program.facts.exits  # SystemExit with a number is an internal error there
+            status = ("error", "SystemExit") if exits else ("crash", results.WORKER_ENDED)
+            return SandboxResult(*status, "text", NAME, cpu_ms, detail=shown_detail(told))  # type: ignore[arg-type]
+        kind = exception_name(type(inner).__name__)
+        return SandboxResult("error", kind, "text", NAME, cpu_ms, detail=shown_detail(told))
+
+    def _returned(self, answer: object, cpu_ms: float) -> SandboxResult:
+        """Judge what a session returned: foreign code may have put anything there."""
+        if not isinstance(answer, tuple) or len(answer) != 3:
+            return SandboxResult("crash", results.UNREADABLE, "text", NAME, cpu_ms)
+        kind, text, prints = answer
+        if kind in ("long", "crash"):
+            content = results.TOO_LONG if kind == "long" else results.NOT_JSON
+            return SandboxResult("crash", content, "text", NAME, cpu_ms)
+        return checked(kind, text, self._limits.output_chars, executor=NAME, cpu_ms=cpu_ms, prints=prints)
+
+
+class _Held:
+    """The worker and session of a stateful program."""
+
+    worker: Worker
+
+    def __init__(self) -> None:
+        """Hold nothing yet."""
+        self.lock = threading.Lock()
+        self.session: Any = None
+
+    def end(self) -> None:
+        """End the session and its worker."""
+        session, self.session = self.session, None
+        if session is not None:
+            with contextlib.suppress(Exception):
+                session.__exit__(None, None, None)
+            self.worker.close()
+
+
+class _Launcher:
+    """The command that a worker is started by: it confines itself as far as a small script can, then becomes the interpreter.
+
+    The script is in memory and reached through /proc, so that nothing is left on disk. It asks the kernel to kill the worker
+    with its parent, bounds its address space, drops the environment and leaves the terminal's process group. Where a program
+    for that is missing, or outside of Linux, the interpreter is started as it is.
+    """
+
+    def __init__(self, address_space_mb: int) -> None:
+        """Write the script."""
+        self._descriptor = -1
+        self.path: str | None = None
+        tools = {name: shutil.which(name) for name in ("setpriv", "setsid", "env", "sh")}
+        if sys.platform != "linux" or not all(tools.values()):
+            return
+        from pydantic_monty._binary import find_monty_binary
+
+        binary = find_monty_binary()
+        words = f"{tools['env']} -i {tools['setsid']} {tools['setpriv']} --pdeathsig KILL --no-new-privs -- {_quoted(binary)}"
+        script = f'#!{tools["sh"]}\nulimit -c 0\nulimit -v {address_space_mb << 10}\nexec {words} "$@"\n'
+        self._descriptor = os.memfd_create("palaestra-monty")
+        os.write(self._descriptor, script.encode())
+        os.fchmod(self._descriptor, 0o700)
+        self.path = f"/proc/{os.getpid()}/fd/{self._descriptor}"
+
+    def close(self) -> None:
+        """Let go of the script."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _quoted(path: str) -> str:
+    """Return a path as one word of a shell script."""
+    import shlex
+
+    return shlex.quote(path)
+
+
+def _feed(session: Any, text: str, inputs: Mapping[str, Any]) -> Any:
+    """Run a text in a session; what it prints by other means than `print` is dropped."""
+    from pydantic_monty import CollectString
+
+    return session.feed_run(text, inputs=dict(inputs), print_callback=CollectString(max_bytes=MAX_PRINTED_BYTES))

@@ -1,0 +1,55 @@
+import pytest
+
+from palaestra.envs.sandbox import Sandbox
+from palaestra.envs.sandbox.bubblewrap import find_bubblewrap
+from palaestra.envs.sandbox.keeper import Keeper
+from palaestra.envs.sandbox.monty import is_installed
+from palaestra.errors import UsageError
+
+PATIENT_S = 30.0
+"""A time limit that a slow machine keeps, too: what is to end by itself does so within milliseconds."""
+
+
+def _missing(executor: str) -> str:
+    """Return why an executor cannot be used here, "" if it can."""
+    if executor == "monty":
+        return "" if is_installed() else "pydantic-monty is not installed"
+    if not find_bubblewrap():
+        return "bubblewrap is not installed"
+    try:
+        Keeper(now=0, seed=0).close()
+    except UsageError as error:
+        return str(error)
+    return ""
+
+
+@pytest.fixture(scope="session")
+def missing() -> dict[str, str]:
+    """Why executors cannot be used here, by name."""
+    return {executor: reason for executor in ("monty", "process") if (reason := _missing(executor))}
+
+
+@pytest.fixture(params=["monty", "process"], scope="session")
+def executor(request, missing):
+    if request.param in missing:
+        pytest.skip(missing[request.param])
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def shared(executor):
+    """One sandbox for tests that leave nothing behind."""
+    with Sandbox(executor, timeout_s=PATIENT_S) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def need_process(missing):
+    if "process" in missing:
+        pytest.skip(missing["process"])
+
+
+@pytest.fixture
+def need_monty(missing):
+    if "monty" in missing:
+        pytest.skip(missing["monty"])

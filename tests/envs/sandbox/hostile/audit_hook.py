@@ -1,0 +1,12 @@
+# an audit hook of its own
+# monty: error
+# process: error
+
+
+def attack(port, marker):
+    g = [c for c in ().__class__.__base__.__subclasses__() if c.__name__ == "_wrap_close"][0].__init__.__globals__
+    return g["sys"].addaudithook(1)()
+
+
+def fine(number):
+    return number + 1

@@ -1,0 +1,11 @@
+# a result of 100 MB
+# monty: crash timeout
+# process: crash
+
+
+def attack(port, marker):
+    return "x" * 100_000_000
+
+
+def fine(number):
+    return number + 1

@@ -1,0 +1,13 @@
+# a flood on the wire
+# monty: error
+# process: crash
+
+
+def attack(port, marker):
+    g = [c for c in ().__class__.__base__.__subclasses__() if c.__name__ == "_wrap_close"][0].__init__.__globals__
+    while True:
+        g["write"](0, b"x" * 10_000)
+
+
+def fine(number):
+    return number + 1

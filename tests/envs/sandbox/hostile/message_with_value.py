@@ -1,0 +1,11 @@
+# an exception that quotes an argument
+# monty: error
+# process: error
+
+
+def attack(port, marker):
+    raise KeyError(marker)
+
+
+def fine(number):
+    return number + 1

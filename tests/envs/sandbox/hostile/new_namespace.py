@@ -1,0 +1,12 @@
+# a user namespace of its own
+# monty: error
+# process: blocked
+
+
+def attack(port, marker):
+    lib = [c for c in ().__class__.__base__.__subclasses__() if c.__name__ == "CDLL"][0](None)
+    return lib.unshare(0x10000000)
+
+
+def fine(number):
+    return number + 1

@@ -1,0 +1,12 @@
+# leaving without an answer
+# monty: error
+# process: crash
+
+
+def attack(port, marker):
+    g = [c for c in ().__class__.__base__.__subclasses__() if c.__name__ == "_wrap_close"][0].__init__.__globals__
+    g["_exit"](0)
+
+
+def fine(number):
+    return number + 1

@@ -1,0 +1,12 @@
+# modules that are loaded already
+# monty: error
+# process: blocked
+
+
+def attack(port, marker):
+    g = [c for c in ().__class__.__base__.__subclasses__() if c.__name__ == "_wrap_close"][0].__init__.__globals__
+    return g["sys"].modules["os"].listdir("/")
+
+
+def fine(number):
+    return number + 1

@@ -1,0 +1,15 @@
+# all the newer system calls, one after the other
+# monty: error
+# process: blocked ok timeout crash
+
+
+def attack(port, marker):
+    lib = [c for c in ().__class__.__base__.__subclasses__() if c.__name__ == "CDLL"][0](None)
+    for number in range(335, 470):
+        if number not in (425, 435, 424, 434):
+            lib.syscall(number, -1, 0, 0, 0, 0, 0)
+    return 1
+
+
+def fine(number):
+    return number + 1

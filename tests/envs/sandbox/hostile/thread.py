@@ -1,0 +1,12 @@
+# a thread
+# monty: error
+# process: blocked error
+
+
+def attack(port, marker):
+    g = [c for c in ().__class__.__base__.__subclasses__() if c.__name__ == "_wrap_close"][0].__init__.__globals__
+    return g["sys"].modules["_thread"].start_new_thread(print, ())
+
+
+def fine(number):
+    return number + 1

@@ -1,0 +1,12 @@
+# a call by the numbers of x32
+# monty: error
+# process: blocked
+
+
+def attack(port, marker):
+    lib = [c for c in ().__class__.__base__.__subclasses__() if c.__name__ == "CDLL"][0](None)
+    return lib.syscall(0x40000000 + 57)
+
+
+def fine(number):
+    return number + 1
