@@ -1,6 +1,6 @@
 # patching the built-ins of the worker
 # monty: error
-# process: ok error
+# process: crash
 
 
 def attack(port, marker):
