@@ -104,7 +104,7 @@ def freeze_clock(now: float) -> None:
 
 
 class Chance:
-    """All randomness of the standard library from one seed, set anew for every call."""
+    """All randomness of the standard library from one seed, set again for every call."""
 
     def __init__(self, seed: int) -> None:
         """Replace the sources of entropy that Python code can reach."""

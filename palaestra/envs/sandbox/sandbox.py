@@ -239,7 +239,7 @@ class Program:
         return executor.call(self._loaded, name, plain)
 
     def close(self) -> None:
-        """End what runs for this program, its state with it; a later call begins anew."""
+        """End what runs for this program, its state with it; a later call starts afresh."""
         for executor in list(self.sandbox._executors.values()):
             executor.drop(self._loaded)
 
@@ -248,7 +248,7 @@ class Program:
         return {"sandbox": self.sandbox, "source": self.source, "stateful": self.stateful}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Begin anew."""
+        """Start afresh."""
         vars(self).update(state)
         self._start()
 
@@ -283,7 +283,7 @@ def _refuse_root() -> None:
 
 
 def _after_fork() -> None:
-    """In a forked child: every sandbox leaves its workers to the parent and begins anew."""
+    """In a forked child: every sandbox leaves its workers to the parent and starts afresh."""
     for sandbox in list(_open):
         sandbox._after_fork()
 
