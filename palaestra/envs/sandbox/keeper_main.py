@@ -131,7 +131,7 @@ class Chance:
 
 
 def facades() -> dict[str, types.ModuleType]:
-    """Return what foreign code gets for `os` and `sys`: text work on paths and constants, no files, no process."""
+    """Return the stand-ins for `os` and `sys`: text work on paths and constants, no files, no process."""
     import posixpath
 
     path = types.ModuleType("os.path")

@@ -84,7 +84,7 @@ class SourceFacts:
 
 @lru_cache(maxsize=4096)
 def read_source(source: str) -> SourceFacts | None:
-    """Return what the tree of a source says; None if it is not Python, or too long to be looked at."""
+    """Return the facts of a source; None if it is not Python, or too long to be looked at."""
     if len(source) > MAX_SOURCE_CHARS:
         return None
     if _QUIET not in warnings.filters:  # the parser warns of escapes in foreign texts, which says nothing to anybody here
@@ -110,7 +110,7 @@ def needs_cpython(source: str) -> tuple[str, ...]:
 
 
 def wrong_names(parameters: Parameters, names: frozenset[str]) -> str:
-    """Return what is wrong with the names of a call's arguments; "" if nothing is. No value is repeated."""
+    """Return a sentence on names of arguments that do not fit, "" if all do. No value is repeated."""
     missing = sorted(parameters.required - names)
     unexpected = () if parameters.takes_any else sorted(names - parameters.allowed)
     told = [f"missing: {', '.join(missing)}"] if missing else []
