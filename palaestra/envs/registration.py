@@ -93,6 +93,7 @@ def register_environments() -> None:
     _register(
         "palaestra/SciWorld-v0", f"{_AGENTGYM}.sciworld.env:SciWorldEnv", extra="agentgym", needs=("java",), cost="engine"
     )
+    _register("palaestra/ALFWorld-v0", "palaestra.envs.agentgym.alfworld.env:ALFWorldEnv", max_turns=30)
     _register("palaestra/Desk-v0", "palaestra.envs.desk.env:DeskEnv", max_turns=30)
     _register("palaestra/TwentyQuestions-v0", _QUESTIONS, max_turns=20, things=16, guesses=0)
     _register("palaestra/TwentyQuestions-v1", _QUESTIONS, max_turns=20)

@@ -26,6 +26,12 @@ from palaestra.errors import UsageError
 from palaestra.types import Message, ToolCall, plain
 
 VARIANTS = {
+    "palaestra/ALFWorld-v0": [
+        {"action_format": "react", "compat": "upstream"},
+        {"action_format": "json", "dialect": "put"},
+        {"action_format": "code", "tolerant": True},
+        {"names": "shuffled", "expert_knows": "seen", "max_turns": None},
+    ],
     "palaestra/TextCraft-v0": [
         {"action_format": "react"},
         {"action_format": "react", "compat": "upstream"},

@@ -46,8 +46,8 @@ class Function:
 
     Attributes:
         description: What it does.
-        templates: Texts of the command with `{argument}` in them, those with more arguments first. An argument that is not in
-            all of them is optional.
+        templates: Texts of the command with `{argument}` in them, the likelier first where a command may be read in two ways.
+            `{argument:.0}` takes an argument and does not show it. An argument that is not in all of them is optional.
         arguments: Its arguments by name, in order.
     """
 
@@ -164,8 +164,10 @@ def _fields(template: str) -> frozenset[str]:
 @cache
 def _pattern(template: str) -> re.Pattern[str]:
     """Return a pattern of the commands of a template."""
-    parts = [re.escape(text) + (f"(?P<{name}>.+)" if name else "") for text, name, _, _ in Formatter().parse(template)]
-    return re.compile("".join(parts))
+    parts = Formatter().parse(template)
+    return re.compile(
+        "".join(re.escape(text) + (f"(?P<{name}>.+)" if name and not form else "") for text, name, form, _ in parts)
+    )
 
 
 __all__ = ["Argument", "Function", "FunctionCommands", "command_of"]

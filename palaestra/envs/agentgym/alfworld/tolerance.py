@@ -1,0 +1,90 @@
+"""Reads commands that are wrapped in other words, where `tolerant=True` asks for it, and says by which rules.
+
+Without it every such line is answered with "Nothing happens.", as published.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator
+from typing import NamedTuple
+
+RULES = ("prompt", "label", "think", "quotes", "case", "prose")
+"""Names of the rules: a leading `>`, a label such as `Action:`, thoughts, quotation marks and stops, capitals, prose."""
+
+_PROMPT = re.compile(r"^\s*>+\s*")
+_LABEL = re.compile(r"^\s*(?:next\s+)?(?:action|act|command)\s*\d*\s*:\s*", re.IGNORECASE)
+_THINK = re.compile(r"^\s*(?:think|thought)\s*\d*\s*:", re.IGNORECASE)
+_AROUND = " \t\"'`*.!,;()[]"
+
+
+class Read(NamedTuple):
+    """What a text was read as.
+
+    Attributes:
+        command: The command; empty for a text that only thinks.
+        rules: Names of the rules that were needed.
+    """
+
+    command: str
+    rules: tuple[str, ...]
+
+
+def read_command(text: str, commands: Collection[str], translated: Callable[[str], str]) -> Read | None:
+    """Return the command that a text wraps, None if there is none that can be done now.
+
+    Args:
+        text: What the agent wrote.
+        commands: The commands that can be done now.
+        translated: Puts a command into the dialect of the game.
+    """
+    rules: list[str] = []
+    lines = list(_spoken(text, rules))
+    if not lines:
+        return Read("", tuple(dict.fromkeys(rules))) if "think" in rules else None
+    line = lines[-1]
+    for candidate, rule in _wordings(line):
+        if rule:
+            rules.append(rule)
+        if (command := translated(candidate)) in commands:
+            return Read(command, tuple(dict.fromkeys(rules)))
+    lowered = line.lower().strip(_AROUND)
+    ends = [command for command in commands if _ends_with(lowered, command)]
+    if not ends:  # a command of the other dialect
+        at = max(lowered.rfind(" put "), lowered.rfind(" move "))
+        command = translated(lowered[at + 1 :])
+        ends = [command] if at >= 0 and command in commands else []
+    return Read(max(ends, key=len), tuple(dict.fromkeys((*rules, "prose")))) if ends else None
+
+
+def _spoken(text: str, rules: list[str]) -> Iterator[str]:
+    """Yield the lines that are not thoughts, without prompts and labels."""
+    for line in text.splitlines():
+        rest = line
+        for pattern, rule in ((_PROMPT, "prompt"), (_LABEL, "label"), (_PROMPT, "prompt")):
+            stripped = pattern.sub("", rest)
+            if stripped != rest:
+                rules.append(rule)
+                rest = stripped
+        if _THINK.match(rest):
+            rules.append("think")
+        elif rest.strip():
+            yield rest.strip()
+
+
+def _wordings(line: str) -> Iterator[tuple[str, str]]:
+    """Yield a line as it stands, and with ever more left out; each with the rule that it took."""
+    yield line, ""
+    bare = line.strip(_AROUND)
+    if bare != line:
+        yield bare, "quotes"
+    if bare.lower() != bare:
+        yield bare.lower(), "case"
+
+
+def _ends_with(text: str, command: str) -> bool:
+    """Whether a text ends with a command, as words of its own."""
+    return text.endswith(command) and not text[: len(text) - len(command)][-1:].isalnum()
+
+
+__all__ = ["RULES", "Read", "read_command"]
