@@ -93,10 +93,10 @@ class ALFWorldEnv(CommandEnv):
     `json_2.1.1` or a part of it as `games`.
 
     ## Papers
-    * ALFWorld (arXiv:2010.03768): domain, commands and texts of the game files, read as they are. Left out: the visual
-      environments, and goals with objects inside of movable receptacles (played, without an expert).
-    * AgentGym (arXiv:2406.04151): the horizon of 30 messages, the action formats, the replies of its server. Left out: the
-      server itself.
+    * ALFWorld (arXiv:2010.03768): commands and texts of its game files, read as they are. Left out: the visual environments.
+    * AgentGym (arXiv:2406.04151): the horizon of 30 messages, action formats, replies of its server. Left out: its server.
+
+    Goals with objects inside of movable receptacles are played, but have no expert.
 
     ## Version history
     * v0: texts and admissible commands word for word and in the order of textworld 1.7.0 with alfworld 0.4.2.
