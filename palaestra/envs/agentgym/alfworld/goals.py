@@ -43,7 +43,7 @@ class Wanted(NamedTuple):
 
 
 def wanted_of(game: Game) -> list[Wanted]:
-    """Return what each way to the goal asks for; without those that ask for something else (objects inside of objects)."""
+    """Return the wishes of each way to the goal; without those that ask for something else (objects inside of objects)."""
     found = (_wanted(goal.clause, game) for goal in game.goals)
     return [wanted for wanted in found if wanted is not None]
 

@@ -45,7 +45,7 @@ def shown_by_client(observation: str, commands: Sequence[str]) -> str:
 
 
 def never_sent(observation: str, commands: Sequence[str]) -> dict[str, Json]:
-    """Return what the client says of a message that it cannot read.
+    """Return the words of the client about a message that it cannot read.
 
     Args:
         observation: The last observation.

@@ -151,7 +151,7 @@ class Game:
         return any(goal.join.solutions(facts) for goal in self.goals)
 
     def commands(self, facts: Facts) -> Commands:
-        """Return what can be done, by command, in no order that means anything."""
+        """Return all commands that can be played, each with its action; their order means nothing."""
         found: Commands = {}
         for operator in self._operators:
             relations = [facts.of(predicate) for predicate in operator.depends_on]

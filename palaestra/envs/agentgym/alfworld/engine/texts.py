@@ -102,7 +102,7 @@ class Texts:
 
 
 def display_names(things: Iterable[str], types: Mapping[str, str], shuffled: int | None = None) -> dict[str, Name]:
-    """Return what texts say of each object.
+    """Return the names that texts use for objects.
 
     A name is the id up to the first `_bar_` (with `basin` after it, if the id has that anywhere) and a number; the first id in
     order gets the highest number of its kind. An id without `_bar_` is followed by a blank.
