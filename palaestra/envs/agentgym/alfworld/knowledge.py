@@ -12,6 +12,9 @@ from palaestra.envs.agentgym.alfworld.world import AlfredWorld
 STATIONS = {"isclean": ("sinkbasintype", "clean"), "ishot": ("microwavetype", "heat"), "iscool": ("fridgetype", "cool")}
 """Type of receptacle and verb by the state that it brings about."""
 
+ABLE = {"isclean": "cleanable", "ishot": "heatable", "iscool": "coolable", "issliced": "sliceable", "istoggled": "toggleable"}
+"""Fact without which a state cannot be brought about."""
+
 KNIVES = ("butterknifetype", "knifetype")
 
 
@@ -30,6 +33,7 @@ class Room:
         kind: Type of each receptacle and object.
         openable: Receptacles that open and close.
         fits: Types of receptacle and object that go together.
+        able: Facts of `ABLE`, and what can be taken, as (predicate, object).
         put: Form of the command that puts an object down.
     """
 
@@ -39,6 +43,7 @@ class Room:
     kind: dict[str, str]
     openable: frozenset[str]
     fits: frozenset[tuple[str, ...]]
+    able: frozenset[tuple[str, str]]
     put: str
 
     @classmethod
@@ -57,6 +62,7 @@ class Room:
             kind,
             frozenset(thing for (thing,) in facts.of("openable")),
             frozenset(facts.of("cancontain")),
+            frozenset((name, thing) for name in ("pickupable", *ABLE.values()) for (thing,) in facts.of(name)),
             PUT_COMMANDS[game.file.dialect],
         )
 
@@ -180,7 +186,7 @@ class Sketch:
             return
         self.put_away()
         receptacle = self.where.get(thing)
-        if receptacle is None:
+        if receptacle is None or ("pickupable", thing) not in self.room.able:
             raise Stuck
         self.reach_into(receptacle)
         self.commands.append(f"take {self.name(thing)} from {self.name(receptacle)}")
@@ -195,7 +201,7 @@ class Sketch:
         for state, (kind, verb) in STATIONS.items():
             if state in states and (state, thing) not in self.states:
                 stations = self.room.receptacles.get(kind)
-                if not stations:
+                if not stations or (ABLE[state], thing) not in self.room.able:
                     raise Stuck
                 self.take(thing)
                 station = min(stations, key=lambda receptacle: (self.room.location[receptacle] != self.at, receptacle))
@@ -205,7 +211,7 @@ class Sketch:
 
     def turn_on(self, lamp: str) -> None:
         """Be at a lamp that is on."""
-        if lamp not in self.where:
+        if lamp not in self.where or (ABLE["istoggled"], lamp) not in self.room.able:
             raise Stuck
         self.go(self.where[lamp])
         if ("istoggled", lamp) not in self.states:
@@ -218,6 +224,8 @@ class Sketch:
 
     def _slice(self, thing: str) -> None:
         """Slice an object where it lies, with a knife in the hand."""
+        if (ABLE["issliced"], thing) not in self.room.able:
+            raise Stuck
         receptacle = self.where.get(thing, "")
         if self.held == thing:
             self.put_away()
@@ -233,4 +241,4 @@ class Sketch:
         self.states.add(("issliced", thing))
 
 
-__all__ = ["KNIVES", "STATIONS", "Room", "Sketch", "Stuck"]
+__all__ = ["ABLE", "KNIVES", "STATIONS", "Room", "Sketch", "Stuck"]

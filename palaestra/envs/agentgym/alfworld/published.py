@@ -24,6 +24,8 @@ MAX_FILES = 50_000
 _SPLITS = ("train", "valid_train", "valid_seen", "valid_unseen", "test_seen", "test_unseen")
 _NAMED = re.compile(r"([a-z_]+-[^/\s]+)/(trial_[0-9A-Za-z_]+)")
 
+_NUMBERED = re.compile(r"(?:alfworld_)?\[?([0-9]{1,9})\]?")
+
 
 class GameTasks(NamedTuple):
     """Games and the tasks to play them.
@@ -158,7 +160,7 @@ def _rows(path: Path) -> Iterable[tuple[int, tuple[str, ...]]]:
     for record in read_json_records(path):
         row = record.value if isinstance(record.value, Mapping) else {}
         item = row.get("item_id")
-        number = str(item).rpartition("_")[2].strip("[]")
+        number = item
         kind, trial = row.get("task_type"), row.get("task_id")
         if isinstance(item, str) and (match := _NAMED.search(item)) is not None:
             kind, trial = match[1], match[2]
@@ -168,9 +170,10 @@ def _rows(path: Path) -> Iterable[tuple[int, tuple[str, ...]]]:
                 f"{shown(path)}, {record.place} {problem}; expected 'item_id' (an integer), 'task_type' and 'task_id'. "
                 f"Integers alone name no game."
             )
-        if not number.isdecimal():
-            number = str(record.number - 1)
-        yield int(number), (f"{kind}/{trial}", kind, trial)
+        if not isinstance(number, int):
+            digits = _NUMBERED.fullmatch(str(item))
+            number = record.number - 1 if digits is None else int(digits[1])
+        yield number, (f"{kind}/{trial}", kind, trial)
 
 
 __all__ = ["GameTasks", "chosen_games", "find_games"]

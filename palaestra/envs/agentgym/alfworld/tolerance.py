@@ -43,11 +43,9 @@ def read_command(text: str, commands: Collection[str], translated: Callable[[str
     if not lines:
         return Read("", tuple(dict.fromkeys(rules))) if "think" in rules else None
     line = lines[-1]
-    for candidate, rule in _wordings(line):
-        if rule:
-            rules.append(rule)
+    for candidate, needed in _wordings(line):
         if (command := translated(candidate)) in commands:
-            return Read(command, tuple(dict.fromkeys(rules)))
+            return Read(command, tuple(dict.fromkeys((*rules, *needed))))
     lowered = line.lower().strip(_AROUND)
     ends = [command for command in commands if _ends_with(lowered, command)]
     if not ends:  # a command of the other dialect
@@ -72,14 +70,13 @@ def _spoken(text: str, rules: list[str]) -> Iterator[str]:
             yield rest.strip()
 
 
-def _wordings(line: str) -> Iterator[tuple[str, str]]:
-    """Yield a line as it stands, and with ever more left out; each with the rule that it took."""
-    yield line, ""
+def _wordings(line: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield a line as it stands, and with ever more left out; each with the rules that it took."""
+    yield line, ()
     bare = line.strip(_AROUND)
-    if bare != line:
-        yield bare, "quotes"
-    if bare.lower() != bare:
-        yield bare.lower(), "case"
+    quotes = ("quotes",) if bare != line else ()
+    yield bare, quotes
+    yield bare.lower(), (*quotes, "case")
 
 
 def _ends_with(text: str, command: str) -> bool:
