@@ -46,7 +46,7 @@ def test_every_command_but_help_has_a_call_that_stands_for_it(task_type):
                 continue
             assert call is not None
             back = COMMANDS.call(call).content
-            assert back == command or command.startswith("move") and back.startswith("put")
+            assert back == command or (command.startswith("move") and back.startswith("put"))
         world.act(played)
 
 
