@@ -39,6 +39,7 @@ VARIANTS = {
         {"recipes": "procedural", "depth": 3, "action_format": "react"},
     ],
     "palaestra/Desk-v0": [{"difficulty": "tiny"}],
+    "palaestra/SciWorld-v0": [{"action_format": "code", "compat": "upstream", "simplifications": "easy", "tasks": ["4-2"]}],
     "palaestra/Maze-v0": [
         {"action_format": "react", "compat": "upstream"},
         {"size": 7, "loops": 0.0, "render_mode": "rgb_array"},

@@ -126,7 +126,7 @@ def _written(value: str | int | bool | Ref) -> str:
     if isinstance(value, Ref):
         return f"r{value.id}"
     if isinstance(value, bool):
-        return f"b{str(value).lower()}"
+        return f"b{value}"
     if isinstance(value, int):
         return f"i{value}"
     return "s" + value.replace("\\", "\\\\").replace("\r", "\\r").replace("\n", "\\n")
