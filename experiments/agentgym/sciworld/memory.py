@@ -1,6 +1,6 @@
 """How much memory does one JVM hold after many episodes? One row per ten episodes.
 
-    python -m experiments.agentgym.sciworld.memory --episodes 300
+    python -m experiments.agentgym.scienv.memory --episodes 300
 
 Every kind of task in turns, drawn actions, and in every tenth episode the simulator's own solution and the list of valid
 actions, which need the most. Rows are written to `memory.jsonl`.
@@ -13,9 +13,7 @@ import json
 import re
 from pathlib import Path
 
-import gymnasium
-
-import palaestra  # noqa: F401  (registers the environments)
+from palaestra.envs.agentgym.sciworld.env import SciWorldEnv
 
 ROWS = Path(__file__).with_name("memory.jsonl")
 NUM_ACTIONS = 12
@@ -31,17 +29,17 @@ def resident_mb(pid: int, peak: bool = False) -> float:
 
 def play(episodes: int, *, solve_every: int = 10) -> list[dict[str, float]]:
     """Play episodes in one JVM and return a row for every tenth."""
-    env = gymnasium.make("palaestra/SciWorld-v0", max_turns=None)
-    world, rows, pids = env.unwrapped, [], set()
+    env = SciWorldEnv(max_turns=None)
+    rows, pids = [], set()
     env.action_space.seed(0)
     for number in range(episodes):
-        split = world.tasks.splits[number % 3]
-        env.reset(seed=number, options={"task": world.tasks.at(split, number).key})
-        pid = world._ask(lambda engine: engine.pid)
+        split = env.tasks.splits[number % 3]
+        env.reset(seed=number, options={"task": env.tasks.at(split, number).key})
+        pid = env._ask(lambda engine: engine.pid)
         pids.add(pid)
         if solve_every and number % solve_every == solve_every - 1:
-            world.available_actions()
-            for action in world.expert():
+            env.available_actions()
+            for action in env.expert():
                 env.step(action)
         else:
             for _ in range(NUM_ACTIONS):

@@ -134,3 +134,18 @@ def test_processes_that_start_at_once_play_and_their_simulators_end_with_them(en
             one.kill()  # as a process that runs out of memory is: nothing is tidied up
             one.communicate()
     wait_for(lambda: not any(map(is_running, pids)))
+
+
+@needs_proc
+def test_episodes_in_a_row_are_played_in_one_simulator_of_bounded_memory(env: SciWorldEnv) -> None:
+    pids = set()
+    for number, task in enumerate(env.tasks.split("test").first(8)):
+        env.reset(seed=number, options={"task": task.key})
+        pids.add(simulator(env).pid)
+        env.action_space.seed(number)
+        for _ in range(4):
+            if env.step(env.action_space.sample())[2]:
+                break
+    assert len(pids) == 1
+    status = Path(f"/proc/{pids.pop()}/status").read_text()
+    assert int(status.split("VmHWM:")[1].split()[0]) < 700 * 1024  # kB; experiments/agentgym/sciworld plays 300

@@ -4,7 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -31,42 +31,61 @@ def steps_of(row: dict[str, Any]) -> list[dict[str, Any]]:
     return [*row["prefix_steps"], *tail]
 
 
-def test_every_trace_is_reproduced_in_texts_scores_and_flags(env: SciWorldEnv) -> None:
+class Played(NamedTuple):
+    """A row, and what our environment said to it: observation, reward, terminated and info of each step."""
+
+    row: dict[str, Any]
+    observation: str
+    info: dict[str, Any]
+    steps: list[tuple[str, float, bool, dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def played(make: Callable[..., SciWorldEnv]) -> list[Played]:
+    env, found = make(compat="upstream"), []
     for row in need_rows(f"{FOLDER}/traces.jsonl"):
-        first, *steps = steps_of(row)
-        observation, _ = env.reset(options={"task": f"{row['task']}/{row['variation']}"})
-        assert content(observation) == content(f"{row['description']}\n{first['observation']}"), row["task"]
-        by_chance, terminated = False, False
-        info: dict[str, Any] = {}
-        for step in steps:
-            place = f"{row['task']}: {step['action']}"
-            observation, reward, terminated, truncated, info = env.step(step["action"])
-            by_chance |= step["action"] == BY_CHANCE.get(row["task"])
+        observation, info = env.reset(options={"task": f"{row['task']}/{row['variation']}"})
+        steps = []
+        for step in steps_of(row)[1:]:
+            told, reward, terminated, truncated, step_info = env.step(step["action"])
             assert not truncated
+            steps.append((told, float(reward), terminated, step_info))
+        found.append(Played(row, observation, info, steps))
+    return found
+
+
+def test_every_trace_is_reproduced_in_texts_scores_and_flags(played: list[Played]) -> None:
+    for row, observation, info, steps in played:
+        first, *recorded = steps_of(row)
+        assert content(observation) == content(f"{row['description']}\n{first['observation']}"), row["task"]
+        assert (info["upstream"]["score"], info["upstream"]["reward"]) == (first["score"], first["reward"])
+        by_chance = False
+        for step, (told, reward, terminated, step_info) in zip(recorded, steps, strict=True):
+            place = f"{row['task']}: {step['action']}"
+            by_chance |= step["action"] == BY_CHANCE.get(row["task"])
             assert terminated == step["done"], place
-            assert info["success"] == (info["score"] == 100), place
+            assert step_info["success"] == (step_info["score"] == 100), place
             if not by_chance:
-                assert info["score"] == step["score"], place
+                assert step_info["score"] == step["score"], place
             if "reward" in step:
                 assert reward == pytest.approx(step["reward"] / 100), place
             if "observation" in step:
-                assert content(observation) == content(step["observation"]), place
-        assert terminated == info["success"] == row["completed"], row["task"]
+                assert content(told) == content(step["observation"]), place
+        _, _, terminated, step_info = steps[-1]
+        assert terminated == step_info["success"] == row["completed"], row["task"]
 
 
-def test_a_second_simulator_says_the_same_byte_for_byte(make: Callable[..., SciWorldEnv]) -> None:
-    env, second = make(compat="upstream"), StartScienceWorld()()
+def test_a_second_simulator_says_the_same_byte_for_byte(played: list[Played]) -> None:
+    second = StartScienceWorld()()
     try:
-        for row in need_rows(f"{FOLDER}/traces.jsonl")[::3]:
+        for row, observation, info, steps in played:
             description = second.load(row["task"], row["variation"], "")
-            first = second.play_publicly("look around")
-            observation, info = env.reset(options={"task": f"{row['task']}/{row['variation']}"})
+            first = second.play_publicly("look around")  # the call which `ScienceWorld.step` goes around
             assert observation == f"{description}\n{first.text}"
             assert info["upstream"]["score"] == first.score
-            for step in steps_of(row)[1:]:
-                reply = second.play_publicly(step["action"])  # the call which `ScienceWorld.step` goes around
-                observation, _, terminated, _, info = env.step(step["action"])
-                assert (observation, info["score"], terminated) == reply, (row["task"], step["action"])
+            for step, (told, _, terminated, step_info) in zip(steps_of(row)[1:], steps, strict=True):
+                reply = second.play_publicly(step["action"])
+                assert (told, step_info["score"], terminated) == reply, (row["task"], step["action"])
     finally:
         second.kill()
 
