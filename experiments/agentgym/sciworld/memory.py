@@ -2,7 +2,7 @@
 
     python -m experiments.agentgym.scienv.memory --episodes 300
 
-Every kind of task in turns, drawn actions, and in every tenth episode the simulator's own solution and the list of valid
+Every kind of task in turns, drawn actions, and in every eleventh episode the simulator's own solution and the list of valid
 actions, which need the most. Rows are written to `memory.jsonl`.
 """
 
@@ -27,7 +27,7 @@ def resident_mb(pid: int, peak: bool = False) -> float:
     return round(int(match[1]) / 1024, 1)
 
 
-def play(episodes: int, *, solve_every: int = 10) -> list[dict[str, float]]:
+def play(episodes: int, *, solve_every: int = 11) -> list[dict[str, float]]:
     """Play episodes in one JVM and return a row for every tenth."""
     env = SciWorldEnv(max_turns=None)
     rows, pids = [], set()
