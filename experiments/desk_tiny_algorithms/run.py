@@ -37,8 +37,9 @@ EXPERIMENT = Experiment(
         "turns.",
         "`turn_rloo_shaped` is paid half of every share of resolved differences in the turn that resolves them, and "
         "gives it back at the end (`shaping = 0.5`).",
-        "Rate and length were chosen after one trial on seed 1, which is not reported: 30 steps of GRPO at 3e-4 left a "
-        "clone of 22.0 % at 20.5 % for 28 CPU seconds, 200 more updates of cloning took it to 68.5 % for 36.",
+        "Rate and length were chosen on seed 1, which is not reported, whose clone solved 22.0 %: with a rate of 1e-3 "
+        "GRPO solved nothing from its eighth step on; at 3e-4 30 steps left 20.5 %, for 28 CPU seconds; 200 more updates "
+        "of cloning took it to 68.5 % for 36. PPO and `turn_rloo_shaped` were not tried before the reported runs.",
     ),
 )
 
