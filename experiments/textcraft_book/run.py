@@ -46,6 +46,9 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 """From the clone: tables of the recipe that differ."""
 
+ALL_ARMS = ("clone", *ARMS)
+_PLACES = tuple((split, depth) for split in GOALS for depth in DEPTHS)
+
 
 def recipe_of(arm: str, seed: int, recipes: str | None, *, clone: str = "", small: Mapping[str, Any] | None = None) -> Any:
     """Return the recipe of an arm as plain data.
@@ -111,52 +114,52 @@ def judged(agent: Any, env_kwargs: Mapping[str, Any], split: str, num_goals: int
     return row
 
 
-def page(rows: Sequence[Mapping[str, Any]], command: str) -> str:
-    """Return the page, from the lines alone."""
-    by = {(row["arm"], row["seed"]): row for row in rows}
-    arms = ("clone", *ARMS)
-    seeds = sorted({seed for _, seed in by if all((arm, seed) in by for arm in arms)})
+def page(rows: Sequence[Mapping[str, Any]], command: str, seeds: Sequence[int]) -> str:
+    """Return the page, from the lines alone.
+
+    Args:
+        rows: The lines.
+        command: What makes and continues them.
+        seeds: Seeds that were planned.
+    """
+    shares = {
+        (row["arm"], row["seed"], place): 100 * row[place[0]][f"depth-{place[1]}"][0] for row in rows for place in _PLACES
+    }
+    done = {arm: [seed for seed in seeds if (arm, seed, _PLACES[0]) in shares] for arm in ALL_ARMS}
     lines = ["# TextCraft on Minecraft's recipes: goals that were cloned, and others", ""]
     lines.append("\n\n".join(textwrap.fill(paragraph, width=125) for paragraph in _ABOUT))
-    if not seeds:
-        lines += ["", "**No seed is complete yet**; nothing is known of the question."]
-    else:
-        told = (
-            f"Means over {len(seeds)} seeds in percent, Student's t intervals over seeds; differences in points, seed by seed."
-        )
-        places = [(split, f"depth-{depth}") for split in GOALS for depth in DEPTHS]
-        heads = [f"{GOALS[split]}, {depth} ({by['clone', seeds[0]][split][depth][2]})" for split, depth in places]
-        lines += [
-            "",
-            "## Success",
-            "",
-            told,
-            "",
-            f"| | {' | '.join(heads)} | CPU s |",
-            "|---|" + "---|" * len(heads) + "---:|",
-        ]
-        for arm in arms:
-            cells = [
-                _shown(mean_interval([[100 * by[arm, seed][split][depth][0]] for seed in seeds])) for split, depth in places
-            ]
-            cost = statistics.mean(by[arm, seed]["train_cpu_s"] for seed in seeds)
-            lines.append(f"| {arm} | {' | '.join(cells)} | {cost:.0f} |")
+    heads = " | ".join(f"{GOALS[split]}, {depth} deep" for split, depth in _PLACES)
+    if rows:
+        lines += ["", "## Success", ""]
+        lines += ["Means over seeds in percent, Student's t intervals over seeds; differences in points, seed by seed.", ""]
+        lines += [f"| | seeds | {heads} | CPU s |", "|---|---:|" + "---|" * len(_PLACES) + "---:|"]
+        for arm, found in done.items():
+            if found:
+                cells = [_shown(mean_interval([[shares[arm, seed, place]] for seed in found])) for place in _PLACES]
+                cost = statistics.mean(row["train_cpu_s"] for row in rows if row["arm"] == arm)
+                lines.append(f"| {arm} | {len(found)} | {' | '.join(cells)} | {cost:.0f} |")
         for first, second in (("grpo", "clone"), ("more_cloning", "clone"), ("grpo", "more_cloning")):
-            gaps = (
-                paired_difference(*([100 * by[arm, seed][split][depth][0] for seed in seeds] for arm in (first, second)))
-                for split, depth in places
-            )
-            lines.append(f"| {first} - {second} | {' | '.join(_shown(gap, '+') for gap in gaps)} | |")
-    lines += ["", "## By seed", "", f"| seed | arm | {' | '.join(f'{s}, depth {d}' for s in GOALS for d in DEPTHS)} | CPU s |"]
-    lines.append("|---:|---|" + "---:|" * (len(GOALS) * len(DEPTHS) + 1))
-    for row in sorted(rows, key=lambda row: (row["seed"], arms.index(row["arm"]))):
-        shares = [f"{100 * row[split][f'depth-{depth}'][0]:.1f}" for split in GOALS for depth in DEPTHS]
-        lines.append(f"| {row['seed']} | {row['arm']} | {' | '.join(shares)} | {row['train_cpu_s']} |")
-    if seeds:
+            if both := [seed for seed in done[first] if seed in done[second]]:
+                values = ([[shares[arm, seed, place] for seed in both] for arm in (first, second)] for place in _PLACES)
+                gaps = [_shown(paired_difference(*pair), "+") for pair in values]
+                lines.append(f"| {first} - {second} | {len(both)} | {' | '.join(gaps)} | |")
+        lines += ["", "## By seed", "", f"| seed | arm | {heads} | CPU s |"]
+        lines.append("|---:|---|" + "---:|" * (len(_PLACES) + 1))
+    for row in sorted(rows, key=lambda row: (row["seed"], ALL_ARMS.index(row["arm"]))):
+        cells = [f"{shares[row['arm'], row['seed'], place]:.1f}" for place in _PLACES]
+        lines.append(f"| {row['seed']} | {row['arm']} | {' | '.join(cells)} | {row['train_cpu_s']} |")
+    if rows:
         remarks = (textwrap.fill(remark, 125, initial_indent="- ", subsequent_indent="  ") for remark in _REMARKS)
         lines += ["", "## What it shows, and what not", "", "\n".join(remarks)]
+    if missing := [f"{arm} of seed {seed}" for seed in seeds for arm in ALL_ARMS if seed not in done[arm]]:
+        lines += ["", "## Not there yet", "", textwrap.fill(", ".join(missing) + ".", width=125)]
     lines += ["", "Made, continued and written by:", "", "```", command, "```", ""]
     return "\n".join(lines)
+
+
+def command_of(seeds: Sequence[int]) -> str:
+    """Return the command that makes, continues and writes everything."""
+    return f"python -m experiments.{NAME}.run --recipes PATH/TO/recipes --seeds {' '.join(map(str, seeds))}"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -165,6 +168,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, default=Path("runs") / "experiments" / NAME, help="checkpoints")
     parser.add_argument("--recipes", help="folder of Minecraft recipe files; the built-in book without")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--arms", nargs="+", choices=ALL_ARMS, default=list(ALL_ARMS), help="arms that are run")
     parser.add_argument("--rows", type=Path, help="file of the lines")
     parser.add_argument("--only-page", action="store_true", help="run nothing")
     options = parser.parse_args(arguments)
@@ -173,12 +177,10 @@ def main(arguments: list[str] | None = None) -> int:
 
     path = options.rows or folder_of(NAME) / "rows.jsonl"
     for seed in () if options.only_page else options.seeds:
-        for arm in ("clone", *ARMS):
+        for arm in options.arms:
             if find_row(read_rows(path), arm=arm, seed=seed) is None:
                 append_row(path, run(arm, seed, options.work, options.recipes))
-    seeds = " ".join(map(str, options.seeds))
-    command = f"python -m experiments.{NAME}.run --recipes PATH/TO/recipes --seeds {seeds}"
-    (path.parent / "README.md").write_text(page(read_rows(path), command), encoding="utf-8")
+    (path.parent / "README.md").write_text(page(read_rows(path), command_of(options.seeds), options.seeds), encoding="utf-8")
     return 0
 
 

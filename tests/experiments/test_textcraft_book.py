@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from experiments.common.rows import folder_of, read_rows
-from experiments.textcraft_book.run import ARMS, DEPTHS, GOALS, NAME, main, page, recipe_of, run
+from experiments.textcraft_book.run import ARMS, DEPTHS, GOALS, NAME, command_of, main, page, recipe_of, run
 from palaestra.algorithms.run.recipe import parse_recipe
 
 pytest.importorskip("torch")
 
 ROWS = read_rows(folder_of(NAME) / "rows.jsonl")
-COMMAND = f"python -m experiments.{NAME}.run --recipes PATH/TO/recipes --seeds 0 1 2"
+SEEDS = [0, 1, 2]
 SMALL: dict[str, Any] = {
     "model": {
         "hidden_size": 16,
@@ -45,16 +45,19 @@ def test_a_short_version_judges_every_arm_on_both_kinds_of_goals(tmp_path: Path)
         for split in GOALS:
             assert {name: cell[1:] for name, cell in row[split].items()} == {f"depth-{depth}": [4, 2] for depth in DEPTHS}
     assert "train_success" in rows[-1]
-    assert "| clone | 0.0 |" in page(rows, "again")
+    text = page(rows, "again", [0, 1])
+    assert "| clone | 1 | 0.0 | 0.0 |" in text
+    assert "| grpo - clone | 1 | +0.0 |" in text
+    assert "clone of seed 1, more_cloning of seed 1, grpo of seed 1." in text
 
 
 def test_recorded_rows_make_the_page() -> None:
     for row in ROWS:
         assert row["test"]["depth-1"][1:] == [40, 20]
         assert row["test"]["depth-2"][1:] == [90, 45]
-    assert (folder_of(NAME) / "README.md").read_text(encoding="utf-8") == page(ROWS, COMMAND)
+    assert (folder_of(NAME) / "README.md").read_text(encoding="utf-8") == page(ROWS, command_of(SEEDS), SEEDS)
 
 
 def test_the_page_is_written_without_running_anything(tmp_path: Path) -> None:
     assert main(["--only-page", "--rows", str(tmp_path / "rows.jsonl")]) == 0
-    assert "No seed is complete yet" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "clone of seed 0, more_cloning of seed 0" in (tmp_path / "README.md").read_text(encoding="utf-8")
