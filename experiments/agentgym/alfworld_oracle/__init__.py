@@ -1,0 +1,1 @@
+"""Our ALFWorld engine against the original one, text for text."""
