@@ -99,6 +99,14 @@ def tango(only_first: int, only_second: int, n: int) -> Ends:
     return solve(-1.0, mean, Z), solve(mean, 1.0, -Z)
 
 
+def adjusted(only_first: int, only_second: int, n: int, added: float, more: float) -> Ends:
+    """Wald's interval of a paired difference with something added to each flip, and to the tasks."""
+    first, second, total = only_first + added, only_second + added, n + more
+    gap = (first - second) / total
+    reach = Z * math.sqrt(((first + second) / total - gap**2) / total)
+    return max(-1.0, gap - reach), min(1.0, gap + reach)
+
+
 def differences() -> Iterator[dict[str, object]]:
     """Average over agents whose four cells are drawn from a flat Dirichlet distribution: each outcome is equally frequent."""
     rng = np.random.default_rng(0)
@@ -106,14 +114,20 @@ def differences() -> Iterator[dict[str, object]]:
         outcomes = [(a, b, c, n - a - b - c) for a in range(n + 1) for b in range(n + 1 - a) for c in range(n + 1 - a - b)]
         if len(outcomes) > 1_000:
             outcomes = [outcomes[i] for i in rng.choice(len(outcomes), 1_000, replace=False)]
-        held: dict[str, list[float]] = {"Newcombe (ours)": [], "Tango": []}
+        held: dict[str, list[float]] = {name: [] for name in ("Newcombe (ours)", "Tango", "Agresti & Min", "Bonett & Price")}
         width: dict[str, list[float]] = {name: [] for name in held}
         for both, first, second, neither in outcomes:
             true = rng.dirichlet(np.array([both, first, second, neither]) + 1.0, size=DRAWS)
             one = [[1.0]] * (both + first) + [[0.0]] * (second + neither)
             other = [[1.0]] * both + [[0.0]] * first + [[1.0]] * second + [[0.0]] * neither
             ours = paired_rates(one, other)
-            for name, (low, high) in (("Newcombe (ours)", (ours.low, ours.high)), ("Tango", tango(first, second, n))):
+            ends = (
+                (ours.low, ours.high),
+                tango(first, second, n),
+                adjusted(first, second, n, 0.5, 2),  # half a task in each of four cells
+                adjusted(first, second, n, 1, 2),
+            )
+            for name, (low, high) in zip(held, ends, strict=True):
                 gap = true[:, 1] - true[:, 2]
                 held[name].append(float(np.mean((gap >= low - 1e-9) & (gap <= high + 1e-9))))
                 width[name].append(high - low)

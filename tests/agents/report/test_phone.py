@@ -111,6 +111,35 @@ async def test_a_car_report_shows_the_floor_next_to_success_on_a_phone_and_a_des
             assert await tab.too_wide() == []
 
 
+SCROLLS = """
+[...document.querySelectorAll("main .scroll")].filter((box) => box.scrollWidth > box.clientWidth).map(
+  (box) => `${box.getAttribute("aria-label")}: ${box.scrollWidth} of ${box.clientWidth}`)
+"""
+BROKEN = """
+[...document.querySelectorAll(".results td.number")].filter((cell) => {
+  const range = document.createRange(), node = [...cell.childNodes].find((one) => one.nodeType === 3 && one.data.trim());
+  if (!node) return false;
+  range.selectNodeContents(node);
+  return new Set([...range.getClientRects()].filter((box) => box.width > 1).map((box) => Math.round(box.top))).size > 1;
+}).map((cell) => cell.innerText)
+"""
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+async def test_the_results_of_a_car_fit_a_desk_without_scrolling(samples, tmp_path):
+    chromium()
+    with RunStore(tmp_path / "runs") as store:
+        for name, agent in (("solver", ExpertAgent()), ("idle", NothingAgent())):
+            await evaluate_async("palaestra/VehicleWorld-v0", agent, n=8, samples=samples, store=store, run_id=name)
+        page = write_report(tmp_path / "page.html", ["solver", "idle"], store=store)
+    async with open_browser(tmp_path) as tab:
+        await tab.resize(1280)
+        await tab.open(page.as_uri())
+        assert len(await tab.js("[...document.querySelectorAll('.results thead th')]")) == (13 if samples == 1 else 16)
+        assert await tab.js(SCROLLS) == []
+        assert await tab.js(BROKEN) == []  # a figure stands in one line
+
+
 def test_times_say_that_they_sum_over_parallel_calls(tmp_path):
     with RunStore(tmp_path) as store:
         build.add_evaluation(store, n=4)

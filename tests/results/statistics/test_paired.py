@@ -110,6 +110,31 @@ def test_nothing_differs_is_not_certainty_and_one_pair_says_little() -> None:
     assert math.isnan(nothing.p_value)
 
 
+def test_an_interval_of_two_tasks_leaves_out_no_difference_that_the_test_does_not_exclude() -> None:
+    won = [[1.0], [1.0]]
+    lost = [[0.0], [0.0]]
+    for samples in (1, 3):
+        better = paired_rates([values * samples for values in won], [values * samples for values in lost])
+        assert (better.low, better.mean, better.high) == (0, 1, 1)
+        worse = paired_rates([values * samples for values in lost], [values * samples for values in won])
+        assert (worse.low, worse.mean, worse.high) == (-1, -1, 0)
+    assert better.p_value == 0.5
+    assert paired_rates(won, lost, 0.4).low > 0  # at this confidence the test excludes it
+
+
+def test_coverage_of_two_tasks_is_exact() -> None:
+    """All outcomes are equally likely where the four cells have a flat distribution: the mean of what they hold."""
+    rng = np.random.default_rng(3)
+    held = []
+    for first in range(4):
+        for second in range(first, 4):
+            found = paired_rates([[float(x < 2)] for x in (first, second)], [[float(x % 2 == 0)] for x in (first, second)])
+            cells = rng.dirichlet(1 + np.bincount([first, second], minlength=4), size=40_000)
+            true = cells[:, 1] - cells[:, 2]
+            held.append(((found.low <= true) & (true <= found.high)).mean())
+    assert np.mean(held) == pytest.approx(0.952, abs=0.003)  # without 0 it is .942
+
+
 def test_tasks_without_an_outcome_are_refused() -> None:
     with pytest.raises(ConfigError, match="each with an outcome"):
         paired_rates([[1.0], []], [[1.0], [0.0]])
