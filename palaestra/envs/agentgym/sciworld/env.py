@@ -86,9 +86,10 @@ class SciWorldEnv(EngineCommandEnv[ScienceWorld]):
 
     ## Engine
     Needs the extra `agentgym` and a Java runtime, 11 or later: that of `JAVA_HOME`, else that on the PATH. The first `reset`
-    starts a JVM (seconds; 300 episodes leave it at 480 MB). A process has at most 2 of them, or `PALAESTRA_SCIWORLD_JVMS`; environments take
-    them from each other between episodes. Episodes are exactly repeatable on OpenJDK, whose identity hashes are set to be
-    constant; where a runtime refuses that option, a warning says so once, and a few texts in a hundred vary.
+    starts a JVM (seconds; 300 episodes leave it at 480 MB). A process has at most 2 of them, or
+    `PALAESTRA_SCIWORLD_JVMS`; environments take them from each other between episodes. Episodes are exactly repeatable on
+    OpenJDK, whose identity hashes are set to be constant; where a runtime refuses that option, a warning says so once, and a
+    few texts in a hundred vary.
     A JVM that dies, runs out of memory or hangs is an `EnvironmentFault`; the next `reset` plays in a new one.
 
     ## Expert
