@@ -89,6 +89,7 @@ _QUESTIONS = "palaestra.envs.twenty_questions.env:TwentyQuestionsEnv"
 def register_environments() -> None:
     """Register every id of this package and of its plugins; called by `import palaestra`, harmless when repeated."""
     _register("palaestra/TextCraft-v0", "palaestra.envs.agentgym.textcraft.env:TextCraftEnv", max_turns=30)
+    _register("palaestra/BabyAI-v0", "palaestra.envs.agentgym.babyai.env:BabyAIEnv", extra="agentgym", cost="engine")
     _register("palaestra/Maze-v0", "palaestra.envs.agentgym.maze.env:MazeEnv")
     _register(
         "palaestra/SciWorld-v0", f"{_AGENTGYM}.sciworld.env:SciWorldEnv", extra="agentgym", needs=("java",), cost="engine"
@@ -321,7 +322,9 @@ def _guarded(env_id: str, entry_point: str) -> str:
 def _problems(env_id: str, given: Collection[str]) -> Iterator[UsageError]:
     """Yield an error for each condition that is not met."""
     known = conditions(env_id)
-    if known.extra and (extras := _extras()) and known.extra not in extras:
+    if known.extra and _is_known_to_be_installed(known.extra):
+        pass
+    elif known.extra and (extras := _extras()) and known.extra not in extras:
         yield UsageError(
             f"{env_id} is registered with the extra {known.extra!r}, which palaestra does not have; expected one of "
             f"{', '.join(sorted(extras))}. Packages of your own belong into the requirements of your package."
@@ -380,6 +383,21 @@ def _is_installed(extra: str) -> bool:
             metadata.version(name)
         except metadata.PackageNotFoundError:
             return False
+    return True
+
+
+_found_extras: set[tuple[object, ...]] = set()
+
+
+def _is_known_to_be_installed(extra: str) -> bool:
+    """Whether an extra is there; asked once if it is, because reading metadata takes longer than making an environment."""
+    from importlib import metadata
+
+    asked = (extra, metadata.requires, metadata.version)  # other functions, as in a test, are asked again
+    if asked not in _found_extras:
+        if extra not in (_extras() or {extra}) or not _is_installed(extra):
+            return False
+        _found_extras.add(asked)
     return True
 
 

@@ -40,6 +40,10 @@ VARIANTS = {
     ],
     "palaestra/Desk-v0": [{"difficulty": "tiny"}],
     "palaestra/SciWorld-v0": [{"action_format": "code", "compat": "upstream", "simplifications": "easy", "tasks": ["4-2"]}],
+    "palaestra/BabyAI-v0": [
+        {"action_format": "react", "compat": "upstream", "levels": ["GoToRedBall", "OpenDoorLoc"]},
+        {"numbering": "fixed", "levels": ["KeyInBox", "PickupLoc"], "render_mode": "rgb_array"},
+    ],
     "palaestra/Maze-v0": [
         {"action_format": "react", "compat": "upstream"},
         {"size": 7, "loops": 0.0, "render_mode": "rgb_array"},

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from palaestra.envs.agentgym.wordle.world import Knowledge, WordleWorld, told_by
+from palaestra.envs.agentgym.wordle.world import WordleWorld, WordList
 
 MAX_CANDIDATES = 60  # guesses compared; with more words left, evenly spaced ones
 MAX_SEARCHED = 2_000  # positions looked at before the best guess so far is taken
@@ -22,7 +22,7 @@ def best_guess(world: WordleWorld, tries: int) -> str:
         world: The game.
         tries: Guesses that are left, at least 1.
     """
-    search = _Search(world.words.words)
+    search = _Search(world.words)
     left = tuple(world.left)
     fallback = ""
     for guess in search.candidates(left):
@@ -37,7 +37,7 @@ def best_guess(world: WordleWorld, tries: int) -> str:
 class _Search:
     """Which positions are won whatever is drawn; a position is the words that are left and the tries."""
 
-    def __init__(self, words: Sequence[str]) -> None:
+    def __init__(self, words: WordList) -> None:
         self._words = words
         self._won: dict[tuple[tuple[str, ...], int], bool] = {}
         self._num_searched = 0
@@ -52,12 +52,13 @@ class _Search:
         if len(left) <= 2:
             yield from left
             return
-        yield from _ordered(left, left)
-        yield from _ordered([word for word in self._words if word not in set(left)], left)
+        known = set(left)
+        yield from self._ordered(left, left)
+        yield from self._ordered([word for word in self._words.words if word not in known], left)
 
     def wins_with(self, guess: str, left: tuple[str, ...], tries: int) -> bool:
         """Whether a guess wins, now or later, whatever is drawn."""
-        for words in _classes(guess, left).values():
+        for words in self._classes(guess, left).values():
             if words != [guess] and not self._wins(tuple(words), left, tries - 1):
                 return False
         return True
@@ -75,25 +76,23 @@ class _Search:
             self._won[words, tries] = known
         return known
 
+    def _ordered(self, guesses: Sequence[str], left: Sequence[str]) -> list[str]:
+        """Return guesses by the size of their greatest class, then by the number of classes, then in their order."""
+        if len(guesses) > MAX_CANDIDATES:
+            guesses = [guesses[i * len(guesses) // MAX_CANDIDATES] for i in range(MAX_CANDIDATES)]
 
-def _ordered(guesses: Sequence[str], left: Sequence[str]) -> list[str]:
-    """Return guesses by the size of their greatest class, then by the number of classes, then in their order."""
-    if len(guesses) > MAX_CANDIDATES:
-        guesses = [guesses[i * len(guesses) // MAX_CANDIDATES] for i in range(MAX_CANDIDATES)]
+        def rank(guess: str) -> tuple[int, int]:
+            classes = self._classes(guess, left)
+            return max(map(len, classes.values())), -len(classes)
 
-    def rank(guess: str) -> tuple[int, int]:
-        classes = _classes(guess, left)
-        return max(map(len, classes.values())), -len(classes)
+        return sorted(guesses, key=rank)
 
-    return sorted(guesses, key=rank)
-
-
-def _classes(guess: str, left: Sequence[str]) -> dict[Knowledge, list[str]]:
-    """Divide words by what a guess would tell of them."""
-    classes: dict[Knowledge, list[str]] = {}
-    for word in left:
-        classes.setdefault(told_by(guess, word), []).append(word)
-    return classes
+    def _classes(self, guess: str, left: Sequence[str]) -> dict[str, list[str]]:
+        """Divide words by what a guess would tell of them."""
+        classes: dict[str, list[str]] = {}
+        for word in left:
+            classes.setdefault(self._words.answer(guess, word).marks, []).append(word)
+        return classes
 
 
 __all__ = ["best_guess"]

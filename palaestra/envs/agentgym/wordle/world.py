@@ -21,11 +21,20 @@ ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 OPENING = "Let's start Wordle!"
 INVALID = "invalid word"
 MAX_WORDS = 20_000
+MAX_ANSWERS = 20_000
+"""Answers that a list remembers."""
 
-_OCCURS = {letter: 1 << number for number, letter in enumerate(ALPHABET)}  # the bit that says that a letter occurs
-_HERE = tuple(  # the bits that say that a letter stands at a position
-    {letter: bit << len(ALPHABET) * (position + 1) for letter, bit in _OCCURS.items()} for position in range(NUM_LETTERS)
-)
+
+class Answer(NamedTuple):
+    """What a guess tells of a hidden word.
+
+    Attributes:
+        marks: For each letter `g` (it stands here), `y` (elsewhere) or `b` (nowhere), with spaces between them.
+        agreeing: The words of the list (bits by their place) of which it would tell the same.
+    """
+
+    marks: str
+    agreeing: int
 
 
 class WordList:
@@ -39,19 +48,58 @@ class WordList:
     """
 
     def __init__(self, words: Sequence[str]) -> None:
-        """Check the words and write each as a set of facts, one bit each."""
+        """Check the words, and note for each letter the words (bits) that have it, and have it at a position."""
         if not 1 <= len(words) <= MAX_WORDS:
             raise ValueError(f"{len(words)} words were given; expected 1 to {MAX_WORDS}")
         self.words = tuple(words)
-        self.facts: dict[str, int] = {}
-        for word in self.words:
-            if len(word) != NUM_LETTERS or any(letter not in _OCCURS for letter in word):
+        self.everything = (1 << len(self.words)) - 1
+        self._places: dict[str, int] = {}
+        self._occurs = dict.fromkeys(ALPHABET, 0)
+        self._here: tuple[dict[str, int], ...] = tuple(dict.fromkeys(ALPHABET, 0) for _ in range(NUM_LETTERS))
+        self._answers: dict[tuple[str, str], Answer] = {}
+        for place, word in enumerate(self.words):
+            if len(word) != NUM_LETTERS or any(letter not in self._occurs for letter in word):
                 raise ValueError(f"{word[:20]!r} is not a word of five letters, a to z")
-            if word in self.facts:
+            if word in self._places:
                 raise ValueError(f"{word!r} occurs twice")
-            self.facts[word] = sum(
-                {bit for place, letter in zip(_HERE, word, strict=True) for bit in (place[letter], _OCCURS[letter])}
-            )
+            self._places[word] = place
+            for here, letter in zip(self._here, word, strict=True):
+                here[letter] |= 1 << place
+                self._occurs[letter] |= 1 << place
+
+    def __contains__(self, word: object) -> bool:
+        """Whether a word is in the list."""
+        return word in self._places
+
+    def answer(self, guess: str, hidden: str) -> Answer:
+        """Return the answer to a guess if a word is hidden; of repeated letters each is looked at alone."""
+        known = self._answers.get((guess, hidden))
+        if known is None:
+            marks, agreeing = [], self.everything
+            for here, letter, right in zip(self._here, guess, hidden, strict=True):
+                if letter == right:
+                    marks.append("g")
+                    agreeing &= here[letter]
+                elif letter in hidden:
+                    marks.append("y")
+                    agreeing &= self._occurs[letter] & ~here[letter]
+                else:
+                    marks.append("b")
+                    agreeing &= ~self._occurs[letter]
+            known = Answer(" ".join(marks), agreeing)
+            if len(self._answers) >= MAX_ANSWERS:
+                self._answers.clear()
+            self._answers[guess, hidden] = known
+        return known
+
+    def named(self, places: int) -> list[str]:
+        """Return words by their places (bits), in the order of the list."""
+        found = []
+        while places:
+            lowest = places & -places
+            found.append(self.words[lowest.bit_length() - 1])
+            places ^= lowest
+        return found
 
     def __eq__(self, other: object) -> bool:
         """Whether two lists have the same words in the same order."""
@@ -64,41 +112,6 @@ class WordList:
     def __repr__(self) -> str:
         """Show the number of words."""
         return f"WordList({len(self.words)} words)"
-
-
-class Knowledge(NamedTuple):
-    """What guesses have told.
-
-    Attributes:
-        required: Facts (bits) that hold of the hidden word.
-        forbidden: Facts that do not.
-    """
-
-    required: int = 0
-    forbidden: int = 0
-
-    def marks(self, guess: str) -> str:
-        """Return a mark for each letter of a guess: `g` it is here, `b` it does not occur, `y` it stands elsewhere."""
-        required, forbidden = self
-        return " ".join(
-            "g" if required & place[letter] else "b" if forbidden & _OCCURS[letter] else "y"
-            for place, letter in zip(_HERE, guess, strict=True)
-        )
-
-
-@lru_cache(maxsize=200_000)
-def told_by(guess: str, hidden: str) -> Knowledge:
-    """Return the knowledge of a hidden word after one guess; repeated letters are looked at one by one."""
-    required = forbidden = 0
-    for position, letter in enumerate(guess):
-        if letter == hidden[position]:
-            required |= _HERE[position][letter] | _OCCURS[letter]
-        elif letter in hidden:
-            forbidden |= _HERE[position][letter]
-            required |= _OCCURS[letter]
-        else:
-            forbidden |= _OCCURS[letter]
-    return Knowledge(required, forbidden)
 
 
 class Reply(NamedTuple):
@@ -125,10 +138,9 @@ class WordleWorld:
     Attributes:
         guesses: Words guessed so far, without those that the list does not have.
         left: Words that agree with all that was told, in the order of the list.
-        knowledge: What was told.
     """
 
-    __slots__ = ("_chance", "guesses", "knowledge", "left", "seed", "words")
+    __slots__ = ("_agreeing", "_chance", "guesses", "left", "seed", "words")
 
     def __init__(self, words: WordList, seed: int) -> None:
         """Begin a game."""
@@ -137,7 +149,7 @@ class WordleWorld:
         self._chance = random.Random(seed)  # the published generator: its draws are those of the published games
         self.guesses: list[str] = []
         self.left: Sequence[str] = words.words
-        self.knowledge = Knowledge()
+        self._agreeing = words.everything
 
     def act(self, command: str) -> Reply:
         """Make a guess.
@@ -146,18 +158,15 @@ class WordleWorld:
             command: Five letters, with or without spaces between them. What the list does not have changes nothing.
         """
         guess = command.strip().replace(" ", "")
-        facts = self.words.facts
-        if guess not in facts:
+        words = self.words
+        if guess not in words:
             return Reply(INVALID, is_known=False)
-        hidden = self._chance.choice(self.left)
-        required, forbidden = told_by(guess, hidden)
-        required |= self.knowledge.required
-        forbidden |= self.knowledge.forbidden
-        self.knowledge = knowledge = Knowledge(required, forbidden)
-        looked_at = required | forbidden
-        self.left = [word for word in self.left if facts[word] & looked_at == required]
+        # what is known of a letter from earlier guesses holds of the word that is drawn, so its answer tells all of it
+        answer = words.answer(guess, self._chance.choice(self.left))
+        self._agreeing &= answer.agreeing
+        self.left = words.named(self._agreeing)
         self.guesses.append(guess)
-        return Reply(f"{knowledge.marks(guess)}\n", is_solved=self.is_solved)
+        return Reply(f"{answer.marks}\n", is_solved=self.is_solved)
 
     @property
     def is_solved(self) -> bool:
@@ -190,7 +199,7 @@ class WordleWorld:
             raise TypeError("the guesses are not a list of at most six words")
         world = cls(words, seed)
         for guess in guesses:
-            if guess not in words.facts or world.is_solved:
+            if guess not in words or world.is_solved:
                 raise ValueError(f"{guess!r} cannot have been guessed")
             world.act(guess)
         return world
@@ -214,7 +223,7 @@ class WordleWorld:
         return f"WordleWorld({self.words!r}, seed={self.seed}, guesses={self.guesses!r})"
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=512)
 def word_list(words: tuple[str, ...]) -> WordList:
     """Return a list of words; made once, since it never changes."""
     return WordList(words)
@@ -226,10 +235,9 @@ __all__ = [
     "NUM_LETTERS",
     "NUM_TRIES",
     "OPENING",
-    "Knowledge",
+    "Answer",
     "Reply",
     "WordList",
     "WordleWorld",
-    "told_by",
     "word_list",
 ]

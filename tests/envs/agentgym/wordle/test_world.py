@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from palaestra.envs.agentgym.wordle.tasks import own_words
-from palaestra.envs.agentgym.wordle.world import Knowledge, WordleWorld, WordList, told_by
+from palaestra.envs.agentgym.wordle.world import WordleWorld, WordList
 
 WORDS = own_words("train")[:60]
 games = st.tuples(st.lists(st.sampled_from(WORDS), min_size=2, max_size=20, unique=True), st.integers(0, 2**31))
@@ -57,9 +57,11 @@ def test_what_is_not_a_word_of_the_list_changes_nothing_and_draws_nothing(game, 
 
 
 def test_repeated_letters_are_looked_at_alone():
-    knowledge = Knowledge(*told_by("skill", "solar"))
-    assert knowledge.marks("skill") == "g b b y y"
-    assert Knowledge(*told_by("llama", "solar")).marks("llama") == "y y y b y"
+    words = WordList(["skill", "solar", "llama", "sadly"])
+    assert words.answer("skill", "solar").marks == "g b b y y"
+    assert words.answer("llama", "solar").marks == "y y y b y"
+    assert words.named(words.answer("skill", "solar").agreeing) == ["solar"]
+    assert words.named(words.answer("skill", "sadly").agreeing) == ["sadly"]
 
 
 @given(games, st.data())
