@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import math
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from experiments.common.comparison import Experiment
+from experiments.common.p_values import p_text
 from palaestra.results.statistics import mean_interval, paired_difference
 
 Row = Mapping[str, Any]
@@ -119,8 +119,8 @@ def _pairs(
             difference = paired_difference(one, other)
             means = f"{100 * sum(one) / len(seeds):.1f}, {100 * sum(other) / len(seeds):.1f}"
             interval = f"[{100 * difference.low:.1f}, {100 * difference.high:.1f}]" if len(seeds) > 1 else "none from one seed"
-            p = f"{difference.p_value:.3f}" if math.isfinite(difference.p_value) else ""
-            cells = (what, first, second, str(len(seeds)), means, f"{100 * difference.mean:+.1f}", interval, p)
+            cells = [what, first, second, str(len(seeds)), means, f"{100 * difference.mean:+.1f}", interval]
+            cells.append(p_text(difference.p_value))
             yield f"| {' | '.join(cells)} |"
 
 

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments.common.p_values import p_text
 from experiments.common.rows import append_row, find_row, folder_of, read_rows
 from experiments.common.threads import one_thread
 from palaestra.results.statistics import mean_interval, paired_difference
@@ -158,7 +159,9 @@ def page(rows: Sequence[Mapping[str, Any]], command: str) -> str:
             values = {mode: [factor * _number(by[mode, seed][name][key]) for seed in both] for mode in MODES}
             cells = [_shown(mean_interval([[value] for value in values[mode]]), digits, unit) for mode in MODES]
             gap = paired_difference(values["sfc"], values["fc"])
-            lines.append(f"| {words} | {cells[0]} | {cells[1]} | {_shown(gap, digits, unit, sign='+')} | {gap.p_value:.3f} |")
+            lines.append(
+                f"| {words} | {cells[0]} | {cells[1]} | {_shown(gap, digits, unit, sign='+')} | {p_text(gap.p_value)} |"
+            )
     lines += ["", "## By seed", "", "Success and its Wilson 95 % interval; by module; CPU seconds of training.", ""]
     lines += ["| seed | mode | asked | by module | held out | by module | training |", "|---:|---|---|---|---|---|---:|"]
     for row in sorted(rows, key=lambda row: (row["seed"], row["mode"])):
