@@ -50,6 +50,8 @@ def assert_masked(text: str) -> None:
 def test_the_store_masks_what_it_is_given(tmp_path: Path) -> None:
     with RunStore(tmp_path) as store:
         store.create_run({"model": URL, "api_key": "mk9-1", "told": SECRET}, "a")
+        (row,) = store._read("SELECT * FROM runs")  # before anything that masks on its way out or writes again
+        assert_masked(repr(row))
         store.set_status("a", "failed", f"token: mk9-12345 and {SECRET}")
         assert_masked(json.dumps(store.config("a")))
         assert_masked(store.run("a").note)
