@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -150,4 +151,4 @@ def _print(card: Card) -> None:
 
 def _number(value: float | None) -> str:
     """Return a figure as text."""
-    return "-" if value is None else f"{value:.3f}"
+    return "-" if value is None or not math.isfinite(value) else f"{value:.3f}"

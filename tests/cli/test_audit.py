@@ -1,12 +1,15 @@
 """`palaestra audit`: one id, all ids, and the pages that they write."""
 
 import json
+import math
 
+import gymnasium
 import pytest
 
 from palaestra.cli.main import main
 from palaestra.envs.audit import Card, audit, cards
 from palaestra.envs.audit.effort import EFFORTS
+from palaestra.spaces import TextSpace
 
 TEXTCRAFT = "palaestra/TextCraft-v0"
 
@@ -71,3 +74,30 @@ def test_a_failing_card_is_exit_code_1(few, monkeypatch, capsys):
     assert main(["audit", TEXTCRAFT, "-n", "1"]) == 1
     assert main(["audit", "--all", "-n", "1"]) == 1
     assert "FAIL bad: It is." in capsys.readouterr().out
+
+
+class Unpriced(gymnasium.Env):
+    """Pays what is not a number."""
+
+    observation_space = action_space = TextSpace()
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return "Say something.", {}
+
+    def step(self, action):
+        return "", math.nan, True, False, {"success": False}
+
+
+def test_a_return_that_is_not_a_number_is_shown_as_unknown(few, capsys):
+    gymnasium.register("tests/Unpriced-v0", Unpriced)
+    try:
+        main(["audit", "tests/Unpriced-v0", "-n", "2"])
+        shown = capsys.readouterr().out
+        main(["audit", "tests/Unpriced-v0", "-n", "2", "--json"])
+        data = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    finally:
+        gymnasium.registry.pop("tests/Unpriced-v0")
+    rows = [line.split() for line in shown.splitlines() if line.strip().startswith("nothing")]
+    assert rows[0][1:3] == ["0.000", "-"]
+    assert data["floors"]["nothing"]["return"] is None
