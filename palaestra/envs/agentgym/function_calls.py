@@ -49,11 +49,13 @@ class Function:
         templates: Texts of the command with `{argument}` in them, the likelier first where a command may be read in two ways.
             `{argument:.0}` takes an argument and does not show it. An argument that is not in all of them is optional.
         arguments: Its arguments by name, in order.
+        needed: Arguments that the schema asks for although a template does without them.
     """
 
     description: str
     templates: tuple[str, ...]
     arguments: Mapping[str, Argument] = field(default_factory=dict)
+    needed: tuple[str, ...] = ()
 
     @property
     def required(self) -> list[str]:
@@ -66,7 +68,8 @@ class Function:
             key: {"type": argument.type, "description": argument.description, "examples": list(argument.examples)}
             for key, argument in self.arguments.items()
         }
-        parameters = {"type": "object", "properties": properties, "required": self.required, "additionalProperties": False}
+        required = [name for name in self.arguments if name in self.required or name in self.needed]
+        parameters = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
         return {"type": "function", "function": {"name": name, "description": self.description, "parameters": parameters}}
 
 

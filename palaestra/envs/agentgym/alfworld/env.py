@@ -25,10 +25,7 @@ from palaestra.envs.core.command_env import CommandEnv
 from palaestra.envs.core.tasks import FixedTasks, Task, TaskSet
 from palaestra.envs.core.text_env import TextEnv, Turn
 from palaestra.errors import ConfigError, EpisodeStateError, UsageError, unknown_name
-from palaestra.results.metrics import Metric
 from palaestra.types import Json, Message, ToolCall
-
-TOLERATED = Metric("tolerated", "lower", about="messages whose command was read only because of tolerant=True")
 
 THOUGHT_ANSWER = "OK."
 """Answer to a text that only thinks, where `tolerant=True` reads it."""
@@ -73,7 +70,7 @@ class ALFWorldEnv(CommandEnv):
     * `compat`: "upstream" puts the reply of AgentGym's server under `info["upstream"]` (`observation`, `reward`,
       `available_actions`, `done`; `task_type` of `reset`), and plays the dialect "put". By default None.
     * `tolerant`: whether a leading `>`, `Action:` and `think:`, quotation marks, capitals and polite prose before a command
-      are read. How often each rule fired is in `info["tolerated"]`, how many messages needed one is the metric `tolerated`.
+      are read. How often each rule fired is in `info["tolerated"]`.
       By default False: every such line is answered with "Nothing happens.", as published.
     * `names`: "plain", or "shuffled": the numbers of each kind of thing are dealt out in a new order in every episode.
     * `expert_knows`: "everything" (short plans from any state), or "seen": the expert looks for things where they are usually
@@ -164,8 +161,6 @@ class ALFWorldEnv(CommandEnv):
         self._world: AlfredWorld | None = None
         self._tolerated: dict[str, int] = {}
         self._last_upstream = ""  # the observation that the published client shows again after a message that it cannot read
-        if tolerant:
-            self.metrics = (TOLERATED,)  # type: ignore[misc]
         fields = [*(["_tolerated"] if tolerant else []), *(["_last_upstream"] if compat else [])]
         self.snapshot_fields = (*TextEnv.snapshot_fields, *fields)  # type: ignore[misc]
 
@@ -236,7 +231,6 @@ class ALFWorldEnv(CommandEnv):
             if read is not None:
                 for rule in read.rules:
                     self._tolerated[rule] = self._tolerated.get(rule, 0) + 1
-                self._tolerated["messages"] = self._tolerated.get("messages", 0) + 1
                 answer = world.act(read.command) if read.command else answer._replace(text=THOUGHT_ANSWER, is_error=False)
         if answer.is_solved:
             turn = Turn(answer.text, 1.0, True, True)
@@ -244,7 +238,6 @@ class ALFWorldEnv(CommandEnv):
             turn = Turn(answer.text, action_error=answer.text if answer.is_error else "")
         if self.tolerant:
             turn.info = {"tolerated": {rule: self._tolerated.get(rule, 0) for rule in RULES}}
-            turn.metrics = {"tolerated": float(self._tolerated.get("messages", 0))}
         if self.compat is not None:
             about = reply(answer.text, world.commands(), is_won=answer.is_solved)
             self._last_upstream = str(about["observation"])

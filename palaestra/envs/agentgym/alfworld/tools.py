@@ -44,6 +44,7 @@ class Commands(FunctionCommands):
             "Examine a receptacle, or an object if one is named.",
             ("examine {recep}", "examine {obj}{recep:.0}", "examine {obj}"),
             {"recep": _RECEPTACLE, "obj": _OBJECT},
+            needed=("recep",),
         ),
         "look": Function("Look around where you are.", ("look",)),
         "inventory": Function("Say what you carry.", ("inventory",)),

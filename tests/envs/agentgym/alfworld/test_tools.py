@@ -1,8 +1,12 @@
 """AgentGym's functions and the commands that they stand for."""
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from palaestra.envs.agentgym.alfworld.tools import Commands
+from palaestra.envs.tools import sample_call
 from palaestra.types import ToolCall
 from tests.envs.agentgym.alfworld.toys import ALL_TYPES, made_world
 
@@ -68,3 +72,15 @@ def test_the_schemas_name_the_published_functions_and_ours():
         "inventory",
     }
     assert set(names) == published | {"slice"}
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_whatever_the_schemas_allow_is_a_command(seed):
+    call = sample_call(COMMANDS.schemas(), np.random.default_rng(seed))
+    assert COMMANDS.call(call).status == "ok", call
+
+
+def test_an_object_alone_may_be_examined_though_the_schema_asks_for_a_receptacle():
+    schema = next(schema for schema in COMMANDS.schemas() if schema["function"]["name"] == "examine")
+    assert schema["function"]["parameters"]["required"] == ["recep"]
+    assert COMMANDS.call(ToolCall("examine", {})).status == "invalid_arguments"
