@@ -45,6 +45,8 @@ class EngineEnv(TextEnv, Generic[EngineT]):
     pool: ClassVar[tuple[str, int]] = (VARIABLE, DEFAULT_LIMIT)
     """Environment variable with the most engines of its pool in a process, and how many where it is not set. Environments
     whose engines need more memory than others name a variable of their own, and thereby have a pool of their own."""
+    engines_outlive: ClassVar[bool] = False
+    """Whether `close` leaves an engine to the next environment, for 5 minutes: where starting one costs seconds."""
     start_timeout_s: ClassVar[float] = 120.0
     """Seconds that a new engine may take in addition until its first answer."""
     call_timeout_s: ClassVar[float] = 60.0
@@ -103,7 +105,7 @@ class EngineEnv(TextEnv, Generic[EngineT]):
                 self._lease.release()
 
     def close(self) -> None:
-        """End the engine; the next `reset` would start another."""
+        """End the engine, unless it outlives its environment; the next `reset` would start or take another."""
         if self._lease is not None:
             self._lease.close()
         super().close()
@@ -196,7 +198,10 @@ class EngineEnv(TextEnv, Generic[EngineT]):
         """Return the right to an engine of the pool."""
         if self._lease is None:
             self._lease = engine_pool(*self.pool).lease(
-                self._launch, thread_bound=self.thread_bound, start_timeout_s=self.start_timeout_s
+                self._launch,
+                thread_bound=self.thread_bound,
+                start_timeout_s=self.start_timeout_s,
+                outlives=self.engines_outlive,
             )
         return self._lease
 

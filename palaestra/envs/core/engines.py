@@ -76,6 +76,8 @@ class _Slot:
     was_killed: Literal["", "late", "asked"] = ""
     start: _Start | None = None
     """While it is started in a thread of its own."""
+    outlives: bool = False
+    """Whether it waits for another environment when its own is closed or thrown away."""
 
 
 class _Start:
@@ -137,7 +139,13 @@ class Lease(Generic[EngineT]):
     """
 
     def __init__(
-        self, pool: EnginePool, launch: Callable[[], EngineT], *, thread_bound: bool = False, start_timeout_s: float = 120.0
+        self,
+        pool: EnginePool,
+        launch: Callable[[], EngineT],
+        *,
+        thread_bound: bool = False,
+        start_timeout_s: float = 120.0,
+        outlives: bool = False,
     ) -> None:
         """Wait for the first use; see `EnginePool.lease`."""
         self.is_behind = True
@@ -145,6 +153,7 @@ class Lease(Generic[EngineT]):
         self._launch = launch
         self._thread_bound = thread_bound
         self._start_timeout_s = start_timeout_s
+        self._outlives = outlives
         self._slot: _Slot | None = None
 
     @property
@@ -187,8 +196,12 @@ class Lease(Generic[EngineT]):
         self._pool._release(self)
 
     def close(self) -> None:
-        """End the engine, unless another environment has taken it since."""
-        self._pool._close_lease(self)
+        """End the engine, unless another environment has taken it since; one that outlives its environment is released."""
+        if self._outlives:
+            self._pool._release(self)
+        slot = self._slot
+        if slot is None or not (slot.outlives and slot.state == "idle"):
+            self._pool._close_lease(self)
 
     def kill(self) -> None:
         """End the engine at once, from any thread; a call that waits for it fails."""
@@ -249,7 +262,12 @@ class EnginePool:
         self._next_look = 0.0
 
     def lease(
-        self, launch: Callable[[], EngineT], *, thread_bound: bool = False, start_timeout_s: float = 120.0
+        self,
+        launch: Callable[[], EngineT],
+        *,
+        thread_bound: bool = False,
+        start_timeout_s: float = 120.0,
+        outlives: bool = False,
     ) -> Lease[EngineT]:
         """Return the right to an engine; nothing is started yet.
 
@@ -258,8 +276,10 @@ class EnginePool:
                 engines, which may be used in place of each other: a frozen dataclass with `__call__`, or a plain function.
             thread_bound: Whether an engine may only be used by the thread that it was started in.
             start_timeout_s: Seconds that a new engine may take in addition for its first call.
+            outlives: Whether an engine waits for the next environment when its own is closed or thrown away between two calls;
+                it is ended after `idle_s`, with the pool, or with the process.
         """
-        return Lease(self, launch, thread_bound=thread_bound, start_timeout_s=start_timeout_s)
+        return Lease(self, launch, thread_bound=thread_bound, start_timeout_s=start_timeout_s, outlives=outlives)
 
     @property
     def num_engines(self) -> int:
@@ -329,7 +349,8 @@ class EnginePool:
         if fitting := [slot for slot in idle if slot.key == key]:
             return self._assign(max(fitting, key=lambda slot: slot.used), lease), None
         if len(self._slots) < self.limit:
-            slot = _Slot(key, None, self._reference(lease), "starting", 0.0, threading.current_thread())
+            reference, user = self._reference(lease), threading.current_thread()
+            slot = _Slot(key, None, reference, "starting", 0.0, user, outlives=lease._outlives)
             self._slots.append(slot)
             lease._slot, lease.is_behind = slot, True
             return slot, None
@@ -546,7 +567,11 @@ class EnginePool:
                     self._keeper, self._next_look = None, 0.0
                     return
                 times = [slot.deadline for slot in self._slots if slot.deadline is not None]
-                times += [slot.used + self.idle_s for slot in self._slots if slot.state == "idle"]
+                times += [
+                    slot.used + self.idle_s
+                    for slot in self._slots
+                    if slot.state == "idle" or (slot.state == "held" and slot.holder() is None)
+                ]
                 self._next_look = min(times, default=float("inf"))
             for slot in (*late, *gone):
                 _kill(slot.engine)
@@ -558,9 +583,10 @@ class EnginePool:
         """Whether nobody needs an engine any longer."""
         if slot.state not in ("held", "idle"):
             return False
-        is_forgotten = slot.state == "idle" and now - slot.used >= self.idle_s
+        is_ownerless = slot.holder() is None
+        is_forgotten = (slot.state == "idle" or is_ownerless) and now - slot.used >= self.idle_s
         is_stranded = slot.key[1] is not None and not slot.key[1].is_alive()
-        return is_forgotten or is_stranded or slot.holder() is None
+        return is_forgotten or is_stranded or (is_ownerless and not slot.outlives)
 
     # -- forks ------------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import pickle
@@ -18,6 +19,7 @@ from palaestra.envs.core.engines import engine_pool
 from palaestra.errors import ConfigError, EnvironmentFault, UnknownNameError, UsageError
 from palaestra.types import Message, ToolCall
 from tests.envs.lift import StartLift
+from tests.envs.processes import wait_for
 
 
 class LiftCommands:
@@ -149,3 +151,45 @@ def test_a_kind_of_engine_may_have_a_pool_of_its_own(made: Any, monkeypatch: pyt
     monkeypatch.setenv("PALAESTRA_TEST_NO_LIFTS", "none")
     with pytest.raises(ConfigError, match="PALAESTRA_TEST_NO_LIFTS is 'none'"):
         engine_pool("PALAESTRA_TEST_NO_LIFTS", 1)
+
+
+class LastingLiftEnv(LiftCommandEnv):
+    pool = ("PALAESTRA_TEST_LASTING_LIFTS", 1)
+    engines_outlive = True
+
+
+def test_an_engine_that_outlives_its_environment_is_left_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, pids = engine_pool(*LastingLiftEnv.pool), set()
+    try:
+        for closes in (True, False, True):
+            env = LastingLiftEnv()
+            env.reset()
+            env.step("up")
+            pids.add(env._ask(lambda engine: engine.pid))
+            if closes:
+                env.close()
+                env.close()
+            del env
+            gc.collect()
+            assert pool.num_engines == 1
+        assert len(pids) == 1
+        pool.idle_s = 0.0
+        pool._wake.put(None)
+        wait_for(lambda: pool.num_engines == 0)
+    finally:
+        pool.close()
+
+
+def test_an_engine_that_outlives_others_still_goes_with_a_failed_call() -> None:
+    env = LastingLiftEnv()
+    try:
+        env.reset()
+        os.kill(env._ask(lambda engine: engine.pid), signal.SIGKILL)
+        with pytest.raises(EnvironmentFault):
+            env.step("up")
+        env.close()
+        env.reset()
+        env.step("up")
+    finally:
+        env.close()
+        engine_pool(*LastingLiftEnv.pool).close()

@@ -115,6 +115,7 @@ class SciWorldEnv(EngineCommandEnv[ScienceWorld]):
     """
 
     pool = (VARIABLE, 2)
+    engines_outlive = True
     full_return = None  # 1 less the score of the first observation
     commands = Commands
     formats: ClassVar[tuple[ActionFormat, ...]] = (

@@ -48,14 +48,14 @@ def test_an_impossible_limit_is_refused(limit):
 
 @pytest.mark.parametrize("text", ["0", "many", "-3", ""])
 def test_an_impossible_number_in_the_environment_is_refused(monkeypatch, text):
-    monkeypatch.setattr(engines, "_pool", None)
+    monkeypatch.setattr(engines, "_by_variable", {})
     monkeypatch.setenv(engines.VARIABLE, text)
     with pytest.raises(ConfigError, match=f"PALAESTRA_ENGINES is '{text}'"):
         engines.engine_pool()
 
 
 def test_the_limit_of_a_process_comes_from_its_environment(monkeypatch):
-    monkeypatch.setattr(engines, "_pool", None)
+    monkeypatch.setattr(engines, "_by_variable", {})
     monkeypatch.setenv(engines.VARIABLE, "3")
     assert engines.engine_pool().limit == 3
     assert engines.engine_pool() is engines.engine_pool()
