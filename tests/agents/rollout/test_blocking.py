@@ -198,7 +198,7 @@ def test_a_time_limit_for_calls_in_the_event_loop_is_refused():
 def test_more_workers_than_engines_raise_the_limit_of_engines(monkeypatch):
     from palaestra.envs.core import engines
 
-    monkeypatch.setattr(engines, "_pool", engines.EnginePool(2))
+    monkeypatch.setattr(engines, "_by_variable", {engines.VARIABLE: engines.EnginePool(2)})
     RolloutEngine(8, env_workers=5).collect(plans(2, LIFT_ID), ExpertAgent())
     assert engine_pool().limit == 5
 

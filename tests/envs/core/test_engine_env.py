@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from palaestra.agents import EpisodePlan, ExpertAgent, RolloutEngine
 from palaestra.envs import ChildProcess, FixedTasks, Task, Turn, check_environment
 from palaestra.envs.core.engine_env import EngineEnv
-from palaestra.envs.core.engines import EnginePool, engine_pool
+from palaestra.envs.core.engines import VARIABLE, EnginePool, engine_pool
 from palaestra.envs.core.snapshots import seal
 from palaestra.errors import EnvironmentFault, EpisodeStateError, UsageError
 from palaestra.types import Message, plain
@@ -521,12 +521,12 @@ def test_vector_environments_have_an_engine_each_also_across_a_fork(mode, lift):
 
 @needs_proc
 def test_more_environments_than_engines_play_the_same_episodes_in_one_thread(monkeypatch):
-    monkeypatch.setattr("palaestra.envs.core.engines._pool", EnginePool(2))
+    monkeypatch.setattr("palaestra.envs.core.engines._by_variable", {VARIABLE: EnginePool(2)})
     few, many = [LiftEnv() for _ in range(5)], [LiftEnv() for _ in range(5)]
     found: dict[int, list[Any]] = {0: [], 1: []}
     for place, envs in enumerate((few, many)):
         if place:
-            monkeypatch.setattr("palaestra.envs.core.engines._pool", EnginePool(5))
+            monkeypatch.setattr("palaestra.envs.core.engines._by_variable", {VARIABLE: EnginePool(5)})
         before = len(children())
         found[place].append([env.reset(seed=seed) for seed, env in enumerate(envs)])
         for action in ("up", "down", "up", "open"):
