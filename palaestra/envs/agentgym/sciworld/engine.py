@@ -11,6 +11,8 @@ import contextlib
 import importlib.util
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,9 +111,15 @@ class ScienceWorld(ChildProcess):
         self._gateway: Gateway | None = None
         self._server = self._agent = Ref("")
         self._score, self._is_over = 0, False
-        path = os.pathsep.join((find_jar_path(), str(jar)))
+        self._folder = tempfile.mkdtemp(prefix="palaestra-sciworld-")  # the simulator writes a table where it runs
+        path = os.pathsep.join((os.path.abspath(find_jar_path()), str(jar.absolute())))
         jvm = (*java.options, "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", *options)
-        super().__init__([java.path, *jvm, "-cp", path, "py4j.GatewayServer", "--die-on-broken-pipe", "--enable-auth", "0"])
+        gateway = ("py4j.GatewayServer", "--die-on-broken-pipe", "--enable-auth", "0")
+        try:
+            super().__init__([os.path.abspath(java.path), *jvm, "-cp", path, *gateway], cwd=self._folder)
+        except BaseException:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
 
     # -- what it is asked --------------------------------------------------------------------------------------------
 
@@ -202,6 +210,7 @@ class ScienceWorld(ChildProcess):
     def kill(self) -> None:
         """End the JVM at once, from any thread."""
         super().kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
         if self._gateway is not None and not self._is_asking:
             self._gateway.close()
 

@@ -118,10 +118,10 @@ def is_running(pid: int) -> bool:
 
 
 @needs_proc
-def test_processes_that_start_at_once_play_and_their_simulators_end_with_them(env: SciWorldEnv) -> None:
+def test_processes_that_start_at_once_play_and_their_simulators_end_with_them(env: SciWorldEnv, tmp_path: Path) -> None:
     command = [sys.executable, "-W", "ignore", "-c", PROGRAM]
-    pipe = subprocess.PIPE
-    both = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(2)]
+    pipe, paths = subprocess.PIPE, {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    both = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=tmp_path, env=paths) for _ in range(2)]
     try:
         pids = [int(one.stdout.readline()) for one in both]  # type: ignore[union-attr]
         assert len(set(pids)) == 2
@@ -129,6 +129,7 @@ def test_processes_that_start_at_once_play_and_their_simulators_end_with_them(en
         observation, _ = env.reset(options=TASK)
         assert told == {repr(observation + env.step("look around")[0]) + "\n"}
         assert all(map(is_running, pids))
+        assert list(tmp_path.iterdir()) == []  # the simulator writes a table where it runs
     finally:
         for one in both:
             one.kill()  # as a process that runs out of memory is: nothing is tidied up
