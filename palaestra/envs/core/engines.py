@@ -261,25 +261,17 @@ class EnginePool:
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._next_look = 0.0
 
-    def lease(
-        self,
-        launch: Callable[[], EngineT],
-        *,
-        thread_bound: bool = False,
-        start_timeout_s: float = 120.0,
-        outlives: bool = False,
-    ) -> Lease[EngineT]:
+    def lease(self, launch: Callable[[], EngineT], **options: Any) -> Lease[EngineT]:
         """Return the right to an engine; nothing is started yet.
 
         Args:
             launch: Starts an engine and returns it; it may still need time before it answers. Equal functions start equal
                 engines, which may be used in place of each other: a frozen dataclass with `__call__`, or a plain function.
-            thread_bound: Whether an engine may only be used by the thread that it was started in.
-            start_timeout_s: Seconds that a new engine may take in addition for its first call.
-            outlives: Whether an engine waits for the next environment when its own is closed or thrown away between two calls;
-                it is ended after `idle_s`, with the pool, or with the process.
+            **options: `thread_bound` (False): whether an engine may only be used by the thread that it was started in;
+                `start_timeout_s` (120): seconds that a new one may take in addition for its first call; `outlives` (False):
+                whether it waits, for `idle_s`, for the next environment when its own is closed or thrown away between calls.
         """
-        return Lease(self, launch, thread_bound=thread_bound, start_timeout_s=start_timeout_s, outlives=outlives)
+        return Lease(self, launch, **options)
 
     @property
     def num_engines(self) -> int:
@@ -343,16 +335,15 @@ class EnginePool:
         self, lease: Lease[Any], key: tuple[Callable[[], Engine], threading.Thread | None]
     ) -> tuple[_Slot | None, _Slot | None]:
         """Return a slot that now belongs to the lease, or an engine that has to go first, or neither: then wait."""
-        idle = [slot for slot in self._slots if slot.state == "idle" or (slot.state == "held" and slot.holder() is None)]
+        idle = [slot for slot in self._slots if _is_idle(slot)]
         if dead := next((slot for slot in idle if not _is_alive(slot)), None):
             return None, self._closing(dead)
         if fitting := [slot for slot in idle if slot.key == key]:
             return self._assign(max(fitting, key=lambda slot: slot.used), lease), None
         if len(self._slots) < self.limit:
-            reference, user = self._reference(lease), threading.current_thread()
-            slot = _Slot(key, None, reference, "starting", 0.0, user, outlives=lease._outlives)
+            slot = _Slot(key, None, self._reference(lease), "starting", 0.0, threading.current_thread())
             self._slots.append(slot)
-            lease._slot, lease.is_behind = slot, True
+            lease._slot, lease.is_behind, slot.outlives = slot, True, lease._outlives
             return slot, None
         if not idle:
             idle = self._quiet()
@@ -567,11 +558,7 @@ class EnginePool:
                     self._keeper, self._next_look = None, 0.0
                     return
                 times = [slot.deadline for slot in self._slots if slot.deadline is not None]
-                times += [
-                    slot.used + self.idle_s
-                    for slot in self._slots
-                    if slot.state == "idle" or (slot.state == "held" and slot.holder() is None)
-                ]
+                times += [slot.used + self.idle_s for slot in self._slots if _is_idle(slot)]
                 self._next_look = min(times, default=float("inf"))
             for slot in (*late, *gone):
                 _kill(slot.engine)
@@ -583,10 +570,9 @@ class EnginePool:
         """Whether nobody needs an engine any longer."""
         if slot.state not in ("held", "idle"):
             return False
-        is_ownerless = slot.holder() is None
-        is_forgotten = (slot.state == "idle" or is_ownerless) and now - slot.used >= self.idle_s
+        is_forgotten = _is_idle(slot) and now - slot.used >= self.idle_s
         is_stranded = slot.key[1] is not None and not slot.key[1].is_alive()
-        return is_forgotten or is_stranded or (is_ownerless and not slot.outlives)
+        return is_forgotten or is_stranded or (slot.holder() is None and not slot.outlives)
 
     # -- forks ------------------------------------------------------------------------------------------------------
 
@@ -610,8 +596,7 @@ def engine_pool(variable: str = VARIABLE, limit: int = DEFAULT_LIMIT) -> EngineP
     Raises:
         ConfigError: If the variable is not a number of at least 1.
     """
-    pool = _by_variable.get(variable)
-    if pool is None:
+    if (pool := _by_variable.get(variable)) is None:
         text = os.environ.get(variable, str(limit))
         if not text.isdecimal() or int(text) < 1:
             raise ConfigError(f"{variable} is {text!r}; expected the number of engines a process may have, at least 1.")
@@ -652,6 +637,10 @@ def _fault(slot: _Slot, what: str, timeout_s: float, error: Exception, is_dead: 
     if isinstance(error, BoundaryError) or not is_dead:
         return None
     return EnvironmentFault(f"The engine died during {what} ({type(error).__name__}: {error}). {NEXT_MOVE}")
+
+
+def _is_idle(slot: _Slot) -> bool:
+    return slot.state == "idle" or (slot.state == "held" and slot.holder() is None)
 
 
 def _is_alive(slot: _Slot) -> bool:
