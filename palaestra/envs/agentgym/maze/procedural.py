@@ -1,7 +1,7 @@
 """Mazes made on the spot, in two splits that share no maze.
 
-Task *i* of a split is made from `(split, i)` and the options alone. A maze belongs to the split that the hash of its walls
-says, permanently and whatever the options: walls that were trained on are never tested on.
+Task *i* of a split is made from `(split, i)` and the options alone. Walls belong to the split that their hash says, and so do
+shortest ways, as sequences of moves: neither walls nor a way that were trained on are ever tested on, whatever the options.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from palaestra.envs.agentgym.maze.world import OPEN, WALL, Cell, Maze
+from palaestra.envs.agentgym.maze.world import OPEN, WALL, Cell, Maze, MazeWorld
 from palaestra.envs.core.tasks import GeneratedTasks, Task
 from palaestra.envs.core.typed import fits
 from palaestra.errors import ConfigError
@@ -22,6 +22,7 @@ TEST_SHARE = 5  # one maze in so many belongs to the test split
 MAX_PATH = 40  # moves of a shortest way; the game ends after 50
 NUM_TEST_TASKS = 1000
 _MAX_DRAWS = 2000
+_MAX_PAIRS = 50  # of start and goal, in one maze
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,11 @@ class ProceduralMazes:
             if split_of(rows) != split:
                 continue
             cells = Maze(rows, (1, 1)).open_cells()
-            maze = Maze(rows, cells[int(rng.integers(len(cells)))])
-            starts = [cell for cell, moves in sorted(maze.distances.items()) if 2 <= moves <= MAX_PATH]
-            start = starts[int(rng.integers(len(starts)))]
-            return maze_task(f"{split}/{index}", split, maze, start)
+            for _ in range(_MAX_PAIRS):
+                maze = Maze(rows, cells[int(rng.integers(len(cells)))])
+                start = cells[int(rng.integers(len(cells)))]
+                if 2 <= maze.distances[start] <= MAX_PATH and split_of(MazeWorld(maze, start).way()) == split:
+                    return maze_task(f"{split}/{index}", split, maze, start)
         raise ConfigError(
             f"No maze of the {split} split was found with size={self.size} and loops={self.loops}; give a greater size, or "
             f"fewer loops."
@@ -87,9 +89,9 @@ def maze_task(key: str, split: str, maze: Maze, start: Cell) -> Task:
     return Task(key, split, kind, {**maze.to_json(), "start": list(start)})
 
 
-def split_of(rows: Sequence[str]) -> str:
-    """Return the split of a maze: the same with any options, in any process."""
-    digest = hashlib.blake2b("\n".join(rows).encode(), digest_size=8).digest()
+def split_of(lines: Sequence[str]) -> str:
+    """Return the split of walls (rows) or of a way (moves): the same with any options, in any process."""
+    digest = hashlib.blake2b("\n".join(lines).encode(), digest_size=8).digest()
     return "test" if int.from_bytes(digest, "big") % TEST_SHARE == 0 else "train"
 
 

@@ -191,6 +191,14 @@ class MazeWorld:
                 return text
         return ""
 
+    def way(self) -> list[str]:
+        """Return the commands of the expert's way to the goal; empty if there is none."""
+        walker, commands = self.copy(), []
+        while command := walker.next_move():
+            commands.append(command)
+            walker.act(command)
+        return commands
+
     def to_json(self) -> Json:
         """Return the whole state."""
         return {**self.maze.to_json(), "position": list(self.position)}

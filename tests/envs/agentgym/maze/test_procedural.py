@@ -7,18 +7,21 @@ import pytest
 
 from palaestra.envs.agentgym.maze.env import MazeEnv
 from palaestra.envs.agentgym.maze.procedural import MAX_PATH, ProceduralMazes, split_of
-from palaestra.envs.agentgym.maze.world import Maze
+from palaestra.envs.agentgym.maze.world import Maze, MazeWorld
 from palaestra.errors import ConfigError
 
 
-def test_the_splits_share_no_walls():
-    for size in ((7, 7), (7, 13)):
-        mazes = ProceduralMazes(size)
-        train = {tuple(mazes.make("train", i).data["rows"]) for i in range(150)}
-        test = {tuple(mazes.make("test", i).data["rows"]) for i in range(150)}
-        assert not train & test
-        assert {split_of(rows) for rows in train} == {"train"}
-        assert {split_of(rows) for rows in test} == {"test"}
+@pytest.mark.parametrize("size", [(7, 7), (7, 13)])
+def test_the_splits_share_neither_walls_nor_ways(size):
+    mazes = ProceduralMazes(size)
+    found = {}
+    for split in ("train", "test"):
+        tasks = [mazes.make(split, i).data for i in range(150)]
+        walls = {tuple(data["rows"]) for data in tasks}
+        ways = {tuple(MazeWorld(Maze.from_json(data), tuple(data["start"])).way()) for data in tasks}
+        assert {split_of(lines) for lines in walls | ways} == {split}
+        found[split] = walls | ways
+    assert not found["train"] & found["test"]
 
 
 def test_every_maze_has_a_way_short_enough_to_be_walked():
