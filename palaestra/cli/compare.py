@@ -46,13 +46,13 @@ def compare(
         data = found.to_json()
         print_json({**data, "notices": [*unfinished, *data["notices"]]})
     else:
-        _print(found, unfinished)
+        print_comparison(found, unfinished)
     if not found.pairs or any(pair.problem for pair in found.pairs):
         raise typer.Exit(NOT_JUDGED)
 
 
-def _print(found: RunComparison, unfinished: list[str]) -> None:
-    """Print the tables."""
+def print_comparison(found: RunComparison, unfinished: list[str]) -> None:
+    """Print the tables of a comparison, and what the runs that are not finished say of themselves."""
     from palaestra.cli.output import console, table
 
     out = console()

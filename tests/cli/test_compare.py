@@ -1,15 +1,17 @@
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from palaestra.agents.evaluation.arms import PlayedRun
 from palaestra.agents.evaluation.comparing import compare_arms
 from palaestra.agents.store.records import EpisodeSummary
+from palaestra.cli.compare import print_comparison
 from palaestra.cli.main import main
 from palaestra.errors import UnknownNameError, UsageError
 from palaestra.results.statistics import holm, mcnemar
@@ -137,6 +139,17 @@ def test_whatever_runs_hold_is_compared_or_not_judged_with_a_reason(one: PlayedR
         if pair.verdict in ("first", "second"):
             assert math.isfinite(pair.difference.mean)
             assert pair.num_tasks >= 2
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(runs=st.lists(any_run("a"), min_size=1, max_size=3), by=st.sampled_from(["success", "score", "return_"]))
+def test_what_is_printed_of_any_runs_holds_no_number_that_is_none(
+    runs: list[PlayedRun], by: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    played = [run._replace(run_id=f"run-{i}") for i, run in enumerate([*runs, runs[0]])]
+    capsys.readouterr()
+    print_comparison(compare_arms(played, by=by), [])
+    assert not re.search(r"\b(nan|inf|None)\b", capsys.readouterr().out)
 
 
 def test_commands_compare_and_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

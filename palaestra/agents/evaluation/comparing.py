@@ -293,6 +293,8 @@ def _has_other_contents(first: ArmSummary, second: ArmSummary) -> bool:
 
 def _short(value: object) -> str:
     """Return a setting for a line."""
+    if value is None:
+        return "not set"
     text = repr(dict(value) if isinstance(value, Mapping) else value)
     return text if len(text) < 60 else f"{text[:57]}..."
 
