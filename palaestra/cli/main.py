@@ -41,6 +41,7 @@ COMMANDS = {
     "compare": CommandRow("compare:compare", RUNS),
     "plan": CommandRow("plan:plan", RUNS),
     "view": CommandRow("view:view", RUNS),
+    "sandbox": CommandRow("sandbox:app", SUBJECTS),
     "init": CommandRow("init:init", RUNS),
     "demo": CommandRow("demo:demo", RUNS),
 }

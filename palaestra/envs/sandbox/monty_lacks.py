@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 MODULES: Mapping[str, frozenset[str]] = {
-    "base64": frozenset(),
+    "base64": frozenset(("decode", "encode")),
     "bisect": frozenset(),
     "collections": frozenset(("ChainMap", "OrderedDict", "UserDict", "UserList", "UserString", "abc")),
     "copy": frozenset(("Error", "error")),
@@ -17,8 +17,8 @@ MODULES: Mapping[str, frozenset[str]] = {
     "datetime": frozenset(("MAXYEAR", "MINYEAR", "UTC", "tzinfo")),
     "decimal": frozenset(),
     "functools": frozenset(
-        ("cached_property", "cmp_to_key", "partialmethod", "singledispatch", "singledispatchmethod", "total_ordering",
-         "update_wrapper", "wraps")
+        ("WRAPPER_ASSIGNMENTS", "WRAPPER_UPDATES", "cached_property", "cmp_to_key", "partialmethod", "singledispatch",
+         "singledispatchmethod", "total_ordering", "update_wrapper", "wraps")
     ),
     "hashlib": frozenset(("file_digest", "scrypt")),
     "itertools": frozenset(),
@@ -35,7 +35,12 @@ MODULES: Mapping[str, frozenset[str]] = {
          "Hashable", "ItemsView", "KeysView", "LiteralString", "Match", "MutableMapping", "MutableSequence", "MutableSet",
          "NamedTuple", "NewType", "NotRequired", "OrderedDict", "ParamSpec", "Pattern", "Required", "Reversible", "Sized",
          "SupportsAbs", "SupportsFloat", "SupportsIndex", "SupportsInt", "SupportsRound", "Text", "TypeAlias", "TypeGuard",
-         "TypedDict", "Unpack", "ValuesView", "assert_never", "cast", "final", "get_args", "get_origin", "get_type_hints",
+         "TypedDict", "Unpack", "ValuesView", "AsyncContextManager", "AsyncGenerator", "AsyncIterable",
+         "AsyncIterator", "BinaryIO", "ByteString",
+         "Concatenate", "ContextManager", "Coroutine", "ForwardRef", "IO", "MappingView", "ParamSpecArgs", "ParamSpecKwargs",
+         "SupportsBytes", "SupportsComplex", "TextIO", "TypeVarTuple", "assert_type", "clear_overloads", "get_overloads",
+         "dataclass_transform", "is_typeddict", "no_type_check", "no_type_check_decorator", "reveal_type",
+         "assert_never", "cast", "final", "get_args", "get_origin", "get_type_hints",
          "overload", "runtime_checkable")
     ),
     "unicodedata": frozenset(

@@ -1,0 +1,185 @@
+"""Attacks the sandbox: `python -m experiments.sandbox.run escapes|calls|differences`; rows are added to `rows.jsonl`.
+
+`escapes` runs every source of `tests/envs/sandbox/hostile` so often, and counts wrong statuses, files, packets, processes and
+wrong next calls. `calls` makes 10,000 calls of 1,000 programs and compares memory, descriptors and processes. `differences`
+runs the published tools in both executors and counts what differs. As an ordinary user: see the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from palaestra.envs.sandbox import Sandbox
+from tests.envs.sandbox.hostile_list import Hostile, descendants, hostile_sources, listener
+
+FOLDER = Path(__file__).parent
+STEADY = "def f(a):\n    return {'a': a}\n"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the arguments, run, add a row."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.sandbox.run", description=__doc__)
+    parser.add_argument("what", choices=("escapes", "calls", "differences"))
+    parser.add_argument("-n", type=int, default=20, help="rounds of the list; calls of each program")
+    parser.add_argument("--executor", choices=("monty", "process"), default="process")
+    parser.add_argument("--rows", type=Path, default=FOLDER / "rows.jsonl", help="file to add the row to")
+    options = parser.parse_args(arguments)
+    begin = time.perf_counter()
+    found = {"escapes": escapes, "calls": calls, "differences": differences}[options.what](options.executor, options.n)
+    about = {"what": options.what, "executor": options.executor, "n": options.n, "user": os.geteuid()}
+    row = {**about, "python": platform.python_version(), "wall_s": round(time.perf_counter() - begin, 1), **found}
+    print(json.dumps(row))
+    with options.rows.open("a", encoding="utf-8") as rows:
+        rows.write(json.dumps(row) + "\n")
+    return 0 if not found["failures"] else 1
+
+
+def escapes(executor: str, rounds: int) -> dict[str, Any]:
+    """Run the whole list over and over."""
+    sources = hostile_sources()
+    failures: list[str] = []
+    statuses: Counter[str] = Counter()
+    before = descendants()
+    with tempfile.TemporaryDirectory() as folder, listener() as listening:
+        marker = Path(folder) / "marker"
+        sandboxes = {t: Sandbox(executor, timeout_s=t, memory_mb=128) for t in sorted({s.timeout_s for s in sources})}
+        steady = {t: sandbox.load(STEADY) for t, sandbox in sandboxes.items()}
+        for number in range(rounds):
+            for hostile in sources:
+                sandbox = sandboxes[hostile.timeout_s]
+                program = sandbox.load(hostile.source)
+                result = program.call("attack", {"port": listening.port, "marker": str(marker)})
+                statuses[result.status] += 1
+                where = f"{number}/{hostile.name}"
+                failures += [f"{where}: {fault}" for fault in _faults(hostile, executor, result, marker)]
+                if listening.heard():
+                    failures.append(f"{where}: a packet on the loopback")
+                if program.call("fine", {"number": 2}).content != "3":
+                    failures.append(f"{where}: its next call is wrong")
+                if steady[hostile.timeout_s].call("f", {"a": 1}).content != '{"a": 1}':
+                    failures.append(f"{where}: another program's next call is wrong")
+                program.close()
+            print(f"round {number + 1} of {rounds}: {len(failures)} failures", file=sys.stderr, flush=True)
+        for sandbox in sandboxes.values():
+            sandbox.close()
+    left = len(descendants() - before)
+    failures += [f"{left} processes left"] if left else []
+    return {"sources": len(sources), "calls": rounds * len(sources), "statuses": dict(statuses), "failures": failures[:50]}
+
+
+def _faults(hostile: Hostile, executor: str, result: Any, marker: Path) -> list[str]:
+    """Return what is wrong with the outcome of an attack."""
+    found = []
+    if result.status not in hostile.expected[executor]:
+        found.append(f"status {result.status}")
+    if result.ok and hostile.content is not None and result.content != hostile.content:
+        found.append("content")
+    if marker.exists():
+        marker.unlink()
+        found.append("a file outside")
+    if str(marker) in result.content:
+        found.append("an argument in the message")
+    return found
+
+
+def calls(executor: str, each: int) -> dict[str, Any]:
+    """Call a thousand programs, in turns, and compare what this process holds before and after."""
+    failures = []
+    with Sandbox(executor, timeout_s=120, memory_mb=128) as sandbox:
+        programs = [sandbox.load(f"TABLE = {{}}\ndef f(a):\n    TABLE[a] = {i}\n    return TABLE\n") for i in range(1000)]
+
+        def play(round_number: int) -> None:
+            for i, program in enumerate(programs):
+                result = program.call("f", {"a": round_number})
+                if result.content != json.dumps({str(round_number): i}):
+                    failures.append(f"{round_number}/{i}: {result}")
+
+        play(0)
+        before = _held()
+        begin = time.perf_counter()
+        for number in range(1, each + 1):
+            play(number)
+        seconds = time.perf_counter() - begin
+        after = _held()
+    grown = {name: after[name] - before[name] for name in before}
+    if grown["descriptors"] or grown["processes"] or grown["memory_kb"] > 4000:
+        failures.append(f"grown: {grown}")
+    figures = {"programs": 1000, "calls": 1000 * each, "ms_a_call": round(seconds / each, 3)}
+    return {**figures, "before": before, "grown": grown, "failures": failures[:50]}
+
+
+def differences(executor: str, each: int) -> dict[str, Any]:
+    """Call every published tool that monty may run with other arguments, in both executors, and count what differs."""
+    from tests.fixtures import read_rows
+
+    folder = Path(os.environ["PALAESTRA_FIXTURES"].split(os.pathsep)[0]) / "ftrl"
+    sources = {}
+    for row in read_rows(folder / "test.jsonl"):
+        schemas = {tool["function"]["name"]: tool["function"]["parameters"] for tool in json.loads(row["tools"])}
+        for name, source in json.loads(row["codes"]).items():
+            sources.setdefault((name, source), schemas.get(name, {}))
+    differ, count, elsewhere = [], 0, 0
+    with Sandbox("monty", timeout_s=120) as one, Sandbox("process", timeout_s=120) as other:
+        for (name, source), schema in sources.items():
+            first, second = one.load(source), other.load(source)
+            if first.needs_cpython:
+                elsewhere += 1
+                continue
+            for arguments in _variants(schema)[:each]:
+                mine, theirs = first.call(name, arguments), second.call(name, arguments)
+                count += 1
+                if (mine.status, mine.content) != (theirs.status, theirs.content):
+                    differ.append(
+                        f"{name} {arguments}: {mine.status} {mine.content[:80]} | {theirs.status} {theirs.content[:80]}"
+                    )
+            second.close()
+    return {"sources": len(sources), "need_cpython": elsewhere, "calls": count, "differ": len(differ), "failures": differ[:50]}
+
+
+def _variants(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return arguments for a schema: by type, only the required, odd ones of each type, wrong types."""
+    properties, required = schema.get("properties", {}), schema.get("required", [])
+    plain: dict[str, Any] = {
+        "string": "Paris",
+        "integer": 3,
+        "number": 2.5,
+        "boolean": True,
+        "array": ["a", "b"],
+        "object": {"a": 1},
+    }
+    odd: dict[str, Any] = {"string": "", "integer": -1, "number": 0, "boolean": False, "array": [], "object": {}}
+    wrong: dict[str, Any] = {"string": 7, "integer": "x", "number": None, "boolean": "no", "array": {"a": 1}, "object": [1]}
+
+    def by(table: dict[str, Any], names: Any) -> dict[str, Any]:
+        given = {}
+        for name in names:
+            rule = properties.get(name, {})
+            choices = rule.get("enum")
+            given[name] = choices[0] if choices and table is not wrong else table.get(rule.get("type", "string"), "x")
+        return given
+
+    dates = {
+        name: "2024-02-29" if properties[name].get("type") == "string" else plain.get(properties[name].get("type"), 1)
+        for name in properties
+    }
+    return [by(plain, properties), by(plain, required), by(odd, properties), by(wrong, properties), dates]
+
+
+def _held() -> dict[str, int]:
+    """Return what this process holds."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    memory = int(status.split("VmRSS:")[1].split()[0])
+    return {"memory_kb": memory, "descriptors": len(os.listdir("/proc/self/fd")), "processes": len(descendants())}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
