@@ -38,6 +38,7 @@ def print(*values, sep=None, end=None, file=None, flush=None):
     global __sandbox_prints
     __sandbox_prints += 1
 """
+# the last line is syntax alone, which no source can redefine: never more than the limit leaves the worker
 _EPILOGUE = """
 __sandbox_value = {name}(**__sandbox_arguments)
 try:
@@ -51,7 +52,7 @@ except MemoryError:
     raise
 except Exception:
     __sandbox_kind, __sandbox_value = "crash", ""
-(__sandbox_kind, __sandbox_value, __sandbox_prints)
+(f"{{__sandbox_kind}}"[:5], f"{{__sandbox_value}}"[:{limit} + 1], __sandbox_prints)
 """
 _INTERNAL = "Internal error in monty"
 

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import secrets
-import select
 import signal
 import socket
 import threading
@@ -68,12 +67,14 @@ class ProcessExecutor:
     def call(self, program: Loaded, name: str, arguments: Mapping[str, Any]) -> SandboxResult:
         """Call a function of a source; see `Executor`."""
         child = self._take(program)
+        keeper = None
         try:
             if child is None:
-                child = Child(self.start(), program, self._limits, self.name)
+                keeper = self.start()
+                child = Child(keeper, program, self._limits, self.name)
             result = child.call(name, arguments)
         except KeeperGone:
-            self._lost()
+            self._lost(child.keeper if child is not None else keeper)
             result = SandboxResult("crash", results.WORKER_ENDED, "text", self.name)
         except BaseException:
             if child is not None:
@@ -90,7 +91,8 @@ class ProcessExecutor:
             child = self._idle.pop(program, None)
             self._changed.notify_all()
         if child is not None:
-            child.end()
+            with contextlib.suppress(KeeperGone):
+                child.end()
 
     def close(self) -> None:
         """End the keeper and with it every child."""
@@ -145,12 +147,14 @@ class ProcessExecutor:
                 self._idle[program] = child
             self._changed.notify_all()
 
-    def _lost(self) -> None:
-        """Forget a keeper that does not answer; its children died with it."""
+    def _lost(self, keeper: Keeper | None) -> None:
+        """Forget a keeper that does not answer; its children died with it. Another thread may have replaced it already."""
         with self._changed:
-            children, self._idle = list(self._idle.values()), OrderedDict()
+            lost = [program for program, child in self._idle.items() if child.keeper is keeper]
+            children = [self._idle.pop(program) for program in lost]
         with self._keeper_lock:
-            keeper, self._keeper = self._keeper, None
+            if self._keeper is keeper:
+                self._keeper = None
         for child in children:
             child.let_go()
         if keeper is not None:
@@ -169,7 +173,7 @@ class Child:
 
     def __init__(self, keeper: Keeper, program: Loaded, limits: Limits, executor: str) -> None:
         """Fork it."""
-        self._keeper, self._limits, self._executor = keeper, limits, executor
+        self.keeper, self._limits, self._executor = keeper, limits, executor
         self._stateful = program.stateful
         self._fresh_each_call = not program.stateful and (program.facts is None or program.facts.patches)
         self._source: str | None = program.source
@@ -227,7 +231,7 @@ class Child:
         if not self.alive:
             return -1
         self.let_go()
-        return self._keeper.reap(self._pid)
+        return self.keeper.reap(self._pid)
 
     def let_go(self) -> None:
         """Close the wire, which ends a child that waits."""
@@ -241,8 +245,9 @@ class Child:
             TimeoutError: If the deadline passes.
         """
         deadline = time.monotonic() + self._limits.timeout_s
-        if select.select([self._wire], [], [], 0)[0]:  # nothing was asked, so nothing may be there
-            return b"" if self._peek() else None
+        waiting = self._waiting()
+        if waiting is not None:  # nothing was asked, so nothing may be there
+            return b"" if waiting else None
         pieces: list[bytes] = []
         size = 0
         try:
@@ -263,11 +268,15 @@ class Child:
             return None
         return b"".join(pieces)
 
-    def _peek(self) -> bool:
-        """Whether there are bytes on the wire, rather than its end."""
-        with contextlib.suppress(OSError):
-            return bool(self._wire.recv(1, socket.MSG_PEEK))
-        return False
+    def _waiting(self) -> bytes | None:
+        """Return the first byte on the wire, b"" if it has ended, None if nothing is there."""
+        self._wire.setblocking(False)
+        try:
+            return self._wire.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
 
     def _ended(self) -> SandboxResult:
         """Say how a child ended that did not answer."""

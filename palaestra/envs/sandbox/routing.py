@@ -19,6 +19,9 @@ from palaestra.envs.sandbox.keeper import MODULES, PACKAGES
 MAX_SOURCE_CHARS = 200_000
 """Most characters of a source; published ones have up to 5,000."""
 
+_KEPT_CHARS = 8_000
+_LOOKS_PER_NODE = 30
+"""How often the nodes of a tree are looked at in addition, on average: what is nested deeper is not worth the time."""
 _FILE_NAME = "<sandboxed source>"
 _EAGER = frozenset(("list", "tuple", "set", "frozenset", "dict", "sorted", "sum", "min", "max", "any", "all", "join"))
 _EAGER |= frozenset(("fsum", "prod", "Counter", "deque", "extend", "update", "union"))
@@ -82,11 +85,16 @@ class SourceFacts:
     exits: bool
 
 
-@lru_cache(maxsize=4096)
 def read_source(source: str) -> SourceFacts | None:
     """Return the facts of a source; None if it is not Python, or too long to be looked at."""
     if len(source) > MAX_SOURCE_CHARS:
         return None
+    return _kept(source) if len(source) <= _KEPT_CHARS else _kept.__wrapped__(source)
+
+
+@lru_cache(maxsize=2048)
+def _kept(source: str) -> SourceFacts | None:
+    """Read a source; those of common length are remembered."""
     if _QUIET not in warnings.filters:  # the parser warns of escapes in foreign texts, which says nothing to anybody here
         warnings.filterwarnings("ignore", module=_QUIET_MODULE)
     try:
@@ -95,8 +103,12 @@ def read_source(source: str) -> SourceFacts | None:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     reader = _Reader(tree, nodes)
+    try:
+        reasons = set(reader.reasons())
+    except _TooNested:
+        reasons = {"too nested to be looked at"}
     return SourceFacts(
-        needs_cpython=tuple(sorted(set(reader.reasons()))),
+        needs_cpython=tuple(sorted(reasons)),
         patches=reader.patches(),
         functions=_functions(tree),
         exits=any(isinstance(node, ast.Name) and node.id == "SystemExit" for node in nodes),
@@ -119,12 +131,17 @@ def wrong_names(parameters: Parameters, names: frozenset[str]) -> str:
     return f"Wrong arguments; {'; '.join(told)}." if told else ""
 
 
+class _TooNested(Exception):
+    """A source is made so that looking at it takes long."""
+
+
 class _Reader:
     """Collects the reasons of one tree."""
 
     def __init__(self, tree: ast.Module, nodes: list[ast.AST]) -> None:
         """Note what is imported under which name and what is defined."""
         self.nodes = nodes
+        self.looks = 10_000 + _LOOKS_PER_NODE * len(nodes)
         self.called = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
         self.modules: dict[str, str] = {}
         self.defined: set[str] = set()
@@ -151,6 +168,14 @@ class _Reader:
             self.consumed |= {id(argument) for argument in node.args}
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], (ast.Tuple, ast.List)):
             self.consumed.add(id(node.value))
+
+    def within(self, node: ast.AST) -> Iterator[ast.AST]:
+        """Yield the nodes of a part of the tree, as long as the budget lasts."""
+        for part in ast.walk(node):
+            self.looks -= 1
+            if self.looks < 0:
+                raise _TooNested
+            yield part
 
     def reasons(self) -> Iterator[str]:
         """Yield why the source needs CPython."""
@@ -218,7 +243,7 @@ class _Reader:
         """A generator expression is a list in monty: kept, or endless, it means something else."""
         if id(node) not in self.consumed:
             yield "a generator is kept"
-        if any(isinstance(part, ast.Call) and _called_name(part) in _ENDLESS for part in ast.walk(node)):
+        if any(isinstance(part, ast.Call) and _called_name(part) in _ENDLESS for part in self.within(node)):
             yield "an endless iterator"
 
     def _call_reasons(self, node: ast.Call) -> Iterator[str]:
@@ -234,14 +259,14 @@ class _Reader:
         if name in _LISTS_IN_MONTY and isinstance(node.func, ast.Name) and name not in self.defined:
             if id(node) not in self.consumed:
                 yield "an iterator is kept"
-            if any(isinstance(part, ast.Call) and _called_name(part) in _ENDLESS for part in ast.walk(node)):
+            if any(isinstance(part, ast.Call) and _called_name(part) in _ENDLESS for part in self.within(node)):
                 yield "an endless iterator"
         if name in _STOPS_EARLY and isinstance(node.func, ast.Name) and node.args:
             argument = node.args[0]
             lazy = isinstance(argument, ast.GeneratorExp) or (
                 isinstance(argument, ast.Call) and _called_name(argument) in _LISTS_IN_MONTY
             )
-            if lazy and not (isinstance(argument, ast.GeneratorExp) and _cannot_raise(argument)):
+            if lazy and not (isinstance(argument, ast.GeneratorExp) and _cannot_raise(self.within(argument))):
                 yield f"{name}() that stops early"
         if name == "strptime" and not _has_year(node):
             yield "strptime without a year in a literal format"
@@ -250,8 +275,8 @@ class _Reader:
         """A loop over `enumerate` and the like that changes what it walks: monty walks a copy."""
         if not (isinstance(node.iter, ast.Call) and _called_name(node.iter) in _LISTS_IN_MONTY):
             return
-        walked = {part.id for part in ast.walk(node.iter) if isinstance(part, ast.Name)}
-        for part in (part for statement in node.body for part in ast.walk(statement)):
+        walked = {part.id for part in self.within(node.iter) if isinstance(part, ast.Name)}
+        for part in (part for statement in node.body for part in self.within(statement)):
             if isinstance(part, ast.Call) and isinstance(part.func, ast.Attribute) and part.func.attr in _MUTATORS:
                 if isinstance(part.func.value, ast.Name) and part.func.value.id in walked:
                     yield "a loop that changes what it walks"
@@ -324,9 +349,9 @@ _QUIET_NODES = (
 )  # fmt: skip
 
 
-def _cannot_raise(node: ast.GeneratorExp) -> bool:
+def _cannot_raise(parts: Iterator[ast.AST]) -> bool:
     """Whether looking at all items is the same as looking at some: tests of types and equality, methods of texts."""
-    for part in ast.walk(node):
+    for part in parts:
         if isinstance(part, ast.Compare):
             if not all(isinstance(op, (ast.Eq, ast.NotEq, ast.Is, ast.IsNot, ast.In, ast.NotIn)) for op in part.ops):
                 return False

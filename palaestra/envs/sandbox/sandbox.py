@@ -243,6 +243,11 @@ class Program:
         for executor in list(self.sandbox._executors.values()):
             executor.drop(self._loaded)
 
+    def __del__(self) -> None:
+        """End the worker that a stateful program keeps for itself."""
+        if self.stateful and hasattr(self, "_lock") and self.sandbox._pid == os.getpid():
+            self.close()
+
     def __getstate__(self) -> dict[str, Any]:
         """Leave the workers behind, and a state with them."""
         return {"sandbox": self.sandbox, "source": self.source, "stateful": self.stateful}

@@ -146,6 +146,30 @@ def test_any_text_can_be_read(text):
         read_source("x = '\\w" + text.replace("'", "").replace("\n", "") + "'")
 
 
+SLOW = {
+    "zips": "x = " + "zip(" * 90 + ", ".join(["a"] * 30_000) + ")" * 90,
+    "generators": "x = " + "sum(y for y in " * 60 + ", ".join(["a"] * 30_000) + ")" * 60,
+    "loops": "".join(" " * i + "for x in zip(a, b):\n" for i in range(90)) + " " * 90 + "; ".join(["c"] * 30_000),
+}
+
+
+@pytest.mark.parametrize("name", sorted(SLOW))
+def test_a_source_made_to_be_looked_at_for_long_is_not(name, monkeypatch):
+    counted = 0
+    walk = ast.walk
+
+    def counting(node):
+        nonlocal counted
+        for part in walk(node):
+            counted += 1
+            yield part
+
+    monkeypatch.setattr(ast, "walk", counting)
+    facts = read_source(SLOW[name])
+    assert facts is None or "too nested to be looked at" in facts.needs_cpython
+    assert counted < 60 * 90_000
+
+
 def test_reading_a_source_needs_no_executor():
     assert needs_cpython("def f(:") == ()
     assert read_source("def f(:") is None

@@ -247,6 +247,42 @@ def test_a_fork_begins_anew_and_leaves_the_parents_workers_alone(executor):
         assert program.call("count").content == "2"
 
 
+def test_a_source_that_lies_about_its_length_sends_no_more_than_the_limit(shared):
+    source = "__sandbox_len = lambda value: 0\nlen = __sandbox_len\ndef f():\n    return 'x' * 5_000_000\n"
+    result = shared.load(source).call("f")
+    assert (result.status, result.content) == ("crash", "The result is longer than the output limit.")
+    source = "__sandbox_dumps = lambda *values, **options: ['x' * 5_000_000]\ndef f():\n    return 1\n"
+    assert shared.load(source).call("f").status in ("crash", "ok")
+
+
+def test_stateful_programs_that_are_forgotten_make_room(executor):
+    with Sandbox(executor, timeout_s=30, programs=2) as sandbox:
+        for _ in range(4):
+            assert sandbox.load(COUNT, stateful=True).call("count").content == "1"
+        kept = [sandbox.load(COUNT, stateful=True) for _ in range(3)]
+        assert [program.call("count").content for program in kept[:2]] == ["1", "1"]
+        with pytest.raises(UsageError, match="2 stateful programs are in use"):
+            kept[2].call("count")
+
+
+def test_many_open_descriptors_do_no_harm(need_process):
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 2000:
+        pytest.skip("this machine allows fewer than 2,000 descriptors")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2000), hard))
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        with Sandbox("process", timeout_s=30) as sandbox:
+            program = sandbox.load(ADD)
+            assert [program.call("add", {"a": 1}).content for _ in range(2)] == ["2", "2"]
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def test_auto_takes_monty_where_the_source_allows_it(need_monty, need_process):
     with Sandbox(timeout_s=30) as sandbox:
         assert sandbox.load(ADD).call("add", {"a": 1}).executor == "monty"
