@@ -172,7 +172,10 @@ class ScienceWorld(ChildProcess):
     def valid_actions(self) -> list[str]:
         """Return the commands that mean something now; the numbers of a menu where one waits for an answer."""
         with self._calls() as java:
-            return list(dict.fromkeys(_lines(java, java.call(self._server, "getValidActionObjectCombinations"))))
+            found = set(_lines(java, java.call(self._server, "getValidActionObjectCombinations")))
+        return sorted(
+            found, key=lambda command: (len(command) if command.isdecimal() else 0, command)
+        )  # in no fixed order there
 
     def num_moves(self) -> int:
         """Return the number of moves that took time."""
