@@ -175,7 +175,7 @@ class ScienceWorld(ChildProcess):
             found = set(_lines(java, java.call(self._server, "getValidActionObjectCombinations")))
         return sorted(
             found, key=lambda command: (len(command) if command.isdecimal() else 0, command)
-        )  # in no fixed order there
+        )
 
     def num_moves(self) -> int:
         """Return the number of moves that took time."""
