@@ -173,9 +173,7 @@ class ScienceWorld(ChildProcess):
         """Return the commands that mean something now; the numbers of a menu where one waits for an answer."""
         with self._calls() as java:
             found = set(_lines(java, java.call(self._server, "getValidActionObjectCombinations")))
-        return sorted(
-            found, key=lambda command: (len(command) if command.isdecimal() else 0, command)
-        )
+        return sorted(found, key=lambda command: (len(command) if command.isdecimal() else 0, command))
 
     def num_moves(self) -> int:
         """Return the number of moves that took time."""
