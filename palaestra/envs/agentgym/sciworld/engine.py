@@ -109,7 +109,7 @@ class ScienceWorld(ChildProcess):
         self.is_repeatable = True
         self.address = 0, ""
         self._gateway: Gateway | None = None
-        self._server = self._agent = Ref("")
+        self._server = self._agent = self._chance = Ref("")
         self._score, self._is_over = 0, False
         self._folder = tempfile.mkdtemp(prefix="palaestra-sciworld-")  # the simulator writes a table where it runs
         path = os.pathsep.join((os.path.abspath(find_jar_path()), str(jar.absolute())))
@@ -170,8 +170,13 @@ class ScienceWorld(ChildProcess):
         return Reply(text or NOTHING_SAID, self._score, self._is_over)
 
     def valid_actions(self) -> list[str]:
-        """Return the commands that mean something now; the numbers of a menu where one waits for an answer."""
+        """Return the commands that mean something now; the numbers of a menu where one waits for an answer.
+
+        The simulator draws one of the names of each object, from the generator that its world draws from. Here the draw begins
+        from a fixed seed, and the episode has to be loaded again before it goes on.
+        """
         with self._calls() as java:
+            java.call(self._chance, "setSeed", 0)
             found = set(_lines(java, java.call(self._server, "getValidActionObjectCombinations")))
         return sorted(found, key=lambda command: (len(command) if command.isdecimal() else 0, command))
 
@@ -260,6 +265,8 @@ class ScienceWorld(ChildProcess):
         if not self.is_repeatable:
             tell_once(self.java.path, NOT_REPEATABLE, self.java.path)
         self._server = java.new("scienceworld.runtime.pythonapi.PythonInterface")
+        field = java.call(java.call("java.lang.Class", "forName", "scala.util.Random$"), "getField", "MODULE$")
+        self._chance = java.call(field, "get", None)
         return java
 
     def _greeting(self) -> tuple[int, str]:

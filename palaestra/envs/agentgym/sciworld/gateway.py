@@ -57,13 +57,13 @@ class Gateway:
         assert isinstance(made, Ref)
         return made
 
-    def call(self, target: Ref | str, method: str, *arguments: str | int | bool | Ref) -> Any:
+    def call(self, target: Ref | str, method: str, *arguments: str | int | bool | Ref | None) -> Any:
         """Call a method and wait for its result.
 
         Args:
             target: An object, or the name of a class for its static methods.
             method: Name of the method.
-            *arguments: Texts, integers of 32 bits, truth values, objects.
+            *arguments: Texts, integers of 32 bits, truth values, objects, None.
 
         Returns:
             None, a text, a number, a truth value, or an object.
@@ -121,8 +121,10 @@ class Gateway:
         return str(said)
 
 
-def _written(value: str | int | bool | Ref) -> str:
+def _written(value: str | int | bool | Ref | None) -> str:
     """Return an argument as the protocol writes it."""
+    if value is None:
+        return "n"
     if isinstance(value, Ref):
         return f"r{value.id}"
     if isinstance(value, bool):

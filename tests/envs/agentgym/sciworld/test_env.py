@@ -136,6 +136,18 @@ def test_available_actions_are_accepted(make: Callable[..., SciWorldEnv]) -> Non
         make().available_actions()
 
 
+def test_asking_for_available_actions_changes_neither_them_nor_what_follows(make: Callable[..., SciWorldEnv]) -> None:
+    env = make(simplifications="easy")
+    begin(env, "find-non-living-thing/1")  # in the art studio, where paints have several names
+    twin = make(simplifications="easy")
+    begin(twin, "find-non-living-thing/1")
+    assert env.available_actions() == env.available_actions()
+    for action in ("look around", "wait", "look around"):
+        assert env.step(action) == twin.step(action)
+        env.available_actions()
+    assert env.state_hash() == pickle.loads(pickle.dumps(env)).state_hash()
+
+
 def test_the_expert_goes_on_from_where_it_was_and_knows_nothing_elsewhere(make: Callable[..., SciWorldEnv]) -> None:
     env = make()
     begin(env, "boil/15")

@@ -45,8 +45,8 @@ def test_texts_are_written_and_read_as_py4j_does(text: str) -> None:
     assert gateway._read(escape_new_line(text)) == text == unescape_new_line(escape_new_line(text))
 
 
-@pytest.mark.parametrize("value", [0, -7, 2**31 - 1, True, False])
-def test_numbers_are_written_as_py4j_does(value: int) -> None:
+@pytest.mark.parametrize("value", [0, -7, 2**31 - 1, True, False, None])
+def test_numbers_are_written_as_py4j_does(value: int | None) -> None:
     assert gateway._written(value) + "\n" == get_command_part(value)
 
 
