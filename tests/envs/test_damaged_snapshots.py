@@ -111,11 +111,27 @@ def test_forged_contents_are_refused_or_play_and_never_raise_anything_else(begun
 
 
 OTHERS = {
+    "palaestra/ALFWorld": [
+        {"action_format": "code"},
+        {"dialect": "put"},
+        {"names": "shuffled"},
+        {"tolerant": True},
+        {"compat": "upstream"},
+        {"max_turns": 7},
+    ],
+    "palaestra/BabyAI": [{"action_format": "react"}, {"numbering": "fixed"}, {"compat": "upstream"}, {"max_turns": 7}],
     "palaestra/Desk": [
         {"difficulty": "hard"},
         {"lenient": True},
         {"shaping": 0.5},
         {"max_calls_per_turn": 3},
+        {"max_turns": 7},
+    ],
+    "palaestra/Maze": [{"action_format": "react"}, {"compat": "upstream"}, {"max_turns": 7}],
+    "palaestra/SciWorld": [
+        {"action_format": "json"},
+        {"simplifications": "easy"},
+        {"compat": "upstream"},
         {"max_turns": 7},
     ],
     "palaestra/TextCraft": [
@@ -142,13 +158,19 @@ OTHERS = {
         {"reward": "accuracy"},
         {"max_turns": 7},
     ],
+    "palaestra/Wordle": [{"action_format": "react"}, {"compat": "upstream"}, {"max_turns": 7}],
 }
 """For every registered id, arguments that each decide how an episode continues."""
 SAME = {
+    "palaestra/ALFWorld": [{"expert_knows": "seen"}, {"split": "test"}],
+    "palaestra/BabyAI": [{"levels": "GoToRedBall"}, {"split": "test"}],
     "palaestra/Desk": [{"difficulty": "normal", "shaping": 0}, {"split": "test"}],
+    "palaestra/Maze": [{"action_format": "text"}, {"split": "test"}],
+    "palaestra/SciWorld": [{"simplifications": []}, {"split": "test"}],
     "palaestra/TextCraft": [{"action_format": "text", "max_turns": 30}, {"split": "test"}, {"distractors": 3}],
     "palaestra/TwentyQuestions": [{"seat": "asker", "players": {"answerer": "honest"}}, {"things": 20}, {"split": "test"}],
     "palaestra/VehicleWorld": [{"mode": "fc", "reflections": 3}, {"difficulty": "hard"}, {"split": "test"}],
+    "palaestra/Wordle": [{"max_turns": 8}, {"split": "test"}],
 }
 """Spellings of the same settings, and arguments that only say which tasks are drawn."""
 

@@ -15,6 +15,11 @@ RULES = ("prompt", "label", "think", "quotes", "case", "prose")
 _PROMPT = re.compile(r"^\s*>+\s*")
 _LABEL = re.compile(r"^\s*(?:next\s+)?(?:action|act|command)\s*\d*\s*:\s*", re.IGNORECASE)
 _THINK = re.compile(r"^\s*(?:think|thought)\s*\d*\s*:", re.IGNORECASE)
+_NOT_MEANT = re.compile(
+    r"(?<!why )\bnot\b|\b(?:never|no|without|avoid|instead of|rather than|refuse|cannot|dont|cant|wont|"
+    r"if|unless|whether|wonder|imagine|suppose|failed|unable)\b|n['\u2019]t\b"
+)
+"""Words before a command that deny it or only imagine it: better that nothing happens than what was not meant."""
 _AROUND = " \t\"'`*.!,;()[]"
 
 
@@ -48,11 +53,14 @@ def read_command(text: str, commands: Collection[str], translated: Callable[[str
             return Read(command, tuple(dict.fromkeys((*rules, *needed))))
     lowered = line.lower().strip(_AROUND)
     ends = [command for command in commands if _ends_with(lowered, command)]
+    command = max(ends, key=len, default="")
+    lead = lowered.removesuffix(command)
     if not ends:  # a command of the other dialect
         at = max(lowered.rfind(" put "), lowered.rfind(" move "))
-        command = translated(lowered[at + 1 :])
-        ends = [command] if at >= 0 and command in commands else []
-    return Read(max(ends, key=len), tuple(dict.fromkeys((*rules, "prose")))) if ends else None
+        lead, command = lowered[: at + 1], translated(lowered[at + 1 :])
+        if at < 0 or command not in commands:
+            return None
+    return None if _NOT_MEANT.search(lead) else Read(command, tuple(dict.fromkeys((*rules, "prose"))))
 
 
 def _spoken(text: str, rules: list[str]) -> Iterator[str]:

@@ -42,8 +42,8 @@ class BabyAIEnv(CommandEnv):
     `drop`, `go through DOOR N`, `toggle and go through DOOR N`, `toggle`, `check available actions`. Each is a shortest plan
     of primitive steps within view, played up to the first step that leaves the view as it is. With `action_format="react"` it
     is taken from the message's single `Action:` line, less every character that is not a letter, digit, comma or space. An
-    assistant `Message` may instead call tools of the same names, several at once; the same calls written as Hermes tags in
-    plain text are understood.
+    assistant `Message` may instead call the tools (`turn`, `move_forward`, `go_to`, `pickup`, `drop`, `go_through`, `toggle`,
+    ...), several at once; the same calls written as Hermes tags in plain text are understood.
 
     ## Observation
     First `Your goal: ...`, then the state: objects in view by distance with their place, walls ahead, what is carried; and a
