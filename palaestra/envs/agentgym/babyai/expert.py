@@ -10,6 +10,7 @@ box, which no published action opens (`KeyInBox`; with `numbering="fixed"` the e
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, NamedTuple
 
 from palaestra.envs.agentgym.babyai.plans import DROP, FORWARD, LEFT, PICKUP, RIGHT, TOGGLE, Action
@@ -17,11 +18,19 @@ from palaestra.envs.agentgym.babyai.view import AGENT_COLUMN, AGENT_ROW, DIRECTI
 from palaestra.envs.agentgym.babyai.world import BabyAIWorld
 
 MAX_PRIMITIVES = 2_000
+MAX_VISITS = 8
+"""How often the bot may come to one point; where it has no plan it may walk in circles."""
+MAX_SEARCHES = 100
+"""Searches of the bot for one primitive; where it has no plan it may search without end."""
 
 _SIMPLE = {LEFT: "turn left", RIGHT: "turn right", FORWARD: "move forward", DROP: "drop", TOGGLE: "toggle"}
 _HANDS = (PICKUP, DROP, TOGGLE)  # primitives that may change the level; the others move the agent
 
 Pose = tuple[int, int, int]
+
+
+class _LostError(Exception):
+    """The bot has no plan, and searches on and on."""
 
 
 class Point(NamedTuple):
@@ -130,6 +139,7 @@ def _planned(world: BabyAIWorld) -> tuple[list[int], list[Point]]:
     level = world.level
     primitives: list[int] = []
     points = [Point(pose_of(level), 0)]
+    visits: Counter[Point] = Counter()
     try:
         for bot in _stages(world):
             while len(primitives) < MAX_PRIMITIVES and (primitive := int(bot.replan())) <= TOGGLE:
@@ -138,9 +148,12 @@ def _planned(world: BabyAIWorld) -> tuple[list[int], list[Point]]:
                 _, reward, terminated, _, _ = level.step(primitive)
                 primitives.append(primitive)
                 points.append(Point(pose_of(level), points[-1].changes + (primitive in _HANDS)))
+                visits[points[-1]] += 1
+                if visits[points[-1]] > MAX_VISITS:
+                    return [], []
                 if terminated:
                     return (primitives, points) if reward > 0 else ([], [])
-    except (AssertionError, AttributeError, DisappearedBoxError, IndexError, TypeError):
+    except (_LostError, AssertionError, AttributeError, DisappearedBoxError, IndexError, TypeError):
         pass  # how the bot says that it has no plan
     return [], []
 
@@ -180,7 +193,17 @@ def _bot_class() -> Any:
     class Bot(BabyAIBot):  # type: ignore[misc, unused-ignore]  # minigrid's is not typed everywhere
         def __init__(self, level: Any, *, is_free: bool = False) -> None:
             self._is_free = is_free
+            self._most_searches = MAX_SEARCHES
             super().__init__(level)
+
+        def replan(self, action_taken: Any = None) -> Any:
+            self._most_searches = self.bfs_counter + MAX_SEARCHES
+            return super().replan(action_taken)
+
+        def _breadth_first_search(self, *given: Any, **more: Any) -> Any:
+            if self.bfs_counter > self._most_searches:
+                raise _LostError
+            return super()._breadth_first_search(*given, **more)
 
         def _process_instr(self, instr: Any) -> None:
             if self._is_free:

@@ -3,8 +3,8 @@
 Keys: `BabyAI-GoToRedBall-v0/17`, the published name of a level and the seed; `GoToRedBall/17` is taken as well. Published ids
 are `upstream#N`: level `N % 40 + 1` of `LEVELS`, seed `N // 40`.
 
-A task belongs to the split that the hash of its level and its first observation says, so that no two tasks of different
-splits begin alike.
+Drawn tasks are solved by the expert. A task belongs to the split that the hash of its level and its first observation says,
+so that no two tasks of different splits begin alike.
 """
 
 from __future__ import annotations
@@ -32,9 +32,6 @@ NUM_TEST_TASKS = 1000
 TEST_SHARE = 5  # one opening in so many belongs to the test split
 UNSOLVED = ("OpenDoorsOrderN4Debug", "KeyInBox")
 """Levels that are not drawn unless they are named: see the module `expert`."""
-
-SEQUENCES = ("GoToSeqS5R2", "SynthSeq", "MiniBossLevel", "BossLevel", "BossLevelNoUnlock")
-"""Levels of several instructions, some of whose tasks no published action solves: drawn ones are solved by the expert."""
 
 MAX_SEED = 2**31 - 1
 _FIRST_DRAWN = 1_000_000  # seeds below are left to published games
@@ -71,7 +68,7 @@ class LevelTasks(TaskSet):
         level = self.levels[index % len(self.levels)]
         rng = np.random.Generator(np.random.PCG64([4_040, split == "test", index]))
         for seed in rng.integers(_FIRST_DRAWN, MAX_SEED, size=_MAX_DRAWS).tolist():
-            if split_of(level, seed) == split and (level not in SEQUENCES or is_solved(level, seed)):
+            if split_of(level, seed) == split and (level in UNSOLVED or is_solved(level, seed)):
                 return level_task(level, seed, split)
         raise ConfigError(f"No task of level {level!r} was found for the {split} split; leave the level out of levels=[...].")
 

@@ -11,7 +11,9 @@ pytest.importorskip("minigrid", reason="the extra agentgym is not installed")
 
 from palaestra.envs.agentgym.babyai.engine import LEVELS, level_id
 from palaestra.envs.agentgym.babyai.env import BabyAIEnv
+from palaestra.envs.agentgym.babyai.expert import Route
 from palaestra.envs.agentgym.babyai.tasks import UNSOLVED, LevelTasks
+from palaestra.envs.agentgym.babyai.world import BabyAIWorld
 from palaestra.errors import ConfigError, UnknownNameError, UsageError
 from palaestra.types import Message, ToolCall
 
@@ -50,6 +52,17 @@ def test_the_expert_solves_a_test_task_of_every_level_that_is_drawn():
         assert terminated, task.key
         assert info["success"], task.key
         assert 0 < total == info["score"] <= 1
+
+
+def test_where_the_bot_would_search_without_end_there_is_no_plan_and_no_task_is_drawn():
+    world = BabyAIWorld.begin("GoToImpUnlock", 295662417)
+    assert Route(world).primitives == []
+    env = BabyAIEnv()
+    env.reset(options={"task": "GoToImpUnlock/295662417"})
+    assert list(env.expert()) == []
+    tasks = LevelTasks(["GoToImpUnlock", "SynthSeq"])
+    for task in tasks.split("test").first(10):
+        assert Route(BabyAIWorld.begin(task.data["level"], task.data["seed"])).primitives
 
 
 def test_with_fixed_numbers_a_key_in_a_box_is_found():
