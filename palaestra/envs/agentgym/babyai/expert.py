@@ -57,7 +57,7 @@ class Route:
 
     def __init__(self, world: BabyAIWorld) -> None:
         """Let the bot plan on a copy."""
-        self.primitives, self._points = _planned(world.copy())
+        self.primitives, self._points, self._progress = _planned(world.copy())
         self._at = 0
 
     def next_command(self, world: BabyAIWorld) -> str:
@@ -93,6 +93,8 @@ class Route:
         reply = trial.act(text)
         if reply.ended:
             return reply.value > 0
+        if progress_of(trial.level.instrs) != self._progress[reached]:
+            return False  # something on the way is part of the mission, and the shorter way passes it by
         return pose_of(trial.level) == self._points[reached].pose and bool(trial.view.carried) == self._carries(reached, world)
 
     def _carries(self, reached: int, world: BabyAIWorld) -> bool:
@@ -132,30 +134,40 @@ def _picking(world: BabyAIWorld) -> str:
     return next((a.text for a in world.choices.actions.values() if a.verb == "pickup" and is_ahead(a)), "")
 
 
-def _planned(world: BabyAIWorld) -> tuple[list[int], list[Point]]:
-    """Return the primitives that accomplish the mission and where they lead; both empty without a plan."""
+def progress_of(instruction: Any) -> tuple[Any, ...]:
+    """Return which parts of a mission are done."""
+    if not hasattr(instruction, "instr_a"):
+        return ()
+    parts = (instruction.instr_a, instruction.instr_b)
+    return (instruction.a_done == "success", instruction.b_done == "success", *map(progress_of, parts))
+
+
+def _planned(world: BabyAIWorld) -> tuple[list[int], list[Point], list[tuple[Any, ...]]]:
+    """Return the primitives that accomplish the mission, where they lead and what is done there; all empty without a plan."""
     from minigrid.utils.baby_ai_bot import DisappearedBoxError
 
     level = world.level
     primitives: list[int] = []
     points = [Point(pose_of(level), 0)]
+    progress = [progress_of(level.instrs)]
     visits: Counter[Point] = Counter()
     try:
         for bot in _stages(world):
             while len(primitives) < MAX_PRIMITIVES and (primitive := int(bot.replan())) <= TOGGLE:
                 if primitive == TOGGLE and not world.is_fixed and not _can_be_toggled(level):
-                    return [], []
+                    return [], [], []
                 _, reward, terminated, _, _ = level.step(primitive)
                 primitives.append(primitive)
                 points.append(Point(pose_of(level), points[-1].changes + (primitive in _HANDS)))
+                progress.append(progress_of(level.instrs))
                 visits[points[-1]] += 1
                 if visits[points[-1]] > MAX_VISITS:
-                    return [], []
+                    return [], [], []
                 if terminated:
-                    return (primitives, points) if reward > 0 else ([], [])
+                    return (primitives, points, progress) if reward > 0 else ([], [], [])
     except (_LostError, AssertionError, AttributeError, DisappearedBoxError, IndexError, TypeError):
         pass  # how the bot says that it has no plan
-    return [], []
+    return [], [], []
 
 
 def _can_be_toggled(level: Any) -> bool:

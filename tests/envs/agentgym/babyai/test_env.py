@@ -65,6 +65,14 @@ def test_where_the_bot_would_search_without_end_there_is_no_plan_and_no_task_is_
         assert Route(BabyAIWorld.begin(task.data["level"], task.data["seed"])).primitives
 
 
+def test_a_shorter_way_that_passes_a_part_of_the_mission_by_is_not_taken():
+    env = BabyAIEnv()
+    env.reset(options={"task": "GoToSeqS5R2/1260224497"})
+    for action in env.expert():
+        info = env.step(action)[4]
+    assert info["success"]
+
+
 def test_with_fixed_numbers_a_key_in_a_box_is_found():
     env = BabyAIEnv(["KeyInBox"], numbering="fixed")
     for task in env.tasks.split("test").first(5):
