@@ -84,6 +84,10 @@ class SciWorldEnv(EngineCommandEnv[ScienceWorld]):
     AgentGym's server (4639 games, without the kinds 5-1, 5-2, 9-1, 9-2, 9-3, 10-1 and 10-2), and `published_ids#N`, the ids of
     AgentTraj-L and AgentEval (4339 games, without 2-3 too; under it the published train and eval sets do not meet).
 
+    ## Available actions
+    `available_actions()` is the simulator's own list, several hundred commands. It also lists some that the simulator then refuses
+    (with `simplifications="easy"` e.g. `move sewer to stove`). Asking costs a replay of the episode.
+
     ## Engine
     Needs the extra `agentgym` and a Java runtime, 11 or later: that of `JAVA_HOME`, else that on the PATH. The first `reset`
     starts a JVM (seconds; 300 episodes leave it at 480 MB). A process has at most 2 of them, or
