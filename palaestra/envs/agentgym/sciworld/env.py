@@ -85,8 +85,8 @@ class SciWorldEnv(EngineCommandEnv[ScienceWorld]):
     AgentTraj-L and AgentEval (4339 games, without 2-3 too; under it the published train and eval sets do not meet).
 
     ## Available actions
-    `available_actions()` is the simulator's own list, several hundred commands. It also lists some that the simulator then refuses
-    (with `simplifications="easy"` e.g. `move sewer to stove`). Asking costs a replay of the episode.
+    `available_actions()` is the simulator's own list, several hundred commands, some of which it then
+    refuses (with `simplifications="easy"` e.g. `move sewer to stove`). Asking costs a replay of the episode.
 
     ## Engine
     Needs the extra `agentgym` and a Java runtime, 11 or later: that of `JAVA_HOME`, else that on the PATH. The first `reset`
