@@ -187,6 +187,9 @@ class EngineEnv(TextEnv, Generic[EngineT]):
             seed, actions = int(state["seed"]), list(state["actions"])
         except (KeyError, TypeError, ValueError) as error:
             raise EpisodeStateError(f"This snapshot has no seed and actions ({error!r}); pass what snapshot() gave.") from None
+        for action in actions:
+            if not isinstance(action, str):
+                _message(action)
         self._episode_seed, self._actions = seed, actions
         if self._lease is not None:
             self._lease.release()
@@ -212,7 +215,7 @@ class EngineEnv(TextEnv, Generic[EngineT]):
         observation = self._start(engine, self.task, self._episode_seed)
         for number, saved in enumerate(self._actions, start=1):
             lease.restart_clock(self.call_timeout_s)
-            turn = self._send(engine, saved if isinstance(saved, str) else Message.from_json(saved))
+            turn = self._send(engine, saved if isinstance(saved, str) else _message(saved))
             if turn.action_error:
                 raise EnvironmentFault(
                     f"Action {number} of {len(self._actions)} was accepted, and is refused when it is played again: "
@@ -230,6 +233,20 @@ class EngineEnv(TextEnv, Generic[EngineT]):
     def __getstate__(self) -> dict[str, Any]:
         """Leave the engine behind: copies play the actions again in one of their own."""
         return {**vars(self), "_lease": None}
+
+
+def _message(saved: Json) -> Message:
+    """Return the message that a snapshot holds as an action.
+
+    Raises:
+        EpisodeStateError: If it is none.
+    """
+    try:
+        return Message.from_json(saved)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise EpisodeStateError(
+            f"An action of the snapshot is {saved!r:.200}; expected a text or a message ({error!r})."
+        ) from None
 
 
 __all__ = ["EngineEnv"]

@@ -19,7 +19,7 @@ from palaestra.envs.formats.json_call import JsonCallFormat
 from palaestra.envs.formats.plain import PlainFormat
 from palaestra.envs.formats.python_call import PythonCallFormat
 from palaestra.envs.formats.react import ReActFormat
-from palaestra.errors import ConfigError, UsageError, unknown_name
+from palaestra.errors import ConfigError, EpisodeStateError, UsageError, unknown_name
 from palaestra.types import Json, Message, ToolCall
 
 VARIABLE = "PALAESTRA_SCIWORLD_JVMS"
@@ -218,6 +218,14 @@ class SciWorldEnv(EngineCommandEnv[ScienceWorld]):
             self._upstream = UpstreamEpisode(name, variation)
             self._answer = self._upstream.begin(description, reply)
         return f"{description}\n{reply.text}"
+
+    def _load(self, task: Task, state: Json) -> None:
+        """Take over a saved state."""
+        try:
+            _place(task)
+        except UsageError as error:
+            raise EpisodeStateError(str(error)) from None
+        super()._load(task, state)
 
     def _execute(self, engine: ScienceWorld, command: str) -> Turn:
         """Play one command."""
