@@ -59,3 +59,13 @@ def env_words(env_id: str) -> Iterator[list[str]]:
     """An id for the command line, with `--set` for the arguments that it needs; their partner runs meanwhile."""
     with for_tests(env_id) as arguments:
         yield [env_id, *(word for name, value in arguments.items() for word in ("--set", f"{name}={value}"))]
+
+
+@pytest.fixture(autouse=True)
+def no_secrets_of_other_tests():
+    """Forget the secrets that a test lets the process remember: one of them may be a word that the next test reads."""
+    from palaestra.agents import masking
+
+    before = masking._finder
+    yield
+    masking._finder = before

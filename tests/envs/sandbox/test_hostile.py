@@ -12,9 +12,10 @@ SOURCES = hostile_sources()
 def sandboxes(executor):
     """One sandbox a time limit."""
     limits = sorted({hostile.timeout_s for hostile in SOURCES})
+    before = descendants()
     found = {timeout_s: Sandbox(executor, timeout_s=timeout_s, memory_mb=128) for timeout_s in limits}
     yield found
-    started = descendants()
+    started = descendants() - before
     for sandbox in found.values():
         sandbox.close()
     assert started

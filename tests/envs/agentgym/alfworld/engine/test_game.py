@@ -77,7 +77,7 @@ def test_an_object_inside_of_another_is_seen_in_it():
     world = toy_world(f"{FACTS} {inside}")
     for command in ("go to shelf 2", "take book 2 from shelf 2"):
         world.act(command)
-    assert world.act("examine book 2").text == "This is a normal book 2. In it, you see book 1."
+    assert world.act("examine book 2").text == "This is a normal book 2. In it, you see a book 1."
 
 
 def test_states_of_objects_are_said():
