@@ -134,6 +134,7 @@ class Sandbox:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._executors = {}
+        self._chosen: dict[bool, str] = {}
         self._closed = False
         _open.add(self)
 
@@ -164,7 +165,10 @@ class Sandbox:
 
     def _executor(self, facts: SourceFacts | None) -> Executor:
         """Return the executor of a source, made when it is first needed."""
-        name = self._choose(facts)
+        if self.executor == "process-unconfined":
+            _refuse_root()
+        needs = facts is not None and bool(facts.needs_cpython)
+        name = self._chosen.get(needs) or self._chosen.setdefault(needs, self._choose(facts))  # a look at the disk, once
         with self._lock:
             if self._closed:
                 raise UsageError("The sandbox is closed; make another one.")
