@@ -68,7 +68,8 @@ def escapes(executor: str, rounds: int) -> dict[str, Any]:
                 if steady[hostile.timeout_s].call("f", {"a": 1}).content != '{"a": 1}':
                     failures.append(f"{where}: another program's next call is wrong")
                 program.close()
-            print(f"round {number + 1} of {rounds}: {len(failures)} failures", file=sys.stderr, flush=True)
+            told = f"round {number + 1} of {rounds}: {len(failures)} failures"
+            print(told, *failures[-3:], sep="\n  ", file=sys.stderr, flush=True)
         for sandbox in sandboxes.values():
             sandbox.close()
     left = len(descendants() - before)
@@ -80,7 +81,7 @@ def _faults(hostile: Hostile, executor: str, result: Any, marker: Path) -> list[
     """Return what is wrong with the outcome of an attack."""
     found = []
     if result.status not in hostile.expected[executor]:
-        found.append(f"status {result.status}")
+        found.append(f"status {result.status}: {result.content}")
     if result.ok and hostile.content is not None and result.content != hostile.content:
         found.append("content")
     if marker.exists():

@@ -1,10 +1,10 @@
+import subprocess
+
 import pytest
 
 from palaestra.envs.sandbox import Sandbox
 from palaestra.envs.sandbox.bubblewrap import find_bubblewrap
-from palaestra.envs.sandbox.keeper import Keeper
 from palaestra.envs.sandbox.monty import is_installed
-from palaestra.errors import UsageError
 
 PATIENT_S = 30.0
 """A time limit that a slow machine keeps, too: what is to end by itself does so within milliseconds."""
@@ -16,11 +16,9 @@ def _missing(executor: str) -> str:
         return "" if is_installed() else "pydantic-monty is not installed"
     if not find_bubblewrap():
         return "bubblewrap is not installed"
-    try:
-        Keeper(now=0, seed=0).close()
-    except UsageError as error:
-        return str(error)
-    return ""
+    command = [find_bubblewrap(), "--unshare-all", "--ro-bind", "/", "/", "true"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return f"bubblewrap does not work here: {done.stderr.strip()}" if done.returncode else ""  # then a keeper has to start
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 # exceptions that hold on to one another
 # monty: crash error timeout
-# process: crash
+# process: crash timeout
 # timeout_s: 3
 
 
