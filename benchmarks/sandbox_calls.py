@@ -75,32 +75,36 @@ def run() -> list[Row]:
     ]
 
 
-def _medians(ways: dict[str, Callable[[], object]], clock: Callable[[], float], rounds: int) -> dict[str, float]:
+def _medians(ways: dict[str, Callable[[], object]], clock: Callable[[bool], float], rounds: int) -> dict[str, float]:
     """Return the median of each way by a clock in milliseconds, taken in turns."""
     times: dict[str, list[float]] = {name: [] for name in ways}
     for way in ways.values():
         way()
     for _ in range(rounds):
         for name, way in ways.items():
-            begin = clock()
+            begin = clock(False)
             way()
-            times[name].append(clock() - begin)
+            times[name].append(clock(True) - begin)
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def _wall_ms() -> float:
+def _wall_ms(is_end: bool) -> float:
     """Return the wall's time in milliseconds."""
     return time.perf_counter() * 1e3
 
 
-def _cpu_ms() -> float:
-    """Return the CPU time of this process, of children that it waited for, and of all processes below it that live."""
+def _cpu_ms(is_end: bool) -> float:
+    """Return the CPU time of this process, of children that it waited for, and of all processes below it that live.
+
+    Looking is work as well: this process's own time is read first at the end of a measurement, and last at its beginning.
+    """
+    own = time.process_time()
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    total = time.process_time() + ended.ru_utime + ended.ru_stime
+    total = ended.ru_utime + ended.ru_stime
     for pid in _below():
         for task in Path(f"/proc/{pid}/task").glob("*/schedstat"):
             total += int(task.read_text(encoding="ascii").split()[0]) / 1e9
-    return total * 1e3
+    return (total + (own if is_end else time.process_time())) * 1e3
 
 
 def _below() -> list[int]:

@@ -96,7 +96,7 @@ class Sandbox:
         if not isinstance(source, str):
             raise UsageError(f"The source is of type {type(source).__name__}; expected a str.")
         facts = read_source(source)
-        self._choose(facts)
+        self._chosen_for(facts)
         return Program(self, source, stateful=stateful)
 
     def close(self) -> None:
@@ -163,12 +163,16 @@ class Sandbox:
             _refuse_root()
         return self.executor
 
+    def _chosen_for(self, facts: SourceFacts | None) -> str:
+        """Return the executor of a source; what is installed is looked for once."""
+        needs = facts is not None and bool(facts.needs_cpython)
+        return self._chosen.get(needs) or self._chosen.setdefault(needs, self._choose(facts))
+
     def _executor(self, facts: SourceFacts | None) -> Executor:
         """Return the executor of a source, made when it is first needed."""
         if self.executor == "process-unconfined":
             _refuse_root()
-        needs = facts is not None and bool(facts.needs_cpython)
-        name = self._chosen.get(needs) or self._chosen.setdefault(needs, self._choose(facts))  # a look at the disk, once
+        name = self._chosen_for(facts)
         with self._lock:
             if self._closed:
                 raise UsageError("The sandbox is closed; make another one.")
@@ -206,7 +210,7 @@ class Program:
     @property
     def executor(self) -> str:
         """Name of the executor that runs it."""
-        return self.sandbox._choose(self._loaded.facts)
+        return self.sandbox._chosen_for(self._loaded.facts)
 
     @property
     def needs_cpython(self) -> tuple[str, ...]:

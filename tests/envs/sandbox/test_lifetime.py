@@ -64,10 +64,15 @@ def test_a_killed_parent_leaves_no_process(executor):
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    deadline = time.monotonic() + 60  # 2 s on a machine with time; the kernel does it at once
-    while any(alive(pid) for pid in started) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert [pid for pid in started if alive(pid)] == []
+    wait_for_end(started)
+
+
+def wait_for_end(pids):
+    """Wait until processes have ended: at once on a machine with time, since the kernel does it."""
+    deadline = time.monotonic() + 60
+    while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert [pid for pid in pids if alive(pid)] == []
 
 
 def alive(pid):
@@ -83,22 +88,27 @@ def test_a_worker_that_is_killed_is_replaced(executor):
         program = sandbox.load(SOURCE)
         before = descendants()
         assert program.call("f", {"a": 1}).ok
-        for pid in descendants() - before:
+        started = descendants() - before
+        for pid in started:
             with contextlib.suppress(ProcessLookupError):  # it died with another
                 os.kill(pid, signal.SIGKILL)
+        wait_for_end(started)
         results = [program.call("f", {"a": 1}).status for _ in range(3)]
         assert set(results) <= {"ok", "crash"}
         assert results[-1] == "ok"
 
 
 def test_a_keeper_that_is_killed_takes_nothing_along(need_process):
+    before = descendants()
     with Sandbox("process", timeout_s=30) as sandbox:
         programs = [sandbox.load(f"def f():\n    return {number}\n") for number in range(4)]
         assert [program.call("f").content for program in programs] == ["0", "1", "2", "3"]
-        for pid in descendants():
+        started = descendants() - before
+        for pid in started:
             if Path(f"/proc/{pid}/comm").read_text().strip() == "bwrap":
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+        wait_for_end(started)
         statuses = [program.call("f").status for program in programs]
         assert statuses.count("crash") <= len(programs)
         assert [program.call("f").content for program in programs] == ["0", "1", "2", "3"]

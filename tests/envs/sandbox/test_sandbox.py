@@ -114,6 +114,14 @@ def test_nothing_is_left_over_between_calls_unless_the_program_is_stateful(share
     other.close()
 
 
+def test_a_name_that_a_call_makes_is_not_there_in_the_next(shared):
+    source = (
+        "def f():\n    global seen\n    try:\n        seen += 1\n    except NameError:\n        seen = 1\n    return seen\n"
+    )
+    program = shared.load(source)
+    assert [program.call("f").content for _ in range(3)] == ["1", "1", "1"]
+
+
 def test_a_crash_ends_the_state_of_a_program_and_an_error_does_not(executor):
     source = COUNT + "def fail():\n    return 1 / 0\ndef loop():\n    while True:\n        pass\n"
     with Sandbox(executor, timeout_s=1.0) as sandbox:

@@ -1,6 +1,6 @@
 # the interpreter's own abort
 # monty: error
-# process: crash blocked
+# process: crash
 
 
 def attack(port, marker):

@@ -1,6 +1,6 @@
 # an alarm in the worker
 # monty: error
-# process: blocked error
+# process: error
 
 
 def attack(port, marker):

@@ -1,5 +1,5 @@
 # a result of 100 MB
-# monty: crash timeout
+# monty: crash
 # process: crash
 
 

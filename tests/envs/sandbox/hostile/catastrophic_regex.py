@@ -1,5 +1,5 @@
 # a regular expression of exponential time
-# monty: ok timeout
+# monty: ok
 # process: timeout
 # timeout_s: 0.5
 

@@ -1,6 +1,6 @@
 # bytecode that reads outside of its stack
 # monty: error
-# process: crash error
+# process: crash
 
 
 def attack(port, marker):

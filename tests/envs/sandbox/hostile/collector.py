@@ -1,6 +1,6 @@
 # what the garbage collector knows
 # monty: error
-# process: blocked error
+# process: error
 
 
 def attack(port, marker):

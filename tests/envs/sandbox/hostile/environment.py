@@ -1,6 +1,6 @@
 # the variables of the sandbox: nothing of the host
 # monty: error
-# process: ok error
+# process: ok
 # content: []
 
 

@@ -1,6 +1,7 @@
 # memory that is written and run
 # monty: error
-# process: blocked ok
+# process: ok
+# content: -1
 
 
 def attack(port, marker):

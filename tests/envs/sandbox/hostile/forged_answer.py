@@ -1,6 +1,6 @@
 # answers that the code writes in the worker's place
 # monty: error
-# process: crash ok
+# process: crash
 
 
 def attack(port, marker):

@@ -1,6 +1,6 @@
 # the frames below the call
 # monty: error
-# process: blocked error
+# process: blocked
 
 
 def attack(port, marker):

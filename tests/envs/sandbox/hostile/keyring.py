@@ -1,6 +1,7 @@
 # the kernel's keyring
 # monty: error
-# process: blocked ok
+# process: ok
+# content: -1
 
 
 def attack(port, marker):

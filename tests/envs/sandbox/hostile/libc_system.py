@@ -1,6 +1,6 @@
 # system() of the C library
 # monty: error
-# process: blocked ok
+# process: blocked
 
 
 def attack(port, marker):

@@ -1,6 +1,6 @@
 # types that are made at run time
 # monty: error
-# process: error blocked
+# process: error
 
 
 def attack(port, marker):

@@ -1,5 +1,5 @@
 # an integer that no memory holds
-# monty: crash timeout
+# monty: crash
 # process: crash timeout
 # timeout_s: 0.5
 

@@ -1,6 +1,6 @@
 # patching a class of the standard library
 # monty: error
-# process: ok error
+# process: ok
 
 
 def attack(port, marker):

@@ -1,6 +1,6 @@
 # printing without measure
-# monty: ok timeout
-# process: ok timeout
+# monty: ok
+# process: ok
 # content: 1
 
 

@@ -1,6 +1,6 @@
 # an answer with the right number and an impossible content
 # monty: error
-# process: crash ok error
+# process: crash
 
 
 def attack(port, marker):

@@ -1,6 +1,6 @@
 # the unguarded import behind the guard
 # monty: error
-# process: blocked error
+# process: blocked
 
 
 def attack(port, marker):

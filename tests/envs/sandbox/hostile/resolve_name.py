@@ -1,6 +1,6 @@
 # a name that is to be resolved
 # monty: error
-# process: blocked error
+# process: blocked
 
 
 def attack(port, marker):

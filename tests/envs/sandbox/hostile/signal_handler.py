@@ -1,6 +1,6 @@
 # a handler of its own
 # monty: error
-# process: ok timeout error blocked
+# process: ok
 
 
 def attack(port, marker):

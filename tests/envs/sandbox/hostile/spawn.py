@@ -1,6 +1,6 @@
 # a new process by posix_spawn
 # monty: error
-# process: blocked error
+# process: blocked
 
 
 def attack(port, marker):

@@ -1,6 +1,6 @@
 # a thread
 # monty: error
-# process: blocked error
+# process: blocked
 
 
 def attack(port, marker):

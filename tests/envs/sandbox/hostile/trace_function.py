@@ -1,6 +1,6 @@
 # tracing the worker's loop
 # monty: error
-# process: ok timeout error
+# process: ok
 
 
 def attack(port, marker):

@@ -1,6 +1,6 @@
 # raising its own limits by the loaded module
 # monty: error
-# process: error blocked
+# process: error
 
 
 def attack(port, marker):
