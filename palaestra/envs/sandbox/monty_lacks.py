@@ -12,7 +12,7 @@ MODULES: Mapping[str, frozenset[str]] = {
     "base64": frozenset(("decode", "encode")),
     "bisect": frozenset(),
     "collections": frozenset(("ChainMap", "OrderedDict", "UserDict", "UserList", "UserString", "abc")),
-    "copy": frozenset(("Error", "error")),
+    "copy": frozenset(("Error", "error", "replace")),
     "dataclasses": frozenset(("Field", "InitVar", "KW_ONLY", "asdict", "astuple", "fields", "make_dataclass", "replace")),
     "datetime": frozenset(("MAXYEAR", "MINYEAR", "UTC", "tzinfo")),
     "decimal": frozenset(),
@@ -40,6 +40,7 @@ MODULES: Mapping[str, frozenset[str]] = {
          "Concatenate", "ContextManager", "Coroutine", "ForwardRef", "IO", "MappingView", "ParamSpecArgs", "ParamSpecKwargs",
          "SupportsBytes", "SupportsComplex", "TextIO", "TypeVarTuple", "assert_type", "clear_overloads", "get_overloads",
          "dataclass_transform", "is_typeddict", "no_type_check", "no_type_check_decorator", "reveal_type",
+         "NoDefault", "ReadOnly", "TypeAliasType", "TypeIs", "get_protocol_members", "is_protocol", "override",
          "assert_never", "cast", "final", "get_args", "get_origin", "get_type_hints",
          "overload", "runtime_checkable")
     ),
