@@ -1,6 +1,7 @@
 """The state of a level as plain data: grid, agent, mission and instructions, and back.
 
-Objects are listed once and named by their place in the list, because instructions and boxes hold them by identity.
+Objects are listed once and named by their place in the list, because instructions and boxes hold them by identity. Walls are
+alike and not listed; one that an instruction means ("a grey object" means every wall) is named by its place in the grid.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ _MAX_STEPS = 10**9
 class _Writer:
     """Numbers the objects of a level."""
 
-    def __init__(self) -> None:
+    def __init__(self, cells: list[Any]) -> None:
+        self._cells = cells
         self.objects: list[dict[str, Json]] = []
         self._numbers: dict[int, int] = {}
         self._kept: list[Any] = []  # so that no identity is used twice
@@ -76,15 +78,21 @@ class _Writer:
                 "kind": described.type,
                 "colour": described.color,
                 "where": described.loc,
-                "objects": [self.number(thing) for thing in described.obj_set],
+                "objects": [self._meant(thing) for thing in described.obj_set],
                 "at": [_pair(place) for place in described.obj_poss],
             }
         return told
 
+    def _meant(self, thing: Any) -> int:
+        """Return the number of an object that an instruction means: `WALL - place` for the wall at a place in the grid."""
+        if thing.type != "wall":
+            return self.number(thing)
+        return WALL - next(place for place, cell in enumerate(self._cells) if cell is thing)
+
 
 def save_level(level: Any) -> dict[str, Json]:
     """Return the state of a level as plain data."""
-    writer = _Writer()
+    writer = _Writer(level.grid.grid)
     grid = [writer.number(cell) for cell in level.grid.grid]
     return {
         "grid": grid,
@@ -114,10 +122,10 @@ def load_level(name: str, state: Mapping[str, Any]) -> Any:
     _rooms(level, width, height)
     objects = _objects(state["objects"], width, height)
     _expect(fits(state["grid"], list[int]) and len(state["grid"]) == width * height, "the grid is not of the level's size")
-    walls: Any = _wall()
-    grid = [_named(number, objects, walls) for number in state["grid"]]
+    # each wall is an object of its own: minigrid asks whether a cell is one of those that were meant
+    grid = [_wall() if number == WALL else _named(number, objects) for number in state["grid"]]
     level.grid.grid = grid
-    carrying = _named(state["carrying"], objects, None)
+    carrying = _named(state["carrying"], objects)
     _expect(carrying is None or carrying.can_pickup(), "what is carried cannot be")
     level.carrying = carrying
     used = [number for number in (*state["grid"], state["carrying"]) if number >= 0]
@@ -128,7 +136,7 @@ def load_level(name: str, state: Mapping[str, Any]) -> Any:
     _expect(0 < x < width - 1 and 0 < y < height - 1 and 0 <= heading < 4, "the agent is outside of the level")
     cell = grid[y * width + x]
     _expect(cell is None or cell.can_overlap(), "the agent stands on something")
-    _expect(all(edge is walls for edge in _border(grid, width, height)), "the level is not closed")
+    _expect(all(map(_is_wall, _border(grid, width, height))), "the level is not closed")
     level.agent_pos, level.agent_dir = (x, y), heading
     for key, attribute in (("steps", "step_count"), ("max_steps", "max_steps")):
         _expect(fits(state[key], int) and (key == "max_steps") <= state[key] <= _MAX_STEPS, f"{key} is not a count")
@@ -147,10 +155,15 @@ def _rooms(level: Any, width: int, height: int) -> None:
 
 
 def _wall() -> Any:
-    """Return a wall; all walls of a level are alike."""
+    """Return a wall."""
     from minigrid.core.world_object import Wall
 
     return Wall()
+
+
+def _is_wall(cell: Any) -> bool:
+    """Whether a cell is a wall."""
+    return cell is not None and cell.type == "wall"
 
 
 def _objects(entries: Any, width: int, height: int) -> list[Any]:
@@ -179,16 +192,14 @@ def _objects(entries: Any, width: int, height: int) -> list[Any]:
         if entry["kind"] == "box":
             # a box holds an object that is listed after it, so that none holds itself
             _expect(fits(entry["holds"], int) and (entry["holds"] == EMPTY or entry["holds"] > number), "a box holds itself")
-            thing.contains = _named(entry["holds"], made, None)
+            thing.contains = _named(entry["holds"], made)
     return made
 
 
-def _named(number: Any, objects: list[Any], wall: Any) -> Any:
+def _named(number: Any, objects: list[Any]) -> Any:
     """Return the object of a number."""
     if number == EMPTY and fits(number, int):
         return None
-    if number == WALL and wall is not None:
-        return wall
     _expect(fits(number, int) and 0 <= number < len(objects), "there is no object of a number")
     return objects[number]
 
@@ -208,7 +219,7 @@ def _instruction(told: Any, level: Any, objects: list[Any]) -> Any:
         described = [_description(told[name], level, objects) for name in _INSTRUCTIONS[kind]]
         made = getattr(verifier, kind)(*described, **({} if kind == "GoToInstr" else {"strict": told["strict"]}))
         if kind in ("PickupInstr", "PutNextInstr"):
-            made.preCarrying = _named(told["carried_before"], objects, None)
+            made.preCarrying = _named(told["carried_before"], objects)
     made.env = level
     return made
 
@@ -222,11 +233,20 @@ def _description(told: Any, level: Any, objects: list[Any]) -> Any:
     _expect(told["where"] in (None, "left", "right", "front", "behind"), "a description is of no known place")
     _expect(fits(told["at"], list[tuple[int, int]]) and fits(told["objects"], list[int]), "a description holds no objects")
     made = ObjDesc(told["kind"], told["colour"], told["where"])
-    made.obj_set = [_named(number, objects, None) for number in told["objects"]]
+    made.obj_set = [
+        _tracked_wall(WALL - number, level) if number <= WALL else _named(number, objects) for number in told["objects"]
+    ]
     _expect(all(thing is not None for thing in made.obj_set), "a description means nothing")
     _expect(all(0 <= x < level.width and 0 <= y < level.height for x, y in told["at"]), "a place is outside of the level")
     made.obj_poss = [(x, y) for x, y in told["at"]]
     return made
+
+
+def _tracked_wall(place: int, level: Any) -> Any:
+    """Return the wall at a place in the grid."""
+    cells = level.grid.grid
+    _expect(place < len(cells) and _is_wall(cells[place]), "a description means no wall")
+    return cells[place]
 
 
 def _border(grid: list[Any], width: int, height: int) -> list[Any]:

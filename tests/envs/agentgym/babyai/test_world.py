@@ -46,6 +46,25 @@ def test_a_state_in_mid_episode_travels_as_json_and_has_the_same_future(level):
         assert twin == world
 
 
+@pytest.mark.parametrize("seed", [7, 19, 20, 62])
+@pytest.mark.parametrize("where", [None, "front", "left"])
+def test_walls_that_a_mission_means_travel_with_the_state(seed, where):
+    """minigrid's "a grey object" means every wall too; its "grey object in front of you" only the walls there."""
+    world = BabyAIWorld.begin("PickupDistDebug", seed)
+    described = world.level.instrs.desc
+    assert (described.type, described.color) == (None, "grey")
+    described.loc = where
+    described.find_matching_objs(world.level)
+    assert any(thing.type == "wall" for thing in described.obj_set)
+    twin = BabyAIWorld.from_json(json.loads(json.dumps(world.to_json())))
+    assert twin == world
+    for _ in range(2):
+        meant = [one.level.instrs.desc.find_matching_objs(one.level, use_location=False) for one in (world, twin)]
+        assert meant[0][1] == meant[1][1] == twin.level.instrs.desc.obj_poss
+        assert [thing.type for thing in meant[0][0]] == [thing.type for thing in meant[1][0]]
+        assert world.act("turn left") == twin.act("turn left")
+
+
 @pytest.mark.parametrize("level", ["GoToObjMazeS7", "BossLevel", "OneRoomS20", "PutNextS7N4Carrying", "UnlockLocalDist"])
 def test_two_views_are_the_same_exactly_where_minigrids_pictures_are(level):
     from minigrid.minigrid_env import MiniGridEnv
