@@ -52,7 +52,7 @@ VARIANTS = {
         {"judge": "last", "seat": "judge", "players": {"asker": "random"}},
         {"judge": "last", "things": 40, "labels": "numbers"},
     ],
-    "palaestra/Wordle-v0": [{"action_format": "react", "compat": "upstream"}],
+    "palaestra/Wordle-v0": [{"action_format": "react", "compat": "upstream"}, {"num_words": 6}],
     "palaestra/VehicleWorld-v0": [
         {"mode": "sfc"},
         {"mode": "hybrid", "plan": True, "mixed": True},

@@ -8,8 +8,8 @@ their canonical text form (always).
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -128,6 +128,19 @@ class CommandEnv(TextEnv):
         """
         return write_command(self._commands, self.format, command, thought)
 
+    def _draw_from(self, **values: Sequence[Json]) -> None:
+        """Let `action_space.sample()` draw arguments from an episode's own values instead of the examples in the schemas.
+
+        Called by `_begin` and `_load` where what may be named differs between tasks. A sampler passed to the constructor is
+        left alone.
+
+        Args:
+            **values: By name of the argument, the values; an argument without any keeps the examples of its schema.
+        """
+        sampler = self.action_space.sampler  # type: ignore[attr-defined]
+        if isinstance(sampler, CommandSampler):
+            self.action_space.sampler = replace(sampler, values=values)  # type: ignore[attr-defined]
+
     def _act(self, action: str | Message) -> Turn:
         """Read an action and play it."""
         calls: Sequence[ToolCall] = ()
@@ -195,21 +208,34 @@ class CommandSampler:
         schemas: OpenAI function schemas of the tools.
         format: Form of the action.
         call_rate: Probability of tool calls, one or two of them.
+        values: Values of arguments by name, which are drawn instead of the examples in the schemas.
     """
 
     commands: Commands
     schemas: Sequence[dict[str, Any]]
     format: ActionFormat
     call_rate: float = CALL_RATE
+    values: Mapping[str, Sequence[Json]] = field(default_factory=dict)
 
     def __call__(self, rng: np.random.Generator) -> str:
         """Draw an action."""
-        calls = [sample_call(self.schemas, rng)]
+        calls = [self._call(rng)]
         if rng.random() >= self.call_rate:
             return write_command(self.commands, self.format, calls[0])
         if rng.random() < 0.5:
-            calls.append(sample_call(self.schemas, rng))
+            calls.append(self._call(rng))
         return format_message(Message("assistant", "", tuple(calls)))
+
+    def _call(self, rng: np.random.Generator) -> ToolCall:
+        """Draw a call."""
+        call = sample_call(self.schemas, rng)
+        if not self.values or not isinstance(call.arguments, Mapping):
+            return call
+        arguments = dict(call.arguments)
+        for name in arguments:
+            if values := self.values.get(name):
+                arguments[name] = values[int(rng.integers(len(values)))]
+        return replace(call, arguments=arguments)
 
 
 def write_command(commands: Commands, form: ActionFormat, command: str | ToolCall, thought: str = "") -> str:

@@ -240,3 +240,17 @@ def test_tools_are_those_of_the_class_of_commands():
     env = begun()
     assert plain(env.tools())[0]["function"]["parameters"]["required"] == ["way"]
     assert [tool["function"]["name"] for tool in env.reset(seed=0)[1]["tools"]] == ["go", "take", "open"]
+
+
+@every_format
+@given(seed=st.integers(0, 2**32 - 1), ways=st.lists(st.sampled_from(["left", "right"]), max_size=2))
+def test_an_episode_may_draw_arguments_of_its_own(name, seed, ways):
+    env = begun(action_format=name)
+    env._draw_from(way=ways)
+    sampler = pickle.loads(pickle.dumps(env.action_space.sampler))
+    rng = np.random.default_rng(seed)
+    drawn = " ".join(sampler(rng) for _ in range(30))
+    assert {way for way in ("left", "right") if way in drawn} <= set(ways or ("left", "right"))
+    mine = WordEnv(sampler=len)
+    mine._draw_from(way=ways)
+    assert mine.action_space.sampler is len

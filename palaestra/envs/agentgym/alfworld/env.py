@@ -219,8 +219,8 @@ class ALFWorldEnv(CommandEnv):
     def _begin(self, task: Task) -> str:
         """Set the game up."""
         shuffled = int(self.np_random.integers(2**31)) if self.names == "shuffled" else None
-        self._world = AlfredWorld(self._game_of(task, shuffled))
-        return self._world.intro()
+        self._take(AlfredWorld(self._game_of(task, shuffled)))
+        return self.world.intro()
 
     def _command(self, text: str) -> Turn:
         """Play a command."""
@@ -268,7 +268,14 @@ class ALFWorldEnv(CommandEnv):
         shuffled = state["names"]
         if (shuffled is None) != (self.names == "plain") or not isinstance(shuffled, int | None):
             raise ValueError("its names are not those of this environment")
-        self._world = AlfredWorld.from_json(state, self._game_of(task, shuffled))
+        self._take(AlfredWorld.from_json(state, self._game_of(task, shuffled)))
+
+    def _take(self, world: AlfredWorld) -> None:
+        """Play in a world; drawn actions name what is in it."""
+        self._world = world
+        objects, receptacles = _names_in(world.game)
+        knives = [name for name in objects if "knife" in name]
+        self._draw_from(obj=objects, recep=receptacles, knife=knives or objects)
 
     def _settings(self) -> dict[str, Json]:
         """Return what an episode depends on; of games not where they lie, as the state says which one it is."""
@@ -308,6 +315,15 @@ class ALFWorldEnv(CommandEnv):
         """Return a command in the form in use."""
         call = self._call_of(command) if self.format.needs_tools else None
         return self.written(command if call is None else call, thought)
+
+
+@lru_cache(maxsize=64)
+def _names_in(game: Game) -> tuple[list[str], list[str]]:
+    """Return the names of a game's objects and receptacles."""
+    of = ({thing for thing, *_ in game.start.of(name)} for name in ("objecttype", "receptacletype"))
+    names = (sorted(game.names[thing].name.strip() for thing in things if thing in game.names) for things in of)
+    objects, receptacles = ([name for name in found if name.isprintable() and 0 < len(name) <= 80] for found in names)
+    return objects, receptacles
 
 
 _PUT = re.compile(r"\s*(?:put (.+) in/on (.+)|move (.+) to (.+))\s*")

@@ -13,6 +13,7 @@ from palaestra.envs.agentgym.babyai.engine import LEVELS
 from palaestra.envs.agentgym.babyai.expert import Route
 from palaestra.envs.agentgym.babyai.tasks import LevelTasks, listed_tasks
 from palaestra.envs.agentgym.babyai.tools import Commands
+from palaestra.envs.agentgym.babyai.view import STATES
 from palaestra.envs.agentgym.babyai.world import BabyAIWorld, Reply
 from palaestra.envs.core.command_env import CommandEnv
 from palaestra.envs.core.tasks import Task, TaskSet
@@ -193,6 +194,7 @@ class BabyAIEnv(CommandEnv):
         if level not in LEVELS or not fits(seed, int) or seed < 0:
             raise UsageError(f"Task {task.key!r} is not one of BabyAI; take tasks from env.unwrapped.tasks.")
         self._world = world = BabyAIWorld.begin(level, seed, is_fixed=self.numbering == "fixed")
+        self._draw_from(**_names_in(world.level))
         self._value, self._upstream = 0.0, [0.0, 0.0]
         return f"Your goal: {world.goal}\n{world.observation()}{world.listed()}"
 
@@ -253,6 +255,7 @@ class BabyAIEnv(CommandEnv):
     def _load(self, task: Task, state: Json) -> None:
         """Set the level to a saved state."""
         self._world = BabyAIWorld.from_json(state)
+        self._draw_from(**_names_in(self._world.level))
         if state["level"] != task.data["level"] or state["is_fixed"] != (self.numbering == "fixed"):
             raise ValueError("the state is one of another task")
 
@@ -278,6 +281,14 @@ class BabyAIEnv(CommandEnv):
 
 
 _TILE = 16  # pixels of a cell
+
+
+def _names_in(level: Any) -> dict[str, list[Json]]:
+    """Return what actions may name in a level, by argument: things, doors in each of their states, numbers."""
+    found = {(cell.color, cell.type) for cell in level.grid.grid if cell is not None and cell.type not in ("wall", "floor")}
+    doors = [f"{colour} {state} door" for colour, kind in sorted(found) if kind == "door" for state in STATES]
+    things = [f"{colour} {kind}" for colour, kind in sorted(found) if kind != "door"]
+    return {"thing": [*things, *doors], "door": list(doors), "number": [1, 2]}
 
 
 @lru_cache(maxsize=1)

@@ -15,7 +15,8 @@ DIRECTIONS = ((1, 0), (0, 1), (-1, 0), (0, -1))
 """Steps by heading: right, down, left, up in the coordinates of the grid."""
 
 _ALL = (1 << SIZE) - 1
-_STATES = ("open", "closed", "locked")
+STATES = ("open", "closed", "locked")
+"""Of a door."""
 
 
 class Seen(NamedTuple):
@@ -102,7 +103,7 @@ def look(level: Any) -> View:
                 image.append((column, kind, cell.color, state))
                 if kind == "floor":
                     continue
-                name = f"{cell.color} {_STATES[state]} door" if kind == "door" else f"{cell.color} {kind}"
+                name = f"{cell.color} {STATES[state]} door" if kind == "door" else f"{cell.color} {kind}"
                 found.append(Seen(kind, name, column, row, steps + abs(column - AGENT_COLUMN)))
             if facing is None and column == AGENT_COLUMN and kind in ("wall", "box"):
                 facing = (kind, steps)
@@ -148,4 +149,4 @@ class _Wall:
 _OUTSIDE, _BEYOND = _Wall(), _Wall()  # the published text skips cells with negative coordinates
 
 
-__all__ = ["AGENT_COLUMN", "AGENT_ROW", "DIRECTIONS", "SIZE", "Seen", "View", "look"]
+__all__ = ["AGENT_COLUMN", "AGENT_ROW", "DIRECTIONS", "SIZE", "STATES", "Seen", "View", "look"]

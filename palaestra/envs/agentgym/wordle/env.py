@@ -168,8 +168,9 @@ class WordleEnv(CommandEnv):
 
     def _begin(self, task: Task) -> str:
         """Begin a game."""
-        self._world = WordleWorld(*self._words_of(task))
+        self._world = world = WordleWorld(*self._words_of(task))
         self._num_tries = 0
+        self._draw_from(word=world.words.words)
         return OPENING
 
     def _command(self, text: str) -> Turn:
@@ -204,7 +205,8 @@ class WordleEnv(CommandEnv):
 
     def _load(self, task: Task, state: Json) -> None:
         """Play the guesses again."""
-        self._world = WordleWorld.after(*self._words_of(task), state)
+        self._world = world = WordleWorld.after(*self._words_of(task), state)
+        self._draw_from(word=world.words.words)
 
     def _check_restored(self) -> None:
         """Refuse a game that goes on beyond its end, or has more guesses than tries."""

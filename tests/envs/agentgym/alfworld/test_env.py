@@ -2,8 +2,10 @@
 
 import json
 import pickle
+import re
 
 import gymnasium
+import numpy as np
 import pytest
 
 import palaestra  # noqa: F401  (registers the environments)
@@ -239,3 +241,22 @@ def test_a_bad_file_is_one_error_and_the_next_episode_plays(tmp_path):
         env.reset(options={"task": "bad"})
     env.reset(options={"task": "good"})
     assert env.step("look")[0].startswith("You are")
+
+
+@pytest.mark.parametrize("action_format", ["text", "code"])
+@pytest.mark.parametrize("names", ["plain", "shuffled"])
+def test_drawn_commands_name_what_is_in_the_game(action_format, names):
+    env = ALFWorldEnv(action_format=action_format, names=names)
+    for number in range(6):
+        env.reset(seed=number)
+        env.action_space.seed(number)
+        twin = ALFWorldEnv(action_format=action_format, names=names)
+        twin.restore(env.snapshot())
+        known = {name.name.strip() for name in env.world.game.names.values()}
+        rng = np.random.default_rng(number)
+        drawn = [env.action_space.sampler(rng) for _ in range(60)]
+        rng = np.random.default_rng(number)
+        assert drawn == [twin.action_space.sampler(rng) for _ in range(60)]
+        named = {name for action in drawn for name in re.findall(r"\b[a-z]+ [0-9]+", action)}
+        assert named <= known
+        assert len(named) > 15

@@ -202,3 +202,22 @@ def test_arguments_that_cannot_be_meant_are_refused():
     for options in ({"compat": "x"}, {"numbering": "x"}):
         with pytest.raises(UnknownNameError):
             BabyAIEnv(**options)
+
+
+def test_drawn_actions_name_what_is_in_the_level():
+    env = BabyAIEnv(["GoToRedBall", "Open", "PutNextLocalS6N4"])
+    for seed in range(6):
+        env.reset(seed=seed)
+        twin = BabyAIEnv()
+        twin.restore(env.snapshot())
+        level = env.world.level
+        there = {(cell.color, cell.type) for cell in level.grid.grid if cell is not None}
+        for one in (env, twin):
+            rng = np.random.default_rng(seed)
+            for _ in range(60):
+                action = one.action_space.sampler(rng)
+                words = action.removesuffix(" 1").removesuffix(" 2").split()
+                if action.startswith(("go to", "pickup")) or (words[-1] == "door" and ("door" in {kind for _, kind in there})):
+                    assert words[-1] in {kind for _, kind in there}, action
+                    colours = {colour for colour, kind in there if kind == words[-1]}
+                    assert colours & set(words), action

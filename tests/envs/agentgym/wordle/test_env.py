@@ -161,3 +161,37 @@ def test_lists_and_ids_that_are_wrong_are_clear_errors(words_file, tmp_path):
             WordleEnv(**options)
     with pytest.raises(ConfigError, match="goes with lists of our own"):
         WordleEnv(words_file, num_words=7)
+
+
+@pytest.mark.parametrize("options", [{}, {"num_words": 2}, {"action_format": "react"}])
+def test_drawn_guesses_are_words_of_the_episodes_own_list(options, words_file):
+    for env in (WordleEnv(**options), WordleEnv(words_file, action_format=options.get("action_format", "text"))):
+        env.action_space.seed(3)
+        guessed = set()
+        for seed in range(25):
+            env.reset(seed=seed)
+            if seed % 2:
+                twin = type(env)(**options) if env._list is None else WordleEnv(words_file, action_format=env.action_format)
+                twin.restore(env.snapshot())
+                twin.action_space.seed(seed)
+                env = twin
+            over = False
+            while not over:
+                _, _, over, _, info = env.step(env.action_space.sample())
+                assert not info["action_error"]
+            guessed |= set(env.world.guesses)
+            assert guessed <= set(own_words("train")) | set(WORDS)
+        assert len(guessed) >= (len(WORDS) if env._list else 20)
+
+
+def test_random_play_is_the_floor_that_guesses_from_the_list_set():
+    env = WordleEnv(split="test")
+    env.action_space.seed(0)
+    won = 0
+    for seed in range(300):
+        env.reset(seed=seed)
+        over = False
+        while not over:
+            _, _, over, _, info = env.step(env.action_space.sample())
+        won += info["success"]
+    assert 0.06 * 300 < won < 0.25 * 300
