@@ -1,4 +1,4 @@
-"""A keeper, seen from this process: a prepared interpreter in bubblewrap that forks a child for every program.
+"""A keeper, seen from this process: a prepared interpreter in bubblewrap that forks children.
 
 `keeper_main` is its text. Descriptors of children travel over the control socket; nothing else is inherited.
 """
@@ -8,12 +8,13 @@ from __future__ import annotations
 import base64
 import contextlib
 import importlib.util
+import itertools
 import json
 import socket
 import subprocess
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,10 @@ START_TIMEOUT_S = 20.0
 ANSWER_TIMEOUT_S = 20.0
 
 
+_names = itertools.count(1)
+"""Names of children, never the same in two keepers."""
+
+
 class KeeperGone(Exception):
     """The keeper does not answer; every child of it is lost."""
 
@@ -56,6 +61,7 @@ class Keeper:
     def __init__(self, *, confined: bool = True, now: float, seed: int) -> None:
         """Start it and wait until it is ready."""
         self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
         self._host, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         packages = _installed_packages()
         config = {
@@ -98,25 +104,43 @@ class Keeper:
         return self._process.pid
 
     def fork(self, wire: socket.socket, options: Mapping[str, Any]) -> int:
-        """Fork a child that answers on a socket; return its id inside the sandbox.
+        """Fork a child that answers on a socket; return the name by which the keeper knows it.
+
+        Nothing is waited for: the child writes a line when it is ready.
 
         Raises:
-            KeeperGone: If the keeper does not answer.
+            KeeperGone: If the keeper does not listen.
         """
-        answer = self._ask({"op": "fork", **options}, [wire.fileno()])
-        return int(answer["pid"])
+        child = next(_names)
+        self._tell({"op": "fork", "child": child, **options}, [wire.fileno()])
+        return child
+
+    def stop(self, child: int) -> None:
+        """Keep a child from running until it is to continue."""
+        self._tell({"op": "stop", "child": child})
+
+    def resume(self, child: int) -> None:
+        """Let a child run, and wait until it may."""
+        self._ask({"op": "continue", "child": child})
+
+    def end(self, child: int) -> None:
+        """Kill a child."""
+        self._tell({"op": "end", "child": child})
 
     def reap(self, child: int) -> int:
-        """Kill a child, if it still runs, and return its wait status; -1 if there is none of this id.
+        """Kill a child, if it still runs, and return its wait status; -1 if there is none of this name.
 
         Raises:
             KeeperGone: If the keeper does not answer.
         """
-        return int(self._ask({"op": "reap", "pid": child}, [])["status"])
+        return self._ask({"op": "end", "child": child})
 
     def close(self) -> None:
-        """End it with all its children."""
-        self._host.close()
+        """End it with all its children; whoever waits for an answer is told that it is gone."""
+        with contextlib.suppress(OSError):
+            self._host.shutdown(socket.SHUT_RDWR)
+        with self._lock:  # nobody is about to use the number of the descriptor
+            self._host.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(0.2)
         if self._process.returncode is None:
@@ -146,18 +170,29 @@ class Keeper:
                 "bubblewrap and user namespaces; see what works here with: palaestra sandbox doctor"
             )
 
-    def _ask(self, request: Mapping[str, Any], descriptors: list[int]) -> dict[str, Any]:
-        """Send a request and return the answer."""
+    def _tell(self, request: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
+        """Send a request."""
         with self._lock:
             try:
                 socket.send_fds(self._host, [json.dumps(request).encode()], descriptors)
-                data = self._host.recv(1 << 16)
+            except (OSError, ValueError) as error:
+                raise KeeperGone from error
+
+    def _ask(self, request: Mapping[str, Any]) -> int:
+        """Send a request and return the answer to it; answers that nobody waited for, after an interrupt, are dropped."""
+        number = next(self._numbers)
+        with self._lock:
+            try:
+                self._host.send(json.dumps({**request, "number": number}).encode())
+                while True:
+                    data = self._host.recv(1 << 16)
+                    if not data:
+                        raise KeeperGone
+                    reply = json.loads(data)
+                    if reply["number"] == number:
+                        return int(reply["answer"])
             except OSError as error:
                 raise KeeperGone from error
-            if not data:
-                raise KeeperGone
-            answer: dict[str, Any] = json.loads(data)
-            return answer
 
 
 def _bubblewrap() -> str:

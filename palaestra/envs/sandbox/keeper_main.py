@@ -1,9 +1,12 @@
 """The keeper: its text is given to `python -c` inside the sandbox; nothing of Palaestra imports it.
 
-It imports the allowed modules once, with a frozen clock and seeded chance, and never runs foreign code. For every program it
-forks one child over a socket that comes with the request. The child sets its limits, installs its filter of system calls and
-only then reads the source, which it runs for every call in a fresh namespace. So no state is shared between programs, and a
-child that is killed costs a fork, not a new sandbox. Requests are JSON: {"op": "fork", ...} or {"op": "reap", "pid": ...}.
+It imports the allowed modules once, with a frozen clock and seeded chance, and never runs foreign code. For every call of a
+stateless program, and once for every stateful one, it forks a child over a socket that comes with the request. The child sets
+its limits, installs its filter of system calls and only then reads the source. So every call of a stateless program sees the
+same world, whatever an earlier one patched, and a child that is killed costs a fork, not a new sandbox.
+
+Requests are JSON: {"op": "fork" | "stop" | "continue" | "end", "child": ...}, the child by a name that the other end chose. A
+request with "number" is answered with that number.
 """
 
 from __future__ import annotations
@@ -11,8 +14,11 @@ from __future__ import annotations
 import base64
 import builtins
 import ctypes
+import errno
 import gc
+import importlib
 import json
+import operator
 import os
 import random
 import resource
@@ -28,6 +34,7 @@ CPU_CLOCK = time.process_time_ns  # before the clock is frozen for foreign code
 MB = 1 << 20
 PRCTL_NO_NEW_PRIVS, PRCTL_SECCOMP, SECCOMP_FILTER, PRCTL_DEATH_SIGNAL = 38, 22, 2, 1
 FAILED_FILTER, FAILED_START = 97, 96
+CONTROL, MAX_DESCRIPTORS, CLOSE_RANGE = 3, 64, 436
 MAX_REQUEST = 64 * MB
 
 
@@ -88,8 +95,20 @@ def freeze_clock(now: float) -> None:
     def strftime(form: str, t: Any = None, /) -> str:
         return str(originals["strftime"](form, originals["gmtime"](now) if t is None else t))
 
+    used = {getattr(time, name) for name in ("CLOCK_PROCESS_CPUTIME_ID", "CLOCK_THREAD_CPUTIME_ID") if hasattr(time, name)}
+    clocks = {value for name, value in vars(time).items() if name.startswith("CLOCK_")}
+
+    def clock_gettime_ns(clock: int, /) -> int:
+        if operator.index(clock) not in clocks:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        return 0 if clock in used else nanoseconds
+
+    def clock_gettime(clock: int, /) -> float:
+        return clock_gettime_ns(clock) / 1e9
+
     frozen: dict[str, Any] = {name: at_now(name) for name in ("localtime", "gmtime", "ctime")}
-    frozen.update(asctime=asctime, strftime=strftime, sleep=sleep)
+    frozen.update(asctime=asctime, strftime=strftime, sleep=sleep, clock_gettime=clock_gettime)
+    frozen.update(clock_gettime_ns=clock_gettime_ns)
     for name in ("time", "monotonic", "perf_counter"):
         frozen[name] = lambda: now
         frozen[f"{name}_ns"] = lambda: nanoseconds
@@ -98,9 +117,33 @@ def freeze_clock(now: float) -> None:
         frozen[f"{name}_ns"] = lambda: 0
     for name, function in frozen.items():
         setattr(time, name, function)
+    for name in ("clock_settime", "clock_settime_ns", "pthread_getcpuclockid"):
+        vars(time).pop(name, None)
+    nothing = (0.0, 0.0, 0.0, 0.0, now)
+    os.times = sys.modules[os.name].times = lambda: os.times_result(nothing)  # type: ignore[attr-defined]
+    resource.getrusage = lambda who, /: resource.struct_rusage([0] * 16)
+    _freeze_dates()
+
+
+def _freeze_dates() -> None:
+    """Load `datetime` in Python, with the C form's checks, so that errors have its words."""
+    native = importlib.import_module("_datetime")
     for name in ("_datetime", "_zoneinfo"):  # the second needs the first
         sys.modules[name] = None  # type: ignore[assignment]
     sys.modules.pop("datetime", None)
+    importlib.import_module("datetime")
+    python = sys.modules.get("_pydatetime", sys.modules["datetime"])
+
+    def checked_date(year: Any, month: Any, day: Any) -> tuple[int, int, int]:
+        date = native.date(year, month, day)
+        return date.year, date.month, date.day
+
+    def checked_time(hour: Any, minute: Any, second: Any, microsecond: Any, fold: Any) -> tuple[int, int, int, int, int]:
+        time = native.time(hour, minute, second, microsecond, fold=fold)
+        return time.hour, time.minute, time.second, time.microsecond, time.fold
+
+    python._check_date_fields = checked_date  # type: ignore[attr-defined]
+    python._check_time_fields = checked_time  # type: ignore[attr-defined]
 
 
 class Chance:
@@ -123,6 +166,9 @@ class Chance:
         random.Random.seed = seeded  # type: ignore[method-assign]
         random.seed = random._inst.seed
         self._seed_of = seed_of
+        uuid = importlib.import_module("uuid")
+        uuid._generate_time_safe = uuid._UuidCreate = None  # type: ignore[attr-defined]  # the C library's read the clock
+        uuid._node = 1 << 40  # type: ignore[attr-defined]  # or it would look for a network card
 
     def restart(self) -> None:
         """Begin again."""
@@ -288,7 +334,7 @@ def set_limits(memory_mb: int, cpu_s: int) -> None:
 def run_child(wire: int, options: Mapping[str, Any], guard: Guard, chance: Chance, confinement: Filter) -> NoReturn:
     """Become the child of one program: confine it, then answer its calls until the wire ends."""
     os.dup2(wire, 0)
-    os.closerange(1, 1024)
+    os.closerange(1, MAX_DESCRIPTORS)
     confinement.die_with_parent()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     sys.setrecursionlimit(options["recursion"])
@@ -298,6 +344,7 @@ def run_child(wire: int, options: Mapping[str, Any], guard: Guard, chance: Chanc
     sys.modules.pop("ctypes", None)
     set_limits(options["memory_mb"], options["cpu_s"])
     confinement.install()
+    write(0, b"\n")  # ready: what comes from here on is judged, and the time of a call begins
     buffer = b""
     while True:
         while b"\n" not in buffer:
@@ -316,52 +363,92 @@ def run_child(wire: int, options: Mapping[str, Any], guard: Guard, chance: Chanc
             out = out[write(0, out) :]
 
 
-def serve(control: socket.socket, guard: Guard, chance: Chance, confinement: Filter) -> NoReturn:
-    """Fork and reap children as told, until the other end closes."""
+class Children:
+    """The children that were forked and not yet asked to end.
+
+    A child that has ended stays a zombie until it is named, so that its number can mean no other process.
+    """
+
+    def __init__(self, guard: Guard, chance: Chance, confinement: Filter) -> None:
+        """Begin with none."""
+        self._prepared = guard, chance, confinement
+        self._pids: dict[int, int] = {}
+
+    def fork(self, child: int, wire: int, options: Mapping[str, Any]) -> None:
+        """Fork one; where the kernel refuses, its wire is closed, which tells."""
+        try:
+            pid = os.fork()
+        except OSError:
+            return
+        if pid == 0:
+            try:
+                run_child(wire, options, *self._prepared)
+            finally:
+                os._exit(FAILED_START)
+        self._pids[child] = pid
+
+    def signal(self, child: int, number: int) -> None:
+        """Send a signal, if there is such a child."""
+        if child in self._pids:
+            os.kill(self._pids[child], number)
+
+    def end(self, child: int) -> int:
+        """Kill a child that still runs, wait for it and return its status; -1 if there is none."""
+        pid = self._pids.pop(child, 0)
+        if not pid:
+            return -1
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended == 0:
+            os.kill(pid, signal.SIGKILL)
+            _, status = os.waitpid(pid, 0)
+        return status
+
+
+def serve(control: socket.socket, children: Children) -> NoReturn:
+    """Do as told, until the other end closes."""
     while True:
         data, descriptors, _, _ = socket.recv_fds(control, 1 << 16, 1)
         if not data:
             os._exit(0)
         request = json.loads(data)
+        child, answer = request["child"], 0
         if request["op"] == "fork":
-            child = os.fork()
-            if child == 0:
-                try:
-                    run_child(descriptors[0], request, guard, chance, confinement)
-                finally:
-                    os._exit(FAILED_START)
-            os.close(descriptors[0])
-            control.send(json.dumps({"pid": child}).encode())
+            children.fork(child, descriptors[0], request)
+        elif request["op"] == "end":
+            answer = children.end(child)
         else:
-            control.send(json.dumps({"status": reap(request["pid"])}).encode())
+            children.signal(child, signal.SIGSTOP if request["op"] == "stop" else signal.SIGCONT)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        if "number" in request:
+            control.send(json.dumps({"number": request["number"], "answer": answer}).encode())
 
 
-def reap(child: int) -> int:
-    """Kill a child that still runs, wait for it and return its status; -1 if there is none."""
-    try:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended == 0:
-            os.kill(child, signal.SIGKILL)
-            _, status = os.waitpid(child, 0)
-    except ChildProcessError:
-        return -1
-    return status
+def only_descriptor(given: int) -> socket.socket:
+    """Return the control socket at a low number; close everything above it and let nothing be opened higher."""
+    if given != CONTROL:
+        os.dup2(given, CONTROL)
+    if ctypes.CDLL(None).syscall(CLOSE_RANGE, CONTROL + 1, ctypes.c_uint(2**32 - 1), 0):  # fails before Linux 5.9
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        os.closerange(CONTROL + 1, max(given + 1, hard if hard != resource.RLIM_INFINITY else 1 << 20))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_DESCRIPTORS, MAX_DESCRIPTORS))
+    return socket.socket(fileno=CONTROL)
 
 
 def main() -> NoReturn:
     """Prepare everything that a child needs, then serve."""
     config = json.loads(sys.argv[1])
     sys.path[:0] = config["path"]
+    control = only_descriptor(config["control"])
     confinement = Filter(base64.b64decode(config["filter"]))
     confinement.die_with_parent()
     freeze_clock(config["now"])
     guard = Guard(config["modules"])
     chance = Chance(config["seed"])
-    control = socket.socket(fileno=config["control"])
     gc.collect()
     gc.freeze()
     control.send(b'{"ready": 1}')
-    serve(control, guard, chance, confinement)
+    serve(control, Children(guard, chance, confinement))
 
 
 if __name__ == "__main__":

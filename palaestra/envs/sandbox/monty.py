@@ -11,6 +11,7 @@ import contextlib
 import datetime
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -19,7 +20,7 @@ from typing import Any, NamedTuple
 
 from palaestra.envs.sandbox import results
 from palaestra.envs.sandbox.results import SandboxResult, checked, exception_name, shown_detail
-from palaestra.envs.sandbox.settings import Limits, Loaded
+from palaestra.envs.sandbox.settings import CLOSED, Limits, Loaded
 from palaestra.envs.sandbox.spawner import started_child
 from palaestra.errors import MissingExtraError, UsageError
 
@@ -123,9 +124,8 @@ class Worker:
             return pool
 
         self._pool, self.pid = started_child(start)
-        self._clock = (
-            ((~self.pid) << 3) | 2 if self.pid else None
-        )  # the processor clock of a process, as the C library makes it
+        self._clock = ((~self.pid) << 3) | 2 if self.pid else None  # the processor clock of a process, as in the C library
+        self._handle = _process_handle(self.pid)
         self._limits: dict[str, Any] = {
             "max_feed_duration_secs": limits.timeout_s,
             "max_memory": limits.memory_mb << 20,
@@ -153,8 +153,16 @@ class Worker:
                 return _Timing(wall, time.clock_gettime(self._clock))
         return _Timing(wall, wall)
 
+    def kill(self) -> None:
+        """End its process, whatever it does; a call that it runs ends as a crash."""
+        with contextlib.suppress(OSError):
+            signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+
     def close(self) -> None:
         """End it."""
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
+            os.close(handle)
         with contextlib.suppress(Exception):  # it may have ended by itself
             self._pool.__exit__(None, None, None)
         self._launcher.close()
@@ -183,6 +191,7 @@ class MontyExecutor:
         self._lock = threading.Lock()
         self._held: dict[Loaded, _Held] = {}
         self._all: set[Worker] = set()
+        self._closed = False
 
     def call(self, program: Loaded, name: str, arguments: Mapping[str, Any]) -> SandboxResult:
         """Call a function of a source; see `Executor`."""
@@ -210,11 +219,12 @@ class MontyExecutor:
                 self._all.discard(held.worker)
 
     def close(self) -> None:
-        """End every worker."""
+        """End every worker; calls that run end as a crash, those that wait as a `UsageError`."""
         with self._lock:
-            workers, self._all = self._all, set()
+            workers, self._all, self._closed = self._all, set(), True
             self._idle, self._held = [], {}
         for worker in workers:
+            worker.kill()
             worker.close()
 
     def abandon(self) -> None:
@@ -228,6 +238,8 @@ class MontyExecutor:
         """Lend a worker; a dead or old one is not taken back."""
         with self._free:
             with self._lock:
+                if self._closed:
+                    raise UsageError(CLOSED)
                 worker = self._idle.pop() if self._idle else None
             worker = worker or self._started()
             try:
@@ -246,8 +258,11 @@ class MontyExecutor:
         """Start a worker."""
         worker = Worker(self._limits)
         with self._lock:
-            self._all.add(worker)
-        return worker
+            if not self._closed:
+                self._all.add(worker)
+                return worker
+        worker.close()
+        raise UsageError(CLOSED)
 
     def _discard(self, worker: Worker) -> None:
         """End a worker for good."""
@@ -259,6 +274,8 @@ class MontyExecutor:
     def _call_held(self, program: Loaded, epilogue: str, inputs: Mapping[str, Any]) -> SandboxResult:
         """Call a function of a stateful program, in the session that is its own."""
         with self._lock:
+            if self._closed:
+                raise UsageError(CLOSED)
             held = self._held.get(program)
             if held is None:
                 if len(self._held) >= self._programs:
@@ -279,6 +296,10 @@ class MontyExecutor:
                 answer = _feed(held.session, epilogue, inputs)
             except Exception as error:
                 answer = error
+            except BaseException:  # an interrupt: what the session does now is not known
+                held.end()
+                self._discard(held.worker)
+                raise
             result = self._result(answer, held.worker, begin, program)
             if result.status not in ("ok", "error", "blocked"):
                 held.end()
@@ -381,6 +402,14 @@ class _Launcher:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def _process_handle(pid: int) -> int:
+    """Return a descriptor that stands for a process, -1 where there are none or the process is gone."""
+    if pid and hasattr(os, "pidfd_open"):
+        with contextlib.suppress(OSError):
+            return os.pidfd_open(pid)
+    return -1
 
 
 def _prologue(program: Loaded) -> str:

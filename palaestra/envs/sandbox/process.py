@@ -1,34 +1,37 @@
-"""Executor `process`: CPython in bubblewrap, one filtered child for every program.
+"""Executor `process`: CPython in bubblewrap, in filtered children of one keeper.
 
-Children are forked by a keeper that has imported everything already (1 to 2 ms) and are kept, least recently used first out,
-so that a further call costs one message each way. A child that misses its deadline, answers in an unreadable way or dies is
-ended, and the next call of its program starts another.
+Every call of a stateless program gets a child of its own, so that nothing an earlier call patched is there; a few children
+that are ready wait, and their successors are forked while nobody waits. A stateful program keeps its child, which the keeper
+stops between calls: it cannot use the processor. A child that misses its deadline, answers in an unreadable way or dies is
+ended, and the next call starts another.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import secrets
 import signal
 import socket
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
 from palaestra.envs.sandbox import results
 from palaestra.envs.sandbox.keeper import Keeper, KeeperGone
 from palaestra.envs.sandbox.results import SandboxResult, checked, exception_name, shown_detail
-from palaestra.envs.sandbox.settings import Limits, Loaded
+from palaestra.envs.sandbox.settings import CLOSED, Limits, Loaded
 from palaestra.errors import UsageError
 
-CALLS_PER_CHILD = 10_000
-CPU_LIMIT_S = 3600
-"""A backstop in the child's own limits; the parent ends a child long before."""
-MAX_CPU_MS = 600_000.0
+READY_CHILDREN = 2
+"""How many children without a program wait for the next calls of stateless ones."""
+READY_TIMEOUT_S = 20.0
+ATTEMPTS = 3
+STATEFUL_CPU_S = 3600
+"""A backstop in the child's own limits, for all calls together; the parent ends a child long before."""
 
 _CRASHES = {"memory": results.OUT_OF_MEMORY, "output": results.TOO_LONG, "json": results.NOT_JSON}
 
@@ -38,7 +41,7 @@ class ProcessExecutor:
 
     Args:
         limits: What a call may use.
-        programs: Most children that live at a time; the idle one used longest ago makes room.
+        programs: Most children that live at a time, next to those that wait for a program.
         confined: Whether the keeper runs in bubblewrap.
     """
 
@@ -49,55 +52,71 @@ class ProcessExecutor:
         self._keeper: Keeper | None = None
         self._keeper_lock = threading.Lock()
         self._changed = threading.Condition()
-        self._idle: OrderedDict[Loaded, Child] = OrderedDict()
+        self._ready: list[Child] = []
+        self._kept: dict[Loaded, Child] = {}
         self._busy: set[Loaded] = set()
+        self._running = 0
         self._closed = False
 
     def start(self) -> Keeper:
         """Return the keeper; started if there is none, or if it has died.
 
         Raises:
-            UsageError: If it cannot be started here.
+            UsageError: If it cannot be started here, or the sandbox was closed.
         """
         with self._keeper_lock:
+            if self._closed:
+                raise UsageError(CLOSED)
             if self._keeper is None:
                 self._keeper = Keeper(confined=self._confined, now=self._limits.now, seed=self._limits.seed)
             return self._keeper
 
     def call(self, program: Loaded, name: str, arguments: Mapping[str, Any]) -> SandboxResult:
         """Call a function of a source; see `Executor`."""
-        child = self._take(program)
-        keeper = None
+        kept = self._enter(program)
+        child = kept
         try:
             if child is None:
-                keeper = self.start()
-                child = Child(keeper, program, self._limits, self.name)
-            result = child.call(name, arguments)
+                child = self._fresh(stateful=program.stateful)
+                source: str | None = program.source
+            else:
+                child.keeper.resume(child.name)
+                source = None
+            result = child.call(name, arguments, source)
+            if program.stateful and child.alive:
+                child.keeper.stop(child.name)
+                kept = child
         except KeeperGone:
-            self._lost(child.keeper if child is not None else keeper)
+            if child is not None:
+                self._lost(child.keeper)
+                child.let_go()
             result = SandboxResult("crash", results.WORKER_ENDED, "text", self.name)
         except BaseException:
             if child is not None:
-                child.end()
-            self._give_back(program, None)
+                self._end(child)
             raise
-        self._give_back(program, child)
+        finally:
+            if child is not None and child is not kept:
+                self._end(child)
+            self._leave(program, kept)
+        self._make_ready()
         return result
 
     def drop(self, program: Loaded) -> None:
         """End the child of a program."""
         with self._changed:
             self._changed.wait_for(lambda: program not in self._busy)
-            child = self._idle.pop(program, None)
+            child = self._kept.pop(program, None)
             self._changed.notify_all()
         if child is not None:
-            with contextlib.suppress(KeeperGone):
-                child.end()
+            self._end(child)
 
     def close(self) -> None:
-        """End the keeper and with it every child."""
+        """End the keeper and with it every child; calls that run end as a crash, those that wait as a `UsageError`."""
         with self._changed:
-            children, self._idle, self._closed = list(self._idle.values()), OrderedDict(), True
+            children, self._closed = [*self._kept.values(), *self._ready], True
+            self._kept, self._ready = {}, []
+            self._changed.notify_all()
         with self._keeper_lock:
             keeper, self._keeper = self._keeper, None
         for child in children:
@@ -107,90 +126,119 @@ class ProcessExecutor:
 
     def abandon(self) -> None:
         """Let go of the keeper of the parent process."""
-        for child in self._idle.values():
+        for child in [*self._kept.values(), *self._ready]:
             child.let_go()
         if self._keeper is not None:
             self._keeper.abandon()
 
-    def _take(self, program: Loaded) -> Child | None:
-        """Wait for the program's turn and for room; return its child, None if there is none yet."""
+    def _enter(self, program: Loaded) -> Child | None:
+        """Wait for room and, if it is stateful, for the program's turn; return its child, None if there is none yet."""
         with self._changed:
-            self._changed.wait_for(lambda: program not in self._busy and self._has_room(program))
+            self._changed.wait_for(lambda: self._may_enter(program))
+            self._running += 1
+            if not program.stateful:
+                return None
             self._busy.add(program)
-            child = self._idle.pop(program, None)
-            oldest = None
-            if child is None and len(self._idle) + len(self._busy) > self._most:
-                oldest = self._idle.pop(next(other for other in self._idle if not other.stateful))
-        if oldest is not None:
-            with contextlib.suppress(KeeperGone):
-                oldest.end()
-        return child
+            return self._kept.pop(program, None)
 
-    def _has_room(self, program: Loaded) -> bool:
+    def _may_enter(self, program: Loaded) -> bool:
         """Whether a child of the program may run now."""
-        if program in self._idle or len(self._idle) + len(self._busy) < self._most:
+        if self._closed:
+            raise UsageError(CLOSED)
+        if program in self._busy:
+            return False
+        if program in self._kept or len(self._kept) + self._running < self._most:
             return True
-        if any(not other.stateful for other in self._idle):
-            return True
-        if all(other.stateful for other in self._busy):
+        if len(self._kept) == self._most or (program.stateful and len(self._kept) + len(self._busy) == self._most):
             raise UsageError(f"{self._most} stateful programs are in use; close one, or make Sandbox(programs=...) larger.")
         return False
 
-    def _give_back(self, program: Loaded, child: Child | None) -> None:
+    def _leave(self, program: Loaded, child: Child | None) -> None:
         """End the program's turn; keep its child if it can be used again."""
-        keep = child is not None and child.alive and not self._closed
-        if child is not None and child.alive and not keep:
-            child.let_go()
         with self._changed:
+            self._running -= 1
             self._busy.discard(program)
+            keep = child is not None and child.alive and not self._closed
             if child is not None and keep:
-                self._idle[program] = child
+                self._kept[program] = child
             self._changed.notify_all()
+        if child is not None and not keep:
+            self._end(child)
 
-    def _lost(self, keeper: Keeper | None) -> None:
+    def _fresh(self, *, stateful: bool) -> Child:
+        """Return a child that is ready and has no program yet."""
+        for _ in range(ATTEMPTS):
+            keeper = self.start()
+            child = None
+            try:
+                if not stateful:
+                    with self._changed:
+                        child = self._ready.pop() if self._ready else None
+                child = child or Child(keeper, self._limits, self.name, stateful=stateful)
+                if child.keeper is keeper and child.is_ready():
+                    return child
+                if child.keeper is keeper:
+                    keeper.reap(child.name)  # or the keeper is gone
+            except KeeperGone:
+                self._lost(keeper)
+            if child is not None:
+                self._end(child)
+        raise KeeperGone
+
+    def _make_ready(self) -> None:
+        """Have children forked for the next calls; nothing is waited for."""
+        with self._changed, self._keeper_lock:
+            missing, keeper = READY_CHILDREN - len(self._ready), self._keeper
+            if keeper is None or self._closed:
+                return
+            with contextlib.suppress(KeeperGone):  # the next call sees it
+                for _ in range(missing):
+                    self._ready.append(Child(keeper, self._limits, self.name, stateful=False))
+
+    def _end(self, child: Child) -> None:
+        """End a child, if it still lives."""
+        with contextlib.suppress(KeeperGone):  # it is gone with its keeper
+            child.end()
+
+    def _lost(self, keeper: Keeper) -> None:
         """Forget a keeper that does not answer; its children died with it. Another thread may have replaced it already."""
         with self._changed:
-            lost = [program for program, child in self._idle.items() if child.keeper is keeper]
-            children = [self._idle.pop(program) for program in lost]
+            lost = [program for program, child in self._kept.items() if child.keeper is keeper]
+            children = [self._kept.pop(program) for program in lost]
+            children += [child for child in self._ready if child.keeper is keeper]
+            self._ready = [child for child in self._ready if child.keeper is not keeper]
         with self._keeper_lock:
             if self._keeper is keeper:
                 self._keeper = None
         for child in children:
             child.let_go()
-        if keeper is not None:
-            keeper.close()
+        keeper.close()
 
 
 class Child:
-    """The child of one program.
+    """One child of a keeper: for one call, or for all calls of a stateful program.
 
     Args:
         keeper: What forks it.
-        program: What it runs.
         limits: What a call may use.
         executor: Name for the results.
+        stateful: Whether it answers more than one call.
     """
 
-    def __init__(self, keeper: Keeper, program: Loaded, limits: Limits, executor: str) -> None:
-        """Fork it."""
-        self.keeper, self._limits, self._executor = keeper, limits, executor
-        self._stateful = program.stateful
-        self._fresh_each_call = not program.stateful and (program.facts is None or program.facts.patches)
-        self._source: str | None = program.source
-        self._calls, self._cpu_ms = 0, 0.0
+    def __init__(self, keeper: Keeper, limits: Limits, executor: str, *, stateful: bool) -> None:
+        """Have it forked."""
+        self.keeper, self._limits, self._executor, self._stateful = keeper, limits, executor, stateful
         self._most_bytes = 6 * limits.output_chars + 4096  # JSON in JSON, with every character escaped
         self._wire, inside = socket.socketpair()
+        options = {
+            "memory_mb": limits.memory_mb,
+            "output_chars": limits.output_chars,
+            "recursion": limits.recursion,
+            "cpu_s": STATEFUL_CPU_S if stateful else math.ceil(limits.timeout_s) + 1,
+            "stateful": stateful,
+        }
         try:
-            self._pid = keeper.fork(
-                inside,
-                {
-                    "memory_mb": limits.memory_mb,
-                    "output_chars": limits.output_chars,
-                    "recursion": limits.recursion,
-                    "cpu_s": CPU_LIMIT_S,
-                    "stateful": program.stateful,
-                },
-            )
+            self.name = keeper.fork(inside, options)
         except BaseException:
             self._wire.close()
             raise
@@ -198,12 +246,26 @@ class Child:
             inside.close()
         self.alive = True
 
-    def call(self, name: str, arguments: Mapping[str, Any]) -> SandboxResult:
-        """Call a function; afterwards the child is alive only if it can be used again."""
+    def is_ready(self) -> bool:
+        """Wait until it is ready; False if it is not to be used. It has no source yet, so what it says can be believed."""
+        self._wire.settimeout(READY_TIMEOUT_S)
+        try:
+            return self._wire.recv(2) == b"\n"
+        except OSError:
+            return False
+
+    def call(self, name: str, arguments: Mapping[str, Any], source: str | None) -> SandboxResult:
+        """Call a function; afterwards the child is alive only if it may be used again.
+
+        Args:
+            name: The function.
+            arguments: By name.
+            source: What defines it; None in further calls of a stateful program.
+        """
         number = secrets.randbits(62)  # or the code could write the answer to its next call
         message: dict[str, Any] = {"id": number, "name": name, "arguments": arguments}
-        if self._source is not None:
-            message["source"], self._source = self._source, None
+        if source is not None:
+            message["source"] = source
         try:
             data = self._exchange(json.dumps(message).encode() + b"\n")
         except TimeoutError:
@@ -215,23 +277,15 @@ class Child:
         if result is None:
             self.end()
             return SandboxResult("crash", results.UNREADABLE, "text", self._executor)
-        self._calls += 1
-        self._cpu_ms += result.cpu_ms
-        if not self._stateful and (
-            self._fresh_each_call
-            or result.status not in ("ok", "error")
-            or self._calls >= CALLS_PER_CHILD
-            or self._cpu_ms > MAX_CPU_MS
-        ):
+        if not self._stateful or result.status == "crash":
             self.end()
         return result
 
-    def end(self) -> int:
-        """Kill it and return its wait status; -1 if it is not known."""
-        if not self.alive:
-            return -1
-        self.let_go()
-        return self.keeper.reap(self._pid)
+    def end(self) -> None:
+        """Kill it."""
+        if self.alive:
+            self.let_go()
+            self.keeper.end(self.name)
 
     def let_go(self) -> None:
         """Close the wire, which ends a child that waits."""
@@ -280,7 +334,8 @@ class Child:
 
     def _ended(self) -> SandboxResult:
         """Say how a child ended that did not answer."""
-        status = self.end()
+        self.let_go()
+        status = self.keeper.reap(self.name)
         code = os.waitstatus_to_exitcode(status) if status >= 0 else 0
         if code == -signal.SIGSYS:
             return SandboxResult("blocked", results.NOT_ALLOWED, "text", self._executor)

@@ -73,14 +73,11 @@ class SourceFacts:
 
     Attributes:
         needs_cpython: Why it cannot run in monty, sorted; empty if it can.
-        patches: Whether it changes modules or reaches for the interpreter's own names, so that a call could leave traces
-            outside of its namespace: its calls get a fresh child each.
         functions: Parameters by name of the functions at the top that can be told apart without running anything.
         exits: Whether it mentions `SystemExit`.
     """
 
     needs_cpython: tuple[str, ...]
-    patches: bool
     functions: dict[str, Parameters]
     exits: bool
 
@@ -109,7 +106,6 @@ def _kept(source: str) -> SourceFacts | None:
         reasons = {"too nested to be looked at"}
     return SourceFacts(
         needs_cpython=tuple(sorted(reasons)),
-        patches=reader.patches(),
         functions=_functions(tree),
         exits=any(isinstance(node, ast.Name) and node.id == "SystemExit" for node in nodes),
     )
@@ -283,36 +279,7 @@ class _Reader:
             elif isinstance(part, ast.Subscript) and not isinstance(part.ctx, ast.Load) and _root_name(part) in walked:
                 yield "a loop that changes what it walks"
 
-    def patches(self) -> bool:
-        """Whether something outside of the namespace could be changed."""
-        for node in self.nodes:
-            if isinstance(node, ast.Attribute):
-                if node.attr.startswith("_") and node.attr != "__init__":
-                    return True
-                if not isinstance(node.ctx, ast.Load) and _root_name(node) in self.modules:
-                    return True
-            elif (
-                isinstance(node, ast.Name)
-                and node.id
-                in (
-                    "setattr",
-                    "delattr",
-                    "vars",
-                    "globals",
-                    "exec",
-                    "eval",
-                    "compile",
-                )
-            ) or (isinstance(node, ast.Name) and node.id.startswith("__")):
-                return True
-            elif isinstance(node, (ast.Import, ast.ImportFrom)):
-                module = node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
-                if (module or "").partition(".")[0] in _STATEFUL_MODULES:
-                    return True
-        return False
 
-
-_STATEFUL_MODULES = frozenset(("decimal", "types"))  # the context of decimal arithmetic; `types` makes functions of code
 _QUIET_MODULE = r"<sandboxed source>"
 
 

@@ -8,6 +8,7 @@ import os
 import threading
 import warnings
 import weakref
+from collections import deque
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -18,7 +19,8 @@ from palaestra.envs.sandbox.monty import MontyExecutor
 from palaestra.envs.sandbox.process import ProcessExecutor
 from palaestra.envs.sandbox.results import SandboxResult
 from palaestra.envs.sandbox.routing import MAX_SOURCE_CHARS, SourceFacts, read_source, wrong_names
-from palaestra.envs.sandbox.settings import DEFAULT_NOW, EXECUTORS, Executor, Limits, Loaded
+from palaestra.envs.sandbox.settings import CLOSED, DEFAULT_NOW, EXECUTORS, Executor, Limits, Loaded
+from palaestra.envs.sandbox.spawner import later
 from palaestra.errors import MissingExtraError, UsageError, unknown_name
 
 _open: weakref.WeakSet[Sandbox] = weakref.WeakSet()
@@ -116,9 +118,14 @@ class Sandbox:
         self.close()
 
     def __del__(self) -> None:
-        """End the workers of a sandbox that was not closed."""
-        if hasattr(self, "_lock") and self._pid == os.getpid():
-            self.close()
+        """Have the workers of a sandbox ended that was not closed.
+
+        Garbage is collected anywhere, also in a thread that holds one of the locks: this takes none.
+        """
+        if hasattr(self, "_executors") and self._pid == os.getpid():
+            self._closed = True
+            for executor in self._executors.values():
+                later(executor.close)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the workers behind."""
@@ -136,6 +143,7 @@ class Sandbox:
         self._executors = {}
         self._chosen: dict[bool, str] = {}
         self._closed = False
+        self._forgotten: deque[Loaded] = deque()
         _open.add(self)
 
     def _choose(self, facts: SourceFacts | None) -> str:
@@ -175,7 +183,7 @@ class Sandbox:
         name = self._chosen_for(facts)
         with self._lock:
             if self._closed:
-                raise UsageError("The sandbox is closed; make another one.")
+                raise UsageError(CLOSED)
             if name not in self._executors:
                 self._executors[name] = (
                     MontyExecutor(self.limits, workers=self.workers, programs=self.programs)
@@ -183,6 +191,16 @@ class Sandbox:
                     else ProcessExecutor(self.limits, programs=self.programs, confined=name == "process")
                 )
             return self._executors[name]
+
+    def _drop_forgotten(self) -> None:
+        """End what is kept for stateful programs that were garbage-collected since the last call."""
+        while True:
+            try:
+                loaded = self._forgotten.popleft()
+            except IndexError:
+                return
+            for executor in list(self._executors.values()):
+                executor.drop(loaded)
 
     def _after_fork(self) -> None:
         """Leave the workers to the parent process."""
@@ -230,6 +248,7 @@ class Program:
         Raises:
             UsageError: If the executor is not there, or the sandbox is closed.
         """
+        self.sandbox._drop_forgotten()
         executor = self.sandbox._executor(self._loaded.facts)
         if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
             return SandboxResult("error", "NameError", "text", executor.name)
@@ -240,9 +259,11 @@ class Program:
             return SandboxResult("crash", f"The source is longer than {MAX_SOURCE_CHARS:,} characters.", "text", executor.name)
         if self._loaded.facts is None:
             return SandboxResult("error", "SyntaxError", "text", executor.name)
-        with self._lock:
-            self._calls += 1
-            if self.sandbox.limits.max_calls is not None and self._calls > self.sandbox.limits.max_calls:
+        if self.sandbox.limits.max_calls is not None:
+            with self.sandbox._lock:
+                self._calls += 1
+                is_one_too_many = self._calls > self.sandbox.limits.max_calls
+            if is_one_too_many:
                 return SandboxResult("blocked", results.NO_MORE_CALLS, "text", executor.name)
         return executor.call(self._loaded, name, plain)
 
@@ -252,9 +273,9 @@ class Program:
             executor.drop(self._loaded)
 
     def __del__(self) -> None:
-        """End the worker that a stateful program keeps for itself."""
-        if self.stateful and hasattr(self, "_lock") and self.sandbox._pid == os.getpid():
-            self.close()
+        """Note that the worker of a stateful program is to end: the next call does it, for here no lock may be taken."""
+        if self.stateful and hasattr(self, "_loaded"):
+            self.sandbox._forgotten.append(self._loaded)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the workers behind, and a state with them."""
@@ -269,7 +290,6 @@ class Program:
         """Look at the source."""
         self._loaded = Loaded(self.source, read_source(self.source), self.stateful)
         self._calls = 0
-        self._lock = threading.Lock()
 
     def _plain(self, name: str, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
         """Return the arguments as plain JSON data, and what is wrong with them; no value is repeated."""

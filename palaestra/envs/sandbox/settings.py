@@ -13,6 +13,7 @@ from palaestra.errors import UsageError
 EXECUTORS = ("auto", "monty", "process", "process-unconfined")
 DEFAULT_NOW = 1_735_689_600.0
 """Where the clock stands inside: 2025-01-01T00:00:00Z."""
+CLOSED = "The sandbox is closed; make another one."
 
 
 @dataclass(frozen=True, slots=True)

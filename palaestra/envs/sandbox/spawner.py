@@ -10,12 +10,14 @@ import os
 import queue
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 T = TypeVar("T")
 
 _lock = threading.Lock()
-_jobs: queue.SimpleQueue[tuple[Callable[[], Any], queue.SimpleQueue[Any]]] | None = None
+_Box: TypeAlias = "queue.SimpleQueue[tuple[Any, BaseException | None]]"
+_Jobs: TypeAlias = "queue.SimpleQueue[tuple[Callable[[], Any], _Box]]"
+_jobs: _Jobs | None = None
 
 
 def on_spawner(job: Callable[[], T]) -> T:
@@ -26,7 +28,7 @@ def on_spawner(job: Callable[[], T]) -> T:
             _jobs = queue.SimpleQueue()
             threading.Thread(target=_work, args=(_jobs,), name="palaestra-sandbox-spawner", daemon=True).start()
         jobs = _jobs
-    box: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    box: _Box = queue.SimpleQueue()
     jobs.put((job, box))
     value, error = box.get()
     if error is not None:
@@ -47,7 +49,14 @@ def started_child(job: Callable[[], T]) -> tuple[T, int]:
     return on_spawner(watched)
 
 
-def _work(jobs: queue.SimpleQueue[tuple[Callable[[], Any], queue.SimpleQueue[Any]]]) -> None:
+def later(job: Callable[[], object]) -> None:
+    """Have a job run by the permanent thread, if there is one, without waiting and without taking a lock."""
+    jobs = _jobs
+    if jobs is not None:
+        jobs.put((job, queue.SimpleQueue()))
+
+
+def _work(jobs: _Jobs) -> None:
     """Do what comes, as long as the process lives."""
     while True:
         job, box = jobs.get()

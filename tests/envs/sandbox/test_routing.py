@@ -80,22 +80,6 @@ def test_names_that_the_source_defines_itself_are_its_own():
     assert needs_cpython("def f(object):\n    return object") == ()
 
 
-@pytest.mark.parametrize(
-    ("source", "patches"),
-    [
-        ("import json\njson.dumps = None", True),
-        ("def f(a):\n    return a.__dict__", True),
-        ("def f():\n    setattr(1, 'a', 2)", True),
-        ("import decimal\ndef f(): return 1", True),
-        ("def f():\n    return eval('1')", True),
-        ("import json\ndef f(a):\n    return json.dumps(a)", False),
-        ("class A:\n    def __init__(self):\n        self.a = 1", False),
-    ],
-)
-def test_sources_that_could_leave_traces_get_a_fresh_child_each_call(source, patches):
-    assert read_source(source).patches is patches
-
-
 def test_parameters_are_read_from_the_tree():
     source = "def f(a, b=1, *, c, d=2, **rest): pass\ndef g(a, /, b): pass\n@h\ndef i(a): pass\ndef j(): pass\nj = 1\n"
     functions = read_source(source).functions
