@@ -136,7 +136,7 @@ class Keeper:
         return self._ask({"op": "end", "child": child})
 
     def close(self) -> None:
-        """End it with all its children; whoever waits for an answer is told that it is gone."""
+        """End it with all its children; threads that wait for an answer get `KeeperGone`."""
         with contextlib.suppress(OSError):
             self._host.shutdown(socket.SHUT_RDWR)
         with self._lock:  # nobody is about to use the number of the descriptor
