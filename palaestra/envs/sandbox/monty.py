@@ -31,6 +31,8 @@ GRACE_S = 1.0
 SPARE_MEMORY_MB = 1024
 """Address space of a worker above the limit of its programs: the interpreter itself, mostly reserved and never used."""
 MAX_PRINTED_BYTES = 1 << 20
+MAX_UNDEFINED_NAMES = 1000
+"""How often a call may look for a name that is not there: the interpreter asks this process each time."""
 
 _PROLOGUE = """\
 from json import dumps as __sandbox_dumps
@@ -130,7 +132,7 @@ class Worker:
             "max_feed_duration_secs": limits.timeout_s,
             "max_memory": limits.memory_mb << 20,
             "max_recursion_depth": limits.recursion,
-            "max_suspensions": 1,
+            "max_suspensions": MAX_UNDEFINED_NAMES,
             "max_total_sleep_secs": 0.0,
         }
         self._policy: dict[str, Any] = {
@@ -333,11 +335,11 @@ class MontyExecutor:
             return SandboxResult("timeout", results.TIMED_OUT, "text", NAME, cpu_ms)
         if isinstance(inner, MemoryError):
             return SandboxResult("crash", results.OUT_OF_MEMORY, "text", NAME, cpu_ms)
-        if isinstance(inner, PermissionError):
+        if isinstance(inner, PermissionError) and not _is_raised_by_code(answer, program):
             return SandboxResult("blocked", results.NOT_ALLOWED, "text", NAME, cpu_ms, detail=shown_detail(told))
-        if _INTERNAL in told:
+        if not answer.traceback() and _INTERNAL in told:  # a message of the code's own has a traceback
             exits = program.facts is not None and program.facts.exits  # SystemExit with a number is an internal error there
-            status = ("error", "SystemExit") if exits else ("crash", results.WORKER_ENDED)
+            status = ("error", "SystemExit") if exits else ("crash", results.NOT_SUPPORTED)
             return SandboxResult(*status, "text", NAME, cpu_ms, detail=shown_detail(told))  # type: ignore[arg-type]
         kind = exception_name(type(inner).__name__)
         return SandboxResult("error", kind, "text", NAME, cpu_ms, detail=shown_detail(told))
@@ -410,6 +412,13 @@ def _process_handle(pid: int) -> int:
         with contextlib.suppress(OSError):
             return os.pidfd_open(pid)
     return -1
+
+
+def _is_raised_by_code(error: Any, program: Loaded) -> bool:
+    """Whether an exception comes from a `raise` of the source, not from the interpreter."""
+    frames = error.traceback()
+    before = _prologue(program).count("\n")
+    return bool(frames) and program.facts is not None and frames[-1].line - before in program.facts.raise_lines
 
 
 def _prologue(program: Loaded) -> str:

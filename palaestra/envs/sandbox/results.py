@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NoReturn
 
@@ -19,6 +20,7 @@ TOO_LONG = "The result is longer than the output limit."
 OUT_OF_MEMORY = "The memory limit was reached."
 WORKER_ENDED = "The worker ended before it answered."
 UNREADABLE = "The worker's answer could not be read."
+NOT_SUPPORTED = "The executor cannot do what the code does; CPython can."
 TIMED_OUT = "The time limit was reached."
 NOT_ALLOWED = "The code tried something that is not allowed here."
 NO_MORE_CALLS = "The program has used up its calls."
@@ -108,16 +110,28 @@ def shown_detail(detail: object) -> str:
 
 
 def _is_usable(kind: str, text: str) -> bool:
-    """Whether a text can be encoded and, if it says so, is strict JSON with numbers of a sensible length."""
+    """Whether a text can be encoded and, if it says so, is strict JSON with numbers that can be used.
+
+    What honest code cannot send is looked for only where its characters are: exponents, long numbers, escapes.
+    """
     try:
         if not text.isascii():
             text.encode()
         if kind == "json":
-            hooks: dict[str, Any] = {"parse_int": _short_integer} if len(text) > MAX_DIGITS else {}
-            json.loads(text, parse_constant=_refuse, **hooks)
+            hooks: dict[str, Any] = {}
+            if len(text) > MAX_DIGITS:
+                hooks["parse_int"] = _short_integer
+            if len(text) > _MAX_FLOAT_DIGITS or "e" in text or "E" in text:
+                hooks["parse_float"] = _finite
+            value = json.loads(text, parse_constant=_refuse, **hooks)
+            if "\\u" in text:
+                json.dumps(value, ensure_ascii=False).encode()  # half of a pair of surrogates is no text
     except (ValueError, RecursionError):
         return False
     return True
+
+
+_MAX_FLOAT_DIGITS = 300
 
 
 def _refuse(word: str) -> NoReturn:
@@ -127,9 +141,17 @@ def _refuse(word: str) -> NoReturn:
 
 def _short_integer(digits: str) -> int:
     """Refuse integers of too many digits."""
-    if len(digits) > MAX_DIGITS + 1:
+    if len(digits.lstrip("-")) > MAX_DIGITS:
         raise ValueError("too many digits")
     return 0  # the value is not used
+
+
+def _finite(digits: str) -> float:
+    """Refuse numbers that are infinite as floats."""
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError("a number that no float holds")
+    return value
 
 
 _BUILTIN_EXCEPTIONS = frozenset(

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -74,11 +75,15 @@ class SourceFacts:
     Attributes:
         needs_cpython: Why it cannot run in monty, sorted; empty if it can.
         functions: Parameters by name of the functions at the top that can be told apart without running anything.
+        names: Every name that it binds anywhere: nothing else of it can be called.
+        raise_lines: Lines that raise an exception of the code's own making.
         exits: Whether it mentions `SystemExit`.
     """
 
     needs_cpython: tuple[str, ...]
     functions: dict[str, Parameters]
+    names: frozenset[str]
+    raise_lines: frozenset[int]
     exits: bool
 
 
@@ -107,6 +112,8 @@ def _kept(source: str) -> SourceFacts | None:
     return SourceFacts(
         needs_cpython=tuple(sorted(reasons)),
         functions=_functions(tree),
+        names=frozenset(_bound_names(nodes)),
+        raise_lines=frozenset(node.lineno for node in nodes if isinstance(node, ast.Raise) and node.exc is not None),
         exits=any(isinstance(node, ast.Name) and node.id == "SystemExit" for node in nodes),
     )
 
@@ -342,20 +349,21 @@ def _has_year(node: ast.Call) -> bool:
     return any(code in given.value for code in ("%Y", "%y", "%G", "%c", "%x"))
 
 
+def _bound_names(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """Yield every name that a statement binds, as often as it does."""
+    for node in nodes:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield node.name
+        elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            yield node.id
+        elif isinstance(node, ast.alias):
+            yield (node.asname or node.name).partition(".")[0]
+
+
 def _functions(tree: ast.Module) -> dict[str, Parameters]:
     """Return the parameters of functions that are defined once, at the top, without decorators."""
     found: dict[str, Parameters] = {}
-    bound: dict[str, int] = {}
-    for node in ast.walk(tree):
-        names: list[str] = []
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            names = [node.name]
-        elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            names = [node.id]
-        elif isinstance(node, ast.alias):
-            names = [node.asname or node.name]
-        for name in names:
-            bound[name] = bound.get(name, 0) + 1
+    bound = Counter(_bound_names(ast.walk(tree)))
     for statement in tree.body:
         if isinstance(statement, ast.FunctionDef) and not statement.decorator_list and bound[statement.name] == 1:
             found[statement.name] = _parameters(statement.args)

@@ -19,7 +19,7 @@ from palaestra.envs.sandbox.monty import MontyExecutor
 from palaestra.envs.sandbox.process import ProcessExecutor
 from palaestra.envs.sandbox.results import SandboxResult
 from palaestra.envs.sandbox.routing import MAX_SOURCE_CHARS, SourceFacts, read_source, wrong_names
-from palaestra.envs.sandbox.settings import CLOSED, DEFAULT_NOW, EXECUTORS, Executor, Limits, Loaded
+from palaestra.envs.sandbox.settings import CLOSED, DEFAULT_NOW, EXECUTORS, Executor, Limits, Loaded, checked_number
 from palaestra.envs.sandbox.spawner import later
 from palaestra.errors import MissingExtraError, UsageError, unknown_name
 
@@ -69,8 +69,7 @@ class Sandbox:
         if executor not in EXECUTORS:
             raise unknown_name("executor", executor, EXECUTORS)
         for name, value in (("workers", workers), ("programs", programs)):
-            if not 1 <= value <= 1024:
-                raise UsageError(f"{name} is {value!r}; expected a number from 1 to 1024.")
+            checked_number(name, value, 1, 1024, whole=True)
         if executor == "process-unconfined":
             _refuse_root()
             warnings.warn(
@@ -252,13 +251,15 @@ class Program:
         executor = self.sandbox._executor(self._loaded.facts)
         if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
             return SandboxResult("error", "NameError", "text", executor.name)
-        plain, problem = self._plain(name, arguments or {})
+        plain, problem = self._plain(name, {} if arguments is None else arguments)
         if problem:
             return SandboxResult("invalid_arguments", problem, "text", executor.name)
         if len(self.source) > MAX_SOURCE_CHARS:
             return SandboxResult("crash", f"The source is longer than {MAX_SOURCE_CHARS:,} characters.", "text", executor.name)
         if self._loaded.facts is None:
             return SandboxResult("error", "SyntaxError", "text", executor.name)
+        if name not in self._loaded.facts.names:  # built-ins and the executors' own functions are not the source's
+            return SandboxResult("error", "NameError", "text", executor.name)
         if self.sandbox.limits.max_calls is not None:
             with self.sandbox._lock:
                 self._calls += 1

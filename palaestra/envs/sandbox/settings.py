@@ -30,19 +30,28 @@ class Limits:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
+        for name, least, most in (("timeout_s", 0.01, 3600), ("now", 0, 2**33)):
+            checked_number(name, getattr(self, name), least, most)
         for name, least, most in (
-            ("timeout_s", 0.01, 3600),
             ("memory_mb", 64, 65536),
             ("output_chars", 1, 10_000_000),
             ("recursion", 50, 10_000),
             ("seed", 0, 2**63),
-            ("now", 0, 2**33),
         ):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
-                raise UsageError(f"{name} is {value!r}; expected a number from {least} to {most}.")
-        if self.max_calls is not None and (isinstance(self.max_calls, bool) or self.max_calls < 1):
-            raise UsageError(f"max_calls is {self.max_calls!r}; expected a number from 1 on, or None for no limit.")
+            checked_number(name, getattr(self, name), least, most, whole=True)
+        if self.max_calls is not None:
+            checked_number("max_calls", self.max_calls, 1, 2**63, whole=True)
+
+
+def checked_number(name: str, value: object, least: float, most: float, *, whole: bool = False) -> None:
+    """Refuse a setting that is not a number of a range.
+
+    Raises:
+        UsageError: If it is a bool, not a number, not an int where a whole number is needed, or out of range.
+    """
+    kinds = int if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
+        raise UsageError(f"{name} is {value!r}; expected {'an int' if whole else 'a number'} from {least} to {most}.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

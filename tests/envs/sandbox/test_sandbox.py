@@ -1,7 +1,9 @@
 """What `Sandbox` and `Program` promise, on both executors."""
 
+import builtins
 import copy
 import json
+import keyword
 import math
 import os
 import pickle
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from palaestra.envs.sandbox import Program, Sandbox, SandboxResult
+from palaestra.envs.sandbox import Program, Sandbox, SandboxResult, results
 from palaestra.envs.sandbox import sandbox as face
 from palaestra.errors import UnknownNameError, UsageError
 from tests.envs.sandbox.hostile_list import descendants
@@ -66,6 +68,11 @@ def test_plain_data_comes_back_as_it_went_in(shared, value):
         ({"a": "x" * 1_000_001}, "longer than"),
         ({1: 2}, "not a JSON object"),
         ([1], "not a JSON object"),
+        ([], "not a JSON object"),
+        ("", "not a JSON object"),
+        (0, "not a JSON object"),
+        (False, "not a JSON object"),
+        ((), "not a JSON object"),
         ({"a": 1, "not a name": 2}, "unexpected: (not a name)"),
     ],
 )
@@ -100,6 +107,77 @@ def test_a_source_that_is_not_python_is_an_error(shared):
 @pytest.mark.parametrize("name", ["g", "", "add or 1", "None", "a.b", "add(1) or add", "__import__"])
 def test_a_name_that_is_not_a_function_of_the_source_is_an_error(shared, name):
     assert shared.load(ADD).call(name, {"a": 1}).status == "error"
+
+
+BUILTINS = [name for name in dir(builtins) if name.isidentifier() and not keyword.iskeyword(name)]
+
+
+def test_nothing_but_what_the_source_binds_can_be_called(shared):
+    program = shared.load("import math\ndef f(a):\n    b = a\n    return b\n")
+    for name in (*BUILTINS, "__sandbox_dumps", "__sandbox_len", "dumps"):
+        result = program.call(name, {"a": 1})
+        assert (result.status, result.content) == ("error", "NameError"), name
+    assert program.call("math").content == "TypeError"
+    assert shared.load("def len(a):\n    return a\n").call("len", {"a": 7}).content == "7"
+
+
+OWN_ERRORS = sorted(
+    name
+    for name in BUILTINS
+    if isinstance(getattr(builtins, name), type)
+    and issubclass(getattr(builtins, name), Exception)
+    and not name.startswith(("Unicode", "ExceptionGroup", "PythonFinalization"))
+)
+
+
+def test_exceptions_that_the_code_raises_are_errors_of_their_name(shared, executor):
+    for name in OWN_ERRORS:
+        result = shared.load(f"def f():\n    # print\n    raise {name}('told by an upstream service')\n").call("f")
+        if name == "MemoryError":
+            assert result.status == "crash"
+        elif name != "StopIteration" and not (executor == "monty" and result.content == "NameError"):  # it lacks some
+            assert (result.status, result.content) == ("error", getattr(builtins, name).__name__), name
+            assert "upstream" in result.detail
+
+
+def test_what_is_forbidden_is_blocked_though_the_code_raises_the_same_elsewhere(shared):
+    source = "def f(a):\n    if a:\n        raise PermissionError('no')\n    return open('/etc/passwd').read()\n"
+    program = shared.load(source)
+    assert program.call("f", {"a": 0}).status == "blocked"
+    assert program.call("f", {"a": 1}).status == "error"
+
+
+def test_a_message_like_the_interpreters_own_is_still_the_codes(shared):
+    for kind in ("ValueError", "RuntimeError"):
+        result = shared.load(f"def f():\n    raise {kind}('Internal error in monty: x')\n").call("f")
+        assert (result.status, result.content) == ("error", kind)
+
+
+def test_a_name_that_is_not_there_is_an_error_however_often_it_is_looked_for(shared):
+    source = "def f():\n    n = 0\n    for i in range(20):\n        try:\n            nothing\n"
+    source += "        except NameError:\n            n += 1\n    return n\n"
+    assert shared.load(source).call("f").content == "20"
+
+
+@pytest.mark.parametrize(("digits", "status"), [(4000, "ok"), (4001, "crash")])
+def test_integers_of_a_result_have_at_most_4000_digits(shared, digits, status):
+    for sign in ("", "-"):
+        for value in (f"{sign}10**{digits - 1}", f"[{sign}10**{digits - 1}]", f"{{'a': {sign}(10**{digits} - 1)}}"):
+            assert shared.load(f"def f():\n    return {value}\n").call("f").status == status, value
+
+
+@pytest.mark.parametrize(
+    "forged", ["1e999", "-1E999", "1" * 400 + ".0", '"\\ud800"', '{"a": "\\uDC00"}', "NaN", "[-Infinity]"]
+)
+def test_what_is_not_json_is_refused_even_if_a_worker_says_so(forged):
+    assert results.checked("json", forged, 10_000, executor="process").content == results.NOT_JSON
+
+
+@given(value=st.recursive(st.text() | st.floats(allow_nan=False, allow_infinity=False), st.lists, max_leaves=6))
+def test_honest_results_pass_in_both_notations(value):
+    for is_ascii in (False, True):
+        text = json.dumps(value, ensure_ascii=is_ascii)
+        assert results.checked("json", text, 10**6, executor="process").value() == value
 
 
 def test_nothing_is_left_over_between_calls_unless_the_program_is_stateful(shared):
@@ -348,6 +426,16 @@ def test_unconfined_is_by_name_warns_and_is_refused_under_root(monkeypatch):
         {"programs": 0},
         {"max_calls": 0},
         {"seed": "x"},
+        {"seed": 1.5},
+        {"memory_mb": 128.0},
+        {"output_chars": 1000.5},
+        {"recursion": 200.0},
+        {"max_calls": 1.5},
+        {"max_calls": True},
+        {"workers": 1.5},
+        {"workers": True},
+        {"programs": "2"},
+        {"timeout_s": "2"},
     ],
 )
 def test_settings_out_of_range_are_refused(wrong):
