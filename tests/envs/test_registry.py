@@ -39,6 +39,7 @@ VARIANTS = {
         {"recipes": "procedural", "depth": 3, "action_format": "react"},
     ],
     "palaestra/Desk-v0": [{"difficulty": "tiny"}],
+    "palaestra/SciWorld-v0": [{"simplifications": "easy"}],
     "palaestra/BabyAI-v0": [
         {"action_format": "react", "compat": "upstream", "levels": ["GoToRedBall", "OpenDoorLoc"]},
         {"numbering": "fixed", "levels": ["KeyInBox", "PickupLoc"], "render_mode": "rgb_array"},

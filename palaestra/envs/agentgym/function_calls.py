@@ -155,7 +155,7 @@ def _text(value: Json) -> str | None:
 
 def _typed(text: str, argument: Argument) -> Json:
     """Return the value of an argument that stands in a command."""
-    return int(text) if argument.type == "integer" and text.isdecimal() else text
+    return int(text) if argument.type == "integer" and text.isascii() and text.isdecimal() else text
 
 
 @cache

@@ -87,6 +87,11 @@ def published_tasks(env: str, sources: str | Path | Mapping[str, Any], task_of: 
                 stacklevel=5,
             )
         return Published(_each_once(tasks), ())
+    if not isinstance(sources, Mapping):
+        raise ConfigError(
+            f"tasks is {repr(sources)[:200]}; expected published files by the name of the mapping that their ids belong to, "
+            f"e.g. tasks={{'upstream': PATH}}, or one path, whose tasks are then known by their keys only."
+        )
     found: list[Task] = []
     aliases: list[tuple[str, str]] = []
     for mapping, source in sources.items():

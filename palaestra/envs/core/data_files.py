@@ -142,10 +142,10 @@ def read_data(path: Path, *, max_bytes: int) -> bytes:
 
 
 def read_text(path: Path, *, max_bytes: int) -> str:
-    """Read a file of UTF-8 text, as `read_data` does; line ends of any system become one character."""
+    """Read a file of UTF-8 text, as `read_data` does; a byte order mark is skipped, line ends become one character."""
     data = read_data(path, max_bytes=max_bytes)
     try:
-        text = data.decode("utf-8")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError(
             f"{shown(path)} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8."

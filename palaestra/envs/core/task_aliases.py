@@ -127,14 +127,29 @@ def warn_of_bare_number(number: str, aliases: Mapping[str, str]) -> None:
 def unknown_alias(name: str, aliases: Mapping[str, str]) -> UsageError | None:
     """Return the error of a published id that nobody knows; None if the text does not look like one, or there are none."""
     mapping = mapping_of(name)
-    if not mapping or not aliases:
+    if not aliases:
         return None
+    if not mapping:
+        if "#" not in name:
+            return None
+        return UnknownNameError(
+            f"Unknown task {name[:200]!r}: a published id is 'MAPPING#N' with an integer from 0 in the digits 0 to 9, without "
+            f"leading zeros. {_choices(aliases)}"
+        )
     numbers = [int(alias.rpartition("#")[2]) for alias in aliases if mapping_of(alias) == mapping]
     if not numbers:
         return UnknownNameError(f"Unknown task {name!r}: there is no published mapping {mapping!r}. {_choices(aliases)}")
     return UsageError(
         f"The mapping {mapping!r} has no number {name.rpartition('#')[2]}; it has {len(numbers)} ids, "
         f"{mapping}#{min(numbers)} to {mapping}#{max(numbers)}."
+    )
+
+
+def without_aliases(error: UnknownNameError) -> UnknownNameError:
+    """Return the error of a published id where no mapping is known, with the next move added."""
+    return UnknownNameError(
+        f"{error} There are no published ids here: they come with the published data. Name its path, and its mapping if the "
+        f"environment asks for one, in the arguments of the environment, e.g. tasks={{'upstream': PATH}}."
     )
 
 
@@ -156,4 +171,5 @@ __all__ = [
     "mappings",
     "unknown_alias",
     "warn_of_bare_number",
+    "without_aliases",
 ]

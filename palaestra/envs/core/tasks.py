@@ -22,6 +22,7 @@ from palaestra.envs.core.task_aliases import (
     is_bare_number,
     unknown_alias,
     warn_of_bare_number,
+    without_aliases,
 )
 from palaestra.errors import UnknownNameError, UsageError, unknown_name
 from palaestra.types import Json
@@ -99,6 +100,8 @@ class TaskSet(ABC):
                 raise UsageError(f"The published id {name!r} leads to {key!r}, which is not the key of a task here.") from None
             if is_bare_number(name):
                 raise bare_number(name, self.aliases) from None
+            if not self.aliases and "#" in name:
+                raise without_aliases(error) from None
             raise (unknown_alias(name, self.aliases) or error) from None
         if key is None and self.aliases and is_bare_number(name):
             warn_of_bare_number(name, self.aliases)

@@ -13,6 +13,8 @@ from typing import Any
 
 import gymnasium as gym
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import palaestra  # noqa: F401  registers the environments
 from palaestra.agents.backends.prices import PriceTable
@@ -215,3 +217,10 @@ def test_deep_toml_is_refused(tmp_path: Path) -> None:
 def test_paths_that_mean_nothing(path: str) -> None:
     with pytest.raises(ConfigError, match="path"):
         gym.make("palaestra/TextCraft-v0", recipes=path)
+
+
+@given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\ufeff"), max_size=50))
+def test_a_byte_order_mark_is_not_part_of_a_text(tmp_path_factory, text):
+    path = tmp_path_factory.mktemp("bom") / "x.txt"
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert read_text(path, max_bytes=1000) == text

@@ -172,3 +172,14 @@ def test_aliases_are_read_only_and_survive_pickling(env):
 def test_only_plain_digits_are_a_bare_number(name):
     assert not is_bare_number(name)
     assert is_bare_number("160")
+
+
+@pytest.mark.parametrize("number", ["-1", "\u0663", "\uff11", "01", "1.5", "", " 3", "+3", "1e3", "one"])
+def test_what_is_nearly_a_published_id_is_told_the_form_of_one(env, number):
+    name = f"upstream#{number}"
+    with pytest.raises(
+        UnknownNameError, match=r"Unknown task 'upstream#.*digits 0 to 9.*Name the mapping.*agenteval, upstream"
+    ):
+        env.reset(options={"task": name})
+    with pytest.raises(UnknownNameError, match=r"Unknown task .*no published ids here.*tasks="):
+        CounterEnv().reset(options={"task": name})

@@ -10,8 +10,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+from palaestra.envs.agentgym.alfworld.engine.errors import GameFileError
 from palaestra.envs.agentgym.alfworld.engine.game import Game
-from palaestra.envs.agentgym.alfworld.engine.game_file import PUT_COMMANDS, Dialect, read_game
+from palaestra.envs.agentgym.alfworld.engine.game_file import PUT_COMMANDS, Dialect, read_game, unplayable
 from palaestra.envs.agentgym.alfworld.picture import draw
 from palaestra.envs.agentgym.alfworld.planner import plan
 from palaestra.envs.agentgym.alfworld.published import GameTasks, chosen_games, find_games
@@ -22,7 +23,7 @@ from palaestra.envs.agentgym.alfworld.tools import Commands
 from palaestra.envs.agentgym.alfworld.upstream import first_reply, never_sent, reply
 from palaestra.envs.agentgym.alfworld.world import AlfredWorld
 from palaestra.envs.core.command_env import CommandEnv
-from palaestra.envs.core.tasks import FixedTasks, Task, TaskSet
+from palaestra.envs.core.tasks import Task, TaskSet
 from palaestra.envs.core.text_env import TextEnv, Turn
 from palaestra.errors import ConfigError, EpisodeStateError, UsageError, unknown_name
 from palaestra.types import Json, Message, ToolCall
@@ -117,7 +118,7 @@ class ALFWorldEnv(CommandEnv):
         split: str | None = None,
         max_turns: int | None = 30,
         action_format: str = "text",
-        tasks: Iterable[str] | Mapping[str, Any] | None = None,
+        tasks: Iterable[str] | Mapping[str, Any] | str | Path | None = None,
         compat: str | None = None,
         tolerant: bool = False,
         names: str = "plain",
@@ -147,8 +148,7 @@ class ALFWorldEnv(CommandEnv):
             task_set = made_tasks()
         else:
             self._games = find_games(games)
-            chosen, aliases = chosen_games(self._games, tasks)
-            task_set = FixedTasks(chosen, aliases=aliases)
+            task_set = chosen_games(self._games, tasks)
         super().__init__(
             task_set,
             action_format=action_format,
@@ -334,7 +334,10 @@ def _published_game(path: Path, stamp: tuple[int, int], dialect: Dialect | None,
     """Return a game of a file, ready to play; read again when the file has changed."""
     del stamp
     file = read_game(path)
-    return Game(file if dialect is None else file.turned(dialect), shuffled)
+    try:
+        return Game(file if dialect is None else file.turned(dialect), shuffled)
+    except GameFileError as error:
+        raise unplayable(path, error) from None
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -42,7 +42,7 @@ def draw(world: AlfredWorld) -> str:
 def _in_order(name: str) -> tuple[str, int]:
     """Return a key that sorts cabinet 10 after cabinet 9."""
     kind, _, number = name.rpartition(" ")
-    return kind, int(number) if number.isdecimal() else 0
+    return kind, int(number) if number.isascii() and number.isdecimal() else 0
 
 
 __all__ = ["draw"]

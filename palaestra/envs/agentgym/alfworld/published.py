@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from palaestra.envs.agentgym.alfworld.generator import TASK_TYPES
 from palaestra.envs.core.data_files import kind_of, place_of, shown
-from palaestra.envs.core.tasks import Task
+from palaestra.envs.core.tasks import FixedTasks, Task
 from palaestra.errors import ConfigError, MissingDataError, UsageError
 from palaestra.types.json_records import read_json_records
 
@@ -24,7 +24,40 @@ MAX_FILES = 50_000
 _SPLITS = ("train", "valid_train", "valid_seen", "valid_unseen", "test_seen", "test_unseen")
 _NAMED = re.compile(r"([a-z_]+-[^/\s]+)/(trial_[0-9A-Za-z_]+)")
 
+_MAPPING = re.compile(r"\.jsonl?\Z", re.IGNORECASE)
 _NUMBERED = re.compile(r"(?:alfworld_)?\[?([0-9]{1,9})\]?")
+
+
+class PublishedTasks(FixedTasks):
+    """Tasks of games that are at hand.
+
+    Args:
+        tasks: The tasks.
+        aliases: Published ids and the keys that they lead to.
+        absent: Names of games that are not at hand, by published id.
+    """
+
+    def __init__(
+        self, tasks: Iterable[Task], aliases: Iterable[tuple[str, str]] = (), absent: Mapping[str, str] | None = None
+    ) -> None:
+        """Index the tasks."""
+        super().__init__(tasks, aliases=aliases)
+        self._absent = dict(absent or {})
+
+    def resolve(self, name: str) -> Task:
+        """Return the task with this key, or with this published id.
+
+        Raises:
+            UnknownNameError: If there is none.
+            MissingDataError: If its game is not at hand.
+            UsageError: If an integer comes without a mapping.
+        """
+        if (game := self._absent.get(name)) is not None:
+            raise MissingDataError(
+                f"The published id {name!r} is the game {game}/game{SUFFIX}, which is not at hand. Pass a folder that "
+                f"has it as games=PATH."
+            )
+        return super().resolve(name)
 
 
 class GameTasks(NamedTuple):
@@ -66,13 +99,14 @@ def find_games(places: str | Path | Iterable[str | Path]) -> GameTasks:
     return GameTasks(tuple(tasks), files)
 
 
-def chosen_games(games: GameTasks, wanted: Any) -> tuple[list[Task], list[tuple[str, str]]]:
-    """Return the tasks that the argument `tasks` asks for, and their published ids.
+def chosen_games(games: GameTasks, wanted: Any) -> PublishedTasks:
+    """Return the tasks that the argument `tasks` asks for, with their published ids.
 
     Args:
         games: What there is.
         wanted: None for all, a list of keys, or mapping files by the name of the mapping that their ids belong to: a path, or
-            `{"path": PATH, "split": SPLIT}`.
+            `{"path": PATH, "split": SPLIT}`. The path of a mapping file alone names no mapping: its games are known by their
+            keys only then, and a warning says so.
 
     Raises:
         MissingDataError: If there is no mapping file, or none of its games.
@@ -81,21 +115,38 @@ def chosen_games(games: GameTasks, wanted: Any) -> tuple[list[Task], list[tuple[
     """
     by_key = {task.key: task for task in games.tasks}
     if wanted is None:
-        return list(games.tasks), []
-    if not isinstance(wanted, Mapping):
-        keys = [wanted] if isinstance(wanted, str) else list(wanted)
+        return PublishedTasks(games.tasks)
+    is_path = isinstance(wanted, Path) or (isinstance(wanted, str) and wanted not in by_key and _MAPPING.search(wanted))
+    if is_path:
+        warnings.warn(
+            f"The integers of {wanted} mean other games in other files. Name the mapping that they belong to: "
+            f"tasks={{'upstream': {str(wanted)!r}}} makes them 'upstream#N'. Without it, games are known by their keys only.",
+            stacklevel=4,
+        )
+    elif not isinstance(wanted, Mapping):
+        keys = [wanted] if isinstance(wanted, str) else list(wanted) if isinstance(wanted, Iterable) else [None]
+        if not all(isinstance(key, str) for key in keys):
+            raise ConfigError(
+                f"tasks is {repr(wanted)[:200]}; expected a list of keys, e.g. [{next(iter(by_key))!r}], or mapping files by "
+                f"the name of their mapping, e.g. {{'upstream': 'mappings_test.json'}}."
+            )
         if unknown := [key for key in keys if key not in by_key]:
-            raise UsageError(f"There is no game {unknown[0]!r}; there are {len(by_key)}, e.g. {next(iter(by_key))!r}.")
-        return [by_key[key] for key in dict.fromkeys(keys)], []
+            raise UsageError(
+                f"There is no game {unknown[0]!r}; there are {len(by_key)}, e.g. {next(iter(by_key))!r}. A mapping file is "
+                f"named with its mapping: tasks={{'upstream': PATH}}."
+            )
+        return PublishedTasks(by_key[key] for key in dict.fromkeys(keys))
     found: dict[str, Task] = {}
     aliases = []
-    for mapping, source in wanted.items():
+    absent: dict[str, str] = {}
+    for mapping, source in {"upstream": wanted}.items() if is_path else wanted.items():
         path, split = _source(mapping, source)
         missing: list[str] = []
         for number, names in _rows(path):
             key = next((name for name in names if name in by_key), None)
             if key is None:
                 missing.append(names[0])
+                absent[f"{mapping}#{number}"] = names[0]
                 continue
             task = by_key[key]
             task = Task(key, split, task.type, task.data) if split else task
@@ -109,7 +160,7 @@ def chosen_games(games: GameTasks, wanted: Any) -> tuple[list[Task], list[tuple[
             warnings.warn(
                 f"{len(missing)} games of {path} are not at hand and left out, e.g. {missing[0]}/game{SUFFIX}.", stacklevel=5
             )
-    return list(found.values()), aliases
+    return PublishedTasks(found.values(), () if is_path else aliases, {} if is_path else absent)
 
 
 def _files_at(place: Path) -> list[Path]:
@@ -176,4 +227,4 @@ def _rows(path: Path) -> Iterable[tuple[int, tuple[str, ...]]]:
         yield number, (f"{kind}/{trial}", kind, trial)
 
 
-__all__ = ["GameTasks", "chosen_games", "find_games"]
+__all__ = ["GameTasks", "PublishedTasks", "chosen_games", "find_games"]

@@ -16,7 +16,7 @@ from palaestra.envs.agentgym.alfworld.planner import best_plan, candidates
 from palaestra.envs.agentgym.alfworld.rooms import likely_homes
 from palaestra.envs.agentgym.alfworld.world import AlfredWorld
 
-_NUMBER = re.compile(r"(.*?) ?(\d*) *")
+_NUMBER = re.compile(r"(.*?) ?([0-9]*) *")
 
 
 def reason(command: str) -> str:

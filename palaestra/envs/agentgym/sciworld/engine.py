@@ -31,7 +31,9 @@ NOTHING_SAID = "Unknown action.  Type 'help' for a list of actions, and 'objects
 """Reply of the simulator where an action says nothing: above all a number that its menu does not have."""
 
 OUT_OF_MEMORY = 3  # exit code of -XX:+ExitOnOutOfMemoryError
+_MENU = "Ambiguous request"  # beginning of the reply where a name fits several things
 _QUESTIONS = ("help", "objects", "task")  # answered without playing a turn
+_TELEPORT = "teleport to "  # goes to places out of reach
 _BLANK = "".join(map(chr, range(33)))  # what Java's trim takes off
 _MAX_GREETING = 50  # lines before the port: warnings of the JVM
 
@@ -97,6 +99,7 @@ class ScienceWorld(ChildProcess):
         options: Further options of the JVM.
 
     Attributes:
+        menu_size: Entries of the menu that waits for an answer, numbered from 0; 0 where none waits.
         is_repeatable: Whether equal commands give equal texts in another simulator; known after the first call.
         address: Port and token of the gateway; known after the first call.
     """
@@ -110,7 +113,7 @@ class ScienceWorld(ChildProcess):
         self.address = 0, ""
         self._gateway: Gateway | None = None
         self._server = self._agent = self._chance = Ref("")
-        self._score, self._is_over = 0, False
+        self._score, self._is_over, self.menu_size = 0, False, 0
         self._folder = tempfile.mkdtemp(prefix="palaestra-sciworld-")  # the simulator writes a table where it runs
         path = os.pathsep.join((os.path.abspath(find_jar_path()), str(jar.absolute())))
         jvm = (*java.options, "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", *options)
@@ -166,19 +169,31 @@ class ScienceWorld(ChildProcess):
             if java.call(self._agent, "isInErrorState"):
                 said = java.call(self._agent, "getErrorStateMessage")
                 raise EnvironmentFault(f"The simulator failed within {command[:80]!r}: {said} {NEXT_MOVE}")
+            self.menu_size = _size_of_menu(java, self._agent) if text.startswith(_MENU) else 0
         self._score, self._is_over = _points(float(score)), is_over == "true"
         return Reply(text or NOTHING_SAID, self._score, self._is_over)
 
     def valid_actions(self) -> list[str]:
-        """Return the commands that mean something now; the numbers of a menu where one waits for an answer.
+        """Return the commands that are accepted now; the numbers of a menu where one waits for an answer.
+
+        The simulator's own list also names what lies in closed containers, which its parser does not look into; such commands
+        are left out.
 
         The simulator draws one of the names of each object, from the generator that its world draws from. Here the draw begins
         from a fixed seed, and the episode has to be loaded again before it goes on.
         """
+        if self.menu_size:
+            return [str(number) for number in range(self.menu_size)]
         with self._calls() as java:
             java.call(self._chance, "setSeed", 0)
-            found = set(_lines(java, java.call(self._server, "getValidActionObjectCombinations")))
-        return sorted(found, key=lambda command: (len(command) if command.isdecimal() else 0, command))
+            listed = json.loads(java.call(self._server, "getValidActionObjectCombinationsJSON"))["validActions"]
+            within_reach = _within_reach(java, self._agent)
+        found = {
+            entry["action"]
+            for entry in listed
+            if entry["action"].startswith(_TELEPORT) or within_reach.issuperset(entry["obj_ids"])
+        }
+        return sorted(found)
 
     def num_moves(self) -> int:
         """Return the number of moves that took time."""
@@ -233,7 +248,7 @@ class ScienceWorld(ChildProcess):
         box = java.call(self._server, "agentInterface")
         former, self._agent = self._agent, java.call(box, "get")
         java.free(box, *([former] if former.id else []))
-        self._score, self._is_over = 0, False
+        self._score, self._is_over, self.menu_size = 0, False, 0
         if not problem and java.call(self._agent, "isInErrorState"):
             problem = java.call(self._agent, "getErrorStateMessage")
         if problem:
@@ -290,6 +305,30 @@ def _lines(java: Gateway, texts: Ref) -> list[str]:
     text = str(java.call("java.lang.String", "join", "\n", texts))
     java.free(texts)
     return text.split("\n") if text else []
+
+
+def _size_of_menu(java: Gateway, agent: Ref) -> int:
+    """Return the number of entries of the menu that waits for an answer."""
+    parser = java.call(agent, "inputParser")
+    size = int(java.call(parser, "getNumAmbiguousMatches"))
+    java.free(parser)
+    return size
+
+
+def _within_reach(java: Gateway, interface: Ref) -> set[int]:
+    """Return the numbers of the objects that the parser matches names with: of the room, and of what the agent carries."""
+    parser, agent = java.call(interface, "inputParser"), java.call(interface, "agent")
+    holder = java.call(agent, "getContainer")
+    room = java.call(holder, "get")
+    found: set[int] = set()
+    for root in (room, agent):
+        names = java.call(parser, "getAllUniqueReferentsLUT", root, True, False)  # hidden things too, closed containers not
+        numbers = java.call(names, "keySet")
+        text = str(java.call(numbers, "mkString", ","))
+        found.update(int(number) for number in text.split(",") if number)
+        java.free(names, numbers)
+    java.free(parser, agent, holder, room)
+    return found
 
 
 def _points(score: float) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib import resources
@@ -48,7 +49,8 @@ class SciWorldEnv(EngineCommandEnv[ScienceWorld]):
     [on OBJ]`, `look around`, `look at OBJ`, `look in OBJ`, `examine OBJ`, `read OBJ`, `move OBJ to OBJ`, `pick up OBJ`, `put
     down OBJ` (or `drop`), `pour OBJ into OBJ`, `dunk OBJ in OBJ`, `mix OBJ`, `go to LOCATION`, `eat OBJ`, `flush OBJ`, `focus
     on OBJ`, `wait` (10 iterations), `wait1` (one), `task`, `inventory`, `help`, `objects`, `reset task`. A name that fits
-    several things is answered by a numbered menu; the next action is the bare number, and any other text cancels the menu.
+    several things is answered by a numbered menu; the next action is the bare number. A number that the menu does not have is
+    refused, and the menu waits on (with `compat="upstream"` it cancels the menu, as published); any other text cancels it.
 
     `action_format` is "text", "react" (the action follows the last `Action:`), "json" (function calling: `{"thought",
     "function_name", "arguments"}`) or "code" (code as action: one Python call in a fence, parsed and never run). The functions
@@ -85,8 +87,8 @@ class SciWorldEnv(EngineCommandEnv[ScienceWorld]):
     AgentTraj-L and AgentEval (4339 games, without 2-3 too; under it the published train and eval sets do not meet).
 
     ## Available actions
-    `available_actions()` is the simulator's own list, several hundred commands, some of which it then
-    refuses (with `simplifications="easy"` e.g. `move sewer to stove`). Asking costs a replay of the episode.
+    `available_actions()` is the simulator's own list, several hundred commands, without those about things in closed
+    containers, which it lists and then refuses. Asking costs a replay of the episode.
 
     ## Engine
     Needs the extra `agentgym` and a Java runtime, 11 or later: that of `JAVA_HOME`, else that on the PATH. The first `reset`
@@ -229,6 +231,8 @@ class SciWorldEnv(EngineCommandEnv[ScienceWorld]):
 
     def _execute(self, engine: ScienceWorld, command: str) -> Turn:
         """Play one command."""
+        if engine.menu_size and self._upstream is None and (problem := _wrong_number(command, engine.menu_size)):
+            return Turn(problem, score=float(self._points), action_error=problem)
         reply = engine.step(command)
         turn = self._turn(command, reply)
         if self._upstream is not None:
@@ -294,6 +298,20 @@ def _place(task: Task) -> tuple[str, int]:
     if not isinstance(name, str) or not isinstance(variation, int):
         raise UsageError(f"Task {task.key!r} has no 'task' and 'variation'; take tasks from env.unwrapped.tasks.")
     return name, variation
+
+
+_NUMBER = re.compile(r"[+-]?\d{1,100}")
+
+
+def _wrong_number(answer: str, size: int) -> str:
+    """Return the reason why a number is not an answer to a menu; empty for one that is, and for what is not a number."""
+    answer = answer.strip()
+    if _NUMBER.fullmatch(answer) is None or (answer.isascii() and 0 <= int(answer) < size):
+        return ""
+    return (
+        f"The menu has the numbers 0 to {size - 1}, and {answer[:20]!r} is not one of them. Send one of these numbers in the "
+        f"digits 0 to 9; any text that is not a number cancels the menu."
+    )
 
 
 def _simplifications(given: str | Iterable[str]) -> str:

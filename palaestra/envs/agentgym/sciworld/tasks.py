@@ -134,7 +134,7 @@ class SciWorldTasks(TaskSet):
         name, _, number = str(key).rpartition("/")
         kind = BY_NAME.get(name)
         if kind is None or kind.name != name or not number.isdecimal() or number != str(int(number[:9])):
-            keys = [f"{kind.name}/{number if number.isdecimal() else 0}" for kind in KINDS]
+            keys = [f"{kind.name}/{int(number[:9]) if number.isascii() and number.isdecimal() else 0}" for kind in KINDS]
             raise unknown_name("task", key, keys, hint="Keys read 'KIND/VARIATION', e.g. 'boil/15'.")
         if int(number) >= kind.variations:
             raise unknown_name("task", key, [], hint=f"{name} has the variations 0 to {kind.variations - 1}.")

@@ -123,15 +123,15 @@ class Commands(FunctionCommands):
             return ToolResult(call.name, WAITS[made.content], "ok", call.id)
         if call.name == "wait":
             problem = f"wait: 'duration' is {made.content[4:]!r}; one can wait 1 or 10 iterations."
-        elif made.content.lstrip("-").isdecimal():
+        elif made.content.isascii() and made.content.removeprefix("-").isdecimal():
             return made
         else:
-            problem = f"choose: 'option' is {made.content!r}; send the number of an entry of the menu."
+            problem = f"choose: 'option' is {made.content!r}; send the number of an entry of the menu, in the digits 0 to 9."
         return ToolResult(call.name, problem, "invalid_arguments", call.id)
 
     def call_of(self, command: str) -> ToolCall | None:
         """Return the call that stands for a command, None if no function does."""
-        if command.isdecimal():
+        if command.isascii() and command.isdecimal():
             return ToolCall("choose", {"option": int(command)})
         if command == "put down" or command.startswith("put down "):
             command = "drop" + command[len("put down") :]

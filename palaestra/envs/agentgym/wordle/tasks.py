@@ -120,9 +120,11 @@ def listed_games(name: str, sources: str | Path | Mapping[str, Any]) -> FixedTas
 def read_words(path: str | Path) -> tuple[str, WordList]:
     """Return the name and the words of a published list: one word a line, in the order that its draws depend on.
 
+    Capitals are read as small letters.
+
     Raises:
         MissingDataError: If there is no such file.
-        ConfigError: If it holds anything but different words of five small letters.
+        ConfigError: If it holds anything but different words of five letters.
     """
     place = place_of(path)
     if kind_of(place) != "file":
@@ -130,7 +132,7 @@ def read_words(path: str | Path) -> tuple[str, WordList]:
             f"There is no list of words at {shown(place)}; expected a text file with a word of five letters a line, such "
             f"as AgentGym's tweet_words.txt."
         )
-    words = [word for line in read_text(place, max_bytes=MAX_BYTES).split("\n") if (word := line.strip())]
+    words = [word for line in read_text(place, max_bytes=MAX_BYTES).split("\n") if (word := line.strip().lower())]
     try:
         return place.stem, WordList(words)
     except ValueError as error:

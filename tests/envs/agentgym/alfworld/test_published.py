@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from palaestra.envs.agentgym.alfworld.engine.errors import GameFileError
 from palaestra.envs.agentgym.alfworld.env import ALFWorldEnv
 from palaestra.envs.agentgym.alfworld.published import find_games
 from palaestra.errors import ConfigError, MissingDataError, UsageError
@@ -159,3 +160,59 @@ def test_the_published_mappings_are_read(folder) -> None:
         with pytest.warns(UserWarning, match=f"{len(rows) - 1} games of"):
             env = ALFWorldEnv(folder, tasks={"upstream": path})
         assert dict(env.tasks.aliases) == {f"upstream#{row['item_id']}": f"{row['task_type']}/{row['task_id']}"}
+
+
+def test_a_mapping_file_without_a_mapping_names_games_by_their_keys(folder, tmp_path):
+    path = mapping(tmp_path / "mapping.json")
+    for given in (path, str(path)):
+        with pytest.warns(UserWarning, match="Name the mapping that they belong to"):
+            env = ALFWorldEnv(folder, tasks=given)
+        assert {task.key for task in env.tasks} == {place.partition("/")[2] for place in TRIALS}
+        assert not env.tasks.aliases
+
+
+@pytest.mark.parametrize("given", [3, 2.5, [3], [None], {3: 4}, b"a.json", object()])
+def test_what_names_no_games_is_one_clear_error(folder, given):
+    with pytest.raises(ConfigError, match=r"expected (a list of keys|the path of a mapping file)"):
+        ALFWorldEnv(folder, tasks=given)
+
+
+def test_a_published_id_whose_game_is_not_at_hand_says_which_game_that_is(folder, tmp_path):
+    gone = {"item_id": 7, "task_type": "pick_and_place_simple-X-None-Y-1", "task_id": "trial_T1"}
+    with pytest.warns(UserWarning, match="not at hand"):
+        env = ALFWorldEnv(folder, tasks={"upstream": mapping(tmp_path / "mapping.json", gone)})
+    with pytest.raises(MissingDataError, match=r"'upstream#7' is the game pick_and_place_simple-X-None-Y-1/trial_T1/game"):
+        env.reset(options={"task": "upstream#7"})
+    with pytest.raises(UsageError, match="has no number 8; it has"):
+        env.reset(options={"task": "upstream#8"})
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"grammar": ""}, "its text 'grammar' is empty"),
+        ({"pddl_domain": " \n"}, "its text 'pddl_domain' is empty"),
+        ({"pddl_problem": ""}, "its text 'pddl_problem' is empty"),
+        ({"grammar": None}, "it has no text 'grammar'"),
+        ({"grammar": "grammar :: x;"}, "cannot be played"),
+        ({"grammar": '{"a": {}}'}, "cannot be played"),
+    ],
+)
+def test_an_error_of_a_game_file_names_the_file(tmp_path, change, problem):
+    path = tmp_path / "my.tw-pddl"
+    path.write_text(json.dumps({**contents(), **change}), "utf-8")
+    env = ALFWorldEnv(path)
+    with pytest.raises(GameFileError, match=r"my\.tw-pddl' cannot be played: .*Copy it again") as caught:
+        env.reset()
+    assert problem in str(caught.value)
+
+
+def test_byte_order_marks_in_the_texts_of_a_game_are_skipped(tmp_path):
+    whole = contents()
+    path = tmp_path / "a.tw-pddl"
+    path.write_text(json.dumps(whole), "utf-8")
+    first = ALFWorldEnv(path).reset()[0]
+    path.write_bytes(
+        b"\xef\xbb\xbf" + json.dumps({k: "\ufeff" + v if isinstance(v, str) else v for k, v in whole.items()}).encode()
+    )
+    assert ALFWorldEnv(path).reset()[0] == first

@@ -221,3 +221,12 @@ def test_arguments_that_do_not_go_together_are_refused(maze_file):
         MazeEnv(compat="downstream")
     with pytest.raises(ConfigError, match="expected the path"):
         MazeEnv(7)
+
+
+def test_a_byte_order_mark_in_a_maze_file_is_skipped(tmp_path):
+    rows = ["#####", "#...#", "#####"]
+    maze = {"grid": [[int(c == "#") for c in row] for row in rows], "goal": [1, 3]}
+    contents = json.dumps({**maze, "start_positions": [{"game": 0, "pos": [1, 1]}]})
+    path = tmp_path / "m.json"
+    path.write_bytes(b"\xef\xbb\xbf" + contents.encode())
+    assert MazeEnv(path).reset(options={"task": "upstream#0"})[1]["task"]["key"] == "m/1,1"

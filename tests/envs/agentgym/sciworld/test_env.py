@@ -49,13 +49,41 @@ def test_a_command_that_cannot_be_read_changes_nothing(env: SciWorldEnv) -> None
     assert (env.state_hash(), env._ask(lambda engine: engine.num_moves())) == (state, moves)
 
 
-@pytest.mark.parametrize("answer", ["99", "-1", "no", "", "1.5", "00000000000000000000007"])
-def test_a_menu_is_answered_by_a_number_it_has_and_cancelled_by_anything_else(env: SciWorldEnv, answer: str) -> None:
+def test_a_number_that_a_menu_does_not_have_is_refused_and_the_menu_waits_on(env: SciWorldEnv) -> None:
+    menu = menu_of(env)
+    before, numbers = env.state_hash(), list(env.available_actions())
+    assert numbers == [str(number) for number in range(menu.count(":\t"))]
+    for answer in ("99", "-1", "+99", "00000000000000000000077", "\u0661", "\uff11", "\u0967\u0966"):
+        for action in (answer, Message("assistant", "", (ToolCall("choose", {"option": answer}),))):
+            said, reward, terminated, _, info = env.step(action)
+            assert said == info["action_error"]
+            assert (reward, terminated, env.state_hash()) == (0, False, before)
+            assert f"0 to {len(numbers) - 1}" in said or "in the digits 0 to 9" in said
+    assert list(env.available_actions()) == numbers
+    assert env.step("1")[0] == "The door is not moveable."
+
+
+def test_the_published_menu_is_cancelled_by_a_number_that_it_does_not_have(make: Callable[..., SciWorldEnv]) -> None:
+    env = make(compat="upstream")
+    menu_of(env)
+    said, *_, info = env.step("99")
+    assert (said, info["action_error"], info["upstream"]["observation"]) == (NOTHING_SAID, "", NOTHING_SAID)
+    assert env.step("look around")[0].startswith("This room is called the hallway")
+
+
+def menu_of(env: SciWorldEnv) -> str:
+    """Bring about a menu."""
     begin(env, "boil/15")
     env.step("open door to hallway")
     env.step("go to hallway")
-    menu, *_, info = env.step("pick up door")
+    menu = env.step("pick up door")[0]
     assert menu.startswith("Ambiguous request")
+    return menu
+
+
+@pytest.mark.parametrize("answer", ["no", "", "1.5", "look around"])
+def test_a_menu_is_answered_by_a_number_it_has_and_cancelled_by_any_text(env: SciWorldEnv, answer: str) -> None:
+    menu = menu_of(env)
     assert list(env.available_actions()) == [str(number) for number in range(menu.count("\n0:") + menu.count(":\t") - 1)]
     twin = copy.deepcopy(env)
     assert env.step("1")[0] == "The door is not moveable."
@@ -117,18 +145,41 @@ def test_code_is_never_run(make: Callable[..., SciWorldEnv]) -> None:
     assert env.step("```python\n# where am I?\nlookaround()\n```")[4]["action_error"] == ""
 
 
-def test_available_actions_are_accepted(make: Callable[..., SciWorldEnv]) -> None:
-    env = make()
-    begin(env, "melt/3")
+@pytest.mark.parametrize(
+    ("simplifications", "task", "moves", "names"),
+    [
+        ("", "melt/3", (), {"look around", "inventory", "wait", "wait1", "task"}),
+        (
+            "easy",
+            "boil/15",
+            ("teleport to kitchen",),
+            {"open fridge", "teleport to hallway", "look at stove"},
+        ),
+        ("easy", "find-plant/1", ("pick up apple",), {"look around"}),
+    ],
+)
+def test_available_actions_are_accepted(
+    make: Callable[..., SciWorldEnv], simplifications: str, task: str, moves: tuple[str, ...], names: set[str]
+) -> None:
+    env = make(simplifications=simplifications)
+    begin(env, task)
+    for move in moves:
+        env.step(move)
     actions = [str(action) for action in env.available_actions()]
-    assert {"look around", "inventory", "wait", "wait1", "task"} <= set(actions)
+    assert names <= set(actions)
     rng = np.random.default_rng(0)
     saved = env.snapshot()
     harmless = [action for action in actions if not action.startswith("focus")]
-    for number in rng.choice(len(harmless), 12, replace=False):
+    for number in rng.choice(len(harmless), 8, replace=False):
         action = harmless[number]
         env.restore(saved)
         assert env.step(action)[4]["action_error"] == "", action
+
+
+def test_available_actions_come_in_the_form_in_use(make: Callable[..., SciWorldEnv]) -> None:
+    env = make()
+    begin(env, "melt/3")
+    actions = env.available_actions()
     called = make(action_format="json")
     begin(called, "melt/3")
     assert 0 < len(called.available_actions()) <= len(actions)

@@ -76,3 +76,10 @@ def test_numbers_of_variations_and_splits_are_the_simulators(make: Callable[...,
         for split in SPLITS:
             found = env._ask(lambda engine, split=split: engine.variations(split.title()))
             assert found == [v for v in range(kind.variations) if split_of(kind, v) == split]
+
+
+@pytest.mark.parametrize("key", ["boil/\u0663", "boil/\uff11", "boil/-1", "boil/01", "boil/1.0", "boil/"])
+def test_numbers_of_variations_are_written_in_ascii_digits(key):
+    with pytest.raises(UnknownNameError, match="Keys read") as caught:
+        SciWorldTasks().find(key)
+    assert f"mean {key!r}" not in str(caught.value)

@@ -144,7 +144,7 @@ def test_published_files_number_their_games(words_file, tmp_path):
 def test_lists_and_ids_that_are_wrong_are_clear_errors(words_file, tmp_path):
     with pytest.raises(MissingDataError, match=r"tweet_words\.txt"):
         WordleEnv(tmp_path / "none.txt")
-    for text, problem in (("crane\nCrane", "'Crane'"), ("crane\ncran", "'cran'"), ("crane\ncrane", "twice"), ("", "0 words")):
+    for text, problem in (("crane\nCrane", "twice"), ("crane\ncran", "'cran'"), ("crane\ncrane", "twice"), ("", "0 words")):
         (tmp_path / "bad.txt").write_text(text)
         with pytest.raises(ConfigError, match=problem):
             WordleEnv(tmp_path / "bad.txt")
@@ -195,3 +195,18 @@ def test_random_play_is_the_floor_that_guesses_from_the_list_set():
             _, _, over, _, info = env.step(env.action_space.sample())
         won += info["success"]
     assert 0.06 * 300 < won < 0.25 * 300
+
+
+@given(words=st.lists(st.text("abcxyz", min_size=5, max_size=5), min_size=1, max_size=8, unique=True), data=st.data())
+@settings(max_examples=25)
+def test_capitals_and_a_byte_order_mark_in_a_list_are_plain_enough(tmp_path_factory, words, data):
+    folder = tmp_path_factory.mktemp("lists")
+    (folder / "a.txt").write_text("\n".join(words))
+    spelled = ["".join(c.upper() if data.draw(st.booleans()) else c for c in word) for word in words]
+    (folder / "b.txt").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(spelled).encode())
+    games = []
+    for name in ("a", "b"):
+        env = WordleEnv(folder / f"{name}.txt")
+        env.reset(options={"task": "upstream#0"})
+        games.append([env.step(" ".join(words[0]))[0], env.world.words.words])
+    assert games[0] == games[1]

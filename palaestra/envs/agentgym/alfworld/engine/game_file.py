@@ -126,7 +126,12 @@ def read_game(path: str | Path) -> GameFile:
     try:
         return parse_game(contents, digest=hashlib.blake2b(data, digest_size=8).hexdigest())
     except GameFileError as error:
-        raise GameFileError(f"{shown(path)} cannot be played: {error}. Copy it again from where it came from.") from None
+        raise unplayable(path, error) from None
+
+
+def unplayable(path: Path, error: GameFileError) -> GameFileError:
+    """Return the error of a file whose contents cannot be played."""
+    return GameFileError(f"{shown(path)} cannot be played: {error}. Copy it again from where it came from.")
 
 
 def parse_game(contents: Any, *, digest: str = "") -> GameFile:
@@ -145,9 +150,9 @@ def parse_game(contents: Any, *, digest: str = "") -> GameFile:
         )
     texts = [contents.get(key) for key in ("pddl_domain", "grammar", "pddl_problem")]
     for key, text in zip(("pddl_domain", "grammar", "pddl_problem"), texts, strict=True):
-        if not isinstance(text, str):
-            raise GameFileError(f"it has no text {key!r}")
-    domain_text, grammar_text, problem_text = cast("list[str]", texts)
+        if not isinstance(text, str) or not text.strip():
+            raise GameFileError(f"it has no text {key!r}" if not isinstance(text, str) else f"its text {key!r} is empty")
+    domain_text, grammar_text, problem_text = (text.removeprefix("\ufeff") for text in cast("list[str]", texts))
     walkthrough = contents.get("walkthrough") or ()
     if not isinstance(walkthrough, list | tuple) or not all(isinstance(command, str) for command in walkthrough):
         raise GameFileError("its walkthrough is not a list of commands")
@@ -168,4 +173,4 @@ def parse_game(contents: Any, *, digest: str = "") -> GameFile:
 
 _domain = lru_cache(maxsize=16)(read_domain)
 
-__all__ = ["HELP_TEXT", "PUT_COMMANDS", "Dialect", "GameFile", "parse_game", "read_game"]
+__all__ = ["HELP_TEXT", "PUT_COMMANDS", "Dialect", "GameFile", "parse_game", "read_game", "unplayable"]
