@@ -23,7 +23,7 @@ from palaestra.agents.backends.reliable import RetryPolicy
 from palaestra.agents.backends.responses import BoundedBody
 from palaestra.agents.backends.waits import asked_wait_s, is_passing
 from palaestra.agents.core import Agent
-from palaestra.agents.masking import masked_message, remember_secrets
+from palaestra.agents.masking import mask_logs, masked_message, remember_secrets
 from palaestra.agents.sync import run_sync
 from palaestra.envs.formats.reasoning import split_reasoning
 from palaestra.errors import BoundaryError, ConfigError, ModelError, UsageError
@@ -197,7 +197,7 @@ class RewardServer(RewardSource):
         high: Greatest score; None for no limit.
 
     Raises:
-        ConfigError: If the variable is not set.
+        ConfigError: If the address is none, or the variable is not set.
     """
 
     def __init__(
@@ -214,6 +214,11 @@ class RewardServer(RewardSource):
     ) -> None:
         """Read the token."""
         super().__init__(low, high)
+        remember_secrets(url)
+        mask_logs()  # the client logs the address of every request
+        if not _is_address(url):
+            shown = masked_message(repr(url))
+            raise ConfigError(f"reward.url is {shown}; expected the address of a server, e.g. http://127.0.0.1:8000/score.")
         self._url, self._batch_size, self._concurrency = url, batch_size, concurrency
         self._policy = RetryPolicy(retries=retries, timeout_s=timeout_s)
         self._draw = random.Random(self._policy.seed)
@@ -275,6 +280,14 @@ class RewardServer(RewardSource):
             got = f"{len(scores)} scores" if isinstance(scores, list) else masked_message(repr(scores))[:200]
             raise ModelError(f"the reward server answered {got} for {wanted} episodes")
         return [self.checked(score) for score in scores]
+
+
+def _is_address(url: str) -> bool:
+    try:
+        found = httpx.URL(url)
+    except (httpx.InvalidURL, TypeError):  # a port that is no number, a broken IPv6 address, no text
+        return False
+    return found.scheme in ("http", "https") and bool(found.host)
 
 
 def _shown(content: bytes) -> str:

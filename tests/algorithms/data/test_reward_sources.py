@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import base64
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -68,6 +70,29 @@ def test_a_reward_model_reads_the_end_of_each_dialogue_whatever_shares_its_batch
     assert text.count("go") == EPISODES[3].steps[0].action.content.count("go")
     short = RewardModel(str(folder), max_tokens=16)
     assert short._ids(EPISODES[6]) == RewardModel(str(folder))._ids(EPISODES[6])[-16:]
+
+
+@pytest.mark.parametrize("status", [200, 307, 400, 500])
+def test_the_login_and_the_query_of_an_address_reach_neither_a_verdict_nor_a_log(
+    server: AnsweringServer, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    url = address(server).replace("http://", "http://mk9-user:mk9-passw0rd@") + f"?sig=mk9-query{status}"
+    code = base64.b64encode(b"mk9-user:mk9-passw0rd").decode()
+    server.answer = lambda body: (status, {"said": f"mk9-passw0rd, mk9-query{status} and Basic {code}"})
+    server.headers = {"Location": "/elsewhere?token=mk9-elsewhere"}
+    for verdict in RewardServer(url, retries=0).score(EPISODES[:2]):
+        assert isinstance(verdict, NoScore)
+        assert not any(secret in verdict for secret in ("mk9", code))
+    assert not any(secret in caplog.text for secret in ("mk9", code))
+    assert "***" in caplog.text, "the client logs the address"
+
+
+@pytest.mark.parametrize("url", ["", "host/score", "ftp://me:mk9-pass1@h/", "http://me:mk9-pass1@[::1/", "http://", 3])
+def test_an_address_that_is_none_is_refused_without_its_login(url: Any) -> None:
+    with pytest.raises(ConfigError, match="expected the address of a server") as caught:
+        RewardServer(url)
+    assert "mk9" not in str(caught.value)
 
 
 def test_a_reward_model_that_cannot_be_one_is_refused(folder: Path, tmp_path: Path) -> None:
