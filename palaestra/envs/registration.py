@@ -16,6 +16,7 @@ the same as one error.
 from __future__ import annotations
 
 import contextlib
+import difflib
 import importlib
 import os
 import re
@@ -27,7 +28,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import gymnasium
 from gymnasium.envs.registration import EnvSpec, parse_env_id, registry
 
-from palaestra.errors import ConfigError, MissingExtraError, UsageError, unknown_name
+from palaestra.errors import ConfigError, MissingExtraError, UnknownNameError, UsageError, unknown_name
 from palaestra.lazy import import_users
 
 PLUGIN_GROUP = "palaestra.envs"
@@ -42,14 +43,16 @@ class Need(NamedTuple):
     Attributes:
         programs: Names of programs, any of which will do.
         remedy: How to get one.
+        homes: Environment variables that may name a folder with such a program in `bin`.
     """
 
     programs: tuple[str, ...]
     remedy: str
+    homes: tuple[str, ...] = ()
 
 
 NEEDS = {
-    "java": Need(("java",), "Install a Java runtime, e.g. with: apt install default-jre-headless"),
+    "java": Need(("java",), "Install a Java runtime, e.g. with: apt install default-jre-headless", ("JAVA_HOME",)),
     "browser": Need(
         ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"),
         "Install Chromium, e.g. with: apt install chromium",
@@ -264,7 +267,23 @@ def find_spec(env_id: str) -> EnvSpec:
     try:
         return gymnasium.spec(name)
     except gymnasium.error.Error:
-        raise unknown_name("environment", env_id, list_envs(), hint="List them with: palaestra list") from None
+        known = list_envs()
+        hint = "List them with: palaestra list"
+        if (meant := _meant(name, known)) is not None:
+            raise UnknownNameError(f"Unknown environment {env_id!r}. Did you mean {meant!r}? {hint}") from None
+        raise unknown_name("environment", env_id, known, hint=hint) from None
+
+
+def _meant(name: str, env_ids: Collection[str]) -> str | None:
+    """Return the id whose name comes near, whatever namespace, version and capitals are; None if none does."""
+    by_name = {_bare(env_id): env_id for env_id in env_ids}
+    close = difflib.get_close_matches(_bare(name), by_name, n=1, cutoff=0.6)
+    return by_name[close[0]] if close else None
+
+
+def _bare(env_id: str) -> str:
+    """Return the name in an id, or in what somebody took for one."""
+    return re.sub(r"-?v?[0-9]*\Z", "", env_id.rpartition("/")[2].lower())
 
 
 def env_class(env_id: str) -> Any:
@@ -333,8 +352,11 @@ def _problems(env_id: str, given: Collection[str]) -> Iterator[UsageError]:
         yield MissingExtraError(env_id, known.extra)
     for name in known.needs:
         need = NEEDS.get(name) or Need((name,), f"Install {name} and put it on the PATH.")
-        if not _any_program(need.programs):
-            yield UsageError(f"{env_id} needs {name}: there is no program {' or '.join(need.programs)}. {need.remedy}")
+        if not _any_program(need):
+            places = "".join(f" or in the folder {home}" for home in need.homes)
+            yield UsageError(
+                f"{env_id} needs {name}: there is no program {' or '.join(need.programs)} on the PATH{places}. {need.remedy}"
+            )
     for name in known.arguments:
         if name not in given:
             yield UsageError(
@@ -343,11 +365,12 @@ def _problems(env_id: str, given: Collection[str]) -> Iterator[UsageError]:
             )
 
 
-def _any_program(names: tuple[str, ...]) -> bool:
-    """Whether one of these programs is on the PATH."""
+def _any_program(need: Need) -> bool:
+    """Whether one of the programs is on the PATH, or in a folder that a variable names."""
     from shutil import which
 
-    return any(which(name) for name in names)
+    folders = [os.path.join(home, "bin") for variable in need.homes if (home := os.environ.get(variable))]
+    return any(which(name) or any(which(os.path.join(folder, name)) for folder in folders) for name in need.programs)
 
 
 def _extras() -> set[str]:

@@ -16,6 +16,7 @@ from palaestra.envs import registration
 from palaestra.envs.core.declared import Declared, declared
 from palaestra.envs.registration import (
     env_class,
+    find_spec,
     for_tests,
     load_plugins,
     missing,
@@ -150,7 +151,7 @@ running: list[bool] = []
 HERE = "tests.envs.test_registration"
 CONDITIONS = {
     "program": ({"needs": ("no-such-program",)}, UsageError, "needs no-such-program: there is no program no-such-program"),
-    "java": ({"needs": ("java",)}, UsageError, "needs java: there is no program java. Install a Java runtime"),
+    "java": ({"needs": ("java",)}, UsageError, "needs java: there is no program java on the PATH or in the folder JAVA_HOME. Install a Java runtime"),
     "browser": ({"needs": ("browser",)}, UsageError, "needs browser: there is no program chromium or .* Install Chromium"),
     "extra": (
         {"extra": "agentgym"},
@@ -169,6 +170,7 @@ CONDITIONS = {
 def bare_machine(monkeypatch, tmp_path):
     """A machine without programs, on which this package has an extra that is not installed."""
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
     requires = [
         "gymnasium>=1.1",
         'minigrid>=3; extra == "agentgym"',
@@ -305,3 +307,31 @@ def test_every_extra_of_a_registered_id_is_one_of_this_package():
 def test_an_unknown_id_is_gymnasiums_own_error():
     with pytest.raises(gymnasium.error.NameNotFound, match="TextCraft"):
         gymnasium.make("palaestra/TextKraft-v0")
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_a_java_that_only_java_home_names_will_do(register, bare_machine, tmp_path, monkeypatch, is_broken):
+    env_id = register("Java", needs=("java",))
+    home = tmp_path / "jdk"
+    (home / "bin").mkdir(parents=True)
+    monkeypatch.setenv("JAVA_HOME", str(home))
+    assert "no program java on the PATH or in the folder JAVA_HOME" in missing(env_id)
+    program = home / "bin" / "java"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o644 if is_broken else 0o755)
+    assert bool(missing(env_id)) == is_broken
+    monkeypatch.setenv("JAVA_HOME", "")
+    assert missing(env_id)
+
+
+@pytest.mark.parametrize("env_id", palaestra.list_envs())
+def test_a_name_without_its_namespace_or_version_is_told_the_id(env_id):
+    name = env_id.removeprefix("palaestra/").rpartition("-v")[0]
+    for told in (name, name.lower(), f"palaestra/{name}", f"{name}-v9", f"Palaestra/{name}-v0x", name[:-1]):
+        if told in gymnasium.registry:
+            continue
+        with pytest.raises(UnknownNameError, match=r"Unknown environment .* Did you mean .*palaestra list") as caught:
+            find_spec(told)
+        assert f"Did you mean {env_id!r}" in str(caught.value)
+    with pytest.raises(UnknownNameError, match="palaestra list"):
+        find_spec("zzzz")

@@ -128,12 +128,12 @@ def command_of(call: ToolCall, function: Function) -> str:
             continue
         elif name in given:
             problems.append(f"argument {name!r} is given twice, also as {key!r}")
-        elif (text := _text(value)) is None:
-            problems.append(f"argument {key!r} is {shown(value)}; expected {function.arguments[name].description}")
+        elif (text := _text(value, function.arguments[name])) is None:
+            problems.append(f"argument {key!r} is {shown(value)}; expected {_expected(function.arguments[name])}")
         else:
             given[name] = text
     problems += [
-        f"argument {name!r} is missing; expected {function.arguments[name].description}"
+        f"argument {name!r} is missing; expected {_expected(function.arguments[name])}"
         for name in function.required
         if name not in given and not any(names.get(key) == name for key in arguments)
     ]
@@ -145,9 +145,16 @@ def command_of(call: ToolCall, function: Function) -> str:
     raise ValueError(f"{call.name} was not run: give {' or '.join(listed(sorted(_fields(t))) for t in function.templates)}.")
 
 
-def _text(value: Json) -> str | None:
-    """Return a value as it stands in a command, None if it cannot stand there."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
+def _expected(argument: Argument) -> str:
+    """Say what an argument must be."""
+    kind = "an integer" if argument.type == "integer" else "a text"
+    example = f", e.g. {shown(argument.examples[0])}" if argument.examples else ""
+    return f"{kind}: {argument.description}{example}"
+
+
+def _text(value: Json, argument: Argument) -> str | None:
+    """Return a value as it stands in a command, None if it is none of the argument's; integers may come as texts."""
+    if isinstance(value, bool) or not isinstance(value, str | int if argument.type == "integer" else str):
         return None
     text = str(value).strip() if isinstance(value, str) or abs(value) < 10**18 else ""
     return text if text and len(text) <= MAX_ARGUMENT_CHARS and text.isprintable() else None

@@ -3,11 +3,15 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
+import gymnasium
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from palaestra.envs.agentgym.function_calls import Argument, Function, FunctionCommands
+from palaestra.envs.core.command_env import CommandEnv
+from palaestra.envs.registration import env_class, missing
 from palaestra.envs.tools import sample_call
 from palaestra.types import ToolCall
 
@@ -54,11 +58,13 @@ def test_a_call_is_a_command_under_every_name_of_its_arguments(name, arguments, 
     ("name", "arguments", "status", "problem"),
     [
         ("fly", {}, "unknown_tool", "Use one of: use, wait, look"),
-        ("use", {}, "invalid_arguments", "argument 'tool' is missing; expected the thing to use"),
+        ("use", {}, "invalid_arguments", "argument 'tool' is missing; expected a text: the thing to use, e.g. \"knife 1\""),
+        ("use", {"tool": 5}, "invalid_arguments", "argument 'tool' is 5; expected a text: the thing to use"),
+        ("wait", {"duration": [1]}, "invalid_arguments", "argument 'duration' is [1]; expected an integer: how long, e.g. 1"),
         ("use", {"tool": None}, "invalid_arguments", "'tool' is null"),
         ("use", {"tool": "a", "instrument": "b"}, "invalid_arguments", "given twice, also as 'instrument'"),
         ("use", {"tool": "a", "on": "b"}, "invalid_arguments", "there is no argument 'on'"),
-        ("use", {"tool": "a\nlook"}, "invalid_arguments", "expected the thing to use"),
+        ("use", {"tool": "a\nlook"}, "invalid_arguments", "expected a text: the thing to use"),
         ("use", {"tool": True}, "invalid_arguments", "argument 'tool' is true"),
         ("use", {"tool": ["a"]}, "invalid_arguments", "argument 'tool' is"),
         ("use", "tool", "invalid_arguments", "not a JSON object"),
@@ -92,3 +98,37 @@ def test_a_text_that_no_function_stands_for_has_no_call():
     assert COMMANDS.call_of("dance") is None
     assert COMMANDS.call_of("use knife 1 on bread 2") == ToolCall("use", {"tool": "knife 1", "obj": "bread 2"})
     assert COMMANDS.call_of("wait10") == ToolCall("wait", {"duration": 10})
+
+
+AGENTGYM = ("ALFWorld", "BabyAI", "Maze", "SciWorld", "TextCraft", "Wordle")
+WRONG = {
+    "string": st.integers() | st.floats(allow_nan=False) | st.booleans() | st.lists(st.text(max_size=3), max_size=2),
+    "integer": st.text("abc ", max_size=4) | st.floats(0.1, 0.9) | st.booleans() | st.lists(st.integers(), max_size=2),
+    "array": st.text(max_size=4) | st.integers() | st.booleans(),
+}
+WRONG = {kind: wrong | st.dictionaries(st.text(max_size=3), st.integers(), max_size=1) for kind, wrong in WRONG.items()}
+
+
+def arguments_of_tools():
+    """Return environment, schema and argument of every tool of AgentGym's worlds."""
+    for name in AGENTGYM:
+        spec = gymnasium.spec(f"palaestra/{name}-v0")
+        if missing(spec.id):
+            continue
+        env = env_class(spec.id)()
+        for schema in env.tools():
+            for argument in schema["function"]["parameters"]["properties"]:
+                yield pytest.param(env, schema, argument, id=f"{name}.{schema['function']['name']}.{argument}")
+
+
+@pytest.mark.parametrize(("env", "schema", "argument"), list(arguments_of_tools()))
+@given(data=st.data())
+@settings(max_examples=15)
+def test_a_value_of_a_wrong_type_is_told_what_was_expected(env: CommandEnv, schema, argument, data):
+    function = schema["function"]
+    call = sample_call([schema], np.random.default_rng(data.draw(st.integers(0, 99))))
+    value = data.draw(WRONG[function["parameters"]["properties"][argument].get("type", "string")])
+    result = env._commands.call(ToolCall(function["name"], {**call.arguments, argument: value}))
+    assert result.status == "invalid_arguments", result
+    assert argument in result.content
+    assert "expected" in result.content or "send" in result.content or "can" in result.content or "needs" in result.content

@@ -147,3 +147,17 @@ def test_what_is_not_a_state_is_refused(change):
     state = BabyAIWorld.begin("GoToRedBallGrey", 0).to_json()
     with pytest.raises((KeyError, TypeError, ValueError)):
         BabyAIWorld.from_json({**state, **change})
+
+
+def test_a_grey_object_that_minigrid_takes_walls_for_can_be_picked_up():
+    world = BabyAIWorld.begin("PickupDistDebug", 5042)
+    assert world.goal == "pick up a grey object"
+    meant = world.level.instrs.desc.obj_set
+    assert {"wall"} < {thing.type for thing in meant}
+    route = Route(world)
+    replies = []
+    while command := route.next_command(world):
+        replies.append(world.act(command))
+        if replies[-1].ended:
+            break
+    assert replies[-1].value > 0
