@@ -151,7 +151,7 @@ running: list[bool] = []
 HERE = "tests.envs.test_registration"
 CONDITIONS = {
     "program": ({"needs": ("no-such-program",)}, UsageError, "needs no-such-program: there is no program no-such-program"),
-    "java": ({"needs": ("java",)}, UsageError, r"needs java: there is no program java on the PATH or in .* Install a Java runtime"),
+    "java": ({"needs": ("java",)}, UsageError, r"needs java: there is no program java on the PATH or .* Install a Java"),
     "browser": ({"needs": ("browser",)}, UsageError, "needs browser: there is no program chromium or .* Install Chromium"),
     "extra": (
         {"extra": "agentgym"},
