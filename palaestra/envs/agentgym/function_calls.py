@@ -154,7 +154,7 @@ def _expected(argument: Argument) -> str:
 
 def _text(value: Json, argument: Argument) -> str | None:
     """Return a value as it stands in a command, None if it is none of the argument's; integers may come as texts."""
-    if isinstance(value, bool) or not isinstance(value, str | int if argument.type == "integer" else str):
+    if isinstance(value, bool) or not isinstance(value, str | int) or (isinstance(value, int) and argument.type != "integer"):
         return None
     text = str(value).strip() if isinstance(value, str) or abs(value) < 10**18 else ""
     return text if text and len(text) <= MAX_ARGUMENT_CHARS and text.isprintable() else None
