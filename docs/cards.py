@@ -4,7 +4,8 @@ python docs/cards.py                        # write; cards of ids that are no lo
 python docs/cards.py palaestra/Maze-v0      # write the card of this id (or several), and leave the others as they are
 python docs/cards.py --check                # exit 1 and say where cards differ from what a short audit finds now
 
-Environments registered with `cost="engine"` or "browser" are audited with fewer tasks (palaestra/envs/audit/effort.py).
+Environments registered with `cost="engine"` or "browser", and those that are measured to take long, are audited with fewer
+tasks (palaestra/envs/audit/effort.py, pace.py).
 Commit docs/cards and palaestra/envs/audit/audit_cards.json together. Where both sides of a merge added cards, take both sides'
 lines of audit_cards.json, with commas between them, and make one of the ids again: that writes the index, too.
 """
@@ -17,6 +18,7 @@ import sys
 from pathlib import Path
 
 from palaestra.envs.audit import audit_all, changes
+from palaestra.envs.audit.effort import EFFORTS
 from palaestra.envs.audit.pages import write_pages
 from palaestra.envs.audit.shipped import FILE_NAME, OUR_CARDS, shipped_cards
 from palaestra.envs.registration import list_envs, missing
@@ -30,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Audit the environments of this package and write their cards.")
     parser.add_argument("ids", nargs="*", help="environments; by default all, and cards of others are removed")
     parser.add_argument("-n", type=int, help="tasks that each agent plays; by default as many as the cost of a step allows")
+    parser.add_argument("--effort", choices=list(EFFORTS), help="how much is played; by default as registered or as is measured")
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a card does not hold")
     asked = parser.parse_args(arguments)
     if asked.check:
@@ -37,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         found = [f"{card.env}, {card.split}: {line}" for card in cards for line in changes(card)]
         print("\n".join(found) or "All cards hold.")
         return int(bool(found))
-    made = audit_all(asked.n, env_ids=asked.ids or ours, begin=lambda env_id: print(f"auditing {env_id}", flush=True))
+    made = audit_all(asked.n, effort=asked.effort, env_ids=asked.ids or ours, begin=lambda env_id: print(f"auditing {env_id}", flush=True))
     for env_id, reason in made.skipped.items():
         print(f"{env_id} was not audited: {reason}")
     if not asked.ids and not made.skipped:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -45,7 +45,15 @@ def audit(
             metavar="N",
             help="Tasks that each agent of the panel plays.",
             min=1,
-            show_default="100, on an engine 20, in a browser 8",
+            show_default="100, on an engine 20, in a browser 8, of what takes longer 4",
+        ),
+    ] = None,
+    effort: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LEVEL",
+            help="How much is played: cheap (most), engine, browser or slow.",
+            show_default="as registered, or less where that would take more than five minutes",
         ),
     ] = None,
     split: Annotated[
@@ -66,9 +74,9 @@ def audit(
     if out is not None:
         expect_path(out)
     if every:
-        if env_id is not None or arguments or split is not None or html is not None:
+        if env_id is not None or arguments or split is not None or html is not None or effort is not None:
             raise UsageError(
-                "--all audits every id as it is registered; leave out ENV_ID, --set, --split and --html, or --all."
+                "--all audits every id as it is registered; leave out ENV_ID, --set, --split, --effort and --html, or --all."
             )
         cards = _audit_all(n, seed, as_json=as_json)
     elif env_id is None:
@@ -77,11 +85,12 @@ def audit(
         from palaestra.cli.output import busy, print_json, say
         from palaestra.envs.audit import audit_environment, audit_splits
 
+        level: Any = effort  # checked there
         with busy(f"auditing {env_id}"):
             if out is None:
-                cards = (audit_environment(env_id, n, seed=seed, split=split, **arguments),)
+                cards = (audit_environment(env_id, n, seed=seed, split=split, effort=level, **arguments),)
             else:
-                cards = audit_splits(env_id, n, seed=seed, split=split, **arguments)
+                cards = audit_splits(env_id, n, seed=seed, split=split, effort=level, **arguments)
         if html is not None:
             from palaestra.agents.report import write_card_page
 
@@ -137,9 +146,12 @@ def _write(out: Path | None, cards: Sequence[Card]) -> None:
 def _print(card: Card) -> None:
     """Print a card for people."""
     from palaestra.cli.output import console, table
+    from palaestra.envs.audit.pages import left_out
 
     out = console()
     out.print(f"{card.env}: {card.verdict}", style="bold")
+    if said := left_out(card):
+        out.print(masked_message(said.strip()))
     grid = table("", "Agent", "Success", "Return", "What it does", numbers=("Success", "Return"))
     for name, figure in card.floors.items():
         grid.add_row(name, _number(figure.success), _number(figure.mean_return), figure.about)

@@ -17,7 +17,7 @@ TEXTCRAFT = "palaestra/TextCraft-v0"
 @pytest.fixture
 def few(monkeypatch):
     """Let there be one id and one that cannot be made, short audits, and the points of floors only."""
-    monkeypatch.setattr(cards, "effort_of", lambda env_id: EFFORTS["cheap"]._replace(quick=1))
+    monkeypatch.setattr(cards, "EFFORTS", {level: effort._replace(quick=1) for level, effort in EFFORTS.items()})
     monkeypatch.setattr(cards, "list_envs", lambda: [TEXTCRAFT, "palaestra/VehicleWorld-v0"])
     monkeypatch.setattr(cards, "missing", lambda env_id: "" if env_id == TEXTCRAFT else "Install Java.")
     monkeypatch.setattr(audit, "JUDGES", [judge for judge in audit.JUDGES if judge.name in ("floor", "ceiling")])

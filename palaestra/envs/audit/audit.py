@@ -20,11 +20,12 @@ from palaestra.envs.audit import (
     vandal,
 )
 from palaestra.envs.audit.card import Card, Point, not_judged
-from palaestra.envs.audit.effort import effort_of
+from palaestra.envs.audit.effort import EFFORTS, Level
 from palaestra.envs.audit.fingerprint import hashes_of, versions
+from palaestra.envs.audit.pace import level_of
 from palaestra.envs.audit.subject import Subject
 from palaestra.envs.registration import find_spec, require
-from palaestra.errors import ConfigError
+from palaestra.errors import ConfigError, unknown_name
 from palaestra.types.plain_json import finite
 
 
@@ -63,31 +64,37 @@ JUDGES: tuple[Judge, ...] = (
 """All subjects, in the order they are judged; add one here."""
 
 
-def audit_environment(env_id: str, n: int | None = None, *, seed: int = 0, split: str | None = None, **kwargs: Any) -> Card:
+def audit_environment(
+    env_id: str, n: int | None = None, *, seed: int = 0, split: str | None = None, effort: Level | None = None, **kwargs: Any
+) -> Card:
     """Judge what an environment's reward is worth: floors, ceiling, splits, leaks.
 
     Args:
         env_id: Registered id, ours or a third party's (`module:Name-v0` imports the module first).
         n: Tasks that each agent of the panel plays, at least 1; fewer where there are not so many. By default 100, of an
-            environment on an engine 20, in a browser 8.
+            environment on an engine 20, in a browser 8, of one that takes longer 4.
         seed: Seed of all that is drawn; 0 plays the episodes that `palaestra.evaluate` plays with its seed 0.
         split: Split that is played; "test" by default, or the default split where there is no "test".
+        effort: How much is played: "cheap", "engine", "browser" or "slow", from most to least. By default what the registration
+            says, or less where that would take more than about five minutes, as a few episodes tell. The card names it.
         **kwargs: Arguments that the environment is made with.
 
     Returns:
         The card. An environment that raises gets points that say so; what cannot be judged is "not judged".
 
     Raises:
-        UnknownNameError: For an unknown id or split.
+        UnknownNameError: For an unknown id, split or effort.
         UsageError: If the environment lacks something that its registration names.
         ConfigError: If `n` is not a whole number of at least 1.
     """
     check_n(n)
-    n = effort_of(env_id).tasks if n is None else n
     require(find_spec(env_id).id, kwargs)
-    subject = Subject(env_id, kwargs, n, seed, split)
+    if effort is not None and effort not in EFFORTS:
+        raise unknown_name("effort", effort, EFFORTS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Gymnasium's own, about what other checks look at
+        level = level_of(env_id, kwargs, seed, split) if effort is None else effort
+        subject = Subject(env_id, kwargs, EFFORTS[level].tasks if n is None else n, seed, split, level)
         try:
             return _card(subject)
         finally:
@@ -118,7 +125,11 @@ def _card(subject: Subject) -> Card:
         floors.figures(subject),
         ceiling.figures(subject),
         points,
-        {"difficulty": difficulty.facts(subject), "length": length.facts(subject)},
+        {
+            "difficulty": difficulty.facts(subject),
+            "length": length.facts(subject),
+            "effort": {"level": subject.level or subject.cost, **subject.effort._asdict(), "actions": subject.panel_actions},
+        },
         hashes_of(subject.env_id),
         versions(),
     )

@@ -54,6 +54,7 @@ class Figure:
         kind: "free" (knows nothing: what it gets is for free), "harm" (must not be paid), "near" (almost the expert).
         about: What the agent does.
         by_type: Share of success by task type, where there are several.
+        cut: Episodes that the audit cut before they ended; they count as not solved.
     """
 
     success: float | None
@@ -63,11 +64,12 @@ class Figure:
     kind: str = "free"
     about: str = ""
     by_type: Mapping[str, float | None] = field(default_factory=dict)
+    cut: int = 0
 
     def to_json(self) -> dict[str, Json]:
         """Return a plain dict; None where there is no number."""
         kept: dict[str, Json] = {"success": self.success, "return": self.mean_return, "n": self.n, "errors": self.errors}
-        kept |= {"kind": self.kind, "about": self.about}
+        kept |= {"kind": self.kind, "about": self.about, **({"cut": self.cut} if self.cut else {})}
         return finite({**kept, "by_type": dict(self.by_type)} if self.by_type else kept)  # type: ignore[no-any-return]
 
     @classmethod
@@ -81,6 +83,7 @@ class Figure:
             data.get("kind", "free"),
             data.get("about", ""),
             data.get("by_type", {}),
+            data.get("cut", 0),
         )
 
 
@@ -97,7 +100,7 @@ class Card:
         floors: What each agent of the panel got that should get nothing, by its name.
         ceiling: What the expert got: `success`, `return`, `n`, `errors`, `steps`, `failed`.
         points: The points, in the order they were judged.
-        sections: Further facts by subject: `difficulty`, `length`, ...
+        sections: Further facts by subject: `difficulty`, `length`, `effort` (how much was played), ...
         hashes: Digests of the environment's code and data.
         versions: Versions of what it ran on.
     """

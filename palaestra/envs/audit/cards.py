@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 from palaestra.envs.audit.audit import audit_environment, check_n
 from palaestra.envs.audit.card import Card
-from palaestra.envs.audit.effort import effort_of
+from palaestra.envs.audit.effort import EFFORTS, Level
 from palaestra.envs.audit.fingerprint import hashes_of
 from palaestra.envs.audit.near import leaves
+from palaestra.envs.audit.pace import level_of
 from palaestra.envs.audit.subject import Subject
-from palaestra.envs.registration import find_spec, list_envs, missing, require
+from palaestra.envs.registration import conditions, find_spec, list_envs, missing, require
 from palaestra.types import Json
 
 
@@ -38,15 +39,17 @@ def audit_all(
     *,
     seed: int = 0,
     env_ids: Sequence[str] | None = None,
+    effort: Level | None = None,
     begin: Callable[[str], object] | None = None,
 ) -> Audited:
     """Audit every registered environment in every split.
 
     Args:
         n: Tasks that each agent of the panel plays, at least 1; by default 100, of an environment on an engine 20, in a
-            browser 8.
+            browser 8, of one that takes longer 4.
         seed: Seed of all that is drawn.
         env_ids: The environments; by default all of `palaestra.list_envs()`.
+        effort: How much is played (see `audit_environment`).
         begin: Called with each id before its audit, e.g. to show progress.
 
     Returns:
@@ -66,45 +69,46 @@ def audit_all(
             skipped[env_id] = reason
             continue
         try:
-            cards += audit_splits(env_id, n, seed=seed)
+            cards += audit_splits(env_id, n, seed=seed, effort=effort)
         except Exception as error:  # of others' code: it must not cost the cards of the rest
             skipped[env_id] = f"{type(error).__name__}: {error}"
     return Audited(tuple(cards), skipped)
 
 
 def audit_splits(
-    env_id: str, n: int | None = None, *, seed: int = 0, split: str | None = None, **kwargs: Any
+    env_id: str, n: int | None = None, *, seed: int = 0, split: str | None = None, effort: Level | None = None, **kwargs: Any
 ) -> tuple[Card, ...]:
     """Audit an environment in each of its splits that holds tasks; the cards have a quick form.
 
     Args:
         env_id: Registered id, ours or a third party's.
         n: Tasks that each agent of the panel plays, at least 1; by default 100, of an environment on an engine 20, in a
-            browser 8.
+            browser 8, of one that takes longer 4.
         seed: Seed of all that is drawn.
         split: Only this split.
+        effort: How much is played (see `audit_environment`); measured once for all splits.
         **kwargs: Arguments that the environment is made with.
 
     Returns:
         The cards, first that of the split that is played by default; one where there are no tasks.
 
     Raises:
-        UnknownNameError: For an unknown id or split.
+        UnknownNameError: For an unknown id, split or effort.
         UsageError: If the environment lacks something that its registration names.
         ConfigError: If `n` is not a whole number of at least 1.
     """
     check_n(n)
     require(find_spec(env_id).id, kwargs)
-    n = effort_of(env_id).tasks if n is None else n
-    subject = Subject(env_id, kwargs, n, seed, split)
+    subject = Subject(env_id, kwargs, 1, seed, split)
     try:
         played, sizes = subject.split, subject.splits
     finally:
         subject.close()
     others = [name for name, size in sizes.items() if size != 0 and name != played] if split is None else []
     cards = []
+    level = level_of(env_id, kwargs, seed, played) if effort is None else effort
     for name in (played, *others):
-        card = audit_environment(env_id, n, seed=seed, split=name, **kwargs)
+        card = audit_environment(env_id, n, seed=seed, split=name, effort=level, **kwargs)
         cards.append(replace(card, sections={**card.sections, "quick": _quick(card)}))
     return tuple(cards)
 
@@ -135,8 +139,10 @@ def changes(card: Card) -> list[str]:
 
 def _quick(card: Card) -> dict[str, Json]:
     """Return verdicts and figures of an audit like that of a card, with few tasks."""
+    kept: Any = card.sections.get("effort") or {}
+    level: Level = kept.get("level") or conditions(card.env).cost
     found = audit_environment(
-        card.env, effort_of(card.env).quick, seed=card.seed, split=card.split, **card.arguments
+        card.env, EFFORTS[level].quick, seed=card.seed, split=card.split, effort=level, **card.arguments
     ).to_json()
     return {
         "floors": {name: [figure["success"], figure["return"]] for name, figure in found["floors"].items()},

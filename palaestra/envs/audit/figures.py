@@ -13,9 +13,18 @@ Kind = Literal["free", "harm", "near"]
 
 
 def success_rate(plays: Sequence[Play]) -> float | None:
-    """Return the share of successes, episodes that raised left out; None if no episode said whether it was one."""
+    """Return the share of successes, episodes that raised left out; None if no episode said whether it was one.
+
+    An episode that was cut before it said so was none.
+    """
     said = [play.success for play in plays if play.success is not None]
-    return sum(said) / len(said) if said else None
+    cut = sum(play.ended == "cut" and play.success is None for play in plays)
+    return sum(said) / (len(said) + cut) if said else None
+
+
+def cut_after(plays: Sequence[Play], actions: int) -> int:
+    """Return how many episodes were cut after so many actions."""
+    return sum(play.ended == "cut" and len(play.steps) == actions for play in plays)
 
 
 def mean_return(plays: Sequence[Play]) -> float | None:
@@ -45,4 +54,4 @@ def few(names: Sequence[str], most: int = 3) -> str:
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
-__all__ = ["Kind", "by_type", "few", "mean_return", "percent", "success_rate"]
+__all__ = ["Kind", "by_type", "cut_after", "few", "mean_return", "percent", "success_rate"]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from palaestra.envs.audit.card import Figure, Point, failed, not_judged, order_of, passed, warned
-from palaestra.envs.audit.figures import Kind, by_type, few, mean_return, percent, success_rate
+from palaestra.envs.audit.figures import Kind, by_type, cut_after, few, mean_return, percent, success_rate
 from palaestra.envs.audit.near import NEAR
 from palaestra.envs.audit.panel import PANEL, Member, plays_of
 from palaestra.envs.audit.play import Play
@@ -49,6 +49,7 @@ def figure(kind: Kind, about: str, plays: Sequence[Play]) -> Figure:
         kind=kind,
         about=about,
         by_type={name: success_rate(group) for name, group in groups.items()} if len(groups) > 1 else {},
+        cut=sum(play.ended == "cut" for play in plays),
     )
 
 
@@ -78,7 +79,9 @@ def _judge_free(subject: Subject, member: Member, name: str = "", plain: Sequenc
     said = f"An agent that {member.about}"
     got = [f"succeeds in {percent(success)} of {len(plays)} tasks"] if success is not None else []
     got += [f"gets {percent(share)} of the full return"] if share is not None else []
-    said = f"{said} {' and '.join(got)}{apart}"
+    num = cut_after(plays, subject.panel_actions)
+    cut = f" ({num} were cut after {subject.panel_actions} actions and count as not solved)" if num else ""
+    said = f"{said} {' and '.join(got)}{cut}{apart}"
     worst = max(value for value in (success, share, 0.0) if value is not None)
     if is_more_than(CHANCE, worst, len(plays)):
         others = [one for one in PANEL if one.name in plain and one.name != member.name and not one.needs(subject)]

@@ -94,7 +94,7 @@ def _intro(card: Card) -> str:
     """Return how the card was made, and what the expert got."""
     what = "tasks" if card.split is not None else "seeds"
     found = card.ceiling
-    said = f"Each agent plays {card.n} {what} (seed {card.seed}). "
+    said = f"Each agent plays {card.n} {what} (seed {card.seed}). {left_out(card)}"
     if not found.get("n"):
         return f"{said}There is no expert."
     steps = found.get("steps")
@@ -103,11 +103,24 @@ def _intro(card: Card) -> str:
     return f"{said}The expert succeeds in {percent(success)} of them{taken}; its mean return is {_number(found['return'])}."
 
 
+def left_out(card: Card) -> str:
+    """Return in words what was played less, with a space at the end; empty of a card that was played in full."""
+    effort: Mapping[str, Any] = card.sections.get("effort") or {}
+    if effort.get("level", "cheap") == "cheap":
+        return ""
+    return (
+        f"A step or a solution takes long here (effort {effort['level']!r}): episodes of agents that are to get nothing are cut "
+        f"after {effort['actions']} actions and then count as not solved, {effort['held_out']} held-out tasks at most are "
+        f"compared with {effort['others']} of each other split, and {effort['repeated']} are played again. "
+    )
+
+
 def _agents(card: Card) -> str:
     """Return the table of the panel."""
     rows = []
     for name, figure in card.floors.items():
-        got = (_number(figure.success), _number(figure.mean_return), str(figure.n))
+        num = f"{figure.n} ({figure.cut} cut)" if figure.cut else str(figure.n)
+        got = (_number(figure.success), _number(figure.mean_return), num)
         rows.append((_code(name), _KINDS[figure.kind], *got, _text(figure.about)))
     return _table(("agent", "kind", "success", "return", "episodes", "what it does"), rows)
 
@@ -174,4 +187,4 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-__all__ = ["INDEX", "card_page", "index_page", "page_name", "write_pages"]
+__all__ = ["INDEX", "card_page", "index_page", "left_out", "page_name", "write_pages"]

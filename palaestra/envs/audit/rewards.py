@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 
 from palaestra.envs.audit.card import Point, failed, not_judged, passed, warned
-from palaestra.envs.audit.figures import few
+from palaestra.envs.audit.figures import cut_after, few
 from palaestra.envs.audit.play import Play
 from palaestra.envs.audit.subject import Subject
 
@@ -38,8 +38,12 @@ def _ends(subject: Subject, plays: list[tuple[str, Play]]) -> Point:
     name, cut = "episodes.end", [(name, play) for name, play in plays if play.ended == "cut"]
     if not cut:
         return passed(name, "Every episode ended, or its agent gave up.")
-    who = list(dict.fromkeys(name for name, _ in cut))
-    said = f"{len(cut)} of {len(plays)} episodes did not end within {subject.max_actions} actions"
+    endless = [(name, play) for name, play in cut if cut_after([play], subject.max_actions)]
+    if not endless:
+        said = f"{len(cut)} of {len(plays)} episodes were cut after {subject.panel_actions} actions, to save time"
+        return not_judged(name, f"{said}; whether they end is not known, and what they would have been paid later.")
+    who = list(dict.fromkeys(name for name, _ in endless))
+    said = f"{len(endless)} of {len(plays)} episodes did not end within {subject.max_actions} actions"
     return warned(name, f"{said} (those of {few(who)}).")
 
 

@@ -27,8 +27,6 @@ from palaestra.envs.check.subject import Env
 from palaestra.envs.registration import find_spec
 from palaestra.types import Json
 
-CUTS = 4
-"""Places of an episode at which it is restored."""
 DRAWN = 6
 """Drawn actions that are played where the expert knows nothing, and in addition to it."""
 
@@ -123,7 +121,7 @@ def _restore(subject: Subject, scripts: Sequence[Script]) -> Point:
     num = 0
     for script in scripts:
         whole = script.play(subject.env)
-        for cut in _cuts(len(whole) - 1):
+        for cut in _cuts(len(whole) - 1, subject.effort.cuts):
             for what, other in (("its own", False), ("a fresh", True)):
                 env = subject.make() if other else subject.env
                 try:
@@ -141,9 +139,11 @@ def _restore(subject: Subject, scripts: Sequence[Script]) -> Point:
     return passed(name, f"{num} episodes continue from a snapshot as they would have continued.")
 
 
-def _cuts(steps: int) -> list[int]:
-    """Return after how many actions an episode is restored: some, spread over it, none after its end."""
-    return sorted({round(i * (steps - 1) / max(1, CUTS - 1)) for i in range(CUTS)}) if steps > 0 else []
+def _cuts(steps: int, most: int) -> list[int]:
+    """Return after how many actions an episode is restored: some, spread over it, none after its end; one in the middle."""
+    if most == 1 and steps > 0:
+        return [(steps - 1) // 2]
+    return sorted({round(i * (steps - 1) / (most - 1)) for i in range(most)}) if steps > 0 else []
 
 
 def _from_snapshot(script: Script, cut: int, env: Env, other: Env) -> list[Json]:

@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from palaestra.envs.audit.effort import Effort, effort_of
+from palaestra.envs.audit.effort import EFFORTS, Effort, Level
 from palaestra.envs.audit.play import Episode, Play, Policy, Start, play
 from palaestra.envs.check.subject import Env
 from palaestra.envs.core.tasks import Task, task_seed
@@ -38,7 +38,7 @@ class Subject:
         n: Tasks to play.
         seed: Seed of all that is drawn.
         wanted_split: Split to play; None for "test", or if there is none the default split.
-        cost: What a step costs, as the registration says.
+        level: How much is played of what does not follow from `n`; None for what the registration says.
     """
 
     env_id: str
@@ -46,6 +46,7 @@ class Subject:
     n: int = 100
     seed: int = 0
     wanted_split: str | None = None
+    level: Level | None = None
     _env: Env | None = field(default=None, repr=False)
     _played: dict[str, list[Play]] = field(default_factory=dict, repr=False)
 
@@ -53,13 +54,13 @@ class Subject:
 
     @property
     def cost(self) -> Cost:
-        """What a step costs."""
+        """What a step costs, as the registration says."""
         return conditions(find_spec(self.env_id).id).cost
 
     @cached_property
     def effort(self) -> Effort:
         """How much is played of what does not follow from `n`."""
-        return effort_of(self.env_id)
+        return EFFORTS[self.level or self.cost]
 
     def make(self, **kwargs: Any) -> Env:
         """Return a fresh environment; keyword arguments are added to those of the audit."""
@@ -129,6 +130,11 @@ class Subject:
         limit = getattr(self.env.unwrapped, "max_turns", None)
         return limit + 1 if isinstance(limit, int) and MAX_ACTIONS <= limit <= MAX_LIMIT else MAX_ACTIONS
 
+    @cached_property
+    def panel_actions(self) -> int:
+        """Actions after which an episode of an agent of the panel is cut, to save time."""
+        return min(self.max_actions, self.effort.actions)
+
     # -- tasks ----------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -194,6 +200,7 @@ class Subject:
         states: bool = False,
         worlds: bool = False,
         env: Env | None = None,
+        most: int | None = None,
     ) -> Play:
         """Play one episode; if the environment raises, the next one is played in a fresh environment.
 
@@ -204,9 +211,11 @@ class Subject:
             states: Whether digests of the states are kept, and the worlds.
             worlds: Whether the worlds at the start and at the end are kept.
             env: Plays in this environment; by default in the subject's own.
+            most: Actions after which the episode is cut; by default more than the environment's own limit.
         """
         rng = self.rng(stream, start)
-        played = play(env or self.env, start, policy, rng, max_actions=self.max_actions, states=states, worlds=worlds)
+        limit = self.max_actions if most is None else most
+        played = play(env or self.env, start, policy, rng, max_actions=limit, states=states, worlds=worlds)
         if played.error and env is None:
             self.renew()
         return played
@@ -234,8 +243,9 @@ class Subject:
         return tuple(plan for plan in self.plans if plan.success)
 
     def plays(self, name: str, policy: Policy) -> list[Play]:
-        """Return the episodes of a policy in every task; played once, and kept under its name."""
-        return self.kept(name, lambda: [self.play(start, policy, stream=name) for start in self.starts])
+        """Return the episodes of an agent of the panel in every task; played once, and kept under its name."""
+        most = self.panel_actions
+        return self.kept(name, lambda: [self.play(start, policy, stream=name, most=most) for start in self.starts])
 
     def kept(self, name: str, make: Callable[[], list[Play]]) -> list[Play]:
         """Return the episodes that are kept under a name; they are played if there are none yet."""
