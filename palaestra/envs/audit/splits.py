@@ -4,6 +4,9 @@ Two tasks are the same if they have the same record, or the same first observati
 near-duplicates if they have the same solution and ask for it in words that mean as much: the words that few other tasks
 have (the *goal words*; Sparck Jones 1972, inverse document frequency) are shared. Templates that all tasks share weigh
 nothing, so that "Cancel 'Winter tasting'" and "Cancel 'Spring tasting'" are two tasks.
+
+Of tasks that a seed draws, the record says only which one it is: they are worlds, and two are the same if they begin alike, too.
+The same mission in another room is another task; how many different missions there are is told next to it.
 """
 
 from __future__ import annotations
@@ -46,7 +49,9 @@ SAME_VALUES, MIN_VALUES, MAX_VALUES = 0.75, 3, 400
 MIN_GOALS = 0.5
 """Different goals for each task of a split, below which the card warns."""
 
-_IDS = frozenset({"id", "key", "uid", "uuid", "index", "number", "split", "seed", "name_id", "task_id", "n", "idx"})
+_IDS = frozenset({"id", "key", "uid", "uuid", "index", "number", "split", "name_id", "task_id", "n", "idx"})
+_SEED = re.compile(r"(^|_)seed$", re.IGNORECASE)
+_MISSION = re.compile(r"^\W*(?:(?:your|the|current|this)\s+)?(?:goal|task|mission|question|request|objective)s?\b.*\w", re.I)
 
 
 @dataclass
@@ -60,6 +65,7 @@ class _Record:
         plan: What the expert does, as one normal text; empty where it knows nothing.
         words: Words of the first observation.
         values: Values of its record, with their paths.
+        is_drawn: Whether a seed of its record draws it.
     """
 
     task: Task
@@ -68,6 +74,13 @@ class _Record:
     plan: str
     words: frozenset[str] = field(default_factory=frozenset)
     values: frozenset[tuple[str, str]] = field(default_factory=frozenset)
+    is_drawn: bool = False
+
+    @property
+    def mission(self) -> str:
+        """The line of the first observation that says what is asked for, if there are others; else empty."""
+        lines = [line for line in map(str.strip, self.text.splitlines()) if line]
+        return next((normal(line) for line in lines if _MISSION.match(line)), "") if len(lines) > 1 else ""
 
     @property
     def goal(self) -> tuple[str, str]:
@@ -123,7 +136,8 @@ def _records(subject: Subject, split: str, n: int) -> list[_Record]:
         values = frozenset(
             (leaf.path, leaf.value) for leaf in islice(leaves(dict(task.data)), MAX_VALUES) if " (" not in leaf.path
         )
-        records.append(_Record(task, text, _fingerprint(task), plan, frozenset(words(text)), values))
+        is_drawn = any(_SEED.search(str(name)) for name in task.data)
+        records.append(_Record(task, text, _fingerprint(task), plan, frozenset(words(text)), values, is_drawn))
     return records
 
 
@@ -178,7 +192,11 @@ def _overlap(records: Mapping[str, list[_Record]], held_out: str) -> Point:
         found.append(f"{len(misplaced)} tasks say that they belong to another split ({few(misplaced)})")
     if found:
         return failed("splits.overlap", f"{'; '.join(found)}.", **evidence)
-    return passed("splits.overlap", f"No task of {len(tests)} in {held_out!r} is among {len(others)} others.", **evidence)
+    known = {record.mission for record in others}
+    again = sum(bool(test.mission) and test.mission in known for test in tests)
+    said = f"; {again} of them ask in another world what some of these ask" if again else ""
+    reason = f"No task of {len(tests)} in {held_out!r} is among {len(others)} others{said}."
+    return passed("splits.overlap", reason, **evidence, asked_elsewhere=again)
 
 
 class _Index:
@@ -187,12 +205,14 @@ class _Index:
     def __init__(self, records: Sequence[_Record], weights: Mapping[str, float]) -> None:
         self._weights = weights
         plans = Counter(record.plan for record in records)
-        self._common = {plan for plan, count in plans.items() if count > max(3, COMMON_PLAN * len(records))}
+        most = max(3, COMMON_PLAN * len(records))
+        self._common = {plan for plan, count in plans.items() if count > most}
+        of_many = {data for data, count in Counter(record.data for record in records).items() if count > most}
         self._by_key, self._by_data, self._by_text, self._by_plan = {}, {}, defaultdict(list), defaultdict(list)
         self._by_word: dict[str, list[_Record]] = defaultdict(list)
         for record in records:
             self._by_key[record.task.key] = record
-            if record.data:
+            if record.data and record.data not in of_many:  # what many have, e.g. the kind of a task, tells none
                 self._by_data[record.data] = record
             self._by_text[normal(record.text)].append(record)
             if record.plan:
@@ -207,7 +227,9 @@ class _Index:
 
     def same(self, record: _Record) -> _Record | None:
         """Return a task with the same record, or with the same first observation and solution."""
-        if (twin := self._by_key.get(record.task.key) or self._by_data.get(record.data or "-")) is not None:
+        if (twin := self._by_key.get(record.task.key)) is not None:
+            return twin
+        if (twin := self._by_data.get(record.data or "-")) is not None and record.plan == twin.plan:
             return twin
         alike = self._by_text.get(normal(record.text), ())
         return next((twin for twin in alike if (twin.plan or twin.data) == (record.plan or record.data)), None)
@@ -217,6 +239,10 @@ class _Index:
         if record.plan:
             wanted = NEAR_COMMON if record.plan in self._common else NEAR
             for twin in self._by_plan.get(record.plan, ()):
+                if record.is_drawn and twin.is_drawn:
+                    if _begin_alike(record, twin):
+                        return twin
+                    continue
                 if self._shared(record, twin) >= wanted and not _other_figures(record, twin):
                     return twin
                 if record.plan not in self._common and (_same_values(record, twin) or self._named_alike(record, twin)):
@@ -249,6 +275,12 @@ def _same_values(a: _Record, b: _Record) -> bool:
     return len(a.values & b.values) >= max(MIN_VALUES, SAME_VALUES * len(a.values | b.values))
 
 
+def _begin_alike(a: _Record, b: _Record) -> bool:
+    """Whether the texts of two tasks are nearly the same, with the same figures in the same order."""
+    figures = [[word for word in words(one.text) if any(map(str.isdigit, word))] for one in (a, b)]
+    return figures[0] == figures[1] and _shingles_shared(a.text, b.text) >= SAME_SHINGLES
+
+
 def _other_figures(a: _Record, b: _Record) -> bool:
     """Whether both tasks have figures, dates or names with digits that the other has not, and the solution does not tell."""
     told = set(words(a.plan))
@@ -274,10 +306,13 @@ def _shingles_shared(a: str, b: str) -> float:
 def _goals(records: Mapping[str, list[_Record]], sizes: Mapping[str, int | None]) -> Point:
     """Count the different goals of each split."""
     counts = {split: (len({record.goal for record in found}), len(found)) for split, found in records.items() if found}
+    missions = {split: len({record.mission for record in records[split]} - {""}) for split in counts}
     evidence: dict[str, Json] = {
-        split: {"tasks": num, "goals": goals, "size": sizes.get(split)} for split, (goals, num) in counts.items()
+        split: {"tasks": num, "goals": goals, "missions": missions[split] or None, "size": sizes.get(split)}
+        for split, (goals, num) in counts.items()
     }
     shown = ", ".join(f"{goals} in {num} of {split!r}" for split, (goals, num) in counts.items())
+    asked = ", ".join(f"{missions[split]} in {num} of {split!r}" for split, (_, num) in counts.items() if missions[split])
     if not counts:
         return not_judged("splits.goals", "No task could be begun.")
     single = [split for split, (goals, num) in counts.items() if goals == 1 and num > 1]
@@ -288,7 +323,8 @@ def _goals(records: Mapping[str, list[_Record]], sizes: Mapping[str, int | None]
     equal = [split for split, (goals, num) in counts.items() if goals < MIN_GOALS * num]
     if equal:
         return warned("splits.goals", f"Many tasks of {few(equal)} are equal; different goals: {shown} tasks.", **evidence)
-    return passed("splits.goals", f"Different goals: {shown} tasks.", **evidence)
+    said = f" Lines that say what is asked for: {asked} tasks are different." if asked else ""
+    return passed("splits.goals", f"Different goals: {shown} tasks.{said}", **evidence)
 
 
 def _episodes(subject: Subject) -> Point:
