@@ -32,7 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Audit the environments of this package and write their cards.")
     parser.add_argument("ids", nargs="*", help="environments; by default all, and cards of others are removed")
     parser.add_argument("-n", type=int, help="tasks that each agent plays; by default as many as the cost of a step allows")
-    parser.add_argument("--effort", choices=list(EFFORTS), help="how much is played; by default as registered or as is measured")
+    parser.add_argument(
+        "--effort", choices=list(EFFORTS), help="how much is played; by default as registered or as is measured"
+    )
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a card does not hold")
     asked = parser.parse_args(arguments)
     if asked.check:
@@ -40,7 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
         found = [f"{card.env}, {card.split}: {line}" for card in cards for line in changes(card)]
         print("\n".join(found) or "All cards hold.")
         return int(bool(found))
-    made = audit_all(asked.n, effort=asked.effort, env_ids=asked.ids or ours, begin=lambda env_id: print(f"auditing {env_id}", flush=True))
+    made = audit_all(
+        asked.n, effort=asked.effort, env_ids=asked.ids or ours, begin=lambda env_id: print(f"auditing {env_id}", flush=True)
+    )
     for env_id, reason in made.skipped.items():
         print(f"{env_id} was not audited: {reason}")
     if not asked.ids and not made.skipped:

@@ -100,7 +100,21 @@ def short(card: Card) -> dict[str, Json]:
     data["floors"] = {name: {key: figure[key] for key in _SHORT_FIGURE} for name, figure in data["floors"].items()}
     data["points"] = [{"name": point["name"], "verdict": point["verdict"]} for point in data["points"]]
     data["ceiling"] = {key: data["ceiling"].get(key) for key in ("success", "return", "n", "steps")}
-    kept = ("env", "verdict", "arguments", "split", "n", "seed", "floors", "ceiling", "points", "quick", "effort", "hashes", "versions")
+    kept = (
+        "env",
+        "verdict",
+        "arguments",
+        "split",
+        "n",
+        "seed",
+        "floors",
+        "ceiling",
+        "points",
+        "quick",
+        "effort",
+        "hashes",
+        "versions",
+    )
     return {key: data[key] for key in kept if key in data}
 
 

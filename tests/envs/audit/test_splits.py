@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gymnasium
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from palaestra.envs.audit import Subject, splits
 from palaestra.envs.core.tasks import FixedTasks, Task
@@ -72,3 +74,72 @@ def test_equal_and_single_tasks_are_told():
 
 def test_an_empty_split_is_not_judged():
     assert judged()["splits.overlap"].verdict == "not judged"
+
+
+class Rooms(TextEnv):
+    """Tasks drawn by a seed: one of two missions, in rooms that differ in a few figures."""
+
+    def __init__(self, seeds, missions, named="seed", **kwargs):
+        rows = [(split, seed) for split, found in seeds.items() for seed in found]
+        tasks = [Task(f"{named}/{split}-{seed}", split, "", {"kind": "go", named: seed}) for split, seed in rows]
+        self.missions, self.named = missions, named
+        super().__init__(FixedTasks(tasks, splits=("train", "test")), **kwargs)
+
+    def expert(self):
+        yield f"go to the {self.colour(self.task)} ball"
+
+    def colour(self, task):
+        return ("red", "blue")[task.data[self.named] % self.missions]
+
+    def _begin(self, task):
+        ahead, aside = divmod(task.data[self.named] % 50, 7)
+        colour = self.colour(task)
+        return (
+            f"Your goal: go to the {colour} ball.\nThe {colour} ball is {ahead} steps in front of you and {aside} steps aside."
+        )
+
+    def _act(self, action):
+        is_right = action == f"go to the {self.colour(self.task)} ball"
+        return Turn("", float(is_right), True, is_right)
+
+    def _save(self):
+        return {}
+
+    def _load(self, task, state):
+        pass
+
+
+def of_rooms(train, test, **options):
+    """Return the points of rooms of some seeds."""
+    if "tests/Rooms-v0" in gymnasium.registry:
+        gymnasium.registry.pop("tests/Rooms-v0")
+    kwargs = {"seeds": {"train": train, "test": test}, "missions": 2, **options}
+    gymnasium.register("tests/Rooms-v0", entry_point=Rooms, kwargs=kwargs)
+    return {point.name: point for point in splits.judge(Subject("tests/Rooms-v0", n=12))}
+
+
+def test_equal_missions_in_other_worlds_are_other_tasks_and_are_counted():
+    points = of_rooms(range(20), range(20, 40))
+    assert points["splits.overlap"].verdict == "pass", points["splits.overlap"].reason
+    assert "20 of them ask in another world what some of these ask" in points["splits.overlap"].reason
+    assert points["splits.overlap"].evidence["asked_elsewhere"] == 20
+    assert "2 in 20 of 'train', 2 in 20 of 'test' tasks are different" in points["splits.goals"].reason
+    assert points["splits.goals"].evidence["test"]["missions"] == 2
+
+
+@given(
+    st.sets(st.integers(0, 40), min_size=4, max_size=12), st.sets(st.integers(0, 40), min_size=4, max_size=12), st.booleans()
+)
+def test_worlds_that_a_seed_draws_overlap_where_they_begin_alike_and_nowhere_else(train, test, is_moved):
+    """Seeds that differ by 50 draw the same room, so that no record says that two tasks are the same."""
+    held_out = {seed + 50 * is_moved for seed in test}
+    points = of_rooms(sorted(train), sorted(held_out), missions=1)
+    shared = {seed % 50 for seed in held_out} & train
+    assert points["splits.overlap"].verdict == ("fail" if shared else "pass"), points["splits.overlap"].reason
+    if shared:
+        assert f"{len(shared)} of {len(test)} tasks of 'test' are in another split" in points["splits.overlap"].reason
+
+
+def test_what_many_records_hold_does_not_make_their_tasks_the_same():
+    points = of_rooms(range(20), range(20, 40), named="number")  # left out of what is compared: it may be the task's name
+    assert "are in another split" not in points["splits.overlap"].reason
