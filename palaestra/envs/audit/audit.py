@@ -75,8 +75,8 @@ def audit_environment(
             environment on an engine 20, in a browser 8, of one that takes longer 4.
         seed: Seed of all that is drawn; 0 plays the episodes that `palaestra.evaluate` plays with its seed 0.
         split: Split that is played; "test" by default, or the default split where there is no "test".
-        effort: How much is played: "cheap", "engine", "browser" or "slow", from most to least. By default what the registration
-            says, or less where that would take more than about five minutes, as a few episodes tell. The card names it.
+        effort: How much is played: "cheap", "engine", "browser" or "slow", from most to least. By default as
+            registered, or less where that would take more than about five minutes, as a few episodes tell. The card names it.
         **kwargs: Arguments that the environment is made with.
 
     Returns:

@@ -71,7 +71,7 @@ EFFORTS: Mapping[Level, Effort] = {
     "browser": Effort(tasks=8, quick=2, lessons=8, repeated=2, spoiled=2, swaps=4, held_out=10, others=20, cuts=2, actions=50),
     "slow": Effort(tasks=4, quick=1, lessons=4, repeated=1, spoiled=1, swaps=2, held_out=6, others=12, cuts=1, actions=30),
 }
-"""Where a step takes milliseconds or a second instead of microseconds, less is played; least where a solution takes seconds."""
+"""Where a step takes milliseconds or a second instead of microseconds, less is played; least where solutions take seconds."""
 
 
 def effort_of(env_id: str) -> Effort:

@@ -109,8 +109,8 @@ def left_out(card: Card) -> str:
     if effort.get("level", "cheap") == "cheap":
         return ""
     return (
-        f"A step or a solution takes long here (effort {effort['level']!r}): episodes of agents that are to get nothing are cut "
-        f"after {effort['actions']} actions and then count as not solved, {effort['held_out']} held-out tasks at most are "
+        f"A step or a solution takes long here (effort {effort['level']!r}): episodes of agents that are to get nothing are "
+        f"cut after {effort['actions']} actions and then count as not solved, {effort['held_out']} held-out tasks at most are "
         f"compared with {effort['others']} of each other split, and {effort['repeated']} are played again. "
     )
 

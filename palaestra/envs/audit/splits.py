@@ -5,7 +5,7 @@ near-duplicates if they have the same solution and ask for it in words that mean
 have (the *goal words*; Sparck Jones 1972, inverse document frequency) are shared. Templates that all tasks share weigh
 nothing, so that "Cancel 'Winter tasting'" and "Cancel 'Spring tasting'" are two tasks.
 
-Of tasks that a seed draws, the record says only which one it is: they are worlds, and two are the same if they begin alike, too.
+Of tasks that a seed draws, the record says only which one it is: they are worlds, and two are the same if they also begin alike.
 The same mission in another room is another task; how many different missions there are is told next to it.
 """
 

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palaestra.envs.audit import audit_environment, audit_splits, changes, flips, stability, vandal
-from palaestra.envs.audit import audit, pace
+from palaestra.envs.audit import audit, audit_environment, audit_splits, changes, flips, pace, stability, vandal
 from palaestra.envs.audit import subject as subjects
 from palaestra.envs.audit.card import Card
 from palaestra.envs.audit.effort import EFFORTS, Level, effort_of
