@@ -209,6 +209,8 @@ def _fixed_place(place: str, entries: Entries, cases: Sequence[Case], frequency:
         decisive = {value for value in case.sought.decisive_from(shown.turn, only_actions=is_asked_for) if value}
         if shown.channel == "error" or shown.turn == 0:
             decisive |= {value for value in case.sought.arguments() if not contains(case.sought.first, value)}
+        if shown.channel == "error":
+            decisive = {value for value in decisive if not contains(shown.told, value)}  # was in view before
         if not decisive:
             continue
         text = words(shown.text)

@@ -32,11 +32,11 @@ def malformed(info: Mapping[str, Any]) -> Iterator[str]:
             yield format_call(ToolCall(function["name"], {name: ["?"] for name in required}))
 
 
-def refusals(subject: Subject, start: Start) -> list[Step]:
-    """Return steps with drawn actions that were refused in the middle of an episode, one after the other."""
+def refusals(subject: Subject, start: Start) -> list[tuple[Step, tuple[Step, ...]]]:
+    """Return steps with drawn actions that were refused in the middle of an episode, each with the steps before it."""
     played = subject.play(start, drawn(DRAWN), stream="leaks.drawn")
-    steps = played.steps[: len(played.steps) - played.is_over]
-    return [step for step in steps if was_refused(step.info)]
+    steps = tuple(played.steps[: len(played.steps) - played.is_over])
+    return [(step, steps[:turn]) for turn, step in enumerate(steps) if was_refused(step.info)]
 
 
 def was_refused(info: Mapping[str, Any]) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from palaestra.envs.audit.hidden import MIN_LETTERS, Sought, named_attributes, sought_in, text_of
 from palaestra.envs.audit.play import Play, Step, as_text
-from palaestra.envs.audit.probes import malformed, refusals
+from palaestra.envs.audit.probes import malformed, refusals, was_refused
 from palaestra.envs.audit.subject import Subject, expert_policy
 from palaestra.envs.audit.texts import contains, leaves, normal
 
@@ -123,7 +123,16 @@ def _after_errors(subject: Subject, case: Case) -> list[Shown]:
         if kept.values:
             shown += [one for one in _reply(step, case.sought.first) if _may_hold(one, kept)]
     drawn = refusals(subject, case.play.start)
-    return shown + [one for step in drawn for one in _reply(step, case.sought.first)]
+    return shown + [one for step, before in drawn for one in _reply(step, _told(case.sought.first, before))]
+
+
+def _told(first: str, steps: Sequence[Step]) -> str:
+    """Return all that was said and shown before a step, as a normal text: a reply may show what was in view anyway.
+
+    What only an action that was refused before was told does not count: that is what is looked for.
+    """
+    parts = [(as_text(step.action), "" if was_refused(step.info) else text_of(step.observation)) for step in steps]
+    return " ".join([first, *(normal(text) for part in parts for text in part if text)])
 
 
 def _may_hold(shown: Shown, sought: Sought) -> bool:

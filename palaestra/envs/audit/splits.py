@@ -5,7 +5,7 @@ near-duplicates if they have the same solution and ask for it in words that mean
 have (the *goal words*; Sparck Jones 1972, inverse document frequency) are shared. Templates that all tasks share weigh
 nothing, so that "Cancel 'Winter tasting'" and "Cancel 'Spring tasting'" are two tasks.
 
-Of tasks that a seed draws, the record says only which one it is: they are worlds, and two are the same if they also begin alike.
+Of tasks that a seed draws, the record says only which one it is. They are worlds: two are the same if they also begin alike.
 The same mission in another room is another task; how many different missions there are is told next to it.
 """
 
@@ -65,7 +65,7 @@ class _Record:
         plan: What the expert does, as one normal text; empty where it knows nothing.
         words: Words of the first observation.
         values: Values of its record, with their paths.
-        is_drawn: Whether a seed of its record draws it.
+        is_drawn: Whether a seed draws it: its record has one, or says no more than its key.
     """
 
     task: Task
@@ -136,8 +136,10 @@ def _records(subject: Subject, split: str, n: int) -> list[_Record]:
         values = frozenset(
             (leaf.path, leaf.value) for leaf in islice(leaves(dict(task.data)), MAX_VALUES) if " (" not in leaf.path
         )
-        is_drawn = any(_SEED.search(str(name)) for name in task.data)
-        records.append(_Record(task, text, _fingerprint(task), plan, frozenset(words(text)), values, is_drawn))
+        says_less = _only_names(task, values)
+        is_drawn = says_less or any(_SEED.search(str(name)) for name in task.data)
+        data = "" if says_less else _fingerprint(task)
+        records.append(_Record(task, text, data, plan, frozenset(words(text)), values, is_drawn))
     return records
 
 
@@ -155,8 +157,15 @@ def _without_names(value: Json, names: Collection[str], *, top: bool = True) -> 
     return {
         key: item
         for key, item in value.items()
-        if str(key).casefold() not in _IDS and not (top and isinstance(item, (str, int)) and str(item) in names)
+        if _SEED.search(str(key))
+        or (str(key).casefold() not in _IDS and not (top and isinstance(item, (str, int)) and str(item) in names))
     }
+
+
+def _only_names(task: Task, values: Collection[tuple[str, str]]) -> bool:
+    """Whether the record of a task says no more than its key: a kind and a number, from which a generator draws the rest."""
+    key = normal(task.key)
+    return bool(values) and all(normal(value) in key for _, value in values)
 
 
 # -- overlap ----------------------------------------------------------------------------------------------------------

@@ -81,7 +81,7 @@ class Rooms(TextEnv):
 
     def __init__(self, seeds, missions, named="seed", **kwargs):
         rows = [(split, seed) for split, found in seeds.items() for seed in found]
-        tasks = [Task(f"{named}/{split}-{seed}", split, "", {"kind": "go", named: seed}) for split, seed in rows]
+        tasks = [Task(f"go-{named}/{split}-{seed}", split, "", {"kind": "go", named: seed}) for split, seed in rows]
         self.missions, self.named = missions, named
         super().__init__(FixedTasks(tasks, splits=("train", "test")), **kwargs)
 
@@ -141,5 +141,7 @@ def test_worlds_that_a_seed_draws_overlap_where_they_begin_alike_and_nowhere_els
 
 
 def test_what_many_records_hold_does_not_make_their_tasks_the_same():
-    points = of_rooms(range(20), range(20, 40), named="number")  # left out of what is compared: it may be the task's name
-    assert "are in another split" not in points["splits.overlap"].reason
+    points = of_rooms(range(20), range(20, 40), named="number")
+    assert points["splits.overlap"].verdict == "pass", points["splits.overlap"].reason
+    assert of_rooms(range(20), range(70, 90), named="number")["splits.overlap"].verdict == "pass"
+    assert of_rooms(range(20), range(60, 80), named="number")["splits.overlap"].verdict == "fail"  # 10 rooms are the same
