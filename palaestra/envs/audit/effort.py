@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from palaestra.envs.registration import conditions, find_spec
-
 Level = Literal["cheap", "engine", "browser", "slow"]
 """What an audit costs: as the registration says (`palaestra.envs.registration.Cost`), or more where more is measured."""
 
@@ -74,13 +72,4 @@ EFFORTS: Mapping[Level, Effort] = {
 """Where a step takes milliseconds or a second instead of microseconds, less is played; least where solutions take seconds."""
 
 
-def effort_of(env_id: str) -> Effort:
-    """Return how much an audit of an environment plays by its registration.
-
-    Raises:
-        UnknownNameError: For an unknown id.
-    """
-    return EFFORTS[conditions(find_spec(env_id).id).cost]
-
-
-__all__ = ["EFFORTS", "Effort", "Level", "effort_of"]
+__all__ = ["EFFORTS", "Effort", "Level"]

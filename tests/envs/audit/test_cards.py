@@ -148,7 +148,7 @@ def test_all_skips_what_cannot_be_audited_and_says_why(guess):
 
 
 def test_all_means_every_registered_id(monkeypatch):
-    monkeypatch.setattr(cards, "audit_splits", lambda env_id, n, *, seed: (env_id,))
+    monkeypatch.setattr(cards, "audit_splits", lambda env_id, n, *, seed, effort: (env_id,))
     found = audit_all(1)
     assert sorted([*found.cards, *found.skipped]) == sorted(list_envs())
     assert {env_id for env_id in list_envs() if env_id.startswith("palaestra/")} <= set(found.cards)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from palaestra.envs.audit import audit, audit_environment, audit_splits, changes, flips, pace, stability, vandal
 from palaestra.envs.audit import subject as subjects
 from palaestra.envs.audit.card import Card
-from palaestra.envs.audit.effort import EFFORTS, Level, effort_of
+from palaestra.envs.audit.effort import EFFORTS, Level
 from palaestra.envs.audit.figures import success_rate
 from palaestra.envs.audit.pace import BUDGET_S, Pace, level_at, level_of, pace_of
 from palaestra.envs.audit.pages import card_page
@@ -49,7 +49,7 @@ def test_what_costs_more_is_played_less():
         assert all(a < b for a, b in zip(EFFORTS[less], EFFORTS[more], strict=True))
     assert min(EFFORTS[levels[-1]]) > 0
     with pytest.raises(UnknownNameError, match="TextCraft"):
-        effort_of("palaestra/TextCraf-v0")
+        level_of("palaestra/TextCraf-v0", {})
 
 
 def test_the_cost_of_an_id_says_how_many_tasks_are_played(on_an_engine, episodes):
