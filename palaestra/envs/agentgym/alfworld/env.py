@@ -75,7 +75,8 @@ class ALFWorldEnv(CommandEnv):
       By default False: every such line is answered with "Nothing happens.", as published.
     * `names`: "plain", or "shuffled": the numbers of each kind of thing are dealt out in a new order in every episode.
     * `expert_knows`: "everything" (short plans from any state), or "seen": the expert looks for things where they are usually
-      kept, as published trajectories do.
+      kept, as published trajectories do. It takes 10 commands on average in 200 test tasks (12 in train), and more than 30 in
+      3 of them (7 in train; 48 at most): `max_turns=None` leaves room.
     * `render_mode`: None or "ansi", which draws the room.
 
     ## Ids

@@ -1,13 +1,13 @@
 """The second expert: it knows only what it has seen, and looks for the rest where people would.
 
 It knows the receptacles of the room, which the first text names, and the goal. What lies where it learns by going there and
-opening what is closed; places where things of the wanted kind are usually kept come first.
+opening what is closed; places where things of the wanted kind are usually kept come first, less those where they are to go.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from palaestra.envs.agentgym.alfworld.goals import Wanted, wanted_of
@@ -78,7 +78,9 @@ class Searcher:
         unseen = [receptacle for receptacle in self.room.location if receptacle not in self.seen]
         if not unseen:
             return None
-        receptacle = min(unseen, key=lambda place: self._order(place, missing[0] if missing else ""))
+        thing = missing[0] if missing else ""
+        targets = {wanted.targets[item.target] for item in wanted.items if item.type == thing and item.target is not None}
+        receptacle = min(unseen, key=lambda place: self._order(place, thing, targets))
         return Move(self._look_into(sketch, receptacle), _hope(missing, self.room.names[receptacle]))
 
     def _look_into(self, sketch: Sketch, receptacle: str) -> str:
@@ -109,15 +111,16 @@ class Searcher:
         known = {self.room.kind.get(thing) for thing in sketch.where}
         return found + [lamp for lamp in wanted.lamps if lamp not in known]
 
-    def _order(self, receptacle: str, missing: str) -> tuple[int, int, str, int, str]:
-        """Return the place of a receptacle in the search for a type of thing."""
+    def _order(self, receptacle: str, missing: str, targets: Collection[str]) -> tuple[int, int, str, int, str]:
+        """Return the place of a receptacle in the search for a type of thing that is to go to the target types."""
+        is_target = self.room.kind.get(receptacle) in targets
         kind = self.room.kind.get(receptacle, "").removesuffix("type")
         homes = likely_homes().get(missing.removesuffix("type"), ())
         rank = homes.index(kind) if kind in homes else len(homes)
         can_hold = (self.room.kind.get(receptacle, ""), missing) in self.room.fits
         match = _NUMBER.fullmatch(self.room.names[receptacle])
         name, number = (match[1], int(match[2] or 0)) if match else ("", 0)
-        return (0 if kind in homes else 1 if can_hold else 2), rank, name, number, receptacle
+        return (0 if kind in homes and not is_target else 1 if can_hold else 2), rank, name, number, receptacle
 
 
 def _hope(missing: list[str], name: str) -> str:

@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from palaestra.envs.agentgym.alfworld.goals import wanted_of
 from palaestra.envs.agentgym.alfworld.knowledge import Sketch
+from palaestra.envs.agentgym.alfworld.rooms import likely_homes
 from palaestra.envs.agentgym.alfworld.searcher import Searcher
 from palaestra.envs.agentgym.alfworld.tasks import made_game
 from palaestra.envs.agentgym.alfworld.world import AlfredWorld
@@ -101,3 +103,24 @@ def test_a_sketch_of_what_was_seen_holds_nothing_else():
     sketch = Sketch.of(world, room, some)
     assert set(sketch.where.values()) <= some
     assert {thing for thing, _ in sketch.lies_at} <= set(sketch.where)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 499), st.sampled_from(("train", "test")))
+def test_where_a_thing_is_to_go_is_looked_into_after_its_other_homes(number, split):
+    world = AlfredWorld(made_game(split, number))
+    wanted = wanted_of(world.game)[0]
+    searcher = Searcher(world)
+    homes = {f"{home}type" for home in likely_homes()[wanted.items[0].type.removesuffix("type")]}
+    for move in searcher.moves(world):
+        unseen = {searcher.room.kind[place] for place in searcher.room.location if place not in searcher.seen}
+        found = "I have not found" not in move.thought
+        if (
+            found
+            or wanted.items[0].type.removesuffix("type") not in move.thought
+            or not (unseen & homes) - set(wanted.targets)
+        ):
+            break
+        place = searcher._by_name[move.command.partition(" ")[2].removeprefix("to ")]
+        assert searcher.room.kind[place] not in wanted.targets
+        world.act(move.command)
