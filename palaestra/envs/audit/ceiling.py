@@ -39,6 +39,8 @@ def judge_ceiling(subject: Subject) -> list[Point]:
 def _judge_success(subject: Subject) -> Point:
     """Judge whether the tasks can be solved."""
     name, plans = "ceiling.success", subject.plans
+    if all(plan.error and not plan.steps for plan in plans):
+        return not_judged(name, f"No episode of the expert could be played; it raised {plans[0].error}")
     missed = [plan.start.key for plan in plans if not plan.success]
     if all(plan.success is None and not plan.error for plan in plans if plan.steps):
         return not_judged(name, "The environment does not say whether an episode was a success (info['success']).")

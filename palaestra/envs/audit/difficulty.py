@@ -44,6 +44,11 @@ def judge_difficulty(subject: Subject) -> list[Point]:
         return [not_judged(name, "Fewer than two reference agents can play, so tasks cannot be compared.")]
     nobody, everybody = _extremes(subject)
     num = len(subject.starts)
+    plays = [play for group in _solvers(subject).values() for play in group]
+    if subject.full_return is None and all(play.success is None for play in plays if play.steps):
+        return [
+            not_judged(name, "No episode says whether it was a success (info['success']), so what is solved is not known.")
+        ]
     if len(nobody) == num and not any(plan.steps for plan in subject.plans):
         return [not_judged(name, f"There is no expert, and no other reference agent solves any of {num} tasks.")]
     found = []

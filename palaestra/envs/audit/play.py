@@ -56,6 +56,11 @@ class Step(NamedTuple):
     reward: float
     info: Mapping[str, Any]
 
+    @property
+    def said(self) -> Any:
+        """What the info says of success; None if nothing."""
+        return self.info.get("success", self.info.get("is_success"))
+
 
 @dataclass
 class Play:
@@ -95,13 +100,10 @@ class Play:
 
     @property
     def success(self) -> bool | None:
-        """Whether it was a success; None if the environment does not say, or raised."""
+        """Whether it was a success; None if the environment does not say so by yes or no, or raised."""
         if self.ended == "error":
             return None
-        for step in reversed(self.steps):
-            said = step.info.get("success", step.info.get("is_success"))
-            return None if said is None else bool(said)
-        return False
+        return yes_or_no(self.steps[-1].said) if self.steps else False
 
     @property
     def total(self) -> float:
@@ -164,7 +166,9 @@ def play(
     """
     played = Play(start)
     try:
-        played.observation, played.info = env.reset(seed=start.seed, options=start.options)
+        observation, info = env.reset(seed=start.seed, options=start.options)
+        _expect_mapping("reset", info)
+        played.observation, played.info = observation, info
     except Exception as error:
         return _broken(played, error)
     before = world_of(env) if states or worlds else None
@@ -180,6 +184,7 @@ def play(
             if action is None:
                 break
             observation, reward, terminated, truncated, info = env.step(action)
+            _expect_mapping("step", info)
             played.steps.append(Step(action, observation, float(reward), info))
         except Exception as error:
             return _broken(played, error)
@@ -191,6 +196,20 @@ def play(
     if states or worlds:
         played.worlds = (before, world_of(env))
     return played
+
+
+def yes_or_no(said: Any) -> bool | None:
+    """Return what an info says of success as yes or no: true and false, 1 and 0, also of NumPy; None of all else."""
+    if isinstance(said, (bool, np.bool_)):
+        return bool(said)
+    is_number = isinstance(said, (int, float, np.integer, np.floating))
+    return bool(said) if is_number and said in (0, 1) else None
+
+
+def _expect_mapping(name: str, info: object) -> None:
+    """Check what an environment returns as info."""
+    if not isinstance(info, Mapping):
+        raise TypeError(f"{name}() returned an info of type {type(info).__name__}; expected a dict, {{}} if there is nothing.")
 
 
 def replay(actions: list[Action], otherwise: Action = None) -> Policy:
@@ -256,4 +275,5 @@ __all__ = [
     "replay",
     "state_of",
     "world_of",
+    "yes_or_no",
 ]

@@ -18,7 +18,21 @@ def judge_episodes(subject: Subject) -> list[Point]:
     plays = [(name, play) for name, played in (("expert", subject.plans), *subject.played.items()) for play in played]
     if not plays:
         return [not_judged("episodes", f"No episode was played: split {subject.split!r} holds no tasks.")]
-    return [_runs(plays), _ends(subject, plays), *_rewards(subject, plays)]
+    if not any(play.steps for _, play in plays):
+        nothing = "No action could be played, so that there is no {}."
+        names = {"episodes.end": "episode that could end", "reward.finite": "reward", "reward.bound": "return"}
+        return [_runs(plays), *(not_judged(name, nothing.format(what)) for name, what in names.items())]
+    return [_runs(plays), *_says(plays), _ends(subject, plays), *_rewards(subject, plays)]
+
+
+def _says(plays: list[tuple[str, Play]]) -> Iterator[Point]:
+    """Say so if the environment says neither yes nor no about success, but something else."""
+    said = [(name, play, play.steps[-1].said) for name, play in plays if play.steps and play.success is None]
+    odd = [(name, play, value) for name, play, value in said if value is not None and not play.error]
+    if odd:
+        name, play, value = odd[0]
+        reason = f"info['success'] is {value!r} in {len(odd)} episodes, e.g. that of {name} on {play.start.key}"
+        yield failed("episodes.success", f"{reason}; expected True or False, or nothing where it is not known.")
 
 
 def _runs(plays: list[tuple[str, Play]]) -> Point:

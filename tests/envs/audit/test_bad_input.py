@@ -6,11 +6,18 @@ import math
 import gymnasium
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from palaestra.cli.main import main
 from palaestra.envs import audit_environment
 from palaestra.envs.audit import audit
 from palaestra.envs.audit.card import Card
+from palaestra.envs.audit.play import yes_or_no
+from palaestra.envs.core.tasks import FixedTasks, Task
 from palaestra.envs.core.text_env import Turn
+from palaestra.errors import ConfigError
+from palaestra.spaces import TextSpace
 from tests.envs.audit.toys import LAMPS, Lamps, registered
 
 N = 4
@@ -123,6 +130,177 @@ class Infinite(NoNumber):
     def step(self, action):
         observation, _, *rest = super().step(action)
         return (observation, math.inf, *rest)
+
+
+class Says(gymnasium.Env):
+    """As a third party writes it: texts, no tasks; repeat the number that is shown."""
+
+    observation_space = action_space = TextSpace()
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.turn, self.number = 0, int(self.np_random.integers(1000, 9999))
+        return f"Say {self.number}.", {}
+
+    def step(self, action):
+        self.turn += 1
+        is_right = str(action) == str(self.number)
+        return "So be it.", float(is_right), is_right or self.turn == 3, False, {"success": is_right}
+
+    def expert(self):
+        yield str(self.number)
+
+
+def says(name, change, base=Says):
+    """Return `Says` with a change of what `step` returns: `change(reward, success, number)` gives reward and info."""
+
+    def step(self, action):
+        observation, reward, terminated, truncated, info = base.step(self, action)
+        reward, info = change(reward, info["success"], self.number)
+        return observation, reward, terminated, truncated, info
+
+    return type(name, (base,), {"step": step})
+
+
+class Forever(Says):
+    """Neither the episodes end nor what the expert says."""
+
+    def step(self, action):
+        return "Go on.", 0.0, False, False, {"success": False}
+
+    def expert(self):
+        while True:
+            yield "again"
+
+
+class NoInfoAtReset(Says):
+    """`reset` returns None as info."""
+
+    def reset(self, *, seed=None, options=None):
+        return super().reset(seed=seed)[0], None
+
+
+class OnlyObservation(Says):
+    """`reset` returns no info at all."""
+
+    def reset(self, *, seed=None, options=None):
+        return super().reset(seed=seed)[0]
+
+
+class Buttons(gymnasium.Env):
+    """Buttons instead of texts, with tasks and an expert."""
+
+    observation_space = action_space = gymnasium.spaces.Discrete(5)
+    metadata = {"render_modes": []}  # noqa: RUF012
+
+    def __init__(self):
+        self.tasks = FixedTasks([Task(f"{split}/{i}", split, "", {"n": i}) for split in ("train", "test") for i in range(5)])
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.task = self.tasks.find((options or {}).get("task", "train/0"))
+        return self.task.data["n"], {}
+
+    def step(self, action):
+        is_right = int(action) == self.task.data["n"]
+        return 0, float(is_right), True, False, {"success": is_right}
+
+    def expert(self):
+        yield np.int64(self.task.data["n"])
+
+
+SILENT = dict.fromkeys(("floor.nothing", "floor.random"), ("not judged", "says neither")) | {
+    "ceiling.success": ("not judged", "does not say whether"),
+    "difficulty": ("not judged", "says whether it was a success"),
+    "near.left_out": ("not judged", "solves no task"),
+}
+ODD_NUMBER = says("NaNSometimes", lambda reward, success, number: (math.nan if number % 2 else reward, {"success": success}))
+BROKEN_INFO = ("fail", "info of type NoneType; expected a dict")
+MORE = [
+    (says("SuccessNone", lambda reward, success, number: (reward, {"success": None})), SILENT),
+    (says("SuccessMissing", lambda reward, success, number: (reward, {})), SILENT),
+    (
+        says("SuccessWord", lambda reward, success, number: (reward, {"success": "no"})),
+        {**SILENT, "episodes.success": ("fail", "info['success'] is 'no'")},
+    ),
+    (
+        says("SuccessNaN", lambda reward, success, number: (reward, {"success": math.nan})),
+        {**SILENT, "episodes.success": ("fail", "info['success'] is nan")},
+    ),
+    (
+        says("RewardNone", lambda reward, success, number: (None, {"success": success})),
+        {
+            "episodes.run": ("fail", "float() argument"),
+            "reward.finite": ("not judged", "No action could be played"),
+            "episodes.end": ("not judged", "No action could be played"),
+            "ceiling.success": ("not judged", "it raised TypeError"),
+            "floor.nothing": ("not judged", "No episode could be played"),
+        },
+    ),
+    (ODD_NUMBER, {"reward.finite": ("fail", "nan is not a finite number")}),
+    (says("InfoNone", lambda reward, success, number: (reward, None)), {"episodes.run": BROKEN_INFO}),
+    (NoInfoAtReset, {"episodes.run": BROKEN_INFO, "reward.bound": ("not judged", "No action")}),
+    (OnlyObservation, {"episodes.run": ("fail", "unpack")}),
+    (
+        Forever,
+        {
+            "episodes.end": ("warn", "did not end within 200 actions"),
+            "floor.nothing": ("pass", "were cut after 200 actions and count as not solved"),
+            "ceiling.success": ("fail", "does not solve"),
+        },
+    ),
+    (
+        Buttons,
+        {
+            "floor.nothing": ("not judged", "not texts"),
+            "ceiling.success": ("pass", "solves all"),
+            "floor.other_plan": ("pass", "0 %"),
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("env", "expected"), MORE, ids=lambda value: getattr(value, "__name__", ""))
+def test_what_third_parties_return_is_judged_or_the_card_says_why_not(env, expected):
+    card, points = card_of(env)
+    for name, (verdict, said) in expected.items():
+        assert points[name].verdict == verdict, points[name]
+        assert said in points[name].reason, points[name]
+    assert card.verdict != "pass"
+    assert ("episodes.success" in points) == ("episodes.success" in expected)
+
+
+@given(st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary(), st.lists(st.booleans())))
+def test_what_is_neither_yes_nor_no_is_no_success(said):
+    found = yes_or_no(said)
+    assert found in (None, True, False)
+    assert (found is None) == (isinstance(said, (str, bytes, list)) or said not in (0, 1))
+    assert yes_or_no(np.bool_(True)) is True
+    assert yes_or_no(np.float32(1.0)) is True
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("palaestra/TextCraft-v0", "--split", "tets"), "Unknown split 'tets'. Did you mean 'test'?"),
+        (("palaestra/TextCraft-v0", "--split", ""), "Unknown split ''. Known: test, train."),
+        (("CartPole-v1", "--split", "test"), "Unknown split 'test'. There are none."),
+        (("palaestra/TextCraft-v0", "-n", "0"), "greater than or equal to 1"),
+        (("palaestra/TextCraft-v0", "-n", "-3"), "greater than or equal to 1"),
+        (("palaestra/TextCraft-v0", "-n", "many"), "valid integer"),
+        (("palaestra/TextCraft-v0", "--effort", "quick"), "Unknown effort 'quick'"),
+        (("palaestra/TextCraf-v0",), "Did you mean 'palaestra/TextCraft-v0'?"),
+    ],
+)
+def test_the_command_refuses_what_cannot_be_meant(words, said, capsys):
+    assert main(["audit", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("n", [0, -1, 1.5, "3", True, math.nan])
+def test_a_number_of_tasks_is_a_whole_number(n):
+    with pytest.raises(ConfigError, match="expected a whole number of at least 1"):
+        audit_environment("palaestra/TextCraft-v0", n)
 
 
 def card_of(env, n=N):
