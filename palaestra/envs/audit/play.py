@@ -199,7 +199,7 @@ def play(
 
 
 def yes_or_no(said: Any) -> bool | None:
-    """Return what an info says of success as yes or no: true and false, 1 and 0, also of NumPy; None of all else."""
+    """Return the success that an info names, as yes or no: true, false, 1 and 0, also of NumPy; None of all else."""
     if isinstance(said, (bool, np.bool_)):
         return bool(said)
     is_number = isinstance(said, (int, float, np.integer, np.floating))
