@@ -1,8 +1,9 @@
-"""Attacks the sandbox: `python -m experiments.sandbox.run escapes|calls|differences`; rows are added to `rows.jsonl`.
+"""Attacks the sandbox: `python -m experiments.sandbox.run escapes|calls|differences|programs`; rows are added to `rows.jsonl`.
 
 `escapes` runs every source of `tests/envs/sandbox/hostile` so often, and counts wrong statuses, files, packets, processes and
 wrong next calls. `calls` makes 10,000 calls of 1,000 programs and compares memory, descriptors and processes. `differences`
-runs the published tools in both executors and counts what differs. As an ordinary user: see the page.
+runs the published tools in both executors and counts what differs, `programs` does so with random programs (`programs.py`),
+three calls each. As an ordinary user: see the page.
 """
 
 from __future__ import annotations
@@ -28,13 +29,15 @@ STEADY = "def f(a):\n    return {'a': a}\n"
 def main(arguments: list[str] | None = None) -> int:
     """Parse the arguments, run, add a row."""
     parser = argparse.ArgumentParser(prog="python -m experiments.sandbox.run", description=__doc__)
-    parser.add_argument("what", choices=("escapes", "calls", "differences"))
+    parser.add_argument("what", choices=("escapes", "calls", "differences", "programs"))
     parser.add_argument("-n", type=int, default=20, help="rounds of the list; calls of each program")
     parser.add_argument("--executor", choices=("monty", "process"), default="process")
     parser.add_argument("--rows", type=Path, default=FOLDER / "rows.jsonl", help="file to add the row to")
     options = parser.parse_args(arguments)
     begin = time.perf_counter()
-    found = {"escapes": escapes, "calls": calls, "differences": differences}[options.what](options.executor, options.n)
+    found = {"escapes": escapes, "calls": calls, "differences": differences, "programs": programs}[options.what](
+        options.executor, options.n
+    )
     about = {"what": options.what, "executor": options.executor, "n": options.n, "user": os.geteuid()}
     row = {**about, "python": platform.python_version(), "wall_s": round(time.perf_counter() - begin, 1), **found}
     print(json.dumps(row))
@@ -123,13 +126,13 @@ def differences(executor: str, each: int) -> dict[str, Any]:
     from tests.fixtures import read_rows
 
     folder = Path(os.environ["PALAESTRA_FIXTURES"].split(os.pathsep)[0]) / "ftrl"
-    sources = {}
+    sources: dict[tuple[str, str], dict[str, Any]] = {}
     for row in read_rows(folder / "test.jsonl"):
         schemas = {tool["function"]["name"]: tool["function"]["parameters"] for tool in json.loads(row["tools"])}
         for name, source in json.loads(row["codes"]).items():
             sources.setdefault((name, source), schemas.get(name, {}))
     differ, count, elsewhere = [], 0, 0
-    with Sandbox("monty", timeout_s=120) as one, Sandbox("process", timeout_s=120) as other:
+    with Sandbox(timeout_s=120) as one, Sandbox("process", timeout_s=120) as other:
         for (name, source), schema in sources.items():
             first, second = one.load(source), other.load(source)
             if first.needs_cpython:
@@ -144,6 +147,32 @@ def differences(executor: str, each: int) -> dict[str, Any]:
                     )
             second.close()
     return {"sources": len(sources), "need_cpython": elsewhere, "calls": count, "differ": len(differ), "failures": differ[:50]}
+
+
+def programs(executor: str, each: int) -> dict[str, Any]:
+    """Run random programs that the list lets into monty, under `auto` and in CPython, and count what differs."""
+    from experiments.sandbox.programs import program
+
+    found: Counter[str] = Counter()
+    differ: list[str] = []
+    with Sandbox("monty", timeout_s=120) as alone, Sandbox(timeout_s=120) as one, Sandbox("process", timeout_s=120) as other:
+        for seed in range(each):
+            source, arguments = program(seed)
+            mine, bare = one.load(source), alone.load(source)
+            if mine.executor != "monty":
+                found["need_cpython"] += 1
+                continue
+            found["in_monty"] += 1
+            for given in arguments:
+                result, right, raw = (p.call("f", given) for p in (mine, other.load(source), bare))
+                found["calls"] += 1
+                found[f"answered by {result.executor}"] += 1
+                found["monty alone differs"] += (raw.status, raw.content) != (right.status, right.content)
+                if (result.status, result.content) != (right.status, right.content):
+                    differ.append(
+                        f"{seed} {given}: {result.status} {result.content[:80]} | {right.status} {right.content[:80]}"
+                    )
+    return {"sources": each, **found, "differ": len(differ), "failures": differ[:50]}
 
 
 def _variants(schema: dict[str, Any]) -> list[dict[str, Any]]:

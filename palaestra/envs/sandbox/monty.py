@@ -60,6 +60,7 @@ except Exception:
 (f"{{__sandbox_kind}}"[:5], f"{{__sandbox_value}}"[:{limit} + 1], __sandbox_prints)
 """
 _INTERNAL = "Internal error in monty"
+_DENIED = "Permission denied: "
 
 _kept_alive: list[object] = []
 """Workers of the parent process after a fork: ending them here would end them there."""
@@ -415,8 +416,10 @@ def _process_handle(pid: int) -> int:
 
 
 def _is_raised_by_code(error: Any, program: Loaded) -> bool:
-    """Whether an exception comes from a `raise` of the source, not from the interpreter."""
-    frames = error.traceback()
+    """Whether a `PermissionError` comes from a `raise` of the source, not from the interpreter, which has its own words."""
+    if not str(error.exception()).startswith(_DENIED):
+        return True
+    frames = error.traceback()  # of an exception that passed handlers, the last line is that of a handler
     before = _prologue(program).count("\n")
     return bool(frames) and program.facts is not None and frames[-1].line - before in program.facts.raise_lines
 

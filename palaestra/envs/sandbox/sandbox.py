@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import keyword
 import os
+import re
 import threading
 import warnings
 import weakref
@@ -18,7 +20,7 @@ from palaestra.envs.sandbox.bubblewrap import INSTALL, find_bubblewrap
 from palaestra.envs.sandbox.monty import MontyExecutor
 from palaestra.envs.sandbox.process import ProcessExecutor
 from palaestra.envs.sandbox.results import SandboxResult
-from palaestra.envs.sandbox.routing import MAX_SOURCE_CHARS, SourceFacts, read_source, wrong_names
+from palaestra.envs.sandbox.routing import MAX_SOURCE_CHARS, SourceFacts, has_odd_characters, read_source, wrong_names
 from palaestra.envs.sandbox.settings import CLOSED, DEFAULT_NOW, EXECUTORS, Executor, Limits, Loaded, checked_number
 from palaestra.envs.sandbox.spawner import later
 from palaestra.errors import MissingExtraError, UsageError, unknown_name
@@ -33,8 +35,9 @@ class Sandbox:
     process, however that ends.
 
     Args:
-        executor: "auto" (monty where the source allows it, else CPython in bubblewrap, else an error), "monty", "process", or
-            "process-unconfined" (CPython with limits and a filter of system calls, but without namespaces; not under root).
+        executor: "auto" (monty where the source allows it, else CPython in bubblewrap, else an error; a stateless call that
+            fails in monty is made again in CPython), "monty", "process", or "process-unconfined" (CPython with limits and a
+            filter of system calls, but without namespaces; not under root).
         timeout_s: Seconds of wall time that a call may take, from 0.01 on.
         memory_mb: Memory of a program in MiB, at least 64; under `process` with the interpreter's own, some 60.
         output_chars: Most characters, and most bytes of UTF-8, of a result.
@@ -141,6 +144,7 @@ class Sandbox:
         self._lock = threading.Lock()
         self._executors = {}
         self._chosen: dict[bool, str] = {}
+        self._may_change: bool | None = None
         self._closed = False
         self._forgotten: deque[Loaded] = deque()
         _open.add(self)
@@ -175,11 +179,17 @@ class Sandbox:
         needs = facts is not None and bool(facts.needs_cpython)
         return self._chosen.get(needs) or self._chosen.setdefault(needs, self._choose(facts))
 
-    def _executor(self, facts: SourceFacts | None) -> Executor:
-        """Return the executor of a source, made when it is first needed."""
+    def _has_cpython(self) -> bool:
+        """Whether a call may go to CPython though its source may run in monty; looked for once."""
+        if self._may_change is None:
+            self._may_change = self.executor == "auto" and bool(find_bubblewrap())
+        return self._may_change
+
+    def _executor(self, facts: SourceFacts | None, name: str = "") -> Executor:
+        """Return the executor of a source, or of a name, made when it is first needed."""
         if self.executor == "process-unconfined":
             _refuse_root()
-        name = self._chosen_for(facts)
+        name = name or self._chosen_for(facts)
         with self._lock:
             if self._closed:
                 raise UsageError(CLOSED)
@@ -248,17 +258,18 @@ class Program:
             UsageError: If the executor is not there, or the sandbox is closed.
         """
         self.sandbox._drop_forgotten()
-        executor = self.sandbox._executor(self._loaded.facts)
+        facts = self._loaded.facts
+        executor = self.sandbox._executor(facts)
         if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
             return SandboxResult("error", "NameError", "text", executor.name)
-        plain, problem = self._plain(name, {} if arguments is None else arguments)
+        plain, problem, is_odd = self._plain(name, {} if arguments is None else arguments)
         if problem:
             return SandboxResult("invalid_arguments", problem, "text", executor.name)
         if len(self.source) > MAX_SOURCE_CHARS:
             return SandboxResult("crash", f"The source is longer than {MAX_SOURCE_CHARS:,} characters.", "text", executor.name)
-        if self._loaded.facts is None:
+        if facts is None:
             return SandboxResult("error", "SyntaxError", "text", executor.name)
-        if name not in self._loaded.facts.names:  # built-ins and the executors' own functions are not the source's
+        if name not in facts.names:  # built-ins and the executors' own functions are not the source's
             return SandboxResult("error", "NameError", "text", executor.name)
         if self.sandbox.limits.max_calls is not None:
             with self.sandbox._lock:
@@ -266,7 +277,13 @@ class Program:
                 is_one_too_many = self._calls > self.sandbox.limits.max_calls
             if is_one_too_many:
                 return SandboxResult("blocked", results.NO_MORE_CALLS, "text", executor.name)
-        return executor.call(self._loaded, name, plain)
+        if executor.name != monty.NAME or self.stateful or not self.sandbox._has_cpython():
+            return executor.call(self._loaded, name, plain)
+        result = None if is_odd else executor.call(self._loaded, name, plain)
+        if result is None or _could_differ(result):
+            with contextlib.suppress(UsageError):  # bubblewrap is installed, but the kernel refuses what it asks for
+                return self.sandbox._executor(None, name="process").call(self._loaded, name, plain)
+        return result or executor.call(self._loaded, name, plain)
 
     def close(self) -> None:
         """End what runs for this program, its state with it; a later call starts afresh."""
@@ -292,22 +309,34 @@ class Program:
         self._loaded = Loaded(self.source, read_source(self.source), self.stateful)
         self._calls = 0
 
-    def _plain(self, name: str, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-        """Return the arguments as plain JSON data, and what is wrong with them; no value is repeated."""
+    def _plain(self, name: str, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], str, bool]:
+        """Return the arguments as plain JSON data, what is wrong with them, and whether they have odd characters."""
         if not isinstance(arguments, Mapping) or not all(isinstance(key, str) for key in arguments):
-            return {}, "The arguments are not a JSON object."
+            return {}, "The arguments are not a JSON object.", False
         try:
             text = json.dumps(dict(arguments), ensure_ascii=False, allow_nan=False)
             if not text.isascii():
                 text.encode()
             if len(text) > results.MAX_ARGUMENT_CHARS:
-                return {}, f"The arguments are longer than {results.MAX_ARGUMENT_CHARS:,} characters."
+                return {}, f"The arguments are longer than {results.MAX_ARGUMENT_CHARS:,} characters.", False
             plain = json.loads(text)
         except (TypeError, ValueError, RecursionError):
-            return {}, "The arguments are not JSON."
+            return {}, "The arguments are not JSON.", False
         facts = self._loaded.facts
         parameters = facts.functions.get(name) if facts is not None else None
-        return plain, wrong_names(parameters, frozenset(plain)) if parameters is not None else ""
+        problem = wrong_names(parameters, frozenset(plain)) if parameters is not None else ""
+        return plain, problem, has_odd_characters(text)
+
+
+_CLOSE_FLOAT = re.compile(r"\d{15}\.\d")
+"""Floats so large that two decimal forms of the same length can be equally near; the interpreters then choose differently."""
+
+
+def _could_differ(result: SandboxResult) -> bool:
+    """Whether a result of monty is one that CPython may give otherwise: errors, and what monty cannot do or write."""
+    if result.ok:
+        return _CLOSE_FLOAT.search(result.content) is not None
+    return result.status in ("error", "blocked") or result.content in (results.NOT_JSON, results.NOT_SUPPORTED)
 
 
 def _refuse_root() -> None:

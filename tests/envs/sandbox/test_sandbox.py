@@ -147,6 +147,11 @@ def test_what_is_forbidden_is_blocked_though_the_code_raises_the_same_elsewhere(
     assert program.call("f", {"a": 1}).status == "error"
 
 
+def test_an_error_that_passes_a_handler_is_still_the_codes(shared):
+    source = "def f():\n    try:\n        raise PermissionError('no')\n    except (TypeError, KeyError):\n        return 1\n"
+    assert shared.load(source).call("f").content == "PermissionError"
+
+
 def test_a_message_like_the_interpreters_own_is_still_the_codes(shared):
     for kind in ("ValueError", "RuntimeError"):
         result = shared.load(f"def f():\n    raise {kind}('Internal error in monty: x')\n").call("f")

@@ -1,0 +1,516 @@
+"""Why a source has to run in CPython: whatever is not on the list of what is known to be equal in monty.
+
+Each rule looks at one kind of node and yields fixed words; none of them repeats the source.
+"""
+
+from __future__ import annotations
+
+import ast
+import string
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from palaestra.envs.sandbox import known_equal as known
+from palaestra.envs.sandbox.bindings import Bindings, TooNested, called_name
+from palaestra.envs.sandbox.quiet import cannot_raise
+
+
+class Checker(Bindings):
+    """Collects the reasons of one tree; arguments as for `Bindings`."""
+
+    def reasons(self) -> Iterator[str]:
+        """Yield why the source needs CPython; nothing if all of it is known to be equal."""
+        for node in self.nodes:
+            if id(node) in self.annotations:
+                continue
+            check = _CHECKS.get(type(node))
+            if check is not None:
+                yield from check(self, node)
+            elif not isinstance(node, known.NODES):
+                yield known.CONSTRUCTS.get(type(node), type(node).__name__)
+        if self.odd_annotation:
+            yield "an annotation that could fail"
+        yield from self._recursion()
+
+    # statements
+
+    def function(self, node: ast.FunctionDef) -> Iterator[str]:
+        """A function without decorators, by a name of its own."""
+        if node.decorator_list:
+            yield "a decorator"
+        if node.args.posonlyargs:
+            yield "parameters by place only"
+        if node.name in known.IS_BUILTIN or node.name in self.values:
+            yield "a function by the name of something else"
+
+    def lambda_(self, node: ast.Lambda) -> Iterator[str]:
+        """A function as key of an order."""
+        parent = self.parent[id(node)]
+        if not (isinstance(parent, ast.keyword) and parent.arg == "key") or node.args.defaults or node.args.kw_defaults:
+            yield "lambda"
+
+    def parameter(self, node: ast.arg) -> Iterator[str]:
+        """A parameter by a plain name."""
+        if not node.arg.isascii() or node.arg.startswith("__"):
+            yield "dunder names"
+
+    def importing(self, node: ast.Import | ast.ImportFrom) -> Iterator[str]:
+        """Modules of the list, and names of them."""
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name not in known.FUNCTIONS:
+                    yield f"import {alias.name.partition('.')[0]}"
+            return
+        if node.module == "__future__":
+            return
+        for alias in node.names:
+            if node.module == "typing" and alias.name in known.TYPING:
+                continue
+            named = known.FUNCTIONS.get(node.module or "", frozenset()) | known.CONSTANTS.get(node.module or "", frozenset())
+            if node.level or (alias.name not in named and (node.module, alias.name) != ("datetime", "datetime")):
+                yield f"{node.module}.{alias.name}"
+
+    def raising(self, node: ast.Raise) -> Iterator[str]:
+        """An exception of Python's own with a text, or none."""
+        made = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+        if made is not None and not (isinstance(made, ast.Name) and made.id in known.EXCEPTIONS and not self.is_own(made.id)):
+            yield "an exception of its own"
+        if isinstance(node.exc, ast.Call):
+            texts = len(node.exc.args) < 2 and all(self.kind(argument) == "text" for argument in node.exc.args)
+            if not texts or node.exc.keywords:
+                yield "an exception with something else than a text"
+        if node.cause is not None and not isinstance(node.cause, (ast.Name, ast.Constant)):
+            yield "an exception of its own"
+
+    def handler(self, node: ast.ExceptHandler) -> Iterator[str]:
+        """Exceptions of the list, whose words are not used."""
+        caught = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
+        if not all(isinstance(kind, ast.Name) and kind.id in known.EXCEPTIONS and not self.is_own(kind.id) for kind in caught):
+            yield "other exceptions"
+
+    def loop(self, node: ast.For) -> Iterator[str]:
+        """A loop over something that does not change, or that is walked in the same way."""
+        if self.calls_builtin(node.iter, ("range",)):
+            return
+        if isinstance(node.iter, ast.GeneratorExp) or self.calls_builtin(node.iter, ("map",)):
+            yield "a lazy loop"
+        walked = {part.id for part in self.within(node.iter) if isinstance(part, ast.Name)}
+        for part in (part for statement in node.body for part in self.within(statement)):
+            if self._changes(part, walked, strict=self.is_lazy(node.iter)):
+                yield "a loop that changes what it walks"
+
+    def _changes(self, part: ast.AST, walked: set[str], *, strict: bool) -> bool:
+        """Whether a node may change what is walked; strict: whether it may change anything that is not a fresh list."""
+        root = ""
+        if isinstance(part, ast.Call) and isinstance(part.func, ast.Attribute) and part.func.attr in known.MUTATORS:
+            root = _root_name(part.func.value)
+        elif isinstance(part, ast.Subscript) and not isinstance(part.ctx, ast.Load):
+            root = _root_name(part)
+        elif isinstance(part, ast.AugAssign) and isinstance(part.target, ast.Name):
+            root = part.target.id if self.kind(part.target) not in ("int", "number", "text") else ""
+        else:
+            return strict and self.calls_builtin(part, self.functions)
+        return root in walked or (strict and root != "" and not self._is_fresh(root))
+
+    def _is_fresh(self, name: str) -> bool:
+        """Whether a name is a list or dict of the source's own that has no other name."""
+        if not all(isinstance(value, (ast.List, ast.Dict, ast.ListComp)) for value in self.values.get(name, [""])):
+            return False
+        return not any(
+            isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load) and self._escapes(node)
+            for node in self.within(self.nodes[0])
+        )
+
+    def _escapes(self, node: ast.AST) -> bool:
+        """Whether a value gets a second name."""
+        parent = self.parent[id(node)]
+        while isinstance(parent, (ast.Dict, ast.List, ast.Tuple, ast.IfExp)):
+            parent = self.parent[id(parent)]
+        if isinstance(parent, (ast.Return, ast.FormattedValue, ast.Compare, ast.Attribute)):
+            return False
+        if isinstance(parent, ast.Subscript):
+            return False
+        return not (isinstance(parent, ast.Call) and self.calls_builtin(parent, known.BUILTINS))
+
+    def target(self, node: ast.Assign | ast.AugAssign) -> Iterator[str]:
+        """An assignment to names and items."""
+        if isinstance(node, ast.AugAssign) and not isinstance(node.op, (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv)):
+            yield "other operators"
+        if isinstance(node, ast.AugAssign) and self.is_lazy(node.value):
+            yield "a generator is kept"
+
+    def _recursion(self) -> Iterator[str]:
+        """Functions that call themselves by some way: how deep they get differs."""
+        calls: dict[str, set[str]] = defaultdict(set)
+        for node in self.nodes:
+            if isinstance(node, ast.FunctionDef):
+                for part in self.within(node):
+                    if isinstance(part, ast.Call) and isinstance(part.func, ast.Name) and part.func.id in self.functions:
+                        calls[node.name].add(part.func.id)
+        for name in list(calls):
+            reached, todo = set(), list(calls[name])
+            while todo:
+                self.looks -= 1
+                if self.looks < 0:
+                    raise TooNested
+                one = todo.pop()
+                if one not in reached:
+                    reached.add(one)
+                    todo += calls.get(one, ())
+            if name in reached:
+                yield "recursion"
+                return
+
+    # expressions
+
+    def constant(self, node: ast.Constant) -> Iterator[str]:
+        """Texts, numbers, None and the two truths."""
+        if not isinstance(node.value, (str, int, float, type(None))):
+            yield known.CONSTRUCTS.get(type(node), type(node).__name__)
+
+    def name(self, node: ast.Name) -> Iterator[str]:
+        """A name that is bound, or a built-in where it may stand."""
+        parent = self.parent[id(node)]
+        if not node.id.isascii() or node.id.startswith("__"):
+            yield "dunder names"
+        if not isinstance(node.ctx, ast.Load):
+            if node.id in self.functions or node.id in self.modules or node.id in self.imported:
+                yield "a name for two things"
+            return
+        is_called = isinstance(parent, ast.Call) and parent.func is node
+        if node.id in self.functions:
+            if not is_called:
+                yield "a function as a value"
+        elif node.id in self.modules or node.id in self.imported:
+            full = self.imported.get(node.id, "")
+            module, _, rest = full.partition(".")
+            is_base = isinstance(parent, ast.Attribute)
+            if not (is_base and (node.id in self.modules or full == "datetime.datetime")) and not (
+                rest in known.CONSTANTS.get(module, ()) or (is_called and rest in known.FUNCTIONS.get(module, ()))
+            ):
+                yield "a module's name as a value"
+        elif node.id in self.values:
+            yield from self._variable(node, is_called=is_called)
+        elif node.id in known.BUILTINS and is_called:
+            return
+        elif not (node.id in known.TYPES and self._is_second_of_isinstance(node)) and not (
+            node.id in known.EXCEPTIONS and self._is_exception(node)
+        ):
+            yield node.id if node.id in known.IS_BUILTIN else "a name that is not there"
+
+    def _variable(self, node: ast.Name, *, is_called: bool) -> Iterator[str]:
+        """A variable: not called, and not an exception whose words are read."""
+        if is_called:
+            yield "a call of a value"
+        parent = self.parent[id(node)]
+        is_cause = isinstance(parent, ast.Raise) and parent.cause is node
+        if not is_cause and node.id in self.caught:
+            yield "the words of an exception"
+
+    def _is_exception(self, node: ast.Name) -> bool:
+        """Whether a name stands where exceptions are raised or caught."""
+        parent = self.parent[id(node)]
+        if isinstance(parent, (ast.Call, ast.Tuple)):
+            parent = self.parent[id(parent)]
+        return isinstance(parent, (ast.Raise, ast.ExceptHandler))
+
+    def _is_second_of_isinstance(self, node: ast.AST) -> bool:
+        """Whether a name is a type that is asked for."""
+        parent = self.parent[id(node)]
+        if isinstance(parent, ast.Tuple):
+            node, parent = parent, self.parent[id(parent)]
+        return (
+            isinstance(parent, ast.Call) and called_name(parent) == "isinstance" and node in parent.args[1:]
+        ) or self._is_mapped(node)
+
+    def _is_mapped(self, node: ast.AST) -> bool:
+        """Whether a type is the function of `map`."""
+        parent = self.parent[id(node)]
+        return isinstance(parent, ast.Call) and called_name(parent) == "map" and parent.args[0] is node
+
+    def attribute(self, node: ast.Attribute) -> Iterator[str]:
+        """A method that is called, a function of a module, a part of a date."""
+        parent = self.parent[id(node)]
+        is_called = isinstance(parent, ast.Call) and parent.func is node
+        if not isinstance(node.ctx, ast.Load):
+            yield "attributes that are set"
+            return
+        full = self.full_name(node)
+        if full:
+            module, _, rest = full.partition(".")
+            on_list = rest in known.FUNCTIONS.get(module, ()) if is_called else rest in known.CONSTANTS.get(module, ())
+            if (
+                module in known.FUNCTIONS
+                and not on_list
+                and not (full == "datetime.datetime" and isinstance(parent, ast.Attribute))
+            ):
+                yield full
+        elif is_called:
+            if node.attr not in known.METHODS and not (self.has_dates and node.attr in known.DATE_METHODS):
+                yield f".{node.attr}()" if not node.attr.startswith("__") else "dunder names"
+        elif not (self.has_dates and node.attr in known.DATE_ATTRIBUTES):
+            yield f".{node.attr}" if not node.attr.startswith("__") else "dunder names"
+
+    def full_name(self, node: ast.expr) -> str:
+        """Return "module.name" of what is reached from an import; "" for everything else."""
+        if isinstance(node, ast.Name):
+            return self.modules.get(node.id) or self.imported.get(node.id, "")
+        if isinstance(node, ast.Attribute) and isinstance(node.value, (ast.Name, ast.Attribute)):
+            base = self.full_name(node.value) if isinstance(node.value, ast.Name) or node.value.attr == "datetime" else ""
+            return f"{base}.{node.attr}" if base else ""
+        return ""
+
+    def operation(self, node: ast.BinOp) -> Iterator[str]:
+        """Arithmetic but powers and bits; `%` of numbers, not of texts."""
+        if isinstance(node.op, ast.Mod) and self.kind(node.left) not in ("int", "number"):
+            yield "% of something else than a number"
+
+    def comparison(self, node: ast.Compare) -> Iterator[str]:
+        """Comparisons; identity with the constants that exist once."""
+        for op, right in zip(node.ops, node.comparators, strict=True):
+            single = isinstance(right, ast.Constant) and (right.value is None or isinstance(right.value, bool))
+            if isinstance(op, (ast.Is, ast.IsNot)) and not single:
+                yield "identity"
+
+    def set_(self, node: ast.Set) -> Iterator[str]:
+        """A set of constants in which something is looked for."""
+        parent = self.parent[id(node)]
+        looked = isinstance(parent, ast.Compare) and parent.left is not node
+        looked = looked and all(isinstance(op, (ast.In, ast.NotIn)) for op in getattr(parent, "ops", ()))
+        if not looked or not all(isinstance(item, ast.Constant) for item in node.elts):
+            yield "the order of a set"
+
+    def dict_(self, node: ast.Dict) -> Iterator[str]:
+        """A dict whose keys are texts or whole numbers."""
+        if len(node.keys) == 1 and self.has_text_keys_alone():
+            return
+        if not all(key is None or self.is_key(key) for key in node.keys):
+            yield "keys of unknown kind"
+
+    def has_text_keys_alone(self) -> bool:
+        """Whether every item that is set later has a text as its key, so that one key of unknown kind has no equal."""
+        stores = [node for node in self.nodes if isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load)]
+        self.looks -= len(self.nodes)
+        if self.looks < 0:
+            raise TooNested
+        return all(self.kind(node.slice) == "text" for node in stores) and not any(
+            called_name(node) in ("update", "setdefault") for node in self.nodes
+        )
+
+    def dict_comprehension(self, node: ast.DictComp) -> Iterator[str]:
+        """The same in a comprehension."""
+        if not self.is_key(node.key):
+            yield "keys of unknown kind"
+
+    def is_key(self, node: ast.expr) -> bool:
+        """Whether an expression is a text or a whole number, so that no two keys are equal and different."""
+        if isinstance(node, ast.Tuple):
+            return all(isinstance(part, ast.Constant) and self.kind(part) in ("text", "int") for part in node.elts)
+        return self.kind(node) in ("text", "int", "key")
+
+    def subscript(self, node: ast.Subscript) -> Iterator[str]:
+        """An item; a slice of a text or a list; an item that is set by a key of known kind."""
+        if isinstance(node.slice, ast.Slice):
+            if self.kind(node.value) not in ("text", "list") or not isinstance(node.ctx, ast.Load):
+                yield "a slice of something else than a text or a list"
+        elif not isinstance(node.ctx, ast.Load) and not self.is_key(node.slice):
+            yield "keys of unknown kind"
+
+    def formatted(self, node: ast.FormattedValue) -> Iterator[str]:
+        """A value in a text: as it is, or a number by a format of digits."""
+        if node.conversion not in (-1, 114, 115):
+            yield "!a"
+        if node.format_spec is None:
+            return
+        parts = node.format_spec.values if isinstance(node.format_spec, ast.JoinedStr) else []
+        spec = parts[0].value if len(parts) == 1 and isinstance(parts[0], ast.Constant) else ""
+        if not (isinstance(spec, str) and known.FORMAT.fullmatch(spec) and self.kind(node.value) in ("int", "number")):
+            yield "a format of something else than a number"
+
+    def comprehension(self, node: ast.comprehension) -> Iterator[str]:
+        """A walk over something that is there as a whole."""
+        if node.is_async:
+            yield "async"
+        if isinstance(node.iter, ast.GeneratorExp) or self.calls_builtin(node.iter, ("map",)):
+            yield "a lazy loop"
+
+    def generator(self, node: ast.GeneratorExp) -> Iterator[str]:
+        """A generator whose items are taken at once: it is a list in monty."""
+        parent = self.parent[id(node)]
+        if not isinstance(parent, ast.Call) or called_name(parent) not in known.TAKES_ALL or node not in parent.args:
+            yield "a generator is kept"
+            return
+        yield from self._interleaved(parent, node)
+
+    def _interleaved(self, call: ast.Call, lazy: ast.AST) -> Iterator[str]:
+        """A function that takes items one by one, and may stop or fail between two of them."""
+        name = called_name(call)
+        if len(call.args) != 1:
+            yield "a generator is kept"
+        numbers = self.kind(lazy.elt) in ("int", "number") if isinstance(lazy, ast.GeneratorExp) else False
+        numbers |= called_name(lazy) == "map"
+        quiet = cannot_raise(lazy, self) if isinstance(lazy, ast.GeneratorExp) else called_name(lazy) != "map"
+        if (name in ("any", "all") and not quiet) or (name in ("sum", "min", "max") and not (quiet or numbers)):
+            yield f"{name}() of items that could fail"
+
+    def starred(self, node: ast.Starred) -> Iterator[str]:
+        """Items in the place of one."""
+        if self.is_lazy(node.value):
+            yield "a generator is kept"
+        if isinstance(self.parent[id(node)], ast.Call):
+            yield "arguments by star"
+
+    def call(self, node: ast.Call) -> Iterator[str]:
+        """A call of something on the list, with arguments of the kinds that were compared."""
+        if any(keyword.arg is None for keyword in node.keywords):
+            yield "arguments by star"
+        if isinstance(node.func, ast.Name):
+            if self.is_own(node.func.id):
+                if node.func.id not in self.functions:
+                    yield from self._of_module(node, self.imported.get(node.func.id, ""))
+                elif any(self.is_lazy(argument) for argument in (*node.args, *(k.value for k in node.keywords))):
+                    yield "a generator is kept"
+            elif node.func.id in known.BUILTINS:
+                yield from self._of_builtin(node, node.func.id)
+        elif isinstance(node.func, ast.Attribute):
+            full = self.full_name(node.func)
+            yield from self._of_module(node, full) if full else self._of_method(node, node.func)
+        else:
+            yield "a call of a value"
+
+    def _of_module(self, node: ast.Call, full: str) -> Iterator[str]:
+        """A function of a module."""
+        if any(self.is_lazy(argument) for argument in node.args):
+            yield "a generator is kept"
+        if full == "datetime.datetime.strptime":
+            form = node.args[1] if len(node.args) == 2 else None
+            if not (isinstance(form, ast.Constant) and isinstance(form.value, str) and known.STRPTIME.fullmatch(form.value)):
+                yield "strptime without a year in a plain format"
+        elif full == "json.dumps":
+            for keyword in node.keywords:
+                if keyword.arg not in ("indent", "ensure_ascii") or not isinstance(keyword.value, ast.Constant):
+                    yield f"json.dumps({keyword.arg}=)"
+        elif node.keywords:
+            yield "keyword arguments of a module's function"
+
+    def _of_builtin(self, node: ast.Call, name: str) -> Iterator[str]:
+        """A built-in."""
+        keywords = {
+            "sorted": ("key", "reverse"),
+            "min": ("key", "default"),
+            "max": ("key", "default"),
+            "print": ("sep", "end"),
+        }
+        if any(keyword.arg not in keywords.get(name, ()) for keyword in node.keywords):
+            yield f"{name}() with other keywords"
+        for keyword in node.keywords:
+            if keyword.arg == "key" and not isinstance(keyword.value, ast.Lambda):
+                yield "a function as a value"
+        parent = self.parent[id(node)]
+        if name in ("int", "float", "str", "round", "bool", "repr", "set", "len", "abs", "sum") and len(node.args) != 1:
+            yield f"{name}() with {'more' if node.args else 'no'} arguments"
+        elif name == "float" and self.kind(node.args[0]) not in ("int", "number"):
+            yield "float() of something that could be not a number"
+        elif name == "sum" and not known.SUMS_ALIKE:
+            yield "sum()"
+        elif name == "set":
+            inside = isinstance(parent, ast.Call) and self.calls_builtin(parent, ("len",))
+            if not inside or not isinstance(node.args[0], (ast.Name, ast.Subscript)):
+                yield "the order of a set"
+        elif name in ("next", "iter"):
+            inner = name == "iter" and isinstance(parent, ast.Call) and self.calls_builtin(parent, ("next",))
+            outer = name == "next" and bool(node.args) and self.calls_builtin(node.args[0], ("iter",))
+            if not (inner or outer) or (inner and (len(node.args) != 1 or self.is_lazy(node.args[0]))):
+                yield f"{name}()"
+        elif name == "range":
+            if not (isinstance(parent, (ast.For, ast.comprehension)) or self.calls_builtin(parent, known.TAKES_ALL)):
+                yield "an iterator is kept"
+        elif name in known.LAZY:
+            yield from self._of_lazy(node, name, parent)
+        keeps = name not in known.TAKES_ALL and name not in known.LAZY
+        if keeps and any(isinstance(argument, ast.GeneratorExp) for argument in node.args):
+            yield "a generator is kept"
+
+    def _of_lazy(self, node: ast.Call, name: str, parent: ast.AST) -> Iterator[str]:
+        """`map` of a type, `enumerate`, `zip` and `reversed` of what is there as a whole, all items taken at once."""
+        items = node.args[1:] if name == "map" else node.args
+        if not items or any(self.is_lazy(item) for item in items) or (name == "map" and len(items) > 1):
+            yield "an iterator is kept"
+        if name == "map" and not (isinstance(node.args[0], ast.Name) and node.args[0].id in ("str", "int", "float", "bool")):
+            yield "map() of a function"
+        if name == "map" and isinstance(node.args[0], ast.Name) and node.args[0].id == "float":
+            yield "float() of something that could be not a number"
+        if isinstance(parent, ast.Call) and called_name(parent) in known.TAKES_ALL and node in parent.args:
+            yield from self._interleaved(parent, node)
+        elif not isinstance(parent, (ast.For, ast.comprehension)) or parent.iter is not node:
+            yield "an iterator is kept"
+
+    def _of_method(self, node: ast.Call, method: ast.Attribute) -> Iterator[str]:
+        """A method."""
+        name = method.attr
+        if any(keyword.arg not in ("key", "reverse") or name != "sort" for keyword in node.keywords):
+            yield f".{name}() with keywords"
+        if name != "join" and any(self.is_lazy(argument) for argument in node.args):
+            yield "a generator is kept"
+        if name == "sort" and self.has_try:
+            yield "a list that is left half sorted"
+        if name in ("setdefault", "insert") and node.args and not self.is_key(node.args[0]):
+            yield "keys of unknown kind"
+        if name == "update" and not (len(node.args) == 1 and isinstance(node.args[0], ast.Dict)):
+            yield "keys of unknown kind"
+        if name == "format" and not _is_plain_format(method.value):
+            yield "other formats"
+        if name in known.VIEWS:
+            parent = self.parent[id(node)]
+            walked = isinstance(parent, (ast.For, ast.comprehension)) and parent.iter is node
+            taken = isinstance(parent, ast.Call) and self.calls_builtin(parent, known.TAKES_ALL | {"len", "iter", *known.LAZY})
+            looked = isinstance(parent, ast.Compare) and parent.left is not node
+            if not (walked or taken or looked or (isinstance(parent, ast.Call) and called_name(parent) == "join")):
+                yield "a view is kept"
+
+
+_CHECKS: dict[type[ast.AST], Callable[[Checker, Any], Iterator[str]]] = {
+    ast.FunctionDef: Checker.function,
+    ast.Lambda: Checker.lambda_,
+    ast.Import: Checker.importing,
+    ast.ImportFrom: Checker.importing,
+    ast.Raise: Checker.raising,
+    ast.ExceptHandler: Checker.handler,
+    ast.For: Checker.loop,
+    ast.Assign: Checker.target,
+    ast.AugAssign: Checker.target,
+    ast.Constant: Checker.constant,
+    ast.Name: Checker.name,
+    ast.Attribute: Checker.attribute,
+    ast.BinOp: Checker.operation,
+    ast.Compare: Checker.comparison,
+    ast.Set: Checker.set_,
+    ast.Dict: Checker.dict_,
+    ast.DictComp: Checker.dict_comprehension,
+    ast.Subscript: Checker.subscript,
+    ast.FormattedValue: Checker.formatted,
+    ast.comprehension: Checker.comprehension,
+    ast.GeneratorExp: Checker.generator,
+    ast.Starred: Checker.starred,
+    ast.Call: Checker.call,
+    ast.arg: Checker.parameter,
+}
+
+
+def _root_name(node: ast.expr) -> str:
+    """Return the name at the left of `a.b[c]`; "?" if there is none."""
+    while isinstance(node, (ast.Attribute, ast.Subscript)):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else "?"
+
+
+def _is_plain_format(node: ast.expr) -> bool:
+    """Whether a text has only fields without formats."""
+    if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+        return False
+    try:
+        fields = list(string.Formatter().parse(node.value))
+    except ValueError:
+        return False
+    return all(name is None or ((name == "" or name.isalnum()) and not spec and not shown) for _, name, spec, shown in fields)
