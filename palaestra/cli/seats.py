@@ -59,6 +59,8 @@ def masked_word(word: str) -> str:
         name, value = found["key"].rpartition(".")[2].strip(), word[found.end() :]  # --seat-option user.api_key=...
         if masked({name: (given := parse_value(value.strip()))})[name] != given:
             return f"{found[0]}{MASK}"
+        if word.startswith("--"):  # --option=headers={...}
+            return masked_message(found[0] + masked_word(word[found.end() :]))
     return masked_message(word)
 
 

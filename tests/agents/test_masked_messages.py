@@ -12,14 +12,18 @@ from typing import Any
 import httpx
 import pytest
 
+import palaestra.cli.main as cli_main
 from palaestra.agents import masking
 from palaestra.agents.backends.clients import from_url, make_endpoint
 from palaestra.agents.backends.endpoint import Endpoint
 from palaestra.agents.backends.registry import _shaping, make_backend, make_bare_backend
+from palaestra.agents.core import Request
+from palaestra.agents.evaluation import evaluation
 from palaestra.agents.evaluation.deciding import UntilDecided
 from palaestra.agents.evaluation.resuming import open_run
 from palaestra.agents.masking import masked, remember_secrets
 from palaestra.agents.own import as_agent
+from palaestra.agents.registry import make_agent
 from palaestra.agents.report.audit_page import render_card_page
 from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.agents.rollout.plans import EpisodePlan
@@ -34,7 +38,8 @@ from palaestra.cli.planned import planned_runs
 from palaestra.cli.seats import ChosenSeats, SeatModel, masked_word
 from palaestra.envs.audit.shipped import shipped_cards
 from palaestra.envs.desk.env import DeskEnv
-from palaestra.errors import ConfigError, ModelError, UsageError
+from palaestra.errors import ConfigError, ModelError, StoreError, UsageError
+from palaestra.types import Message
 from tests.agents.test_masked_places import SECRET, URL, assert_masked
 
 DESK = "palaestra/Desk-v0"
@@ -276,3 +281,87 @@ def test_what_an_audit_found(
     main(["audit", *(["--all"] if every else [DESK]), *options])
     said = capsys.readouterr()
     assert_masked(said.out + said.err)
+
+
+async def test_an_evaluation_remembers_its_arguments_and_stores_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    configs: list[Any] = []
+
+    def keep(store: object, run_id: object, config: Any) -> Any:
+        configs.append(config)
+        raise UsageError("that is all")
+
+    monkeypatch.setattr(evaluation, "plan_and_record", lambda *_, **__: ([], {}))
+    monkeypatch.setattr(evaluation, "open_run", keep)
+    agent = as_agent(lambda observation, info: "look")
+    with pytest.raises(UsageError, match="that is all"):
+        await evaluation.evaluate_async(
+            DESK, agent, env_kwargs={"token": "mk9-env1"}, store=tmp_path, extra_config={"model": URL, "told": SECRET}
+        )
+    (config,) = configs
+    assert_masked(json.dumps(config))
+    assert config["envs"][0]["env_kwargs"] == {"token": "***"}
+    assert_masked(masked("it said mk9-env1"))
+
+
+def test_a_backend_that_there_is_not_is_named_without_its_options() -> None:
+    with pytest.raises(UsageError) as caught:
+        make_agent("mk9-own1:m", api_key="mk9-own1")
+    assert_masked(str(caught.value))
+    assert_masked(masked("it said mk9-own1"))
+
+
+def test_a_run_of_the_command_line_is_given_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    configs: list[Any] = []
+
+    def play(*_: object, extra_config: Any, **__: object) -> Any:
+        configs.append(extra_config)
+        raise StoreError("that is all.")
+
+    monkeypatch.setattr(evaluation, "evaluate", play)
+    words = ["evaluate", "--env", DESK, "--model", f"{URL}#m", "-n", "1", "--runs", str(tmp_path)]
+    assert main(words) == 1
+    assert_masked(json.dumps(configs))
+
+
+def test_a_command_remembers_its_models_before_it_plans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def plan(*_: object, **__: object) -> Any:
+        raise UsageError("that is all.")
+
+    monkeypatch.setattr("palaestra.cli.evaluate.planned_runs", plan)
+    assert main(["evaluate", "--env", DESK, "--model", f"{URL}#m", "-n", "1", "--runs", str(tmp_path)]) == 2
+    assert_masked(masked("it said mk9-pass1"))
+
+
+def test_what_nobody_foresaw_and_the_last_line_of_a_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> Any:
+        raise RuntimeError(f"no row for {SECRET}")
+
+    monkeypatch.setattr(cli_main, "app", fail)
+    for words in (["runs"], ["runs", "--debug"]):
+        with pytest.raises(RuntimeError) as caught:
+            main(words)
+        assert_masked(str(caught.value))
+    assert cli_main._fail("it said token: mk9-12345", 2) == 2
+    assert_masked(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    "word", ["headers={X-Own='mk9-1'}", "--option=headers={X-Own='mk9-1'}", "api_key=mk9", "--api-key=http://h"]
+)
+def test_a_word_of_a_command_line_is_masked_by_its_name(word: str) -> None:
+    assert_masked(masked_word(word))
+    remember_secrets({"api_key": "mk9=Zq7-own"})
+    assert_masked(masked_word("--mk9=Zq7-own"))
+    assert_masked(masked_word(f"{URL}#m"))
+    assert masked_word("--option=top_p=0.5") == "--option=top_p=0.5"
+
+
+def test_what_litellm_makes_of_an_answer() -> None:
+    module = pytest.importorskip("palaestra.agents.backends.litellm_sdk")
+    made = {"choices": [{"message": {"role": "assistant", "content": f"as {SECRET} said"}, "finish_reason": "stop"}]}
+    backend = SimpleNamespace(endpoint=Endpoint(name="s", model="m", base_url="http://h/v1"))
+    answer = SimpleNamespace(model_dump=lambda **_: made)
+    generation = module.LiteLLMBackend._read(backend, answer, None, Request((Message("user", "go"),)))
+    assert_masked(generation.message.content)

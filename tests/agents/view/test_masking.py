@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from palaestra.agents import masking
+from palaestra.agents import evaluate, masking
 from palaestra.agents.masking import MASK, remember_secrets
+from palaestra.agents.report.transcripts import TranscriptBook
 from palaestra.agents.secret_spellings import SecretFinder
 from palaestra.agents.store import RunStore
 from palaestra.agents.view import folder, listing, pages
@@ -84,6 +85,14 @@ def test_a_page_that_cannot_be_made(
     assert "mk9" not in body.lower()
     said = capsys.readouterr().err
     assert_masked(said if isinstance(error, RuntimeError) else body)
+
+
+def test_an_episode_that_cannot_be_shown(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TranscriptBook, "fill", raising(StoreError(TEXT)))
+    evaluate("palaestra/Desk-v0", lambda observation, info: "look", n=1, max_turns=1, store=runs, run_id="b")
+    body = pages.Pages(runs).answer("/episodes", {"run": "b"}).body.decode()
+    assert "cannot be shown" in body
+    assert_masked(body)
 
 
 def test_a_request_that_fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

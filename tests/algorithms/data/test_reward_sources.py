@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
+from palaestra.agents import masking
 from palaestra.agents.own import as_agent
+from palaestra.agents.secret_spellings import SecretFinder
 from palaestra.algorithms.data.reward_sources import NoScore, RewardJudge, RewardModel, RewardServer, Score
 from palaestra.errors import ConfigError, ModelError
 from palaestra.models.tiny_lm import train_tokenizer
@@ -74,9 +76,11 @@ def test_a_reward_model_reads_the_end_of_each_dialogue_whatever_shares_its_batch
 
 @pytest.mark.parametrize("status", [200, 307, 400, 500])
 def test_the_login_and_the_query_of_an_address_reach_neither_a_verdict_nor_a_log(
-    server: AnsweringServer, caplog: pytest.LogCaptureFixture, status: int
+    server: AnsweringServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     caplog.set_level(logging.DEBUG)
+    monkeypatch.setattr(logging, "_logRecordFactory", logging.LogRecord)  # as if nothing had been masked before
+    monkeypatch.setattr(masking, "_finder", SecretFinder())
     url = address(server).replace("http://", "http://mk9-user:mk9-passw0rd@") + f"?sig=mk9-query{status}"
     code = base64.b64encode(b"mk9-user:mk9-passw0rd").decode()
     server.answer = lambda body: (status, {"said": f"mk9-passw0rd, mk9-query{status} and Basic {code}"})
