@@ -124,8 +124,16 @@ def _facts(card: Card) -> list[tuple[str, str, str]]:
         ("Verdict", card.verdict, told or "no point was judged"),
         ("Best floor", *free),
         ("Expert", _percent(card.ceiling.get("success")), _steps(card.ceiling)),
-        ("Tasks", f"{card.n:,}", f"of split {card.split}" if card.split else "no splits"),
+        ("Tasks", f"{card.n:,}", f"{f'of split {card.split}' if card.split else 'no splits'}{_less(card)}"),
     ]
+
+
+def _less(card: Card) -> str:
+    """Say that less was played than of an environment whose steps cost little; empty if it was not."""
+    effort = _mapping(card.sections.get("effort"))
+    if effort.get("level", "cheap") == "cheap":
+        return ""
+    return f", effort {effort['level']!r}: agents are cut after {effort['actions']} actions"
 
 
 def _steps(ceiling: Mapping[str, Json]) -> str:

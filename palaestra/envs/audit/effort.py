@@ -64,7 +64,7 @@ EFFORTS: Mapping[Level, Effort] = {
         actions=1000,
     ),
     "engine": Effort(
-        tasks=20, quick=3, lessons=20, repeated=4, spoiled=4, swaps=8, held_out=40, others=80, cuts=3, actions=100
+        tasks=20, quick=3, lessons=20, repeated=4, spoiled=4, swaps=8, held_out=40, others=80, cuts=3, actions=200
     ),
     "browser": Effort(tasks=8, quick=2, lessons=8, repeated=2, spoiled=2, swaps=4, held_out=10, others=20, cuts=2, actions=50),
     "slow": Effort(tasks=4, quick=1, lessons=4, repeated=1, spoiled=1, swaps=2, held_out=6, others=12, cuts=1, actions=30),

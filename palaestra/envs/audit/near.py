@@ -151,7 +151,13 @@ def _judge_swapped(subject: Subject) -> Point:
     if not plays:
         return passed(name, "Does not apply: the expert's plans have one step each.")
     if more := _paid_more(subject, plays):
-        return failed(name, f"Swapped steps bring more than the plan in {len(more)} episodes.", tasks=_keys(more))
+        (play, plan), *_ = more
+        eg = f"e.g. {play.total:g} instead of {plan.total:g} on {plan.start.key}"
+        varies = subject.declares_return and subject.full_return is None
+        if varies and all(play.success and _is_paid_at_the_end(play) for play, _ in more):
+            said = f"With two steps swapped the plan brings more in {len(more)} of {len(plays)} episodes, {eg}"
+            return warned(name, f"{said}: the return varies, and the expert's is not the highest.", tasks=_keys(more))
+        return failed(name, f"Swapped steps bring more than the plan in {len(more)} episodes, {eg}.", tasks=_keys(more))
     return passed(name, f"With two steps swapped the plan still succeeds in {percent(success_rate(plays))} of {len(plays)}.")
 
 
@@ -160,6 +166,11 @@ def _paid_more(subject: Subject, plays: Sequence[Play]) -> list[tuple[Play, Play
     plans = {plan.start.key: plan for plan in subject.solved}
     pairs = [(play, plans[play.start.key]) for play in plays]
     return [(play, plan) for play, plan in pairs if play.total > plan.total + EPSILON]
+
+
+def _is_paid_at_the_end(play: Play) -> bool:
+    """Whether the last step alone was paid: what it brings is then of the whole episode, e.g. of its length."""
+    return all(abs(step.reward) <= EPSILON for step in play.steps[:-1])
 
 
 def _keys(pairs: Sequence[tuple[Play, Play]]) -> list[str]:

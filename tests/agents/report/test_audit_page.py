@@ -193,3 +193,9 @@ async def test_the_page_fits_a_phone_in_both_schemes_and_its_bars_are_as_long_as
             colours.append(await tab.js("getComputedStyle(document.body).backgroundColor"))
         assert colours[0] != colours[1]
         assert tab.problems == []
+
+
+def test_a_card_of_less_effort_says_where_agents_were_cut(card):
+    assert "agents are cut" not in render_card_page(card)
+    slow = dataclasses.replace(card, sections={**card.sections, "effort": {"level": "slow", "actions": 30}})
+    assert "effort &#39;slow&#39;: agents are cut after 30 actions" in render_card_page(slow)

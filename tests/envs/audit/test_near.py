@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from palaestra.envs.audit.near import REPEATED, SWAPPED, WITHOUT_LAST, WITHOUT_ONE, effective, judge_near, leaves, unchanged
 from palaestra.envs.core.text_env import Turn
-from tests.envs.audit.toys import Lamps, audited, judged
+from tests.envs.audit.toys import LAMPS, Lamps, audited, judged
 
 
 def test_the_state_says_which_steps_matter():
@@ -112,6 +112,38 @@ def test_an_order_that_pays_more_is_found():
             return Turn("", reward)
 
     assert judged(judge_near, Ordered)["near.swapped"].verdict == "fail"
+
+
+def test_an_expert_that_takes_a_longer_way_than_need_be_is_no_defect_of_the_reward():
+    class Walked(Lamps):
+        """The return of a solved task is the higher the less was walked between lamps, and is paid at the end."""
+
+        full_return = None
+
+        def _begin(self, task):
+            self.at, self.walked = "attic", 0
+            return super()._begin(task)
+
+        def switched(self, name, is_on):
+            self.walked += abs(LAMPS.index(name) - LAMPS.index(self.at))
+            self.at = name
+            return super().switched(name, is_on)
+
+        def _act(self, action):
+            turn = super()._act(action)
+            turn.reward *= 1 - self.walked / 100
+            return turn
+
+    point = judged(judge_near, Walked)["near.swapped"]
+    assert point.verdict == "warn"
+    assert "the return varies, and the expert's is not the highest" in point.reason
+
+    class Declared(Walked):
+        """Declares that every solved task brings 1."""
+
+        full_return = 1.0
+
+    assert judged(judge_near, Declared)["near.swapped"].verdict == "fail"
 
 
 def test_without_a_plan_nothing_is_judged():
