@@ -45,7 +45,6 @@ class Bindings:
                 self.parent[id(child)] = node
         for node in nodes:
             self._note(node)
-        self.has_dates = any(name.startswith("datetime") for name in (*self.modules.values(), *self.imported.values()))
         self.has_try = any(isinstance(node, ast.Try) for node in nodes)
 
     def within(self, node: ast.AST) -> Iterator[ast.AST]:
@@ -143,16 +142,25 @@ class Bindings:
         if isinstance(value, ast.Name):
             if value.id in self.functions or value.id in self.modules or value.id in self.imported:
                 return ""
-            return _common([self.kind(one, depth + 1) for one in self.values.get(value.id, [_UNKNOWN])])
+            return self._kind_of_name(value.id, depth)
         if isinstance(value, ast.Call):
             return self._kind_of_call(value, depth)
         if isinstance(value, ast.BinOp):
             return _arithmetic(self.kind(value.left, depth + 1), value.op, self.kind(value.right, depth + 1))
-        if isinstance(value, ast.AugAssign):
-            right = self.kind(value.value, depth + 1)
-            same = right in ("int", "number") and isinstance(value.op, (ast.Add, ast.Sub))
-            return right if same or (right in ("text", "list") and isinstance(value.op, ast.Add)) else _UNKNOWN
         return ""
+
+    def _kind_of_name(self, name: str, depth: int) -> str:
+        """Return the kind of all values of a name; what `+=` and the like make of a number or a text is one again."""
+        values = self.values.get(name, [_UNKNOWN])
+        kind = _common([self.kind(value, depth + 1) for value in values if not isinstance(value, ast.AugAssign)] or [""])
+        for value in values:
+            if isinstance(value, ast.AugAssign):
+                right = self.kind(value.value, depth + 1)
+                if kind in ("int", "number"):
+                    kind = "int" if kind == right == "int" and isinstance(value.op, (ast.Add, ast.Sub, ast.Mult)) else "number"
+                elif not (isinstance(value.op, ast.Add) and (kind == "text" or kind == right == "list")):
+                    return ""
+        return kind
 
     def _kind_of_call(self, call: ast.Call, depth: int) -> str:
         """Return the kind of a result."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import builtins
 import re
+import string
 import sys
 from collections.abc import Mapping
 
@@ -46,17 +47,13 @@ METHODS |= frozenset(("isdecimal", "partition", "rpartition", "get", "copy"))
 FUNCTIONS: Mapping[str, frozenset[str]] = {
     "math": frozenset(("floor", "ceil", "sqrt", "isnan", "isinf", "trunc", "gcd", "fabs", "isqrt")),
     "json": frozenset(("dumps",)),
-    "datetime": frozenset(("datetime.strptime",)),
 }
 CONSTANTS: Mapping[str, frozenset[str]] = {"math": frozenset(("pi", "e"))}
-DATE_ATTRIBUTES = frozenset(("year", "month", "day", "hour", "minute", "second", "days"))
-DATE_METHODS = frozenset(("date", "weekday"))
 TYPING = frozenset(("Any", "Dict", "List", "Optional", "Tuple", "Union", "Callable", "Iterable", "Sequence", "Set"))
 
 LAZY = frozenset(("map", "enumerate", "zip", "reversed"))
 TAKES_ALL = frozenset(("list", "tuple", "sorted", "sum", "min", "max", "any", "all", "join"))
 """What takes every item before it does anything that could fail or be seen, or is looked at below."""
-STRPTIME = re.compile(r"(?:[-/ :.,T]|%[YmdHMS])*%Y(?:[-/ :.,T]|%[YmdHMS])*", re.A)
 FORMAT = re.compile(r",?(?:\.\d{1,2})?f|,|0?\dd", re.A)
 SUMS_ALIKE = sys.version_info < (3, 12)  # then sums of floats are compensated in CPython
 IS_BUILTIN = frozenset(dir(builtins))
@@ -67,3 +64,14 @@ CONSTRUCTS: Mapping[type[ast.AST], str] = {
     ast.Pow: "other operators",
 }  # fmt: skip
 """Words for constructs that are not on the list."""
+
+
+def is_plain_format(node: ast.expr) -> bool:
+    """Whether a text has only fields without formats."""
+    if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+        return False
+    try:
+        fields = list(string.Formatter().parse(node.value))
+    except ValueError:
+        return False
+    return all(name is None or ((name == "" or name.isalnum()) and not spec and not shown) for _, name, spec, shown in fields)

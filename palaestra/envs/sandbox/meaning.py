@@ -6,7 +6,6 @@ Each rule looks at one kind of node and yields fixed words; none of them repeats
 from __future__ import annotations
 
 import ast
-import string
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -68,7 +67,7 @@ class Checker(Bindings):
             if node.module == "typing" and alias.name in known.TYPING:
                 continue
             named = known.FUNCTIONS.get(node.module or "", frozenset()) | known.CONSTANTS.get(node.module or "", frozenset())
-            if node.level or (alias.name not in named and (node.module, alias.name) != ("datetime", "datetime")):
+            if node.level or alias.name not in named:
                 yield f"{node.module}.{alias.name}"
 
     def raising(self, node: ast.Raise) -> Iterator[str]:
@@ -103,10 +102,15 @@ class Checker(Bindings):
     def _changes(self, part: ast.AST, walked: set[str], *, strict: bool) -> bool:
         """Whether a node may change what is walked; strict: whether it may change anything that is not a fresh list."""
         root = ""
+        changed: ast.expr | None = None
         if isinstance(part, ast.Call) and isinstance(part.func, ast.Attribute) and part.func.attr in known.MUTATORS:
-            root = _root_name(part.func.value)
+            changed = part.func.value
         elif isinstance(part, ast.Subscript) and not isinstance(part.ctx, ast.Load):
-            root = _root_name(part)
+            changed = part.value
+        if changed is not None:
+            root = _root_name(changed)
+            if strict and not isinstance(changed, ast.Name):
+                return True  # what is inside of a fresh list may have other names
         elif isinstance(part, ast.AugAssign) and isinstance(part.target, ast.Name):
             root = part.target.id if self.kind(part.target) not in ("int", "number", "text") else ""
         else:
@@ -137,8 +141,10 @@ class Checker(Bindings):
         """An assignment to names and items."""
         if isinstance(node, ast.AugAssign) and not isinstance(node.op, (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv)):
             yield "other operators"
-        if isinstance(node, ast.AugAssign) and self.is_lazy(node.value):
-            yield "a generator is kept"
+        if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add):
+            left, right = self.kind(node.target), self.kind(node.value)
+            if left not in ("int", "number", "text") and right not in ("int", "number", "list"):
+                yield "+= of something else than a list"  # monty's lists take nothing else in
 
     def _recursion(self) -> Iterator[str]:
         """Functions that call themselves by some way: how deep they get differs."""
@@ -186,7 +192,7 @@ class Checker(Bindings):
             full = self.imported.get(node.id, "")
             module, _, rest = full.partition(".")
             is_base = isinstance(parent, ast.Attribute)
-            if not (is_base and (node.id in self.modules or full == "datetime.datetime")) and not (
+            if not (is_base and node.id in self.modules) and not (
                 rest in known.CONSTANTS.get(module, ()) or (is_called and rest in known.FUNCTIONS.get(module, ()))
             ):
                 yield "a module's name as a value"
@@ -230,7 +236,7 @@ class Checker(Bindings):
         return isinstance(parent, ast.Call) and called_name(parent) == "map" and parent.args[0] is node
 
     def attribute(self, node: ast.Attribute) -> Iterator[str]:
-        """A method that is called, a function of a module, a part of a date."""
+        """A method that is called, a function of a module."""
         parent = self.parent[id(node)]
         is_called = isinstance(parent, ast.Call) and parent.func is node
         if not isinstance(node.ctx, ast.Load):
@@ -240,24 +246,20 @@ class Checker(Bindings):
         if full:
             module, _, rest = full.partition(".")
             on_list = rest in known.FUNCTIONS.get(module, ()) if is_called else rest in known.CONSTANTS.get(module, ())
-            if (
-                module in known.FUNCTIONS
-                and not on_list
-                and not (full == "datetime.datetime" and isinstance(parent, ast.Attribute))
-            ):
+            if module in known.FUNCTIONS and not on_list:
                 yield full
         elif is_called:
-            if node.attr not in known.METHODS and not (self.has_dates and node.attr in known.DATE_METHODS):
+            if node.attr not in known.METHODS:
                 yield f".{node.attr}()" if not node.attr.startswith("__") else "dunder names"
-        elif not (self.has_dates and node.attr in known.DATE_ATTRIBUTES):
+        else:
             yield f".{node.attr}" if not node.attr.startswith("__") else "dunder names"
 
     def full_name(self, node: ast.expr) -> str:
         """Return "module.name" of what is reached from an import; "" for everything else."""
         if isinstance(node, ast.Name):
             return self.modules.get(node.id) or self.imported.get(node.id, "")
-        if isinstance(node, ast.Attribute) and isinstance(node.value, (ast.Name, ast.Attribute)):
-            base = self.full_name(node.value) if isinstance(node.value, ast.Name) or node.value.attr == "datetime" else ""
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            base = self.full_name(node.value)
             return f"{base}.{node.attr}" if base else ""
         return ""
 
@@ -295,7 +297,8 @@ class Checker(Bindings):
         if self.looks < 0:
             raise TooNested
         return all(self.kind(node.slice) == "text" for node in stores) and not any(
-            called_name(node) in ("update", "setdefault") for node in self.nodes
+            called_name(node) in ("update", "setdefault") or (isinstance(node, ast.Dict) and None in node.keys)
+            for node in self.nodes
         )
 
     def dict_comprehension(self, node: ast.DictComp) -> Iterator[str]:
@@ -332,6 +335,10 @@ class Checker(Bindings):
         """A walk over something that is there as a whole."""
         if node.is_async:
             yield "async"
+        if self.is_lazy(node.iter):
+            walked = {part.id for part in self.within(node.iter) if isinstance(part, ast.Name)}
+            if any(self._changes(part, walked, strict=True) for part in self.within(self.parent[id(node)])):
+                yield "a loop that changes what it walks"
         if isinstance(node.iter, ast.GeneratorExp) or self.calls_builtin(node.iter, ("map",)):
             yield "a lazy loop"
 
@@ -383,11 +390,7 @@ class Checker(Bindings):
         """A function of a module."""
         if any(self.is_lazy(argument) for argument in node.args):
             yield "a generator is kept"
-        if full == "datetime.datetime.strptime":
-            form = node.args[1] if len(node.args) == 2 else None
-            if not (isinstance(form, ast.Constant) and isinstance(form.value, str) and known.STRPTIME.fullmatch(form.value)):
-                yield "strptime without a year in a plain format"
-        elif full == "json.dumps":
+        if full == "json.dumps":
             for keyword in node.keywords:
                 if keyword.arg not in ("indent", "ensure_ascii") or not isinstance(keyword.value, ast.Constant):
                     yield f"json.dumps({keyword.arg}=)"
@@ -459,7 +462,7 @@ class Checker(Bindings):
             yield "keys of unknown kind"
         if name == "update" and not (len(node.args) == 1 and isinstance(node.args[0], ast.Dict)):
             yield "keys of unknown kind"
-        if name == "format" and not _is_plain_format(method.value):
+        if name == "format" and not known.is_plain_format(method.value):
             yield "other formats"
         if name in known.VIEWS:
             parent = self.parent[id(node)]
@@ -468,6 +471,13 @@ class Checker(Bindings):
             looked = isinstance(parent, ast.Compare) and parent.left is not node
             if not (walked or taken or looked or (isinstance(parent, ast.Call) and called_name(parent) == "join")):
                 yield "a view is kept"
+
+
+def _root_name(node: ast.expr) -> str:
+    """Return the name at the left of `a.b[c]`; "?" if there is none."""
+    while isinstance(node, (ast.Attribute, ast.Subscript)):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else "?"
 
 
 _CHECKS: dict[type[ast.AST], Callable[[Checker, Any], Iterator[str]]] = {
@@ -496,21 +506,3 @@ _CHECKS: dict[type[ast.AST], Callable[[Checker, Any], Iterator[str]]] = {
     ast.Call: Checker.call,
     ast.arg: Checker.parameter,
 }
-
-
-def _root_name(node: ast.expr) -> str:
-    """Return the name at the left of `a.b[c]`; "?" if there is none."""
-    while isinstance(node, (ast.Attribute, ast.Subscript)):
-        node = node.value
-    return node.id if isinstance(node, ast.Name) else "?"
-
-
-def _is_plain_format(node: ast.expr) -> bool:
-    """Whether a text has only fields without formats."""
-    if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
-        return False
-    try:
-        fields = list(string.Formatter().parse(node.value))
-    except ValueError:
-        return False
-    return all(name is None or ((name == "" or name.isalnum()) and not spec and not shown) for _, name, spec, shown in fields)
