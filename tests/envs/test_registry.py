@@ -62,6 +62,9 @@ VARIANTS = {
         {"mode": "hybrid", "calls": "tools", "extra_modules": 3, "reward": "accuracy"},
     ],
 }
+CHEAP_TASKS = {  # of worlds whose tasks differ in cost: SciWorld makes a solution in half a second or in seventy
+    "palaestra/SciWorld-v0": {"tasks": ("find-non-living-thing", "lifespan-longest-lived", "find-plant", "power-component")},
+}
 CASES = [(env_id, kwargs) for env_id in palaestra.list_envs() for kwargs in [{}, *VARIANTS.get(env_id, [])]]
 
 
@@ -71,9 +74,10 @@ class Budget(NamedTuple):
     seeds: int
     turns: int
     examples: int
+    refusals: int
 
 
-BUDGETS = {"cheap": Budget(5, 40, 80), "engine": Budget(2, 15, 10), "browser": Budget(1, 6, 3)}
+BUDGETS = {"cheap": Budget(5, 40, 80, 1000), "engine": Budget(1, 15, 6, 60), "browser": Budget(1, 6, 3, 20)}
 
 
 def budget(env_id: str) -> Budget:
@@ -101,7 +105,7 @@ every_case = pytest.mark.parametrize(
 @contextlib.contextmanager
 def made(env_id: str, kwargs: dict, **more) -> Iterator[gymnasium.Env]:
     with for_tests(env_id) as arguments:
-        env = gymnasium.make(env_id, **{**arguments, **kwargs}, **more)
+        env = gymnasium.make(env_id, **{**arguments, **CHEAP_TASKS.get(env_id, {}), **kwargs}, **more)
         try:
             yield env
         finally:
@@ -124,7 +128,7 @@ def random_play(env, seed: int, turns: int = 12) -> list:
 @every_case
 def test_every_promise_of_the_contract_is_kept(env_id, kwargs):
     with for_tests(env_id) as arguments:
-        report = check_environment(env_id, kwargs={**arguments, **kwargs})
+        report = check_environment(env_id, kwargs={**arguments, **CHEAP_TASKS.get(env_id, {}), **kwargs})
     assert report.ok, str(report)
 
 
@@ -157,7 +161,7 @@ def test_doing_nothing_useful_earns_less_than_the_expert(env_id, kwargs):
     with made(env_id, kwargs) as env:
         env.reset(seed=0)
         total = 0.0
-        for _ in range(1000):
+        for _ in range(budget(env_id).refusals):
             _, reward, terminated, truncated, info = env.step("?")
             total += reward
             if terminated or truncated:
