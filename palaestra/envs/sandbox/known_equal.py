@@ -17,7 +17,7 @@ NODES = (
     ast.Module, ast.arguments, ast.Load, ast.Store, ast.And, ast.Or, ast.Not, ast.USub, ast.UAdd, ast.Eq, ast.NotEq, ast.Lt,
     ast.LtE, ast.Gt, ast.GtE, ast.In, ast.NotIn, ast.Is, ast.IsNot, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod,
     ast.BoolOp, ast.UnaryOp, ast.If, ast.IfExp, ast.Return, ast.Expr, ast.Pass, ast.Break, ast.Continue, ast.While,
-    ast.List, ast.Tuple, ast.ListComp, ast.Assert, ast.alias, ast.Try, ast.keyword, ast.Slice, ast.AnnAssign,
+    ast.List, ast.Tuple, ast.ListComp, ast.Assert, ast.alias, ast.Try, ast.keyword, ast.Slice, ast.AnnAssign, ast.Assign,
     ast.Global, ast.Nonlocal, ast.JoinedStr,
 )  # fmt: skip
 """Nodes that mean the same whatever is in them."""

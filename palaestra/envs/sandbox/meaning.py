@@ -137,14 +137,17 @@ class Checker(Bindings):
             return False
         return not (isinstance(parent, ast.Call) and self.calls_builtin(parent, known.BUILTINS))
 
-    def target(self, node: ast.Assign | ast.AugAssign) -> Iterator[str]:
-        """An assignment to names and items."""
-        if isinstance(node, ast.AugAssign) and not isinstance(node.op, (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv)):
+    def target(self, node: ast.AugAssign) -> Iterator[str]:
+        """An assignment that adds, takes away, multiplies or divides."""
+        left, right = self.kind(node.target), self.kind(node.value)
+        if not isinstance(node.op, (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv)):
             yield "other operators"
-        if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add):
-            left, right = self.kind(node.target), self.kind(node.value)
-            if left not in ("int", "number", "text") and right not in ("int", "number", "list"):
-                yield "+= of something else than a list"  # monty's lists take nothing else in
+        elif left in ("int", "number", "text"):
+            return
+        elif isinstance(node.op, ast.Mult):
+            yield "*= of what may be a list"  # which gets longer in CPython, and is replaced in monty
+        elif isinstance(node.op, ast.Add) and right not in ("int", "number", "list"):
+            yield "+= of something else than a list"  # monty's lists take nothing else in
 
     def _recursion(self) -> Iterator[str]:
         """Functions that call themselves by some way: how deep they get differs."""
@@ -174,6 +177,8 @@ class Checker(Bindings):
         """Texts, numbers, None and the two truths."""
         if not isinstance(node.value, (str, int, float, type(None))):
             yield known.CONSTRUCTS.get(type(node), type(node).__name__)
+        elif isinstance(node.value, str) and not node.value.isascii() and any("\ud800" <= c <= "\udfff" for c in node.value):
+            yield "half of a pair of surrogates"
 
     def name(self, node: ast.Name) -> Iterator[str]:
         """A name that is bound, or a built-in where it may stand."""
@@ -488,7 +493,6 @@ _CHECKS: dict[type[ast.AST], Callable[[Checker, Any], Iterator[str]]] = {
     ast.Raise: Checker.raising,
     ast.ExceptHandler: Checker.handler,
     ast.For: Checker.loop,
-    ast.Assign: Checker.target,
     ast.AugAssign: Checker.target,
     ast.Constant: Checker.constant,
     ast.Name: Checker.name,

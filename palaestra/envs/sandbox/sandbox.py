@@ -328,14 +328,15 @@ class Program:
         return plain, problem, has_odd_characters(text)
 
 
-_CLOSE_FLOAT = re.compile(r"\d{15}\.\d")
-"""Floats so large that two decimal forms of the same length can be equally near; the interpreters then choose differently."""
+_DOUBTFUL = re.compile(r"\d{15}\.\d|\.\.\.")
+"""In a result: floats so large that two decimal forms of the same length can be equally near, of which the interpreters choose
+different ones; and the dots in a list that contains itself."""
 
 
 def _could_differ(result: SandboxResult) -> bool:
     """Whether a result of monty is one that CPython may give otherwise: errors, and what monty cannot do or write."""
     if result.ok:
-        return _CLOSE_FLOAT.search(result.content) is not None
+        return _DOUBTFUL.search(result.content) is not None
     return result.status in ("error", "blocked") or result.content in (results.NOT_JSON, results.NOT_SUPPORTED)
 
 

@@ -51,3 +51,9 @@ def need_process(missing):
 def need_monty(missing):
     if "monty" in missing:
         pytest.skip(missing["monty"])
+
+
+@pytest.fixture(scope="session")
+def need_both(missing):
+    if missing:
+        pytest.skip("; ".join(missing.values()))

@@ -6,6 +6,7 @@ import json
 import keyword
 import subprocess
 import sys
+import tomllib
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -120,6 +121,8 @@ def test_what_means_the_same_stays_in_monty(source):
         ("def f(a, /): pass", "parameters by place only"),
         ("def f(a: Anything): pass", "an annotation that could fail"),
         ("def f(a):\n    return a is 1", "identity"),
+        ("def f(a):\n    a *= 2\n    return a", "*= of what may be a list"),
+        ("def f(a):\n    return '\\ud800'", "half of a pair of surrogates"),
         ("def f(a):\n    a += {}\n    return a", "+= of something else than a list"),
         ("def f(a):\n    b = []\n    b += 'xy'\n    return b", "+= of something else than a list"),
         ("import json\ndef f(a):\n    return json.dumps(a, default=str)", "json.dumps(default=)"),
@@ -261,6 +264,24 @@ def test_random_programs_give_the_same_by_the_list_as_in_cpython(part, need_mont
                     wrong.append((seed, given_ones, mine, right))
     assert wrong == []
     assert ran["monty"] > 20
+
+
+FOOLING = tomllib.loads(Path(__file__).with_name("fooling.toml").read_text(encoding="utf-8"))["sources"]
+GIVEN = [{"a": [3, 1, "x"], "b": 1, "c": True}, {"a": {"p": 1}, "b": True, "c": 1}, {"a": "text", "b": None, "c": "ü"}]
+
+
+@pytest.fixture(scope="module")
+def both(need_both):
+    with Sandbox(timeout_s=60) as either, Sandbox("process", timeout_s=60) as cpython:
+        yield either, cpython
+
+
+@pytest.mark.parametrize("name", sorted(FOOLING))
+def test_sources_made_to_fool_the_list_give_the_same(name, both):
+    programs = [sandbox.load(FOOLING[name]) for sandbox in both]
+    for given_ones in GIVEN:
+        mine, right = (program.call("f", given_ones) for program in programs)
+        assert (mine.status, mine.content) == (right.status, right.content), given_ones
 
 
 CHARACTERS = """
