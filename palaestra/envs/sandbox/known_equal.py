@@ -44,6 +44,25 @@ VIEWS = frozenset(("items", "keys", "values"))
 METHODS = TEXT_METHODS | LIST_METHODS | VIEWS | (MUTATORS - {"popitem"})
 METHODS |= frozenset(("startswith", "endswith", "find", "rfind", "index", "count", "isdigit", "isalpha", "isalnum", "isspace"))
 METHODS |= frozenset(("isdecimal", "partition", "rpartition", "get", "copy"))
+COUNTS: Mapping[str, tuple[int, int]] = {
+    **dict.fromkeys(("strip", "lstrip", "rstrip", "list", "tuple"), (0, 1)),
+    **dict.fromkeys(("split", "rsplit", "pop"), (0, 2)),
+    **dict.fromkeys(("join", "zfill", "removeprefix", "removesuffix", "append", "remove", "extend", "update"), (1, 1)),
+    **dict.fromkeys(("startswith", "endswith", "find", "rfind", "index", "count", "partition", "rpartition"), (1, 1)),
+    **dict.fromkeys(
+        ("int", "float", "str", "round", "bool", "repr", "set", "len", "abs", "sum", "any", "all", "sorted"), (1, 1)
+    ),
+    **dict.fromkeys(("enumerate", "reversed", "iter"), (1, 1)),
+    **dict.fromkeys(("floor", "ceil", "sqrt", "isnan", "isinf", "trunc", "fabs", "isqrt", "dumps"), (1, 1)),
+    **dict.fromkeys(("ljust", "rjust", "center", "setdefault", "get", "next"), (1, 2)),
+    **dict.fromkeys(("isinstance", "map", "insert", "gcd"), (2, 2)),
+    **dict.fromkeys(("min", "max", "format", "zip"), (1, 99)),
+    **dict.fromkeys(EXCEPTIONS, (0, 1)),
+    "replace": (2, 3),
+    "range": (1, 3),
+    "print": (0, 99),
+}
+"""How many arguments by place were compared, at least and at most; none of those that are not here."""
 FUNCTIONS: Mapping[str, frozenset[str]] = {
     "math": frozenset(("floor", "ceil", "sqrt", "isnan", "isinf", "trunc", "gcd", "fabs", "isqrt")),
     "json": frozenset(("dumps",)),

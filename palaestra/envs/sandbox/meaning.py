@@ -377,6 +377,10 @@ class Checker(Bindings):
         """A call of something on the list, with arguments of the kinds that were compared."""
         if any(keyword.arg is None for keyword in node.keywords):
             yield "arguments by star"
+        name = called_name(node)
+        least, most = known.COUNTS.get(name, (0, 0))
+        if name and not self.is_own(name) and not least <= len(node.args) <= most:
+            yield f"{name}() with {len(node.args)} arguments"
         if isinstance(node.func, ast.Name):
             if self.is_own(node.func.id):
                 if node.func.id not in self.functions:
@@ -415,10 +419,12 @@ class Checker(Bindings):
         for keyword in node.keywords:
             if keyword.arg == "key" and not isinstance(keyword.value, ast.Lambda):
                 yield "a function as a value"
+            if keyword.arg == "reverse" and not isinstance(keyword.value, ast.Constant):
+                yield "an order that is not known"
         parent = self.parent[id(node)]
-        if name in ("int", "float", "str", "round", "bool", "repr", "set", "len", "abs", "sum") and len(node.args) != 1:
-            yield f"{name}() with {'more' if node.args else 'no'} arguments"
-        elif name == "float" and self.kind(node.args[0]) not in ("int", "number"):
+        if not node.args:
+            return
+        if name == "float" and self.kind(node.args[0]) not in ("int", "number"):
             yield "float() of something that could be not a number"
         elif name == "sum" and not known.SUMS_ALIKE:
             yield "sum()"
@@ -459,6 +465,8 @@ class Checker(Bindings):
         name = method.attr
         if any(keyword.arg not in ("key", "reverse") or name != "sort" for keyword in node.keywords):
             yield f".{name}() with keywords"
+        if any(keyword.arg == "reverse" and not isinstance(keyword.value, ast.Constant) for keyword in node.keywords):
+            yield "an order that is not known"
         if name != "join" and any(self.is_lazy(argument) for argument in node.args):
             yield "a generator is kept"
         if name == "sort" and self.has_try:
