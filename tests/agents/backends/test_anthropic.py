@@ -397,3 +397,16 @@ def test_a_text_that_was_changed_goes_back_whole_behind_what_is_opaque(content: 
     changed = replace(message, content=content)
     sent = messages_body("m", Request((Message("user", "x"), changed)), prompt_cache="off")["messages"][1]["content"]
     assert sent == [THOUGHT, *([{"type": "text", "text": content}] if content else []), use]
+
+
+@pytest.mark.parametrize("parameters", [{}, {"parameters": None}, {"parameters": {}}])
+def test_a_tool_without_parameters_takes_an_empty_object(parameters: dict[str, Any]) -> None:
+    function: dict[str, Any] = {"name": "wait", **parameters}
+    request = Request((Message("user", "go"),), tools=({"type": "function", "function": function},))
+    tool: Any
+    (tool,) = messages_body("m", request)["tools"]
+    assert {key: value for key, value in tool.items() if key != "cache_control"} == {
+        "name": "wait",
+        "description": "",
+        "input_schema": {"type": "object", "properties": {}},
+    }

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from palaestra.agents.backends.reliable import Reliable, RetryPolicy
-from palaestra.agents.backends.too_long import may_be_too_long, says_too_long
+from palaestra.agents.backends.too_long import may_be_too_long, says_too_long, too_long_or_not
 from palaestra.agents.core import Generation, Request, Sampling
 from palaestra.errors import ContextWindowError, ModelError
 from palaestra.types import Message
@@ -240,3 +240,11 @@ ADDRESSES = ["", *(f"http://127.0.0.1:8000/{path} answered {{}}: " for path in P
 @pytest.mark.parametrize(("status", "text"), OTHER_CAUSES)
 def test_the_address_and_time_outs_are_no_words_about_the_prompt(status: int, text: str, address: str) -> None:
     assert not isinstance(refused(status, address.format(status) + text), ContextWindowError)
+
+
+def test_tools_with_values_that_are_no_json_are_counted_by_their_text() -> None:
+    error, counted = ModelError("bad request", status=400), []
+    tool = {"type": "function", "function": {"name": "look", "parameters": {"default": Path("a/b")}}}
+    request = Request((Message("user", "go"),), tools=(tool,))
+    assert too_long_or_not(error, request, lambda messages: counted.append(messages) or 1) is error
+    assert counted == [request.messages]

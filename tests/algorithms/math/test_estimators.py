@@ -246,3 +246,19 @@ def test_states_that_were_not_recorded_are_refused() -> None:
     batch = collate([episode(f"e{i}", [segment([0, 1], [(1, 2, 0)])], [float(i)]) for i in range(2)])
     with pytest.raises(ConfigError, match="no step carries a state_hash"):
         estimate(batch, batch.token_reward, GiGPOAdvantage())
+
+
+@pytest.mark.parametrize(
+    ("config", "scale"),
+    [
+        (estimators.TurnRLOOAdvantage(), 1.0),
+        (estimators.TurnRLOOAdvantage(gamma=0.9), None),
+        (estimators.GRPOAdvantage(), None),
+        (estimators.GRPOAdvantage(spread="none"), 0.75),
+        (estimators.GRPOAdvantage(spread="batch"), None),
+        (estimators.RLOOAdvantage(), 1.0),
+        (estimators.GiGPOAdvantage(), None),
+    ],
+)
+def test_only_an_estimate_without_bias_claims_a_scale(config: Any, scale: float | None) -> None:
+    assert config.gradient_scale(4) == scale

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from palaestra.agents.formats import FORMATS
 from palaestra.envs.formats import format_message
+from palaestra.envs.formats.attempt_signs import misspelt
 from palaestra.envs.formats.attempts import ARGUMENT_KEYS, NAME_KEYS, doubt_about, find_attempt, unread, with_attempt
 from palaestra.envs.formats.dialects import DIALECTS
 from palaestra.envs.tools import sample_call
@@ -375,3 +376,14 @@ def test_a_text_that_is_a_call_of_no_tool_is_no_answer(text: str) -> None:
 @pytest.mark.parametrize("text", NOT_MADE_UP)
 def test_other_texts_with_brackets_are_answers(text: str) -> None:
     assert find_attempt(text, TOOLS) is None
+
+
+@pytest.mark.parametrize(("name", "meant"), [("look_arond(3)", "look_around"), ("LookAround(3)", "look_around")])
+def test_the_tool_that_a_misspelt_one_is_near_to_is_named(name: str, meant: str) -> None:
+    said = misspelt(name, {"look_around": {}, "wait": {}})
+    assert said == f"there is no tool {name.partition('(')[0]!r}; did you mean {meant!r}?"
+
+
+def test_a_call_that_is_near_to_no_tool_is_named_alone_or_not_at_all() -> None:
+    assert misspelt("open_gate(side='left')", {"wait": {}}) == "there is no tool 'open_gate'"
+    assert misspelt("open_gate(side='left')", {}) == misspelt("gate(3)", {"wait": {}}) == ""

@@ -60,3 +60,13 @@ def test_nothing_seen_and_nothing_different() -> None:
             test.add(bad)
     with pytest.raises(ConfigError, match="expected all above 0"):
         SequentialComparison(0.0)
+
+
+@pytest.mark.parametrize("name", ["difference", "alpha", "power", "variance"])
+def test_settings_are_taken_up_to_their_bounds_and_no_further(name):
+    inside, outside = (1e-9, 1.0 if name == "variance" else 1 - 1e-9), (0.0, 1 + 1e-9 if name == "variance" else 1.0)
+    for value in inside:
+        assert getattr(SequentialComparison(**{"difference": 0.1, name: value}), name) == value
+    for value in outside:
+        with pytest.raises(ConfigError, match="expected all above 0"):
+            SequentialComparison(**{"difference": 0.1, name: value})
