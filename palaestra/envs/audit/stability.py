@@ -4,7 +4,8 @@
 * *elsewhere*: so they do in other processes, with another PYTHONHASHSEED and other clocks.
 * *restore*: an episode that continues from a snapshot ends as it would have ended.
 * *order*: two neighbouring actions that do not touch each other (each is told the same in either order, and the states
-  after both differ in nothing but the order of records) may be swapped without another verdict.
+  after both differ in nothing but the order of records) may be swapped without another verdict, unless the episode then
+  tells something else before it is over.
 """
 
 from __future__ import annotations
@@ -235,7 +236,17 @@ def _swapped(subject: Subject, swap: _Swap) -> Play | None:
     same = _canonical(states[i + 2]) == _canonical(in_order[i + 2])
     if not same and _touched(in_order[i], in_order[i + 1]) & _touched(states[i], states[i + 1]):
         return None
-    return played
+    return None if _is_told_otherwise(plan, played, i + 2) else played
+
+
+def _is_told_otherwise(plan: Play, played: Play, begin: int) -> bool:
+    """Whether an episode tells something else than a plan from a turn on, before it is over: what is drawn in it, say.
+
+    An agent that is told otherwise acts otherwise; that the rest of the plan fails then says nothing about the order.
+    """
+    later = zip(plan.steps[begin:], played.steps[begin:], strict=False)
+    num = len(played.steps) - begin - played.is_over
+    return any(a.observation != b.observation for (a, b), _ in zip(later, range(num), strict=False))
 
 
 def _states_of(subject: Subject, plan: Play, turns: Sequence[int]) -> dict[int, Json]:
