@@ -352,3 +352,26 @@ def test_nothing_is_said_of_what_is_learned_but_the_fault_itself(caplog: pytest.
     with caplog.at_level(logging.WARNING, logger="palaestra"):
         learn(ReasoningBack(None, "m"), ModelError(ASKING[0][1], status=400), "hi")
     assert not caplog.records
+
+
+ASKED, REFUSED = "reasoning_content is required", "unknown field reasoning_content"
+
+
+@pytest.mark.parametrize(
+    ("form", "said", "setting", "other"),
+    [
+        (Form.NONE, ASKED, None, Form.FILLED),
+        (Form.TAGS, ASKED, True, Form.FILLED),
+        (Form.FIELD, ASKED, None, Form.FILLED),
+        (Form.FIELD, REFUSED, None, None),
+        (Form.FILLED, ASKED, None, None),
+        (Form.FILLED, ASKED, True, None),
+        (Form.FILLED, REFUSED, True, None),
+        (Form.FILLED, REFUSED, None, Form.NONE),
+        (Form.NONE, ASKED, False, None),
+        (Form.NONE, "no such model", None, None),
+    ],
+)
+def test_a_refusal_leads_to_another_form_or_to_none(form: Form, said: str, setting: bool | None, other: Form | None) -> None:
+    assert ReasoningBack(setting, "m")._other(form, ModelError(said, status=400)) is other
+    assert ReasoningBack(setting, "m")._other(form, ModelError(said, status=429)) is None

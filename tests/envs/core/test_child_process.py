@@ -150,3 +150,21 @@ def test_closing_lets_the_child_end_by_itself_or_kills_it(start, monkeypatch, tm
     deaf.kill()
     assert time.monotonic() - started < 10
     assert not deaf.is_alive()
+
+
+def test_a_line_is_sent_whole_however_little_the_pipe_takes_at_once(start):
+    child = start(ECHO)
+    pipe, sent = child._input, []
+
+    class Narrow:
+        def write(self, data):
+            sent.append(pipe.write(data[:3]))
+            return sent[-1]
+
+        def close(self):
+            pipe.close()
+
+    child._input = Narrow()
+    assert child.ask("a line of words") == "A LINE OF WORDS"
+    assert sent == [3, 3, 3, 3, 3, 1]
+    child._input = pipe
