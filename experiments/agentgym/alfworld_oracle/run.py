@@ -4,7 +4,8 @@
 
 `--python` is an interpreter that has textworld and alfworld (extra `alfworld-oracle`); by default the current one. The games
 are made: six task types in turn, both dialects, and some with what published files have (`variants`). Published files are
-compared in addition with `--files PATH...`.
+compared in addition with `--files PATH...`. Rows are appended to `rows.jsonl`, and games that have one are left out, so the
+run may be stopped at any time.
 """
 
 from __future__ import annotations
@@ -95,12 +96,23 @@ def compared(told: dict[str, Any]) -> dict[str, Any]:
 
 
 def recorded(python: str, folder: Path, paths: list[Path], length: int) -> Iterator[dict[str, Any]]:
-    """Yield what the original says in each game."""
+    """Yield what the original says in each game, as soon as it has said it."""
     out = folder / "told.jsonl"
+    out.touch()
     command = [python, original.__file__, str(length), str(out), *map(str, paths)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    with out.open(encoding="utf-8") as lines:
-        yield from map(json.loads, lines)
+    names = {path.name for path in paths}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process, out.open(encoding="utf-8") as told:
+        assert process.stdout is not None
+        for said in process.stdout:  # the name of each game, once its line is written; and whatever else the original prints
+            if said.strip() in names:
+                yield json.loads(told.readline())
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+
+
+def known() -> list[dict[str, Any]]:
+    """Return the rows that there are."""
+    return [json.loads(line) for line in ROWS.read_text(encoding="utf-8").splitlines()] if ROWS.exists() else []
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -139,17 +151,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--length", type=int, default=200, help="random commands after the walkthrough")
     parser.add_argument("--files", nargs="*", default=[], help="game files to be compared in addition")
     given = parser.parse_args(arguments)
-    rows = []
+    done = {(row["name"], row["length"]) for row in known()}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         paths = []
         for title, contents in games(given.games, given.variants):
-            paths.append(folder / f"{title}.tw-pddl")
-            paths[-1].write_text(json.dumps(contents), encoding="utf-8")
+            if (title, given.length) not in done:
+                paths.append(folder / f"{title}.tw-pddl")
+                paths[-1].write_text(json.dumps(contents), encoding="utf-8")
         for told in recorded(given.python, folder, [*paths, *map(Path, given.files)], given.length):
             row = {"name": Path(told["game"]).name.removesuffix(".tw-pddl"), "length": given.length, **compared(told)}
-            rows.append(row)
-    ROWS.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+            with ROWS.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+    rows = known()
     print(table(rows))
     return int(any(row[key] != row["texts"] for row in rows for key in ("feedback", "commands", "won")))
 
