@@ -205,10 +205,15 @@ def _variants(schema: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _held() -> dict[str, int]:
-    """Return what this process holds."""
+    """Return what this process holds, once the number of processes below it stands still: children end behind calls."""
+    processes, steady = len(descendants()), 0
+    while steady < 5:
+        time.sleep(0.2)
+        before, processes = processes, len(descendants())
+        steady = steady + 1 if processes == before else 0
     status = Path("/proc/self/status").read_text(encoding="ascii")
     memory = int(status.split("VmRSS:")[1].split()[0])
-    return {"memory_kb": memory, "descriptors": len(os.listdir("/proc/self/fd")), "processes": len(descendants())}
+    return {"memory_kb": memory, "descriptors": len(os.listdir("/proc/self/fd")), "processes": processes}
 
 
 if __name__ == "__main__":
