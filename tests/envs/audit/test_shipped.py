@@ -21,9 +21,7 @@ OURS = [env_id for env_id in list_envs() if env_id.startswith("palaestra/")]
 
 
 CARDS = [card for env_id in OURS for card in shipped_cards(env_id)]
-WITHOUT = {
-    "palaestra/SciWorld-v0": "no card was made yet: `python docs/cards.py palaestra/SciWorld-v0 --effort slow` plays 4 tasks"
-}
+WITHOUT = {"palaestra/SciWorld-v0": "no card was made yet: `docs/cards.py palaestra/SciWorld-v0 --effort slow` plays 4 tasks"}
 NEXT_MOVE = "run `python docs/cards.py {}`, look at the card, and commit docs/cards and palaestra/envs/audit/audit_cards.json"
 
 
