@@ -145,7 +145,7 @@ def test_the_list_says_what_an_environment_needs_and_imports_nothing_of_it(palae
         table = palaestra_run("list").out
     finally:
         del gymnasium.registry["tests/Needy-v0"]
-    assert rows[0]["error"].startswith("needs no-such-program: there is no program no-such-program. Install no-such-program")
+    assert rows[0]["error"].startswith("needs no-such-program: there is no program no-such-program on the PATH. Install")
     assert rows[1]["error"].startswith("needs the argument 'address'")
     assert rows[1]["description"].startswith("Show a signal")
     assert [row["cost"] for row in rows] == ["cheap", "engine"]

@@ -378,7 +378,7 @@ def test_auto_takes_monty_where_the_source_allows_it(need_monty, need_process):
     with Sandbox(timeout_s=30) as sandbox:
         assert sandbox.load(ADD).call("add", {"a": 1}).executor == "monty"
         program = sandbox.load(NEEDS_CPYTHON)
-        assert program.needs_cpython == ("import calendar",)
+        assert "import calendar" in program.needs_cpython
         assert program.executor == "process"
         result = program.call("f", {"year": 2024})
         assert (result.content, result.executor) == ("true", "process")
@@ -388,7 +388,7 @@ def test_auto_never_falls_back_to_less(need_monty, monkeypatch):
     monkeypatch.setattr(face, "find_bubblewrap", lambda: "")
     with Sandbox(timeout_s=30) as sandbox:
         assert sandbox.load(ADD).call("add", {"a": 1}).executor == "monty"
-        with pytest.raises(UsageError, match=r"needs CPython \(import calendar\).*Install bubblewrap"):
+        with pytest.raises(UsageError, match=r"needs CPython \(import calendar.*Install bubblewrap"):
             sandbox.load(NEEDS_CPYTHON)
     with Sandbox("process") as sandbox, pytest.raises(UsageError, match="Install bubblewrap"):
         sandbox.load(ADD)
