@@ -5,7 +5,8 @@
 One row a setting is added to `cycles.jsonl`: memory blocks, resident memory, descriptors, threads and child processes after
 the warm-up and after the cycles. A cycle makes the environment, resets it, plays the expert's action and two drawn ones and
 closes it; settings with seats are also played from each seat, and with all seats at an open table. Whatever is kept by task
-is there after the warm-up; what then grows by a block a cycle is a leak. A bounded cache may fill later (`BOUNDED`).
+is there after the warm-up; what then grows by a block a cycle is a leak. A bounded cache may fill later (`BOUNDED`). Few
+cycles tell of large leaks only: each row says from how many blocks a cycle on one would have been told.
 """
 
 from __future__ import annotations
@@ -90,11 +91,21 @@ def left_behind(env_id: str, options: dict[str, Any], seat: str, *, warm_up: int
     return before, Held.now()
 
 
+def told_from(count: int, bounded: tuple[int, int] = (0, 0)) -> float:
+    """Return from how many blocks a cycle on a leak is told after so many cycles.
+
+    Args:
+        count: Cycles.
+        bounded: Blocks a cycle, and in all, that bounded caches may take.
+    """
+    return max(BLOCKS_A_CYCLE * count, min(bounded[0] * count, bounded[1]), NOISE) / count
+
+
 def leaks(before: Held, after: Held, count: int, bounded: tuple[int, int] = (0, 0)) -> list[str]:
-    """Name what grew: descriptors, threads or children at all, blocks by one a cycle and by more than bounded caches hold."""
+    """Name what grew: descriptors, threads or children at all, blocks by as many a cycle as can be told."""
     grown = [f"{name} {old} -> {new}" for name in ("descriptors", "threads", "children")
              if (new := getattr(after, name)) > (old := getattr(before, name))]  # fmt: skip
-    if after.blocks - before.blocks >= max(BLOCKS_A_CYCLE * count, min(bounded[0] * count, bounded[1]), NOISE):
+    if after.blocks - before.blocks >= told_from(count, bounded) * count:
         grown.append(f"blocks {before.blocks} -> {after.blocks}")
     return grown
 
@@ -113,11 +124,13 @@ def main(arguments: list[str] | None = None) -> int:
         if asked.only not in name or asked.at not in (None, number):
             continue
         before, after = left_behind(env_id, options, seat, warm_up=asked.warm_up, count=asked.n)
-        grown = leaks(before, after, asked.n, BOUNDED.get(env_id, (0, 0)))
+        bounded = BOUNDED.get(env_id, (0, 0))
+        grown, least = leaks(before, after, asked.n, bounded), told_from(asked.n, bounded)
         any_leak |= bool(grown)
         row = {"setting": name, "warm_up": asked.warm_up, "cycles": asked.n, "before": asdict(before), "after": asdict(after)}
-        append_row(folder_of("reliability") / "cycles.jsonl", {**row, "leaks": grown})
-        print(f"{name}: {after.blocks - before.blocks:+d} blocks, {after.resident_kb - before.resident_kb:+d} kB", *grown,
+        append_row(folder_of("reliability") / "cycles.jsonl", {**row, "leaks": grown, "told_from_blocks_a_cycle": least})
+        said = [*grown, f"memory is not judged below {least:.3g} blocks a cycle"] if least > BLOCKS_A_CYCLE else grown
+        print(f"{name}: {after.blocks - before.blocks:+d} blocks, {after.resident_kb - before.resident_kb:+d} kB", *said,
               sep="\n  ", flush=True)  # fmt: skip
     return int(any_leak)
 

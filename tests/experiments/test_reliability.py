@@ -1,7 +1,9 @@
 """The attacks of `experiments/reliability`, in a size that fits into the tests."""
 
+import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +97,36 @@ def test_what_is_left_behind_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     files[0].close()
     assert [line.split()[0] for line in grown] == ["descriptors", "threads", "blocks"]
     assert cycles.leaks(before, before, 2000) == []
+
+
+@pytest.mark.parametrize(
+    ("count", "bounded", "least"),
+    [
+        (60, (0, 0), 1000 / 60),
+        (200, (0, 0), 5.0),
+        (1000, (0, 0), 1.0),
+        (10000, (0, 0), 1.0),
+        (200, (20, 30000), 20.0),
+        (2000, (20, 30000), 15.0),
+        (10000, (20, 30000), 3.0),
+        (40000, (20, 30000), 1.0),
+    ],
+)
+def test_few_cycles_say_from_which_rate_on_a_leak_is_told(count: int, bounded: tuple[int, int], least: float) -> None:
+    assert cycles.told_from(count, bounded) == pytest.approx(least)
+    held = cycles.Held(5000, 0, 0, 0, 0)
+    for blocks, is_told in ((round(least * count) + 1, True), (round(least * count) - 1, False)):
+        assert bool(cycles.leaks(held, replace(held, blocks=5000 + blocks), count, bounded)) is is_told
+
+
+@pytest.mark.parametrize(("count", "is_said"), [(20, True), (1000, False)])
+def test_what_is_not_judged_is_said_and_written(
+    count: int, is_said: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cycles, "cycle", lambda *args: None)
+    monkeypatch.setattr(cycles, "settings", lambda: iter([("any/Thing-v0", {}, "")]))
+    monkeypatch.setattr(cycles, "folder_of", lambda name: tmp_path)
+    assert cycles.main(["-n", str(count), "--warm-up", "1"]) == 0
+    row = json.loads((tmp_path / "cycles.jsonl").read_text(encoding="utf-8"))
+    assert (row["told_from_blocks_a_cycle"], row["leaks"]) == (1000 / count, [])
+    assert ("memory is not judged below 50 blocks a cycle" in capsys.readouterr().out) is is_said

@@ -94,17 +94,15 @@ class Table:
         Raises:
             EnvironmentFault: If it names a seat that does not exist.
         """
-        try:
-            for seat, text in exchange.told.items():
-                self.inbox[seat].append(text)
-            for seat, reward in exchange.rewards.items():
-                self.scores[seat] += reward
-            for seat, score in exchange.scores.items():
-                self.scores[seat] = float(score)
-        except KeyError as error:
-            raise _stranger(error.args[0], self.inbox) from None
-        if strangers := {*exchange.next, *exchange.won} - self.inbox.keys():
+        named = {*exchange.told, *exchange.rewards, *exchange.scores, *exchange.next, *exchange.won}
+        if strangers := named - self.inbox.keys():
             raise _stranger(min(strangers), self.inbox)
+        for seat, text in exchange.told.items():
+            self.inbox[seat].append(text)
+        for seat, reward in exchange.rewards.items():
+            self.scores[seat] += reward
+        for seat, score in exchange.scores.items():
+            self.scores[seat] = float(score)
         self.acting = list(dict.fromkeys(exchange.next))
         self.won = list(exchange.won)
         self.stop_reason = exchange.stop_reason

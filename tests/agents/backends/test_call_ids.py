@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from palaestra.agents.backends import call_ids
-from palaestra.agents.backends.call_ids import unique_call_ids
+from palaestra.agents.backends.call_ids import read_call_id, unique_call_ids
 from palaestra.agents.backends.wire import request_body
 from palaestra.agents.core import Request
 from palaestra.types import Message, ToolCall
@@ -92,3 +94,62 @@ def test_the_work_grows_with_the_dialogue_and_not_with_its_square(name: str, mon
     named = [call.id for message in after for call in message.tool_calls]
     assert len(set(named)) == NUMBER if name != "copies that are there" else len(set(named)) == len(named)
     assert made <= 2 * NUMBER, "an id is tried about once, however often it comes"
+
+
+@pytest.mark.parametrize(
+    ("turns", "names", "results"),
+    [
+        ([("aa", "aaaa")], "a a_2", "a a_2 a_2 a_2"),
+        ([("a", "a"), ("a", "a")], "a a_2", "a a_2"),
+        ([("a", "a"), ("aba", "aab")], "a a_2 b a_3", "a a_2 a_3 b"),
+        ([("ab", "ab"), ("ba", "abz")], "a b b_2 a_2", "a b a_2 b_2 z"),
+        ([("aa", "a"), ("b", "a")], "a a_2 b", "a a"),
+    ],
+)
+def test_results_of_one_id_answer_its_calls_in_their_order(turns: list[tuple[str, str]], names: str, results: str) -> None:
+    messages = []
+    for called, answered in turns:
+        messages.append(Message("assistant", "", tuple(ToolCall("get", {}, name) for name in called)))
+        messages += [Message("tool", "ok", tool_call_id=name) for name in answered]
+    after = unique_call_ids(messages)
+    assert " ".join(call.id for message in after for call in message.tool_calls) == names
+    assert " ".join(message.tool_call_id for message in after if message.role == "tool") == results
+
+
+@pytest.mark.parametrize(
+    ("value", "seen", "read"),
+    [
+        ("a", set(), "a"),
+        ("a", {"a"}, "f"),
+        ("a", {"a", "f"}, "f_2"),
+        ("a", {"a", "f", "f_2", "f_3"}, "f_4"),
+        ("", set(), "f"),
+        (None, {"f"}, "f_2"),
+        (7, set(), "f"),
+        ("\ud800b", set(), "?b"),
+    ],
+)
+def test_an_id_of_a_server_is_taken_where_it_is_one_and_numbered_where_it_is_not(
+    value: Any, seen: set[str], read: str
+) -> None:
+    before = set(seen)
+    assert read_call_id(value, seen, "f") == read
+    assert seen == before | {read}
+
+
+@pytest.mark.parametrize(
+    ("name", "second"), [("x_" * 30, "x_" * 19 + "_2"), ("y-" * 4, "y-" * 4 + "_2"), ("z_" * 20, "z_" * 19 + "_2")]
+)
+def test_a_copy_of_an_id_is_as_long_as_all_servers_take(name: str, second: str) -> None:
+    after = unique_call_ids(dialogue([[name], [name]]))
+    assert [call.id for message in after for call in message.tool_calls] == [name, second]
+
+
+def test_spelled_ids_stay_apart_and_results_follow() -> None:
+    messages = [
+        Message("assistant", "", (ToolCall("get", {}, "a!"), ToolCall("get", {}, "a?"))),
+        *(Message("tool", "ok", tool_call_id=name) for name in ("a?", "a!", "b!")),
+    ]
+    after = unique_call_ids(messages, lambda name: name.replace("!", "_").replace("?", "_"))
+    assert [call.id for call in after[0].tool_calls] == ["a_", "a__2"]
+    assert [message.tool_call_id for message in after[1:]] == ["a__2", "a_", "b_"]

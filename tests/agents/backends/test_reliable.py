@@ -5,9 +5,11 @@ import random
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from palaestra.agents.backends import reliable
 from palaestra.agents.backends.cache import ResponseCache
 from palaestra.agents.backends.limits import Budget, RateLimit
 from palaestra.agents.backends.prices import PriceTable
@@ -314,3 +316,91 @@ def test_the_nearest_price_is_taken(tmp_path: Path) -> None:
     found = [table.find(f"openai:{name}", name) for name in ("llama", "gpt-4", "gpt-5-nano", "gpt-5-mini")]
     assert [price and price.prompt for price in found] == [0, 1, 2, 3]
     assert PriceTable.load({"models": {"a": {"prompt": 1, "completion": 1}}}).find("b") is None
+
+
+class Clock:
+    """A clock that answers and waits move on, and nothing else does."""
+
+    def __init__(self) -> None:
+        self.now, self.waits = 100.0, list[float]()
+
+    def monotonic(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(reliable, "time", clock)
+    monkeypatch.setattr(reliable, "asyncio", SimpleNamespace(sleep=clock.sleep, timeout=asyncio.timeout))
+    return clock
+
+
+def taking(clock: Clock, *replies: tuple[float, Generation | ModelError]) -> ScriptedBackend:
+    """Return a backend whose replies take so many seconds of a clock each."""
+    left = list(replies)
+
+    def answer(request: Request) -> Generation:
+        seconds, reply = left.pop(0)
+        clock.now += seconds
+        if isinstance(reply, ModelError):
+            raise reply
+        return reply
+
+    return ScriptedBackend(answer)
+
+
+HI = Message("assistant", "hi")
+BROKEN_OFF = Usage(1, 0, 2_000_000, 1_000_000, 100_000, model_s=50.0, env_s=60.0)
+
+
+async def test_each_attempt_and_what_broke_off_is_counted_once(clock: Clock) -> None:
+    answer = Generation(HI, "stop", Usage(1, 2, 1_000_000, 400_000, 100_000, model_s=70.0))
+    inner = taking(clock, (3.0, fault(usage=BROKEN_OFF)), (5.0, fault(usage=BROKEN_OFF)), (7.0, fault()), (11.0, answer))
+    backend = Reliable(inner, prices=PRICES, policy=RetryPolicy(retries=3, first_wait_s=2.0))
+    used = (await backend.generate(ASK)).usage
+    assert len(clock.waits) == 3
+    assert all(0 <= wait <= limit for wait, limit in zip(clock.waits, (2, 4, 8), strict=True))
+    assert clock.now == 100 + 3 + 5 + 7 + 11 + sum(clock.waits)
+    paid, lost = 0.6 * 1.0 + 0.4 * 0.5 + 0.1 * 10.0, 1.0 * 1.0 + 1.0 * 0.5 + 0.1 * 10.0
+    mine, all_of_it = used, backend.usage
+    assert (mine.retries, mine.model_s, mine.env_s) == (5, 26.0, 0.0), "seconds of the model, without waits"
+    assert (all_of_it.retries, all_of_it.model_s, all_of_it.env_s) == (5, 26.0, 0.0)
+    assert all_of_it.cost == pytest.approx(paid + 2 * lost)
+    assert (all_of_it.calls, all_of_it.prompt_tokens, all_of_it.cached_tokens, all_of_it.completion_tokens) == (
+        3, 5_000_000, 2_400_000, 300_000,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("deadline_s", "asked"), [(8.0, 1), (8.5, 2), (1000.0, 3)])
+async def test_waits_and_attempts_count_against_the_deadline(clock: Clock, deadline_s: float, asked: int) -> None:
+    inner = taking(clock, *[(3.0, fault(retry_after_s=5.0))] * 3)
+    policy = RetryPolicy(retries=2, deadline_s=deadline_s, first_wait_s=1e-9)
+    with pytest.raises(
+        ModelError, match="slow down" if asked == 3 else f"the next try would come 5 s later, past deadline_s={deadline_s:g}"
+    ):
+        await Reliable(inner, policy=policy).generate(ASK)
+    assert len(inner.requests) == asked
+    assert clock.waits == pytest.approx([5.0] * (asked - 1))
+
+
+async def test_the_pause_of_a_server_holds_for_others(clock: Clock) -> None:
+    paused = fault(status=429, retry_after_s=30.0)
+    inner = taking(clock, (1.0, paused), *[(1.0, Generation(HI, "stop", Usage(1)))] * 2)
+    backend = Reliable(inner, policy=RetryPolicy(first_wait_s=0.5))
+    asked_at: list[float] = []
+
+    async def another(seconds: float) -> None:
+        reliable.asyncio.sleep = wait  # type: ignore[assignment]
+        await backend.generate(ASK)
+        asked_at.append(clock.now)
+        await wait(seconds)
+
+    wait = clock.sleep
+    reliable.asyncio.sleep = another  # type: ignore[assignment]
+    await backend.generate(ASK)
+    assert 131 + 1 <= asked_at[0] <= 131.5 + 1, "it waits until the server takes requests again, and not all at once"

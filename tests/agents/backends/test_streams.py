@@ -377,3 +377,158 @@ def test_a_deep_event_is_left_out() -> None:
     deep = b'data: {"choices":[{"delta":{"a":' + b"[" * 500 + b"]" * 500 + b"}}]}\n\n"
     assert read_stream(deep) is None
     assert read("chat", deep + sse(chunks(Answer("hi").chat(), 1))).message.content == "hi"
+
+
+JOINED: dict[str, tuple[list[Any], Any]] = {
+    "chat": (
+        [
+            {"choices": [{"index": 0, "delta": {"role": "assistant", "content": "a"}, "content_filter_results": {"hate": 1}}]},
+            {"prompt_filter_results": [{"p": 1}], "choices": []},
+            {"choices": [{"delta": {"content": "b", "name": "n"}, "finish_reason": "length", "native_finish_reason": "MAX"}]},
+            {"choices": [{"index": None, "delta": {"content": "", "name": "m"}, "finish_reason": "stop"}]},
+            {"choices": [{"native_finish_reason": "END", "delta": {}}], "usage": {"prompt_tokens": 3, "total": None}},
+            {"choices": [], "usage": {"completion_tokens": 2}, "output_sensitive": True, "input_sensitive": False},
+        ],
+        {
+            "prompt_filter_results": [{"p": 1}],
+            "output_sensitive": True,
+            "choices": [
+                {
+                    "index": 0,
+                    "message": {"role": "assistant", "content": "ab", "name": "m"},
+                    "finish_reason": "stop",
+                    "content_filter_results": [{"hate": 1}],
+                    "native_finish_reason": "END",
+                }
+            ],
+            "usage": {"prompt_tokens": 3, "completion_tokens": 2},
+        },
+    ),
+    "chat, whole messages": (
+        [
+            {"choices": [{"message": {"role": "assistant", "content": "first"}}]},
+            {"choices": [{"message": {"role": "assistant", "content": "last"}}]},
+        ],
+        {
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": "last"}, "finish_reason": "error"}],
+            "usage": None,
+        },
+    ),
+    "anthropic": (
+        [
+            {
+                "type": "message_start",
+                "message": {"id": "m1", "model": "c", "stop_reason": None, "usage": {"input_tokens": 5}},
+            },
+            {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "a"}},
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "b"}},
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "citations_delta", "citation": {"at": 1}}},
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "citations_delta", "citation": {"at": 2}}},
+            {"type": "content_block_delta", "index": 1, "delta": {"type": "thinking_delta", "thinking": "hm"}},
+            {"type": "content_block_delta", "index": 1, "delta": {"type": "signature_delta", "signature": "S"}},
+            {"type": "content_block_delta", "index": 2, "delta": {"type": "text_delta", "text": "c"}},
+            {"type": "content_block_delta", "index": 3, "delta": {"type": "galaxy_delta", "galaxy": "g", "n": 3}},
+            {"type": "content_block_start", "index": 4, "content_block": {"type": "tool_use", "id": "t", "input": {}}},
+            {"type": "content_block_delta", "index": 4, "delta": {"type": "input_json_delta", "partial_json": '{"a":'}},
+            {"type": "content_block_delta", "index": 4, "delta": {"type": "input_json_delta", "partial_json": "1}"}},
+            {"type": "content_block_start", "index": 5, "content_block": {"type": "tool_use", "id": "u", "input": {}}},
+            {"type": "content_block_delta", "index": 5, "delta": {"type": "input_json_delta", "partial_json": '{"a"'}},
+            {"type": "content_block_start", "index": 6, "content_block": {"type": "tool_use", "id": "v", "input": {}}},
+            {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 7}},
+        ],
+        {
+            "type": "message",
+            "role": "assistant",
+            "id": "m1",
+            "model": "c",
+            "content": [
+                {"type": "text", "text": "ab", "citations": [{"at": 1}, {"at": 2}]},
+                {"type": "thinking", "thinking": "hm", "signature": "S"},
+                {"type": "text", "text": "c"},
+                {"type": "unknown", "galaxy": "g"},
+                {"type": "tool_use", "id": "t", "input": {"a": 1}},
+                {"type": "tool_use", "id": "u", "input": '{"a"'},
+                {"type": "tool_use", "id": "v", "input": {}},
+            ],
+            "stop_reason": "end_turn",
+            "usage": {"input_tokens": 5, "output_tokens": 7},
+        },
+    ),
+    "google": (
+        [
+            {
+                "candidates": [{"content": {"parts": [{"text": "a"}, {"text": "t", "thought": True}]}, "index": 0}],
+                "responseId": "r",
+            },
+            {"candidates": [{"content": {"parts": [{"text": "u", "thought": True}, {"text": "b"}]}, "finishReason": None}]},
+            {
+                "candidates": [
+                    {"content": {"parts": [{"text": "c"}, {"text": "d", "thoughtSignature": "S"}, {"text": "e"}, 3]}}
+                ]
+            },
+            {"candidates": [{"finishReason": "STOP", "avgLogprobs": -1}], "usageMetadata": {"promptTokenCount": 4}},
+        ],
+        {
+            "responseId": "r",
+            "candidates": [
+                {
+                    "index": 0,
+                    "content": {
+                        "role": "model",
+                        "parts": [
+                            {"text": "a"},
+                            {"text": "tu", "thought": True},
+                            {"text": "bc"},
+                            {"text": "d", "thoughtSignature": "S"},
+                            {"text": "e"},
+                            3,
+                        ],
+                    },
+                    "finishReason": "STOP",
+                    "avgLogprobs": -1,
+                }
+            ],
+            "usageMetadata": {"promptTokenCount": 4},
+        },
+    ),
+    "google, cut": (
+        [{"candidates": [{"content": {"parts": [{"text": "a"}]}}]}],
+        {
+            "candidates": [{"content": {"role": "model", "parts": [{"text": "a"}]}, "finishReason": "error"}],
+            "usageMetadata": None,
+        },
+    ),
+    "responses": (
+        [
+            {"type": "response.output_item.done", "item": {"type": "message", "id": "i"}},
+            {"type": "response.output_item.done", "item": None},
+            {"type": "response.incomplete", "response": {"status": "incomplete", "output": [], "usage": {"input_tokens": 1}}},
+        ],
+        {"status": "incomplete", "output": [{"type": "message", "id": "i"}], "usage": {"input_tokens": 1}},
+    ),
+    "responses, cut": (
+        [
+            {"type": "response.created", "response": {"status": "in_progress", "usage": {"input_tokens": 9}}},
+            {"type": "response.output_item.done", "item": {"type": "message", "id": "i"}},
+        ],
+        {"status": "error", "output": [{"type": "message", "id": "i"}], "usage": {"input_tokens": 9}},
+    ),
+    "an error": (
+        [
+            {"type": "message_start", "message": {"usage": {"input_tokens": 5, "output_tokens": 1}}},
+            {"type": "message_delta", "delta": {}, "usage": {"output_tokens": 2}, "usageMetadata": {"promptTokenCount": 1}},
+            {"type": "error", "error": {"message": "no"}},
+        ],
+        {
+            "error": {"message": "no"},
+            "usage": {"input_tokens": 5, "output_tokens": 2},
+            "usageMetadata": {"promptTokenCount": 1},
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", JOINED)
+def test_the_answer_of_a_stream_holds_exactly_what_its_events_say(name: str) -> None:
+    events, whole = JOINED[name]
+    assert read_stream(sse(events)) == whole

@@ -146,12 +146,19 @@ def test_lenient_environments_run_near_misses():
     assert env.counter.value == 2
 
 
-def test_calls_beyond_the_limit_are_refused_one_by_one():
-    env = started(max_calls_per_turn=2)
-    *_, info = env.step(add(1, 1, 1))
-    assert [r.status for r in info["tool_results"]] == ["ok", "ok", "error"]
-    assert "at most 2 calls of one message are run, and it held 3" in info["tool_results"][2].content
-    assert env.counter.value == 2
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_calls_beyond_the_limit_are_refused_one_by_one(limit):
+    env = started(max_calls_per_turn=limit)
+    calls = (ToolCall("add", {"amount": 1}, "a"), ToolCall("add", {"amount": 2}, ""), ToolCall("no_such", {}, "c"))
+    observation, *_, info = env.step(Message("assistant", "", calls))
+    refusal = f"Error: not run: at most {limit} calls of one message are run, and it held 3. Send it again."
+    results = info["tool_results"]
+    assert [(r.name, r.call_id) for r in results] == [("add", "a"), ("add", ""), ("no_such", "c")]
+    assert [r.status for r in results[:limit]] == ["ok", "ok", "unknown_tool"][:limit]
+    assert [(r.status, r.content) for r in results[limit:]] == [("error", refusal)] * (3 - limit)
+    assert observation.count(refusal) == 3 - limit
+    assert info["action_error"] == ""
+    assert env.counter.value == sum([1, 2][:limit])
 
 
 def test_repeated_and_missing_ids_are_answered_by_position():
