@@ -438,3 +438,67 @@ def test_an_answer_of_openai_responses() -> None:
     plain = {"output": [], "usage": {"input_tokens": 3, "input_tokens_details": {"cached_tokens": 9}}}
     assert read_response(ENDPOINT, plain, READ).usage == Usage(calls=1, prompt_tokens=3, cached_tokens=3)
     assert read_response(ENDPOINT, {"output": []}, READ) == Generation(Message("assistant"), "stop", Usage(calls=1))
+
+
+LOOK = ToolCall("look", {}, "c1")
+
+
+@pytest.mark.parametrize(
+    ("messages", "tools", "cache", "expected"),
+    [
+        ((), (), "1h", {"messages": []}),
+        ((Message("system", " "), Message("user", "hi")), (), "auto", {"messages": [("user", "hi")]}),
+        ((Message("user", ""),), (), "off", {"messages": [("user", "(empty)")]}),
+        (
+            (Message("user", "hi"), Message("assistant", " ")),
+            (),
+            "auto",
+            {"messages": [("user", "hi"), ("assistant", "(empty)*")]},
+        ),
+        ((Message("user", "a"), Message("user", "b")), (), "1h", {"messages": [("user", "a", "b*")]}),
+        ((Message("user", "hi"),), TOOLS, "auto", {"messages": [("user", "hi*")], "tools": ["look", "wait*"]}),
+        (
+            (Message("system", "s"), Message("user", "hi")),
+            TOOLS,
+            "auto",
+            {"messages": [("user", "hi*")], "tools": ["look", "wait"], "system": ["s*"]},
+        ),
+        (
+            (
+                Message("user", "hi"),
+                Message("assistant", "", (LOOK,)),
+                Message("user", "well?"),
+                Message("tool", " ", tool_call_id="c1"),
+            ),
+            (),
+            "auto",
+            {"messages": [("user", "hi"), ("assistant", "call c1"), ("user", "result c1 (empty)", "well?*")]},
+        ),
+        (
+            (Message("user", "hi"), Message("assistant", "", (LOOK,))),
+            (),
+            "auto",
+            {"messages": [("user", "hi"), ("assistant", "call c1")]},
+        ),
+    ],
+)
+def test_turns_of_anthropic_and_their_marks(messages: Any, tools: Any, cache: Any, expected: Any) -> None:
+    """Turns in short: each block by its text, a star where it is marked for the cache."""
+
+    def short(block: Any) -> str:
+        said = {
+            "text": lambda: block["text"],
+            "tool_use": lambda: f"call {block['id']}",
+            "tool_result": lambda: f"result {block['tool_use_id']} {block['content']}",
+        }[block.get("type", "text")]()
+        return f"{said}{'*' if 'cache_control' in block else ''}"
+
+    body = messages_body("m", Request(messages, tools=tools), prompt_cache=cache)
+    assert body.pop("model") == "m"
+    assert body.pop("max_tokens") == MAX_TOKENS
+    found = {"messages": [(turn["role"], *map(short, turn["content"])) for turn in body.pop("messages")]}
+    if "tools" in body:
+        found["tools"] = [f"{tool['name']}{'*' if 'cache_control' in tool else ''}" for tool in body.pop("tools")]
+    if "system" in body:
+        found["system"] = [short(block) for block in body.pop("system")]
+    assert (found, body) == (expected, {})

@@ -3,6 +3,7 @@ import itertools
 import json
 from collections.abc import Callable, Coroutine
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, MistralConfig
 
+from palaestra.agents.backends import local as local_module
 from palaestra.agents.backends.checkpoints import save_checkpoint
 from palaestra.agents.backends.local import LocalBackend, _Session
 from palaestra.agents.backends.registry import make_bare_backend
@@ -641,3 +643,94 @@ def test_options_that_cannot_work_are_refused() -> None:
         local(max_context=1000)
     with pytest.raises(UsageError, match="dtype is 'float99'"):
         local(dtype="float99")
+
+
+def queue(max_batch: int, active: int, waiting: int, waited: int = 0) -> tuple[Any, list[list[int]]]:
+    """Return a backend that has so many at work and waiting, and the batches that it will sample."""
+    backend = local(max_batch=max_batch)
+    sampled: list[list[int]] = []
+    numbers: Any = list(range(active + waiting))
+    backend._active, backend._waiting, backend._steps_waited = numbers[:active], numbers[active:], waited
+    backend._drop_cancelled = lambda: None  # type: ignore[method-assign]
+    backend._admit = lambda wave: [[number] for number in wave]  # type: ignore[method-assign,misc,assignment]
+    backend._sample = lambda jobs: sampled.append(list(jobs))  # type: ignore[method-assign,assignment,arg-type]
+    return backend, sampled
+
+
+@pytest.mark.parametrize(
+    ("max_batch", "active", "waiting", "waited", "joining"),
+    [
+        (8, 0, 1, 0, 1),  # nobody is at work: whoever comes is read at once
+        (8, 0, 20, 0, 8),
+        (8, 7, 3, 0, 1),
+        (8, 8, 3, 9, 0),  # no room
+        (64, 15, 1, 0, 1),
+        (64, 16, 1, 0, 0),  # an eighth of those at work gather
+        (64, 16, 2, 0, 2),
+        (64, 31, 3, 0, 3),
+        (64, 32, 3, 0, 0),
+        (64, 32, 3, 2, 0),
+        (64, 32, 3, 3, 3),  # or have waited for three steps
+        (64, 63, 1, 0, 1),  # or fill the room there is
+        (64, 40, 0, 9, 0),
+    ],
+)
+def test_newcomers_join_when_enough_have_gathered_or_waited(
+    max_batch: int, active: int, waiting: int, waited: int, joining: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("palaestra.agents.backends.local._waves", lambda jobs: [jobs] if jobs else [])
+    backend, sampled = queue(max_batch, active, waiting, waited)
+    backend._step()
+    if joining:
+        assert sampled == [[number] for number in range(active, active + joining)]
+        assert backend._steps_waited == 0
+    else:
+        assert sampled == [list(range(active))]
+        assert backend._steps_waited == waited + 1
+    assert backend._active == list(range(active + joining))
+    assert backend._waiting == list(range(active + joining, active + waiting))
+
+
+def job(prompt: int, cached: int = 0, opening: int = 0) -> Any:
+    """Return a job that has so many tokens of prompt, and so many of them read."""
+    sequence = SimpleNamespace(cached=cached, busy=False, rewrite=lambda ids: None)
+    return SimpleNamespace(prompt=(opening,) * prompt, sequence=sequence, version=None, cached=None)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "batches"),
+    [
+        ([10, 10, 10], [[10, 10, 10]]),
+        ([10, 30, 20], [[30, 20], [10]]),
+        ([10, 20, 5, 40], [[40, 20], [10, 5]]),
+        ([4096, 4096, 4096], [[4096, 4096], [4096]]),
+        ([9000, 100], [[9000], [100]]),
+        ([1], [[1]]),
+    ],
+)
+def test_prompts_of_like_length_are_read_together(lengths: list[int], batches: list[list[int]]) -> None:
+    backend = local()
+    backend.version = 7
+    shared: list[Any] = []
+    backend._decoder = SimpleNamespace(share=shared.append)
+    jobs = [job(length + 3, cached=3) for length in lengths]
+    found = backend._admit(jobs)
+    assert [[len(one.prompt) - one.cached for one in batch] for batch in found] == batches
+    assert shared == [one.sequence for one in jobs]
+    assert all(one.sequence.busy and one.version == 7 and one.cached == 3 for one in jobs)
+
+
+def test_one_of_each_opening_is_read_first() -> None:
+    size = local_module._OPENING_TOKENS
+    jobs = [
+        job(size + 1),
+        job(size, opening=1),
+        job(size),
+        job(size + 5, cached=2),
+        job(size - 1),
+        job(size - 1),
+        job(size + 2, opening=1),
+    ]
+    waves = local_module._waves(jobs)
+    assert [[jobs.index(one) for one in wave] for wave in waves] == [[0, 1, 3, 4, 5], [2, 6]]
+    assert local_module._waves([]) == []

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -263,3 +264,93 @@ def test_what_cannot_be_sent_costs_no_signature_next_to_it() -> None:
     sent = message_to_wire(message)
     assert sent["reasoning_details"] == [{"signature": "s", "n": None, "text": "half ?"}, None]
     assert sent["tool_calls"][0]["extra_content"] == {"s": ["?"]}
+
+
+@pytest.mark.parametrize(
+    ("fields", "content", "reasoning"),
+    [
+        ({"reasoning_content": "a", "reasoning": "b"}, "hi", "a"),
+        ({"reasoning_content": "", "reasoning": "b"}, "hi", "b"),
+        ({"reasoning_content": None, "reasoning": None}, "hi", ""),
+        ({"reasoning": ["x"]}, "hi", ""),
+        ({"reasoning": [{"text": "a"}, {"text": "b"}, "c"]}, "hi", "ab"),
+        ({"content": [{"type": "thinking", "thinking": "t"}, {"type": "text", "text": "hi"}]}, "hi", "t"),
+        ({"content": [{"type": "reasoning", "text": "t"}, {"text": "hi"}]}, "hi", "t"),
+        ({"content": [{"type": "redacted_thinking", "text": "t"}, {"text": "h"}, {"text": "i"}]}, "hi", "t"),
+        ({"content": [{"type": "thinking", "thinking": [{"text": "t"}, 3]}, {"type": "thinking", "text": "u"}]}, "", "t\n\nu"),
+        ({"content": [{"type": "thinking", "thinking": ""}, {"type": "thinking"}, {"text": 3}]}, "", ""),
+        ({"content": [{"type": "thinking", "thinking": "t"}], "reasoning": "r"}, "", "r"),
+        ({"content": None, "refusal": "no"}, "no", ""),
+        ({"content": "", "refusal": [{"text": "no"}]}, "no", ""),
+        ({"content": 7, "refusal": 8}, "", ""),
+    ],
+)
+def test_what_was_thought_and_what_was_said_are_told_apart(fields: dict[str, Any], content: str, reasoning: str) -> None:
+    message = message_from_wire({"role": "assistant", "content": "hi", **fields})
+    assert (message.role, message.content, message.reasoning) == ("assistant", content, reasoning)
+
+
+@pytest.mark.parametrize(
+    ("data", "prompt", "said"),
+    [
+        ({"prompt_token_ids": [1, 2]}, (1, 2), ""),
+        ({}, (7,), ""),
+        ({"prompt_token_ids": [0]}, (0,), ""),
+        ({"prompt_token_ids": [-1]}, None, "no token ids"),
+        ({"prompt_token_ids": [1.0]}, None, "no token ids"),
+        ({"prompt_token_ids": "12"}, None, "no token ids"),
+        ({"token_ids": [1, -1]}, None, "no token ids"),
+        ({"token_ids": None}, None, "no token ids"),
+        ({"logprobs": None}, None, "no token ids"),
+        ({"logprobs": {"content": None}}, None, "no token ids"),
+        ({"token_ids": [3]}, None, "1 token ids but 2 log-probs"),
+    ],
+)
+def test_tokens_are_ids_of_prompt_and_answer_with_a_log_prob_each(data: Any, prompt: Any, said: str) -> None:
+    probs = {"content": [{"logprob": -0.5}, {"logprob": -1}]}
+    choice = {
+        "token_ids": [3, 4],
+        "logprobs": probs,
+        "prompt_token_ids": [7],
+        "message": {"content": "hi"},
+        "finish_reason": "stop",
+    }
+    top = {key: value for key, value in data.items() if key == "prompt_token_ids"}
+    choice.update({key: value for key, value in data.items() if key != "prompt_token_ids"})
+    body = {**top, "choices": [choice]}
+    if said:
+        with pytest.raises(ModelError, match=said):
+            read_generation(body, ASK, return_tokens=True)
+        assert read_generation(body, ASK).tokens is None
+    else:
+        tokens = read_generation(body, ASK, return_tokens=True).tokens
+        assert tokens is not None
+        assert (tokens.prompt_ids, tokens.completion_ids, tokens.log_probs, tokens.stop) == (
+            prompt,
+            (3, 4),
+            (-0.5, -1.0),
+            "eos",
+        )
+
+
+@pytest.mark.parametrize(
+    ("call", "sent"),
+    [
+        (ToolCall("look", {"at": "é"}, "c"), {"name": "look", "arguments": '{"at": "é"}'}),
+        (ToolCall("look", "né", "c"), {"name": "look", "arguments": '"né"'}),
+        (ToolCall("", {}, "c"), {"name": "unreadable_call", "arguments": "{}"}),
+        (
+            ToolCall("look", {}, "c", {"chat": {"function": {"signature": "S"}}}),
+            {"name": "look", "arguments": "{}", "signature": "S"},
+        ),
+        (ToolCall("look", {}, "c", {"other": {"function": {"signature": "S"}}}), {"name": "look", "arguments": "{}"}),
+    ],
+)
+def test_a_call_goes_back_with_what_its_provider_attached(call: ToolCall, sent: dict[str, Any]) -> None:
+    message = Message("assistant", "", (call,))
+    assert message_to_wire(message)["tool_calls"] == [{"id": "c", "type": "function", "function": sent}]
+    extra = replace(call, provider={"chat": {**call.provider.get("chat", {}), "extra": 1}})
+    function = {**sent, **call.provider.get("chat", {}).get("function", {})}
+    assert message_to_wire(Message("assistant", "", (extra,)))["tool_calls"] == [
+        {"id": "c", "type": "function", "function": function, "extra": 1}
+    ]
