@@ -11,8 +11,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
 
 from experiments.audit.planted.table import CLEAN, Defect, defects, register
 from experiments.common.rows import append_row, folder_of
@@ -27,6 +27,11 @@ SUBJECTS = ("splits", "leaks", "stability", "flips")
 def names_of(card: Card) -> list[str]:
     """Return the names of the points of a card that warn or fail."""
     return [point.name for point in card.points if point.verdict in FOUND]
+
+
+def effort_of(card: Card) -> Any:
+    """Return the level at which a card was made: how much was played of what does not follow from `n`."""
+    return cast(Mapping[str, Any], card.sections["effort"])["level"]
 
 
 def audit_defect(defect: Defect, n: int, seed: int) -> dict[str, Any]:
@@ -44,6 +49,7 @@ def audit_defect(defect: Defect, n: int, seed: int) -> dict[str, Any]:
         "others": [name for name in named if name not in right],
         "reason": reason,
         "n": n,
+        "effort": effort_of(card),
         "seed": seed,
         "cpu_s": round(time.process_time() - begun, 1),
     }
@@ -64,7 +70,8 @@ def audit_clean(env_id: str, options: dict[str, Any], n: int, seed: int) -> dict
     begun = time.process_time()
     card = audit_environment(env_id, n, seed=seed, **options)
     alarms = {point.name: point.reason for point in card.points if point.verdict in FOUND}
-    return {"env": env_id, **options, "n": n, "seed": seed, "alarms": alarms, "cpu_s": round(time.process_time() - begun, 1)}
+    said = {"env": env_id, **options, "n": n, "effort": effort_of(card), "seed": seed, "alarms": alarms}
+    return {**said, "cpu_s": round(time.process_time() - begun, 1)}
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
