@@ -1,9 +1,9 @@
-"""Attacks the sandbox: `python -m experiments.sandbox.run escapes|calls|differences|programs`; rows are added to `rows.jsonl`.
+"""Attacks the sandbox: `python -m experiments.sandbox.run escapes|calls|differences|programs|kept`; rows are added to `rows.jsonl`.
 
 `escapes` runs every source of `tests/envs/sandbox/hostile` so often, and counts wrong statuses, files, packets, processes and
 wrong next calls. `calls` makes 10,000 calls of 1,000 programs and compares memory, descriptors and processes. `differences`
 runs the published tools in both executors and counts what differs, `programs` does so with random programs (`programs.py`),
-three calls each. As an ordinary user: see the page.
+three calls each. `kept` compares published tools and random programs in children that are kept with fresh ones. As an ordinary user: see the page.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from palaestra.envs.sandbox import Sandbox
+from palaestra.envs.sandbox.routing import traces
 from tests.envs.sandbox.hostile_list import Hostile, descendants, hostile_sources, listener
 
 FOLDER = Path(__file__).parent
@@ -29,15 +30,14 @@ STEADY = "def f(a):\n    return {'a': a}\n"
 def main(arguments: list[str] | None = None) -> int:
     """Parse the arguments, run, add a row."""
     parser = argparse.ArgumentParser(prog="python -m experiments.sandbox.run", description=__doc__)
-    parser.add_argument("what", choices=("escapes", "calls", "differences", "programs"))
+    parser.add_argument("what", choices=("escapes", "calls", "differences", "programs", "kept"))
     parser.add_argument("-n", type=int, default=20, help="rounds of the list; calls of each program")
     parser.add_argument("--executor", choices=("monty", "process"), default="process")
     parser.add_argument("--rows", type=Path, default=FOLDER / "rows.jsonl", help="file to add the row to")
     options = parser.parse_args(arguments)
     begin = time.perf_counter()
-    found = {"escapes": escapes, "calls": calls, "differences": differences, "programs": programs}[options.what](
-        options.executor, options.n
-    )
+    ways = {"escapes": escapes, "calls": calls, "differences": differences, "programs": programs, "kept": kept}
+    found = ways[options.what](options.executor, options.n)
     about = {"what": options.what, "executor": options.executor, "n": options.n, "user": os.geteuid()}
     row = {**about, "python": platform.python_version(), "wall_s": round(time.perf_counter() - begin, 1), **found}
     print(json.dumps(row))
@@ -123,14 +123,7 @@ def calls(executor: str, each: int) -> dict[str, Any]:
 
 def differences(executor: str, each: int) -> dict[str, Any]:
     """Call every published tool that monty may run with other arguments, in both executors, and count what differs."""
-    from tests.fixtures import read_rows
-
-    folder = Path(os.environ["PALAESTRA_FIXTURES"].split(os.pathsep)[0]) / "ftrl"
-    sources: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in read_rows(folder / "test.jsonl"):
-        schemas = {tool["function"]["name"]: tool["function"]["parameters"] for tool in json.loads(row["tools"])}
-        for name, source in json.loads(row["codes"]).items():
-            sources.setdefault((name, source), schemas.get(name, {}))
+    sources = _published()
     differ, count, elsewhere = [], 0, 0
     with Sandbox(timeout_s=120) as one, Sandbox("process", timeout_s=120) as other:
         for (name, source), schema in sources.items():
@@ -173,6 +166,44 @@ def programs(executor: str, each: int) -> dict[str, Any]:
                         f"{seed} {given}: {result.status} {result.content[:80]} | {right.status} {right.content[:80]}"
                     )
     return {"sources": each, **found, "differ": len(differ), "failures": differ[:50]}
+
+
+def kept(executor: str, each: int) -> dict[str, Any]:
+    """Call published tools, and so many random programs, in children that are kept and in fresh ones, twice each."""
+    from experiments.sandbox.programs import program
+
+    found: Counter[str] = Counter()
+    differ: list[str] = []
+    with Sandbox("process", timeout_s=120) as one, Sandbox("process", timeout_s=120) as other:
+        cases = [(name, source, _variants(schema)) for (name, source), schema in _published().items()]
+        cases += [("f", *program(seed)) for seed in range(each)]
+        for name, source, variants in cases:
+            found["sources"] += 1
+            if traces(source):
+                continue
+            found["kept"] += 1
+            again = f"{source}\nimport os\n"  # what is not on the list gets fresh children
+            first, second = one.load(source), other.load(again)
+            for arguments in (*variants, *variants[::-1]):
+                mine, fresh = first.call(name, arguments), second.call(name, arguments)
+                found["calls"] += 1
+                if (mine.status, mine.content, mine.prints) != (fresh.status, fresh.content, fresh.prints):
+                    differ.append(f"{name} {arguments}: {mine} | {fresh}"[:300])
+            first.close()
+    return {**found, "differ": len(differ), "failures": differ[:50]}
+
+
+def _published() -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the schemas of the published tools, by name and source."""
+    from tests.fixtures import read_rows
+
+    folder = Path(os.environ["PALAESTRA_FIXTURES"].split(os.pathsep)[0]) / "ftrl"
+    sources: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in read_rows(folder / "test.jsonl"):
+        schemas = {tool["function"]["name"]: tool["function"]["parameters"] for tool in json.loads(row["tools"])}
+        for name, source in json.loads(row["codes"]).items():
+            sources.setdefault((name, source), schemas.get(name, {}))
+    return sources
 
 
 def _variants(schema: dict[str, Any]) -> list[dict[str, Any]]:

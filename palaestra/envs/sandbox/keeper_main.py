@@ -1,9 +1,8 @@
 """The keeper: its text is given to `python -c` inside the sandbox; nothing of Palaestra imports it.
 
-It imports the allowed modules once, with a frozen clock and seeded chance, and never runs foreign code. For every call of a
-stateless program, and once for every stateful one, it forks a child over a socket that comes with the request. The child sets
-its limits, installs its filter of system calls and only then reads the source. So every call of a stateless program sees the
-same world, whatever an earlier one patched, and a child that is killed costs a fork, not a new sandbox.
+It imports the allowed modules once, with a frozen clock and seeded chance, and never runs foreign code. It forks children,
+each over a socket that comes with the request. A child sets its limits, installs its filter of system calls and only then
+reads a source. Whether it answers one call or more is decided at the other end; it tells how much the calls have used.
 
 Requests are JSON: {"op": "fork" | "stop" | "continue" | "end", "child": ...}, the child by a name that the other end chose. A
 request with "number" is answered with that number.
@@ -31,11 +30,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 CPU_CLOCK = time.process_time_ns  # before the clock is frozen for foreign code
+USAGE = resource.getrusage
 MB = 1 << 20
 PRCTL_NO_NEW_PRIVS, PRCTL_SECCOMP, SECCOMP_FILTER, PRCTL_DEATH_SIGNAL = 38, 22, 2, 1
 FAILED_FILTER, FAILED_START = 97, 96
 CONTROL, MAX_DESCRIPTORS, CLOSE_RANGE = 3, 64, 436
 MAX_REQUEST = 64 * MB
+MOST_GROWTH_KB, MOST_CPU_NS, MOST_CALLS = 4096, 500_000_000, 1000
+"""What the calls of a stateless program may use of a child together; then the next one gets a fresh child."""
 
 
 class Refused(PermissionError):
@@ -252,6 +254,8 @@ class Runner:
         self._code: types.CodeType | None = None
         self._namespace: dict[str, Any] = {}
         self._source = ""
+        self._calls = 0
+        self._most_kb = USAGE(resource.RUSAGE_SELF).ru_maxrss + MOST_GROWTH_KB
 
     def load(self, source: str) -> None:
         """Take the source; it is run by the first call."""
@@ -273,6 +277,13 @@ class Runner:
             answer = self._returned(value)
         answer["cpu_us"] = (CPU_CLOCK() - begin) // 1000
         answer["prints"] = self._guard.prints - prints
+        self._calls += 1
+        answer["again"] = (
+            answer["status"] in ("ok", "error")
+            and self._calls < MOST_CALLS
+            and CPU_CLOCK() < MOST_CPU_NS
+            and USAGE(resource.RUSAGE_SELF).ru_maxrss < self._most_kb
+        )
         return answer
 
     def _function(self, name: str) -> Callable[..., Any]:

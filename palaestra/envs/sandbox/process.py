@@ -1,9 +1,10 @@
 """Executor `process`: CPython in bubblewrap, in filtered children of one keeper.
 
 Every call of a stateless program gets a child of its own, so that nothing an earlier call patched is there; a few children
-that are ready wait, and their successors are forked while nobody waits. A stateful program keeps its child, which the keeper
-stops between calls: it cannot use the processor. A child that misses its deadline, answers in an unreadable way or dies is
-ended, and the next call starts another.
+that are ready wait, and their successors are forked while nobody waits. Where the syntax of a source shows that no call can
+leave anything behind (`traces`), its child is used again. A stateful program keeps its child, which the keeper stops between
+calls: it cannot use the processor. A child that misses its deadline, answers in an unreadable way or dies is ended, and the
+next call starts another.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from typing import Any
 
 from palaestra.envs.sandbox import results
 from palaestra.envs.sandbox.keeper import Keeper, KeeperGone
+from palaestra.envs.sandbox.known_pure import LEAST_RECURSION
 from palaestra.envs.sandbox.results import SandboxResult, checked, exception_name, shown_detail
+from palaestra.envs.sandbox.routing import traces
 from palaestra.envs.sandbox.settings import CLOSED, Limits, Loaded
 from palaestra.errors import UsageError
 
@@ -30,8 +33,9 @@ READY_CHILDREN = 2
 """How many children without a program wait for the next calls of stateless ones."""
 READY_TIMEOUT_S = 20.0
 ATTEMPTS = 3
-STATEFUL_CPU_S = 3600
-"""A backstop in the child's own limits, for all calls together; the parent ends a child long before."""
+STATEFUL_CPU_S, MORE_CPU_S = 3600, 2
+"""Backstops in the child's own limits, for all its calls together: the parent ends a child long before. The second, on top of
+the time limit, also ends a child of a stateless program that uses the processor between calls."""
 
 _CRASHES = {"memory": results.OUT_OF_MEMORY, "output": results.TOO_LONG, "json": results.NOT_JSON}
 
@@ -54,6 +58,7 @@ class ProcessExecutor:
         self._changed = threading.Condition()
         self._ready: list[Child] = []
         self._kept: dict[Loaded, Child] = {}
+        self._idle: dict[Loaded, Child] = {}
         self._busy: set[Loaded] = set()
         self._running = 0
         self._closed = False
@@ -73,19 +78,22 @@ class ProcessExecutor:
 
     def call(self, program: Loaded, name: str, arguments: Mapping[str, Any]) -> SandboxResult:
         """Call a function of a source; see `Executor`."""
-        kept = self._enter(program)
+        may_stay = program.stateful or self._leaves_no_trace(program, name)
+        kept = self._enter(program, may_stay=may_stay)
         child = kept
         try:
-            if child is None:
-                child = self._fresh(stateful=program.stateful)
-                source: str | None = program.source
-            else:
+            if child is not None and program.stateful:
                 child.keeper.resume(child.name)
-                source = None
-            result = child.call(name, arguments, source)
-            if program.stateful and child.alive:
-                child.keeper.stop(child.name)
+            elif child is not None and not child.is_quiet():
+                self._end(child)
+                kept = child = None
+            source = None if child is not None else program.source
+            child = child or self._fresh(stateful=program.stateful)
+            result = child.call(name, arguments, source, may_stay=may_stay)
+            if child.alive:
                 kept = child
+                if program.stateful:
+                    child.keeper.stop(child.name)
         except KeeperGone:
             if child is not None:
                 self._lost(child.keeper)
@@ -106,16 +114,16 @@ class ProcessExecutor:
         """End the child of a program."""
         with self._changed:
             self._changed.wait_for(lambda: program not in self._busy)
-            child = self._kept.pop(program, None)
+            children = [table.pop(program) for table in (self._kept, self._idle) if program in table]
             self._changed.notify_all()
-        if child is not None:
+        for child in children:
             self._end(child)
 
     def close(self) -> None:
         """End the keeper and with it every child; calls that run end as a crash, those that wait as a `UsageError`."""
         with self._changed:
-            children, self._closed = [*self._kept.values(), *self._ready], True
-            self._kept, self._ready = {}, []
+            children, self._closed = [*self._kept.values(), *self._idle.values(), *self._ready], True
+            self._kept, self._idle, self._ready = {}, {}, []
             self._changed.notify_all()
         with self._keeper_lock:
             keeper, self._keeper = self._keeper, None
@@ -126,23 +134,34 @@ class ProcessExecutor:
 
     def abandon(self) -> None:
         """Let go of the keeper of the parent process."""
-        for child in [*self._kept.values(), *self._ready]:
+        for child in [*self._kept.values(), *self._idle.values(), *self._ready]:
             child.let_go()
         if self._keeper is not None:
             self._keeper.abandon()
 
-    def _enter(self, program: Loaded) -> Child | None:
+    def _leaves_no_trace(self, program: Loaded, name: str) -> bool:
+        """Whether a call leaves its child as it was; of what a source binds, only its functions are known to be harmless."""
+        if program.facts is None or name not in program.facts.functions or self._limits.recursion < LEAST_RECURSION:
+            return False
+        return not traces(program.source)
+
+    def _enter(self, program: Loaded, *, may_stay: bool) -> Child | None:
         """Wait for room and, if it is stateful, for the program's turn; return its child, None if there is none yet."""
         with self._changed:
             self._changed.wait_for(lambda: self._may_enter(program))
             self._running += 1
-            if not program.stateful:
-                return None
-            self._busy.add(program)
-            return self._kept.pop(program, None)
+            if program.stateful:
+                self._busy.add(program)
+            table = self._kept if program.stateful else self._idle
+            child = table.pop(program, None) if may_stay else None
+            too_many = child is None and len(self._kept) + len(self._idle) + self._running > self._most
+            oldest = self._idle.pop(next(iter(self._idle))) if too_many and self._idle else None
+        if oldest is not None:
+            self._end(oldest)
+        return child
 
     def _may_enter(self, program: Loaded) -> bool:
-        """Whether a child of the program may run now."""
+        """Whether a child of the program may run now; children of stateless programs that are idle make room."""
         if self._closed:
             raise UsageError(CLOSED)
         if program in self._busy:
@@ -158,9 +177,10 @@ class ProcessExecutor:
         with self._changed:
             self._running -= 1
             self._busy.discard(program)
-            keep = child is not None and child.alive and not self._closed
+            table = self._kept if program.stateful else self._idle
+            keep = child is not None and child.alive and not self._closed and program not in table
             if child is not None and keep:
-                self._kept[program] = child
+                table[program] = child
             self._changed.notify_all()
         if child is not None and not keep:
             self._end(child)
@@ -203,8 +223,10 @@ class ProcessExecutor:
     def _lost(self, keeper: Keeper) -> None:
         """Forget a keeper that does not answer; its children died with it. Another thread may have replaced it already."""
         with self._changed:
-            lost = [program for program, child in self._kept.items() if child.keeper is keeper]
-            children = [self._kept.pop(program) for program in lost]
+            children = []
+            for table in (self._kept, self._idle):
+                lost = [program for program, child in table.items() if child.keeper is keeper]
+                children += [table.pop(program) for program in lost]
             children += [child for child in self._ready if child.keeper is keeper]
             self._ready = [child for child in self._ready if child.keeper is not keeper]
         with self._keeper_lock:
@@ -216,13 +238,13 @@ class ProcessExecutor:
 
 
 class Child:
-    """One child of a keeper: for one call, or for all calls of a stateful program.
+    """One child of a keeper: for one call, or for more of one program.
 
     Args:
         keeper: What forks it.
         limits: What a call may use.
         executor: Name for the results.
-        stateful: Whether it answers more than one call.
+        stateful: Whether the program keeps its globals.
     """
 
     def __init__(self, keeper: Keeper, limits: Limits, executor: str, *, stateful: bool) -> None:
@@ -234,7 +256,7 @@ class Child:
             "memory_mb": limits.memory_mb,
             "output_chars": limits.output_chars,
             "recursion": limits.recursion,
-            "cpu_s": STATEFUL_CPU_S if stateful else math.ceil(limits.timeout_s) + 1,
+            "cpu_s": STATEFUL_CPU_S if stateful else math.ceil(limits.timeout_s) + MORE_CPU_S,
             "stateful": stateful,
         }
         try:
@@ -245,6 +267,7 @@ class Child:
         finally:
             inside.close()
         self.alive = True
+        self._is_as_it_was = False
 
     def is_ready(self) -> bool:
         """Wait until it is ready; False if it is not to be used. It has no source yet, so what it says can be believed."""
@@ -254,13 +277,18 @@ class Child:
         except OSError:
             return False
 
-    def call(self, name: str, arguments: Mapping[str, Any], source: str | None) -> SandboxResult:
+    def is_quiet(self) -> bool:
+        """Whether it waits for a call: it lives and has said nothing that it was not asked."""
+        return self._waiting() is None
+
+    def call(self, name: str, arguments: Mapping[str, Any], source: str | None, *, may_stay: bool) -> SandboxResult:
         """Call a function; afterwards the child is alive only if it may be used again.
 
         Args:
             name: The function.
             arguments: By name.
-            source: What defines it; None in further calls of a stateful program.
+            source: What defines it; None in further calls of the program.
+            may_stay: Whether it may be used again, if it is as it was before.
         """
         number = secrets.randbits(62)  # or the code could write the answer to its next call
         message: dict[str, Any] = {"id": number, "name": name, "arguments": arguments}
@@ -277,7 +305,7 @@ class Child:
         if result is None:
             self.end()
             return SandboxResult("crash", results.UNREADABLE, "text", self._executor)
-        if not self._stateful or result.status == "crash":
+        if result.status == "crash" or not (may_stay and (self._stateful or self._is_as_it_was)):
             self.end()
         return result
 
@@ -353,6 +381,7 @@ class Child:
             return None
         if not isinstance(reply, dict) or type(reply.get("id")) is not int or reply["id"] != number:
             return None
+        self._is_as_it_was = reply.get("again") is True
         status, content, cpu_us, prints = (reply.get(key) for key in ("status", "content", "cpu_us", "prints"))
         cpu_ms = cpu_us / 1e3 if type(cpu_us) is int and 0 <= cpu_us < 10**12 else 0.0
         detail = shown_detail(reply.get("detail"))

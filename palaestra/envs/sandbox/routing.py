@@ -15,8 +15,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from palaestra.envs.sandbox.bindings import TooNested
+from palaestra.envs.sandbox.bindings import Bindings, TooNested
 from palaestra.envs.sandbox.meaning import Checker
+from palaestra.envs.sandbox.traces import Traces
 
 MAX_SOURCE_CHARS = 200_000
 """Most characters of a source; published ones have up to 5,000."""
@@ -99,6 +100,27 @@ def needs_cpython(source: str) -> tuple[str, ...]:
     """Return why a source cannot run in monty: fixed words, sorted; empty if it can, or if it is not Python at all."""
     facts = read_source(source)
     return () if facts is None else facts.needs_cpython
+
+
+def traces(source: str) -> tuple[str, ...]:
+    """Return why a call could leave something behind in its interpreter: fixed words, sorted; empty if none does.
+
+    A source that is not Python, or too long to be remembered, may leave anything.
+    """
+    return _traces(source) if len(source) <= _KEPT_CHARS else ("too long to be looked at",)
+
+
+@lru_cache(maxsize=2048)
+def _traces(source: str) -> tuple[str, ...]:
+    """Look at a source that the parser has read before."""
+    try:
+        nodes = list(ast.walk(ast.parse(source, _FILE_NAME)))
+        found = set(Traces(Bindings(nodes, 10_000 + _LOOKS_PER_NODE * len(nodes))).reasons())
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ("not Python",)
+    except TooNested:
+        return ("too nested to be looked at",)
+    return tuple(sorted(found))
 
 
 def has_odd_characters(text: str) -> bool:

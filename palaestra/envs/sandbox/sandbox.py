@@ -202,7 +202,7 @@ class Sandbox:
             return self._executors[name]
 
     def _drop_forgotten(self) -> None:
-        """End what is kept for stateful programs that were garbage-collected since the last call."""
+        """End what is kept for programs that were garbage-collected since the last call."""
         while True:
             try:
                 loaded = self._forgotten.popleft()
@@ -291,8 +291,8 @@ class Program:
             executor.drop(self._loaded)
 
     def __del__(self) -> None:
-        """Note that the worker of a stateful program is to end: the next call does it, for here no lock may be taken."""
-        if self.stateful and hasattr(self, "_loaded"):
+        """Note that what runs for the program is to end: the next call does it, for here no lock may be taken."""
+        if hasattr(self, "_loaded"):
             self.sandbox._forgotten.append(self._loaded)
 
     def __getstate__(self) -> dict[str, Any]:
