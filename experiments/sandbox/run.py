@@ -1,9 +1,10 @@
-"""Attacks the sandbox: `python -m experiments.sandbox.run escapes|calls|differences|programs|kept`; rows are added to `rows.jsonl`.
+"""Attacks the sandbox: `python -m experiments.sandbox.run WHAT`; rows are added to `rows.jsonl`.
 
 `escapes` runs every source of `tests/envs/sandbox/hostile` so often, and counts wrong statuses, files, packets, processes and
 wrong next calls. `calls` makes 10,000 calls of 1,000 programs and compares memory, descriptors and processes. `differences`
 runs the published tools in both executors and counts what differs, `programs` does so with random programs (`programs.py`),
-three calls each. `kept` compares published tools and random programs in children that are kept with fresh ones. As an ordinary user: see the page.
+three calls each. `kept` compares published tools and random programs in children that are kept with fresh ones. As an ordinary
+user: see the page.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ KEEPERS = {
     "json": "import json\ndef f(n):\n    return json.loads(json.dumps({'n': n}, sort_keys=True))",
     "chance": "import random\ndef f(n):\n    return [random.random(), random.gauss(0, 1), random.randint(0, 9)]",
     "globals": "seen = []\ndef f(n, k={}):\n    seen.append(n)\n    k[n] = 1\n    return [seen, len(k)]",
-    "counter": "from collections import Counter\ndef f(n):\n    c = Counter('a')\n    c['a'] += n\n    return c.most_common(2)",
+    "count": "from collections import Counter\ndef f(n):\n    c = Counter('a')\n    c['a'] += n\n    return c.most_common(2)",
     "statistics": "import statistics, math\ndef f(n):\n    return [statistics.mean([n, 1, 2]), math.sqrt(n)]",
     "built-in names": "def f(n, type='a', id=1, input=None):\n    return [n, type, id, input]",
     "helpers": "g = lambda v: v + 1\ndef h(v):\n    return g(v)\ndef f(n):\n    return sorted([h(n), 0], key=lambda v: -v)",
