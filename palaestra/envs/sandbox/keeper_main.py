@@ -253,13 +253,14 @@ class Runner:
         self._text = str
         self._code: types.CodeType | None = None
         self._namespace: dict[str, Any] = {}
-        self._source = ""
+        self._source, self._draws = "", True
         self._calls = 0
         self._most_kb = USAGE(resource.RUSAGE_SELF).ru_maxrss + MOST_GROWTH_KB
 
     def load(self, source: str) -> None:
         """Take the source; it is run by the first call."""
         self._source = source
+        self._draws = "random" in source or "uuid" in source  # one that comes to chance by other ways gets fresh children
 
     def call(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """Run a function of the source and return the fields of the answer."""
@@ -289,7 +290,8 @@ class Runner:
     def _function(self, name: str) -> Callable[..., Any]:
         """Run the source, unless its state is kept, and return the function."""
         if not self._namespace or not self._keeps_state:
-            self._chance.restart()
+            if self._code is None or self._draws:
+                self._chance.restart()
             if self._code is None:
                 self._code = compile(self._source, "<tool>", "exec", dont_inherit=True)
             self._namespace = {"__name__": "tool", "__builtins__": dict(self._guard.names)}
