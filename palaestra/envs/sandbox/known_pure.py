@@ -90,7 +90,7 @@ FUNCTIONS: Mapping[str, frozenset[str]] = {
     "unicodedata": frozenset(("normalize", "category", "name")),
     "random": frozenset(("random", "randint", "randrange", "uniform", "choice", "choices", "sample", "shuffle", "gauss")),
 }  # fmt: skip
-"""Functions that may be called and not passed on. Chance begins anew with every call, and the clock stands still."""
+"""Functions that may be called and not passed on. Chance starts over in every call, and the clock stands still."""
 VALUES: Mapping[str, frozenset[str]] = {
     "math": frozenset(("pi", "e", "tau", "inf", "nan")),
     "cmath": frozenset(("pi", "e")),
