@@ -14,6 +14,7 @@ import json
 import math
 import os
 import secrets
+import select
 import signal
 import socket
 import threading
@@ -266,20 +267,22 @@ class Child:
             raise
         finally:
             inside.close()
+        self._wire.setblocking(False)
         self.alive = True
-        self._is_as_it_was = False
+        self._is_as_it_was = self._was_quiet = False
 
     def is_ready(self) -> bool:
         """Wait until it is ready; False if it is not to be used. It has no source yet, so what it says can be believed."""
-        self._wire.settimeout(READY_TIMEOUT_S)
         try:
+            self._await(select.POLLIN, time.monotonic() + READY_TIMEOUT_S)
             return self._wire.recv(2) == b"\n"
         except OSError:
             return False
 
     def is_quiet(self) -> bool:
         """Whether it waits for a call: it lives and has said nothing that it was not asked."""
-        return self._waiting() is None
+        self._was_quiet = self._waiting() is None
+        return self._was_quiet
 
     def call(self, name: str, arguments: Mapping[str, Any], source: str | None, *, may_stay: bool) -> SandboxResult:
         """Call a function; afterwards the child is alive only if it may be used again.
@@ -327,16 +330,17 @@ class Child:
             TimeoutError: If the deadline passes.
         """
         deadline = time.monotonic() + self._limits.timeout_s
-        waiting = self._waiting()
-        if waiting is not None:  # nothing was asked, so nothing may be there
-            return b"" if waiting else None
+        if not self._was_quiet:
+            waiting = self._waiting()
+            if waiting is not None:  # nothing was asked, so nothing may be there
+                return b"" if waiting else None
+        self._was_quiet = False
         pieces: list[bytes] = []
         size = 0
         try:
-            self._wire.settimeout(self._limits.timeout_s)
-            self._wire.sendall(request)
+            self._send(request, deadline)
             while not pieces or not pieces[-1].endswith(b"\n"):
-                self._wire.settimeout(max(1e-4, deadline - time.monotonic()))
+                self._await(select.POLLIN, deadline)
                 piece = self._wire.recv(1 << 16)
                 if not piece:
                     return None
@@ -350,9 +354,24 @@ class Child:
             return None
         return b"".join(pieces)
 
+    def _send(self, data: bytes, deadline: float) -> None:
+        """Send all, by the deadline."""
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[self._wire.send(view) :]
+            except BlockingIOError:
+                self._await(select.POLLOUT, deadline)
+
+    def _await(self, event: int, deadline: float) -> None:
+        """Wait until something can be read or sent; the wire itself never blocks, which saves a system call each time."""
+        poll = select.poll()
+        poll.register(self._wire, event)
+        if not poll.poll(max(0.1, (deadline - time.monotonic()) * 1e3)):
+            raise TimeoutError
+
     def _waiting(self) -> bytes | None:
         """Return the first byte on the wire, b"" if it has ended, None if nothing is there."""
-        self._wire.setblocking(False)
         try:
             return self._wire.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
