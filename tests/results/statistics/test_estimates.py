@@ -28,6 +28,8 @@ from palaestra.results.statistics import (
     wilcoxon_greater,
     wilson_interval,
 )
+from palaestra.results.statistics.corrected import above_floor, noise_corrected
+from palaestra.results.statistics.paired import paired_rates
 
 
 @pytest.mark.parametrize(
@@ -386,3 +388,18 @@ def test_a_mean_is_that_of_exact_numbers(values: list[float]) -> None:
         assert math.isnan(mean_of(values))
     else:
         assert mean_of(values) == pytest.approx(float(sum(map(Fraction, values)) / len(values)), rel=1e-12, abs=1e-320)
+
+
+def test_where_nothing_was_measured_every_figure_is_none_and_no_other_is_told() -> None:
+    none = Estimate(math.nan, math.nan, math.nan, 0)
+    nothing = [rate_estimate([]), rate_estimate([[], []]), mean_interval([]), mean_interval([[]]), bootstrap_interval([])]
+    nothing += [bca_interval([]), above_floor(none, 0.5), above_floor(none, 0.5, of_room=True)]
+    nothing += [noise_corrected(none, (0.9, 50), (0.8, 50))]
+    for found in nothing:
+        assert [type(figure) for figure in (found.mean, found.low, found.high, found.n)] == [float, float, float, int]
+        assert all(map(math.isnan, (found.mean, found.low, found.high)))
+        assert found.n == 0
+    pair = paired_rates([], [])
+    assert (pair.low, pair.high, pair.n) == (-1.0, 1.0, 0)
+    assert math.isnan(pair.mean)
+    assert math.isnan(pair.p_value)
