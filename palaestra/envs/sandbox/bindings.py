@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from palaestra.envs.sandbox.known_equal import LAZY, LIST_METHODS, TEXT_METHODS, TYPES, TYPING
 
@@ -50,10 +50,36 @@ class Bindings:
     def within(self, node: ast.AST) -> Iterator[ast.AST]:
         """Yield the nodes of a part of the tree, as long as the budget lasts."""
         for part in ast.walk(node):
-            self.looks -= 1
-            if self.looks < 0:
-                raise TooNested
+            self.look()
             yield part
+
+    def look(self, times: int = 1) -> None:
+        """Count looks at nodes.
+
+        Raises:
+            TooNested: If there have been too many.
+        """
+        self.looks -= times
+        if self.looks < 0:
+            raise TooNested
+
+    def recurses(self, calls: Mapping[str, Collection[str]]) -> bool:
+        """Whether a function calls itself by some way.
+
+        Args:
+            calls: By name of a function, the functions that it calls.
+        """
+        for name in calls:
+            reached: set[str] = set()
+            todo = list(calls[name])
+            while todo:
+                self.look()
+                if (one := todo.pop()) not in reached:
+                    reached.add(one)
+                    todo += calls.get(one, ())
+            if name in reached:
+                return True
+        return False
 
     def _note(self, node: ast.AST) -> None:
         """Note what binds names, and annotations."""
@@ -129,9 +155,7 @@ class Bindings:
             return value
         if depth > _DEEPEST:
             return ""
-        self.looks -= 1
-        if self.looks < 0:
-            raise TooNested
+        self.look()
         if isinstance(value, ast.Constant):
             known: dict[type, str] = {str: "text", int: "int", float: "number"}
             return known.get(type(value.value), "")
@@ -184,6 +208,15 @@ class Bindings:
     def is_lazy(self, node: ast.AST) -> bool:
         """Whether an expression gives its items one by one in CPython."""
         return isinstance(node, ast.GeneratorExp) or self.calls_builtin(node, LAZY)
+
+
+def asks_for_identity(node: ast.Compare) -> bool:
+    """Whether a comparison asks for identity with something else than the constants that exist once."""
+    return any(
+        isinstance(op, (ast.Is, ast.IsNot))
+        and not (isinstance(right, ast.Constant) and (right.value is None or isinstance(right.value, bool)))
+        for op, right in zip(node.ops, node.comparators, strict=True)
+    )
 
 
 def _common(kinds: list[str]) -> str:

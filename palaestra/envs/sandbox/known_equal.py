@@ -85,12 +85,19 @@ CONSTRUCTS: Mapping[type[ast.AST], str] = {
 """Words for constructs that are not on the list."""
 
 
+def format_fields(node: ast.expr) -> list[tuple[str, str, str | None]] | None:
+    """Return the fields of a text as `str.format` reads it: names, formats and conversions; None for anything else."""
+    if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+        return None
+    try:
+        parts = list(string.Formatter().parse(node.value))
+    except ValueError:
+        return None
+    return [(name, spec or "", shown) for _, name, spec, shown in parts if name is not None]
+
+
 def is_plain_format(node: ast.expr) -> bool:
     """Whether a text has only fields without formats."""
-    if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
-        return False
-    try:
-        fields = list(string.Formatter().parse(node.value))
-    except ValueError:
-        return False
-    return all(name is None or ((name == "" or name.isalnum()) and not spec and not shown) for _, name, spec, shown in fields)
+    return (fields := format_fields(node)) is not None and all(
+        (name == "" or name.isalnum()) and not spec and not shown for name, spec, shown in fields
+    )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from palaestra.envs.sandbox import known_equal as known
-from palaestra.envs.sandbox.bindings import Bindings, TooNested, called_name
+from palaestra.envs.sandbox.bindings import Bindings, asks_for_identity, called_name
 from palaestra.envs.sandbox.quiet import cannot_raise
 
 
@@ -157,19 +157,8 @@ class Checker(Bindings):
                 for part in self.within(node):
                     if isinstance(part, ast.Call) and isinstance(part.func, ast.Name) and part.func.id in self.functions:
                         calls[node.name].add(part.func.id)
-        for name in list(calls):
-            reached, todo = set(), list(calls[name])
-            while todo:
-                self.looks -= 1
-                if self.looks < 0:
-                    raise TooNested
-                one = todo.pop()
-                if one not in reached:
-                    reached.add(one)
-                    todo += calls.get(one, ())
-            if name in reached:
-                yield "recursion"
-                return
+        if self.recurses(calls):
+            yield "recursion"
 
     # expressions
 
@@ -275,10 +264,8 @@ class Checker(Bindings):
 
     def comparison(self, node: ast.Compare) -> Iterator[str]:
         """Comparisons; identity with the constants that exist once."""
-        for op, right in zip(node.ops, node.comparators, strict=True):
-            single = isinstance(right, ast.Constant) and (right.value is None or isinstance(right.value, bool))
-            if isinstance(op, (ast.Is, ast.IsNot)) and not single:
-                yield "identity"
+        if asks_for_identity(node):
+            yield "identity"
 
     def set_(self, node: ast.Set) -> Iterator[str]:
         """A set of constants in which something is looked for."""
@@ -298,9 +285,7 @@ class Checker(Bindings):
     def has_text_keys_alone(self) -> bool:
         """Whether every item that is set later has a text as its key, so that one key of unknown kind has no equal."""
         stores = [node for node in self.nodes if isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load)]
-        self.looks -= len(self.nodes)
-        if self.looks < 0:
-            raise TooNested
+        self.look(len(self.nodes))
         return all(self.kind(node.slice) == "text" for node in stores) and not any(
             called_name(node) in ("update", "setdefault") or (isinstance(node, ast.Dict) and None in node.keys)
             for node in self.nodes

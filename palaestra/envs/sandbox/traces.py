@@ -9,18 +9,16 @@ shows where it lies in memory. So whatever a call changes ends with its namespac
 from __future__ import annotations
 
 import ast
-import string
 from collections import defaultdict
 from collections.abc import Iterator
 
 from palaestra.envs.sandbox import known_pure as pure
-from palaestra.envs.sandbox.bindings import Bindings, TooNested
-from palaestra.envs.sandbox.known_equal import IS_BUILTIN
+from palaestra.envs.sandbox.bindings import Bindings, asks_for_identity
+from palaestra.envs.sandbox.known_equal import IS_BUILTIN, format_fields
 
 _SPECIAL = pure.LAZY | pure.CONSUMERS | {"isinstance", "len"}
 _HIDING = _SPECIAL | (IS_BUILTIN - pure.BUILTINS)
 """Names that no function may have: in another scope they are the built-in ones."""
-_SINGLE = (type(None), bool)
 
 
 class Traces:
@@ -62,8 +60,8 @@ class Traces:
                 yield "a function as a value"
             elif isinstance(node, ast.GeneratorExp) and not self._is_used_up(node):
                 yield "a generator is kept"
-            elif isinstance(node, ast.Compare):
-                yield from self._comparison(node)
+            elif isinstance(node, ast.Compare) and asks_for_identity(node):
+                yield "identity"
             elif isinstance(node, ast.Constant) and isinstance(node.value, bytes):
                 yield "bytes"
             elif isinstance(node, ast.Set) and not all(isinstance(item, ast.Constant) for item in node.elts):
@@ -134,7 +132,7 @@ class Traces:
             return False
         child: ast.AST = node
         while (parent := self._parent.get(id(child))) is not None:
-            self._look()
+            self._names.look()
             if isinstance(parent, (ast.FunctionDef, ast.Lambda)):
                 inside = child is parent.body if isinstance(parent, ast.Lambda) else any(child is part for part in parent.body)
                 taken = parent.args
@@ -209,7 +207,7 @@ class Traces:
     def _is_flags(self, node: ast.expr) -> bool:
         """Whether an expression names flags of regular expressions."""
         if isinstance(node, ast.BinOp):
-            self._look()
+            self._names.look()
             return isinstance(node.op, ast.BitOr) and self._is_flags(node.left) and self._is_flags(node.right)
         full = self._full_name(node)
         return full.startswith("re.") and _is_value(full)
@@ -218,20 +216,11 @@ class Traces:
         """Whether an expression is a pattern that is translated in few frames."""
         if isinstance(node, ast.Name) and depth == 0 and node.id not in self._functions and not self._has_walrus:
             values = self._names.values.get(node.id, [])
-            self._names.looks -= len(values)
-            self._look()
+            self._names.look(len(values) + 1)
             return bool(values) and all(isinstance(v, ast.Constant) and self._is_short_pattern(v, 1) for v in values)
         if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
             return False
         return len(node.value) <= pure.MAX_PATTERN_CHARS and node.value.count("(") <= pure.MAX_PATTERN_GROUPS
-
-    def _comparison(self, node: ast.Compare) -> Iterator[str]:
-        """Identity with the constants that exist once, or not at all."""
-        for op, right in zip(node.ops, node.comparators, strict=True):
-            if isinstance(op, (ast.Is, ast.IsNot)) and not (
-                isinstance(right, ast.Constant) and isinstance(right.value, _SINGLE)
-            ):
-                yield "identity"
 
     def _is_lazy(self, node: ast.AST) -> bool:
         """Whether an expression makes an iterator."""
@@ -308,17 +297,8 @@ class Traces:
             for part in self._names.within(body):
                 if isinstance(part, ast.Name) and part.id in self._functions:
                     calls[name].add(part.id)
-        for name in list(calls):
-            reached: set[str] = set()
-            todo = list(calls[name])
-            while todo:
-                self._look()
-                if (one := todo.pop()) not in reached:
-                    reached.add(one)
-                    todo += calls.get(one, ())
-            if name in reached:
-                yield "recursion"
-                return
+        if self._names.recurses(calls):
+            yield "recursion"
 
     def _bodies(self) -> Iterator[tuple[str, ast.AST]]:
         """Yield the functions of the source by name."""
@@ -330,12 +310,6 @@ class Traces:
             for value in values:
                 if isinstance(value, ast.Lambda):
                     yield name, value
-
-    def _look(self) -> None:
-        """Count a look."""
-        self._names.looks -= 1
-        if self._names.looks < 0:
-            raise TooNested
 
 
 def _is_module(name: str) -> bool:
@@ -357,13 +331,6 @@ def _is_known(full: str) -> bool:
 
 def _is_harmless_format(node: ast.expr) -> bool:
     """Whether a text has fields that look into nothing."""
-    if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
-        return False
-    try:
-        fields = list(string.Formatter().parse(node.value))
-    except ValueError:
-        return False
-    return all(
-        name is None or ((name == "" or name.isidentifier() or name.isdigit()) and "{" not in (spec or ""))
-        for _, name, spec, _ in fields
+    return (fields := format_fields(node)) is not None and all(
+        (name == "" or name.isidentifier() or name.isdigit()) and "{" not in spec for name, spec, _ in fields
     )

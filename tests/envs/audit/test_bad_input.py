@@ -262,11 +262,7 @@ MORE = [
 
 @pytest.mark.parametrize(("env", "expected"), MORE, ids=lambda value: getattr(value, "__name__", ""))
 def test_what_third_parties_return_is_judged_or_the_card_says_why_not(env, expected):
-    card, points = card_of(env)
-    for name, (verdict, said) in expected.items():
-        assert points[name].verdict == verdict, points[name]
-        assert said in points[name].reason, points[name]
-    assert card.verdict != "pass"
+    points = judged(env, expected)
     assert ("episodes.success" in points) == ("episodes.success" in expected)
 
 
@@ -310,6 +306,16 @@ def card_of(env, n=N):
     return check(card)
 
 
+def judged(env, expected):
+    """Return the points of a class by name, once those expected have their verdicts and words, and the card does not pass."""
+    card, points = card_of(env)
+    for name, (verdict, said) in expected.items():
+        assert points[name].verdict == verdict, points[name]
+        assert said in points[name].reason, points[name]
+    assert card.verdict != "pass"
+    return points
+
+
 def check(card):
     again = Card.from_json(json.loads(json.dumps(card.to_json(), allow_nan=False)))
     assert again.verdict == card.verdict
@@ -335,11 +341,7 @@ CASES = [
 
 @pytest.mark.parametrize(("env", "expected"), CASES, ids=lambda value: getattr(value, "__name__", ""))
 def test_the_card_says_what_is_wrong_and_what_could_not_be_judged(env, expected):
-    card, points = card_of(env)
-    for name, (verdict, said) in expected.items():
-        assert points[name].verdict == verdict, points[name]
-        assert said in points[name].reason, points[name]
-    assert card.verdict != "pass"
+    judged(env, expected)
 
 
 def test_an_empty_split_has_a_card_that_judges_nothing():
