@@ -72,7 +72,8 @@ class DPOConfig(Config):
     batch_size: int = Field(default=16, ge=1, le=MOST_HELD)
     """Pairs per optimiser step."""
     microbatch_pairs: int = Field(default=16, ge=1, le=MOST_HELD)
-    """Pairs that go through the model at once; a divisor of `batch_size`. Changes memory and speed, never the result."""
+    """Pairs that go through the model at once; a divisor of `batch_size`. Changes memory and speed, and with `sft_weight`
+    what a token weighs: TRL takes that term's mean over the tokens of what goes through at once."""
     grad_clip: float = Field(default=1.0, gt=0)
     """Largest gradient norm."""
 

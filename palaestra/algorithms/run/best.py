@@ -1,7 +1,9 @@
 """The best checkpoint of a phase by a metric, and when to stop because it gets no better.
 
 `Best` sees the metrics of every step, as alarms do, and is a function of what was logged: a resumed run reads its log again.
-The policy of the best step lies in `checkpoints/PHASE/best/`, next to the newest checkpoints, from which a run resumes.
+The policy that was measured at the best step lies in `checkpoints/PHASE/best/`, next to the newest checkpoints, from which a
+run resumes: after the update of the step for what is measured on test tasks, before it for everything else, which is
+measured on episodes that the step has played, or on batches that it has learned from.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from palaestra.algorithms.run.recipe_configs import CheckpointConfig
 from palaestra.types import Json
 
 FOLDER = "best"
+AFTER_UPDATE = "test_"
+"""How names of metrics begin that are measured after the update of their step."""
 
 
 class Best:
@@ -65,6 +69,11 @@ class Best:
         return True
 
     @property
+    def is_of_played(self) -> bool:
+        """Whether the metric is one of the policy before the update of its step, which has played."""
+        return not self.metric.startswith(AFTER_UPDATE)
+
+    @property
     def is_over(self) -> bool:
         """Whether patience is at its end."""
         return self.patience is not None and self.waited >= self.patience
@@ -82,7 +91,7 @@ def best_of(checkpoints: Checkpoints, last: Checkpoint) -> Checkpoint:
         last: The last of them.
     """
     step = (last.state().get("best") or {}).get("step")
-    if step is None or step == last.step:
+    if step is None:
         return last
     return kept(checkpoints).at(int(step)) or last
 

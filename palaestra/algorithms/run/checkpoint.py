@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from palaestra.errors import StoreError
 from palaestra.types import Json
@@ -27,6 +28,9 @@ MANIFEST = "manifest.json"
 STATE = "state.pt"
 POLICY = "policy"
 FORMAT = 1
+
+_REFUSALS = (OSError, SafetensorError, RuntimeError)
+"""What a disk that refuses looks like: to Python, to safetensors, and to `torch.save`."""
 
 log = logging.getLogger(__name__)
 
@@ -106,8 +110,10 @@ class Checkpoints:
             for file in (*files, MANIFEST):
                 _sync(draft / file)
             self._put(draft, place)
-        except OSError as error:
-            shutil.rmtree(draft, ignore_errors=True)
+        except BaseException as error:
+            shutil.rmtree(draft, ignore_errors=True)  # a full disk needs its room, to be resumed on
+            if not isinstance(error, _REFUSALS):
+                raise
             raise StoreError(
                 f"Checkpoint {place} could not be written: {error}. Free space or choose another folder."
             ) from error
@@ -116,7 +122,7 @@ class Checkpoints:
 
     def latest(self) -> Checkpoint | None:
         """Return the newest complete checkpoint, None if there is none; damaged ones are reported and passed over."""
-        for folder in sorted(self.folder.glob("step-*"), reverse=True):
+        for folder in reversed(self._folders()):
             try:
                 return _read(folder)
             except (OSError, ValueError, KeyError, TypeError) as error:
@@ -132,9 +138,13 @@ class Checkpoints:
 
     def forget(self, *, after: int) -> None:
         """Delete the checkpoints of later steps: a resumed run makes them again, perhaps others."""
-        for folder in self.folder.glob("step-*"):
-            if int(folder.name.removeprefix("step-")) > after:
+        for folder in self._folders():
+            if _step_of(folder) > after:
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def _folders(self) -> list[Path]:
+        """Return the folders of checkpoints in the order of their steps: as texts, a million comes before two."""
+        return sorted((folder for folder in self.folder.glob("step-*") if _step_of(folder) >= 0), key=_step_of)
 
     def _put(self, draft: Path, place: Path) -> None:
         """Rename the draft to its place; a checkpoint of the same step is replaced."""
@@ -146,10 +156,16 @@ class Checkpoints:
 
     def _clean(self) -> None:
         """Delete old checkpoints and what killed processes left behind."""
-        for folder in sorted(self.folder.glob("step-*"))[: -self.keep]:
+        for folder in self._folders()[: -self.keep]:
             shutil.rmtree(folder, ignore_errors=True)
         for folder in self.folder.glob(".draft-*"):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _step_of(folder: Path) -> int:
+    """Return the step in the name of a folder; -1 for a name that is none of ours."""
+    number = folder.name.removeprefix("step-")
+    return int(number) if number.isascii() and number.isdecimal() else -1
 
 
 def _read(folder: Path) -> Checkpoint:

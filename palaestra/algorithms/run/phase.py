@@ -135,6 +135,7 @@ class Phase:
         self._progress = progress
         self._note = note
         self._agent: Agent | None = None
+        self._played: dict[str, Any] = {}  # weights before the update, where the best policy is one that has played
         self._cpu_began = time.process_time()  # evaluations are taken out of it
         self._cpu_before = 0.0  # of the calls that this one resumes
 
@@ -273,6 +274,7 @@ class Phase:
             log.warning("%s, step %d: %s. %s", self.name, step, alarm, ALARM_TEXTS[alarm])
         if self.best is not None and self.best.observe(step, metrics):
             self._save_best(step)
+        self._keep_played()
         self.metrics.log(self.name, step, metrics)
         if self._progress is not None:
             self._progress(ProgressEvent(self.name, step, total, metrics))
@@ -299,7 +301,12 @@ class Phase:
     @contextlib.contextmanager
     def result_weights(self) -> Iterator[None]:
         """Put the weights into the policy that are evaluated and kept, where an extension has others than the trained ones."""
-        found = self.extensions.result_weights()
+        with self._other_weights(self.extensions.result_weights()):
+            yield
+
+    @contextlib.contextmanager
+    def _other_weights(self, found: Mapping[str, Any] | None) -> Iterator[None]:
+        """Put other weights into the policy for a while; None leaves it as it is."""
         if found is None:
             yield
             return
@@ -342,6 +349,9 @@ class Phase:
                     names,
                 )
 
+        # what samplers have cached is no part of a checkpoint, and a run that resumes has none of it
+        self.policy.version = self.policy.version
+
         def write() -> Checkpoint:
             with self.result_weights() if finished else contextlib.nullcontext():
                 return self.checkpoints.save(
@@ -355,9 +365,15 @@ class Phase:
         return ranks().on_main(write)
 
     def _save_best(self, step: int) -> None:
-        """Keep the policy of the best step so far; the first rank alone."""
-        with self.result_weights():
+        """Keep the policy that was measured at the best step so far; the first rank alone."""
+        with self._other_weights(self._played) if self._played else self.result_weights():
             kept(self.checkpoints).save(step, save_policy=self.policy.save, state={}, config=self.recipe.to_json())
+
+    def _keep_played(self) -> None:
+        """Copy the weights with which the next step plays, where they may turn out to be the best."""
+        if self.best is not None and self.best.is_of_played:
+            named = self.policy.model.named_parameters()
+            self._played = {name: parameter.detach().to("cpu", copy=True) for name, parameter in named}
 
     def resume(self) -> tuple[int, dict[str, Any] | None]:
         """Load the newest good checkpoint into the policy, if there is one.
@@ -365,6 +381,13 @@ class Phase:
         Returns:
             The step it was written after and its state, or `(0, None)`.
         """
+        found = self._resumed()
+        if ranks().is_main:
+            self._keep_played()
+        return found
+
+    def _resumed(self) -> tuple[int, dict[str, Any] | None]:
+        """Load the newest good checkpoint, and take in what was logged until it was written."""
         found = ranks().on_main(self.checkpoints.latest)  # for all: a late rank would find what the first one wrote since
         if ranks().is_main:
             self.metrics.rewind(self.name, 0 if found is None else found.step)

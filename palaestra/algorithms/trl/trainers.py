@@ -32,7 +32,8 @@ class DPOSettings:
         lr: Learning rate; 5e-7 to 5e-6 for large models, 1e-4 to 1e-3 for tiny ones.
         epochs: Passes over the pairs.
         batch_size: Pairs per optimiser step.
-        microbatch_pairs: Pairs that go through the model at once; changes memory and speed.
+        microbatch_pairs: Pairs that go through the model at once; changes memory and speed, and with `sft_weight` what a token
+            weighs: TRL takes the mean over the tokens of what goes through at once.
         warmup_updates: Optimiser steps over which the rate rises from 0.
         grad_clip: Largest gradient norm.
         loss: TRL's name of the loss.

@@ -11,6 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from palaestra.algorithms.run import best as best_module
 from palaestra.algorithms.run.best import Best
 from palaestra.algorithms.run.checkpoint import Checkpoints
 from palaestra.algorithms.run.metrics import read_metrics
@@ -50,8 +51,9 @@ def test_patience_counts_measurements_since_the_best() -> None:
     assert not observed([0.5] * 99)[0].is_over
 
 
-def with_scores(monkeypatch: pytest.MonkeyPatch, scores: list[float]) -> None:
-    """The learning curve has these points, one a step, whatever the policy does."""
+def with_scores(monkeypatch: pytest.MonkeyPatch, scores: list[float], *, played: bool = False) -> None:
+    """A metric has these values, one a step, whatever the policy does: after each update, or of what was played before it."""
+    monkeypatch.setattr(best_module, "AFTER_UPDATE", "test_" if played else "made_")
     plain = Phase.__init__
 
     def init(self: Phase, *arguments: Any, **options: Any) -> None:
@@ -93,6 +95,24 @@ def test_a_phase_gives_the_policy_of_its_best_step(tmp_path: Path, monkeypatch: 
     last = Checkpoints(best.folder / "checkpoints" / phase).at(6)
     assert last is not None
     assert torch.equal(weights(last.policy_path), weights(plain.policy_path))
+
+
+@pytest.mark.parametrize("phase", ["ppo", "sft"])
+@pytest.mark.parametrize("best_step", [1, 4, 6])
+def test_a_metric_of_what_was_played_keeps_the_policy_that_played(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: str, best_step: int
+) -> None:
+    plain = run(tmp_path / "plain", {"every": 1}, phase)
+    with_scores(monkeypatch, [float(step == best_step) for step in range(1, 7)], played=True)
+    best = run(tmp_path / "best", {"best": "made_up"}, phase)
+    assert best.policy_path.parts[-3:] == ("best", f"step-{best_step:06d}", "policy")
+    before = Checkpoints(plain.folder / "checkpoints" / phase).at(best_step - 1)
+    if best_step == 1:
+        start = next((plain.folder / "checkpoints").glob("*start*/**/config.json")).parent
+        assert torch.equal(weights(best.policy_path), weights(start))
+    else:
+        assert before is not None
+        assert torch.equal(weights(best.policy_path), weights(before.policy_path))
 
 
 def test_where_it_is_off_nothing_changes_and_nothing_is_kept(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from palaestra.algorithms.run.checkpoint import Checkpoints
 from palaestra.errors import StoreError
@@ -87,18 +88,50 @@ def test_a_newer_format_is_not_read_as_if_it_were_ours(tmp_path: Path, caplog: p
     assert "format 99, expected 1" in caplog.text
 
 
-def test_a_disk_that_refuses_is_one_clear_error_and_costs_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        OSError(28, "No space left on device"),
+        SafetensorError("I/O error: No space left on device (os error 28)"),
+        RuntimeError("[enforce fail at inline_container.cc:672] PytorchStreamWriter failed writing file"),
+    ],
+    ids=["Python", "safetensors", "torch"],
+)
+def test_a_disk_that_refuses_is_one_clear_error_and_costs_nothing(tmp_path: Path, refusal: Exception) -> None:
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(1, save_policy=write_policy, state={"value": 1})
 
     def full(folder: Path) -> None:
-        raise OSError(28, "No space left on device")
+        write_policy(folder)
+        raise refusal
 
-    with pytest.raises(StoreError, match=r"could not be written: .*No space left.*Free space"):
+    with pytest.raises(StoreError, match=r"could not be written: .*Free space"):
         checkpoints.save(2, save_policy=full, state={})
     found = checkpoints.latest()
     assert found is not None
     assert found.step == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000001"]  # a full disk has its room back
+
+
+def test_what_is_no_fault_of_the_disk_is_told_as_it_is(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    with pytest.raises(KeyError):
+        checkpoints.save(1, save_policy=lambda folder: {}["missing"], state={})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_checkpoints_are_ordered_by_number(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    (tmp_path / "step-by-step").mkdir()  # a name of somebody else's
+    for step in (999_998, 999_999, 1_000_000, 1_000_001):
+        checkpoints.save(step, save_policy=write_policy, state={})
+        found = checkpoints.latest()
+        assert found is not None
+        assert found.step == step
+    kept = sorted(path.name for path in tmp_path.glob("step-*"))
+    assert kept == ["step-1000000", "step-1000001", "step-by-step"]
+    checkpoints.forget(after=1_000_000)
+    assert [path.name for path in sorted(tmp_path.glob("step-1*"))] == ["step-1000000"]
 
 
 def test_a_checkpoint_with_code_in_it_is_not_run(tmp_path: Path) -> None:
