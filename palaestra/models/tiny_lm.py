@@ -15,9 +15,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from palaestra.errors import MissingExtraError
+from palaestra.errors import ConfigError, MissingExtraError
 from palaestra.models.registry import BuildContext, ModelConfig, ModelKind
 
 PAD, END = "<|pad|>", "<|end|>"
@@ -83,6 +83,22 @@ class TinyConfig(ModelConfig):
     corpus_episodes: int = Field(default=200, ge=1, le=1_000_000)
     """Expert episodes on train tasks whose texts the tokenizer is made from."""
 
+    @model_validator(mode="after")
+    def _heads_are_even(self) -> TinyConfig:
+        """Refuse what the model could not be made of, before anything is played for its tokenizer."""
+        if problem := _uneven(self.hidden_size, self.num_heads):
+            raise ValueError(problem)
+        return self
+
+
+def _uneven(hidden_size: int, num_heads: int) -> str:
+    """Return what is wrong with a width and its heads; empty if nothing."""
+    if hidden_size % (2 * num_heads) == 0:
+        return ""
+    return (
+        f"hidden_size={hidden_size} does not split into {num_heads} heads of even width; choose a multiple of {2 * num_heads}."
+    )
+
 
 def build_tiny_lm(
     corpus: Iterable[str],
@@ -112,7 +128,8 @@ def build_tiny_lm(
         defaults give about 0.8 million parameters.
 
     Raises:
-        ValueError: If sizes do not fit together, the corpus is empty, or the model is larger than 5 million parameters.
+        ConfigError: If sizes do not fit together, or the model is larger than 5 million parameters.
+        ValueError: If the corpus is empty.
         MissingExtraError: If torch or transformers is not installed.
     """
     try:
@@ -121,11 +138,8 @@ def build_tiny_lm(
     except ImportError as error:
         raise MissingExtraError("Building a tiny language model", "train") from error
 
-    if hidden_size % (2 * num_heads):
-        raise ValueError(
-            f"hidden_size={hidden_size} does not split into {num_heads} heads of even width; "
-            f"choose a multiple of {2 * num_heads}."
-        )
+    if problem := _uneven(hidden_size, num_heads):
+        raise ConfigError(problem)
     tokenizer = train_tokenizer(corpus, vocab_size=vocab_size, max_positions=max_positions)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -142,15 +156,16 @@ def build_tiny_lm(
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = LlamaForCausalLM(config)
-    num_parameters = sum(parameter.numel() for parameter in model.parameters())
+    with torch.device("meta"):  # counted before there is room for it
+        num_parameters = sum(parameter.numel() for parameter in LlamaForCausalLM(config).parameters())
     if num_parameters > MAX_PARAMETERS:
-        raise ValueError(
+        raise ConfigError(
             f"The model would have {num_parameters:,} parameters; a tiny one has at most {MAX_PARAMETERS:,}. "
             "Lower hidden_size, num_layers or vocab_size, or load a pretrained checkpoint instead."
         )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = LlamaForCausalLM(config)
     return model.eval(), tokenizer
 
 

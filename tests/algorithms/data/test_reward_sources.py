@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, BertTokenizer
 
 from palaestra.agents import masking
 from palaestra.agents.own import as_agent
@@ -72,6 +73,42 @@ def test_a_reward_model_reads_the_end_of_each_dialogue_whatever_shares_its_batch
     assert text.count("go") == EPISODES[3].steps[0].action.content.count("go")
     short = RewardModel(str(folder), max_tokens=16)
     assert short._ids(EPISODES[6]) == RewardModel(str(folder))._ids(EPISODES[6])[-16:]
+
+
+def test_a_reward_model_reads_no_more_than_its_positions_hold(tmp_path: Path) -> None:
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "see", "go", "do", ":", "assistant", "user", "system"]
+    (tmp_path / "vocab.txt").write_text("\n".join(vocabulary), encoding="utf-8")
+    BertTokenizer(str(tmp_path / "vocab.txt")).save_pretrained(tmp_path)
+    torch.manual_seed(0)
+    size = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = AutoConfig.for_model("bert", vocab_size=len(vocabulary), max_position_embeddings=24, num_labels=1, **size)
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(tmp_path)
+    source = RewardModel(str(tmp_path))
+    assert all(isinstance(verdict, Score) for verdict in source.score(EPISODES))
+    ids = source._ids(EPISODES[6])
+    whole = source._tokenizer.encode("\n".join(f"{m.role}: {m.content}" for m in EPISODES[6].messages()))
+    assert len(whole) > len(ids) == 24
+    assert ids == [whole[0], *whole[-23:]], "what opens a text is read, and its end"
+
+
+STRICT = """{% for m in messages %}{% if m.role != ('user' if loop.index0 % 2 == 0 else 'assistant') %}\
+{{ raise_exception('roles must be user and assistant in turn') }}{% endif %}{{ m.role }}: {{ m.content }}
+{% endfor %}"""
+
+
+def test_a_template_that_takes_users_and_assistants_alone_gets_these(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = STRICT
+    tokenizer.save_pretrained(tmp_path)
+    source = RewardModel(str(tmp_path))
+    messages = [{"role": "system", "content": "be"}, {"role": "user", "content": "see"}, {"role": "tool", "content": "do"}]
+    messages += [{"role": "assistant", "content": "go"}]
+    assert source._tokenizer.decode(source._rendered(messages)).split() == ["user:", "be", "see", "do", "assistant:", "go"]
+    assert all(isinstance(verdict, Score) for verdict in source.score(EPISODES[:3]))
+    source._tokenizer.chat_template = "{{ raise_exception('never') }}"
+    with pytest.raises(ConfigError, match=r"takes neither the roles of an episode \(system, user, tool, assistant\)"):
+        source._rendered(messages)
 
 
 @pytest.mark.parametrize("status", [200, 307, 400, 500])
@@ -218,6 +255,10 @@ def judged(answer: Any, **options: Any) -> list[Score | NoScore]:
         ('It did well.\n```json\n{"score": 1}\n```', 1.0),
         ('<think>maybe {"score": 1}</think>{"score": 0}', 0.0),
         ('First {"score": 0.2}, no: {"score": 0.8}', 0.8),
+        ('{"score": 0.3, "why": {"plan": "{good}", "of": [{"score": 1}]}}', 0.3),
+        ('A brace { and then {"score": 0.4}', 0.4),
+        ("{" * 5000 + '{"score": 0.4}' + "}" * 5000, 0.4),
+        ('{"score": 0.6} and no score: {"why": {"score": 1}}', 0.6),
     ],
 )
 def test_a_judges_last_object_is_its_score(answer: str, score: float) -> None:
@@ -226,7 +267,17 @@ def test_a_judges_last_object_is_its_score(answer: str, score: float) -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    ["0.5", "yes", '{"score": "1"}', '{"score": 2}', '{"score": NaN}', '{"score": true}', '{"score": 1, "score": 0}', ""],
+    [
+        "0.5",
+        "yes",
+        '{"score": "1"}',
+        '{"score": 2}',
+        '{"score": NaN}',
+        '{"score": true}',
+        '{"score": 1, "score": 0}',
+        "",
+        '{"a":' * 5000,
+    ],
 )
 def test_a_judge_that_gives_no_number_in_its_range_gives_no_score(answer: str) -> None:
     assert [type(verdict) for verdict in judged(answer)] == [NoScore]

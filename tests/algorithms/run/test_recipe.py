@@ -214,3 +214,9 @@ def test_numbers_that_are_not_finite_are_refused_with_their_key(file: Path, key:
 def test_sizes_that_no_machine_holds_are_refused_before_anything_starts(file: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=rf"model.{name} is 10000000000: input should be less than or equal to"):
         load_recipe(file, [f"model.{name}=10000000000"])
+
+
+def test_heads_that_do_not_fit_the_width_are_refused_before_anything_is_played(file: Path) -> None:
+    match = r"hidden_size=32 does not split into 3 heads of even width; choose a multiple of 6"
+    with pytest.raises(ConfigError, match=match):
+        load_recipe(file, ["model.hidden_size=32", "model.num_heads=3"])
