@@ -161,7 +161,11 @@ class DryRun:
         update, have = worst.update, f"{device_bytes / 2**30:.4g} GiB"
         fixed = update.weights + update.frozen + update.gradients + update.moments
         if fixed + update.temporary > USABLE * device_bytes:
-            advice = "weights, gradients and moments alone are too much: more devices with --sharded, or a smaller model"
+            copies = f", frozen copies {update.frozen / 2**30:.4g} GiB of it" if update.frozen else ""
+            advice = (
+                f"what is held all the time is too much ({fixed / 2**30:.4g} GiB of weights, gradients and moments{copies}): "
+                "more devices with --sharded, or a smaller model"
+            )
         elif worst.peak > update.peak:
             advice = "lower agent.concurrency (dialogues that are played at once)"
         elif worst.microbatch > worst.longest:

@@ -159,7 +159,7 @@ def test_a_shape_stands_in_for_weights_that_are_elsewhere(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("gib", "changes", "advice"),
     [
-        (1e-6, {}, "weights, gradients and moments alone"),
+        (1e-6, {}, r"is too much \([\d.e-]+ GiB of weights, gradients and moments\): more devices"),
         (None, {"agent": {"concurrency": 10_000, "format": "text"}}, "agent.concurrency|max_tokens_per_microbatch"),
     ],
 )
