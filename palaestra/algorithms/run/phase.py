@@ -267,6 +267,8 @@ class Phase:
         ranks().barrier("log")
         if not ranks().is_main:
             return
+        if step == 0:  # a run killed before its first checkpoint does this again
+            self.metrics.rewind(self.name, -1)
         metrics = {**metrics, CPU: self._cpu_before + time.process_time() - self._cpu_began}
         told = set(self.alarms.rung)
         metrics = {**metrics, **self.alarms.observe(step, metrics)}
