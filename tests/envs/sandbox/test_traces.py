@@ -197,7 +197,7 @@ def test_a_child_that_fools_the_look_and_spins_between_calls_is_ended_by_the_ker
         assert program.call("fine").content == "1"
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 10**6))
 def test_random_programs_give_the_same_in_a_child_that_is_kept(seed, sandbox):
     source, arguments = random_program(seed)
