@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 
 from palaestra.envs.audit.card import Point, failed, not_judged, passed, warned
 from palaestra.envs.audit.figures import by_type, few, mean_return, success_rate
+from palaestra.envs.audit.panel import PANEL, plays_of
 from palaestra.envs.audit.subject import Subject
 from palaestra.types import Json
 
 LOW = 0.5
 """Success of the expert, of all tasks or of one type, below which it is a failure."""
+
+EPSILON = 1e-9
 
 
 def figures(subject: Subject) -> dict[str, Json]:
@@ -61,6 +65,8 @@ def _judge_return(subject: Subject) -> Point:
     name, full, solved = "ceiling.return", subject.full_return, subject.solved
     if not solved:
         return not_judged(name, "No episode of the expert was a success, so what one brings is not known.")
+    if full is None and subject.return_varies:
+        return _judge_varying(subject)
     if full is None:
         return not_judged(name, "The environment declares no full return, so what a solved episode should bring is not known.")
     wrong = [plan for plan in solved if not math.isclose(plan.total, full, rel_tol=1e-6, abs_tol=1e-9)]
@@ -70,6 +76,24 @@ def _judge_return(subject: Subject) -> Point:
             name, f"{said}, e.g. {wrong[0].total:g} on {wrong[0].start.key}.", tasks=[p.start.key for p in wrong[:10]]
         )
     return passed(name, f"Each of {len(solved)} solved episodes brings {full:g}.")
+
+
+def _judge_varying(subject: Subject) -> Point:
+    """Judge a return that varies by the order that it must keep: a solution brings more than 0, and than what is not solved."""
+    name, solved = "ceiling.return", subject.solved
+    least: dict[str, float] = defaultdict(float)
+    for member in PANEL:
+        for play in plays_of(subject, member) if member.kind == "free" else ():
+            if play.success is False and math.isfinite(play.total):
+                least[play.start.key] = max(least[play.start.key], play.total)
+    wrong = [plan for plan in solved if not plan.total > least[plan.start.key] + EPSILON]
+    if wrong:
+        said = f"{len(wrong)} of {len(solved)} solved episodes bring no more than one that is not solved, or than 0"
+        said = f"{said}, e.g. {wrong[0].total:g} on {wrong[0].start.key}: the return does not say that they are solved."
+        return failed(name, said, tasks=[plan.start.key for plan in wrong[:10]])
+    return passed(
+        name, f"The full return varies; each of {len(solved)} solved episodes brings more than one that is not solved."
+    )
 
 
 __all__ = ["figures", "judge_ceiling"]

@@ -45,6 +45,11 @@ class Effort(NamedTuple):
         return once + near + leaks + (25 + 20 * self.cuts) * self.repeated + 20 * self.spoiled + 3 * self.swaps
 
     @property
+    def fresh(self) -> int:
+        """Estimated number of solutions that are played in a task, or an environment, for the first time."""
+        return self.tasks + self.lessons + self.held_out + self.others + 8 * self.repeated
+
+    @property
     def drawn_episodes(self) -> int:
         """Estimated number of episodes of the panel."""
         return 11 * self.tasks

@@ -70,6 +70,8 @@ def _judge_free(subject: Subject, member: Member, name: str = "", plain: Sequenc
     if reason := member.needs(subject):
         return (passed if reason.startswith("Does not apply") else not_judged)(name, reason)
     plays, apart = _that_ask(subject, plays_of(subject, member))
+    if not plays and apart:
+        return not_judged(name, f"Each of {len(subject.starts)} tasks asks for nothing, so nothing can be had for free.")
     success, share = success_rate(plays), _share(subject, plays)
     if success is None and share is None:
         if all(play.ended == "error" for play in plays):
@@ -89,7 +91,8 @@ def _judge_free(subject: Subject, member: Member, name: str = "", plain: Sequenc
         for_nothing = {play.start.key for group in theirs for play in group if is_paid(subject, play)}
         most = max((order_of(_share(subject, group)) for group in theirs), default=-math.inf)
         more = [key for key in paid if key not in for_nothing]
-        if others and len(more) <= CHANCE * len(plays) and order_of(share) <= most + CHANCE:
+        above = [len(more) / len(plays), 0.0 if share is None else share - most]
+        if others and not any(is_more_than(CHANCE, excess, len(plays)) for excess in above):
             return passed(name, f"{said}; an agent that {others[0].about} is paid as much.")
         judge = failed if is_more_than(FREE, worst, len(plays)) else warned
         return judge(name, f"{said}, e.g. {few(more or paid)}." if paid else f"{said}.", tasks=(more or paid)[:10])
@@ -103,8 +106,8 @@ def _judge_free(subject: Subject, member: Member, name: str = "", plain: Sequenc
 def _that_ask(subject: Subject, plays: Sequence[Play]) -> tuple[Sequence[Play], str]:
     """Return the episodes in which something has to be done, and in words which were left out.
 
-    All count where the environment does not say in which nothing has to be done, or says it of more than a share `FREE`: then
-    doing nothing is what it pays for.
+    All count where the environment does not say in which nothing has to be done, or says it of certainly more than a share
+    `FREE`: then doing nothing is what it pays for.
     """
     parts = _apart(subject)
     idle = {key for key, part in parts.items() if part == 1}
@@ -114,8 +117,8 @@ def _that_ask(subject: Subject, plays: Sequence[Play]) -> tuple[Sequence[Play], 
 
 def _apart(subject: Subject) -> Mapping[str, float]:
     """Return the parts of tasks for which nothing has to be done, if they are counted apart."""
-    parts = subject.asks_nothing
-    return parts if sum(parts.values()) <= FREE * len(subject.starts) else {}
+    parts, num = subject.asks_nothing, len(subject.starts)
+    return {} if parts and is_more_than(FREE, sum(parts.values()) / num, num) else parts
 
 
 def is_more_than(bound: float, share: float, n: int) -> bool:

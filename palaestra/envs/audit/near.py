@@ -153,8 +153,7 @@ def _judge_swapped(subject: Subject) -> Point:
     if more := _paid_more(subject, plays):
         (play, plan), *_ = more
         eg = f"e.g. {play.total:g} instead of {plan.total:g} on {plan.start.key}"
-        varies = subject.declares_return and subject.full_return is None
-        if varies and all(play.success and _is_paid_at_the_end(play) for play, _ in more):
+        if subject.return_varies and all(play.success and _is_paid_at_the_end(play) for play, _ in more):
             said = f"With two steps swapped the plan brings more in {len(more)} of {len(plays)} episodes, {eg}"
             return warned(name, f"{said}: the return varies, and the expert's is not the highest.", tasks=_keys(more))
         return failed(name, f"Swapped steps bring more than the plan in {len(more)} episodes, {eg}.", tasks=_keys(more))

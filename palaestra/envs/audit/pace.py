@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from statistics import mean
 from typing import Any, NamedTuple
 
 from palaestra.envs.audit.effort import EFFORTS, Effort, Level
@@ -16,9 +17,8 @@ from palaestra.envs.audit.subject import Subject, expert_policy
 
 BUDGET_S = 300.0
 """Seconds that the audit of a split is to take at most on an idle core, as estimated."""
-PROBED = 2  # tasks
+PROBED = 4  # tasks: one to start an engine with, the others to measure; one of what takes long
 DRAWN = 10  # actions
-REPEATED = 3  # measurements, of which the least counts; one of what takes long
 LONG_S = 1.0
 PATIENCE_S = 30.0  # for a solution
 CALIBRATED_S = 0.02  # of a computation that is measured for comparison
@@ -28,18 +28,21 @@ class Pace(NamedTuple):
     """What an environment takes on an idle core.
 
     Attributes:
-        solution_s: Seconds of a solution of the expert, from the beginning to the end of its episode.
+        solution_s: Seconds of a solution of the expert in a task that was played before, from the beginning to the end.
         step_s: Seconds of a drawn action, with the drawing.
         turns: Steps of an episode at most.
+        fresh_s: Seconds more that the first solution of a task takes: its data are read, its plan is searched.
     """
 
     solution_s: float
     step_s: float
     turns: int
+    fresh_s: float = 0.0
 
     def seconds(self, effort: Effort) -> float:
         """Return how long an audit takes that plays so much, roughly."""
-        return self.solution_s * effort.solutions + self.step_s * effort.drawn_episodes * min(self.turns, effort.actions)
+        solutions = self.solution_s * effort.solutions + self.fresh_s * effort.fresh
+        return solutions + self.step_s * effort.drawn_episodes * min(self.turns, effort.actions)
 
 
 def pace_of(subject: Subject) -> Pace:
@@ -47,26 +50,27 @@ def pace_of(subject: Subject) -> Pace:
     starts = subject.starts[:PROBED]
     if not starts:
         return Pace(0.0, 0.0, 0)
-    _solve(subject, starts[0])  # an engine starts, data are read
+    _solve(subject, starts[0])  # an engine starts, data of all tasks are read
     subject.play(starts[0], drawn(DRAWN))
-    solutions, steps = [], []
-    for _ in range(REPEATED):
+    first, again, steps = [], [], []
+    for start in starts[1:] or starts:
+        first.append(_solve(subject, start))
+        again.append(_solve(subject, start))
         watch = _Watch()
-        _solve(subject, starts[-1])
-        solutions.append(watch.seconds())
-        watch = _Watch()
-        played = subject.play(starts[-1], drawn(DRAWN))
+        played = subject.play(start, drawn(DRAWN))
         steps.append(watch.seconds() / max(1, len(played.steps)))
-        if solutions[0] > LONG_S:
+        if first[-1] > LONG_S:
             break
     limit = getattr(subject.env.unwrapped, "max_turns", None)
     turns = min(limit, subject.max_actions) if isinstance(limit, int) else subject.max_actions
-    return Pace(min(solutions), min(steps), turns)
+    return Pace(mean(again), mean(steps), turns, max(0.0, mean(first) - mean(again)))
 
 
-def _solve(subject: Subject, start: Start) -> None:
-    """Let the expert play a task, as long as it is worth waiting for."""
+def _solve(subject: Subject, start: Start) -> float:
+    """Let the expert play a task, as long as it is worth waiting for; return the seconds that it took."""
+    watch = _Watch()
     subject.play(start, _within(PATIENCE_S, expert_policy()), stream="expert")
+    return watch.seconds()
 
 
 class _Watch:

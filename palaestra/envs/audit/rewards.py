@@ -64,20 +64,33 @@ def _ends(subject: Subject, plays: list[tuple[str, Play]]) -> Point:
 def _rewards(subject: Subject, plays: list[tuple[str, Play]]) -> Iterator[Point]:
     """Judge whether rewards are numbers, and returns within bounds."""
     yield _of_steps("reward.finite", plays, math.isfinite, "is not a finite number")
-    full, declares = subject.full_return, subject.declares_return
-    if full is None:
-        reason = "declares that its full return varies" if declares else "declares no full return"
-        judge = passed if declares else not_judged
-        yield judge("reward.bound", f"{'Does not apply: the' if declares else 'The'} environment {reason}.")
-        return
-    high = [(name, play) for name, play in plays if play.total > full + EPSILON]
+    yield _bound(subject, plays)
+
+
+def _bound(subject: Subject, plays: list[tuple[str, Play]]) -> Point:
+    """Judge whether returns lie between 0 and the full one; where that varies it is what the expert's solution brings."""
+    full = subject.full_return
+    if full is not None:
+        high = [(name, play) for name, play in plays if play.total > full + EPSILON]
+        most = f"the full return of {full:g}"
+    elif not subject.return_varies:
+        return not_judged("reward.bound", "The environment declares no full return.")
+    elif not subject.solved:
+        reason = "The full return varies by task, and the expert solves none, so what one brings at most is not known."
+        return not_judged("reward.bound", reason)
+    else:
+        brings = {plan.start.key: plan.total for plan in subject.solved}
+        known = [(name, play) for name, play in plays if play.success is False and play.start.key in brings]
+        high = [(name, play) for name, play in known if play.total > brings[play.start.key] + EPSILON]
+        most = "the solution of the expert, and are not solved"
     low = [(name, play) for name, play in plays if play.total < -EPSILON]
     if high:
-        yield _outside(failed, high, f"more than the full return of {full:g}")
-    elif low:
-        yield _outside(warned, low, "less than 0")
-    else:
-        yield passed("reward.bound", f"Every return lies between 0 and {full:g}.")
+        return _outside(failed, high, f"more than {most}")
+    if low:
+        return _outside(warned, low, "less than 0")
+    if full is not None:
+        return passed("reward.bound", f"Every return lies between 0 and {full:g}.")
+    return passed("reward.bound", "No return is below 0, and no episode that is not solved brings more than the solution.")
 
 
 def _of_steps(name: str, plays: list[tuple[str, Play]], is_good: Callable[[float], bool], what: str) -> Point:

@@ -92,9 +92,9 @@ class Subject:
             self._env = None
 
     @cached_property
-    def declares_return(self) -> bool:
-        """Whether the environment says what a solved episode brings, even if that varies."""
-        return hasattr(self.env.unwrapped, "full_return")
+    def return_varies(self) -> bool:
+        """Whether the environment declares that not every solved episode brings the same (`full_return = None`)."""
+        return getattr(self.env.unwrapped, "full_return", 1.0) is None
 
     @cached_property
     def full_return(self) -> float | None:

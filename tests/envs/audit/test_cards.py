@@ -121,7 +121,7 @@ def test_code_that_changed_and_plays_as_before_is_no_change(kept, guess):
             'yield self.task.data["word"]',
             "points/ceiling.success was pass and is fail",
         ),
-        ("full_return = 1.0", "full_return = None", "points/ceiling.return was pass and is not judged"),
+        ("full_return = 1.0", "full_return = 2.0", "points/ceiling.return was pass and is fail"),
     ],
 )
 def test_code_that_plays_otherwise_is_named(kept, guess, old, new, named):

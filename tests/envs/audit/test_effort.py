@@ -153,9 +153,9 @@ def test_a_solution_that_takes_long_is_played_less_often(solution_s, level):
         assert level_at(measured, least) == max(level, least, key=levels.index)
 
 
-@given(st.floats(0, 100), st.floats(0, 1), st.integers(0, 1000))
-def test_less_effort_never_takes_longer_and_what_fits_is_chosen(solution_s, step_s, turns):
-    measured = Pace(solution_s, step_s, turns)
+@given(st.floats(0, 100), st.floats(0, 1), st.integers(0, 1000), st.floats(0, 100))
+def test_less_effort_never_takes_longer_and_what_fits_is_chosen(solution_s, step_s, turns, fresh_s):
+    measured = Pace(solution_s, step_s, turns, fresh_s)
     seconds = [measured.seconds(effort) for effort in EFFORTS.values()]
     assert seconds == sorted(seconds, reverse=True)
     chosen = level_at(measured)
@@ -181,6 +181,38 @@ def test_an_environment_that_raises_or_has_no_tasks_is_measured():
             assert 0 <= measured.step_s < math.inf
             assert measured.turns == (0 if env is Empty else subject.max_actions)
     assert level_of(TEXTCRAFT, {}) in EFFORTS
+
+
+def test_that_a_task_is_played_for_the_first_time_is_measured(monkeypatch):
+    clock = [0.0]
+
+    class Watch:
+        """Measures what the environment says that it took."""
+
+        def __init__(self):
+            self.begun = clock[0]
+
+        def seconds(self):
+            return clock[0] - self.begun
+
+    class Reading(Lamps):
+        """Reads the data of a task when it is played first, which takes half a second."""
+
+        def _begin(self, task):
+            known = self.__dict__.setdefault("known", set())
+            clock[0] += 0.001 if task.key in known else 0.5
+            known.add(task.key)
+            return super()._begin(task)
+
+    monkeypatch.setattr(pace, "_Watch", Watch)
+    with registered(Reading) as env_id:
+        assert level_of(env_id, {}) == "engine"
+    with audited(Reading) as subject:
+        measured = pace_of(subject)
+    assert measured.solution_s == pytest.approx(0.001)
+    assert measured.fresh_s == pytest.approx(0.499)
+    with audited(Reading, n=1) as subject:
+        assert pace_of(subject).turns > 0
 
 
 def test_an_unknown_effort_is_refused():

@@ -1,13 +1,14 @@
 """Floors: what chance brings is no alarm, and what is more certainly is one."""
 
 import math
+import types
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from palaestra.envs.audit.difficulty import facts
-from palaestra.envs.audit.floors import ALPHA, CHANCE, FREE, figures, is_more_than, judge_floors
+from palaestra.envs.audit.floors import ALPHA, CHANCE, FREE, _apart, figures, is_more_than, judge_floors
 from tests.envs.audit.toys import Lamps, audited, judged
 
 
@@ -76,6 +77,55 @@ def test_tasks_that_ask_for_nothing_are_counted_apart_where_the_environment_says
     with audited(Seldom, 40) as subject:
         assert figures(subject)["nothing"].success == 0.1  # the figure is what an agent gets
         assert facts(subject)["nothing_to_do"] == 0.1
+
+
+@given(st.integers(1, 60), st.data())
+def test_how_many_tasks_may_ask_for_nothing_is_judged_with_what_few_tasks_do_not_tell(n, data):
+    num = data.draw(st.integers(0, n))
+    said = {str(i): 1.0 for i in range(num)}
+    subject = types.SimpleNamespace(asks_nothing=said, starts=range(n))
+    is_many = num > 0 and tail(num, n, FREE) < ALPHA
+    assert _apart(subject) == ({} if is_many else said)
+
+
+def test_two_of_eight_tasks_that_ask_for_nothing_are_no_alarm():
+    class Quarter(Lamps):
+        """Two of the first eight tasks, and a tenth of all, want what holds already."""
+
+        def make_task(self, split, index):
+            self.idle = 1 if index in (0, 1) or index % 10 == 9 else 0
+            return super().make_task(split, index)
+
+    for n in (8, 40):
+        points = judged(judge_floors, Quarter, n)
+        assert {point.verdict for point in points.values()} <= {"pass", "not judged"}, points
+        assert "counted apart" in points["floor.nothing"].reason
+
+
+def test_where_every_task_asks_for_nothing_nothing_is_judged():
+    class Always(Lamps):
+        """Wants what holds already."""
+
+        idle = 1
+
+    point = floor_of_nothing(Always, 2)
+    assert point.verdict == "not judged"
+    assert "Each of 2 tasks asks for nothing" in point.reason
+    assert floor_of_nothing(Always, 3).verdict == "fail"
+
+
+def test_what_one_task_of_eight_is_paid_besides_is_chance():
+    class Often(Lamps):
+        """Saying nothing solves three tasks of eight; one more is solved by any other words."""
+
+        def is_right(self, text):
+            kind = int(self.task.key.rpartition("/")[2]) % 8
+            return kind < 3 or (kind == 3 and "Done" in text)
+
+    points = judged(judge_floors, Often, 8)
+    assert points["floor.nothing"].verdict in ("warn", "fail")
+    assert points["floor.done"].verdict == "pass"
+    assert "paid as much" in points["floor.done"].reason
 
 
 @pytest.mark.parametrize("env", [Silent, MostlyIdle])
