@@ -79,7 +79,7 @@ def _judge_return(subject: Subject) -> Point:
 
 
 def _judge_varying(subject: Subject) -> Point:
-    """Judge a return that varies by the order that it must keep: a solution brings more than 0, and than what is not solved."""
+    """Judge a return that varies by its order: a solution brings more than 0, and than what is not solved."""
     name, solved = "ceiling.return", subject.solved
     least: dict[str, float] = defaultdict(float)
     for member in PANEL:
