@@ -84,7 +84,7 @@ def sought_in(plan: Play, common: str, hidden: Mapping[str, Any] | None = None) 
         whole = normal(as_text(step.action))
         values += [Value(turn, text, text == whole) for text in dict.fromkeys([*values_of(step.action), whole])]
     record = {**(dict(plan.start.task.data) if plan.start.task else {}), **(hidden or {})}
-    answers = [normal(leaf.value) for leaf in leaves(record) if " (" not in leaf.path and _is_answer(leaf)]
+    answers = [normal(leaf.value) for leaf in leaves(record, decode=False) if _is_answer(leaf)]
     answer = normal(as_text(plan.actions[-1])) if _is_words(plan) else ""
     return Sought(tuple(values), tuple(dict.fromkeys(a for a in answers if a)), answer, f"{first} {common}", first)
 

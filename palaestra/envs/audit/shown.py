@@ -164,7 +164,7 @@ def _other_values(case: Case) -> frozenset[str]:
     if task is None:
         return frozenset()
     sought = case.sought.all_from(0)
-    found = {normal(leaf.value) for leaf in leaves(dict(task.data)) if len(leaf.value) < 200 and " (" not in leaf.path}
+    found = {normal(leaf.value) for leaf in leaves(dict(task.data), decode=False) if len(leaf.value) < 200}
     return frozenset(v for v in found if len(v) >= MIN_LETTERS and v not in sought and not contains(case.sought.shown, v))
 
 

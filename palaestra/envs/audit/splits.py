@@ -133,9 +133,8 @@ def _records(subject: Subject, split: str, n: int) -> list[_Record]:
             continue  # the ceiling says what is wrong with it
         text = played.observation if isinstance(played.observation, str) else as_text(played.observation)
         plan = " ; ".join(normal(as_text(action)) for action in played.actions)
-        values = frozenset(
-            (leaf.path, leaf.value) for leaf in islice(leaves(dict(task.data)), MAX_VALUES) if " (" not in leaf.path
-        )
+        held = islice(leaves(dict(task.data), decode=False), MAX_VALUES)
+        values = frozenset((leaf.path, leaf.value) for leaf in held)
         says_less = _only_names(task, values)
         is_drawn = says_less or any(_SEED.search(str(name)) for name in task.data)
         data = "" if says_less else _fingerprint(task)

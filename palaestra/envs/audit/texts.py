@@ -58,38 +58,40 @@ def _apart(text: str) -> str:
     return _JOINT.sub(" ", text)
 
 
-def leaves(data: Any, path: str = "", depth: int = 0) -> Iterator[Leaf]:
+def leaves(data: Any, path: str = "", depth: int = 0, *, decode: bool = True) -> Iterator[Leaf]:
     """Yield all values in data with their paths, values behind base64, hex, JSON, compression or reversal too.
 
     Args:
         data: Plain data, messages, tool results, objects with fields, bytes.
         path: Path of `data` itself.
         depth: How deep it lies; what lies too deep is left out.
+        decode: Whether to look behind encodings; otherwise texts are taken as they are, and bytes are left out.
     """
     if depth > _MAX_DEPTH or data is None or isinstance(data, bool):
         return
     if isinstance(data, str):
         yield Leaf(path, data)
-        for how, inner in _decoded(data):
+        for how, inner in _decoded(data) if decode else ():
             yield from leaves(inner, f"{path} ({how})", depth + (_GUESS if how in _GUESSES else _DECODED))
     elif isinstance(data, (bytes, bytearray)):
-        yield from _bytes_leaves(bytes(data), path, depth)
+        if decode:
+            yield from _bytes_leaves(bytes(data), path, depth)
     elif isinstance(data, Mapping):
         for key, value in data.items():
-            yield from leaves(value, f"{path}.{key}" if path else str(key), depth + 1)
+            yield from leaves(value, f"{path}.{key}" if path else str(key), depth + 1, decode=decode)
     elif isinstance(data, (list, tuple, set, frozenset)) and not hasattr(data, "_fields"):
         items = sorted(data, key=repr) if isinstance(data, (set, frozenset)) else data
         for index, value in enumerate(items):
-            yield from leaves(value, f"{path}.{index}", depth + 1)
+            yield from leaves(value, f"{path}.{index}", depth + 1, decode=decode)
     elif isinstance(data, (Message, ToolResult)):
-        yield from leaves(data.to_json(), path, depth)
+        yield from leaves(data.to_json(), path, depth, decode=decode)
     elif isinstance(data, (int, float)):
         if math.isfinite(data):
             yield Leaf(path, f"{data:g}" if isinstance(data, float) else str(data))
     else:
         fields = getattr(data, "_asdict", None)
         held = fields() if callable(fields) else getattr(data, "__dict__", None)
-        yield from leaves(held if isinstance(held, dict) else str(data), path, depth + 2)
+        yield from leaves(held if isinstance(held, dict) else str(data), path, depth + 2, decode=decode)
 
 
 def _bytes_leaves(data: bytes, path: str, depth: int) -> Iterator[Leaf]:
@@ -147,7 +149,7 @@ def values_of(action: Any) -> list[str]:
     message = action if isinstance(action, Message) else parse_message(str(action))
     found: list[str] = []
     for call in message.tool_calls:
-        found += [normal(leaf.value) for leaf in leaves(call.arguments) if " (" not in leaf.path]
+        found += [normal(leaf.value) for leaf in leaves(call.arguments, decode=False)]
     content = message.content.strip()
     if content and not message.tool_calls:
         found.append(normal(content))

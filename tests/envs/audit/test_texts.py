@@ -32,12 +32,23 @@ def test_values_are_found_behind_encodings(how):
     assert SECRET in [leaf.value for leaf in leaves({"info": ENCODED[how]})]
 
 
+@pytest.mark.parametrize("how", [how for how in ENCODED if how != "plain"])
+def test_without_decoding_values_are_what_stands_there(how):
+    held = [leaf.value for leaf in leaves({"a (b)": ENCODED[how], "n": 7}, decode=False)]
+    assert SECRET not in held
+    assert "7" in held
+    assert (ENCODED[how] in held) == isinstance(ENCODED[how], str)
+
+
 VALUES = st.none() | st.booleans() | st.floats() | st.text() | st.binary()
 
 
 @given(st.recursive(VALUES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
 def test_all_data_have_leaves_that_are_texts(data):
-    assert all(isinstance(leaf.value, str) for leaf in leaves(data))
+    found = list(leaves(data))
+    assert all(isinstance(leaf.value, str) for leaf in found)
+    plain = list(leaves(data, decode=False))
+    assert set(plain) <= set(found)
 
 
 def test_a_value_is_a_stretch_of_whole_words():
