@@ -40,20 +40,23 @@ def indices(size: int | None, count: int, seed: int = 0) -> Iterator[int]:
     yield from map(int, np.random.default_rng(seed).integers(count // 2, END, size=count - count // 2))
 
 
-def failures(env: gymnasium.Env[Any, Any], split: str, count: int) -> tuple[int, list[str]]:
-    """Make tasks of a split and begin an episode with each.
+def failures(env: gymnasium.Env[Any, Any], split: str, count: int, most_begun: int | None = None) -> tuple[int, list[str]]:
+    """Make tasks of a split and begin an episode with each, or with some of them.
 
     Args:
         env: The environment, unwrapped.
         split: The split.
         count: How many tasks to make, at most.
+        most_begun: How many of them to begin, at most, spread evenly; None for all.
 
     Returns:
         How many were made, and what went wrong, a line each.
     """
     tasks: Any = env.tasks  # type: ignore[attr-defined]
     made, wrong = 0, []
-    for index in indices(tasks.size(split), count):
+    asked = list(indices(tasks.size(split), count))
+    every = 1 if most_begun is None else max(1, -(-len(asked) // most_begun))
+    for index in asked:
         made += 1
         try:
             task = tasks.at(split, index)
@@ -61,7 +64,8 @@ def failures(env: gymnasium.Env[Any, Any], split: str, count: int) -> tuple[int,
                 wrong.append(f"{split} {index}: the task {task.key} is of split {task.split}")
             if made % FOUND_AGAIN == 1 and tasks.find(task.key) != task:
                 wrong.append(f"{split} {index}: {task.key} finds another task")
-            env.reset(seed=index, options={"task": task})
+            if made % every == 0:
+                env.reset(seed=index, options={"task": task})
         except Exception as error:
             wrong.append(f"{split} {index}: {type(error).__name__}: {error}")
     return made, wrong

@@ -16,6 +16,10 @@ MADE: dict[str, list[dict[str, Any]]] = {
     "palaestra/Desk-v0": [{"difficulty": "easy"}, {"difficulty": "hard"}],
     "palaestra/VehicleWorld-v0": [{"difficulty": "easy"}, {"difficulty": "hard"}, {"profile": "published"}],
 }
+TESTED = {"palaestra/BabyAI-v0": 500}
+"""Tasks of each split that a test makes of an environment whose tasks are solved before they are given; 2,000 of others."""
+BEGUN = {"palaestra/SciWorld-v0": 60}
+"""Tasks of each split that a test begins where an engine takes a tenth of a second for each; all of others."""
 PLAYED: dict[str, list[dict[str, Any]]] = {
     "palaestra/TextCraft-v0": [{"action_format": "react"}, {"recipes": "procedural"}],
     "palaestra/Desk-v0": [{"difficulty": "hard", "lenient": True, "shaping": 0.3}],

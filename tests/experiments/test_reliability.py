@@ -12,7 +12,7 @@ import pytest
 
 from experiments.reliability import cycles
 from experiments.reliability.generators import END, failures, indices
-from experiments.reliability.settings import makers, name_of
+from experiments.reliability.settings import BEGUN, TESTED, makers, name_of
 from palaestra.envs import FixedTasks, Task
 
 MAKERS = makers()
@@ -28,12 +28,13 @@ def env(env_id: str, options: dict[str, Any]) -> Iterator[gymnasium.Env[Any, Any
 
 
 @every_maker
-def test_every_generator_makes_2000_tasks_of_each_split_and_each_begins(env: gymnasium.Env[Any, Any]) -> None:
+def test_every_generator_makes_2000_tasks_of_each_split_and_each_begins(env: gymnasium.Env[Any, Any], env_id: str) -> None:
+    count = TESTED.get(env_id, 2000)
     for split in env.unwrapped.tasks.splits:  # type: ignore[attr-defined]
         size = env.unwrapped.tasks.size(split)  # type: ignore[attr-defined]
-        made, wrong = failures(env, split, 2000)
+        made, wrong = failures(env, split, count, BEGUN.get(env_id))
         assert wrong == []
-        assert made == min(2000, 2000 if size is None else size)
+        assert made == min(count, count if size is None else size)
 
 
 def test_indices_walk_a_finite_split_and_reach_far_into_an_endless_one() -> None:
@@ -60,6 +61,23 @@ def test_a_task_that_cannot_be_made_is_told() -> None:
                 raise KeyError("goal")
 
     assert failures(Env(), "train", 10) == (3, ["train 1: ValueError: high <= 0", "train 2: KeyError: 'goal'"])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("most", "begun"), [(None, list(range(10))), (10, list(range(10))), (4, [2, 5, 8]), (5, [1, 3, 5, 7, 9]), (1, [9])]
+)
+def test_tasks_that_are_begun_are_spread_over_those_that_are_made(most: int | None, begun: list[int]) -> None:
+    seeds: list[int] = []
+
+    class Env:
+        tasks = FixedTasks([Task(f"t/{i}", "train") for i in range(10)])
+
+        def reset(self, *, seed: int, options: Any) -> None:
+            assert options["task"].key == f"t/{seed}"
+            seeds.append(seed)
+
+    assert failures(Env(), "train", 100, most) == (10, [])  # type: ignore[arg-type]
+    assert seeds == begun
 
 
 CYCLES = 200
