@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from palaestra.envs.sandbox import results
-from palaestra.envs.sandbox.results import SandboxResult, checked, exception_name, shown_detail
+from palaestra.envs.sandbox.results import SandboxResult, checked, exception_name, shown_detail, text_of
 from palaestra.envs.sandbox.settings import CLOSED, Limits, Loaded
 from palaestra.envs.sandbox.spawner import started_child
 from palaestra.errors import MissingExtraError, UsageError
@@ -34,31 +34,19 @@ MAX_PRINTED_BYTES = 1 << 20
 MAX_UNDEFINED_NAMES = 1000
 """How often a call may look for a name that is not there: the interpreter asks this process each time."""
 
-_PROLOGUE = """\
-from json import dumps as __sandbox_dumps
-__sandbox_text, __sandbox_is, __sandbox_len, __sandbox_prints = str, isinstance, len, 0
-"""
+_PROLOGUE = "from json import dumps as __sandbox_dumps\n"
 _COUNTED_PRINT = """\
+__sandbox_prints = 0
 def print(*values, sep=None, end=None, file=None, flush=None):
     global __sandbox_prints
     __sandbox_prints += 1
 """
-# the last line is syntax alone, which no source can redefine: never more than the limit leaves the worker
-_EPILOGUE = """
-__sandbox_value = {name}(**__sandbox_arguments)
-try:
-    if __sandbox_is(__sandbox_value, __sandbox_text):
-        __sandbox_kind = "text"
-    else:
-        __sandbox_kind, __sandbox_value = "json", __sandbox_dumps(__sandbox_value, ensure_ascii=False, allow_nan=False)
-    if __sandbox_len(__sandbox_value) > {limit}:
-        __sandbox_kind, __sandbox_value = "long", ""
-except MemoryError:
-    raise
-except Exception:
-    __sandbox_kind, __sandbox_value = "crash", ""
-(f"{{__sandbox_kind}}"[:5], f"{{__sandbox_value}}"[:{limit} + 1], __sandbox_prints)
-"""
+_CALL = "\n__sandbox_value = {name}(**__sandbox_arguments)\n"
+_ANSWER = 'f"{{__sandbox_dumps(__sandbox_value, ensure_ascii=False, allow_nan=False)}}"[:{most}]'
+"""The last line, which is short because each call parses it: whatever a source puts in place of `dumps`, a text of at most
+that length leaves the worker. An error in this line is one of the result, not of the code."""
+MOST_ESCAPED = 6
+"""Most characters that one of a text has in JSON."""
 _INTERNAL = "Internal error in monty"
 _DENIED = "Permission denied: "
 
@@ -189,6 +177,8 @@ class MontyExecutor:
     def __init__(self, limits: Limits, *, workers: int, programs: int) -> None:
         """Start nothing yet."""
         self._limits, self._programs = limits, programs
+        answer = _ANSWER.format(most=MOST_ESCAPED * limits.output_chars + 3)
+        self._answers = {False: answer, True: f"({answer}, __sandbox_prints)"}
         self._idle: list[Worker] = []
         self._free = threading.BoundedSemaphore(workers)
         self._lock = threading.Lock()
@@ -198,18 +188,19 @@ class MontyExecutor:
 
     def call(self, program: Loaded, name: str, arguments: Mapping[str, Any]) -> SandboxResult:
         """Call a function of a source; see `Executor`."""
-        epilogue = _EPILOGUE.format(name=name, limit=self._limits.output_chars)
+        epilogue = _CALL.format(name=name) + self._answers[_counts_prints(program)]
         inputs = {"__sandbox_arguments": arguments}
         if program.stateful:
             return self._call_held(program, epilogue, inputs)
+        text = f"{_prologue(program)}{program.source}\n{epilogue}"
         with self._worker() as worker:
             begin = worker.now()
             try:
                 with worker.session() as session:
-                    answer = _feed(session, f"{_prologue(program)}{program.source}\n{epilogue}", inputs)
+                    answer = _feed(session, text, inputs)
             except Exception as error:
                 answer = error
-            return self._result(answer, worker, begin, program)
+            return self._result(answer, worker, begin, program, text)
 
     def drop(self, program: Loaded) -> None:
         """End the worker of a stateful program."""
@@ -290,32 +281,34 @@ class MontyExecutor:
             answer: Any
             if held.session is None:
                 held.worker = self._started()
-            begin = held.worker.now()
+            begin, text = held.worker.now(), epilogue
             try:
                 if held.session is None:
                     held.session = held.worker.session()
                     held.session.__enter__()
-                    _feed(held.session, f"{_prologue(program)}{program.source}\n", {})
-                answer = _feed(held.session, epilogue, inputs)
+                    text = f"{_prologue(program)}{program.source}\n"
+                    _feed(held.session, text, {})
+                    text = epilogue
+                answer = _feed(held.session, text, inputs)
             except Exception as error:
                 answer = error
             except BaseException:  # an interrupt: what the session does now is not known
                 held.end()
                 self._discard(held.worker)
                 raise
-            result = self._result(answer, held.worker, begin, program)
+            result = self._result(answer, held.worker, begin, program, text)
             if result.status not in ("ok", "error", "blocked"):
                 held.end()
                 with self._lock:
                     self._all.discard(held.worker)
             return result
 
-    def _result(self, answer: object, worker: Worker, begin: _Timing, program: Loaded) -> SandboxResult:
-        """Judge the answer of a worker, or the exception in its place."""
+    def _result(self, answer: object, worker: Worker, begin: _Timing, program: Loaded, text: str) -> SandboxResult:
+        """Judge the answer of a worker to a text, or the exception in its place."""
         end = worker.now()
         cpu_ms = round(max(0.0, end.cpu - begin.cpu) * 1e3, 3)
         if not isinstance(answer, Exception):
-            return self._returned(answer, cpu_ms)
+            return self._returned(answer, cpu_ms, counts_prints=_counts_prints(program))
         from pydantic_monty import MontyCrashedError, MontyError, MontyRuntimeError, MontySyntaxError
 
         told = str(answer)
@@ -336,24 +329,29 @@ class MontyExecutor:
             return SandboxResult("timeout", results.TIMED_OUT, "text", NAME, cpu_ms)
         if isinstance(inner, MemoryError):
             return SandboxResult("crash", results.OUT_OF_MEMORY, "text", NAME, cpu_ms)
+        frames = answer.traceback()
+        if frames and frames[0].line == text.count("\n") + 1:  # it counts no other ends of lines
+            return SandboxResult("crash", results.NOT_JSON, "text", NAME, cpu_ms, detail=shown_detail(told))
         if isinstance(inner, PermissionError) and not _is_raised_by_code(answer, program):
             return SandboxResult("blocked", results.NOT_ALLOWED, "text", NAME, cpu_ms, detail=shown_detail(told))
-        if not answer.traceback() and _INTERNAL in told:  # a message of the code's own has a traceback
+        if not frames and _INTERNAL in told:  # a message of the code's own has a traceback
             exits = program.facts is not None and program.facts.exits  # SystemExit with a number is an internal error there
             status = ("error", "SystemExit") if exits else ("crash", results.NOT_SUPPORTED)
             return SandboxResult(*status, "text", NAME, cpu_ms, detail=shown_detail(told))  # type: ignore[arg-type]
         kind = exception_name(type(inner).__name__)
         return SandboxResult("error", kind, "text", NAME, cpu_ms, detail=shown_detail(told))
 
-    def _returned(self, answer: object, cpu_ms: float) -> SandboxResult:
+    def _returned(self, answer: object, cpu_ms: float, *, counts_prints: bool) -> SandboxResult:
         """Judge what a session returned: foreign code may have put anything there."""
-        if not isinstance(answer, tuple) or len(answer) != 3:
+        prints = 0
+        if counts_prints and isinstance(answer, tuple) and len(answer) == 2:
+            answer, prints = answer
+        if not isinstance(answer, str):
             return SandboxResult("crash", results.UNREADABLE, "text", NAME, cpu_ms)
-        kind, text, prints = answer
-        if kind in ("long", "crash"):
-            content = results.TOO_LONG if kind == "long" else results.NOT_JSON
-            return SandboxResult("crash", content, "text", NAME, cpu_ms)
-        return checked(kind, text, self._limits.output_chars, executor=NAME, cpu_ms=cpu_ms, prints=prints)
+        limit, kind, text = self._limits.output_chars, "json", answer
+        if answer[:1] == '"' and len(answer) <= MOST_ESCAPED * limit + 2:  # the JSON of a text
+            kind, text = "text", text_of(answer)
+        return checked(kind, text, limit, executor=NAME, cpu_ms=cpu_ms, prints=prints)
 
 
 class _Held:
@@ -425,8 +423,13 @@ def _is_raised_by_code(error: Any, program: Loaded) -> bool:
 
 
 def _prologue(program: Loaded) -> str:
-    """Return the lines before a source; those that count prints cost a third of a short call, and few sources print."""
-    return _PROLOGUE + _COUNTED_PRINT if "print" in program.source else _PROLOGUE
+    """Return the lines before a source."""
+    return _PROLOGUE + _COUNTED_PRINT if _counts_prints(program) else _PROLOGUE
+
+
+def _counts_prints(program: Loaded) -> bool:
+    """Whether prints are counted: that takes a third of a short call, and few sources print."""
+    return "print" in program.source
 
 
 def _quoted(path: str) -> str:

@@ -97,6 +97,15 @@ def checked(
     return SandboxResult(status, content, "json" if is_json else "text", executor, cpu_ms, count)
 
 
+def text_of(written: str) -> str | None:
+    """Return the text that a worker wrote as JSON; None if that is something else."""
+    try:
+        text = _DECODER.decode(written)
+    except (ValueError, RecursionError):
+        return None
+    return text if isinstance(text, str) else None
+
+
 def exception_name(name: object) -> str:
     """Return the name of one of Python's own exceptions; every other name, which the code chose, is "Exception"."""
     if isinstance(name, str) and (name in _BUILTIN_EXCEPTIONS or name in _LIBRARY_EXCEPTIONS):
@@ -118,12 +127,8 @@ def _is_usable(kind: str, text: str) -> bool:
         if not text.isascii():
             text.encode()
         if kind == "json":
-            hooks: dict[str, Any] = {}
-            if len(text) > MAX_DIGITS:
-                hooks["parse_int"] = _short_integer
-            if len(text) > _MAX_FLOAT_DIGITS or "e" in text or "E" in text:
-                hooks["parse_float"] = _finite
-            value = json.loads(text, parse_constant=_refuse, **hooks)
+            exact = len(text) > _MAX_FLOAT_DIGITS or "e" in text or "E" in text
+            value = (_EXACT_DECODER if exact else _DECODER).decode(text)
             if "\\u" in text:
                 json.dumps(value, ensure_ascii=False).encode()  # half of a pair of surrogates is no text
     except (ValueError, RecursionError):
@@ -153,6 +158,10 @@ def _finite(digits: str) -> float:
         raise ValueError("a number that no float holds")
     return value
 
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+_EXACT_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite, parse_int=_short_integer)
+"""Made once: making one takes longer than reading a short result."""
 
 _BUILTIN_EXCEPTIONS = frozenset(
     name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, BaseException)

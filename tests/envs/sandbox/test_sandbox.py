@@ -164,6 +164,45 @@ def test_a_name_that_is_not_there_is_an_error_however_often_it_is_looked_for(sha
     assert shared.load(source).call("f").content == "20"
 
 
+UNUSABLE = ("{n}", "float('inf')", "{1.5: float('nan')}", "{(1, 2): n}", "b'a'", "f", "[n, 10 ** 5000]")
+
+
+@pytest.mark.parametrize("stateful", [False, True])
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_a_result_that_is_not_json_is_no_error_of_the_code(end, stateful, shared):
+    for unusable in UNUSABLE:
+        lines = [
+            "x = '''a",
+            "b'''",
+            "def f(n):",
+            " try:",
+            "  [][n]",
+            " except LookupError:",
+            f"  return {unusable}",
+            "print(1)",
+        ]
+        program = shared.load(end.join(lines), stateful=stateful)
+        for _ in range(2):
+            found = program.call("f", {"n": 1})
+            assert (found.status, found.content) == ("crash", results.NOT_JSON), unusable
+    failing = shared.load(f"def f(n):{end} raise ValueError('x'){end}", stateful=stateful)
+    assert [failing.call("f", {"n": 1}).content for _ in range(2)] == ["ValueError"] * 2
+    for before in range(4):
+        failing = shared.load(f"{end * before}1 / 0{end}def f():{end} return 1", stateful=stateful)
+        assert failing.call("f").content == "ZeroDivisionError"
+
+
+@settings(max_examples=25, deadline=None)
+@given(text=st.text(min_size=1, max_size=40))
+def test_a_text_is_measured_as_a_text_however_long_its_json_is(text, shared):
+    size, limit = len(text.encode()), shared.limits.output_chars
+    program = shared.load("def f(t, n):\n    return t * n")
+    for n in (limit // size, limit // size + 1):
+        found = program.call("f", {"t": text, "n": n})
+        expected = ("ok", text * n, "text") if size * n <= limit else ("crash", results.TOO_LONG, "text")
+        assert (found.status, found.content, found.kind) == expected
+
+
 @pytest.mark.parametrize(("digits", "status"), [(4000, "ok"), (4001, "crash")])
 def test_integers_of_a_result_have_at_most_4000_digits(shared, digits, status):
     for sign in ("", "-"):
@@ -339,11 +378,10 @@ def test_a_fork_begins_anew_and_leaves_the_parents_workers_alone(executor):
 
 
 def test_a_source_that_lies_about_its_length_sends_no_more_than_the_limit(shared):
-    source = "__sandbox_len = lambda value: 0\nlen = __sandbox_len\ndef f():\n    return 'x' * 5_000_000\n"
-    result = shared.load(source).call("f")
-    assert (result.status, result.content) == ("crash", "The result is longer than the output limit.")
-    source = "__sandbox_dumps = lambda *values, **options: ['x' * 5_000_000]\ndef f():\n    return 1\n"
-    assert shared.load(source).call("f").status in ("crash", "ok")
+    for forged in ("'x' * 5_000_000", "['x' * 5_000_000]", "'[' * 5_000_000"):
+        source = f"__sandbox_dumps = lambda *values, **options: {forged}\ndef f():\n    return 'x' * 5_000_000\n"
+        result = shared.load(source).call("f")
+        assert (result.status, result.content) == ("crash", results.TOO_LONG)
 
 
 def test_stateful_programs_that_are_forgotten_make_room(executor):
