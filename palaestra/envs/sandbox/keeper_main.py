@@ -26,6 +26,7 @@ import socket
 import sys
 import time
 import types
+import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
@@ -260,7 +261,8 @@ class Runner:
     def load(self, source: str) -> None:
         """Take the source; it is run by the first call."""
         self._source = source
-        self._draws = "random" in source or "uuid" in source  # one that comes to chance by other ways gets fresh children
+        names = unicodedata.normalize("NFKC", source)  # as the compiler reads them
+        self._draws = "random" in names or "uuid" in names  # one that comes to chance by other ways gets fresh children
 
     def call(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """Run a function of the source and return the fields of the answer."""

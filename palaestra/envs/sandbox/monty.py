@@ -348,9 +348,9 @@ class MontyExecutor:
             answer, prints = answer
         if not isinstance(answer, str):
             return SandboxResult("crash", results.UNREADABLE, "text", NAME, cpu_ms)
-        limit, kind, text = self._limits.output_chars, "json", answer
-        if answer[:1] == '"' and len(answer) <= MOST_ESCAPED * limit + 2:  # the JSON of a text
-            kind, text = "text", text_of(answer)
+        limit = self._limits.output_chars
+        is_text = answer[:1] == '"' and len(answer) <= MOST_ESCAPED * limit + 2  # the JSON of a text
+        kind, text = ("text", text_of(answer)) if is_text else ("json", answer)
         return checked(kind, text, limit, executor=NAME, cpu_ms=cpu_ms, prints=prints)
 
 
@@ -429,7 +429,7 @@ def _prologue(program: Loaded) -> str:
 
 def _counts_prints(program: Loaded) -> bool:
     """Whether prints are counted: that takes a third of a short call, and few sources print."""
-    return "print" in program.source
+    return program.facts is None or program.facts.prints
 
 
 def _quoted(path: str) -> str:

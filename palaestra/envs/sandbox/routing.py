@@ -55,6 +55,7 @@ class SourceFacts:
         names: Every name that it binds anywhere: nothing else of it can be called.
         raise_lines: Lines that raise an exception of the code's own making.
         exits: Whether it mentions `SystemExit`.
+        prints: Whether it mentions `print`.
     """
 
     needs_cpython: tuple[str, ...]
@@ -62,6 +63,12 @@ class SourceFacts:
     names: frozenset[str]
     raise_lines: frozenset[int]
     exits: bool
+    prints: bool
+
+
+def with_plain_lines(source: str) -> str:
+    """Return a source with the ends of lines that CPython reads it with; monty takes over those within a text."""
+    return source.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_source(source: str) -> SourceFacts | None:
@@ -93,6 +100,7 @@ def _kept(source: str) -> SourceFacts | None:
         names=frozenset(_bound_names(nodes)),
         raise_lines=frozenset(node.lineno for node in nodes if isinstance(node, ast.Raise) and node.exc is not None),
         exits=any(isinstance(node, ast.Name) and node.id == "SystemExit" for node in nodes),
+        prints="print" in unicodedata.normalize("NFKC", source),  # as names are read
     )
 
 

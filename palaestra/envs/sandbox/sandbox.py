@@ -20,7 +20,14 @@ from palaestra.envs.sandbox.bubblewrap import INSTALL, find_bubblewrap
 from palaestra.envs.sandbox.monty import MontyExecutor
 from palaestra.envs.sandbox.process import ProcessExecutor
 from palaestra.envs.sandbox.results import SandboxResult
-from palaestra.envs.sandbox.routing import MAX_SOURCE_CHARS, SourceFacts, has_odd_characters, read_source, wrong_names
+from palaestra.envs.sandbox.routing import (
+    MAX_SOURCE_CHARS,
+    SourceFacts,
+    has_odd_characters,
+    read_source,
+    with_plain_lines,
+    wrong_names,
+)
 from palaestra.envs.sandbox.settings import CLOSED, DEFAULT_NOW, EXECUTORS, Executor, Limits, Loaded, checked_number
 from palaestra.envs.sandbox.spawner import later
 from palaestra.errors import MissingExtraError, UsageError, unknown_name
@@ -99,8 +106,7 @@ class Sandbox:
         """
         if not isinstance(source, str):
             raise UsageError(f"The source is of type {type(source).__name__}; expected a str.")
-        facts = read_source(source)
-        self._chosen_for(facts)
+        self._chosen_for(read_source(with_plain_lines(source)))
         return Program(self, source, stateful=stateful)
 
     def close(self) -> None:
@@ -306,7 +312,8 @@ class Program:
 
     def _start(self) -> None:
         """Look at the source."""
-        self._loaded = Loaded(self.source, read_source(self.source), self.stateful)
+        text = with_plain_lines(self.source)
+        self._loaded = Loaded(text, read_source(text), self.stateful)
         self._calls = 0
 
     def _plain(self, name: str, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], str, bool]:

@@ -283,7 +283,7 @@ def test_sources_made_to_fool_the_list_give_the_same(name, both):
     programs = [sandbox.load(FOOLING[name]) for sandbox in both]
     for given_ones in GIVEN:
         mine, right = (program.call("f", given_ones) for program in programs)
-        assert (mine.status, mine.content) == (right.status, right.content), given_ones
+        assert (mine.status, mine.content, mine.prints) == (right.status, right.content, right.prints), given_ones
 
 
 CHARACTERS = """
