@@ -13,8 +13,8 @@ from palaestra.algorithms.run.metrics import read_metrics
 from palaestra.algorithms.run.phase import ProgressEvent
 from palaestra.algorithms.run.training import train
 from palaestra.errors import ConfigError
-from tests.algorithms.test_grpo import play
 from tests.algorithms.toy_recipe import toy_policy, toy_recipe
+from tests.algorithms.updates import play
 
 CLONE = {"episodes": 64, "epochs": 6, "batch_size": 16, "lr": 6e-3, "warmup_updates": 4}
 ADAPTED = {"kl": {"coefficient": 0.1, "target": 0.01, "horizon": 64}, "tasks_per_step": 8, "steps": 4, "lr": 3e-3}

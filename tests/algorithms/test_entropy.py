@@ -15,8 +15,8 @@ from palaestra.algorithms.run.phase import ProgressEvent
 from palaestra.algorithms.run.registry import algorithm_names, get_algorithm, make_learner
 from palaestra.algorithms.run.training import train
 from palaestra.errors import ConfigError
-from tests.algorithms.test_grpo import play
 from tests.algorithms.toy_recipe import toy_policy, toy_recipe
+from tests.algorithms.updates import play
 
 FAMILY = [name for name in algorithm_names() if issubclass(get_algorithm(name).config, PolicyConfig)]
 # a critic that knows nothing yet gives an untrained policy something to learn

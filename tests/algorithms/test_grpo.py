@@ -8,68 +8,25 @@ from typing import Any
 import pytest
 import torch
 
-from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.algorithms.grpo import GRPOConfig, GRPOLearner, shaped
-from palaestra.algorithms.learner.learner import BatchLearner
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.learner.policy_update import CorrectionConfig, KLConfig
 from palaestra.algorithms.math.advantages import grpo_advantages, rloo_advantages
 from palaestra.algorithms.math.batch import collate
 from palaestra.algorithms.math.estimators import GRPOAdvantage
 from palaestra.algorithms.math.losses import clipped_policy_loss, kl_estimate, policy_loss, token_weights
-from palaestra.algorithms.run.feed import TaskFeed
-from palaestra.algorithms.run.player import policy_agent
 from palaestra.algorithms.run.registry import make_learner
 from palaestra.errors import ConfigError, TrainingStopped
-from palaestra.types import EpisodeError, Outcome, Trajectory
-from tests.algorithms import toy_env
+from palaestra.types import Trajectory
 from tests.algorithms.build import simple
-from tests.algorithms.toy_recipe import toy_policy, toy_recipe
-
-
-def play(policy: Policy, *, num_tasks: int = 2, group_size: int = 4) -> list[Trajectory]:
-    """Real rollouts, with returns set by hand: an untrained policy earns none."""
-    recipe = toy_recipe()
-    feed = TaskFeed(toy_env.ENV_ID, {}, split="train", seed=0)
-    plans = feed.plans("grpo", 1, num_tasks=num_tasks, group_size=group_size)
-    played = RolloutEngine(16).collect(plans, policy_agent(policy, recipe))
-    return [with_return(t, float(i % 2) + (0.25 if i == 3 else 0.0)) for i, t in enumerate(played)]
-
-
-def with_return(trajectory: Trajectory, value: float) -> Trajectory:
-    steps = (*trajectory.steps[:-1], dataclasses.replace(trajectory.steps[-1], reward=value))
-    return dataclasses.replace(trajectory, steps=steps, outcome=Outcome(score=value, success=value >= 1.0))
-
-
-def failed(trajectory: Trajectory) -> Trajectory:
-    return dataclasses.replace(trajectory, outcome=Outcome(error=EpisodeError("environment", "EnvironmentFault", "died")))
-
-
-def caught_gradient(learner: BatchLearner, update: Callable[[], object]) -> torch.Tensor:
-    """The gradient of the only optimiser step of an update, caught before it is used."""
-    caught: list[torch.Tensor] = []
-    optimiser = learner.optimiser
-    assert optimiser is not None
-
-    def catch(loss: float) -> dict[str, float]:
-        caught.append(torch.cat([p.grad.flatten().clone() for p in optimiser.parameters]))
-        optimiser.zero()
-        return {}
-
-    optimiser.step = catch  # type: ignore[method-assign]
-    update()
-    (only,) = caught
-    return only
+from tests.algorithms.toy_recipe import toy_policy
+from tests.algorithms.updates import FORMS, Written, caught_gradient, counted_passes, failed, play, weights, with_return
 
 
 def gradient(policy: Policy, played: list[Trajectory], **options: object) -> torch.Tensor:
     """The gradient of one epoch of GRPO."""
     learner = GRPOLearner(policy, GRPOConfig(epochs=1, **options))  # type: ignore[arg-type]
     return caught_gradient(learner, lambda: learner.update(played, 1))
-
-
-def weights(policy: Policy) -> torch.Tensor:
-    return torch.cat([p.detach().flatten().clone() for p in policy.parameters()])
 
 
 def test_sampler_and_learner_agree_on_log_probs() -> None:
@@ -97,63 +54,13 @@ def test_order_of_the_episodes_changes_nothing() -> None:
     torch.testing.assert_close(gradient(policy, played[::-1]), gradient(policy, played), atol=1e-6, rtol=1e-5)
 
 
-def moved(policy: Policy, scale: float) -> Policy:
-    """A policy that says something else about the same tokens."""
-    other = policy.frozen_copy()
-    with torch.no_grad():
-        for parameter in other.model.parameters():
-            parameter.mul_(scale)
-    other.model.requires_grad_(True)
-    return other
-
-
-FORMS: list[dict[str, Any]] = [
-    {},
-    {"aggregation": "token_mean"},
-    {"entropy_coefficient": 0.3},
-    {"kl": {"coefficient": 0.2}},
-    {"correction": {"level": "token", "cap": 1.1}},
-    {"correction": {"level": "sequence", "cap": 3.0}},
-    {"kl": {"coefficient": 0.2}, "entropy_coefficient": 0.3, "correction": {"level": "token"}, "aggregation": "token_mean"},
-]
-
-
 @pytest.mark.parametrize("options", FORMS, ids=str)
-@pytest.mark.parametrize("algorithm", ["grpo", "ppo"])
-def test_the_gradient_is_that_of_the_formula_written_out(algorithm: str, options: dict[str, Any]) -> None:
-    played = play(toy_policy())
-    policy = moved(toy_policy(), 1.05)  # not quite what sampled
-    reference = moved(toy_policy(), 0.95)
-    options = {"correction": {"drift_limit": 1e6}, "aggregation": "sequence_mean", **options}
-    batch = collate(played)
-    advantage = batch.spread(grpo_advantages(batch.return_, batch.group_index))
-
-    scores = policy.token_log_probs(batch.ids, batch.attention_mask, batch.action_mask, entropy=True)
-    said = reference.token_log_probs(batch.ids, batch.attention_mask, batch.action_mask).log_prob
-    level, cap = options["correction"].get("level", "off"), options["correction"].get("cap", 2.0)
-    loss, tokens = torch.zeros(()), int(batch.action_mask.sum())
-    for row in range(batch.num_rows):
-        mask = batch.action_mask[row]
-        now, entropy = scores.log_prob[row][mask], scores.entropy[row][mask]  # type: ignore[index]
-        gap = (now - batch.rollout_log_prob[row][mask]).detach()
-        weight = {"off": torch.ones(()), "token": gap.exp(), "sequence": gap.sum().exp()}[level].clamp(max=cap)
-        each = -weight * advantage[row][mask] * (now - now.detach()).exp()
-        if "kl" in options:
-            d = said[row][mask].detach() - now
-            each = each + options["kl"]["coefficient"] * (d.exp() - d - 1)
-        loss = loss + (each.mean() / batch.num_rows if options["aggregation"] == "sequence_mean" else each.sum() / tokens)
-        loss = loss - options.get("entropy_coefficient", 0.0) * entropy.sum() / tokens
-    loss.backward()
-    expected = torch.cat([p.grad.flatten() for p in policy.parameters()])
-    policy.model.zero_grad()
-
-    made: Any = make_learner(algorithm, policy, {"epochs": 1, **options}, reference=lambda: reference)
-    if algorithm == "grpo":
-        found = caught_gradient(made, lambda: made.learn(batch, 1))
-    else:  # whose advantages come from its critic: here those of the groups are put in their place
-        ready, _ = made.prepare(batch.with_tensors(advantage=advantage))
-        found = caught_gradient(made, lambda: made.improve(ready, 1))
-    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
+def test_the_gradient_is_that_of_the_formula_written_out(options: dict[str, Any]) -> None:
+    case = Written(options)
+    made: Any = make_learner("grpo", case.policy, case.settings, reference=lambda: case.reference)
+    made.prepare = lambda batch: case.prepared(made, batch)
+    found = caught_gradient(made, lambda: made.learn(case.batch, 1))
+    torch.testing.assert_close(found, case.gradient(), atol=1e-6, rtol=1e-4)
 
 
 def test_rows_without_advantage_add_nothing_and_are_still_counted() -> None:
@@ -268,18 +175,6 @@ def test_the_first_pass_finds_the_log_probs_that_scoring_before_it_finds(options
     assert metrics == expected
     assert torch.equal(trained, wanted)
     assert passed * 4 == more * 3
-
-
-def counted_passes(policy: Policy) -> list[None]:
-    passes: list[None] = []
-    score = policy.token_log_probs
-
-    def counting(*args: object, **options: object) -> object:
-        passes.append(None)
-        return score(*args, **options)  # type: ignore[arg-type]
-
-    policy.token_log_probs = counting  # type: ignore[method-assign, assignment]
-    return passes
 
 
 def test_a_drifting_sampler_leaves_weights_and_gradients_alone() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,10 +12,11 @@ from palaestra.algorithms.learner.critic import Critic, CriticConfig, RunningMom
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.batch import collate
 from palaestra.algorithms.ppo import PPOConfig, PPOLearner
+from palaestra.algorithms.run.registry import make_learner
 from palaestra.algorithms.run.training import train
 from palaestra.types import Trajectory
-from tests.algorithms.test_grpo import counted_passes, failed, play, weights, with_return
 from tests.algorithms.toy_recipe import toy_policy, toy_recipe
+from tests.algorithms.updates import FORMS, Written, caught_gradient, counted_passes, failed, play, weights, with_return
 
 
 def learner(policy: Policy, *, critic: dict | None = None, **options: object) -> PPOLearner:
@@ -120,16 +122,62 @@ def test_pretraining_keeps_the_best_pass() -> None:
     assert torch.equal(made.critic.values(batch), kept)
 
 
-def test_cut_off_episodes_are_bootstrapped_only_if_asked_for() -> None:
+def ended(trajectory: Trajectory, *, cut: bool, reward: float) -> Trajectory:
+    """The episode, ended by itself or cut off, with a reward in its last turn."""
+    last = dataclasses.replace(trajectory.steps[-1], terminated=not cut, truncated=cut, reward=reward)
+    return dataclasses.replace(trajectory, steps=(*trajectory.steps[:-1], last))
+
+
+@pytest.mark.parametrize("bootstraps", [True, False])
+@pytest.mark.parametrize("level", ["token", "turn"])
+def test_cut_off_episodes_alone_are_bootstrapped_for_policy_and_critic_if_asked_for(level: str, bootstraps: bool) -> None:
     policy = toy_policy()
-    played = play(policy)[:1]
-    cut = dataclasses.replace(played[0].steps[-1], terminated=False, truncated=True, reward=0.0)
-    played = [dataclasses.replace(played[0], steps=(*played[0].steps[:-1], cut))]
-    plain = judged(policy, played, whiten_advantages=False)[1].extra["advantage"]
-    made, batch = judged(policy, played, whiten_advantages=False, bootstrap_truncated=True)
-    row, column = (int(x[-1]) for x in torch.nonzero(batch.action_mask, as_tuple=True))
-    value = float(made.critic.values_after(batch)[row, column])
-    assert float(batch.extra["advantage"][row, column] - plain[row, column]) == pytest.approx(value, abs=1e-5)
+    gamma, lams = 0.9, {"advantage": 0.8, "return_": 0.6}
+    rewards, cuts = [0.5, 1.0, 0.0, 1.0], [True, False, True, False]
+    played = [ended(t, cut=c, reward=r) for t, c, r in zip(play(policy)[:4], cuts, rewards, strict=True)]
+    made = learner(
+        policy,
+        level=level,
+        gamma=gamma,
+        lam_policy=0.8,
+        lam_value=0.6,
+        bootstrap_truncated=bootstraps,
+        whiten_advantages=False,
+    )
+    with torch.no_grad():  # values that differ from token to token and are not small
+        for parameter in made.critic.model.head.parameters():
+            parameter.mul_(3.0)
+    made.critic.moments.mean, made.critic.moments.square = 2.0, 5.0
+    batch = made.judged(collate(played))
+    after = made.critic.values_after(batch)
+    for row, (cut, reward) in enumerate(zip(cuts, rewards, strict=True)):
+        columns = torch.nonzero(batch.action_mask[row]).flatten().tolist()
+        starts = columns
+        if level == "turn":
+            turns = batch.turn_index[row].tolist()
+            starts = [c for i, c in enumerate(columns) if i == 0 or turns[columns[i - 1]] != turns[c]]
+        value = [float(after[row, c - 1]) for c in starts]
+        beyond = float(after[row, columns[-1]]) if cut and bootstraps else 0.0
+        assert len({*value, beyond}) > 2
+        for name, lam in lams.items():
+            expected, following, trace = [], beyond, 0.0
+            for index in reversed(range(len(starts))):
+                earned = reward if index == len(starts) - 1 else 0.0
+                trace = earned + gamma * following - value[index] + gamma * lam * trace
+                following = value[index]
+                expected.append(trace + (value[index] if name == "return_" else 0.0))
+            found = batch.extra[name][row][starts].tolist()
+            assert found == pytest.approx(expected[::-1], abs=1e-4), (name, row)
+
+
+@pytest.mark.parametrize("options", FORMS, ids=str)
+def test_the_gradient_is_that_of_the_formula_written_out(options: dict[str, Any]) -> None:
+    case = Written(options)
+    made: Any = make_learner("ppo", case.policy, case.settings, reference=lambda: case.reference)
+    # advantages come from the critic: here those of the groups are put in their place
+    ready, _ = case.prepared(made, case.batch.with_tensors(advantage=case.advantage))
+    found = caught_gradient(made, lambda: made.improve(ready, 1))
+    torch.testing.assert_close(found, case.gradient(), atol=1e-6, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("lam_policy", "lam_value"), [(0.5, 1.0), (1.0, 0.5), (0.25, 0.75)])

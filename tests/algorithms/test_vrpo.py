@@ -22,8 +22,8 @@ from palaestra.algorithms.vrpo import (
     select_uncertain,
 )
 from palaestra.errors import ConfigError
-from tests.algorithms.test_grpo import play, weights
 from tests.algorithms.toy_recipe import toy_policy, toy_recipe
+from tests.algorithms.updates import play, weights
 
 
 def vrpo(policy: Policy, **options: object) -> PPOLearner:

@@ -225,7 +225,6 @@ def _answer_collapse(phase: Phase, learner: Learner, config: OnPolicyConfig, cou
         counts["warnings"] += 1
         return
     log.warning("%s; going back to the policy of step %d with half the learning rate.", message, found.step)
-    phase.policy.load_weights(found.policy_path)
-    learner.load(found.state()["learner"])
+    learner.load(phase.roll_back(found)["learner"])
     learner.slow_down()
     counts["rollbacks"] += 1

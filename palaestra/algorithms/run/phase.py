@@ -388,6 +388,24 @@ class Phase:
             self._keep_played()
         return found
 
+    def roll_back(self, found: Checkpoint) -> dict[str, Any]:
+        """Go back to a checkpoint while the phase goes on: weights, and what extensions had kept of the steps until then.
+
+        What was logged stays, and so does the version of the policy: no later step has the number of an earlier one.
+
+        Args:
+            found: Of this phase.
+
+        Returns:
+            Its state.
+        """
+        state = found.state()
+        self.policy.load_weights(found.policy_path)
+        self.extensions.load(state.get("extensions", {}))
+        if ranks().is_main:
+            self._keep_played()  # the next step plays with these weights
+        return state
+
     def _resumed(self) -> tuple[int, dict[str, Any] | None]:
         """Load the newest good checkpoint, and take in what was logged until it was written."""
         found = ranks().on_main(self.checkpoints.latest)  # for all: a late rank would find what the first one wrote since

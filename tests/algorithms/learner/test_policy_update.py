@@ -15,8 +15,8 @@ from palaestra.algorithms.run.registry import make_learner
 from palaestra.errors import ConfigError
 from palaestra.types import Trajectory
 from tests.algorithms.build import simple
-from tests.algorithms.test_grpo import moved, play, with_return
 from tests.algorithms.toy_recipe import toy_policy, toy_recipe
+from tests.algorithms.updates import moved, play, with_return
 
 
 def learner(name: str = "grpo", **settings: Any) -> PolicyGradientLearner:

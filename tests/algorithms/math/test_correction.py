@@ -2,6 +2,8 @@ import math
 
 import pytest
 import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from palaestra.algorithms.math.correction import importance_weights, staleness_weights
 from palaestra.errors import ConfigError
@@ -45,6 +47,30 @@ def test_rows_too_far_from_the_policy_are_rejected_and_counted() -> None:
         assert found.weight.tolist() == [[0.0, 0.0], [1.0, 1.0]]
         assert found.metrics["rejected_rows"] == 0.5
         assert found.metrics["effective_share"] == pytest.approx(0.5)
+
+
+@given(
+    gaps=st.lists(st.lists(st.floats(-1.0, 1.0), min_size=3, max_size=3), min_size=1, max_size=6),
+    low=st.floats(0.3, 0.99),
+    high=st.floats(1.01, 3.0),
+    level=st.sampled_from(["off", "token", "sequence"]),
+)
+def test_a_row_is_rejected_on_either_side_of_the_bounds_and_nowhere_else(gaps, low, high, level) -> None:
+    old = torch.tensor(gaps)
+    ratios = [math.exp(sum(row) / 3) for row in old.tolist()]
+    assume(all(abs(ratio - bound) > 1e-4 for ratio in ratios for bound in (low, high)))
+    found = importance_weights(
+        old, torch.zeros_like(old), torch.ones_like(old, dtype=torch.bool), level=level, mean_ratio_bounds=(low, high)
+    )
+    inside = [low < ratio < high for ratio in ratios]
+    assert found.weight.bool().all(dim=1).tolist() == inside
+    assert found.weight.bool().any(dim=1).tolist() == inside
+    assert found.metrics["rejected_rows"] == pytest.approx(1 - sum(inside) / len(inside))
+
+
+@pytest.mark.parametrize(("gap", "rejected"), [(-0.75, 1.0), (-0.6, 0.0), (0.6, 0.0), (0.75, 1.0)])
+def test_a_ratio_of_less_than_a_half_is_rejected_like_one_of_more_than_two(gap: float, rejected: float) -> None:
+    assert weights([gap, gap], mean_ratio_bounds=(0.5, 2.0)).metrics["rejected_rows"] == rejected
 
 
 def test_tokens_without_a_sampling_log_prob_weigh_1_and_are_counted() -> None:

@@ -1,20 +1,14 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
 
 from palaestra.algorithms.learner.optimiser import Optimiser, OptimiserConfig, lr_scale
-from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.learner.watchdog import FiniteWatchdog
 from palaestra.algorithms.run.alarms import ALARM_TEXTS, Alarms, CollapseWatchdog
-from palaestra.algorithms.run.checkpoint import Checkpoints
-from palaestra.algorithms.run.metrics import read_metrics
-from palaestra.algorithms.run.training import train
 from palaestra.errors import TrainingStopped
-from tests.algorithms.toy_recipe import toy_recipe
 
 
 def test_three_bad_updates_in_a_row_stop_training() -> None:
@@ -200,37 +194,3 @@ def test_every_alarm_has_words() -> None:
     everything = ("grad_norm", "critic_grad_norm", "truncated_rounds", "drift_mean", "stale_tokens", "errors", "no_signal")
     trends = ("entropy_sampled", "invalid_actions", "groups_equal", "return_mean")
     assert set(Alarms().observe(1, dict.fromkeys((*everything, *trends, "collapsed"), 0.0))) == set(ALARM_TEXTS)
-
-
-# a critic that knows nothing yet gives an untrained policy something to learn
-ROLLBACK = {"tasks_per_step": 6, "epochs": 1, "warmup_updates": 0, "on_collapse": "rollback"}
-
-
-def test_a_collapse_is_rolled_back_once_with_half_the_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(CollapseWatchdog, "observe", lambda self, step, **signs: step in (3, 5))
-    table = {"steps": 5, "kl_coefficient": 0.1}
-    quiet = {"n": 1, "baselines": []}
-    recipe = toy_recipe(phases=["ppo"], ppo={**ROLLBACK, **table}, evaluation=quiet, checkpoint={"every": 2, "keep": 9})
-    result = train(recipe, store=tmp_path)
-    rows = read_metrics(result.folder / "metrics.jsonl")
-    assert [row["alarm_collapse"] for row in rows] == [0.0, 0.0, 1.0, 0.0, 1.0]
-    assert [row["lr"] for row in rows] == [1e-3, 1e-3, 1e-3, 5e-4, 5e-4]
-    checkpoints = Checkpoints(result.folder / "checkpoints" / "ppo")
-    last = checkpoints.latest()
-    assert last is not None
-    state = last.state()
-    assert state["counts"]["rollbacks"] == 1
-    assert state["counts"]["warnings"] == 1  # the second collapse is only reported
-    assert state["learner"]["kl_coefficient"] == pytest.approx(0.2)
-
-
-def test_a_rolled_back_policy_is_that_of_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(CollapseWatchdog, "observe", lambda self, step, **signs: step == 3)
-    table = {"steps": 3}
-    recipe = toy_recipe(
-        phases=["ppo"], ppo={**ROLLBACK, **table}, evaluation={"n": 1, "baselines": []}, checkpoint={"every": 2, "keep": 9}
-    )
-    folder = train(recipe, store=tmp_path).folder / "checkpoints" / "ppo"
-    found = [Policy.from_path(folder / f"step-{step:06d}" / "policy").model.state_dict() for step in (0, 2, 3)]
-    assert all(torch.equal(found[1][name], found[2][name]) for name in found[1])
-    assert not all(torch.equal(found[0][name], found[1][name]) for name in found[1])

@@ -21,8 +21,8 @@ from torch.distributed import TCPStore
 from palaestra.algorithms.scale.heartbeat import Heartbeat, LostRankError, num_launched
 from palaestra.algorithms.scale.ranks import ProcessRanks, join_ranks
 from tests.algorithms.rank_work import train_with_fault, trained, updated
-from tests.algorithms.test_grpo import play
 from tests.algorithms.toy_recipe import toy_policy
+from tests.algorithms.updates import play
 
 pytest.importorskip("accelerate")
 

@@ -24,8 +24,9 @@ from palaestra.algorithms.trl.trainers import response_template
 from palaestra.models.tiny_lm import build_tiny_lm, save
 from palaestra.types import Json, Message, ToolCall, Trajectory
 from tests.algorithms import toy_env
-from tests.algorithms.test_grpo import failed, gradient, play
+from tests.algorithms.test_grpo import gradient
 from tests.algorithms.toy_recipe import toy_policy
+from tests.algorithms.updates import failed, play
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*deprecated and will be removed in v6:FutureWarning")
 
