@@ -194,7 +194,8 @@ class GRPOLearner(PolicyGradientLearner):
         batch = shaped(batch, config)
         groups = group_statistics(batch.return_, batch.group_index)  # of the returns [E]
         metrics = batch_metrics(batch, groups)
-        if batch.num_rows == 0 or not config.advantage.has_signal(groups):
+        # plays of one score may differ in the divergence that their rewards pay for
+        if batch.num_rows == 0 or not (self.penalises_reward or config.advantage.has_signal(groups)):
             return {**metrics, "no_signal": 1.0}
 
         # advantages: where the reward pays for the divergence, the log-probs at the start have to come first

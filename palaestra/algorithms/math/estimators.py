@@ -40,7 +40,7 @@ from pydantic import Field, ModelWrapValidatorHandler, model_validator
 from torch import Tensor
 
 from palaestra.algorithms.config import Config, nearest
-from palaestra.algorithms.math.advantages import GroupStatistics, Spread, grpo_advantages, rloo_advantages
+from palaestra.algorithms.math.advantages import GroupStatistics, Spread, grpo_advantages, mixed_groups, rloo_advantages
 from palaestra.algorithms.math.batch import Batch
 from palaestra.algorithms.math.returns import discounted_returns, step_group_advantages, turn_baseline_advantages, whiten
 from palaestra.algorithms.math.sequences import Sequences, token_sequences, turn_sequences
@@ -223,8 +223,7 @@ def group_mean(batch: Batch, reward: Tensor, config: GRPOAdvantage) -> Tensor:
     Source: Shao et al. 2024, DeepSeekMath (arXiv:2402.03300), section 4.1; without spread: Liu et al. 2025, Dr.GRPO
         (arXiv:2503.20783).
     """
-    return_ = episode_returns(batch, reward)  # [E], NaN for errors
-    return batch.spread(grpo_advantages(return_, batch.group_index, std=config.spread))  # [E] -> [B, T]
+    return batch.spread(mean_advantages(batch, reward, spread=config.spread))  # [E] -> [B, T]
 
 
 class RLOOAdvantage(AdvantageConfig):
@@ -359,13 +358,15 @@ def group_in_group(batch: Batch, reward: Tensor, config: GiGPOAdvantage) -> Tens
 
     Source: Feng et al. 2025, GiGPO (arXiv:2505.10978), section 4.
     """
-    episode = batch.spread(grpo_advantages(episode_returns(batch, reward), batch.group_index, std=config.spread))  # [B, T]
+    episode = batch.spread(mean_advantages(batch, reward, spread=config.spread))  # [B, T]
     turns, returns = turn_returns(batch, reward, gamma=config.gamma)  # [E', K]
+    # [E', K], without what is taken from the reward
+    scores = discounted_returns(turns.total(batch.token_reward), turns.mask, gamma=config.gamma)
     states = turn_states(batch, turns)
     if not any(digest for row in states for digest in row):
         raise ConfigError("advantage 'gigpo' compares equal states, and no step carries a state_hash; record it, or use grpo.")
     group = batch.group_index[turns.episodes]  # [E']
-    step = step_group_advantages(returns, turns.mask, group, states, scale_by_std=config.step_spread)  # [E', K]
+    step = step_group_advantages(returns, turns.mask, group, states, scores=scores, scale_by_std=config.step_spread)  # [E', K]
     return episode + config.step_weight * turns.spread(step)
 
 
@@ -386,6 +387,21 @@ def episode_returns(batch: Batch, reward: Tensor) -> Tensor:
     has_rows[batch.episode_index] = True
     # nothing is taken from an episode in which nothing was sampled: its reward lies on no token
     return torch.where(batch.return_.isnan() | ~has_rows, batch.return_, sums)
+
+
+def mean_advantages(batch: Batch, reward: Tensor, *, spread: Spread) -> Tensor:
+    """Return of each episode over the mean of its group, in units of a spread, [E].
+
+    Where something is divided by, a group whose episodes have one score has advantage 0: a divergence taken from the reward
+    tells its plays apart by a hair, and divided by its own spread a hair is as wide as any other difference.
+
+    Args:
+        batch: Collated episodes.
+        reward: [B, T], the batch's own or one with something taken from it.
+        spread: What is divided by.
+    """
+    found = grpo_advantages(episode_returns(batch, reward), batch.group_index, std=spread)
+    return found if spread == "none" else torch.where(mixed_groups(batch.return_, batch.group_index), found, 0.0)
 
 
 def turn_returns(batch: Batch, reward: Tensor, *, gamma: float) -> tuple[Sequences, Tensor]:

@@ -175,6 +175,7 @@ def step_group_advantages(
     group: Tensor,
     state: Sequence[Sequence[str | None]],
     *,
+    scores: Tensor | None = None,
     scale_by_std: bool = False,
     eps: float = 0.0,
 ) -> Tensor:
@@ -185,6 +186,7 @@ def step_group_advantages(
         mask: bool [E, K].
         group: int64 [E].
         state: Digest of the world before each turn, by episode and turn; None for an unknown one, which stands alone.
+        scores: [E, K], returns by which a step group that is divided by its spread counts as equal; `return_` if None.
         scale_by_std: Divide by the sample standard deviation of the step group.
         eps: Added to it, return units.
 
@@ -204,7 +206,8 @@ def step_group_advantages(
             continue
         index = tuple(torch.tensor(part) for part in zip(*members, strict=True))
         values = return_[index].float()  # [number of turns in this state]
-        if values.min() == values.max():  # rounding must not become a signal
+        judged = values if scores is None or not scale_by_std else scores[index]
+        if values.min() == values.max() or judged.min() == judged.max():  # neither rounding nor a hair may become a signal
             continue
         centred = values - values.mean()
         advantage[index] = centred / (values.std(correction=1) + eps) if scale_by_std else centred

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 import torch
 
+from palaestra.algorithms.grpo import GRPOConfig
 from palaestra.algorithms.learner.policy_update import PolicyGradientLearner
 from palaestra.algorithms.math.batch import Batch, collate
+from palaestra.algorithms.math.estimators import estimate
 from palaestra.algorithms.math.losses import kl_estimate
 from palaestra.algorithms.run.registry import make_learner
 from palaestra.errors import ConfigError
@@ -49,7 +51,15 @@ def test_a_penalty_in_the_loss_leaves_the_reward_alone() -> None:
 
 @pytest.mark.parametrize(
     ("name", "settings"),
-    [("grpo", {"advantage": {"estimator": "reinforce_pp"}}), ("ppo", {"critic": {"warmup_updates": 0}}), ("reinforce_pp", {})],
+    [
+        ("grpo", {"advantage": {"estimator": "reinforce_pp"}}),
+        ("ppo", {"critic": {"warmup_updates": 0}}),
+        ("reinforce_pp", {}),
+        # plays of one score are told apart by what they owe, whatever is compared
+        ("rloo", {"aggregation": "token_mean"}),
+        ("turn_rloo", {"aggregation": "token_mean"}),
+        ("dr_grpo", {"aggregation": "token_mean"}),
+    ],
 )
 def test_with_nothing_else_to_earn_the_penalty_leads_back_to_the_reference(name: str, settings: dict[str, Any]) -> None:
     reference = toy_policy()
@@ -69,6 +79,52 @@ def test_with_nothing_else_to_earn_the_penalty_leads_back_to_the_reference(name:
     before = distance()
     assert made.learn(batch, 1)["no_signal"] == 0.0
     assert distance() < before - 0.02
+
+
+def owing(scores: list[float], group: list[str]) -> tuple[Batch, torch.Tensor]:
+    """Episodes of one turn, and what is left of their rewards when each pays for a divergence of its own."""
+    played = [simple(f"e{i}", score, group=name) for i, (score, name) in enumerate(zip(scores, group, strict=True))]
+    states = [dataclasses.replace(t, steps=tuple(dataclasses.replace(s, state_hash="same") for s in t.steps)) for t in played]
+    batch = collate(states)
+    debt = torch.linspace(0.01, 0.04, batch.num_rows).unsqueeze(1) * batch.action_mask
+    return batch, batch.token_reward - debt
+
+
+DIVIDED: list[dict[str, Any]] = [
+    {"estimator": "grpo"},
+    {"estimator": "grpo", "spread": "batch"},
+    {"estimator": "gigpo", "step_spread": True},
+]
+
+
+@pytest.mark.parametrize("advantage", DIVIDED, ids=str)
+def test_plays_of_one_score_are_equal_whatever_they_owe_where_a_spread_is_divided_by(advantage: dict[str, Any]) -> None:
+    batch, reward = owing([1.0, 1.0, 1.0, 0.0, 1.0], ["a", "a", "a", "b", "b"])
+    found = estimate(batch, reward, GRPOConfig(advantage=advantage).advantage)  # type: ignore[arg-type]
+    assert not found[:3].any()
+    assert (found[3][batch.action_mask[3]] < -0.5).all()
+    assert (found[4][batch.action_mask[4]] > 0.5).all()
+
+
+@pytest.mark.parametrize(
+    "advantage", [{"estimator": "grpo", "spread": "none"}, {"estimator": "rloo"}, {"estimator": "turn_rloo"}]
+)
+def test_without_a_spread_a_play_is_as_much_worse_as_it_owes_more(advantage: dict[str, Any]) -> None:
+    batch, reward = owing([1.0, 1.0, 1.0, 1.0], ["a", "a", "b", "b"])
+    found = estimate(batch, reward, GRPOConfig(advantage=advantage).advantage)[:, -1]  # type: ignore[arg-type]
+    one = 0.01 * 3 / (2 if advantage["estimator"] == "grpo" else 1)  # nats of a token times three tokens
+    assert found.tolist() == pytest.approx([one, -one, one, -one], abs=1e-6)
+
+
+def test_groups_of_one_score_make_no_step_of_grpo_however_far_the_policy_is_from_the_reference() -> None:
+    reference = toy_policy()
+    policy = moved(toy_policy(), 1.3)
+    batch = collate([with_return(t, 0.0) for t in sampled_by(policy)])
+    kl = {"coefficient": 1.0, "place": "reward"}
+    made: Any = make_learner("grpo", policy, {"lr": 1e-2, "warmup_updates": 0, "kl": kl}, reference=lambda: reference)
+    before = torch.cat([p.detach().flatten().clone() for p in policy.parameters()])
+    assert made.learn(batch, 1)["no_signal"] == 1.0
+    assert torch.equal(torch.cat([p.detach().flatten() for p in policy.parameters()]), before)
 
 
 def sampled_by(policy: Any) -> list[Trajectory]:
