@@ -87,6 +87,10 @@ class Book:
         lines = file.read_text().splitlines() if file.exists() else []
         self.rows: dict[str, dict[str, Any]] = {row["name"]: row for row in map(json.loads, lines)}
 
+    def new_first(self, drawn: list[Any]) -> list[Any]:
+        """Return changes in their order, those that were begun before last: slow ones hold up no others."""
+        return sorted(drawn, key=lambda change: change.name in self.rows)
+
     def add(self, row: dict[str, Any]) -> None:
         """Keep how one ended; the last word counts."""
         self.rows[row["name"]] = row
@@ -144,7 +148,7 @@ def main() -> int:
     book = Book(FOLDER / "tried.jsonl")
     same = equivalents()
     if asked.what == "try":
-        for change in drawn:
+        for change in book.new_first(drawn):
             row = book.rows.get(change.name)
             again = asked.survivors and row is not None and row["ended"] not in NOTICED
             if change.name in same or not (row is None or row["ended"] == "not tried" or again):

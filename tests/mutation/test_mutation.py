@@ -15,7 +15,7 @@ from tests.mutation.__main__ import Book, confirm, report, table
 from tests.mutation.changes import Change, Source, draw
 from tests.mutation.mapping import _statement, mirrored
 from tests.mutation.session import Session
-from tests.mutation.trials import TIMED_OUT, in_child, tell
+from tests.mutation.trials import TIMED_OUT, in_child, run_tests, tell
 
 CODE = '''
 """Words."""
@@ -120,6 +120,30 @@ def test_a_child_answers_is_cut_off_or_dies(tmp_path: Path) -> None:
     assert "seen" in log.read_text()
     assert in_child(lambda: threading.Event().wait(), 0.2, log) == TIMED_OUT
     assert in_child(lambda: tell("noticed") or threading.Event().wait(), ENDLESS, log) == "noticed"
+
+
+SEARCHED = """
+from pathlib import Path
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+
+@settings(max_examples=200)
+@given(st.lists(st.integers()))
+def test_short(values):
+    with Path("examples.txt").open("a") as file:
+        file.write(f"{len(values) < 4}\\n")
+    assert len(values) < 4
+"""
+
+
+def test_an_example_that_fails_is_not_made_smaller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "test_searched.py").write_text(SEARCHED)
+    monkeypatch.chdir(tmp_path)
+    told = in_child(lambda: run_tests(["test_searched.py"], "--maxfail=1"), ENDLESS, tmp_path / "child.log")
+    assert told == {"code": 1, "failed": ["test_searched.py::test_short"]}
+    seen = (tmp_path / "examples.txt").read_text().split()
+    assert len(seen) - seen.index("False") <= 3, "it is run again, as found"
 
 
 def test_a_draw_is_of_distinct_changes() -> None:
@@ -292,6 +316,13 @@ def test_a_machine_that_is_too_busy_for_the_tests_alone_has_not_tried_a_change(
     monkeypatch.setattr(session, "in_child", lambda *_: TIMED_OUT)
     change = next(change for change in project.draw(1000, 0) if ":clip:" in change.name)
     assert project.trial(change)["ended"] == "not tried"
+
+
+def test_what_could_not_be_tried_is_tried_again_after_all_others(tmp_path: Path) -> None:
+    book, changes = Book(tmp_path / "tried.jsonl"), [Change(f"m.py:f:{i}", "m.py", (1, 1), i) for i in range(5)]
+    for i in (0, 3):
+        book.add({"name": f"m.py:f:{i}", "ended": "not tried"})
+    assert [change.index for change in book.new_first(changes)] == [1, 2, 4, 0, 3]
 
 
 def test_a_kill_by_a_test_that_fails_without_a_change_does_not_count(project: Session, tmp_path: Path) -> None:

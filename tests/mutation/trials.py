@@ -130,6 +130,14 @@ class Reports:
         self.failed: list[str] = []
         self._started, self._failing = started, failing
 
+    def pytest_sessionstart(self) -> None:
+        """Have no failing example made smaller, which can take minutes: that one fails is all that is asked."""
+        from hypothesis import Phase, settings
+
+        now = settings.get_profile(settings.get_current_profile_name())
+        settings.register_profile("mutation", now, phases=(Phase.explicit, Phase.generate))
+        settings.load_profile("mutation")
+
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Say which test begins."""
         self._started(nodeid)

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 PAGE_SIZE = 4096
 
+_PAGE_SIZES = tuple(2**power for power in range(9, 17))  # that SQLite has
 _HEADER = 32  # bytes; so of the log, and of a frame below
 _FRAME_HEADER = 24
 _MAGIC = {"little": 0x377F0682, "big": 0x377F0683}
@@ -140,9 +141,11 @@ def read_log(data: bytes, witness: Witness | None = None) -> Log | None:
         data: Its bytes.
         witness: What its index says, which helps where the header of the log is damaged.
     """
-    magic, _, page_size = struct.unpack(">3I", data[:12]) if len(data) >= _HEADER else (0, 0, 0)
+    if len(data) < _HEADER:
+        return None
+    magic, _, page_size = struct.unpack(">3I", data[:12])
     order = next((order for order, value in _MAGIC.items() if value == magic), sys.byteorder)
-    if page_size < 512 or page_size > 65536 or page_size & (page_size - 1):
+    if page_size not in _PAGE_SIZES:
         page_size = PAGE_SIZE
     size = _FRAME_HEADER + page_size
     count = (len(data) - _HEADER) // size

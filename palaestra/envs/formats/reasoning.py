@@ -224,8 +224,7 @@ def _blocks(text: str, marks: Sequence[_Mark], fences: _Spans) -> tuple[_Mark | 
         elif not opened.marks:
             begun, blocks = mark, []
         else:
-            top = opened.marks[-1]
-            opened.close(mark._replace(key=top.key) if mark.kind == "ends" else mark)
+            opened.close(mark)  # one that only ends has the key of no thought, and closes the innermost
             if not opened.marks and (found := _block(text, marks[first], mark, fences)):
                 blocks.append(found)
         index += 1

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from palaestra.agents.store import write_ahead_log
@@ -164,7 +164,7 @@ def test_a_damaged_frame_ends_the_chain_and_nothing_else(count: int, number: int
     read = struct.unpack(">2I", log.frames[number, 16:24].tobytes())
     found = checksum(log.frames[number, :8].tobytes() + log.frames[number, 24:].tobytes(), written.order, written.sums[number])
     for i, seeds in enumerate(log.seeds[1:]):
-        assert seeds == [written.sums[i + 1]] if i != number or is_salt else [read, found]
+        assert seeds == ([written.sums[i + 1]] if i != number or is_salt else [read, found])
 
 
 @pytest.mark.parametrize("number", range(4))
@@ -221,6 +221,12 @@ def test_stored_frames_that_are_damaged_or_missing_are_counted() -> None:
     assert damage_of(written.damaged(written.at(1) + 9), Witness(SALTS, 6, 0)) == LogDamage(1, 6, 1), "salts"
 
 
+def test_an_index_tells_whose_frames_they_are_where_the_header_does_not() -> None:
+    written = Written([(1, 1, 1)])
+    assert damage_of(written.damaged(17), Witness(SALTS, 1, 0)) == LogDamage(0, 1, 0)
+    assert damage_of(written.damaged(17), None) is None, "one frame of an unknown log"
+
+
 @pytest.mark.parametrize(("committed", "copied"), [(0, 0), (1, 0), (5, 4), (5, 5), (4, 5)])
 def test_a_log_that_is_gone_loses_what_was_not_copied(committed: int, copied: int) -> None:
     expected = LogDamage(0, committed, committed) if committed > copied else None
@@ -269,6 +275,7 @@ def index_of(salts: bytes, committed: int, copied: int, version: int = 3007000, 
 
 
 @given(st.binary(min_size=8, max_size=8), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.binary(max_size=9))
+@example(SALTS, 2**32 - 1, 2**32 - 1, b"")
 def test_an_index_says_what_stands_in_it(salts: bytes, committed: int, copied: int, rest: bytes) -> None:
     data = index_of(salts, committed, copied)
     assert len(data) == 100
@@ -441,7 +448,7 @@ def test_the_index_is_read_only_where_it_is_asked_for(monkeypatch: pytest.Monkey
     written = Written([(1, 1, 1)])
     looks = Looks(monkeypatch, (index_of(SALTS, 4, 0), written.data))
     assert find_damage(Path("store.db"), with_index=False) is None
-    assert looks.seen == ["-wal"]
+    assert looks.seen == ["-wal"], "and nothing is taken for an index"
     looks = Looks(monkeypatch, (index_of(SALTS, 4, 0), written.data))
     assert find_damage(Path("store.db"), with_index=True) == LogDamage(1, 4, 3)
 

@@ -169,6 +169,40 @@ def test_lenient_reading_accepts_the_common_variants():
     assert read('{"name": "a", "arguments": "{\\"x\\": 1}", "type": "function"}') == (ToolCall("a", {"x": 1}),)
 
 
+@pytest.mark.parametrize(
+    ("text", "arguments"),
+    [
+        ('{"x": 1}', {"x": 1}),
+        (' {"x": {"y": [1.5, null]}} ', {"x": {"y": [1.5, None]}}),
+        ("{}", {}),
+        *(
+            (kept, kept)
+            for kept in (
+                '{"x": 1, "x": 2}',  # nobody can know which one is meant
+                '{"x": [{"y": 1, "y": 1}]}',
+                '{"x": NaN}',
+                '{"x": -Infinity}',
+                '{"x": 1e999}',
+                '{"x": 1',
+                "[1]",
+                "3",
+                "null",
+                '"x"',
+                "x",
+                "",
+                '{"x": ' + "[" * 64 + "]" * 64 + "}",
+                '{"x": ' + "[" * 20_000 + "]" * 20_000 + "}",
+            )
+        ),
+        ('{"x": ' + "[" * 63 + "]" * 63 + "}", json.loads('{"x": ' + "[" * 63 + "]" * 63 + "}")),
+    ],
+)
+def test_only_the_whole_json_of_one_object_is_read_from_a_text_of_arguments(text, arguments):
+    body = json.dumps({"name": "a", "arguments": text})
+    for lenient, read in ((True, arguments), (False, text)):
+        assert parse_message(f"<tool_call>{body}</tool_call>", lenient=lenient).tool_calls == (ToolCall("a", read),)
+
+
 def test_the_form_reads_arguments_that_a_model_wrote_as_a_text_of_json():
     tool = {"type": "function", "function": {"name": "take", "parameters": {"type": "object", "properties": {"item": {}}}}}
     read = ACTION_FORMATS["hermes"].parse('<tool_call>{"name": "take", "arguments": "{\\"item\\": 1}"}</tool_call>', [tool])

@@ -52,6 +52,16 @@ calls = st.builds(
 )
 
 
+@pytest.mark.parametrize("name", [name for name in ACTION_FORMATS if name != "text"])
+@pytest.mark.parametrize("item", ["grüne Teekanne", "茶壺 🫖", "чайник", "إبريق"])
+def test_letters_of_every_script_are_written_as_they_stand(name, item):
+    form = ACTION_FORMATS[name]
+    tool = {"type": "function", "function": {"name": "take", "description": item, "parameters": {"type": "object"}}}
+    for text in (form.write(Message("assistant", "", (ToolCall("take", {"item": item}),))), form.describe([tool])):
+        assert item in text
+        assert "\\u" not in text, "a model writes what it reads"
+
+
 @names
 def test_a_form_has_the_name_under_which_it_is_registered(name):
     form = FORMS[name]
