@@ -135,6 +135,18 @@ def test_a_deployment_needs_an_address_and_a_key_or_a_token(make: Any, monkeypat
         make("", api_key="k")
 
 
+def test_what_only_anthropic_has_reaches_its_backend() -> None:
+    plain = from_anthropic("m", api_key="k")
+    assert (plain.prompt_cache, plain.thinking) == ("auto", None)  # type: ignore[attr-defined]
+    for prompt_cache in ("auto", "1h", "off"):
+        made = from_anthropic("m", api_key="k", prompt_cache=prompt_cache, thinking=2048)  # type: ignore[arg-type]
+        assert (made.prompt_cache, made.thinking) == (prompt_cache, {"type": "enabled", "budget_tokens": 2048})  # type: ignore[attr-defined]
+    assert from_anthropic("m", api_key="k", thinking={"type": "adaptive"}).thinking == {"type": "adaptive"}  # type: ignore[attr-defined]
+    for options in ({"prompt_cache": "2h"}, {"thinking": 1023}):
+        with pytest.raises(ConfigError, match=next(iter(options))):
+            from_anthropic("m", api_key="k", **options)  # type: ignore[arg-type]
+
+
 REFUSED = {
     "max_tokens_field": "max_tokens",
     "send_reasoning": True,
