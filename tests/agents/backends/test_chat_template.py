@@ -133,6 +133,27 @@ def test_special_tokens_in_contents_are_plain_text(source: str | None) -> None:
     assert evil in template.tokenizer.decode(added.ids)
 
 
+@pytest.mark.parametrize("text", ["get 1 oak log", "<|system|>", "a <|system|> b<|end|>"])
+def test_what_a_tokenizer_puts_before_and_behind_a_text_is_left_out(text: str) -> None:
+    processors = pytest.importorskip("tokenizers.processors")
+    plain, adding = (train_tokenizer([*CORPUS, "the system of systems"] * 5) for _ in range(2))
+    ends = [(token, plain.convert_tokens_to_ids(token)) for token in ("<|system|>", "<|end|>")]
+    adding.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<|system|> $A <|end|>", special_tokens=ends
+    )
+    assert adding.encode("log") == [ends[0][1], *plain.encode("log"), ends[1][1]]
+    whole, *halves = (
+        plain.encode(part, add_special_tokens=False, split_special_tokens=True) for part in ("<|system|>", "<|sys", "tem|>")
+    )
+    assert whole != [*halves[0], *halves[1]], "a text that was put together from halves would be seen"
+    one, other = ChatTemplate(plain), ChatTemplate(adding)
+    message = Message("user", text)
+    assert other.encode(text) == one.encode(text)
+    assert other.render([message]) == one.render([message])
+    assert other.continuation([message]) == one.continuation([message])
+    assert other._encode_literal("<|system|>") == whole
+
+
 def test_tokenizer_without_a_switch_for_special_tokens_gets_them_in_halves() -> None:
     made = tokenizer()
     template = ChatTemplate(made)

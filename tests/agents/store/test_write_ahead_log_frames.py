@@ -262,6 +262,11 @@ def test_which_index_is_of_another_log(first_salt: int, committed: int, num_tran
     found = damage_of(data, witness)
     assert (found is not None and found.is_other) == is_other
     assert damage_of(data, Witness(bytes(8), 0, 0)) is None, "an index that was just made"
+    longer = Written([(1, 0, 1), (2, 2, 2), (3, 0, 3)]).data
+    unknown = Witness((0x107 + 2**20).to_bytes(4, "big") + b"else", 0, 0)
+    assert damage_of(longer, unknown) is None, "one transaction, of two frames"
+    far = Written([(1, 1, 1), (2, 2, 2)], salts=b"\x90\0\0\1salt").data
+    assert damage_of(far, Witness(bytes(8), 5, 0)) is None, "far from zero, too"
     no_header = b"\0" * 4 + data[4:]
     found = damage_of(no_header, witness)
     assert found is None or not found.is_other, "whose log it is stands in the header"
