@@ -3,7 +3,7 @@
     python -m experiments.feedback_keys.run --seeds 0 1 2 3 4 --out experiments/feedback_keys/rows.jsonl
 
 Appends one JSON line per finished run and skips runs that are already there, so it can be stopped and started again; prints
-the table at the end. Exit code 0 if every arm reached its bars with at least nine seeds in ten, else 1.
+the table of these seeds at the end. Exit code 0 if every arm reached its bars with at least nine seeds in ten, else 1.
 """
 
 from __future__ import annotations
@@ -52,10 +52,15 @@ def main(arguments: list[str] | None = None) -> int:
             append_row(options.out, row)
             rows.append(row)
             print(json.dumps(row), flush=True)
-    current = [row for row in rows if row["arm"] in ARMS and row["digest"] == ARMS[row["arm"]].digest]
+    current = [row for row in rows if row["seed"] in options.seeds and is_current(row, ARMS)]
     bars = {name: ARMS[name].bars for name in names}
     print(table(current, bars))
     return 0 if all(share_passed(current, name) >= WANTED_SHARE for name in names) else 1
+
+
+def is_current(row: Mapping[str, Any], arms: Mapping[str, Any]) -> bool:
+    """Whether a row was made with the settings that its arm has now."""
+    return row["arm"] in arms and row["digest"] == arms[row["arm"]].digest
 
 
 def share_passed(rows: Sequence[Mapping[str, Any]], name: str) -> float:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from experiments.common.comparison import Experiment
 from experiments.common.from_clones import ROOT, Runs, chosen_rate, written_page
 from experiments.common.rows import folder_of, read_rows
 from experiments.demo_longer_clone.run import EXPERIMENT
 from palaestra.algorithms.run.recipe import load_recipe, parse_recipe
+from tests.experiments.short import short
 
 pytest.importorskip("torch")
 
@@ -36,23 +35,6 @@ def test_the_arms_are_those_of_the_demo_but_for_what_the_page_names(tmp_path: Pa
     assert clone.phases[0].settings == demo.phases[0].settings.model_copy(update={"episodes": 15_500})
     for recipe in (clone, *mine.values()):
         assert (recipe.envs, recipe.evaluation.n, recipe.evaluation.max_turns) == (demo.envs, 400, 8)
-
-
-def short(experiment: Experiment) -> Experiment:
-    """The same with a model, phases and evaluations of seconds."""
-    small = {"hidden_size": 16, "num_layers": 1, "num_heads": 2, "intermediate_size": 16, "corpus_episodes": 30}
-    tables = {
-        "model": {**small, "vocab_size": 400},
-        "agent": {"max_tokens_per_turn": 4},
-        "sft": {"episodes": 16, "max_updates": 1},
-        "evaluation": {"n": 3, "max_turns": 2},
-    }
-    few = {"tasks_per_step": 2, "group_size": 2}
-    arms = {
-        name: replace(arm, steps=1, settings={**arm.settings, **({"episodes": 16} if arm.algorithm == "sft" else few)})
-        for name, arm in experiment.arms.items()
-    }
-    return replace(experiment, tables=tables, arms=arms, steps=1)
 
 
 def test_a_short_version_makes_every_line_once(tmp_path: Path) -> None:

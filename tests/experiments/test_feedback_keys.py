@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from experiments.common.base_model import BaseConfig, build_policy, trained_base
-from experiments.common.rows import append_row, find_row, read_rows
+from experiments.common.rows import append_row, find_row, folder_of, read_rows
 from experiments.feedback_keys.arms import ARMS, collect, run_arm
-from experiments.feedback_keys.run import share_passed, table
+from experiments.feedback_keys.run import is_current, share_passed, table
 from experiments.feedback_keys.world import (
     FEEDBACK_PLACE,
     KEY_PLACE,
@@ -198,3 +198,11 @@ def test_a_line_that_was_cut_off_swallows_no_other(tmp_path):
     assert [row["seed"] for row in rows] == [0, 2]
     assert find_row(rows, seed=2, score=0.7) == rows[1]
     assert find_row(rows, seed=1) is None
+
+
+@pytest.mark.parametrize("seeds", [range(5, 10), range(5)], ids=str)
+def test_the_page_shows_what_was_recorded(seeds):
+    folder = folder_of("feedback_keys")
+    rows = [row for row in read_rows(folder / "rows.jsonl") if is_current(row, ARMS) and row["seed"] in seeds]
+    assert {(row["arm"], row["seed"]) for row in rows} == {(arm, seed) for arm in ARMS for seed in seeds}
+    assert table(rows, {name: arm.bars for name, arm in ARMS.items()}) in (folder / "README.md").read_text(encoding="utf-8")

@@ -1,0 +1,1 @@
+"""DPO with and without the likelihood of the chosen plays."""
