@@ -90,7 +90,8 @@ def _settings(experiment: Experiment, rates: Mapping[str, float]) -> Iterator[st
     length = f"{experiment.steps} steps unless the table says otherwise"
     if experiment.env_steps is not None:
         length = f"{experiment.env_steps:,} turns"
-    yield f"{length}; every arm: {shared}; changes of the recipe: {tables}"
+    parts = [length, shared and f"every arm: {shared}", tables and f"changes of the recipe: {tables}"]
+    yield "; ".join(part for part in parts if part)
     for arm, spec in experiment.arms.items():
         own = "".join(f", [{name}] {dict(table)}" for name, table in spec.tables.items())
         yield f"`{arm}`: algorithm `{spec.algorithm}`, lr {rates[arm]:g}, {dict(spec.settings)}{own}"
@@ -136,9 +137,12 @@ def _by_seed(clones: Mapping[int, Row], runs: Mapping[Run, Row], arms: Sequence[
             for (_, lr, steps, _), row in sorted((key, row) for key, row in runs.items() if (key[0], key[-1]) == (arm, seed)):
                 gain = 100 * (row["success"][0] - clone["success"][0])
                 updates = row.get("updates", steps)
+                played, sampled = (
+                    f"{row[name]:,}" if row[name] else "" for name in ("env_steps", "sampled_tokens")
+                )  # 0: not counted
                 table.append(
                     f"| {seed} | {arm} | {lr:g} | {updates} | {_rate(row)} | {gain:+.1f} | {_types(row)} | "
-                    f"{row['env_steps']:,} | {row['sampled_tokens']:,} | {row['cpu_s']} |"
+                    f"{played} | {sampled} | {row['cpu_s']} |"
                 )
     return "\n".join(table)
 
