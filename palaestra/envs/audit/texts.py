@@ -11,6 +11,7 @@ import math
 import re
 import zlib
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from palaestra.envs.formats.hermes import parse_message
@@ -53,6 +54,7 @@ def contains(text: str, value: str) -> bool:
     return f" {value} " in f" {text} " or (value[:3] in text and f" {_apart(value)} " in f" {_apart(text)} ")
 
 
+@lru_cache(maxsize=256)  # one text is asked for many values in a row
 def _apart(text: str) -> str:
     """Return a normal text with all of its words apart."""
     return _JOINT.sub(" ", text)
@@ -71,8 +73,8 @@ def leaves(data: Any, path: str = "", depth: int = 0, *, decode: bool = True) ->
         return
     if isinstance(data, str):
         yield Leaf(path, data)
-        for how, inner in _decoded(data) if decode else ():
-            yield from leaves(inner, f"{path} ({how})", depth + (_GUESS if how in _GUESSES else _DECODED))
+        for leaf in _behind(data, depth) if decode else ():
+            yield Leaf(f"{path}{leaf.path}", leaf.value)
     elif isinstance(data, (bytes, bytearray)):
         if decode:
             yield from _bytes_leaves(bytes(data), path, depth)
@@ -92,6 +94,23 @@ def leaves(data: Any, path: str = "", depth: int = 0, *, decode: bool = True) ->
         fields = getattr(data, "_asdict", None)
         held = fields() if callable(fields) else getattr(data, "__dict__", None)
         yield from leaves(held if isinstance(held, dict) else str(data), path, depth + 2, decode=decode)
+
+
+def _behind(text: str, depth: int) -> tuple[Leaf, ...]:
+    """Return the values behind a text, with their paths from there; short texts come again in every task, and are kept."""
+    return _kept_behind(text, depth) if len(text) <= _KEPT else _looked_behind(text, depth)
+
+
+def _looked_behind(text: str, depth: int) -> tuple[Leaf, ...]:
+    """Look behind a text that stands so deep."""
+    found = _decoded(text)
+    return tuple(
+        leaf for how, inner in found for leaf in leaves(inner, f" ({how})", depth + (_GUESS if how in _GUESSES else _DECODED))
+    )
+
+
+_KEPT = 2000  # characters
+_kept_behind = lru_cache(maxsize=8192)(_looked_behind)
 
 
 def _bytes_leaves(data: bytes, path: str, depth: int) -> Iterator[Leaf]:
