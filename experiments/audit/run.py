@@ -3,7 +3,8 @@
     python -m experiments.audit.run defects -n 20 --seed 0
     python -m experiments.audit.run clean -n 20 --seeds 20
 
-One row an audit is added to `defects.jsonl` or `clean.jsonl`; the table of the page is printed.
+One row an audit is added to `defects.jsonl` or `clean.jsonl`; audits whose rows are there are left out, so that a run that
+was stopped goes on, and one of changed code begins with empty files. The table of the page is printed.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 from experiments.audit.planted.table import CLEAN, Defect, defects, register
-from experiments.common.rows import append_row, folder_of
+from experiments.common.rows import append_row, folder_of, read_rows
 from palaestra.envs.audit import Card, audit_environment
 from palaestra.envs.registration import list_envs
 
@@ -95,25 +97,33 @@ def main(arguments: list[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     register()
     if asked.what == "defects":
-        rows = []
-        for defect in defects():
-            if asked.only in f"{defect.module}/{defect.name}":
-                rows.append(audit_defect(defect, asked.n, asked.seed))
-                append_row(folder_of("audit") / "defects.jsonl", rows[-1])
-                print(rows[-1]["defect"], rows[-1]["named"] or "MISSED", rows[-1]["others"], flush=True)
+        path = folder_of("audit") / "defects.jsonl"
+        chosen = [defect for defect in defects() if asked.only in f"{defect.module}/{defect.name}"]
+        for defect in chosen:
+            if not kept(path, defect=defect.name, n=asked.n, seed=asked.seed):
+                append_row(path, row := audit_defect(defect, asked.n, asked.seed))
+                print(row["defect"], row["named"] or "MISSED", row["others"], flush=True)
+        rows = [row for one in chosen for row in kept(path, defect=one.name, n=asked.n, seed=asked.seed)]
         print(table(rows))
         return int(sum(bool(row["named"]) for row in rows) < 0.95 * len(rows))
-    alarms = 0
-    for env_id, options in clean_settings():
-        if asked.only not in env_id:
-            continue
-        for seed in range(asked.seed, asked.seed + asked.seeds):
-            row = audit_clean(env_id, options, asked.n, seed)
-            append_row(folder_of("audit") / "clean.jsonl", row)
+    path, alarms = folder_of("audit") / "clean.jsonl", 0
+    for seed in range(asked.seed, asked.seed + asked.seeds):
+        for env_id, options in clean_settings():
+            if asked.only not in env_id:
+                continue
+            setting = {"env": env_id, "recipes": None, "difficulty": None, **options, "n": asked.n, "seed": seed}
+            if not kept(path, **setting):
+                append_row(path, audit_clean(env_id, options, asked.n, seed))
+            row = kept(path, **setting)[-1]
             alarms += sum(name.startswith(SUBJECTS) for name in row["alarms"])
             print(env_id, options or "", seed, row["alarms"] or "-", flush=True)
     print(f"{alarms} false alarms.")
     return int(alarms > 0)
+
+
+def kept(path: Path, **values: Any) -> list[dict[str, Any]]:
+    """Return the rows of a file that have these values; None stands for a value that a row lacks, too."""
+    return [row for row in read_rows(path) if all(row.get(name) == value for name, value in values.items())]
 
 
 if __name__ == "__main__":
