@@ -176,6 +176,7 @@ class Bindings:
     def _kind_of_name(self, name: str, depth: int) -> str:
         """Return the kind of all values of a name; what `+=` and the like make of a number or a text is one again."""
         values = self.values.get(name, [_UNKNOWN])
+        self.look(len(values))
         kind = _common([self.kind(value, depth + 1) for value in values if not isinstance(value, ast.AugAssign)] or [""])
         for value in values:
             if isinstance(value, ast.AugAssign):

@@ -139,10 +139,10 @@ class Worker:
     def now(self) -> _Timing:
         """Return both clocks; the processor's is the wall's where the kernel does not tell."""
         wall = time.perf_counter()
-        if self._clock is not None:
-            with contextlib.suppress(OSError):
-                return _Timing(wall, time.clock_gettime(self._clock))
-        return _Timing(wall, wall)
+        try:
+            return _Timing(wall, wall if self._clock is None else time.clock_gettime(self._clock))
+        except OSError:
+            return _Timing(wall, wall)
 
     def kill(self) -> None:
         """End its process, whatever it does; a call that it runs ends as a crash."""

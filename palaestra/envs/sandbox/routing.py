@@ -19,8 +19,8 @@ from palaestra.envs.sandbox.bindings import Bindings, TooNested
 from palaestra.envs.sandbox.meaning import Checker
 from palaestra.envs.sandbox.traces import Traces
 
-MAX_SOURCE_CHARS = 200_000
-"""Most characters of a source; published ones have up to 5,000."""
+MAX_SOURCE_CHARS = 50_000
+"""Most characters of a source; published ones have up to 5,000. The parser takes time that grows with the square of some."""
 
 _KEPT_CHARS = 8_000
 _LOOKS_PER_NODE = 30

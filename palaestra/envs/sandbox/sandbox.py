@@ -321,7 +321,7 @@ class Program:
         if not isinstance(arguments, Mapping) or not all(isinstance(key, str) for key in arguments):
             return {}, "The arguments are not a JSON object.", False
         try:
-            text = json.dumps(dict(arguments), ensure_ascii=False, allow_nan=False)
+            text = _ENCODER.encode(dict(arguments))
             if not text.isascii():
                 text.encode()
             if len(text) > results.MAX_ARGUMENT_CHARS:
@@ -334,6 +334,8 @@ class Program:
         problem = wrong_names(parameters, frozenset(plain)) if parameters is not None else ""
         return plain, problem, has_odd_characters(text)
 
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 _DOUBTFUL = re.compile(r"\d{15}\.\d|\.\.\.")
 """In a result: floats so large that two decimal forms of the same length can be equally near, of which the interpreters choose

@@ -51,6 +51,8 @@ sandbox = Sandbox(sys.argv[1], timeout_s=300)
 steady = sandbox.load("def f():\\n    return 1")
 assert steady.call("f").ok
 loop = sandbox.load("def f():\\n    while True:\\n        pass")
+stopped = sandbox.load("def f():\\n    return 1", stateful=True)
+assert stopped.call("f").ok
 threading.Thread(target=loop.call, args=("f",), daemon=True).start()
 print("ready", flush=True)
 threading.Event().wait()
@@ -61,7 +63,7 @@ def test_a_killed_parent_leaves_no_process(executor):
     process = subprocess.Popen([sys.executable, "-c", HUNG, executor], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "ready\n"
     deadline = time.monotonic() + 60
-    while len(descendants(process.pid)) < 2 - (executor == "monty") and time.monotonic() < deadline:
+    while len(descendants(process.pid)) < 3 - (executor == "monty") and time.monotonic() < deadline:
         time.sleep(0.05)
     started = descendants(process.pid)
     assert started

@@ -2,6 +2,7 @@
 
 import ast
 import builtins
+import contextlib
 import json
 import keyword
 import subprocess
@@ -18,8 +19,10 @@ from hypothesis import strategies as st
 from experiments.sandbox.programs import program
 from palaestra.envs import sandbox as package
 from palaestra.envs.sandbox import Sandbox, known_equal
+from palaestra.envs.sandbox.bindings import TooNested
 from palaestra.envs.sandbox.keeper import MODULES
-from palaestra.envs.sandbox.routing import has_odd_characters, needs_cpython, read_source, wrong_names
+from palaestra.envs.sandbox.meaning import Checker
+from palaestra.envs.sandbox.routing import MAX_SOURCE_CHARS, has_odd_characters, needs_cpython, read_source, wrong_names
 
 SAME = [
     "def f(a):\n    return sum(len(x) for x in a)",
@@ -180,25 +183,26 @@ def test_parameters_are_read_from_the_tree():
 HARD = {
     "nested lists": "x = " + "[" * 5000 + "]" * 5000,
     "nested calls": "x = " + "f(" * 5000 + ")" * 5000,
-    "attributes": "x = a" + ".b" * 50_000,
-    "sums": "x = 1" + " + 1" * 50_000,
-    "signs": "x = " + "-" * 90_000 + "1",
-    "nots": "x = " + "not " * 40_000 + "1",
-    "lambdas": "x = " + "lambda: " * 20_000 + "1",
-    "conditions": "x = " + "1 if 1 else " * 15_000 + "1",
-    "powers": "x = 1" + " ** 1" * 30_000,
+    "attributes": "x = a" + ".b" * 24_000,
+    "sums": "x = 1" + " + 1" * 12_000,
+    "signs": "x = " + "-" * 45_000 + "1",
+    "nots": "x = " + "not " * 12_000 + "1",
+    "lambdas": "x = " + "lambda: " * 6_000 + "1",
+    "conditions": "x = " + "1 if 1 else " * 4_000 + "1",
+    "powers": "x = 1" + " ** 1" * 9_000,
     "blocks": "".join(" " * i + "if 1:\n" for i in range(90)) + " " * 90 + "pass",
     "strings": "x = " + "f'{" * 100 + "1" + "}'" * 100,
-    "digits": "x = " + "9" * 100_000,
+    "digits": "x = " + "9" * 49_000,
     "null": "x = '\0'",
     "surrogate": "x = '\ud800'",
-    "subscripts": "x = a" + "[0]" * 50_000,
-    "elifs": "if 1: pass\n" + "elif 1: pass\n" * 10_000,
+    "subscripts": "x = a" + "[0]" * 16_000,
+    "elifs": "if 1: pass\n" + "elif 1: pass\n" * 3_500,
 }
 
 
 def test_sources_made_to_break_the_parser_are_read_or_refused():
     """In a process of its own: an interpreter that overflows its stack ends."""
+    assert max(map(len, HARD.values())) <= MAX_SOURCE_CHARS
     program = (
         "import sys, json\nfrom palaestra.envs.sandbox.routing import read_source\n"
         "for source in json.load(sys.stdin):\n    read_source(source)\nprint('alive')"
@@ -207,6 +211,28 @@ def test_sources_made_to_break_the_parser_are_read_or_refused():
         [sys.executable, "-c", program], input=json.dumps(list(HARD.values())), capture_output=True, text=True, check=False
     )
     assert done.stdout.strip() == "alive", done.stderr[-500:]
+
+
+class Counted(list):
+    """A list that counts how many of its items were walked over."""
+
+    walked = 0
+
+    def __iter__(self):
+        Counted.walked += len(self)
+        return super().__iter__()
+
+
+@pytest.mark.parametrize("line", ["x += x", "x = x", "x += 'a' + x", "x = [x]", "x, y = y, x", "d[x] = x", "d[x] += len(x)"])
+def test_looking_at_a_name_that_is_bound_often_counts_as_often(line):
+    nodes = list(ast.walk(ast.parse("def f(d):\n    x = y = 1\n" + f"    {line}\n" * 1500)))
+    looks = 30 * len(nodes)
+    checker = Checker(nodes, looks)
+    checker.values.update({name: Counted(values) for name, values in checker.values.items()})
+    Counted.walked = 0
+    with contextlib.suppress(TooNested):
+        list(checker.reasons())
+    assert Counted.walked <= 3 * (looks + len(nodes))
 
 
 @given(st.text(max_size=60))
