@@ -155,7 +155,7 @@ def solve(name: Json, content: str, unsolved: dict[str, list[str]]) -> str | Non
 
     Raises:
         TypeError: If the name cannot be looked up.
-        AttributeError: If an expected answer is no text.
+        AttributeError: If an expected answer is not a text.
     """
     answers = unsolved.get(name, [])
     for answer in answers:
