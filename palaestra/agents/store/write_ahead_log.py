@@ -239,7 +239,7 @@ def _is_of_another(log: Log, witness: Witness) -> bool:
     just made, without salts, says nothing; one without frames may be overtaken by one transaction, where a process was killed
     before it told.
     """
-    if log.num_chained < 0 or witness.salts in (log.salts, bytes(8)):
+    if witness.salts in (log.salts, bytes(8)):  # a log whose header is damaged was read with the salts of its index
         return False
     newer = (int.from_bytes(log.salts[:4], "big") - int.from_bytes(witness.salts[:4], "big")) % 2**32
     if newer <= _GENERATIONS:
@@ -278,7 +278,8 @@ def restore_pages(database: bytes, log: Log, num_committed: int) -> tuple[bytes,
             stale.add(page)
     count = max(pages, default=0)  # a store never shrinks
     made = bytearray(b"".join(pages.get(i + 1, bytes(size)) for i in range(count)))
-    made[28:32] = count.to_bytes(4, "big")
+    if count:
+        made[28:32] = count.to_bytes(4, "big")
     return bytes(made), len(stale) + num_unknown
 
 

@@ -267,6 +267,8 @@ def test_which_index_is_of_another_log(first_salt: int, committed: int, num_tran
     assert damage_of(longer, unknown) is None, "one transaction, of two frames"
     far = Written([(1, 1, 1), (2, 2, 2)], salts=b"\x90\0\0\1salt").data
     assert damage_of(far, Witness(bytes(8), 5, 0)) is None, "far from zero, too"
+    none = Written([(1, 1, 1)]).damaged(60)
+    assert damage_of(none, Witness(b"\x80\0\0\0else", 2, 1)) == LogDamage(0, 2, 1, is_other=True), "no frame of it is read"
     no_header = b"\0" * 4 + data[4:]
     found = damage_of(no_header, witness)
     assert found is None or not found.is_other, "whose log it is stands in the header"
@@ -338,6 +340,7 @@ def test_pages_of_a_log_take_the_place_of_those_of_the_file() -> None:
     assert restored(written.data, database, 2) == ([one, written.content(1), three, PAGES[3]], 0), "only what was stored"
     assert restored(written.data[: written.at(2)], database, 4)[1] == 2, "two frames are cut off"
     assert restored(written.data, database + b"part", 0) == (PAGES, 0), "a part of a page is none"
+    assert restore_pages(b"", log_of(written.damaged(written.at(0) + 99)[: written.at(1)]), 1) == (b"", 1), "no page at all"
 
 
 @pytest.mark.parametrize("index", range(3))
