@@ -109,7 +109,8 @@ def near(file: str, texts: Mapping[str, str]) -> list[list[str]]:
         texts: Test files and source files with their text.
     """
     module = re.escape(file.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
-    naming = [name for name in sorted(texts) if re.search(rf"\b{module}\b", texts[name])]
+    directly_first = sorted(texts, key=lambda name: (not name.startswith("tests/"), name))
+    naming = [name for name in directly_first if re.search(rf"\b{module}\b", texts[name])]
     found = {name if name.startswith("tests/") else mirrored(name): None for name in naming}
     own, folder = mirrored(file), f"{Path(mirrored(file)).parent}/"
     names = [name for name in found if name in texts and name != own]

@@ -304,6 +304,11 @@ def test_near_are_the_mirrored_file_and_those_that_name_the_module() -> None:
     near = mapping.near("palaestra/envs/core/tasks.py", texts)
     beside = {"tests/envs/core/test_draws.py", "tests/envs/core/test_user.py"}
     assert [near[0], {*near[1]}, near[2]] == [["tests/envs/core/test_tasks.py"], beside, ["tests/cli/test_main.py"]]
+    users = {f"palaestra/envs/core/a{i}.py": "palaestra.envs.core.tasks" for i in range(9)}
+    mirrors = {f"tests/envs/core/test_a{i}.py": "" for i in range(9)}
+    own = {"tests/envs/core/test_z.py": "palaestra.envs.core.tasks"}
+    (beside_first,) = mapping.near("palaestra/envs/core/tasks.py", {**users, **mirrors, **own})
+    assert beside_first[0] == "tests/envs/core/test_z.py", "what names the file comes before what tests its users"
     many = {f"tests/envs/core/test_{i}.py": "palaestra.envs.core" for i in range(9)}
     assert [len(stage) for stage in mapping.near("palaestra/envs/core/__init__.py", many)] == [mapping.MOST_NEAR]
     assert mapping.near("palaestra/envs/core/tasks.py", many) == []
