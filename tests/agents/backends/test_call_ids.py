@@ -153,3 +153,39 @@ def test_spelled_ids_stay_apart_and_results_follow() -> None:
     after = unique_call_ids(messages, lambda name: name.replace("!", "_").replace("?", "_"))
     assert [call.id for call in after[0].tool_calls] == ["a_", "a__2"]
     assert [message.tool_call_id for message in after[1:]] == ["a__2", "a_", "b_"]
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ("a a_2 a a", "a a_2 a_3 a_4"),
+        ("a a a_2 a", "a a_3 a_2 a_4"),
+        ("a a_2 a_3 a", "a a_2 a_3 a_4"),
+        ("a a_3 a a a", "a a_3 a_2 a_4 a_5"),
+        ("a a b b a b", "a a_2 b b_2 a_3 b_3"),
+        ("a a_2 a_2 a", "a a_2 a_2_2 a_3"),
+        (f"{'x' * 50} {'x' * 49}y {'x' * 50} {'x' * 49}y", f"{'x' * 50} {'x' * 49}y {{}} {{}}"),  # digests: any two
+        (f"{'-' * 38}a {'-' * 38}b {'-' * 38}a {'-' * 38}b", f"{'-' * 38}a {'-' * 38}b {'-' * 38}_2 {'-' * 38}_3"),
+    ],
+)
+def test_a_copy_gets_the_least_number_that_no_id_of_the_dialogue_has(given: str, named: str) -> None:
+    for turns in ([given.split()], [[name] for name in given.split()]):
+        after = unique_call_ids(dialogue(turns))
+        names = [call.id for message in after for call in message.tool_calls]
+        digests = names[named.split().index("{}") :] if "{}" in named else []
+        assert names == named.format(*digests).split()
+        assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ("a! a? a* a_", "a_ a__2 a__3 a__4"),
+        ("a! a__2 a? a*", "a_ a__2 a__3 a__4"),
+        ("a! a? a__2 a*", "a_ a__2 a__2_2 a__3"),
+        ("a! b! a? b? a* b*", "a_ b_ a__2 b__2 a__3 b__3"),
+    ],
+)
+def test_ids_that_are_spelled_alike_are_numbered_in_their_order(given: str, named: str) -> None:
+    after = unique_call_ids(dialogue([given.split()]), lambda name: "".join("_" if c in "!?*" else c for c in name))
+    assert [call.id for message in after for call in message.tool_calls] == named.split()

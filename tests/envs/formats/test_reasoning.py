@@ -351,3 +351,10 @@ FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n`]*\n.*?^[ \t]*\1[ \t]*$", re.DOTAL
 )
 def test_fenced_blocks_are_those_of_the_pattern(text):
     assert _fences(text) == [found.span() for found in FENCE.finditer(text)]
+
+
+@pytest.mark.parametrize("space", ["\r", "\x0b", "\x0c", "\x85", "\xa0", "\u2028", "\u3000", " \xa0", "a", "`"])
+def test_a_fenced_block_is_closed_by_a_line_with_nothing_but_spaces_and_tabs_behind_its_marks(space):
+    text = f"```\na\n```{space}\nb\n``` \t\nc"
+    assert _fences(text) == [(0, text.index("\nc"))]
+    assert _fences("```\na\n``` \t \nb\n``` \t\nc") == [(0, 12)]
