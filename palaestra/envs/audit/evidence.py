@@ -26,11 +26,19 @@ SIGNIFICANT = 1e-3
 
 @dataclass(frozen=True)
 class Leak:
-    """Something that was found."""
+    """Something that was found.
+
+    Attributes:
+        reason: What it is.
+        evidence: Where, and an example.
+        is_sure: Whether it is a failure, and not a warning.
+        is_of_one: Whether it may be a word that every task has, as only one was looked at: then nothing is judged.
+    """
 
     reason: str
     evidence: Mapping[str, Json]
     is_sure: bool = True
+    is_of_one: bool = False
 
 
 def leaks_in(cases: Sequence[Case]) -> dict[str, list[Leak]]:
@@ -168,6 +176,9 @@ def _holds(place: str, entries: Entries, cases: Sequence[Case], frequency: Mappi
         f"{place[0].upper()}{place[1:]} holds what is to be found out in {len(hits)} of {num} tasks, "
         f"e.g. {value[:60]!r} in {case.key}: {excerpt(shown.text, value)!r}.",
         {"place": place, "tasks": list(hits)[:10], "value": value[:200], "text": excerpt(shown.text, value, width=200)},
+        is_of_one=len(cases) == 1
+        and shown.channel in ("tools", "instructions")
+        and not _looked_up(normal(shown.text), case, value),
     )
 
 

@@ -67,7 +67,10 @@ def _plans(subject: Subject) -> list[Play]:
 
 def _point(name: str, leaks: Sequence[Leak], cases: Sequence[Case], *, has_values: bool, was_played: bool) -> Point:
     """Return the point of a channel."""
-    if leaks:
+    if leaks and all(leak.is_of_one for leak in leaks):
+        said = "of one task it is not known whether that is of the task, or in what all are told"
+        return not_judged(name, f"{leaks[0].reason.removesuffix('.')}; {said}.")
+    if leaks := [leak for leak in leaks if not leak.is_of_one]:
         judged = failed if any(leak.is_sure for leak in leaks) else warned
         most = sorted(leaks, key=lambda leak: not leak.is_sure)
         return judged(name, " ".join(leak.reason for leak in most[:2]), found=[dict(leak.evidence) for leak in most[:5]])

@@ -56,3 +56,37 @@ class TellingDoors(Doors):
 def test_a_reply_may_repeat_what_was_in_view_and_nothing_else(env, verdict):
     points = judged(leaks.judge, env, NUM)
     assert points["leaks.error"].verdict == verdict, points["leaks.error"].reason
+
+
+class OneDoor(Doors):
+    """Has one task; all agents are told an example that happens to be its note."""
+
+    sizes = (("test", 1),)
+
+    def instructions(self):
+        return "Look round, then turn a key, e.g. turn key 7000."
+
+
+class OneDoorInATable(OneDoor):
+    """The instructions have a table of notes by task."""
+
+    def instructions(self):
+        return "The notes: test/0 turn key 7000."
+
+
+class DifferentDoors(OneDoor):
+    """Has two tasks, and each is told its own note."""
+
+    sizes = (("test", 2),)
+
+    def instructions(self):
+        return f"Turn a key, namely {self.task.data['note']}." if self.task is not None else ""
+
+
+@pytest.mark.parametrize(
+    ("env", "verdict"), [(OneDoor, "not judged"), (OneDoorInATable, "fail"), (DifferentDoors, "fail"), (Doors, "pass")]
+)
+def test_what_all_agents_are_told_is_not_judged_by_one_task(env, verdict):
+    point = judged(leaks.judge, env, NUM)["leaks.tools"]
+    assert point.verdict == verdict, point.reason
+    assert verdict != "not judged" or "turn key 7000" in point.reason
