@@ -448,8 +448,11 @@ class RunStore(StoreFile):
             self._connection.execute("BEGIN")  # both see the same episodes, whoever writes
             try:
                 rows, known = self._connection.execute(query, (run_id,)).fetchall(), self._read(count, (run_id,))[0][0]
-            finally:
                 self._connection.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):  # an open transaction would refuse all that comes later
+                    self._connection.execute("ROLLBACK")
+                raise
         if len(rows) != known:
             raise self._damaged(f"The list of episodes of run {run_id!r} ({len(rows)} of {known} found)")
         return rows
