@@ -160,11 +160,13 @@ def main(arguments: list[str] | None = None) -> int:
                 paths.append(folder / f"{title}.tw-pddl")
                 paths[-1].write_text(json.dumps(contents), encoding="utf-8")
         for told in recorded(given.python, folder, [*paths, *map(Path, given.files)], given.length):
-            row = {"name": Path(told["game"]).name.removesuffix(".tw-pddl"), "length": given.length, **compared(told)}
+            row = {"name": Path(told["game"]).name.removesuffix(".tw-pddl"), "length": given.length}
+            row |= {"refused": told["refused"]} if "refused" in told else compared(told)
             with ROWS.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
-    rows = known()
+    rows = [row for row in known() if "refused" not in row]
     print(table(rows))
+    print("The original cannot load:", ", ".join(row["name"] for row in known() if "refused" in row) or "none left out")
     return int(any(row[key] != row["texts"] for row in rows for key in ("feedback", "commands", "won")))
 
 
