@@ -13,7 +13,7 @@ import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -32,6 +32,26 @@ MOST_CONNECTIONS = 10**5
 """Bound of connections that are open at once."""
 
 
+class Need(NamedTuple):
+    """What a setting needs of another one to do anything.
+
+    Attributes:
+        setting: Dotted key of the other one, in the same table.
+        values: Values of it under which the setting means something; empty for any but false and none at all.
+        zero_is_off: Without `values`: whether 0 is none at all.
+    """
+
+    setting: str
+    values: tuple[str | bool | None, ...] = ()
+    zero_is_off: bool = True
+
+    def is_met(self, value: object) -> bool:
+        """Whether the other setting has such a value."""
+        if self.values:
+            return value in self.values
+        return bool(value) if self.zero_is_off else value is not None and value is not False
+
+
 class Config(BaseModel):
     """A table of a recipe: frozen, and strict about its keys."""
 
@@ -39,6 +59,10 @@ class Config(BaseModel):
 
     held: ClassVar[tuple[str, ...]] = ()
     """Settings whose product is how many episodes are held in memory at once: at most `MOST_HELD`."""
+
+    needs: ClassVar[Mapping[str, Need]] = {}
+    """Settings that do something only under values of another one, by dotted key: a recipe in which one is written to no
+    effect is refused (`run/idle_settings.py`)."""
 
     older_names: ClassVar[Mapping[str, str]] = {}
     """Older names of settings and their places now, e.g. `{"kl_coefficient": "kl.coefficient"}`. Where the old name is that of

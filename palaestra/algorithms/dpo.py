@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from palaestra.algorithms.config import MOST_COUNTED, MOST_HELD, Config
+from palaestra.algorithms.config import MOST_COUNTED, MOST_HELD, Config, Need
 from palaestra.algorithms.learner.learner import Learner, MakePolicy
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.seeds import stable_seed
@@ -40,6 +40,8 @@ class DPOConfig(Config):
     """
 
     held: ClassVar[tuple[str, ...]] = ("tasks_per_step", "group_size")
+
+    needs: ClassVar[Mapping[str, Need]] = {"label_smoothing": Need("loss", ("sigmoid", "robust"))}
 
     steps: int = Field(default=20, ge=1, le=MOST_COUNTED)
     """Rounds of playing and training."""
@@ -76,6 +78,11 @@ class DPOConfig(Config):
     what a token weighs: TRL takes that term's mean over the tokens of what goes through at once."""
     grad_clip: float = Field(default=1.0, gt=0)
     """Largest gradient norm."""
+
+    @model_validator(mode="after")
+    def _batches_can_be_cut(self) -> DPOConfig:
+        self.settings(seed=0).check()
+        return self
 
     @property
     def planned_tasks(self) -> int:
@@ -192,4 +199,10 @@ def _pair_metrics(pairs: list[PreferencePair], counts: PairCounts) -> dict[str, 
     }
 
 
-ALGORITHM = Algorithm("dpo", DPOConfig, learner=DPOLearner, run=run, copies=2)  # TRL trains a copy against another
+METRICS = frozenset(_pair_metrics([], PairCounts()))
+METRICS |= {"loss", "accuracy", "reward_margin", "grad_norm", "updates", "seconds_rollout", "seconds_update"}
+"""Names of what a round logs."""
+
+ALGORITHM = Algorithm(
+    "dpo", DPOConfig, learner=DPOLearner, run=run, copies=2, metrics=METRICS
+)  # TRL trains a copy against another

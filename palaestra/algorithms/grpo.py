@@ -20,10 +20,16 @@ from typing import Any, ClassVar
 import torch
 from pydantic import Field, SerializeAsAny, model_validator
 
-from palaestra.algorithms.config import MOST_COUNTED, MOST_HELD, Config
+from palaestra.algorithms.config import MOST_COUNTED, MOST_HELD, Config, Need
 from palaestra.algorithms.learner.learner import MakePolicy, SamplingConfig, batch_metrics
 from palaestra.algorithms.learner.policy import Policy
-from palaestra.algorithms.learner.policy_update import MinibatchStep, PolicyConfig, PolicyGradientLearner, averaged
+from palaestra.algorithms.learner.policy_update import (
+    UPDATE_METRICS,
+    MinibatchStep,
+    PolicyConfig,
+    PolicyGradientLearner,
+    averaged,
+)
 from palaestra.algorithms.math.advantages import group_statistics, mixed_groups, most_uncertain_groups, overlong_penalty
 from palaestra.algorithms.math.batch import Batch
 from palaestra.algorithms.math.estimators import AdvantageConfig, GRPOAdvantage, estimate
@@ -79,6 +85,8 @@ class GRPOConfig(PolicyConfig):
         "overlong_limit": "overlong.limit",
         "overlong_buffer": "overlong.buffer",
     }
+
+    needs: ClassVar[Mapping[str, Need]] = {**PolicyConfig.needs, "overlong.buffer": Need("overlong.limit")}
 
     group_size: int = Field(default=8, ge=1, le=MOST_HELD)
     """Episodes per task; estimators that compare the episodes of a group need at least 2."""
@@ -239,7 +247,7 @@ class GRPOLearner(PolicyGradientLearner):
         return metrics | self.adapt_kl(metrics, len(batch.episode_index.unique())) | self.adapt_entropy(metrics)
 
 
-ALGORITHM = Algorithm("grpo", GRPOConfig, learner=GRPOLearner)
+ALGORITHM = Algorithm("grpo", GRPOConfig, learner=GRPOLearner, metrics=UPDATE_METRICS)
 
 
 def shaped(batch: Batch, config: GRPOConfig) -> Batch:

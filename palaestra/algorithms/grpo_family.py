@@ -9,7 +9,7 @@ from pydantic import Field, SerializeAsAny
 
 from palaestra.algorithms.config import MOST_COUNTED, MOST_HELD
 from palaestra.algorithms.grpo import GroupSamplingConfig, GRPOConfig, GRPOLearner
-from palaestra.algorithms.learner.policy_update import ClipConfig, KLConfig
+from palaestra.algorithms.learner.policy_update import UPDATE_METRICS, ClipConfig, KLConfig
 from palaestra.algorithms.math.estimators import (
     AdvantageConfig,
     GiGPOAdvantage,
@@ -157,11 +157,11 @@ class GiGPOConfig(GRPOConfig):
     """Every token of the batch weighs the same."""
 
 
-DR_GRPO = Algorithm("dr_grpo", DrGRPOConfig, learner=GRPOLearner)
-DAPO = Algorithm("dapo", DAPOConfig, learner=GRPOLearner)
-GSPO = Algorithm("gspo", GSPOConfig, learner=GRPOLearner)
-RLOO = Algorithm("rloo", RLOOConfig, learner=GRPOLearner)
-REINFORCE_PP = Algorithm("reinforce_pp", ReinforcePPConfig, learner=GRPOLearner)
-REBN = Algorithm("rebn", ReBNConfig, learner=GRPOLearner)
-TURN_RLOO = Algorithm("turn_rloo", TurnRLOOConfig, learner=GRPOLearner)
-GIGPO = Algorithm("gigpo", GiGPOConfig, learner=GRPOLearner)
+DR_GRPO = Algorithm("dr_grpo", DrGRPOConfig, learner=GRPOLearner, metrics=UPDATE_METRICS)
+DAPO = Algorithm("dapo", DAPOConfig, learner=GRPOLearner, metrics=UPDATE_METRICS)
+GSPO = Algorithm("gspo", GSPOConfig, learner=GRPOLearner, metrics=UPDATE_METRICS)
+RLOO = Algorithm("rloo", RLOOConfig, learner=GRPOLearner, metrics=UPDATE_METRICS)
+REINFORCE_PP = Algorithm("reinforce_pp", ReinforcePPConfig, learner=GRPOLearner, metrics=UPDATE_METRICS)
+REBN = Algorithm("rebn", ReBNConfig, learner=GRPOLearner, metrics=UPDATE_METRICS)
+TURN_RLOO = Algorithm("turn_rloo", TurnRLOOConfig, learner=GRPOLearner, metrics=UPDATE_METRICS)
+GIGPO = Algorithm("gigpo", GiGPOConfig, learner=GRPOLearner, metrics=UPDATE_METRICS)

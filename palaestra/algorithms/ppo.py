@@ -13,17 +13,24 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from palaestra.algorithms.config import MOST_COUNTED, MOST_HELD
+from palaestra.algorithms.config import MOST_COUNTED, MOST_HELD, Need
 from palaestra.algorithms.learner.critic import Critic, CriticConfig, make_value_model
 from palaestra.algorithms.learner.learner import MakePolicy, batch_metrics
+from palaestra.algorithms.learner.optimiser import OPTIMISER_METRICS
 from palaestra.algorithms.learner.policy import Policy
-from palaestra.algorithms.learner.policy_update import MinibatchStep, PolicyConfig, PolicyGradientLearner, averaged
+from palaestra.algorithms.learner.policy_update import (
+    UPDATE_METRICS,
+    MinibatchStep,
+    PolicyConfig,
+    PolicyGradientLearner,
+    averaged,
+)
 from palaestra.algorithms.math.batch import Batch, collate
 from palaestra.algorithms.math.losses import explained_variance, kl_estimate, policy_loss
 from palaestra.algorithms.math.returns import Advantages, adaptive_lambda, generalised_advantages, whiten
@@ -47,6 +54,14 @@ class PPOConfig(PolicyConfig):
             likelihood of solved episodes in the loss.
         Turn-PPO (arXiv:2512.17008): turns as steps in time (`level = "turn"`).
     """
+
+    needs: ClassVar[Mapping[str, Need]] = {
+        **PolicyConfig.needs,
+        "lam_policy": Need("adaptive_alpha", (None,)),
+        "pretrain_epochs": Need("pretrain_episodes"),
+        "pretrain_minibatches": Need("pretrain_episodes"),
+        "pretrain_patience": Need("pretrain_episodes"),
+    }
 
     tasks_per_step: int = Field(default=48, ge=1, le=MOST_HELD)
     """Tasks per step."""
@@ -336,4 +351,9 @@ def train_with_critic(phase: Phase, config: PPOConfig, learner: PPOLearner) -> N
     train_on_policy(phase, config, learner)
 
 
-ALGORITHM = Algorithm("ppo", PPOConfig, learner=PPOLearner, run=run)
+METRICS = UPDATE_METRICS | {"advantage_mean", "value_mean", "explained_variance", "value_loss", "critic_loss"}
+METRICS |= {f"critic_{name}" for name in OPTIMISER_METRICS}
+METRICS |= {"pretrain_passes", "pretrain_kept", "pretrain_explained_variance"}
+"""Names of what a step logs."""
+
+ALGORITHM = Algorithm("ppo", PPOConfig, learner=PPOLearner, run=run, metrics=METRICS)

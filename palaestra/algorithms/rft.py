@@ -36,6 +36,7 @@ from palaestra.algorithms.data.sources import Recorded
 from palaestra.algorithms.run.metrics import measured
 from palaestra.algorithms.run.phase import Phase
 from palaestra.algorithms.run.registry import Algorithm
+from palaestra.algorithms.sft import METRICS as OF_STEPS
 from palaestra.algorithms.sft import Passes, SFTConfig, SFTLearner, imitation_batch, load_demonstrations
 from palaestra.errors import ConfigError, UsageError
 from palaestra.types import Trajectory
@@ -328,7 +329,13 @@ def run(phase: Phase, config: RFTConfig) -> None:
     Rounds(phase, config).run()
 
 
-ALGORITHM = Algorithm("rft", RFTConfig, run=run)  # no learner: what it imitates was kept in many steps, by sft's learner
+METRICS = OF_STEPS | {"round", "epoch", "episodes_kept", "trained_tokens", "seconds_update", "seconds_collect"}
+METRICS |= {"successes", "successes_different", "kept_new", "kept", "top_decile"}
+"""Names of what a round and its optimiser steps log."""
+
+ALGORITHM = Algorithm(
+    "rft", RFTConfig, run=run, metrics=METRICS
+)  # no learner: what it imitates was kept in many steps, by sft's learner
 
 
 def _trimmed(episode: Trajectory) -> Trajectory:

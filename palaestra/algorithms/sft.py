@@ -10,20 +10,20 @@ rows of like length, with global normalisers -> log -> save.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from palaestra.algorithms.config import MOST_COUNTED, MOST_HELD
+from palaestra.algorithms.config import MOST_COUNTED, MOST_HELD, Need
 from palaestra.algorithms.data.demonstrations import expert_episodes, tokenize
 from palaestra.algorithms.data.sources import LeftOut, Recorded
 from palaestra.algorithms.learner.learner import BatchLearner, MakePolicy
-from palaestra.algorithms.learner.optimiser import Decay, Optimiser, OptimiserConfig
+from palaestra.algorithms.learner.optimiser import OPTIMISER_METRICS, Decay, Optimiser, OptimiserConfig
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.batch import Batch, collate, padding_waste
 from palaestra.algorithms.math.episode_weights import (
@@ -50,6 +50,14 @@ class SFTConfig(OptimiserConfig):
         AWR (arXiv:1910.00177): weights from returns (`weighting = "regression"`). Left out: the
             value function.
     """
+
+    needs: ClassVar[Mapping[str, Need]] = {
+        "regression_temperature": Need("weighting", ("regression",)),
+        "regression_baseline": Need("weighting", ("regression",)),
+        "regression_cap": Need("weighting", ("regression",)),
+        "constant_length": Need("aggregation", ("constant",)),
+        "slip_rate": Need("source", ("expert",)),
+    }
 
     source: str = "expert"
     """Where episodes come from: "expert" (played on train tasks), "run:ID" (successes of a stored run; with weighting
@@ -294,7 +302,12 @@ def run(phase: Phase, config: SFTConfig) -> None:
             return
 
 
-ALGORITHM = Algorithm("sft", SFTConfig, learner=SFTLearner, run=run, arm="cloned", plays=False)
+METRICS = frozenset({"loss", "likely_tokens", "padding_waste", *OPTIMISER_METRICS})
+"""Names of what an optimiser step logs."""
+
+_OF_EPISODES = {"epoch", "episodes", "episodes_too_long", "trained_tokens", "seconds_update"}
+
+ALGORITHM = Algorithm("sft", SFTConfig, learner=SFTLearner, run=run, arm="cloned", plays=False, metrics=METRICS | _OF_EPISODES)
 
 
 def _source(phase: Phase, config: SFTConfig) -> list[Trajectory]:

@@ -15,13 +15,13 @@ Source: Zhu et al. 2026, VRPO (arXiv:2508.03058), section 3.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from palaestra.algorithms.config import MOST_COUNTED
+from palaestra.algorithms.config import MOST_COUNTED, Need
 from palaestra.algorithms.learner.critic import Critic, CriticConfig, before, make_value_model
 from palaestra.algorithms.learner.learner import MakePolicy
 from palaestra.algorithms.learner.policy import Policy, meaningful
@@ -29,7 +29,7 @@ from palaestra.algorithms.learner.policy_update import computed, planned
 from palaestra.algorithms.math.batch import Batch
 from palaestra.algorithms.math.losses import divergence_of, entropy_of
 from palaestra.algorithms.math.sequences import turn_sequences
-from palaestra.algorithms.ppo import PPOConfig, PPOLearner, train_with_critic
+from palaestra.algorithms.ppo import METRICS, PPOConfig, PPOLearner, train_with_critic
 from palaestra.algorithms.run.on_policy import build_learner
 from palaestra.algorithms.run.phase import Phase
 from palaestra.algorithms.run.registry import Algorithm
@@ -45,6 +45,15 @@ ACTIVE_VARIANCE = 0.01
 
 class VRPOCriticConfig(CriticConfig):
     """Settings of VRPO's critic: table `[vrpo.critic]` of a recipe."""
+
+    needs: ClassVar[Mapping[str, Need]] = {
+        "bottleneck_dim": Need("bottleneck", (True,)),
+        "bottleneck_over": Need("bottleneck", (True,)),
+        "beta": Need("bottleneck", (True,)),
+        "beta_warmup": Need("bottleneck", (True,)),
+        "quantile": Need("threshold", ("quantile",)),
+        "absolute": Need("threshold", ("absolute",)),
+    }
 
     bottleneck: bool = True
     """The variational bottleneck; without it the head is PPO's."""
@@ -383,4 +392,6 @@ def run(phase: Phase, config: VRPOConfig) -> None:
     train_with_critic(phase, config, build_learner(phase, config, build))
 
 
-ALGORITHM = Algorithm("vrpo", VRPOConfig, learner=build, run=run)
+_LATENT = {"latent_divergence", "latent_collapsed", "latent_active", "aux_entropy", "aux_surprise"}
+
+ALGORITHM = Algorithm("vrpo", VRPOConfig, learner=build, run=run, metrics=METRICS | _LATENT)

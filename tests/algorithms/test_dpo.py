@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,13 +8,14 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from palaestra.agents.store.store import RunStore
 from palaestra.algorithms.dpo import ALGORITHM, DPOConfig
 from palaestra.algorithms.run.metrics import read_metrics
 from palaestra.algorithms.run.phase import ProgressEvent
 from palaestra.algorithms.run.recipe import Recipe
 from palaestra.algorithms.run.registry import get_algorithm
 from palaestra.algorithms.run.training import train
-from palaestra.errors import ConfigError
+from palaestra.errors import ConfigError, MissingExtraError
 from tests.algorithms.toy_recipe import toy_recipe
 
 
@@ -52,6 +54,14 @@ def same(one: Path, other: Path) -> bool:
 
 def rows(folder: Path) -> list[dict[str, Any]]:
     return list(read_metrics(folder / "metrics.jsonl"))
+
+
+def test_without_trl_nothing_is_cloned_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "trl", None)
+    with pytest.raises(MissingExtraError, match="Training with TRL"):
+        train(toy_recipe(phases=("sft", "dpo")), store=tmp_path, run_id="r")
+    with RunStore(tmp_path) as store:
+        assert store.runs() == []
 
 
 def test_dpo_is_an_algorithm_of_the_table(beginner: Path) -> None:

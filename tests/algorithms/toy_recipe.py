@@ -17,6 +17,11 @@ from tests.algorithms import toy_env
 
 def toy_recipe(**tables: Any) -> Recipe:
     """Return a small recipe; keyword arguments replace or extend its tables, None takes one out."""
+    return parse_recipe(toy_tables(**tables))
+
+
+def toy_tables(**tables: Any) -> dict[str, Any]:
+    """Return that recipe as plain data, as somebody may write it."""
     toy_env.register()
     torch.set_num_threads(1)  # bitwise equality is promised for one thread
     data: dict[str, Any] = {
@@ -40,7 +45,7 @@ def toy_recipe(**tables: Any) -> Recipe:
     for name, table in tables.items():
         extends = isinstance(data.get(name), dict) and isinstance(table, dict)
         data[name] = {**data[name], **table} if extends else table
-    return parse_recipe({name: table for name, table in data.items() if table is not None})
+    return {name: table for name, table in data.items() if table is not None}
 
 
 @functools.cache

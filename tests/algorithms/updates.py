@@ -112,12 +112,14 @@ class Written:
         return policy.token_log_probs(self.batch.ids, self.batch.attention_mask, self.batch.action_mask, **options)
 
 
-def play(policy: Policy, *, num_tasks: int = 2, group_size: int = 4) -> list[Trajectory]:
+def play(policy: Policy, *, num_tasks: int = 2, group_size: int = 4, states: bool = False) -> list[Trajectory]:
     """Real rollouts, with returns set by hand: an untrained policy earns none."""
     recipe = toy_recipe()
     feed = TaskFeed(toy_env.ENV_ID, {}, split="train", seed=0)
     plans = feed.plans("grpo", 1, num_tasks=num_tasks, group_size=group_size)
-    played = RolloutEngine(16).collect(plans, policy_agent(policy, recipe))
+    engine = RolloutEngine(16)
+    engine.record_state_hash = states
+    played = engine.collect(plans, policy_agent(policy, recipe))
     return [with_return(t, float(i % 2) + (0.25 if i == 3 else 0.0)) for i, t in enumerate(played)]
 
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from pydantic import Field
 
-from palaestra.algorithms.config import MOST_COUNTED, MOST_HELD, Config
+from palaestra.algorithms.config import MOST_COUNTED, MOST_HELD, Config, Need
 from palaestra.algorithms.learner.optimiser import Optimiser, OptimiserConfig
 from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.advantages import GroupStatistics, group_statistics
@@ -44,6 +44,8 @@ class OnPolicyConfig(OptimiserConfig):
         "drop_equal_groups": "sampling.drop_equal_groups",
         "max_refills": "sampling.max_refills",
     }
+
+    needs: ClassVar[Mapping[str, Need]] = {"sampling.max_refills": Need("sampling.drop_equal_groups", (True,))}
 
     steps: int = Field(default=100, ge=1, le=MOST_COUNTED)
     """Training steps: one collection and its updates each."""
@@ -209,3 +211,7 @@ def batch_metrics(batch: Batch, groups: GroupStatistics | None = None) -> dict[s
         "row_tokens_mean": float(lengths.float().mean()) if batch.num_rows else 0.0,
         "row_tokens_max": float(lengths.max()) if batch.num_rows else 0.0,
     }
+
+
+BATCH_METRICS = frozenset(batch_metrics(collate([])))
+"""Names of what `batch_metrics` returns."""

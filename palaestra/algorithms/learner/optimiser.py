@@ -57,6 +57,10 @@ def lr_scale(update: int, *, warmup: int, total: int, decay: Decay) -> float:
     return 0.1 + 0.9 * shape
 
 
+OPTIMISER_METRICS = frozenset({"grad_norm", "lr", "skipped"})
+"""Names of what `Optimiser.step` returns."""
+
+
 class Optimiser:
     """AdamW with warm-up, gradient clipping and a watchdog for numbers that are not finite.
 

@@ -19,9 +19,9 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn.functional import pad
 
-from palaestra.algorithms.config import MOST_COUNTED, Config
-from palaestra.algorithms.learner.learner import BatchLearner, MakePolicy, OnPolicyConfig
-from palaestra.algorithms.learner.optimiser import Optimiser
+from palaestra.algorithms.config import MOST_COUNTED, Config, Need
+from palaestra.algorithms.learner.learner import BATCH_METRICS, BatchLearner, MakePolicy, OnPolicyConfig
+from palaestra.algorithms.learner.optimiser import OPTIMISER_METRICS, Optimiser
 from palaestra.algorithms.learner.policy import Policy, TokenScores
 from palaestra.algorithms.math.batch import Batch, padding_waste
 from palaestra.algorithms.math.correction import CorrectionLevel, importance_weights, staleness_weights
@@ -147,6 +147,24 @@ class PolicyConfig(OnPolicyConfig):
         "drift_limit": "correction.drift_limit",
     }
 
+    needs: ClassVar[Mapping[str, Need]] = {
+        **OnPolicyConfig.needs,
+        "ratio": Need("loss", ("ppo", "cispo", "none")),
+        "constant_length": Need("aggregation", ("constant",)),
+        "clip.low": Need("loss", ("ppo",)),
+        "clip.high": Need("loss", ("ppo",)),
+        "clip.dual": Need("loss", ("ppo",)),
+        "clip.cispo": Need("loss", ("cispo",)),
+        "kl.estimator": Need("kl.place", ("loss",)),
+        "kl.horizon": Need("kl.target"),
+        "entropy.change": Need("entropy.target"),
+        "entropy.most": Need("entropy.target"),
+        "entropy.over": Need("entropy.final", zero_is_off=False),
+        "correction.cap": Need("correction.level", ("token", "sequence")),
+        "correction.max_staleness": Need("correction.level", ("token", "sequence")),
+        "correction.drift_limit": Need("correction.level", ("off",)),
+    }
+
     epochs: int = Field(default=2, ge=1, le=MOST_COUNTED)
     """Passes over the collected episodes; 1 to 4."""
     minibatches: int = Field(default=1, ge=1, le=MOST_COUNTED)
@@ -206,6 +224,16 @@ class PolicyConfig(OnPolicyConfig):
                 f"than a fifth in it. Expected at least {episodes}."
             )
         return self
+
+
+UPDATE_METRICS = (
+    OPTIMISER_METRICS
+    | BATCH_METRICS
+    | {"loss", "policy_loss", "advantage_std", "entropy", "entropy_coefficient", "kl_old", "kl_reference", "kl_coefficient"}
+    | {"ratio_mean", "ratio_max", "clipped_low", "clipped_high", "padding_waste", "drift_mean", "drift_max", "stale_tokens"}
+    | {"effective_share", "weight_mean", "rejected_rows", "missing_log_probs"}
+)
+"""Names of what the update of a policy logs."""
 
 
 class PolicyGradientLearner(BatchLearner):

@@ -16,6 +16,7 @@ from palaestra.agents.rollout.env_slots import MakeEnv
 from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.algorithms.run.extension import Collection, Extension, ExtensionContext, RunCoroutine, WrapEnv
 from palaestra.algorithms.run.extension_registry import get_extension
+from palaestra.algorithms.run.registry import get_algorithm
 from palaestra.types import Json, Trajectory
 
 if TYPE_CHECKING:
@@ -145,12 +146,14 @@ class _Wrapped:
 
 
 def check_tables(recipe: Recipe) -> None:
-    """Let every active table of every phase look for what it needs; see `Extension.check`.
+    """Let the algorithm and every active table of every phase look for what they need; see `Extension.check`.
 
     Raises:
         UsageError: If a table does not fit the recipe, or something that it names is missing on this machine.
     """
     for phase in recipe.phases:
+        if (check := get_algorithm(phase.algorithm).check) is not None:
+            check()
         for name, table in phase.active.items():
             get_extension(name).check(table, recipe)
 

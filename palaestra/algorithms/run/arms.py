@@ -22,7 +22,7 @@ from palaestra.algorithms.learner.policy import Policy
 from palaestra.algorithms.math.seeds import stable_seed
 from palaestra.algorithms.run.active_extensions import ActiveExtensions
 from palaestra.algorithms.run.feed import make_env
-from palaestra.algorithms.run.metrics import by_type, episode_metrics, pass_at_powers, with_own
+from palaestra.algorithms.run.metrics import CURVE, by_type, episode_metrics, pass_at_powers, with_own
 from palaestra.algorithms.run.phase import Progress, ProgressEvent
 from palaestra.algorithms.run.player import policy_agent
 from palaestra.algorithms.run.recipe_configs import EnvConfig, Recipe
@@ -31,7 +31,6 @@ from palaestra.algorithms.scale.ranks import ranks
 from palaestra.errors import ConfigError
 from palaestra.types import Trajectory, plain
 
-CURVE = ("success", "score_mean", "turns_mean")
 """Metrics of a point of the learning curve, in addition to those that the environments measure."""
 
 

@@ -139,6 +139,7 @@ class Extension:
         config_type: What its table is checked against.
         movable: Keys of its table that may differ when a run resumes (where a server is, not what is trained).
         copies: Copies of the whole model in float32 that it holds while a phase trains; for `train --dry-run`.
+        metrics: Names of what it logs (`after_step`, or a `collection` of its own); None where it does not say.
         shows: Whether its table means something to a phase that imitates and does not play (see `demonstrated`).
         config: Its table.
         context: Where it is used.
@@ -149,6 +150,7 @@ class Extension:
     movable: ClassVar[frozenset[str]] = frozenset()
     copies: ClassVar[int] = 0
     shows: ClassVar[bool] = False
+    metrics: ClassVar[frozenset[str] | None] = None
 
     def __init__(self, config: Any, context: ExtensionContext) -> None:
         """Keep table and context; nothing is played yet."""

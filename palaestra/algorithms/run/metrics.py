@@ -22,13 +22,31 @@ from palaestra.types import Json, Trajectory
 BY_ENV = ("episodes", "errors", "success", "score_mean", "return_mean", "turns_mean", "truncated_rounds", "invalid_actions")
 """Metrics of the episodes of a step that a mixture logs by environment too."""
 
+CURVE = ("success", "score_mean", "turns_mean")
+"""Metrics of a point of the learning curve, as `test_NAME`."""
+
+LOOP = (
+    "no_signal",
+    "collapsed",
+    "horizon",
+    "seconds_collect",
+    "seconds_update",
+    "tokens_per_second",
+    "total_no_signal_steps",
+    "total_env_steps",
+    "total_sampled_tokens",
+    "total_skipped_updates",
+)
+"""Metrics that the shared outer loop logs in addition to those of the episodes and of the update."""
+
+OWN = "metric_"
+"""How metrics of environments are called: `metric_NAME`."""
+
 BY_TYPE = ("success", "score_mean", "episodes")
 """Metrics that are logged by type of task too, as `success.type.TYPE`."""
 
 MAX_TYPES = 16
 """Types of task that are told apart in metrics: the most frequent ones."""
-
-_METRIC = "metric_"
 
 
 class MetricsStore(Protocol):
@@ -223,7 +241,7 @@ def measured(trajectories: Sequence[Trajectory]) -> dict[str, float]:
 
 def with_own(names: Sequence[str], metrics: Iterable[str]) -> list[str]:
     """Return names of metrics, followed by those among `metrics` that an environment measures."""
-    return [*names, *(name for name in metrics if name.startswith(_METRIC))]
+    return [*names, *(name for name in metrics if name.startswith(OWN))]
 
 
 def _by_seat(trajectories: Sequence[Trajectory]) -> dict[str, list[Trajectory]]:
@@ -235,7 +253,7 @@ def _by_seat(trajectories: Sequence[Trajectory]) -> dict[str, list[Trajectory]]:
 def _own_metrics(scored: Sequence[Trajectory]) -> dict[str, float]:
     """Return the means of what the environments measure."""
     names = sorted({name for t in scored for name in t.outcome.metrics})
-    return {f"{_METRIC}{name}": _mean(t.outcome.metrics[name] for t in scored if name in t.outcome.metrics) for name in names}
+    return {f"{OWN}{name}": _mean(t.outcome.metrics[name] for t in scored if name in t.outcome.metrics) for name in names}
 
 
 def _mean(values: Iterable[float]) -> float:

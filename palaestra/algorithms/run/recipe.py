@@ -39,6 +39,8 @@ from pydantic import BaseModel
 from palaestra.agents.masking import remember_secrets
 from palaestra.algorithms.config import check, nearest
 from palaestra.algorithms.run.extension_registry import extension_names, get_extension
+from palaestra.algorithms.run.idle_settings import refuse_idle_settings
+from palaestra.algorithms.run.known_metrics import refuse_unknown_metric
 from palaestra.algorithms.run.overrides import apply_override
 from palaestra.algorithms.run.packaged import find_recipe
 from palaestra.algorithms.run.recipe_configs import PHASE_KEYS, EnvConfig, PhaseConfig, Recipe, checked_name
@@ -90,8 +92,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     for override in overrides:
         apply_override(data, override, phases=DEFAULT_PHASES)
     data.setdefault("name", file.stem)
-    _refuse_training_nobody(data)
-    return parse_recipe(data)
+    return _written(data)
 
 
 def as_it_played(recipe: Json) -> Json:
@@ -120,8 +121,16 @@ def read_recipe(recipe: Recipe | Mapping[str, Json] | str | Path, overrides: Seq
     data = copy.deepcopy(dict(recipe))
     for override in overrides:
         apply_override(data, override, phases=DEFAULT_PHASES)
+    return _written(data)
+
+
+def _written(data: Mapping[str, Json]) -> Recipe:
+    """Return a recipe that somebody wrote: refused is also what stored runs of earlier versions may hold."""
     _refuse_training_nobody(data)
-    return parse_recipe(data)
+    recipe = parse_recipe(data)
+    refuse_idle_settings(recipe, data)
+    refuse_unknown_metric(recipe)
+    return recipe
 
 
 def parse_recipe(data: Mapping[str, Json]) -> Recipe:

@@ -12,7 +12,7 @@ from palaestra.agents.formats import FORMATS
 from palaestra.agents.masking import masked
 from palaestra.agents.ranges import MAX_SECONDS, MAX_THREADS
 from palaestra.agents.rollout.plans import MAX_CONCURRENCY, MAX_SEED, MAX_WORKERS
-from palaestra.algorithms.config import MOST_COUNTED, MOST_HELD, Config
+from palaestra.algorithms.config import MOST_COUNTED, MOST_HELD, Config, Need
 from palaestra.algorithms.data.provenance import Allowed
 from palaestra.algorithms.run.trackers import MetricsConfig
 from palaestra.errors import ConfigError, unknown_name
@@ -105,6 +105,8 @@ class EvaluationConfig(Config):
 
     held: ClassVar[tuple[str, ...]] = ("n", "samples")
 
+    needs: ClassVar[Mapping[str, Need]] = dict.fromkeys(("curve_n", "curve_samples", "curve_split"), Need("every"))
+
     n: int = Field(default=400, ge=1, le=MOST_HELD)
     """Test tasks of every arm, the first n of the split."""
     samples: int = Field(default=1, ge=1, le=MOST_HELD)
@@ -137,6 +139,8 @@ class EvaluationConfig(Config):
 
 class CheckpointConfig(Config):
     """`[checkpoint]`: how often, how many."""
+
+    needs: ClassVar[Mapping[str, Need]] = {"best_mode": Need("best")}
 
     every: int = Field(default=10, ge=1, le=MOST_COUNTED)
     """Training steps between checkpoints."""

@@ -55,6 +55,9 @@ class Algorithm:
         run: Trains `phase.policy` in place, logging and saving through the phase, and returns when the phase is over; called
             with a `Phase` and the config. None for the shared outer loop.
         arm: What reports call the policy that comes out, e.g. "cloned".
+        metrics: Names of what its steps log in addition to what is measured of episodes and by the shared outer loop; None
+            where it does not say. A `checkpoint.best` that is none of them is refused.
+        check: Raises an error if something that it needs is missing on this machine; called before a run is created.
         copies: Copies of the weights that an update makes in addition to what its learner holds; `--dry-run` counts them.
         plays: Whether it plays episodes with the policy; to one that imitates recorded ones, extensions mean nothing.
 
@@ -69,6 +72,8 @@ class Algorithm:
     arm: str = "trained"
     plays: bool = True
     copies: int = 0
+    metrics: frozenset[str] | None = None
+    check: Callable[[], None] | None = None
 
     def __post_init__(self) -> None:
         """Refuse an algorithm that does nothing."""

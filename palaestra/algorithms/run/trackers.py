@@ -8,15 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
-from palaestra.algorithms.config import Config
+from palaestra.algorithms.config import Config, Need
 from palaestra.errors import MissingExtraError
 from palaestra.types import Json
 
 
 class MetricsConfig(Config):
     """`[metrics]`: where metrics are written in addition to `metrics.jsonl` and the run store."""
+
+    needs: ClassVar[Mapping[str, Need]] = {
+        "wandb_project": Need("wandb", (True,)),
+        "wandb_entity": Need("wandb", (True,)),
+        "wandb_offline": Need("wandb", (True,)),
+    }
 
     tensorboard: bool = True
     """TensorBoard files, if the package is installed."""

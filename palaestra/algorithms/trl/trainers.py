@@ -7,6 +7,7 @@ TRL a copy, takes the weights back, and leaves the global random state as it was
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import math
 import random
 import tempfile
@@ -54,6 +55,28 @@ class DPOSettings:
     sft_weight: float = 0.0
     label_smoothing: float = 0.0
     seed: int = 0
+
+    def check(self) -> None:
+        """Refuse a batch that cannot be cut into equal parts.
+
+        Raises:
+            ConfigError: If it cannot.
+        """
+        micro = min(self.microbatch_pairs, self.batch_size)
+        if self.batch_size % micro:
+            raise ConfigError(
+                f"batch_size is {self.batch_size} and microbatch_pairs {micro}; expected a multiple, for equal updates."
+            )
+
+
+def check_trl() -> None:
+    """Look for TRL without importing it.
+
+    Raises:
+        MissingExtraError: If it is not installed.
+    """
+    if importlib.util.find_spec("trl") is None:
+        raise MissingExtraError("Training with TRL", "trl")
 
 
 def train_dpo(
@@ -187,11 +210,8 @@ def _dpo_config(settings: DPOSettings, folder: str, policy: Policy) -> Any:
     """Return TRL's settings."""
     from trl import DPOConfig
 
+    settings.check()
     micro = min(settings.microbatch_pairs, settings.batch_size)
-    if settings.batch_size % micro:
-        raise ConfigError(
-            f"batch_size is {settings.batch_size} and microbatch_pairs {micro}; expected a multiple, for equal updates."
-        )
     return DPOConfig(
         output_dir=folder,
         beta=settings.beta,

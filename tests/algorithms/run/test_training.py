@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from palaestra.agents.store.records import Planned
 from palaestra.agents.store.store import RunStore
+from palaestra.algorithms.run.known_metrics import known_metrics
 from palaestra.algorithms.run.metrics import read_metrics
 from palaestra.algorithms.run.phase import ProgressEvent
 from palaestra.algorithms.run.training import TrainingResult, train
@@ -68,6 +69,15 @@ def test_a_run_evaluates_all_arms_on_the_same_test_episodes(whole: TrainingResul
         *(("sft", step) for step in range(1, 5)),
         *(("grpo", step) for step in range(1, 5)),
     ]
+
+
+def test_a_run_logs_what_its_recipe_is_known_to_log(whole: TrainingResult) -> None:
+    recipe = toy_recipe()
+    for name in recipe.phase_names:
+        known = known_metrics(recipe, recipe.phase(name))
+        rows = [row for row in read_metrics(whole.folder / "metrics.jsonl") if row["phase"] == name]
+        assert known is not None
+        assert {key for row in rows for key in row} - {"phase", "step"} <= known
 
 
 def test_the_final_policy_is_a_model_folder_like_any_other(whole: TrainingResult) -> None:

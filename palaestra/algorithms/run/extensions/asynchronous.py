@@ -20,6 +20,7 @@ class Asynchronous(Extension):
 
     name: ClassVar[str] = "asynchronous"
     config_type = AsynchronousConfig
+    metrics = frozenset(staleness_metrics([], version=0, max_staleness=0))
     config: AsynchronousConfig
 
     @classmethod

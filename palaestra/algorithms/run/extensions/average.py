@@ -38,6 +38,7 @@ class Average(Extension):
     config: AverageConfig
     copies: ClassVar[int] = 1
     shows: ClassVar[bool] = True
+    metrics: ClassVar[frozenset[str] | None] = frozenset()
 
     def __init__(self, config: AverageConfig, context: Any) -> None:
         """Start without a mean."""
@@ -47,11 +48,17 @@ class Average(Extension):
 
     @classmethod
     def refuse(cls, config: AverageConfig, phase: PhaseConfig, recipe: Recipe) -> None:
-        """Refuse a phase that begins again from other weights."""
+        """Refuse a phase that begins again from other weights, or is over before the mean begins."""
         if phase.algorithm == "rft":
             raise ConfigError(
                 f"[average] is active in the phase {phase.name}, and each round of rft begins again from the base model. "
                 f"Write average = false in [{phase.name}]."
+            )
+        steps = getattr(phase.settings, "steps", getattr(phase.settings, "max_updates", None))
+        if steps is not None and config.begin > steps:
+            raise ConfigError(
+                f"average.begin is {config.begin}, and the phase {phase.name} has {steps} steps at most: none would count. "
+                f"Lower it, or write average = false in [{phase.name}]."
             )
 
     @torch.no_grad()  # type: ignore[untyped-decorator]

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from palaestra.agents.registry import make_agent
-from palaestra.algorithms.config import Config
+from palaestra.algorithms.config import Config, Need
 from palaestra.algorithms.data.reward_sources import (
     JUDGE_INSTRUCTIONS,
     NoScore,
@@ -32,6 +32,14 @@ _NEEDS = {"model": "path", "server": "url", "judge": "model"}
 
 class RewardConfig(Config):
     """Table `[reward]` of a recipe: who scores the training episodes. Evaluation keeps to the environment's score."""
+
+    needs: ClassVar[Mapping[str, Need]] = {
+        **dict.fromkeys(("path", "dtype", "max_tokens"), Need("kind", ("model",))),
+        **dict.fromkeys(("url", "api_key_env", "timeout_s", "retries"), Need("kind", ("server",))),
+        **dict.fromkeys(("model", "options", "instructions"), Need("kind", ("judge",))),
+        "batch_size": Need("kind", ("model", "server")),
+        "concurrency": Need("kind", ("server", "judge")),
+    }
 
     kind: Literal["model", "server", "judge"]
     """A sequence classifier with one output, a server, or an agent that judges."""
@@ -86,6 +94,8 @@ class RewardConfig(Config):
         low, high = self.range
         if low is not None and high is not None and not low < high:
             raise ConfigError(f"low is {low:g} and high is {high:g}; expected low below high.")
+        if self.weight == 0 and self.env_weight == 0:
+            raise ConfigError("weight and env_weight are 0, so that every reward is 0; give one a value, e.g. weight = 1.")
         return self
 
     @property
@@ -124,6 +134,7 @@ class Reward(Extension):
 
     name: ClassVar[str] = "reward"
     config_type = RewardConfig
+    metrics = frozenset({"reward_score_mean", "reward_failures"})
     movable = frozenset({"url", "api_key_env", "timeout_s", "retries", "concurrency", "batch_size"})
     config: RewardConfig
 
