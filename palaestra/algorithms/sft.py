@@ -56,7 +56,6 @@ class SFTConfig(OptimiserConfig):
         "regression_baseline": Need("weighting", ("regression",)),
         "regression_cap": Need("weighting", ("regression",)),
         "constant_length": Need("aggregation", ("constant",)),
-        "slip_rate": Need("source", ("expert",)),
     }
 
     source: str = "expert"
