@@ -26,7 +26,7 @@ from palaestra.algorithms.run.on_policy import build_learner
 from palaestra.algorithms.run.phase import Phase
 from palaestra.algorithms.run.registry import Algorithm
 from palaestra.algorithms.trl.preferences import PairCounts, Pairing, PreferencePair, preference_pairs
-from palaestra.algorithms.trl.trainers import DPOLoss, DPOSettings, train_dpo
+from palaestra.algorithms.trl.trainers import DPOLoss, DPOSettings, check_trl, train_dpo
 from palaestra.errors import ConfigError
 from palaestra.types import Trajectory
 
@@ -204,5 +204,11 @@ METRICS |= {"loss", "accuracy", "reward_margin", "grad_norm", "updates", "second
 """Names of what a round logs."""
 
 ALGORITHM = Algorithm(
-    "dpo", DPOConfig, learner=DPOLearner, run=run, copies=2, metrics=METRICS
-)  # TRL trains a copy against another
+    "dpo",
+    DPOConfig,
+    learner=DPOLearner,
+    run=run,
+    copies=2,  # TRL trains a copy against another
+    metrics=METRICS,
+    check=check_trl,
+)
