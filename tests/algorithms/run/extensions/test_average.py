@@ -10,6 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from palaestra.algorithms.learner.policy import Policy
+from palaestra.algorithms.run import best
 from palaestra.algorithms.run.arms import ArmEvaluations
 from palaestra.algorithms.run.checkpoint import Checkpoints
 from palaestra.algorithms.run.metrics import read_metrics
@@ -122,14 +123,18 @@ def test_the_next_phase_begins_with_the_mean(tmp_path: Path) -> None:
     assert torch.equal(weights(ends.policy_path), weights(begins.policy_path))
 
 
-def test_the_best_step_is_that_of_the_mean(tmp_path: Path, plain: TrainingResult) -> None:
+@pytest.mark.parametrize("played", [False, True])
+def test_the_best_step_is_that_of_the_mean_unless_it_is_chosen_by_what_was_played(
+    tmp_path: Path, plain: TrainingResult, monkeypatch: pytest.MonkeyPatch, played: bool
+) -> None:
+    monkeypatch.setattr(best, "AFTER_UPDATE", "test_" if played else "grad_")
     norms = [row["grad_norm"] for row in read_metrics(plain.folder / "metrics.jsonl")]
-    step = norms.index(min(norms[:-1])) + 1
-    tables = {"best": "grad_norm", "best_mode": "min" if norms[-1] > min(norms) else "max"}
-    step = step if tables["best_mode"] == "min" else norms.index(max(norms)) + 1
-    result = run(tmp_path, {"decay": 1.0}, checkpoint=tables)
+    step = norms.index(max(norms[1:])) + 1
+    mode = "max" if norms[step - 1] == max(norms) else "min"
+    step = step if mode == "max" else norms.index(min(norms)) + 1
+    result = run(tmp_path, {"decay": 1.0}, checkpoint={"best": "grad_norm", "best_mode": mode})
     assert result.policy_path.parent.name == f"step-{step:06d}"
-    expected = torch.stack(trained(plain)[:step]).mean(dim=0)
+    expected = trained(plain)[step - 2] if played else torch.stack(trained(plain)[:step]).mean(dim=0)
     torch.testing.assert_close(weights(result.policy_path), expected, atol=1e-5, rtol=1e-4)
 
 
