@@ -38,7 +38,7 @@ class Shown:
 
 @dataclass
 class Case:
-    """A task with what is sought and what is shown; its marks are words of its first observation that no other has."""
+    """A task with what is sought and what is shown; its marks are words that only its first observation has."""
 
     play: Play
     sought: Sought
@@ -69,7 +69,8 @@ def cases_of(subject: Subject, plans: Sequence[Play]) -> list[Case]:
         cases.append(case)
     counts = Counter(word for case in cases for word in set(case.sought.first.split()))
     for case in cases:
-        case.marks = frozenset(word for word in set(case.sought.first.split()) if counts[word] == 1 and len(word) > 1)
+        if len(cases) > 1:
+            case.marks = frozenset(word for word in case.sought.first.split() if counts[word] == 1 and len(word) > 1)
         case.shown += _after_errors(subject, case)
     return cases
 

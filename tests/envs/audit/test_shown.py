@@ -64,7 +64,7 @@ class OneDoor(Doors):
     sizes = (("test", 1),)
 
     def instructions(self):
-        return "Look round, then turn a key, e.g. turn key 7000."
+        return f"Look round in the {LAMPS[0]}, then turn key 7000."
 
 
 class OneDoorInATable(OneDoor):
