@@ -42,6 +42,7 @@ COMMANDS = {
     "plan": CommandRow("plan:plan", RUNS),
     "view": CommandRow("view:view", RUNS),
     "sandbox": CommandRow("sandbox:app", SUBJECTS),
+    "toolforge": CommandRow("toolforge:app", SUBJECTS),
     "init": CommandRow("init:init", RUNS),
     "demo": CommandRow("demo:demo", RUNS),
 }

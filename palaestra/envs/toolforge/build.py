@@ -35,6 +35,7 @@ SPLITS = ("train", "test")
 TEST_SHARE = 5  # one goal in five is kept for the test split
 MAX_REJECTS = 20
 _MAX_DRAFTS = 1000  # goals of another split are cheap to draw again
+_STEP = (5**0.5 - 1) / 2  # successive multiples of the golden ratio lie evenly between 0 and 1
 
 
 def build(
@@ -146,7 +147,8 @@ class _Maker:
     def plan(self, scenario: str, index: int, draft: int) -> tuple[Plan, Names]:
         """Draw what is asked."""
         names = Names(Draw(*self.key, index, draft, "names"), self.preset.values)
-        return decompose(Draw(*self.key, index, draft, "decompose"), scenario, self.preset, names), names
+        point = index * _STEP % 1  # so that a few instances in a row have the mean size of many
+        return decompose(Draw(*self.key, index, draft, "decompose"), scenario, self.preset, names, point), names
 
     def finished(self, plan: Plan, names: Names, index: int, draft: int) -> Instance:
         """Put a plan into words, give it tools, and prove the result."""

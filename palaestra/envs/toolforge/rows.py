@@ -15,6 +15,7 @@ from typing import Any
 
 from palaestra.envs.toolforge.graph import SCENARIOS
 from palaestra.envs.toolforge.instance import FORMAT, Instance, InstanceError, json_of, tool_name
+from palaestra.envs.toolforge.tables import source_of
 from palaestra.types import Json
 
 FIELDS = ("messages", "tools", "codes", "unsolved_set", "solve_rate", "data_source", "split", "answer")
@@ -91,15 +92,17 @@ def row_of_instance(instance: Instance) -> dict[str, Json]:
     An imported row comes back as it was. Of any other instance the row has the texts of the answers and the tools as Python.
 
     Raises:
-        InstanceError: If a tool has no Python source, which the row needs (`kind` "table": export its source first).
+        InstanceError: If a table cannot be written as the source of a function.
     """
     row = instance.meta.get("row")
     kept: Mapping[str, Any] = row if isinstance(row, Mapping) else {}
     codes = {}
+    schemas = {tool_name(tool): tool for tool in instance.tools}
     for name, implementation in instance.impl.items():
-        if implementation.kind != "python":
-            raise InstanceError(f"Tool {name!r} of {instance.id!r} is a table; a published row holds Python source.")
-        codes[name] = implementation.source
+        if implementation.kind == "python":
+            codes[name] = implementation.source
+        else:
+            codes[name] = _source_of_table(instance.id, schemas[name], implementation.spec)
     unsolved: dict[str, list[Json]] = {tool: [] for tool in kept.get("answers_of", instance.tool_names())}
     for node in instance.nodes:
         unsolved.setdefault(node.tool, []).append(answer_text(node.answer) if instance.source != "ftrl" else node.answer)
@@ -121,6 +124,19 @@ def row_of_instance(instance: Instance) -> dict[str, Json]:
     if not kept.get("has_id", True):
         del values["id"]
     return values
+
+
+def _source_of_table(where: str, tool: Mapping[str, Any], spec: Mapping[str, Json]) -> str:
+    """Return a table as the source of a function."""
+    name = tool_name(tool)
+    try:
+        if "does" not in spec:
+            raise KeyError("does")
+        return source_of(name, tool["function"]["parameters"], spec)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InstanceError(
+            f"Tool {name!r} of {where!r} is a table that cannot be written as Python ({type(error).__name__}: {error})."
+        ) from None
 
 
 def answer_text(answer: Json) -> str:

@@ -19,6 +19,7 @@ import inspect
 import json
 from collections.abc import Mapping
 from functools import cache
+from keyword import iskeyword
 from typing import Any
 
 MAX_HINTS = 3
@@ -228,7 +229,14 @@ def source_of(name: str, schema: Mapping[str, Any], spec: Mapping[str, Any]) -> 
         name: Name of the function.
         schema: Schema of its arguments; required ones come first, the others have the defaults of the schema.
         spec: Specification of the tool.
+
+    Raises:
+        ValueError: If a name is not one that Python takes.
+        KeyError: If an optional argument has no default.
     """
+    for word in (name, *schema["properties"]):
+        if not word.isidentifier() or iskeyword(word):
+            raise ValueError(f"{word!r} is not a name in Python")
     required = schema.get("required", [])
     options = {key: inner["default"] for key, inner in schema["properties"].items() if key not in required}
     parameters = ", ".join([*required, *(f"{key}={value!r}" for key, value in options.items())])

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from palaestra.envs.sandbox import Sandbox
+from palaestra.envs.toolforge.build import build
 from palaestra.envs.toolforge.instance import InstanceError
 from palaestra.envs.toolforge.rows import FIELDS, answer_text, instance_of_row, row_of_instance
 from tests.envs.toolforge.made import chain, made, tool
@@ -98,11 +100,23 @@ def test_an_instance_of_python_tools_has_a_published_row():
     assert again.impl == instance.impl
 
 
-def test_a_table_has_no_published_row():
+def test_a_table_that_does_nothing_has_no_published_row():
     value = chain()
     value["impl"]["born_in"] = {"kind": "table", "spec": {}}
-    with pytest.raises(InstanceError, match="'born_in' of 'made-1' is a table"):
+    with pytest.raises(InstanceError, match="'born_in' of 'made-1' is a table that cannot be written"):
         row_of_instance(made(value))
+
+
+def test_a_built_instance_is_exported_as_python_that_gives_the_answers():
+    """Golden calls of the exported sources, in the sandbox."""
+    instance = build("easy", scenario="multi_hop")
+    again = instance_of_row(json.loads(json.dumps(row_of_instance(instance))))
+    answers = {(node.tool, node.answer) for node in again.nodes}
+    assert answers == {(node.tool, answer_text(node.answer)) for node in instance.nodes}
+    with Sandbox() as sandbox:
+        for node in instance.nodes:
+            result = sandbox.load(again.impl[node.tool].source).call(node.tool, node.golden_args)
+            assert result.value()[node.path] == node.answer
 
 
 def test_answers_as_texts():

@@ -15,7 +15,7 @@ from datetime import date
 from typing import Any
 
 from palaestra.envs.toolforge.stages.catalogue import NUMBERS, Relation, catalogue
-from palaestra.envs.toolforge.stages.draw import Draw
+from palaestra.envs.toolforge.stages.draw import Draw, at_point
 from palaestra.envs.toolforge.stages.names import Names, Reject
 from palaestra.envs.toolforge.stages.presets import Preset
 from palaestra.envs.toolforge.tables import calculate
@@ -135,7 +135,7 @@ class Plan:
         return [name, *found]
 
 
-def decompose(draw: Draw, scenario: str, preset: Preset, names: Names) -> Plan:
+def decompose(draw: Draw, scenario: str, preset: Preset, names: Names, point: float) -> Plan:
     """Draw the parts of a question.
 
     Args:
@@ -143,11 +143,12 @@ def decompose(draw: Draw, scenario: str, preset: Preset, names: Names) -> Plan:
         scenario: One of the four.
         preset: Sizes, and the relations in use.
         names: Where names and answers come from.
+        point: Where the size lies among the sizes of the preset, from 0 to 1.
 
     Raises:
         Reject: If this draft leads nowhere.
     """
-    return _Sketch(draw, preset, names).plan(scenario)
+    return _Sketch(draw, preset, names, point).plan(scenario)
 
 
 def answer_type(part: Part, answer: Json) -> str:
@@ -168,8 +169,9 @@ def compute(operation: str, answers: Sequence[Json]) -> Any:
 class _Sketch:
     """A graph being drawn."""
 
-    def __init__(self, draw: Draw, preset: Preset, names: Names) -> None:
+    def __init__(self, draw: Draw, preset: Preset, names: Names, point: float) -> None:
         self.draw = draw
+        self.point = point
         self.preset = preset
         self.names = names
         known = catalogue().relations
@@ -187,7 +189,7 @@ class _Sketch:
             is_binary = bool(self.binary) and self.draw.chance(0.05)
             ends = [self.alone(self.draw.one(self.binary if is_binary else self.unary))]
         elif scenario == "multi_hop":
-            ends = [self.grow(self.path(self.draw.weighted(self.preset.hops), self.unary))]
+            ends = [self.grow(self.path(at_point(self.preset.hops, self.point), self.unary))]
         elif scenario == "parallel_single_hop":
             operation, ends = self.side_by_side()
         else:
@@ -196,7 +198,7 @@ class _Sketch:
 
     def side_by_side(self) -> tuple[str, list[str]]:
         """Draw parts without edges."""
-        width = self.draw.weighted(self.preset.width)
+        width = at_point(self.preset.width, self.point)
         if not self.draw.chance(SHARED):
             return "list", [self.alone(relation) for relation in self.draw.shuffled(self.unary)[:width]]
         relation = self.draw.one(self.unary)
@@ -212,7 +214,7 @@ class _Sketch:
 
     def branches(self) -> tuple[str, list[str]]:
         """Draw branches and what joins them."""
-        size = self.draw.weighted(self.preset.nodes)
+        size = at_point(self.preset.nodes, self.point)
         join = self.draw.weighted(self.preset.joins)
         if join == "relation" and not self.binary:
             join = "list"

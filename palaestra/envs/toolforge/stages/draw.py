@@ -44,12 +44,7 @@ class Draw:
 
     def weighted(self, items: Sequence[tuple[T, float]]) -> T:
         """Return one of the items, by weight."""
-        point = self._next() * sum(weight for _, weight in items)
-        for item, weight in items:
-            point -= weight
-            if point < 0:
-                return item
-        return items[-1][0]
+        return at_point(items, self._next())
 
     def shuffled(self, items: Sequence[T]) -> list[T]:
         """Return the items in another order."""
@@ -60,4 +55,19 @@ class Draw:
         return found
 
 
-__all__ = ["Draw"]
+def at_point(items: Sequence[tuple[T, float]], point: float) -> T:
+    """Return the item at a point of a line on which every item is as long as its weight.
+
+    Args:
+        items: Pairs of item and weight.
+        point: From 0 to 1, 1 excluded.
+    """
+    left = point * sum(weight for _, weight in items)
+    for item, weight in items:
+        left -= weight
+        if left < 0:
+            return item
+    return items[-1][0]
+
+
+__all__ = ["Draw", "at_point"]

@@ -1,0 +1,1 @@
+"""Tool-use tasks that are built: proofs of the builders, and training."""

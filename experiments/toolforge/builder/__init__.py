@@ -1,0 +1,1 @@
+"""Proofs of the procedural builder: agents that know nothing, sizes, speed."""

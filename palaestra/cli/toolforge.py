@@ -1,0 +1,223 @@
+"""`palaestra toolforge`: tool-use tasks, built, looked at, checked and exported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from palaestra.cli.options import AsJson, expect_path
+
+if TYPE_CHECKING:
+    from palaestra.envs.toolforge.instance import Instance
+    from palaestra.envs.toolforge.llm_build import LLMSettings
+
+app = typer.Typer(help="Tool-use tasks with proofs: build them, check them, export them.", no_args_is_help=True)
+
+FOUND_FAULTS = 1
+
+InstancesFile = Annotated[Path, typer.Argument(metavar="FILE", help="Instances, or published rows.", show_default=False)]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="File to write, one instance a line.")]
+
+
+@app.callback()
+def toolforge() -> None:
+    """Tool-use tasks with proofs: build them, check them, export them."""
+
+
+@app.command("build")
+def build(
+    out: Out,
+    preset: Annotated[
+        str, typer.Option(help="Preset of the offline builder: tiny, easy, paper_like, hard, stress.")
+    ] = "paper_like",
+    scenario: Annotated[str, typer.Option(help="One scenario; by default those of the preset.")] = "",
+    number: Annotated[int, typer.Option("-n", help="How many instances.")] = 100,
+    split: Annotated[str, typer.Option(help="train or test; they share no goal.")] = "train",
+    seed: Annotated[int, typer.Option(help="Names a sequence of instances.")] = 0,
+    level: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--level", metavar="NAME=0-3", help="Fix function, params, types or toolset. Repeatable.", show_default=False
+        ),
+    ] = None,
+    model: Annotated[str, typer.Option(help="Let this model build them, e.g. openai:NAME; needs --topics.")] = "",
+    topics: Annotated[Path | None, typer.Option(help="Topics for the model, one a line.", show_default=False)] = None,
+    fictional: Annotated[bool, typer.Option(help="With --model: replace names by made-up ones.")] = False,
+) -> None:
+    """Build tool-use tasks, offline or with --model by a language model.
+
+    With --model, the record of every request is written to FILE.audit.jsonl; items that did not pass are dropped, and replies
+    that passed are kept in FILE.cache.json, so that a second run asks only for what is missing.
+    """
+    from palaestra.cli.options import parse_settings
+    from palaestra.cli.output import say
+    from palaestra.envs.toolforge.build import build_many
+    from palaestra.envs.toolforge.files import write_instances
+    from palaestra.errors import ConfigError
+
+    expect_path(out)
+    levels = {name: value for name, value in parse_settings(level, "--level").items() if isinstance(value, int)}
+    if len(levels) < len(level or ()):
+        raise ConfigError(f"--level got {level!r}; expected NAME=NUMBER with a number from 0 to 3, each name once.")
+    if bool(model) != (topics is not None):
+        raise ConfigError("--model and --topics go together: a model builds one instance for each topic.")
+    if topics is not None:
+        from palaestra.envs.toolforge.llm_build import LLMSettings
+
+        settings = LLMSettings(
+            scenario or "multi_hop", levels=levels, model=model, fictional=fictional, split=split, seed=seed
+        )
+        _build_with_model(out, settings, topics, number)
+        return
+    instances = build_many(preset, scenario=scenario or None, levels=levels, split=split, count=number, seed=seed)
+    count = write_instances(out, _shown(instances, f"building {preset}", number))
+    say(f"{count} instances -> {out}")
+
+
+@app.command("describe")
+def describe(file: InstancesFile, as_json: AsJson = False) -> None:
+    """Show sizes by scenario: tools, nodes, parameters and their types."""
+    from palaestra.cli.output import console, print_json, table
+    from palaestra.envs.toolforge.files import open_instances
+    from palaestra.envs.toolforge.stats import sizes_table
+
+    sizes = sizes_table(open_instances(file))
+    if as_json:
+        print_json([dict(zip(sizes.columns, row, strict=True)) for row in sizes.rows])
+        return
+    shown = table(sizes.title, *sizes.columns, numbers=tuple(sizes.columns[1:]))
+    for row in sizes.rows:
+        shown.add_row(*row)
+    console().print(shown)
+
+
+@app.command("check")
+def check(file: InstancesFile, as_json: AsJson = False) -> None:
+    """Check every instance: the format, schemas that say less than the code, golden calls of tables.
+
+    Exits with 1 if there is a fault. Warnings about published rows are not faults: they are loaded as they are.
+    """
+    from palaestra.cli.output import print_json, say
+    from palaestra.envs.toolforge.files import open_instances
+    from palaestra.envs.toolforge.oddities import warnings_of
+
+    opened = open_instances(file)
+    found = []
+    for instance in _shown(opened, "checking", len(opened)):
+        faults = _faults(instance)
+        warnings = warnings_of(instance)
+        if faults or warnings:
+            found.append({"id": instance.id, "faults": faults, "warnings": warnings})
+    wrong = sum(bool(entry["faults"]) for entry in found)
+    if as_json:
+        print_json({"instances": len(opened), "with_faults": wrong, "found": found})
+    else:
+        for entry in found:
+            for kind in ("faults", "warnings"):
+                for line in entry[kind]:
+                    say(f"{kind.removesuffix('s'):<8} {entry['id']}  {line}")
+        say(f"{len(opened)} instances, {wrong} with faults, {len(found) - wrong} with warnings only")
+    if wrong:
+        raise typer.Exit(FOUND_FAULTS)
+
+
+@app.command("export")
+def export(file: InstancesFile, out: Out) -> None:
+    """Write instances as published rows (JSON lines, or parquet by its ending); tables become Python source."""
+    from palaestra.cli.output import say
+    from palaestra.envs.toolforge.files import open_instances, write_instances
+
+    expect_path(out)
+    opened = open_instances(file)
+    count = write_instances(out, _shown(opened, "exporting", len(opened)), form="ftrl")
+    say(f"{count} rows -> {out}")
+
+
+def _faults(instance: Instance) -> list[str]:
+    """Return what the proofs of the offline builder find wrong with an instance of tables."""
+    from palaestra.envs.toolforge.stages.checks import check_instance
+    from palaestra.envs.toolforge.stages.names import Reject
+
+    if instance.source != "procedural":
+        return []
+    try:
+        check_instance(instance.to_json(), len(instance.to_line().encode()))
+    except Reject as reason:
+        return [str(reason)]
+    except (KeyError, TypeError, ValueError) as error:
+        return [f"the tables cannot be read ({type(error).__name__}: {error})"]
+    return []
+
+
+def _shown(instances: Iterable[Instance], label: str, total: int) -> Iterator[Instance]:
+    """Yield instances, with their progress on standard error."""
+    from palaestra.cli.output import progress
+
+    with progress() as lines:
+        line = lines.line(label, total)
+        for number, instance in enumerate(instances, start=1):
+            yield instance
+            line.update(number)
+
+
+def _build_with_model(out: Path, settings: LLMSettings, topics: Path, number: int) -> None:
+    """Build one instance for each topic by a model, and write what passed."""
+    import json
+
+    from palaestra.cli.output import progress, say
+    from palaestra.envs.core.data_files import read_text
+    from palaestra.envs.toolforge.files import write_instances
+    from palaestra.envs.toolforge.llm_build import LLMBuilder
+
+    wanted = [line.strip() for line in read_text(topics, max_bytes=10_000_000).splitlines() if line.strip()][:number]
+    kept = out.with_name(out.name + ".cache.json")
+    cache: dict[str, str] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    built, records = [], []
+    complete, close = _model(settings.model)
+    builder = LLMBuilder(complete, settings, cache=cache)
+    try:
+        with progress() as lines:
+            line = lines.line("building", len(wanted))
+            for done, (instance, audit) in enumerate(builder.build_many(wanted), start=1):
+                records.append(audit)
+                built += [] if instance is None else [instance]
+                line.update(done, note=f"{len(built)} kept")
+    finally:
+        builder.close()
+        close()
+        kept.write_text(json.dumps(cache, ensure_ascii=False), encoding="utf-8")
+        lines_of = "".join(json.dumps(audit.to_json(), ensure_ascii=False) + "\n" for audit in records)
+        out.with_name(out.name + ".audit.jsonl").write_text(lines_of, encoding="utf-8")
+    count = write_instances(out, built)
+    say(f"{count} of {len(wanted)} instances -> {out}")
+    for reason in sorted({audit.reason for audit in records if audit.reason}):
+        say(f"dropped: {sum(audit.reason == reason for audit in records)} with {reason}")
+
+
+def _model(name: str) -> tuple[Callable[[list[dict[str, str]]], str], Callable[[], None]]:
+    """Return a model as a function from messages to text, and what closes it."""
+    import asyncio
+
+    from palaestra.agents.backends.registry import make_backend
+    from palaestra.agents.core import Request
+    from palaestra.errors import ModelError
+    from palaestra.types import Message
+
+    backend = make_backend(name)
+    runner = asyncio.Runner()
+
+    def complete(messages: list[dict[str, str]]) -> str:
+        request = Request(tuple(Message.from_json(one) for one in messages))
+        answer = runner.run(backend.generate(request))
+        if answer.finish_reason == "length":
+            raise ModelError("The reply was cut off by the limit of tokens.")
+        return answer.message.content
+
+    def close() -> None:
+        runner.run(backend.aclose())
+        runner.close()
+
+    return complete, close
