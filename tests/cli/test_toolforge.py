@@ -7,6 +7,8 @@ import pytest
 from palaestra.cli.main import main
 from palaestra.envs.toolforge.build import build_many
 from palaestra.envs.toolforge.files import open_instances
+from tests.agents.backends.fault_server import chat_completion, fault_server
+from tests.envs.toolforge.test_llm_build import QUESTION, Model
 
 
 @pytest.fixture
@@ -102,3 +104,32 @@ def test_a_model_builds_and_what_it_gets_wrong_is_dropped_with_a_reason(tmp_path
     assert "dropped: 2 with L1:invalid" in shown
     records = [json.loads(line) for line in (tmp_path / "x.jsonl.audit.jsonl").read_text("utf-8").splitlines()]
     assert [len(record["attempts"]) for record in records] == [12, 12]
+
+
+def test_a_server_that_fails_at_first_builds_in_the_end_and_is_not_asked_twice(tmp_path, capsys):
+    topics, out = tmp_path / "topics.txt", tmp_path / "x.jsonl"
+    topics.write_text("cities\n", encoding="utf-8")
+    model = Model()
+    with fault_server() as server:
+        server.answer = lambda body: chat_completion(model(body["messages"]))
+        server.plan.extend(["500", "429", "ok", "503"])
+        command = ["toolforge", "build", "--model", server.model_string, "--topics", str(topics), "-o", str(out)]
+        assert main(command) == 0
+        assert "1 of 1 instances" in capsys.readouterr().out
+        [instance] = open_instances(out)
+        assert (instance.question, instance.source) == (QUESTION, "llm")
+        asked = len(server.received)
+        assert asked == 9 + 3
+        assert main(command) == 0
+        assert list(open_instances(out)) == [instance]
+        assert len(server.received) == asked
+
+
+def test_a_server_that_refuses_the_key_lets_nothing_pass(tmp_path, capsys):
+    topics, out = tmp_path / "topics.txt", tmp_path / "x.jsonl"
+    topics.write_text("cities\n", encoding="utf-8")
+    with fault_server() as server:
+        server.default = "401"
+        assert main(["toolforge", "build", "--model", server.model_string, "--topics", str(topics), "-o", str(out)]) == 0
+    assert "dropped: 1 with L1:unreachable" in capsys.readouterr().out
+    assert out.read_text("utf-8") == ""
