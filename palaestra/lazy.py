@@ -6,7 +6,9 @@ A package writes `__getattr__, __dir__ = lazy_names(__name__, {"module": ("Name"
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
 import sysconfig
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -65,6 +67,17 @@ def import_or_name_extra(module: str, feature: str, extra: str) -> ModuleType:
         raise
 
 
+def look_in_working_directory() -> None:
+    """Let modules of the working directory be found from now on, after those that are installed.
+
+    For names that a user types; one that was read out of a file of somebody else is not to choose what is imported from here.
+    """
+    here = os.getcwd()
+    if "" not in sys.path and here not in sys.path:
+        sys.path.append(here)
+    importlib.invalidate_caches()
+
+
 def import_users(module: str, named_by: str) -> ModuleType:
     """Import a module that a user names; whatever its code does on the way, a failure is one clear error.
 
@@ -85,7 +98,9 @@ def import_users(module: str, named_by: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if f"{module}.".startswith(f"{error.name}."):
             raise UsageError(
-                f"{named_by} names the module {error.name!r}, which is not installed; install it first, or go to its folder."
+                f"{named_by} names the module {error.name!r}, which was not found. Install it, or give Python its folder: "
+                f"PYTHONPATH=FOLDER. The current folder is looked in for what is typed on a command line, or stands in a "
+                f"recipe given there."
             ) from error
         raise _import_failed(module, named_by, error) from error
     except BaseException as error:  # SystemExit too: somebody's own code may fail in any way while it is imported

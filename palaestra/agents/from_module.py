@@ -12,16 +12,14 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-import os
 import re
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 from palaestra.agents.core import Agent
 from palaestra.agents.own import as_agent
 from palaestra.errors import ConfigError, PalaestraError, UsageError, unknown_name
-from palaestra.lazy import entry_points_of, import_users
+from palaestra.lazy import entry_points_of, import_users, look_in_working_directory
 
 ENTRY_POINTS = "palaestra.agents"
 
@@ -37,7 +35,7 @@ def names_a_module(spec: str) -> bool:
     """Whether a text has the form `module:Name` and there is such a module, in the working directory too."""
     if _TARGET.fullmatch(spec) is None:
         return False
-    _look_in_working_directory()
+    look_in_working_directory()
     module = spec.partition(":")[0]
     try:
         return importlib.util.find_spec(module) is not None
@@ -59,7 +57,7 @@ def load_agent(target: str, options: Mapping[str, Any]) -> Agent:
         ConfigError: If an option is not an argument of the class.
     """
     module, _, path = target.partition(":")
-    _look_in_working_directory()
+    look_in_working_directory()
     found: Any = import_users(module, f"The agent {target!r}")
     for name in path.split("."):
         if not hasattr(found, name):
@@ -90,14 +88,6 @@ def _built(target: str, found: Any, options: Mapping[str, Any]) -> Any:
         raise
     except (Exception, SystemExit) as error:
         raise UsageError(f"The agent {target!r} could not be built: {type(error).__name__}: {error}.") from error
-
-
-def _look_in_working_directory() -> None:
-    """Let modules of the working directory be found, after those that are installed."""
-    here = os.getcwd()
-    if "" not in sys.path and here not in sys.path:
-        sys.path.append(here)
-    importlib.invalidate_caches()
 
 
 __all__ = ["ENTRY_POINTS", "load_agent", "names_a_module", "plugin_agents"]

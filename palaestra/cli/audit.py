@@ -11,7 +11,7 @@ import typer
 
 from palaestra.agents.masking import masked, masked_message
 from palaestra.agents.rollout.plans import MAX_SEED
-from palaestra.cli.options import AsJson, Settings, expect_path, parse_settings
+from palaestra.cli.options import AnyEnvId, AsJson, Settings, expect_path, parse_settings
 from palaestra.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,10 +22,7 @@ _MARKS = {"pass": "ok  ", "warn": "warn", "fail": "FAIL", "not judged": "?   "}
 
 
 def audit(
-    env_id: Annotated[
-        str | None,
-        typer.Argument(metavar="[ENV_ID]", help="Registered id, e.g. palaestra/TextCraft-v0.", show_default=False),
-    ] = None,
+    env_id: AnyEnvId = None,
     settings: Settings = None,
     every: Annotated[bool, typer.Option("--all", help="Audit every registered id in every split.")] = False,
     out: Annotated[

@@ -10,7 +10,7 @@ import typer
 
 from palaestra.agents.masking import masked, masked_message
 from palaestra.agents.rollout.plans import MAX_SEED, MAX_WORKERS
-from palaestra.cli.options import AsJson, Settings, parse_settings
+from palaestra.cli.options import AnyEnvId, AsJson, Settings, parse_settings
 from palaestra.errors import EnvironmentFault, UsageError
 
 if TYPE_CHECKING:
@@ -20,9 +20,7 @@ FAILURES = 1
 
 
 def check(
-    env_id: Annotated[
-        str | None, typer.Argument(metavar="[ENV_ID]", help="Registered id, e.g. palaestra/TextCraft-v0.", show_default=False)
-    ] = None,
+    env_id: AnyEnvId = None,
     every: Annotated[bool, typer.Option("--all", help="Check every environment of the list.")] = False,
     jobs: Annotated[
         int, typer.Option("--jobs", metavar="N", help="With --all: processes that check at once.", min=1, max=MAX_WORKERS)

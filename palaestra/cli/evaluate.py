@@ -20,6 +20,7 @@ from palaestra.cli.options import (
     Settings,
     parse_each,
     parse_settings,
+    typed_id,
 )
 from palaestra.cli.planned import AgentsOfRuns, PlannedRun, check_env_of, distinct_settings, planned_runs
 from palaestra.cli.played import WHOLE, print_evaluations, print_evaluations_json, resume_command
@@ -45,7 +46,10 @@ EPISODE_ERRORS = 3
 
 def evaluate(
     context: typer.Context,
-    env: Annotated[str | None, typer.Option("--env", metavar="ID", help="Environment to play.", show_default=False)] = None,
+    env: Annotated[
+        str | None,
+        typer.Option("--env", metavar="ID", help="Environment to play.", show_default=False, callback=typed_id),
+    ] = None,
     settings: Settings = None,
     each: EachSetting = None,
     models: Annotated[

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from palaestra.cli.options import AsJson, Settings, parse_settings
+from palaestra.cli.options import AsJson, Settings, parse_settings, typed_id
 from palaestra.errors import UsageError
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -57,6 +57,7 @@ def init(
     if kind is Kind.RECIPE:
         from palaestra.cli.starter import write_recipe
 
+        typed_id(name)
         with busy(f"playing {name}"):
             path = write_recipe(name, folder, parse_settings(settings))
         train = f"palaestra train {shlex.quote(str(path))}"

@@ -15,12 +15,33 @@ import typer
 from palaestra.agents.masking import remember_secrets
 from palaestra.envs.core.data_files import parse_toml
 from palaestra.errors import ConfigError, UsageError
+from palaestra.lazy import look_in_working_directory
 from palaestra.types import Json
 
 DEFAULT_RUNS = Path("runs")
 
+
+def typed_id(env_id: str | None) -> str | None:
+    """Return an id that somebody typed; the module of `module:Name-v0` may lie in the current folder.
+
+    Not for ids of stored runs: whoever wrote those is not to choose what is imported from here.
+    """
+    if env_id is not None and ":" in env_id:
+        look_in_working_directory()
+    return env_id
+
+
 EnvId = Annotated[
-    str, typer.Argument(metavar="ENV_ID", help="Registered id, e.g. palaestra/TextCraft-v0.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="ENV_ID", help="Registered id, e.g. palaestra/TextCraft-v0.", show_default=False, callback=typed_id
+    ),
+]
+AnyEnvId = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[ENV_ID]", help="Registered id, e.g. palaestra/TextCraft-v0.", show_default=False, callback=typed_id
+    ),
 ]
 Settings = Annotated[
     list[str] | None,

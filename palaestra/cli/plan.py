@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from palaestra.cli.options import DEFAULT_RUNS, AsJson, RunsFolder
+from palaestra.cli.options import DEFAULT_RUNS, AsJson, RunsFolder, typed_id
 from palaestra.errors import ConfigError
 from palaestra.types import Json
 from palaestra.types.plain_json import finite
@@ -17,7 +17,7 @@ _ASSUME = "Name other runs, or leave --run out and say what to assume with --rat
 
 
 def plan(
-    env: Annotated[str, typer.Option("--env", metavar="ID", help="Environment.", show_default=False)],
+    env: Annotated[str, typer.Option("--env", metavar="ID", help="Environment.", show_default=False, callback=typed_id)],
     difference: Annotated[float, typer.Option("--difference", help="Difference of success that is to be found, 0 to 1.")],
     run: Annotated[
         list[str] | None,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from palaestra.cli.options import DEFAULT_RUNS, AsJson, RunsFolder
+from palaestra.cli.options import DEFAULT_RUNS, AsJson, RunsFolder, typed_id
 from palaestra.errors import ConfigError, PalaestraError, UsageError
 from palaestra.types import Json
 
@@ -96,11 +96,10 @@ def plan_recipe(
     """Check a recipe and print what it will do and hold; see `algorithms.run.dry_run`."""
     from palaestra.agents.store.store import RunStore
     from palaestra.algorithms.run.dry_run import dry_run
-    from palaestra.algorithms.run.recipe import load_recipe
     from palaestra.cli.dry_run import show_plan
 
     if recipe is not None:  # nothing is stored, so no folder of runs is made either
-        loaded = load_recipe(recipe, overrides)
+        loaded = _given(recipe, overrides)
     else:
         with RunStore(runs) as store:
             loaded = _load(store, recipe, overrides, run_id)
@@ -201,10 +200,10 @@ def _launched() -> Iterator[bool]:
 
 def _load(store: RunStore, recipe: str | None, overrides: Sequence[str], run_id: str | None) -> Recipe:
     """Return the recipe given, or the one that a stored run was started with."""
-    from palaestra.algorithms.run.recipe import as_it_played, load_recipe, parse_recipe
+    from palaestra.algorithms.run.recipe import as_it_played, parse_recipe
 
     if recipe is not None:
-        return load_recipe(recipe, overrides)
+        return _given(recipe, overrides)
     if run_id is None:
         raise UsageError("There is no recipe to train; give a TOML file, e.g. palaestra train textcraft_tiny.")
     stored = store.run(run_id).config
@@ -215,6 +214,16 @@ def _load(store: RunStore, recipe: str | None, overrides: Sequence[str], run_id:
     if overrides:
         raise ConfigError(f"Run {run_id!r} keeps its recipe; leave out --set, or train under another run id.")
     return parse_recipe(as_it_played(stored["recipe"]))
+
+
+def _given(recipe: str, overrides: Sequence[str]) -> Recipe:
+    """Return the recipe that was given on the command line; modules of its environments may lie in the current folder."""
+    from palaestra.algorithms.run.recipe import load_recipe
+
+    found = load_recipe(recipe, overrides)
+    for env in found.envs:
+        typed_id(env.id)
+    return found
 
 
 def _check_env(recipe: Recipe) -> None:

@@ -9,6 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from palaestra.agents.store.store import RunStore
+from palaestra.algorithms import dpo
 from palaestra.algorithms.dpo import ALGORITHM, DPOConfig
 from palaestra.algorithms.run.metrics import read_metrics
 from palaestra.algorithms.run.phase import ProgressEvent
@@ -16,7 +17,8 @@ from palaestra.algorithms.run.recipe import Recipe
 from palaestra.algorithms.run.registry import get_algorithm
 from palaestra.algorithms.run.training import train
 from palaestra.errors import ConfigError, MissingExtraError
-from tests.algorithms.toy_recipe import toy_recipe
+from tests.algorithms.toy_recipe import toy_policy, toy_recipe
+from tests.algorithms.updates import play
 
 
 class Killed(BaseException):
@@ -107,3 +109,16 @@ def test_a_round_without_a_preference_moves_nothing_and_is_counted(beginner: Pat
     assert (row["no_signal"], row["pairs"], row["groups_without_pair"]) == (1.0, 0.0, 2.0)
     assert "loss" not in row
     assert same(result.policy_path, beginner)
+
+
+def test_every_round_shuffles_its_pairs_in_an_order_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int] = []
+    monkeypatch.setattr(dpo, "train_dpo", lambda policy, pairs, settings, reference: seeds.append(settings.seed) or {})
+    played = play(toy_policy())
+    for seed, name in ((0, "dpo"), (1, "dpo"), (0, "other")):
+        made = dpo.DPOLearner(toy_policy(), DPOConfig(), seed=seed, name=name)
+        for step in (1, 2):
+            made.update(played, step)
+    assert len(set(seeds)) == 6
+    dpo.DPOLearner(toy_policy(), DPOConfig()).update(played, 1)
+    assert seeds[-1] == seeds[0]

@@ -230,3 +230,35 @@ def test_groups_that_differ_in_nothing_but_length_are_dropped_with_their_penalty
     batch = shaped(collate(played), config)
     assert batch.action_mask.any(dim=1).tolist() == [False, False, True, True]
     assert batch.return_.tolist() == [0.0, 1.0, 0.0, 0.0]  # the penalty itself is taken from all
+
+
+SPREADS = {"wide": (1.0, 0.0), "narrow": (0.6, 0.4), "equal": (1.0, 1.0), "zero": (0.0, 0.0)}
+
+
+@pytest.mark.parametrize(
+    ("sampling", "kept"),
+    [
+        ({}, {"wide", "narrow", "equal", "zero"}),
+        ({"uncertain_share": 0.25}, {"wide"}),
+        ({"uncertain_share": 0.5}, {"wide", "narrow"}),
+        ({"drop_equal_groups": True}, {"wide", "narrow"}),
+        ({"drop_equal_groups": True, "uncertain_share": 0.75}, {"wide", "narrow"}),  # the third of the widest is equal
+        ({"drop_equal_groups": True, "uncertain_share": 0.25}, {"wide"}),
+    ],
+    ids=str,
+)
+def test_a_step_learns_from_the_groups_that_its_sampling_keeps(sampling: dict[str, Any], kept: set[str]) -> None:
+    played = [simple(f"{g}{i}", r, group=g) for g, made in SPREADS.items() for i, r in enumerate(made)]
+    batch = shaped(collate(played), GRPOConfig.model_validate({"sampling": sampling}))
+    assert batch.action_mask.any(dim=1).tolist() == [g in kept for g in SPREADS for _ in range(2)]
+
+
+@pytest.mark.parametrize("name", ["grpo", "ppo"])
+def test_an_update_is_a_new_version_of_the_policy_and_one_without_signal_is_not(name: str) -> None:
+    policy = toy_policy()
+    made: Any = make_learner(name, policy, {"epochs": 2})
+    before = policy.version
+    made.update(play(policy), 1)
+    assert policy.version == before + 1  # samplers drop what they have cached, and staleness is counted from here
+    made.update([failed(t) for t in play(policy)], 2)
+    assert policy.version == before + 1

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 
+from palaestra.algorithms import ppo
 from palaestra.algorithms.learner.critic import Critic, CriticConfig, RunningMoments, before, make_value_model
 from palaestra.algorithms.learner.policy import Policy
-from palaestra.algorithms.math.batch import collate
+from palaestra.algorithms.math.batch import Batch, collate
 from palaestra.algorithms.ppo import PPOConfig, PPOLearner
 from palaestra.algorithms.run.registry import make_learner
 from palaestra.algorithms.run.training import train
@@ -250,3 +251,66 @@ def test_ppo_raises_the_score_of_a_cloned_policy(tmp_path: Path) -> None:
     score = {arm: found.summary.score for arm, found in result.arms.items()}
     assert score["trained"].low > score["cloned"].high
     assert score["trained"].mean > 0.75
+
+
+def test_a_clipped_value_is_compared_in_the_units_of_the_head() -> None:
+    policy = toy_policy()
+    made = learner(policy, critic={"value_clip": 0.3})
+    made.critic.moments.mean, made.critic.moments.square = 2.0, 13.0  # standard deviation 3
+    batch = collate(play(policy)[:2])
+    shape, mask = batch.ids.shape, batch.action_mask
+    said, old, target = torch.full(shape, 0.5), torch.full(shape, -1.0), torch.full(shape, 5.0)
+    batch = batch.with_tensors(value=old, return_=target, decision=mask.float())
+    loss, _ = made.critic.squared_error(said, batch, batch)
+    wanted, before = (5.0 - 2.0) / 3, (-1.0 - 2.0) / 3  # 1 and -1: the head moved by 1.5, and .3 counts
+    assert float(loss) == pytest.approx(0.5 * max((0.5 - wanted) ** 2, (before + 0.3 - wanted) ** 2))
+
+
+def test_the_trace_of_the_policy_may_suit_the_length_and_the_critics_stays() -> None:
+    policy = toy_policy()
+    made = learner(policy, adaptive_alpha=0.3, lam_value=0.6, whiten_advantages=False)
+    played = [with_return(t, r) for t, r in zip(play(policy)[:3], (1.0, 0.0, 0.5), strict=True)]
+    batch = made.judged(collate(played))
+    for row, reward in enumerate((1.0, 0.0, 0.5)):
+        mask = batch.action_mask[row]
+        value = batch.extra["value"][row][mask].tolist()
+        count = len(value)
+        for name, lam in (("advantage", min(max(1 - 1 / (0.3 * count), 0.0), 1.0)), ("return_", 0.6)):
+            trace, following, expected = 0.0, 0.0, []
+            for index in reversed(range(count)):
+                trace = (reward if index == count - 1 else 0.0) + following - value[index] + lam * trace
+                following = value[index]
+                expected.append(trace + (value[index] if name == "return_" else 0.0))
+            assert batch.extra[name][row][mask].tolist() == pytest.approx(expected[::-1], abs=1e-4)
+
+
+def test_pretraining_holds_a_fifth_out_and_gives_the_weights_of_the_best_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = toy_policy()
+    made = learner(policy, critic={"lr": 3e-2, "warmup_updates": 0}, pretrain_episodes=8, pretrain_epochs=9)
+    explained = iter([0.1, 0.5, 0.3, 0.4, 0.9])
+    monkeypatch.setattr(ppo, "explained_variance", lambda *tensors: next(explained))
+    seen: list[tuple[set[int], torch.Tensor]] = []
+    fit = made.critic.fit
+
+    def noted(batch: Batch, step: int, **options: Any) -> dict[str, float]:
+        found = fit(batch, step, **options)
+        seen.append((set(batch.episode_index.tolist()), weights(made.critic.model)))
+        return found
+
+    monkeypatch.setattr(made.critic, "fit", noted)
+    found = made.pretrain(collate(play(policy, num_tasks=2)))
+    assert (found["pretrain_passes"], found["pretrain_kept"], found["pretrain_explained_variance"]) == (4.0, 2.0, 0.5)
+    assert all(episodes == {0, 1, 2, 3, 5, 6, 7} for episodes, _ in seen)  # the fifth of them tells when to stop
+    assert torch.equal(weights(made.critic.model), seen[1][1])
+    assert not torch.equal(seen[1][1], seen[3][1])
+
+
+def test_a_critic_that_moved_the_shared_backbone_is_told_to_samplers() -> None:
+    policy = toy_policy()
+    made = learner(policy, critic={"share_backbone": True, "warmup_updates": 0})
+    played = play(policy)
+    told: list[torch.Tensor] = []
+    noted = type("Noted", (), {"update_weights": lambda self, *, version: told.append(weights(policy))})()
+    policy.attach(noted)
+    made.update(played, 1)
+    assert torch.equal(told[-1], weights(policy))  # the last word comes after the last change

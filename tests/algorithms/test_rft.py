@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import types
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
 from palaestra.algorithms.data.reward_noise import NoiseConfig, with_noise
-from palaestra.algorithms.rft import RFTConfig, capped, distinct, merged, select
+from palaestra.algorithms.rft import RFTConfig, Rounds, capped, distinct, merged, select
 from palaestra.algorithms.run.checkpoint import Checkpoints
 from palaestra.algorithms.run.metrics import read_metrics
 from palaestra.algorithms.run.phase import ProgressEvent
@@ -260,3 +261,22 @@ def test_playing_and_imitating_raise_the_score(tmp_path: Path) -> None:
     cloned, trained = (result.arms[arm].summary.score for arm in ("cloned", "trained"))
     assert trained.low > cloned.high
     assert trained.mean > 0.6
+
+
+@pytest.mark.parametrize(("kept_of", "expected"), [("all", ["old", "new"]), ("last", ["new"])])
+def test_what_earlier_rounds_kept_is_imitated_again_if_asked_for(
+    monkeypatch: pytest.MonkeyPatch, kept_of: str, expected: list[str]
+) -> None:
+    made = object.__new__(Rounds)
+    made.config = RFTConfig.model_validate({"kept_of": kept_of, "min_keep": 1})
+    made.round, made.step, made._total = 2, 5, 9
+    made.kept = [play("old", "ab", 1.0)]
+    played = [play("new", "ac", 1.0, task="b"), play("lost", "ad", 0.0, task="b")]
+    made.phase = types.SimpleNamespace(  # type: ignore[assignment]
+        plans=lambda *args, **options: [], player=lambda temperature: None, collect=lambda plans, agent: played,
+        log=lambda *args, **options: None,
+    )  # fmt: skip
+    monkeypatch.setattr(Rounds, "_begin_from_base", lambda self: None)
+    monkeypatch.setattr(Rounds, "_save", lambda self, *, finished: None)
+    made.play()
+    assert names(made.kept) == expected

@@ -15,6 +15,7 @@ from palaestra.algorithms.ppo import PPOConfig, PPOLearner
 from palaestra.algorithms.run.training import train
 from palaestra.algorithms.vrpo import (
     VRPOConfig,
+    VRPOCritic,
     VRPOCriticConfig,
     candidate_tokens,
     make_critic,
@@ -229,3 +230,47 @@ def test_vrpo_raises_the_score_of_a_cloned_policy(tmp_path) -> None:
     result = train(recipe, store=tmp_path)
     score = {arm: found.summary.score for arm, found in result.arms.items()}
     assert score["trained"].low > score["cloned"].high
+
+
+@pytest.mark.parametrize("auxiliary", ["minimise", "distil"])
+def test_auxiliary_losses_are_means_over_the_minibatch_however_it_is_cut(auxiliary: str) -> None:
+    found = []
+    for budget in (1, 10**6):
+        policy = toy_policy()
+        made = vrpo(
+            policy, auxiliary=auxiliary, entropy_weight=0.5, perplexity_weight=0.5, max_tokens_per_microbatch=budget, epochs=1
+        )
+        batch, _ = made.score(collate(play(policy)))
+        metrics = made.critic.fit(made.judged(batch), 1)
+        found.append([metrics[name] for name in ("aux_entropy", "aux_surprise")])
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
+
+
+def test_the_frozen_head_is_read_at_the_temperature_of_sampling() -> None:
+    policy = toy_policy()
+    config = VRPOConfig()
+    states = torch.randn(4, policy.model.config.hidden_size)
+    found = {}
+    for temperature in (0.5, 1.0, 2.0):
+        critic = make_critic(policy, config, language_model=policy.frozen_copy(), temperature=temperature, seed=0)
+        found[temperature] = critic._log_q(states)
+    for temperature, log_q in found.items():
+        expected = torch.log_softmax(found[1.0] / temperature, dim=-1)
+        torch.testing.assert_close(log_q, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_beta_begins_at_nothing_and_the_count_of_dead_updates_survives() -> None:
+    policy = toy_policy()
+    learner = vrpo(policy, beta=0.2, beta_warmup=4)
+    critic = learner.critic
+    assert isinstance(critic, VRPOCritic)
+    betas = []
+    for updates in range(6):
+        critic.updates = updates
+        betas.append(critic.beta)
+    assert betas == pytest.approx([0.0, 0.05, 0.1, 0.15, 0.2, 0.2])
+    critic.low_updates = 7
+    twin = vrpo(toy_policy(), beta=0.2, beta_warmup=4)
+    twin.load(learner.state())
+    assert isinstance(twin.critic, VRPOCritic)
+    assert (twin.critic.low_updates, twin.critic.updates) == (7, 5)

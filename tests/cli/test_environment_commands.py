@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import gymnasium
 import pytest
 
+from palaestra.agents.store.store import RunStore
+from palaestra.cli.environments import open_env
 from palaestra.envs import ChildProcess, registration
 from palaestra.envs.multi_agent import list_multi_agent
 from palaestra.envs.registration import conditions, list_envs
+from palaestra.errors import UsageError
 from tests.envs.lift import LIFT_ID, register_lifts
 from tests.envs.processes import children, needs_proc
 
@@ -150,3 +154,62 @@ def test_the_list_says_what_an_environment_needs_and_imports_nothing_of_it(palae
     assert rows[1]["description"].startswith("Show a signal")
     assert [row["cost"] for row in rows] == ["cheap", "engine"]
     assert "needs no-such-program" in table
+
+
+LONELY = """
+import pathlib
+
+import gymnasium
+
+pathlib.Path("imported").touch()
+
+
+class Lonely(gymnasium.Env):
+    observation_space = action_space = gymnasium.spaces.Text(10)
+
+    def reset(self, *, seed=None, options=None):
+        return "hi", {}
+
+    def step(self, action):
+        return "hi", 1.0, True, False, {}
+
+
+gymnasium.register("lonely/Own-v0", Lonely)
+"""
+
+
+@pytest.fixture
+def lonely(tmp_path, monkeypatch):
+    """A folder with an environment in a file of its own, in which the command is started."""
+    (tmp_path / "lonely_env.py").write_text(LONELY, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    yield tmp_path
+    sys.modules.pop("lonely_env", None)
+    gymnasium.registry.pop("lonely/Own-v0", None)
+
+
+def test_an_id_that_is_typed_may_name_a_module_of_the_current_folder(lonely, palaestra_run):
+    ran = palaestra_run("show", "lonely_env:lonely/Own-v0", "--json")
+    assert (lonely / "imported").exists()
+    assert "was not found" not in ran.err
+
+
+def test_a_recipe_that_is_given_may_name_a_module_of_the_current_folder(lonely, palaestra_run):
+    pytest.importorskip("torch")
+    (lonely / "own.toml").write_text('phases = ["sft"]\n[env]\nid = "lonely_env:lonely/Own-v0"\n', encoding="utf-8")
+    palaestra_run("train", "own.toml", "--dry-run")
+    assert (lonely / "imported").exists()
+
+
+def test_an_id_of_a_stored_run_imports_nothing_from_the_current_folder(lonely, palaestra_run):
+    pytest.importorskip("torch")
+    recipe = {"phases": ["sft"], "env": {"id": "lonely_env:lonely/Own-v0"}, "model": {}}
+    with RunStore("runs") as store:
+        store.create_run({"kind": "train", "recipe": recipe}, "kept")
+    ran = palaestra_run("train", "--run", "kept")
+    assert ran.code == 2
+    assert "PYTHONPATH=FOLDER" in ran.err
+    with pytest.raises(UsageError, match="'lonely_env', which was not found"):
+        open_env("lonely_env:lonely/Own-v0")  # as with any id that is read and not typed
+    assert not (lonely / "imported").exists()

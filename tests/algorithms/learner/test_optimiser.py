@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -92,3 +93,25 @@ def ends_at(optimiser: Optimiser, lr: float) -> int:
         if optimiser.updates >= 2 and optimiser.lr == pytest.approx(0.1 * lr):
             return optimiser.updates
     raise AssertionError("the rate never falls")
+
+
+def test_a_state_brings_back_the_rate_as_it_was_slowed_the_moments_and_the_count() -> None:
+    def made() -> tuple[torch.Tensor, Optimiser]:
+        weight = torch.ones(3, requires_grad=True)
+        return weight, Optimiser([weight], OptimiserConfig(lr=0.1, warmup_updates=3, decay="linear"), total=9)
+
+    def push(weight: torch.Tensor, optimiser: Optimiser) -> dict[str, float]:
+        weight.grad = weight.detach() * torch.tensor([1.0, 2.0, -3.0])
+        return optimiser.step(0.0)
+
+    one, first = made()
+    for _ in range(4):
+        push(one, first)
+    first.lr_factor *= 0.5
+    two, second = made()
+    two.data.copy_(one.data)
+    second.load(copy.deepcopy(first.state()))
+    assert second.lr == first.lr
+    for _ in range(3):
+        assert push(one, first) == push(two, second)
+    assert torch.equal(one, two)

@@ -204,3 +204,35 @@ def test_the_divergence_in_the_loss_may_be_k2() -> None:
     (k2, one), (k3, two) = moved("k2"), moved("k3")
     assert k2["loss"] != k3["loss"]
     assert not torch.equal(one, two)
+
+
+def test_the_rows_of_a_step_are_divided_anew_in_every_epoch_and_again_alike_when_asked_again() -> None:
+    batch = collate([simple(f"e{i}", float(i % 2), group=f"g{i // 4}") for i in range(16)])
+    made = learner(minibatches=2, epochs=3)
+    found = {(step, epoch): made.minibatches(batch, step, epoch) for step in (1, 2) for epoch in (0, 1, 2)}
+    again = learner(minibatches=2, epochs=3)
+    assert all(again.minibatches(batch, *place) == parts for place, parts in found.items())
+    assert len({str([sorted(part) for part in parts]) for parts in found.values()}) > 4
+    for parts in found.values():
+        assert sorted(row for part in parts for row in part) == list(range(16))
+
+
+def test_a_learner_that_accepts_less_staleness_leaves_out_what_is_older() -> None:
+    made = learner(correction={"level": "token", "max_staleness": 8})
+    batch = collate([simple("a", 1.0), simple("b", 0.0)])  # sampled at version 0
+    ready = scored(batch, old=-1.0, reference=-1.0)
+    made.policy.version = 2
+    everything = torch.ones(batch.num_rows, dtype=torch.bool)
+    assert made.weigh(ready, everything)[0].any()
+    made.accept_staleness(1)
+    weight, metrics = made.weigh(ready, everything)
+    assert not weight.any()
+    assert metrics["stale_tokens"] == 1.0
+
+
+def test_a_learner_that_is_slowed_down_keeps_closer_to_the_reference_at_half_the_rate() -> None:
+    made = learner(kl={"coefficient": 0.3}, lr=0.1, warmup_updates=0)
+    before = made.optimiser.lr
+    made.slow_down()
+    assert made.kl_coefficient == pytest.approx(0.6)
+    assert made.optimiser.lr == pytest.approx(before / 2)

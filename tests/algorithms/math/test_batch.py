@@ -148,3 +148,12 @@ def test_batches_survive_json() -> None:
     again = [Trajectory.from_json(t.to_json()) for t in trajectories]
     for field in ("ids", "action_mask", "rollout_log_prob", "version", "turn_index", "token_reward"):
         assert torch.equal(getattr(collate(trajectories), field), getattr(collate(again), field))
+
+
+@pytest.mark.parametrize(
+    ("terminated", "truncated", "cut"), [(True, False, False), (False, True, True), (True, True, False), (False, False, False)]
+)
+def test_an_episode_is_cut_off_if_it_was_stopped_and_had_not_ended(terminated: bool, truncated: bool, cut: bool) -> None:
+    plain = simple("a", 1.0)
+    last = dataclasses.replace(plain.steps[-1], terminated=terminated, truncated=truncated)
+    assert collate([dataclasses.replace(plain, steps=(*plain.steps[:-1], last))]).truncated.tolist() == [cut]

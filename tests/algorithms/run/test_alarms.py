@@ -194,3 +194,9 @@ def test_every_alarm_has_words() -> None:
     everything = ("grad_norm", "critic_grad_norm", "truncated_rounds", "drift_mean", "stale_tokens", "errors", "no_signal")
     trends = ("entropy_sampled", "invalid_actions", "groups_equal", "return_mean")
     assert set(Alarms().observe(1, dict.fromkeys((*everything, *trends, "collapsed"), 0.0))) == set(ALARM_TEXTS)
+
+
+def test_steps_far_apart_do_not_add_up() -> None:
+    calm = [1.0, 1.1] * 6
+    norms = [*calm, 50.0, *calm, 50.0, *calm, 50.0, 1.0]  # never two in a row
+    assert rung([{"grad_norm": norm} for norm in norms])["alarm_grad_norm"] == []

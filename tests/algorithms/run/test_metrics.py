@@ -155,3 +155,10 @@ def test_points_of_the_learning_curve_are_told_apart_by_type_and_plays(monkeypat
         assert found["pass_at_2"] == 0.5
         assert found[f"success{where}.type.easy"] == 0.5
         assert found[f"success{where}.type.hard"] == 0.0
+
+
+def test_equal_names_of_groups_in_several_environments_are_several_groups() -> None:
+    one = [simple("a0", 1.0, group="g"), simple("a1", 1.0, group="g")]
+    other = [simple("b0", 0.0, group="g"), simple("b1", 0.0, group="g")]
+    assert pass_at_powers(one, other) == {"pass_at_2": 0.5}
+    assert set(pass_at_powers([*one, *other])) == {"pass_at_2", "pass_at_4"}
