@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "agents": {"errors", "lazy", "media", "types", "spaces", "results", "envs"},
     "models": {"errors", "lazy"},
     "algorithms": {"errors", "lazy", "types", "spaces", "results", "envs", "agents", "models"},
-    "cli": {"errors", "media", "types", "spaces", "results", "envs", "agents", "models", "algorithms"},
+    "cli": {"errors", "lazy", "media", "types", "spaces", "results", "envs", "agents", "models", "algorithms"},
 }
 _BELOW_SETTINGS = {"formats", "tools", "core", "sandbox", "speech", "judging", "dialogue", "wrappers"}
 INSIDE = {
