@@ -192,7 +192,7 @@ def lonely(tmp_path, monkeypatch):
 def test_an_id_that_is_typed_may_name_a_module_of_the_current_folder(lonely, palaestra_run):
     ran = palaestra_run("show", "lonely_env:lonely/Own-v0", "--json")
     assert (lonely / "imported").exists()
-    assert "was not found" not in ran.err
+    assert "is not installed" not in ran.err
 
 
 def test_a_recipe_that_is_given_may_name_a_module_of_the_current_folder(lonely, palaestra_run):
@@ -210,6 +210,6 @@ def test_an_id_of_a_stored_run_imports_nothing_from_the_current_folder(lonely, p
     ran = palaestra_run("train", "--run", "kept")
     assert ran.code == 2
     assert "PYTHONPATH=FOLDER" in ran.err
-    with pytest.raises(UsageError, match="'lonely_env', which was not found"):
+    with pytest.raises(UsageError, match="'lonely_env', which is not installed"):
         open_env("lonely_env:lonely/Own-v0")  # as with any id that is read and not typed
     assert not (lonely / "imported").exists()
