@@ -99,8 +99,8 @@ def import_users(module: str, named_by: str) -> ModuleType:
         if f"{module}.".startswith(f"{error.name}."):
             raise UsageError(
                 f"{named_by} names the module {error.name!r}, which is not installed, and in no folder that Python looks in. "
-                f"Install it, or name its folder: PYTHONPATH=FOLDER. In the current folder it is found where the name is typed "
-                f"on a command line, or stands in a recipe given there."
+                "Install it, or name its folder: PYTHONPATH=FOLDER. In the current folder it is found where the name is typed "
+                "on a command line, or stands in a recipe given there."
             ) from error
         raise _import_failed(module, named_by, error) from error
     except BaseException as error:  # SystemExit too: somebody's own code may fail in any way while it is imported
