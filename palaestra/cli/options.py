@@ -24,7 +24,7 @@ DEFAULT_RUNS = Path("runs")
 def typed_id(env_id: str | None) -> str | None:
     """Return an id that somebody typed; the module of `module:Name-v0` may lie in the current folder.
 
-    Not for ids of stored runs: whoever wrote those is not to choose what is imported from here.
+    Not for ids of stored runs: their author is not to choose what is imported from here.
     """
     if env_id is not None and ":" in env_id:
         look_in_working_directory()

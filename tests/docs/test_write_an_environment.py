@@ -34,7 +34,7 @@ def palaestra(folder: Path, words: list[str], **env: str) -> subprocess.Complete
     code = "from palaestra.cli.main import main; main()"
     python = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **env}
     command = [sys.executable, "-P", "-c", code, *words]
-    return subprocess.run(command, cwd=folder, env=python, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=folder, env=python, capture_output=True, text=True, timeout=1800)
 
 
 def test_the_commands_of_the_page_run_in_the_folder_of_the_file(folder: Path) -> None:
