@@ -35,8 +35,8 @@ EXPERIMENT = Experiment(
     remarks=(
         "A negative result for the growing horizon: it ends behind the short one, and no better than the long one.",
         "Hardly any run solves a task of depth 2, which the clones do not solve either. What is left to learn fits into four "
-        "turns, so longer episodes only cost turns. The same is to be asked of clones that solve some "
-        "(`textcraft_horizons_deep`).",
+        "turns, so longer episodes only cost turns. The same is asked of clones that solve some in "
+        "`textcraft_horizons_deep`.",
     ),
 )
 

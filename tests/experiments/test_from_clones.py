@@ -10,7 +10,7 @@ import pytest
 from experiments.common.comparison import Arm, Experiment
 from experiments.common.from_clones import OutOfTime, Runs, chosen_rate, main, written_page
 from experiments.common.from_clones_page import area
-from experiments.common.rows import read_rows
+from experiments.common.rows import folder_of, read_rows
 from experiments.desk_algorithms.run import EXPERIMENT as DESK
 from experiments.textcraft_algorithms.run import EXPERIMENT as TEXTCRAFT
 from experiments.textcraft_horizons.run import EXPERIMENT as HORIZONS
@@ -172,3 +172,10 @@ def test_the_page_is_written_without_running_anything(tmp_path: Path) -> None:
     rows.write_text(json.dumps(measured("clone", "clone", 0, 0.25)) + "\n")
     assert main(TEXTCRAFT, ["--only-page", "--rows", str(rows), "--seeds", "0"]) == 0
     assert "25.0 % [20.0, 30.0]" in (tmp_path / "raw" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("experiment", [HORIZONS, HORIZONS_DEEP], ids=lambda found: found.name)
+def test_recorded_lines_make_the_page(experiment: Experiment) -> None:
+    folder = folder_of(experiment.name)
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    assert page == written_page(experiment, read_rows(folder / "rows.jsonl"), [0, 1, 2, 3, 4])
