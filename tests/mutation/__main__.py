@@ -3,6 +3,7 @@
     python -m tests.mutation -n 300 --seed 0              draw 300, map the tests, try what has not been tried
     python -m tests.mutation -n 300 --seed 0 --survivors  try again what no test has noticed
     python -m tests.mutation -n 60 --seed 3 --near        without a map: the test files nearest to each change, whole
+    python -m tests.mutation -n 60 --seed 3 --near --stages 1     on a busy machine: the nearest of all, what survives later
     python -m tests.mutation map                          only map the tests
 
 Everything happens in a copy of the project, `mutants/`, which follows the project at each start. A run that is cut off (also
@@ -134,12 +135,15 @@ def main() -> int:
     parser.add_argument("--at-least", type=float, default=0.9, help="share that has to be noticed")
     parser.add_argument("--no-map", action="store_true", help="use the map as it is, e.g. while tests are being written")
     parser.add_argument("--near", action="store_true", help="map nothing, run the test files nearest to each change")
+    parser.add_argument(
+        "--stages", type=int, help="with --near, of the files only those of the first stages, e.g. 1: the mirror"
+    )
     asked = parser.parse_args()
     in_copy()
     until = time.monotonic() + 60 * asked.minutes
     from tests.mutation.session import Session
 
-    session = Session(FOLDER, COPY, asked.seconds, near=test_files() if asked.near else ())
+    session = Session(FOLDER, COPY, asked.seconds, near=test_files() if asked.near else (), stages=asked.stages)
     if not (asked.no_map or asked.near) and asked.what != "table" and not session.map(test_files(), until):
         return 2
     if asked.what == "map":

@@ -33,14 +33,15 @@ class Session:
         copy: The copy of the project, which is the working folder.
         seconds: Of tests at most for one change.
         near: Test files to choose from without a map, whole files at a time; none to choose tests by the map.
+        stages: How many stages of these are run for a change, at most; None for all.
     """
 
-    def __init__(self, folder: Path, copy: Path, seconds: float, near: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, copy: Path, seconds: float, near: Sequence[str] = (), stages: int | None = None) -> None:
         """Load what is heavy."""
         load_heavy()
         sources = [path.relative_to(copy).as_posix() for path in (copy / "palaestra").rglob("*.py")] if near else []
         self._texts = {name: (copy / name).read_text(encoding="utf-8") for name in (*near, *sources)}
-        self._folder, self._copy, self._seconds = folder, copy, seconds
+        self._folder, self._copy, self._seconds, self._num_stages = folder, copy, seconds, stages
         self._map = TestMap(folder / "map.json", copy)
         self._sources: dict[str, Source] = {}
         self._written = time.time_ns()
@@ -82,7 +83,7 @@ class Session:
         source, path = self._source(change.file), self._copy / change.file
         row: dict[str, Any] = {"name": change.name, "diff": source.diff(change), "ended": "not reached", "by": ""}
         began = time.monotonic()
-        for tests in near(change.file, self._texts) if self._texts else self._stages(change):
+        for tests in near(change.file, self._texts)[: self._num_stages] if self._texts else self._stages(change):
             row["ended"] = "survived"
             expected = LONGEST_S / 4 if self._texts else sum(map(self._map.seconds, tests))
             try:

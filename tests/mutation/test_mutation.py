@@ -291,6 +291,18 @@ def test_without_a_map_the_nearest_test_files_are_run_whole(project: Session, tm
     assert (tmp_path / "copy/mutated_package/calc.py").read_text() == CALC
 
 
+@pytest.mark.parametrize(("stages", "ended"), [(None, "killed"), (2, "killed"), (1, "survived")])
+def test_of_the_nearest_test_files_those_of_the_first_stages_can_be_run_alone(
+    project: Session, tmp_path: Path, stages: int | None, ended: str
+) -> None:
+    (tmp_path / "copy/tests/test_aside.py").write_text(
+        "from mutated_package.calc import unused\n\n\ndef test_u(): assert unused(1) == 2\n"
+    )
+    near_by = Session(tmp_path, tmp_path / "copy", 25, near=["tests/test_aside.py", "tests/test_calc.py"], stages=stages)
+    (change,) = (change for change in near_by.draw(1000, 0) if _added(near_by, change) == "return x - 1")
+    assert near_by.trial(change)["ended"] == ended
+
+
 def test_near_are_the_mirrored_file_and_those_that_name_the_module() -> None:
     texts = {
         "tests/envs/core/test_tasks.py": "",
