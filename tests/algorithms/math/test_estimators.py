@@ -36,6 +36,32 @@ from palaestra.types import Trajectory
 from tests.algorithms.build import episode, segment
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        "grpo",
+        3,
+        [],
+        ["estimator"],
+        {},
+        {"estimator": None},
+        {"estimator": 3},
+        {"estimator": ["grpo"]},
+        {"estimator": "?"},
+    ],
+)
+def test_data_that_name_no_estimator_are_of_the_class_that_was_asked(data: object) -> None:
+    for asked in (AdvantageConfig, GRPOAdvantage):
+        assert asked.class_for(data) is asked
+
+
+@pytest.mark.parametrize("name", estimator_names())
+def test_data_are_of_the_class_of_the_estimator_that_they_name(name: str) -> None:
+    for asked in (AdvantageConfig, GRPOAdvantage):
+        assert asked.class_for({"estimator": name}) is get_estimator(name).config
+
+
 def test_a_decorated_function_is_the_estimator_of_its_name_and_stays_a_function(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimators, "ESTIMATORS", dict(estimators.ESTIMATORS))
 
