@@ -245,7 +245,7 @@ SPREADS = {"wide": (1.0, 0.0), "narrow": (0.6, 0.4), "equal": (1.0, 1.0), "zero"
         ({"drop_equal_groups": True, "uncertain_share": 0.75}, {"wide", "narrow"}),  # the third of the widest is equal
         ({"drop_equal_groups": True, "uncertain_share": 0.25}, {"wide"}),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value)) if isinstance(value, set) else str(value),
 )
 def test_a_step_learns_from_the_groups_that_its_sampling_keeps(sampling: dict[str, Any], kept: set[str]) -> None:
     played = [simple(f"{g}{i}", r, group=g) for g, made in SPREADS.items() for i, r in enumerate(made)]
