@@ -35,6 +35,8 @@ from tests.agents.spellings import SPELLINGS
 MARKS = re.compile(  # how every secret begins: as it is, with its letters escaped, in hex, at the three places of base64
     rb"(?i:mk9(?![a-z0-9+/])|6d6b392d|%6d%6b%39|\\u006d\\u006b|\\x6d\\x6b|&#109;&#107;|&#x6d;&#x6b;)|bWs5L[Q-Za-f]|1rOS[0-3]|tazkt"
 )
+PACKED_MARKS = re.compile(MARKS.pattern.replace(rb"mk9(?![a-z0-9+/])", b"mk9-"))
+"""The same in what is compressed, where three bytes come up by chance; its rows are searched as they were before."""
 TEXTCRAFT = "palaestra/TextCraft-v0"
 HEADERS = 'headers={X-Team="mk9-header value", Authorization2="Bearer mk9-bearer"}'
 
@@ -131,7 +133,8 @@ def bytes_written(folder: Path) -> dict[str, bytes]:
 
 def assert_no_secret(texts: dict[str, bytes]) -> None:
     for where, text in texts.items():
-        if found := MARKS.search(text):
+        marks = PACKED_MARKS if Path(where).suffix in (".db", ".db-wal") else MARKS
+        if found := marks.search(text):
             raise AssertionError(f"{where}: {text[max(0, found.start() - 80) : found.end() + 60]!r}")
 
 

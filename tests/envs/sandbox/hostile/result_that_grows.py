@@ -1,6 +1,6 @@
 # a result with items without end
 # monty: error
-# process: timeout
+# process: timeout crash
 # timeout_s: 0.5
 
 
