@@ -170,7 +170,7 @@ class PPOLearner(PolicyGradientLearner):
         metrics |= self.improve(batch, step)
         metrics |= self.critic.fit(batch, step)  # after the policy: its targets come from the values at the start
         if self.config.critic.share_backbone:  # the critic moved the policy too
-            self.policy.version = self.policy.version
+            self.policy.refresh()
         return metrics
 
     def improve(self, batch: Batch, step: int) -> dict[str, float]:

@@ -103,12 +103,16 @@ class Policy:
     @version.setter
     def version(self, value: int) -> None:
         self._version = value
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take the trained shards into the model, and let samplers drop what they have cached; the version stays."""
         if self._shards is not None:
             with torch.no_grad():
                 for name, parameter in self.model.named_parameters():
                     parameter.copy_(self._trained[name].full_tensor())
         for sampler in list(self._samplers):  # a copy: samplers may vanish meanwhile
-            sampler.update_weights(version=value)
+            sampler.update_weights(version=self._version)
 
     @property
     def num_parameters(self) -> int:
@@ -224,7 +228,7 @@ class Policy:
             raise ConfigError(f"The weights in {str(path)!r} do not fit this policy: {error}") from error
         if self._shards is not None:
             copy_whole(dict(self.model.named_parameters()), self._trained)
-        self.version = self._version
+        self.refresh()
 
     def _token_scores(
         self, model: Any, ids: Tensor, real: Tensor, rows: Tensor, columns: Tensor, temperature: float, entropy: bool

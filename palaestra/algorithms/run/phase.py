@@ -324,7 +324,7 @@ class Phase:
         """Copy weights into the policy; samplers drop what they have cached, and its version stays."""
         for name, parameter in parameters.items():
             parameter.data.copy_(weights[name])
-        self.policy.version = self.policy.version
+        self.policy.refresh()
 
     def is_evaluation_due(self, step: int) -> bool:
         """Whether the learning curve wants a point after this step."""
@@ -352,7 +352,7 @@ class Phase:
                 )
 
         # what samplers have cached is no part of a checkpoint, and a run that resumes has none of it
-        self.policy.version = self.policy.version
+        self.policy.refresh()
 
         def write() -> Checkpoint:
             with self.result_weights() if finished else contextlib.nullcontext():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 from typing import Literal, get_args
 
 MAX_NODES = 1_000
@@ -29,22 +30,13 @@ def levels_of(graph: Graph) -> dict[str, int]:
     Raises:
         ValueError: If there is a cycle; the message names a node of it.
     """
-    waiting = {node: len(set(deps)) for node, deps in graph.items()}
-    users: dict[str, list[str]] = {node: [] for node in graph}
-    for node, deps in graph.items():
-        for dep in dict.fromkeys(deps):
-            users[dep].append(node)
-    levels = {node: 0 for node, count in waiting.items() if not count}
-    ready = list(levels)
-    for node in ready:  # grows while it is gone through
-        for user in users[node]:
-            levels[user] = max(levels.get(user, 0), levels[node] + 1)
-            waiting[user] -= 1
-            if not waiting[user]:
-                ready.append(user)
-    if len(ready) < len(graph):
-        stuck = next(node for node in graph if waiting[node])
-        raise ValueError(f"the nodes depend on one another in a circle, at or before {stuck!r}")
+    try:
+        order = tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        raise ValueError(f"the nodes depend on one another in a circle, at or before {error.args[1][0]!r}") from None
+    levels: dict[str, int] = {}
+    for node in order:
+        levels[node] = 1 + max((levels[dep] for dep in graph[node]), default=-1)
     return {node: levels[node] for node in graph}
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from palaestra.envs.toolforge.graph import graph_problem
 from palaestra.envs.toolforge.llm.asking import Problem
 from palaestra.envs.toolforge.llm.replies import Decomposition, DraftDocument, DraftNode, Integration, Verdict
+from palaestra.envs.toolforge.stages.checks import leaves
 from palaestra.envs.toolforge.stages.decompose import compute
 from palaestra.envs.toolforge.stages.document import OPERATIONS
 from palaestra.envs.toolforge.tables import plain_key
@@ -173,15 +174,6 @@ def holds(text: str, value: Json) -> bool:
     return bool(words) and f" {words} " in f" {plain_key(text)} "
 
 
-def leaves(value: Json) -> Iterator[Json]:
-    """Yield the texts, numbers and other simple values of a value."""
-    if isinstance(value, (dict, list)):
-        for inner in value.values() if isinstance(value, dict) else value:
-            yield from leaves(inner)
-    else:
-        yield value
-
-
 def rewritten(arguments: Mapping[str, Json], schema: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Json]:
     """Return arguments with their texts changed, but for those of a closed list.
 
@@ -300,6 +292,5 @@ __all__ = [
     "faults_of",
     "holds",
     "is_same",
-    "leaves",
     "rewritten",
 ]

@@ -95,6 +95,15 @@ def refilled(arguments: Mapping[str, Json], text: str) -> dict[str, Json]:
     return {name: value if name in ("attribute", "operation") else _refilled(value, text) for name, value in arguments.items()}
 
 
+def leaves(value: Json) -> Iterator[Json]:
+    """Yield the texts, numbers and other simple values of a value."""
+    if isinstance(value, (dict, list)):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from leaves(inner)
+    else:
+        yield value
+
+
 def _golden_results(
     nodes: Sequence[Mapping[str, Any]], specs: Mapping[str, Any], schemas: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
@@ -105,7 +114,7 @@ def _golden_results(
         tool, arguments = node["tool"], node["golden_args"]
         if not validator_of(json.dumps(schemas[tool], ensure_ascii=False)).is_valid(arguments):
             raise Reject("a golden call does not fit the schema")
-        given = [*_leaves(arguments)]
+        given = [*leaves(arguments)]
         if any(answers[dep] not in given for dep in node["deps"]):
             raise Reject("an edge carries no data")
         if any(answer in given for other, answer in answers.items() if other not in node["deps"]):
@@ -186,22 +195,20 @@ def _refilled(value: Json, text: str) -> Json:
     return text if isinstance(value, str) else 0
 
 
-def _leaves(value: Json) -> Iterator[Json]:
-    """Yield the texts and numbers of a value."""
-    if isinstance(value, dict):
-        for inner in value.values():
-            yield from _leaves(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _leaves(inner)
-    else:
-        yield value
-
-
 def _texts(arguments: Mapping[str, Json]) -> list[str]:
     """Return the names in the arguments of a golden call."""
     keys = {name: value for name, value in arguments.items() if name not in ("attribute", "operation")}
-    return [leaf for leaf in _leaves(keys) if isinstance(leaf, str)]
+    return [leaf for leaf in leaves(keys) if isinstance(leaf, str)]
 
 
-__all__ = ["MAX_BYTES", "SENTINEL", "check_instance", "check_question", "filled", "other_calls", "refilled", "solved_by"]
+__all__ = [
+    "MAX_BYTES",
+    "SENTINEL",
+    "check_instance",
+    "check_question",
+    "filled",
+    "leaves",
+    "other_calls",
+    "refilled",
+    "solved_by",
+]
