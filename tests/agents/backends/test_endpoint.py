@@ -138,6 +138,35 @@ def test_a_404_says_that_the_base_url_has_no_version(base_url, path, is_missing)
     assert "/v1, with" not in str(other.value)
 
 
+KEY_REFUSED = b'[{"error": {"message": "API key not valid. Please pass a valid API key.", "status": "INVALID_ARGUMENT"}}]'
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (401, b"{}", "{} Check the API key."),
+        (402, b"{}", "{} Check the API key and the credit of its account."),
+        (403, b"{}", "{} Check the API key and what it may use."),
+        (404, b"{}", "{} Check the base URL and the model's name."),
+        (400, b"{}", "{}"),
+        (409, b"{}", "{}"),
+        (500, b"{}", "{}"),
+        (400, b'{"message": "API_KEY_INVALID"}', "API_KEY_INVALID Check the API key."),
+        (
+            400,
+            KEY_REFUSED,
+            "API key not valid. Please pass a valid API key. (INVALID_ARGUMENT) Check the API key.",
+        ),
+        (409, b'{"message": "API_KEY_INVALID"}', "API_KEY_INVALID"),
+        (402, b'{"message": "API_KEY_INVALID"}', "API_KEY_INVALID Check the API key and the credit of its account."),
+    ],
+)
+def test_a_refusal_with_one_cause_ends_with_the_next_move(status: int, body: bytes, said: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        ENDPOINT.fail(status, {}, body)
+    assert str(caught.value) == f"http://127.0.0.1:9/v1/chat/completions answered {status}: {said}"
+
+
 @pytest.mark.parametrize(
     ("error", "filtered"),
     [
