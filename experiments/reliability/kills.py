@@ -260,7 +260,7 @@ def attack(words: tuple[str, ...], kills: int, seed: int, seconds: float, most_i
                     count[f"kills {where}"] += 1
                     count["Ctrl-C"] += number == signal.SIGINT
                     says_how = "interrupted" in ended.err or where in ("at the start", "while planning")
-                    if number == signal.SIGINT and where == "at the start" and "palaestra" not in ended.err:
+                    if number == signal.SIGINT and "KeyboardInterrupt" in ended.err and "palaestra" not in ended.err:
                         count["Ctrl-C before Python was up"] += 1  # in its own start: no line of ours has run
                     elif ended.code not in (0, 130, -number) or (ended.code == 130 and not says_how):
                         _note(count, "unclear ends", ended)
