@@ -33,7 +33,7 @@ def instruction(mode: Mode, *, cot: bool = False, form: Form = "json") -> str:
     """
     texts = _texts()
     own = texts if form == "json" else {**texts, **texts["calls"]}
-    text = own["internal" if mode == "internal" else "external"].replace("@THOUGHT@", own["thought"] if cot else "")
+    text: str = own["internal" if mode == "internal" else "external"].replace("@THOUGHT@", own["thought"] if cot else "")
     return text.replace("@AFTER@", "" if mode == "internal" else own[mode]).strip()
 
 

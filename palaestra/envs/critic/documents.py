@@ -40,7 +40,7 @@ _TYPES: dict[str, JsonType] = {
     "any": None,
 }
 _OF_PAPER: dict[str, JsonType] = {"NUMBER": "number", "number": "number", "object": "object"}
-_SPELLINGS: dict[JsonType, str] = {
+_SPELLINGS: dict[str | None, str] = {
     "string": "string",
     "integer": "integer",
     "number": "float",
@@ -107,7 +107,7 @@ def to_document(schema: Mapping[str, Json]) -> dict[str, Json]:
         CriticDataError: If it is not an OpenAI function schema of an object.
     """
     function = schema.get("function")
-    parameters = function.get("parameters") if isinstance(function, Mapping) else None
+    parameters: Any = function.get("parameters") if isinstance(function, Mapping) else None
     properties = parameters.get("properties") if isinstance(parameters, Mapping) else None
     if not isinstance(function, Mapping) or not isinstance(properties, Mapping) or not isinstance(function.get("name"), str):
         raise CriticDataError(f"Not an OpenAI function schema of an object: {text_of(schema, 200)}.")
@@ -128,7 +128,7 @@ def to_document(schema: Mapping[str, Json]) -> dict[str, Json]:
 
 def shown_schema(schema: Mapping[str, Json]) -> dict[str, Json]:
     """Return a schema without what it keeps for its document, as agents see it."""
-    return _without(schema)
+    return {key: _without(item) for key, item in schema.items()}
 
 
 def documents_of(system: str, item: str) -> list[dict[str, Json]]:

@@ -321,11 +321,11 @@ def _documents(item: Mapping[str, Json]) -> dict[str, dict[str, Json]]:
 
 def _messages(item: Mapping[str, Json]) -> list[dict[str, Json]]:
     """Return the messages of an item."""
-    found = item.get("query_prompt")
+    found: Any = item.get("query_prompt")
     is_list = isinstance(found, list) and bool(found) and all(isinstance(one, dict) for one in found)
     if not is_list or not all(isinstance(one.get(key), str) for one in found for key in ("role", "content")):
         raise CriticDataError(f"query_prompt is {text_of(found)}; expected messages with role and content, texts.")
-    return found
+    return list(found)
 
 
 @lru_cache(maxsize=512)
