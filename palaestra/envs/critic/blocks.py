@@ -24,7 +24,7 @@ REMINDER = "Remember: only generate ONE step each time"
 
 
 def instruction(mode: Mode, *, cot: bool = False, form: Form = "json") -> str:
-    """Return what a model is told about errors.
+    """Return the text that tells a model about errors.
 
     Args:
         mode: What is judged.
