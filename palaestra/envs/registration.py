@@ -99,6 +99,7 @@ def register_environments() -> None:
     )
     _register("palaestra/ALFWorld-v0", "palaestra.envs.agentgym.alfworld.env:ALFWorldEnv", max_turns=30)
     _register("palaestra/Desk-v0", "palaestra.envs.desk.env:DeskEnv", max_turns=30)
+    _register("palaestra/ToolForge-v0", "palaestra.envs.toolforge.env:ToolForgeEnv", extra="tools", max_turns=20)
     _register("palaestra/TwentyQuestions-v0", _QUESTIONS, max_turns=20, things=16, guesses=0)
     _register("palaestra/TwentyQuestions-v1", _QUESTIONS, max_turns=20)
     _register("palaestra/VehicleWorld-v0", "palaestra.envs.vehicle.env:VehicleWorldEnv", max_turns=60)

@@ -48,6 +48,11 @@ VARIANTS = {
         {"action_format": "react", "compat": "upstream"},
         {"size": 7, "loops": 0.0, "render_mode": "rgb_array"},
     ],
+    "palaestra/ToolForge-v0": [
+        {"preset": "tiny", "reward": "paper_turn", "malformed": "terminate"},
+        {"profile": "published", "reward": "mixed"},
+        {"preset": "paper_like", "scenario": "parallel_multi_hop", "expert_noise": 0.3, "max_turns": None},
+    ],
     "palaestra/TwentyQuestions-v1": [
         {"judge": "each", "seat": "answerer", "things": 6},
         {"judge": "last", "seat": "judge", "players": {"asker": "random"}},

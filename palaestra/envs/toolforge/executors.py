@@ -1,4 +1,4 @@
-"""What runs the tools of an instance: Python sources in the sandbox.
+"""What runs the tools of an instance: tables in this process, Python sources in the sandbox.
 
 `Runner` holds one sandbox and the programs of the sources that were called last. `call` gives the result of a tool as data, or
 raises `ToolRefusal` with the status; `call_as_published` gives the text that the published scorer gives, the words of
@@ -15,6 +15,7 @@ from typing import Any
 
 from palaestra.envs.sandbox import Program, Sandbox
 from palaestra.envs.sandbox.routing import read_source
+from palaestra.envs.toolforge.tables import run_table
 from palaestra.envs.tools import ToolRefusal
 from palaestra.types import Json, ToolStatus
 
@@ -67,7 +68,7 @@ class Runner:
         """Return the result of a tool.
 
         Args:
-            implementation: `{"kind": "python", "source": ...}`.
+            implementation: `{"kind": "table", "spec": ...}` or `{"kind": "python", "source": ...}`.
             name: The tool.
             arguments: Arguments that fit its schema.
 
@@ -75,6 +76,8 @@ class Runner:
             ToolRefusal: If it fails, with the status of the failure; the message repeats no argument.
             UsageError: If the source needs an executor that is not installed.
         """
+        if implementation["kind"] == "table":
+            return run_table(implementation["spec"], arguments)
         result = self._program(implementation["source"]).call(name, arguments)
         if result.ok:
             return result.value()
@@ -99,6 +102,8 @@ class Runner:
             reason = repr(name) if _is_hashable(name) else f"unhashable type: {type(name).__name__!r}"
             return "unknown_tool", ERROR.format(name=name, text=reason)
         implementation = implementations[name]
+        if implementation["kind"] == "table":
+            return self._table_as_published(implementation["spec"], name, values)
         status, text = self._source_as_published(implementation["source"], name, values)
         return status, text if status == "ok" else ERROR.format(name=name, text=text)
 
@@ -126,6 +131,14 @@ class Runner:
         else:
             self._programs.move_to_end(source)
         return program
+
+    def _table_as_published(self, spec: Mapping[str, Any], name: str, values: Json) -> tuple[ToolStatus, str]:
+        """Call a table with arguments that nobody has checked."""
+        if not isinstance(values, dict):
+            kind = type(values).__name__
+            return "error", ERROR.format(name=name, text=f"{name}() argument after ** must be a mapping, not {kind}")
+        result = run_table(spec, values)
+        return ("error" if "status" in result else "ok"), json.dumps(result, ensure_ascii=False)
 
     def _source_as_published(self, source: str, name: str, values: Json) -> tuple[ToolStatus, str]:
         """Call a function of a source in a namespace of its own."""
