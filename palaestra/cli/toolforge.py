@@ -1,4 +1,4 @@
-"""`palaestra toolforge`: tool-use tasks, built, looked at, checked and exported."""
+"""`palaestra toolforge`: tool-use tasks, built, looked at, checked, scored and exported."""
 
 from __future__ import annotations
 
@@ -122,6 +122,34 @@ def check(file: InstancesFile, as_json: AsJson = False) -> None:
         say(f"{len(opened)} instances, {wrong} with faults, {len(found) - wrong} with warnings only")
     if wrong:
         raise typer.Exit(FOUND_FAULTS)
+
+
+@app.command("score")
+def score(
+    file: InstancesFile,
+    episodes: Annotated[
+        Path,
+        typer.Argument(
+            metavar="EPISODES",
+            help='JSON lines: {"instance": ID, "turns": [{"content", "tool_calls": [{"name", "arguments"}]}]}.',
+            show_default=False,
+        ),
+    ],
+    profile: Annotated[str, typer.Option(help="strict, or published (bug for bug).")] = "strict",
+    max_turns: Annotated[int, typer.Option("--max-turns", min=1, help="Messages after which an episode is cut off.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Play stored messages again, and print Solve-P, Solve-R, Solve-F1, answers and success by scenario."""
+    from palaestra.cli.output import console, print_json
+    from palaestra.cli.results import env_tables
+    from palaestra.envs.toolforge.scoring import scored, scores_table
+
+    found = list(scored(file, episodes, profile=profile, max_turns=max_turns))
+    if as_json:
+        print_json(found)
+        return
+    for part in env_tables([scores_table(found)]):
+        console().print(part)
 
 
 @app.command("export")

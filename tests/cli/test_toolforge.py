@@ -133,3 +133,18 @@ def test_a_server_that_refuses_the_key_lets_nothing_pass(tmp_path, capsys):
         assert main(["toolforge", "build", "--model", server.model_string, "--topics", str(topics), "-o", str(out)]) == 0
     assert "dropped: 1 with L1:unreachable" in capsys.readouterr().out
     assert out.read_text("utf-8") == ""
+
+
+def test_stored_messages_are_scored(built, tmp_path, capsys):
+    instance = open_instances(built)[0]
+    turns = [{"tool_calls": [{"name": node.tool, "arguments": node.golden_args}]} for node in instance.nodes]
+    episodes = tmp_path / "episodes.jsonl"
+    episodes.write_text(json.dumps({"id": instance.id, "turns": turns}), encoding="utf-8")
+    for profile in ("strict", "published"):
+        assert main(["toolforge", "score", str(built), str(episodes), "--profile", profile, "--json"]) == 0
+        (found,) = json.loads(capsys.readouterr().out)
+        assert (found["solve_f1"], found["final_correct"]) == (1, 0)
+    assert main(["toolforge", "score", str(built), str(episodes)]) == 0
+    assert "Solve-F1" in capsys.readouterr().out
+    assert main(["toolforge", "score", str(built), str(episodes), "--profile", "loose"]) != 0
+    assert "profile" in capsys.readouterr().err
