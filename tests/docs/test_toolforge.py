@@ -21,7 +21,7 @@ def test_the_code_on_the_page_runs(tmp_path, monkeypatch):
 
 def test_the_page_names_the_options_that_there_are():
     words = set(re.findall(r"`(\w+)=", PAGE)) | {"profile"}
-    assert words <= {*inspect.signature(ToolForgeEnv.__init__).parameters, "actions"}
+    assert words <= {*inspect.signature(ToolForgeEnv.__init__).parameters, "actions", "reward_funcs"}
     assert all(f'`"{reward}"`' in PAGE for reward in REWARDS if reward != "success")
     assert all(f'profile="{profile}"' in PAGE for profile in PROFILES)
     assert all(f'malformed="{word}"' in PAGE for word in MALFORMED)
