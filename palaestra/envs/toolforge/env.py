@@ -161,8 +161,8 @@ class ToolForgeEnv(ToolEnv):
         self.no_free_guess = not is_published if no_free_guess is None else bool(no_free_guess)
         self.tool_timeout_s = (PUBLISHED_TIMEOUT_S if is_published else 2.0) if tool_timeout_s is None else tool_timeout_s
         self.executor = executor
-        self.expert_noise = float(expert_noise)
-        varies = "paper_turn" in self.weights or (self.expert_noise and "episode_f1" in self.weights)
+        self.noise = float(expert_noise)  # not a setting of the episode: snapshots are restored whatever it is
+        varies = "paper_turn" in self.weights or (self.noise and "episode_f1" in self.weights)
         self.full_return = None if varies else sum(self.weights.values())  # type: ignore[misc]
         self._runner = self._new_runner()
         self._instance: Instance | None = None
@@ -212,10 +212,10 @@ class ToolForgeEnv(ToolEnv):
         while (ready := ready_nodes(instance.nodes, [*self._solved])) and idle < 50:
             before, turn = len(self._solved), self._tally["turns"]
             golden = [ToolCall(node.tool, node.golden_args or {}) for node in ready[: self.max_calls_per_turn]]
-            calls = [noisy(instance, call, self.expert_noise, turn, place) for place, call in enumerate(golden)]
+            calls = [noisy(instance, call, self.noise, turn, place) for place, call in enumerate(golden)]
             yield format_message(Message("assistant", "", tuple(calls)))
             idle = 0 if len(self._solved) > before else idle + 1
-            if idle and not self.expert_noise:
+            if idle and not self.noise:
                 return
         yield answer_of(instance, is_published=self.profile == "published")
 
