@@ -51,7 +51,7 @@ VARIANTS = {
     "palaestra/ToolForge-v0": [
         {"preset": "tiny", "reward": "paper_turn", "malformed": "terminate"},
         {"profile": "published", "reward": "mixed"},
-        {"preset": "paper_like", "scenario": "parallel_multi_hop", "expert_noise": 0.3, "max_turns": None},
+        {"preset": "paper_like", "scenario": "parallel_multi_hop", "max_turns": None},
     ],
     "palaestra/TwentyQuestions-v1": [
         {"judge": "each", "seat": "answerer", "things": 6},
