@@ -34,7 +34,7 @@ VERSION = "procedural-1"
 SPLITS = ("train", "test")
 TEST_SHARE = 5  # one goal in five is kept for the test split
 MAX_REJECTS = 20
-_MAX_DRAFTS = 1000  # goals of another split are cheap to draw again
+_MAX_DRAFTS = 1000  # graphs that lead nowhere and goals of another split are cheap to draw again
 _STEP = (5**0.5 - 1) / 2  # successive multiples of the golden ratio lie evenly between 0 and 1
 
 
@@ -60,7 +60,8 @@ def build(
     Raises:
         UnknownNameError: For an unknown preset, scenario, split or level.
         ConfigError: For a level or a number out of range.
-        EnvironmentFault: If 20 drafts were rejected; the message has the reasons.
+        EnvironmentFault: If 20 finished drafts failed their proofs, or 1,000 drawn ones led nowhere; the message has the
+            reasons.
     """
     return next(build_many(preset, scenario=scenario, levels=levels, split=split, start=index, count=1, seed=seed))
 
@@ -129,19 +130,21 @@ class _Maker:
         scenario = (
             self.scenario or SCENARIOS[Draw(*self.key, index, "scenario").weighted(list(enumerate(self.preset.scenarios)))]
         )
-        reasons: list[str] = []
+        reasons: dict[str, None] = {}
+        finished = 0
         for draft in range(_MAX_DRAFTS):
             try:
                 plan, names = self.plan(scenario, index, draft)
                 if split_of(plan.goal()) == self.split:
+                    finished += 1
                     return self.finished(plan, names, index, draft)
             except Reject as reason:
-                reasons.append(str(reason))
-            if len(reasons) >= MAX_REJECTS:
+                reasons.setdefault(str(reason))
+            if finished >= MAX_REJECTS:
                 break
         raise EnvironmentFault(
             f"Instance {self.label}-{self.split}-{index} ({scenario}) could not be built; reasons: "
-            f"{'; '.join(dict.fromkeys(reasons)) or f'no goal of the split {self.split!r} was found'}. Change the preset."
+            f"{'; '.join(reasons) or f'no goal of the split {self.split!r} was found'}. Change the preset."
         )
 
     def plan(self, scenario: str, index: int, draft: int) -> tuple[Plan, Names]:

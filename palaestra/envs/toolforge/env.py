@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, SupportsFloat
+from typing import Any, ClassVar
 
 from palaestra.envs.core.actions import sayable
 from palaestra.envs.core.tasks import Task
@@ -64,7 +64,7 @@ class ToolForgeEnv(ToolEnv):
     ## Action
     An assistant message with tool calls, or a text in the form of `palaestra.envs.formats.hermes`; a message without calls
     is the final answer: the answer alone in the last line, or between `<answer>` tags. With `profile="published"` texts are
-    read as the published scorer reads them (see `parser`).
+    read as the published scorer reads them (see `parser`), after thoughts were taken away, as everywhere in this package.
 
     ## Observation
     First the question, then the results of each message's calls, in order. `info` of a step has `solved` (ids of the nodes
@@ -170,7 +170,6 @@ class ToolForgeEnv(ToolEnv):
         self._solved: Solved = {}
         self._tally: dict[str, Json] = Tally().to_json()
         self._values: dict[int, object] = {}
-        self._raw: str | Message | None = None
         checked_scenario(scenario)
         tasks: ForgeTasks = (
             BuiltTasks(preset, scenario=scenario, levels=levels, seed=builder_seed)
@@ -197,11 +196,6 @@ class ToolForgeEnv(ToolEnv):
         if self._instance is None:
             raise UsageError("There is no instance before reset(); call reset() first.")
         return self._instance
-
-    def step(self, action: str | Message) -> tuple[str, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Play one action (see `TextEnv.step`)."""
-        self._raw = action  # the published reading begins before thoughts are taken away
-        return super().step(action)
 
     def expert(self) -> Iterator[str]:
         """Yield the golden calls, a message for each level, then the answer; nothing where one is not known."""
@@ -248,7 +242,7 @@ class ToolForgeEnv(ToolEnv):
         instance = self.instance
         shown = [_conversation(instance.messages)]
         for message in prefix_of(instance):
-            self._raw, self._num_turns = message, 0
+            self._num_turns = 0
             turn = self._act(said(message))
             if turn.terminated:
                 raise UsageError(
@@ -283,8 +277,7 @@ class ToolForgeEnv(ToolEnv):
     def _act(self, action: str | Message) -> Turn:
         """Play a message as the profile says."""
         if self.profile == "published":
-            raw = self._raw if isinstance(self._raw, str | Message) else action
-            return self._act_as_published(raw)
+            return self._act_as_published(action)
         turn = super()._act(action)
         return turn if turn.metrics is not None else self._unread(turn, EMPTY if turn.observation == EMPTY_MESSAGE else MARKUP)
 

@@ -67,6 +67,14 @@ def test_golden_calls_solve_every_node_of_200_instances():
     assert count == 200
 
 
+@pytest.mark.parametrize(("preset", "index"), [("easy", 217), ("easy", 366), ("easy", 437), ("stress", 42)])
+def test_drafts_that_lead_nowhere_do_not_use_up_the_tries_of_an_instance(preset, index):
+    """Instances before which more than 20 graphs could not be drawn to their end."""
+    instance = build(preset, split="test", index=index)
+    assert instance.scenario == "parallel_multi_hop"
+    assert scenario_of({node.id: node.deps for node in instance.nodes}) == instance.scenario
+
+
 def test_agents_that_know_nothing_solve_nothing():
     """The whole question in every tool, echoes, near misses, empty calls; the answer alone makes no call at all."""
     for instance in paper_like():
