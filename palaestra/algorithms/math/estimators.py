@@ -291,8 +291,8 @@ class ReBNAdvantage(AdvantageConfig):
 
     estimator: Literal["rebn"] = "rebn"
     """Return batch normalisation."""
-    gamma: float = Field(default=1.0, gt=0, le=1)
-    """Discount per turn; .9 in the table `[rebn]`."""
+    gamma: float = Field(default=1.0, ge=0, le=1)
+    """Discount per turn; .9 in the table `[rebn]`, 0 judges each turn by its own reward alone."""
 
 
 @estimator(ReBNAdvantage)
@@ -312,8 +312,8 @@ class TurnRLOOAdvantage(AdvantageConfig):
 
     estimator: Literal["turn_rloo"] = "turn_rloo"
     """Leave-one-out by turn."""
-    gamma: float = Field(default=1.0, gt=0, le=1)
-    """Discount per turn."""
+    gamma: float = Field(default=1.0, ge=0, le=1)
+    """Discount per turn; 0 judges each turn by its own reward alone."""
 
     def gradient_scale(self, group_size: int) -> float | None:
         """Return 1 without a discount; with one, late turns count for more than their share of the return."""

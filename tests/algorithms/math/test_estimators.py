@@ -176,7 +176,8 @@ def test_estimators_of_groups_are_their_formulas(made: list[Trajectory]) -> None
     for spread in ("group", "batch", "none"):
         assert_is(batch, found(GRPOAdvantage(spread=spread)), made, lambda t, _, s=spread: of_group(t, made, s))  # type: ignore[misc]
     assert_is(batch, found(RLOOAdvantage()), made, lambda t, _: leave_one_out(t, made))
-    assert_is(batch, found(TurnRLOOAdvantage(gamma=0.5)), made, lambda t, k: by_turn(t, k, made, 0.5))
+    for gamma in (0.0, 0.5):  # 0: each turn by its own reward alone
+        assert_is(batch, found(TurnRLOOAdvantage(gamma=gamma)), made, lambda t, k, g=gamma: by_turn(t, k, made, g))  # type: ignore[misc]
     gigpo = GiGPOAdvantage(gamma=0.5, spread="none", step_weight=0.25)
     assert_is(batch, found(gigpo), made, lambda t, k: of_group(t, made, "none") + 0.25 * of_state(t, k, made, 0.5))
 
