@@ -3,8 +3,8 @@
 `escapes` runs every source of `tests/envs/sandbox/hostile` so often, and counts wrong statuses, files, packets, processes and
 wrong next calls. `calls` makes 10,000 calls of 1,000 programs and compares memory, descriptors and processes. `differences`
 runs the published tools in both executors and counts what differs, `programs` does so with random programs (`programs.py`),
-three calls each. `kept` compares published tools and random programs in children that are kept with fresh ones. As an ordinary
-user: see the page.
+three calls each. `kept` compares published tools and random programs in children that are kept with fresh ones, with `--executor
+monty` in sessions. As an ordinary user: see the page.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from palaestra.envs.sandbox import Sandbox
+from palaestra.envs.sandbox.plain import leaves_globals_alone
 from palaestra.envs.sandbox.routing import traces
 from tests.envs.sandbox.hostile_list import Hostile, descendants, hostile_sources, listener
 
@@ -170,20 +171,24 @@ def programs(executor: str, each: int) -> dict[str, Any]:
 
 
 def kept(executor: str, each: int) -> dict[str, Any]:
-    """Call published tools, and so many random programs, in children that are kept and in fresh ones, twice each."""
+    """Call published tools, and so many random programs, in children or sessions that are kept and in fresh ones, twice each."""
     from experiments.sandbox.programs import program
 
     found: Counter[str] = Counter()
     differ: list[str] = []
-    with Sandbox("process", timeout_s=120) as one, Sandbox("process", timeout_s=120) as other:
+    in_monty = executor == "monty"
+    line = (
+        "UNUSED = []" if in_monty else "import os"
+    )  # what is not on the list gets fresh children, what could change sessions
+    with Sandbox(executor, timeout_s=120) as one, Sandbox(executor, timeout_s=120) as other:
         cases = [(name, source, _variants(schema)) for (name, source), schema in _published().items()]
         cases += [("f", *program(seed)) for seed in range(each)]
         for name, source, variants in cases:
             found["sources"] += 1
-            if traces(source):
+            if not leaves_globals_alone(source) if in_monty else traces(source):
                 continue
             found["kept"] += 1
-            again = f"{source}\nimport os\n"  # what is not on the list gets fresh children
+            again = f"{source}\n{line}\n"
             first, second = one.load(source), other.load(again)
             for arguments in (*variants, *variants[::-1]):
                 mine, fresh = first.call(name, arguments), second.call(name, arguments)

@@ -1,39 +1,26 @@
 """Executor `monty`: a Python interpreter in Rust, in worker processes of its own.
 
-Every call of a stateless program gets a fresh session (about 0.1 ms): nothing is left over from any other call. The clock
-stands still, sleeping takes no time, chance is seeded, and no file, variable or function of the host can be reached. Workers
-start on the permanent thread (`spawner`) and ask the kernel to die with this process.
+Every call of a stateless program gets a fresh session: nothing is left over from any other call. A source that leaves its
+globals alone (`plain`) and is called twice in a row keeps the session for the next calls. The clock stands still, sleeping
+takes no time, chance is seeded, and no file, variable or function of the host can be reached.
 """
 
 from __future__ import annotations
 
 import contextlib
-import datetime
-import os
-import shutil
-import signal
-import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from palaestra.envs.sandbox import results
+from palaestra.envs.sandbox.monty_worker import CALLS_PER_SESSION, CALLS_PER_WORKER, Kept, Timing, Worker, kept_alive
+from palaestra.envs.sandbox.plain import leaves_globals_alone
 from palaestra.envs.sandbox.results import SandboxResult, checked, exception_name, shown_detail, text_of
 from palaestra.envs.sandbox.settings import CLOSED, Limits, Loaded
-from palaestra.envs.sandbox.spawner import started_child
-from palaestra.errors import MissingExtraError, UsageError
+from palaestra.errors import UsageError
 
 NAME = "monty"
-CALLS_PER_WORKER = 10_000
-GRACE_S = 1.0
-"""How long a worker may overstay its time limit before it is killed: one native operation can be that long."""
-SPARE_MEMORY_MB = 1024
-"""Address space of a worker above the limit of its programs: the interpreter itself, mostly reserved and never used."""
 MAX_PRINTED_BYTES = 1 << 20
-MAX_UNDEFINED_NAMES = 1000
-"""How often a call may look for a name that is not there: the interpreter asks this process each time."""
-
 _PROLOGUE = "from json import dumps as __sandbox_dumps\n"
 _COUNTED_PRINT = """\
 __sandbox_prints = 0
@@ -42,6 +29,9 @@ def print(*values, sep=None, end=None, file=None, flush=None):
     __sandbox_prints += 1
 """
 _CALL = "\n__sandbox_value = {name}(**__sandbox_arguments)\n"
+_AFRESH = "\n__sandbox_value = None\n"
+_NO_PRINTS = "__sandbox_prints = 0\n"
+"""Lines before a call in a session that is kept: nothing of the call before stays in memory, nor in the count of prints."""
 _ANSWER = 'f"{{__sandbox_dumps(__sandbox_value, ensure_ascii=False, allow_nan=False)}}"[:{most}]'
 """The last line, which is short because each call parses it: whatever a source puts in place of `dumps`, a text of at most
 that length leaves the worker. An error in this line is one of the result, not of the code."""
@@ -49,22 +39,6 @@ MOST_ESCAPED = 6
 """Most characters that one of a text has in JSON."""
 _INTERNAL = "Internal error in monty"
 _DENIED = "Permission denied: "
-
-_kept_alive: list[object] = []
-"""Workers of the parent process after a fork: ending them here would end them there."""
-_runs_here = False
-_is_forked = False
-"""The interpreter's client keeps threads; after a fork of a process that has used it, it would wait for them forever."""
-
-
-def _after_fork() -> None:
-    """Remember that the client's threads are gone."""
-    global _is_forked
-    _is_forked = _is_forked or _runs_here
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 def is_installed() -> bool:
@@ -81,86 +55,6 @@ def version() -> str:
     from importlib.metadata import version as installed_version
 
     return installed_version("pydantic-monty")
-
-
-class _Timing(NamedTuple):
-    """When a call began, by the wall and by its worker's processor."""
-
-    wall: float
-    cpu: float
-
-
-class Worker:
-    """One worker process, as a pool of one."""
-
-    def __init__(self, limits: Limits) -> None:
-        """Start it."""
-        try:
-            from pydantic_monty import Monty
-        except ImportError:
-            raise MissingExtraError("The sandbox's executor 'monty'", "sandbox") from None
-        global _runs_here
-        if _is_forked:
-            raise UsageError(
-                "The executor 'monty' cannot be used in a process that was forked after its first use; start processes with "
-                "the method 'spawn', or fork before the first call."
-            )
-        _runs_here = True
-        self.calls = 0
-        self._launcher = _Launcher(limits.memory_mb + SPARE_MEMORY_MB)
-
-        def start() -> Any:
-            pool = Monty(binary_path=self._launcher.path, max_processes=1, feed_duration_limit_grace=GRACE_S)
-            pool.__enter__()
-            return pool
-
-        self._pool, self.pid = started_child(start)
-        self._clock = ((~self.pid) << 3) | 2 if self.pid else None  # the processor clock of a process, as in the C library
-        self._handle = _process_handle(self.pid)
-        self._limits: dict[str, Any] = {
-            "max_feed_duration_secs": limits.timeout_s,
-            "max_memory": limits.memory_mb << 20,
-            "max_recursion_depth": limits.recursion,
-            "max_suspensions": MAX_UNDEFINED_NAMES,
-            "max_total_sleep_secs": 0.0,
-        }
-        self._policy: dict[str, Any] = {
-            "datetime": datetime.datetime.fromtimestamp(limits.now, tz=datetime.UTC),
-            "timezone": "utc",
-            "sleep": "zero",
-            "random_start": {"seed": limits.seed},
-        }
-
-    def session(self) -> Any:
-        """Return a fresh session; a context manager."""
-        self.calls += 1
-        return self._pool.checkout(limits=self._limits, os_policy=self._policy, assert_message_annotations=False)
-
-    def now(self) -> _Timing:
-        """Return both clocks; the processor's is the wall's where the kernel does not tell."""
-        wall = time.perf_counter()
-        try:
-            return _Timing(wall, wall if self._clock is None else time.clock_gettime(self._clock))
-        except OSError:
-            return _Timing(wall, wall)
-
-    def kill(self) -> None:
-        """End its process, whatever it does; a call that it runs ends as a crash."""
-        with contextlib.suppress(OSError):
-            signal.pidfd_send_signal(self._handle, signal.SIGKILL)
-
-    def close(self) -> None:
-        """End it."""
-        handle, self._handle = self._handle, -1
-        if handle >= 0:
-            os.close(handle)
-        with contextlib.suppress(Exception):  # it may have ended by itself
-            self._pool.__exit__(None, None, None)
-        self._launcher.close()
-
-    def abandon(self) -> None:
-        """Keep the objects of the parent process from being ended by this one."""
-        _kept_alive.append(self._pool)
 
 
 class MontyExecutor:
@@ -188,19 +82,57 @@ class MontyExecutor:
 
     def call(self, program: Loaded, name: str, arguments: Mapping[str, Any]) -> SandboxResult:
         """Call a function of a source; see `Executor`."""
-        epilogue = _CALL.format(name=name) + self._answers[_counts_prints(program)]
+        counts_prints = _counts_prints(program)
+        epilogue = _CALL.format(name=name) + self._answers[counts_prints]
         inputs = {"__sandbox_arguments": arguments}
         if program.stateful:
             return self._call_held(program, epilogue, inputs)
+        with self._worker(program) as worker:
+            kept = worker.kept
+            if kept is not None and kept.program is program and kept.calls < CALLS_PER_SESSION:
+                before = _AFRESH + _NO_PRINTS if counts_prints else _AFRESH
+                result = self._call_kept(kept, worker, f"{before}{epilogue}", inputs)
+                if result.ok:
+                    return result
+                worker.end_kept()
+                if result.content != results.OUT_OF_MEMORY:  # what earlier calls left there counts against this one
+                    return result
+            return self._call_fresh(program, worker, epilogue, inputs)
+
+    def _call_kept(self, kept: Kept, worker: Worker, text: str, inputs: Mapping[str, Any]) -> SandboxResult:
+        """Call a function in the session that its program keeps."""
+        kept.calls += 1
+        worker.calls += 1
+        begin = worker.now()
+        answer: object
+        try:
+            answer = _feed(kept.session, text, inputs)
+        except Exception as error:
+            answer = error
+        return self._result(answer, worker, begin, kept.program, text)
+
+    def _call_fresh(self, program: Loaded, worker: Worker, epilogue: str, inputs: Mapping[str, Any]) -> SandboxResult:
+        """Call a function in a session of its own, which stays if the program is called again and leaves its globals alone."""
+        worker.end_kept()
+        keeps = worker.last is program and leaves_globals_alone(program.source)
+        worker.last = program
         text = f"{_prologue(program)}{program.source}\n{epilogue}"
-        with self._worker() as worker:
-            begin = worker.now()
-            try:
-                with worker.session() as session:
-                    answer = _feed(session, text, inputs)
-            except Exception as error:
-                answer = error
-            return self._result(answer, worker, begin, program, text)
+        begin = worker.now()
+        answer: object
+        session = worker.session()
+        try:
+            with contextlib.ExitStack() as stack:
+                stack.enter_context(session)
+                answer = _feed(session, text, inputs)
+                if keeps:
+                    stack.pop_all()
+                    worker.kept = Kept(session, program)
+        except Exception as error:
+            answer = error
+        result = self._result(answer, worker, begin, program, text)
+        if not result.ok:
+            worker.end_kept()
+        return result
 
     def drop(self, program: Loaded) -> None:
         """End the worker of a stateful program."""
@@ -225,16 +157,17 @@ class MontyExecutor:
         """Let go of the workers of the parent process."""
         for worker in self._all:
             worker.abandon()
-        _kept_alive.extend(held.session for held in self._held.values())
+        kept_alive.extend(held.session for held in self._held.values())
 
     @contextlib.contextmanager
-    def _worker(self) -> Iterator[Worker]:
-        """Lend a worker; a dead or old one is not taken back."""
+    def _worker(self, program: Loaded) -> Iterator[Worker]:
+        """Lend a worker, that of the program's last call if it is free; a dead or old one is not taken back."""
         with self._free:
             with self._lock:
                 if self._closed:
                     raise UsageError(CLOSED)
-                worker = self._idle.pop() if self._idle else None
+                at = next((i for i, one in enumerate(self._idle) if one.last is program), 0)
+                worker = self._idle.pop(at) if self._idle else None
             worker = worker or self._started()
             try:
                 yield worker
@@ -263,6 +196,7 @@ class MontyExecutor:
         with self._lock:
             self._all.discard(worker)
             worker.calls = CALLS_PER_WORKER
+        worker.end_kept()
         worker.close()
 
     def _call_held(self, program: Loaded, epilogue: str, inputs: Mapping[str, Any]) -> SandboxResult:
@@ -303,7 +237,7 @@ class MontyExecutor:
                     self._all.discard(held.worker)
             return result
 
-    def _result(self, answer: object, worker: Worker, begin: _Timing, program: Loaded, text: str) -> SandboxResult:
+    def _result(self, answer: object, worker: Worker, begin: Timing, program: Loaded, text: str) -> SandboxResult:
         """Judge the answer of a worker to a text, or the exception in its place."""
         end = worker.now()
         cpu_ms = round(max(0.0, end.cpu - begin.cpu) * 1e3, 3)
@@ -373,46 +307,6 @@ class _Held:
             self.worker.close()
 
 
-class _Launcher:
-    """The command that a worker is started by: it confines itself as far as a small script can, then becomes the interpreter.
-
-    The script is in memory and reached through /proc, so that nothing is left on disk. It asks the kernel to kill the worker
-    with its parent, bounds its address space, drops the environment and leaves the terminal's process group. Where a program
-    for that is missing, or outside of Linux, the interpreter is started as it is.
-    """
-
-    def __init__(self, address_space_mb: int) -> None:
-        """Write the script."""
-        self._descriptor = -1
-        self.path: str | None = None
-        tools = {name: shutil.which(name) for name in ("setpriv", "setsid", "env", "sh")}
-        if sys.platform != "linux" or not all(tools.values()):
-            return
-        from pydantic_monty._binary import find_monty_binary
-
-        binary = find_monty_binary()
-        words = f"{tools['env']} -i {tools['setsid']} {tools['setpriv']} --pdeathsig KILL --no-new-privs -- {_quoted(binary)}"
-        script = f'#!{tools["sh"]}\nulimit -c 0\nulimit -v {address_space_mb << 10}\nexec {words} "$@"\n'
-        self._descriptor = os.memfd_create("palaestra-monty")
-        os.write(self._descriptor, script.encode())
-        os.fchmod(self._descriptor, 0o700)
-        self.path = f"/proc/{os.getpid()}/fd/{self._descriptor}"
-
-    def close(self) -> None:
-        """Let go of the script."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-
-def _process_handle(pid: int) -> int:
-    """Return a descriptor that stands for a process, -1 where there are none or the process is gone."""
-    if pid and hasattr(os, "pidfd_open"):
-        with contextlib.suppress(OSError):
-            return os.pidfd_open(pid)
-    return -1
-
-
 def _is_raised_by_code(error: Any, program: Loaded) -> bool:
     """Whether a `PermissionError` comes from a `raise` of the source, not from the interpreter, which has its own words."""
     if not str(error.exception()).startswith(_DENIED):
@@ -430,13 +324,6 @@ def _prologue(program: Loaded) -> str:
 def _counts_prints(program: Loaded) -> bool:
     """Whether prints are counted: that takes a third of a short call, and few sources print."""
     return program.facts is None or program.facts.prints
-
-
-def _quoted(path: str) -> str:
-    """Return a path as one word of a shell script."""
-    import shlex
-
-    return shlex.quote(path)
 
 
 def _feed(session: Any, text: str, inputs: Mapping[str, Any]) -> Any:

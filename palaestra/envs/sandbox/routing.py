@@ -22,7 +22,8 @@ from palaestra.envs.sandbox.traces import Traces
 MAX_SOURCE_CHARS = 50_000
 """Most characters of a source; published ones have up to 5,000. The parser takes time that grows with the square of some."""
 
-_KEPT_CHARS = 8_000
+MAX_LOOKED_AT_CHARS = 8_000
+"""Longer sources are read each time, and are not asked what they leave behind."""
 _LOOKS_PER_NODE = 30
 """How often the nodes of a tree are looked at in addition, on average: what is nested deeper is not worth the time."""
 _ODD = "\u019b\u0264"
@@ -75,7 +76,7 @@ def read_source(source: str) -> SourceFacts | None:
     """Return the facts of a source; None if it is not Python, or too long to be looked at."""
     if len(source) > MAX_SOURCE_CHARS:
         return None
-    return _kept(source) if len(source) <= _KEPT_CHARS else _kept.__wrapped__(source)
+    return _kept(source) if len(source) <= MAX_LOOKED_AT_CHARS else _kept.__wrapped__(source)
 
 
 @lru_cache(maxsize=2048)
@@ -115,7 +116,7 @@ def traces(source: str) -> tuple[str, ...]:
 
     A source that is not Python, or too long to be remembered, may leave anything.
     """
-    return _traces(source) if len(source) <= _KEPT_CHARS else ("too long to be looked at",)
+    return _traces(source) if len(source) <= MAX_LOOKED_AT_CHARS else ("too long to be looked at",)
 
 
 @lru_cache(maxsize=2048)
