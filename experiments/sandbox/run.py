@@ -3,8 +3,8 @@
 `escapes` runs every source of `tests/envs/sandbox/hostile` so often, and counts wrong statuses, files, packets, processes and
 wrong next calls. `calls` makes 10,000 calls of 1,000 programs and compares memory, descriptors and processes. `differences`
 runs the published tools in both executors and counts what differs, `programs` does so with random programs (`programs.py`),
-three calls each. `kept` compares published tools and random programs in children that are kept with fresh ones, with `--executor
-monty` in sessions. As an ordinary user: see the page.
+three calls each. `kept` compares published tools and random programs in children that are kept with fresh ones, and with
+`--executor monty` in sessions. As an ordinary user: see the page.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def programs(executor: str, each: int) -> dict[str, Any]:
 
 
 def kept(executor: str, each: int) -> dict[str, Any]:
-    """Call published tools, and so many random programs, in children or sessions that are kept and in fresh ones, twice each."""
+    """Call published tools, and so many random programs, in kept and in fresh children or sessions, twice each."""
     from experiments.sandbox.programs import program
 
     found: Counter[str] = Counter()

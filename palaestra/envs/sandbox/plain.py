@@ -2,8 +2,8 @@
 
 The argument is that of two lists and a plain top. All of such a source is known to be equal in monty (`known_equal`: no class,
 no attribute that is set, no module but `json` and `math`, no chance, no identity) and to leave no trace (`known_pure`). At its
-top are only imports, functions whose defaults are constants, and names of constants; no function binds a global. So nothing that
-two calls share can change.
+top are only imports, functions whose defaults are constants, and names of constants; no function binds a global. So nothing
+that two calls share can change.
 """
 
 from __future__ import annotations
