@@ -1,0 +1,300 @@
+"""The scorer that the paper describes: the default.
+
+A reply claims an error or none, and acts. Scores are 0 or 1, those of arguments and thoughts between. A score that does not
+apply to an item is not there.
+
+Source: CriticTool (arXiv:2506.13977), sections 3 and 4. Where it leaves something open: an expected optional argument that is
+not given scores 0 and counts in the mean, and values other than texts are right or wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from palaestra.envs.critic.blocks import Mode
+from palaestra.envs.critic.documents import JsonType, json_type
+from palaestra.envs.critic.published import FINISH
+from palaestra.envs.critic.record import INTERNAL, Action, Record
+from palaestra.envs.critic.similarity import Similarity, bow
+from palaestra.types import Json
+from palaestra.types.plain_json import is_deep, strict_json
+
+GOOD_ARGS = 0.99
+"""Score of arguments from which an action counts as right."""
+UNKNOWN = "unknown"
+"""Category of a claim in other words than the labels."""
+MAX_ACTIONS = 4
+
+_NONE = frozenset(("", "none", "no_error", "null", "nil", "n/a", "na", "false", "no"))
+_FENCED = re.compile(r"```[a-zA-Z]*\s*(.*?)\s*```", re.DOTALL)
+_SEPARATORS = re.compile(r"[\s_-]+")
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A reply that could be read: one JSON object.
+
+    Attributes:
+        claim: The label of the error that it names; `UNKNOWN` for other words, "" for none.
+        action: What it does; None if that cannot be read.
+        has_prose: Whether there was text around the object.
+    """
+
+    claim: str
+    action: Action | None
+    has_prose: bool = False
+
+
+def read_reply(text: str) -> Reply | None:
+    """Return the reply that a text holds; None if there is not one JSON object with an action or a claim.
+
+    Args:
+        text: What the model wrote. A fence around the object is tolerated, prose is noted.
+    """
+    found, has_prose = _object_in(text)
+    if found is None:
+        return None
+    claim = claim_of(found.get("error"))
+    name, args, thought = found.get("name"), found.get("args", ""), found.get("thought")
+    is_action = isinstance(name, str) and bool(name.strip()) and isinstance(args, str if name == FINISH else dict)
+    if not is_action and not claim:
+        return None
+    words = thought if isinstance(thought, str) and thought.strip() else None
+    action = Action(name=str(name).strip(), args=args, thought=words) if is_action else None
+    return Reply(claim, action, has_prose)
+
+
+def claim_of(error: Json) -> str:
+    """Return the label that an `error` field claims: one of the four, `UNKNOWN` for other words, "" for none.
+
+    Args:
+        error: The field's value. Case, spaces, hyphens and plurals do not matter.
+    """
+    if not error or (isinstance(error, str) and _plain(error) in _NONE):
+        return ""
+    return _LABELS.get(_plain(error), UNKNOWN) if isinstance(error, str) else UNKNOWN
+
+
+def score_internal(record: Record, text: str, *, similarity: Similarity = bow) -> dict[str, float]:
+    """Score the reply to a step that may be wrong.
+
+    Args:
+        record: The item.
+        text: The reply.
+        similarity: How texts are compared.
+
+    Returns:
+        `detect`, `parse_rate`; where there is an error also `category`, `tool`, `args`, and with thoughts `thought`.
+    """
+    reply, gold = read_reply(text), record.golden
+    assert gold is not None
+    scores: dict[str, float] = {"parse_rate": _is_whole(reply, record)}
+    claim = "" if reply is None else reply.claim
+    action = None if reply is None else reply.action
+    if not record.label:
+        return {"detect": float(not claim and action is not None), **scores}
+    scores["detect"] = float(bool(claim))
+    scores["category"] = float(claim == record.label)
+    scores |= _score_action(record, action, gold, similarity)
+    if record.cot:
+        scores["thought"] = _score_thought(action, gold, similarity)
+    return scores
+
+
+def score_external(record: Record, texts: Sequence[str], mode: Mode, *, similarity: Similarity = bow) -> dict[str, float]:
+    """Score the replies to a failure of the environment.
+
+    Args:
+        record: The item.
+        texts: The replies, in order; none counts as nothing done.
+        mode: "skip" or "finish".
+        similarity: How texts are compared.
+
+    Returns:
+        `retry`, `break`, `tool`, `parse_rate`; for "skip" also `args`, and with thoughts `thought`.
+    """
+    failed, following = record.failed(), record.next
+    assert following is not None
+    replies = [read_reply(text) for text in texts]
+    actions = actions_of(replies)
+    breaking = next((action for action in actions if not is_same(action, failed)), None)
+    scores = {
+        "retry": float(bool(actions) and is_same(actions[0], failed)),
+        "break": float(breaking is not None),
+        "parse_rate": float(bool(replies) and all(_is_whole(reply, record) for reply in replies)),
+    }
+    if mode == "finish":
+        return {**scores, "tool": float(breaking is not None and breaking.name == FINISH)}
+    scores |= _score_action(record, breaking, following, similarity)
+    if record.cot:
+        scores["thought"] = _score_thought(breaking, following, similarity)
+    return scores
+
+
+def score_args(tools: Sequence[Mapping[str, Any]], said: Action, gold: Action, similarity: Similarity = bow) -> float:
+    """Return the score of the arguments of a call of the expected tool, 0 to 1.
+
+    Args:
+        tools: OpenAI schemas of the tools.
+        said: The call.
+        gold: The expected call.
+        similarity: How texts are compared.
+    """
+    if isinstance(said.args, str) or isinstance(gold.args, str):
+        return _alike(said.args, gold.args, similarity) if type(said.args) is type(gold.args) else 0.0
+    function = next((tool["function"] for tool in tools if tool["function"]["name"] == gold.name), None)
+    if function is None:
+        return 0.0
+    declared: Mapping[str, Any] = function["parameters"]["properties"]
+    required = function["parameters"].get("required", ())
+    if not set(required) <= set(said.args) or not set(said.args) <= set(declared):
+        return 0.0
+    missing = [key for key in gold.args if key not in said.args]
+    num_values = len(said.args) + len(missing)
+    if not num_values:
+        return 1.0
+    values = [
+        _score_value(declared[key], value, key in gold.args, gold.args.get(key), similarity)
+        for key, value in said.args.items()
+    ]
+    return math.fsum(values) / num_values
+
+
+def actions_of(replies: Iterable[Reply | None]) -> list[Action]:
+    """Return the actions of those replies that have one.
+
+    Args:
+        replies: What `read_reply` returned.
+    """
+    return [reply.action for reply in replies if reply is not None and reply.action is not None]
+
+
+def is_same(action: Action, other: Action) -> bool:
+    """Whether two actions are the same call: equal names, equal arguments as JSON, whatever the order of keys."""
+    return action.name == other.name and same_json(action.args, other.args)
+
+
+def same_json(one: Json, other: Json) -> bool:
+    """Whether two JSON values are equal: int and float by value, true and 1 not, lists in order, objects in any order."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return one == other
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same_json(value, other[key]) for key, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same_json, one, other))
+    return type(one) is type(other) and bool(one == other)
+
+
+def _score_action(record: Record, action: Action | None, gold: Action, similarity: Similarity) -> dict[str, float]:
+    """Return the scores of tool and arguments."""
+    if action is None or action.name != gold.name:
+        return {"tool": 0.0, "args": 0.0}
+    return {"tool": 1.0, "args": score_args(record.tools, action, gold, similarity)}
+
+
+def _score_thought(action: Action | None, gold: Action, similarity: Similarity) -> float:
+    """Return the score of a thought."""
+    return _alike(action.thought, gold.thought, similarity) if action and action.thought and gold.thought else 0.0
+
+
+def _score_value(declared: Mapping[str, Any], value: Json, is_expected: bool, gold: Json, similarity: Similarity) -> float:
+    """Return the score of one argument."""
+    kept = declared.get("x-document", {})
+    kind: JsonType = json_type(kept["type"]) if "type" in kept else declared.get("type")
+    if not is_expected or not _has_type(value, kind):
+        return 0.0
+    if kind == "string" or (kind is None and isinstance(value, str)):
+        return _alike(value, gold, similarity)
+    if kind is None and not isinstance(value, bool | int | float):
+        return 1.0 if same_json(value, gold) else _alike(value, gold, similarity)
+    return float(same_json(value, gold))
+
+
+def _has_type(value: Json, kind: object) -> bool:
+    """Whether a value has a JSON type; of several any, and of none every value."""
+    if isinstance(kind, list):
+        return any(_has_type(value, one) for one in kind)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    match kind:
+        case None:
+            return True
+        case "string":
+            return isinstance(value, str)
+        case "integer":
+            return is_number and float(value) == math.floor(value)
+        case "number":
+            return is_number
+        case "boolean":
+            return isinstance(value, bool)
+        case "array":
+            return isinstance(value, list)
+        case "object":
+            return isinstance(value, dict)
+        case _:
+            return value is None if kind == "null" else True
+
+
+def _alike(one: Json, other: Json, similarity: Similarity) -> float:
+    """Return the similarity of two values, 1 for equal ones, which may hold no word at all."""
+    return 1.0 if same_json(one, other) else min(1.0, max(0.0, similarity(one, other)))
+
+
+def _is_whole(reply: Reply | None, record: Record) -> float:
+    """Whether a reply holds all that is asked for."""
+    return float(reply is not None and reply.action is not None and (not record.cot or reply.action.thought is not None))
+
+
+def _plain(text: str) -> str:
+    """Return words in one spelling: small letters, single underscores, no plural."""
+    words = _SEPARATORS.split(text.strip().strip("\"'`.<>").lower())
+    return "_".join(word[:-1] if len(word) > 3 and word.endswith("s") else word for word in words if word)
+
+
+_LABELS = {_plain(label): label for label in INTERNAL}
+
+
+def _object_in(text: str) -> tuple[dict[str, Json] | None, bool]:
+    """Return the JSON object of a text, None for none, and whether there is prose around it."""
+    bare = text.strip()
+    if (fenced := _FENCED.search(bare)) is not None:
+        found = _parsed(fenced[1])
+        if found is not None:
+            return found, fenced[0] != bare
+    found = _parsed(bare)
+    if found is not None:
+        return found, False
+    start, end = bare.find("{"), bare.rfind("}")
+    return (_parsed(bare[start : end + 1]) if 0 <= start < end else None), True
+
+
+def _parsed(text: str) -> dict[str, Json] | None:
+    """Return the object that a text stands for, as strict JSON."""
+    try:
+        found = strict_json(text)
+        json.dumps(found, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and not is_deep(found) else None
+
+
+__all__ = [
+    "GOOD_ARGS",
+    "MAX_ACTIONS",
+    "UNKNOWN",
+    "Reply",
+    "actions_of",
+    "claim_of",
+    "is_same",
+    "read_reply",
+    "same_json",
+    "score_args",
+    "score_external",
+    "score_internal",
+]
