@@ -9,10 +9,15 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from palaestra.envs.sandbox.known_equal import LAZY, LIST_METHODS, TEXT_METHODS, TYPES, TYPING
 
 _DEEPEST = 12
+_NOTED = (
+    ast.Import, ast.ImportFrom, ast.FunctionDef, ast.arg, ast.ExceptHandler, ast.AnnAssign, ast.Assign, ast.AugAssign, ast.For,
+    ast.comprehension, ast.Try,
+)  # fmt: skip
 _Value = ast.expr | ast.AugAssign | str
 _UNKNOWN = ""
 
@@ -21,18 +26,24 @@ class TooNested(Exception):
     """A source is made so that looking at it takes long."""
 
 
+class Tree(NamedTuple):
+    """All nodes of a module, the module first, in the order of `ast.walk`; and by the `id` of a node its parent."""
+
+    nodes: list[ast.AST]
+    parent: dict[int, ast.AST]
+
+
 class Bindings:
     """The names of one tree.
 
     Args:
-        nodes: All nodes of a module, the module first.
+        tree: A module's.
         looks: How often nodes may be looked at in addition.
     """
 
-    def __init__(self, nodes: list[ast.AST], looks: int) -> None:
-        """Note what each name is bound to, and each node's parent."""
-        self.nodes, self.looks = nodes, looks
-        self.parent: dict[int, ast.AST] = {}
+    def __init__(self, tree: Tree, looks: int) -> None:
+        """Note what each name is bound to."""
+        self.nodes, self.parent, self.looks = tree.nodes, tree.parent, looks
         self.modules: dict[str, str] = {}
         self.imported: dict[str, str] = {}
         self.functions: set[str] = set()
@@ -40,12 +51,10 @@ class Bindings:
         self.caught: set[str] = set()
         self.annotations: set[int] = set()
         self.postponed = self.odd_annotation = False
-        for node in nodes:
-            for child in ast.iter_child_nodes(node):
-                self.parent[id(child)] = node
-        for node in nodes:
-            self._note(node)
-        self.has_try = any(isinstance(node, ast.Try) for node in nodes)
+        self.has_try = False
+        for node in self.nodes:
+            if isinstance(node, _NOTED):
+                self._note(node)
 
     def within(self, node: ast.AST) -> Iterator[ast.AST]:
         """Yield the nodes of a part of the tree, as long as the budget lasts."""
@@ -82,8 +91,10 @@ class Bindings:
         return False
 
     def _note(self, node: ast.AST) -> None:
-        """Note what binds names, and annotations."""
-        if isinstance(node, ast.Import):
+        """Note what binds names, annotations, and whether anything is caught."""
+        if isinstance(node, ast.Try):
+            self.has_try = True
+        elif isinstance(node, ast.Import):
             for alias in node.names:
                 self.modules[alias.asname or alias.name.partition(".")[0]] = alias.name
         elif isinstance(node, ast.ImportFrom):
@@ -209,6 +220,23 @@ class Bindings:
     def is_lazy(self, node: ast.AST) -> bool:
         """Whether an expression gives its items one by one in CPython."""
         return isinstance(node, ast.GeneratorExp) or self.calls_builtin(node, LAZY)
+
+
+def walked(module: ast.Module) -> Tree:
+    """Return the nodes of a module and their parents, both in one walk."""
+    nodes: list[ast.AST] = [module]
+    parent: dict[int, ast.AST] = {}
+    for node in nodes:  # which gets longer
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if isinstance(value, list):
+                below = [item for item in value if isinstance(item, ast.AST)]
+                parent.update((id(item), node) for item in below)
+                nodes += below
+            elif isinstance(value, ast.AST):
+                parent[id(value)] = node
+                nodes.append(value)
+    return Tree(nodes, parent)
 
 
 def asks_for_identity(node: ast.Compare) -> bool:

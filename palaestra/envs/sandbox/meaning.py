@@ -151,6 +151,8 @@ class Checker(Calls):
 
     def _recursion(self) -> Iterator[str]:
         """Functions that call themselves by some way: how deep they get differs."""
+        if not any(self.calls_builtin(node, self.functions) for node in self.nodes):
+            return
         calls: dict[str, set[str]] = defaultdict(set)
         for node in self.nodes:
             if isinstance(node, ast.FunctionDef):

@@ -11,11 +11,11 @@ import ast
 import unicodedata
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from palaestra.envs.sandbox.bindings import Bindings, TooNested
+from palaestra.envs.sandbox.bindings import Bindings, TooNested, Tree, walked
 from palaestra.envs.sandbox.meaning import Checker
 from palaestra.envs.sandbox.traces import Traces
 
@@ -86,19 +86,20 @@ def _kept(source: str) -> SourceFacts | None:
         warnings.filterwarnings("ignore", module=_QUIET_MODULE)
     try:
         tree = ast.parse(source, _FILE_NAME)
-        nodes = list(ast.walk(tree))
+        seen = walked(tree)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     try:
-        reasons = set(Checker(nodes, 10_000 + _LOOKS_PER_NODE * len(nodes)).reasons())
+        reasons = set(Checker(seen, _looks(seen)).reasons())
     except TooNested:
         reasons = {"too nested to be looked at"}
     if has_odd_characters(source):
         reasons.add("characters that versions of Unicode tell apart")
+    nodes, bound = seen.nodes, Counter(_bound_names(seen.nodes))
     return SourceFacts(
         needs_cpython=tuple(sorted(reasons)),
-        functions=_functions(tree),
-        names=frozenset(_bound_names(nodes)),
+        functions=_functions(tree, bound),
+        names=frozenset(bound),
         raise_lines=frozenset(node.lineno for node in nodes if isinstance(node, ast.Raise) and node.exc is not None),
         exits=any(isinstance(node, ast.Name) and node.id == "SystemExit" for node in nodes),
         prints="print" in unicodedata.normalize("NFKC", source),  # as names are read
@@ -123,13 +124,18 @@ def traces(source: str) -> tuple[str, ...]:
 def _traces(source: str) -> tuple[str, ...]:
     """Look at a source that the parser has read before."""
     try:
-        nodes = list(ast.walk(ast.parse(source, _FILE_NAME)))
-        found = set(Traces(Bindings(nodes, 10_000 + _LOOKS_PER_NODE * len(nodes))).reasons())
+        seen = walked(ast.parse(source, _FILE_NAME))
+        found = set(Traces(Bindings(seen, _looks(seen))).reasons())
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ("not Python",)
     except TooNested:
         return ("too nested to be looked at",)
     return tuple(sorted(found))
+
+
+def _looks(seen: Tree) -> int:
+    """Return how often the nodes of a tree may be looked at in addition."""
+    return 10_000 + _LOOKS_PER_NODE * len(seen.nodes)
 
 
 def has_odd_characters(text: str) -> bool:
@@ -173,10 +179,14 @@ def _bound_names(nodes: Iterable[ast.AST]) -> Iterator[str]:
             yield (node.asname or node.name).partition(".")[0]
 
 
-def _functions(tree: ast.Module) -> dict[str, Parameters]:
-    """Return the parameters of functions that are defined once, at the top, without decorators."""
+def _functions(tree: ast.Module, bound: Mapping[str, int]) -> dict[str, Parameters]:
+    """Return the parameters of functions that are defined once, at the top, without decorators.
+
+    Args:
+        tree: A module.
+        bound: How often each name is bound.
+    """
     found: dict[str, Parameters] = {}
-    bound = Counter(_bound_names(ast.walk(tree)))
     for statement in tree.body:
         if isinstance(statement, ast.FunctionDef) and not statement.decorator_list and bound[statement.name] == 1:
             found[statement.name] = _parameters(statement.args)

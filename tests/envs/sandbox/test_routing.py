@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from experiments.sandbox.programs import program
 from palaestra.envs import sandbox as package
 from palaestra.envs.sandbox import Sandbox, known_equal
-from palaestra.envs.sandbox.bindings import TooNested
+from palaestra.envs.sandbox.bindings import TooNested, walked
 from palaestra.envs.sandbox.keeper import MODULES
 from palaestra.envs.sandbox.meaning import Checker
 from palaestra.envs.sandbox.routing import MAX_SOURCE_CHARS, has_odd_characters, needs_cpython, read_source, wrong_names
@@ -225,14 +225,22 @@ class Counted(list):
 
 @pytest.mark.parametrize("line", ["x += x", "x = x", "x += 'a' + x", "x = [x]", "x, y = y, x", "d[x] = x", "d[x] += len(x)"])
 def test_looking_at_a_name_that_is_bound_often_counts_as_often(line):
-    nodes = list(ast.walk(ast.parse("def f(d):\n    x = y = 1\n" + f"    {line}\n" * 1500)))
-    looks = 30 * len(nodes)
-    checker = Checker(nodes, looks)
+    tree = walked(ast.parse("def f(d):\n    x = y = 1\n" + f"    {line}\n" * 1500))
+    looks = 30 * len(tree.nodes)
+    checker = Checker(tree, looks)
     checker.values.update({name: Counted(values) for name, values in checker.values.items()})
     Counted.walked = 0
     with contextlib.suppress(TooNested):
         list(checker.reasons())
-    assert Counted.walked <= 3 * (looks + len(nodes))
+    assert Counted.walked <= 3 * (looks + len(tree.nodes))
+
+
+@pytest.mark.parametrize("module", ["calls", "meaning", "traces", "keeper_main"])
+def test_a_tree_is_walked_as_the_library_does(module):
+    tree = ast.parse(Path(package.__file__).with_name(f"{module}.py").read_text(encoding="utf-8"))
+    seen = walked(tree)
+    assert seen.nodes == list(ast.walk(tree))
+    assert seen.parent == {id(child): node for node in seen.nodes for child in ast.iter_child_nodes(node)}
 
 
 @given(st.text(max_size=60))
