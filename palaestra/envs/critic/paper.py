@@ -228,7 +228,7 @@ def _has_type(value: Json, kind: object) -> bool:
         case "string":
             return isinstance(value, str)
         case "integer":
-            return is_number and float(value) == math.floor(value)
+            return is_number and value == math.floor(value)
         case "number":
             return is_number
         case "boolean":

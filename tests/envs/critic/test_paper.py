@@ -110,6 +110,7 @@ def test_thoughts_are_compared_and_asked_for():
         ({"what": "t", "count": 2, "note": [1]}, {"what": "t", "count": 2, "note": [1.0]}, 1),
         ({"what": "t", "count": 2, "note": 1}, {"what": "t", "count": 2, "note": 2}, 2 / 3),
         ({"what": "t", "count": 2, "day": 3}, {"what": "t", "count": 2, "day": 3.5}, 2 / 3),
+        ({"what": "t", "count": 2, "day": 3}, {"what": "t", "count": 2, "day": 10**400}, 2 / 3),  # no float holds it
         ({"what": "t", "count": 2, "tags": ["a"]}, {"what": "t", "count": 2, "tags": ["a", "b"]}, 2 / 3),
         (
             {"what": "t", "count": 2, "address": {"a": 1, "b": [2]}},
