@@ -10,6 +10,7 @@ import gymnasium
 import numpy as np
 
 from palaestra.agents.core import ENV_CALL, Agent
+from palaestra.envs.core.outermost import outermost
 from palaestra.errors import EnvironmentFault, EpisodeStateError, UsageError
 from palaestra.spaces import TextSpace
 from palaestra.types import Json, Message
@@ -93,7 +94,7 @@ class ExpertAgent(Agent):
     def reset(self, info: Mapping[str, Any], *, env: gymnasium.Env[Any, Any] | None = None, session: str = "") -> None:
         """Ask the environment for its expert, or for that of its own seat."""
         del session
-        expert = getattr(None if env is None else env.unwrapped, "expert", None)
+        expert = None if env is None else outermost(env, "expert")
         if expert is None:
             given = "no environment" if env is None else type(env.unwrapped).__name__
             raise UsageError(f"ExpertAgent got {given}; it needs reset(info, env=env) with an env that has expert().")

@@ -13,6 +13,7 @@ from palaestra.agents.rollout.plans import MAX_SEED
 from palaestra.cli.options import EnvId, Settings, parse_settings, parse_value
 from palaestra.cli.output import say
 from palaestra.cli.seats import SeatChoices, SeatSettings, check_seats, make_seat_agents, parse_seats
+from palaestra.envs.core.outermost import outermost
 from palaestra.errors import PalaestraError
 from palaestra.types import Message, ToolCall
 
@@ -141,7 +142,7 @@ class _Game:
             say(f"{why}; /again starts over.")
             return
         self.past.pop()
-        self.env.unwrapped.restore(snapshot)
+        outermost(self.env, "restore")(snapshot)
         self.observation, self.score, self.over = observation, score, False
         say(f"Taken back.\n{observation}")
 
@@ -175,7 +176,7 @@ class _Game:
 
     def expert_action(self) -> str | Message | None:
         """Ask the expert."""
-        expert = getattr(self.env.unwrapped, "expert", None)
+        expert = outermost(self.env, "expert")
         if expert is None or self.over:
             return None
         try:

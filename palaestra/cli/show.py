@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 from palaestra.cli.options import AsJson, EnvId, Settings, parse_settings
+from palaestra.envs.core.outermost import outermost
 from palaestra.envs.registration import find_spec
 from palaestra.types import Json, Message
 
@@ -73,7 +74,7 @@ def _audit(env_id: str) -> dict[str, Json] | None:
 def _opening(env: Any) -> dict[str, Json]:
     """Return how an episode begins."""
     observation, info = env.reset(seed=0)
-    expert = getattr(env.unwrapped, "expert", None)
+    expert = outermost(env, "expert")
     return {
         "task": info.get("task"),
         "instructions": info.get("instructions", ""),

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from palaestra.envs.registration import list_envs
     from palaestra.envs.tools import SchemaTool, Toolkit, tool
     from palaestra.envs.wrappers import (
+        InjectErrors,
         MoveInstructions,
         RecordTrajectory,
         RewardNoise,
@@ -69,6 +70,7 @@ _HOMES = {
         "tool",
     ),
     "wrappers": (
+        "InjectErrors",
         "MoveInstructions",
         "RecordTrajectory",
         "RewardNoise",
@@ -87,6 +89,7 @@ __all__ = [
     "Exchange",
     "FixedTasks",
     "GeneratedTasks",
+    "InjectErrors",
     "MoveInstructions",
     "RecordTrajectory",
     "Refused",

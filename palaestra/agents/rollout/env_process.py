@@ -26,6 +26,7 @@ from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.agents.rollout.seating import seats_of
 from palaestra.envs.core.engines import kill_engines
 from palaestra.envs.core.horizon import horizon_of
+from palaestra.envs.core.outermost import outermost
 from palaestra.errors import BoundaryError, EnvironmentFault, UsageError, unknown_name
 from palaestra.media.items import MARK, Media
 from palaestra.media.store import MediaOutbox, bytes_named, current_media
@@ -231,7 +232,7 @@ class _Served:
             "metrics": declared_by(self.env),
             "seats": seats_of(world),
             "seat": world.seat if seats_of(world) else "",  # type: ignore[attr-defined]
-            "has": [name for name in ("expert", "state_hash") if hasattr(world, name)],
+            "has": [name for name in ("expert", "state_hash") if self.env.has_wrapper_attr(name)],
         }
 
     def reset(self, seed: int | None, options: dict[str, Any] | None) -> Any:
@@ -251,10 +252,10 @@ class _Served:
         return self.env.render()
 
     def state_hash(self) -> Any:
-        return self.env.unwrapped.state_hash()  # type: ignore[attr-defined]
+        return outermost(self.env, "state_hash")()
 
     def begin_expert(self, seat: str) -> None:
-        self._experts[seat] = self.env.unwrapped.expert(*([seat] if seat else []))  # type: ignore[attr-defined]
+        self._experts[seat] = outermost(self.env, "expert")(*([seat] if seat else []))
 
     def next_expert(self, seat: str) -> Any:
         return next(self._experts[seat], None)

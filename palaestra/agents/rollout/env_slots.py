@@ -16,6 +16,7 @@ from typing import Any
 import gymnasium
 
 from palaestra.agents.rollout.plans import EpisodePlan
+from palaestra.envs.core.outermost import outermost
 from palaestra.errors import Boundary, EnvironmentFault
 from palaestra.results.metrics import declared_by
 from palaestra.spaces import ActionSpace
@@ -100,7 +101,7 @@ class EnvSlot:
 
     def state_hash(self) -> str | None:
         """Return the digest of the world, where the environment gives one."""
-        digest = getattr(self.env.unwrapped, "state_hash", None)
+        digest = outermost(self.env, "state_hash")
         return None if digest is None else str(digest())
 
 

@@ -28,6 +28,7 @@ from palaestra.algorithms.run.recipe_configs import EnvConfig, PhaseConfig, Reci
 from palaestra.algorithms.run.registry import Algorithm, get_algorithm
 from palaestra.algorithms.run.scaling_inter import HorizonConfig
 from palaestra.algorithms.run.start import build_policy
+from palaestra.envs.core.outermost import outermost
 from palaestra.errors import ConfigError
 from palaestra.models.checkpoint import configuration
 from palaestra.models.registry import get_model_kind
@@ -294,7 +295,7 @@ def _texts(config: EnvConfig, recipe: Recipe, count: CountTokens) -> Texts:
 
 def _observations(env: gymnasium.Env[Any, Any]) -> list[str]:
     """Return the observations while an environment's expert plays the task that was begun."""
-    expert = getattr(env.unwrapped, "expert", None)
+    expert = outermost(env, "expert")
     found: list[str] = []
     if expert is None:
         return found

@@ -16,12 +16,15 @@ from palaestra.envs.check.subject import (
     Env,
     Subject,
     full_return,
+    method,
     next_expert_action,
     shown,
     state_hash,
 )
+from palaestra.envs.core.outermost import outermost
 from palaestra.envs.core.snapshots import digest
 from palaestra.envs.core.tasks import TaskSet
+from palaestra.envs.wrappers.injection.grading import MAX_RETRIES
 from palaestra.errors import UsageError
 from palaestra.media.items import find_media
 from palaestra.media.store import MemoryMedia, use_media
@@ -232,7 +235,7 @@ def check_bad_actions(subject: Subject) -> str:
             )
             if action in UNREADABLE_ACTIONS:
                 expect(problem, f"The action {shown(action)} was not refused.")
-            if problem:
+            if problem and "injection" not in info:
                 num_refused += 1
                 expect(observation.strip(), f"The refusal of {shown(action)} is an empty observation.")
                 expect(state_hash(env) == before, f"The refused action {shown(action)} changed the state.")
@@ -269,18 +272,21 @@ def check_expert(subject: Subject) -> str:
             f"full_return is {full!r}; expected a finite number, or None.",
         )
         tasks = _tasks(env)
-        expect(callable(getattr(env.unwrapped, "expert", None)), "There is no expert().", TEXT_ENV_ADVICE)
+        expect(callable(outermost(env, "expert")), "There is no expert().", TEXT_ENV_ADVICE)
         for split in tasks.splits:
             for task in tasks.split(split).first(subject.budget.expert_tasks):
-                env.reset(seed=subject.seed, options={"task": task.key})
-                actions: Iterator[str | Message] = env.unwrapped.expert()  # type: ignore[attr-defined]
+                _, start = env.reset(seed=subject.seed, options={"task": task.key})
+                actions: Iterator[str | Message] = outermost(env, "expert")()
+                is_hopeless = _has_lasting_error(start)
                 total, done = 0.0, False
                 info: dict[str, Any] = {}
                 for action in islice(actions, MAX_EXPERT_TURNS):
                     _, reward, terminated, truncated, info = env.step(action)
                     total += float(reward)
                     num_turns += 1
-                    expect(not info["action_error"], f"On {task.key!r} its action {shown(action)} was refused.")
+                    is_hopeless = is_hopeless or _has_lasting_error(info)
+                    is_refused = info["action_error"] and "injection" not in info  # errors on purpose are not the expert's
+                    expect(not is_refused, f"On {task.key!r} its action {shown(action)} was refused.")
                     done = terminated or truncated
                     if done:
                         break
@@ -288,7 +294,7 @@ def check_expert(subject: Subject) -> str:
                     continue  # knows nothing about this task
                 num_played += 1
                 expect(done, f"On {task.key!r} it stopped before the end of the episode.")
-                expect(info["success"], f"It did not solve {task.key!r} (stop_reason {info['stop_reason']!r}).")
+                expect(info["success"] or is_hopeless, f"It did not solve {task.key!r} (stop_reason {info['stop_reason']!r}).")
                 if full is not None:
                     is_full = abs(total - full) < 1e-6 * max(1.0, abs(full))
                     expect(is_full, f"Its return on {task.key!r} is {total:g}; expected {full:g}.")
@@ -331,9 +337,10 @@ def _try_listed(subject: Subject, env: Env) -> int:
     expect(len(set(map(repr, listed))) == len(listed), "available_actions() lists an action twice.")
     for action in listed[:: 1 + len(listed) // subject.budget.samples]:
         expect(action in env.action_space, f"The listed action {shown(action)} is not in the action space.")
-        saved = inner.snapshot()
-        problem = env.step(action)[4].get("action_error")
-        inner.restore(saved)
+        saved = method(env, "snapshot")()
+        info = env.step(action)[4]
+        problem = "injection" not in info and info.get("action_error")
+        method(env, "restore")(saved)
         expect(not problem, f"The listed action {shown(action)} was refused: {problem}")
     return len(listed)
 
@@ -365,6 +372,14 @@ def check_faults(subject: Subject) -> str:
                     if terminated or truncated:
                         break
     return f"broken on purpose: {', '.join(f'{owner.__name__}.{name}' for owner, name in places)}"
+
+
+def _has_lasting_error(info: Mapping[str, Any]) -> bool:
+    """Whether an error was injected that may not be mended: a wrong call had its effect, or a service never comes back."""
+    injection = info.get("injection") or {}
+    persistence = (injection.get("planned") or {}).get("persistence", 1)
+    is_lasting = injection.get("family") == "external" and (persistence == "always" or persistence > MAX_RETRIES)
+    return is_lasting or bool(injection.get("changed"))
 
 
 class _Sabotage(RuntimeError):

@@ -203,12 +203,13 @@ def check_vector(subject: Subject) -> str:
         actions = [tuple(env.action_space.sample() for _ in range(2)) for _ in range(subject.budget.vector_steps)]
     if spec is None:
         raise CheckFailed("The environment has no spec, so make_vec cannot make it.", "Register it with gymnasium.register.")
+    has_entry_point = spec.vector_entry_point is not None and not spec.additional_wrappers  # Gymnasium takes no wrappers there
     expect(
         spec.vector_entry_point is not None or not is_wanted,
         "There is no vector_entry_point.",
         f"Register with vector_entry_point='palaestra.envs.core.vector:{spec.id}'; SyncVectorEnv is slow for text.",
     )
-    modes = ["sync", "vector_entry_point"] if spec.vector_entry_point is not None else ["sync"]
+    modes = ["sync", "vector_entry_point"] if has_entry_point else ["sync"]
     transcripts = []
     for mode in modes:
         vector = gymnasium.make_vec(spec, num_envs=2, vectorization_mode=mode)
@@ -224,7 +225,7 @@ def check_vector(subject: Subject) -> str:
             vector.close()
     parted = difference(transcripts[0], transcripts[-1])
     expect(not parted, f"The vector entry point differs from SyncVectorEnv {parted}")
-    return "" if len(modes) == 2 else "only mode 'sync' was tried: there is no vector_entry_point"
+    return "" if len(modes) == 2 else "only mode 'sync' was tried: there is no vector_entry_point, or there are wrappers"
 
 
 def _play_to_the_end(subject: Subject, env: gymnasium.Env[Any, Any]) -> bool:

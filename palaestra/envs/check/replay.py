@@ -18,6 +18,7 @@ from typing import Any
 
 from palaestra.envs.check.report import CheckFailed
 from palaestra.envs.check.subject import Action, Env, play, told
+from palaestra.envs.core.outermost import outermost
 from palaestra.media.store import VARIABLE, FolderMedia, bytes_named
 from palaestra.types import Json
 
@@ -47,7 +48,7 @@ class Job:
         try:
             if self.snapshot is not None:
                 env.reset(seed=self.seed + 1)
-                env.unwrapped.restore(self.snapshot)  # type: ignore[attr-defined]
+                outermost(env, "restore")(self.snapshot)
             transcript = play(env, self.actions, seed=self.seed, resets=self.snapshot is None)
             env.action_space.seed(self.seed)
             return [*transcript, told(env.action_space.to_jsonable([env.action_space.sample() for _ in range(3)]))]

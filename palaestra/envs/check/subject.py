@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import gymnasium
 
 from palaestra.envs.check.report import CheckFailed
+from palaestra.envs.core.outermost import outermost
 from palaestra.envs.registration import Cost
 from palaestra.types import Json, Message, plain
 
@@ -97,7 +98,7 @@ class Subject:
 
 def next_expert_action(env: Env) -> Action | None:
     """Return the expert's next action, or None if it knows nothing or there is none."""
-    expert = getattr(env.unwrapped, "expert", None)
+    expert = outermost(env, "expert")
     return None if expert is None else next(iter(expert()), None)
 
 
@@ -144,12 +145,12 @@ def told(value: Any) -> Json:
 
 
 def method(env: Env, name: str) -> Callable[..., Any]:
-    """Return a method of the unwrapped environment that the contract asks for.
+    """Return a method that the contract asks for, of the outermost wrapper that has one of its own.
 
     Raises:
         CheckFailed: If it has none.
     """
-    found = getattr(env.unwrapped, name, None)
+    found = outermost(env, name)
     if not callable(found):
         raise CheckFailed(f"{type(env.unwrapped).__name__} has no method {name}().", TEXT_ENV_ADVICE)
     return found  # type: ignore[no-any-return]
@@ -157,12 +158,12 @@ def method(env: Env, name: str) -> Callable[..., Any]:
 
 def full_return(env: Env) -> Any:
     """Return the declared return of a solved episode: 1 where nothing is declared, None where it varies."""
-    return getattr(env.unwrapped, "full_return", 1.0)
+    return outermost(env, "full_return") if env.has_wrapper_attr("full_return") else 1.0
 
 
 def state_hash(env: Env) -> str | None:
     """Return the digest of the state, None where the environment has none."""
-    found = getattr(env.unwrapped, "state_hash", None)
+    found = outermost(env, "state_hash")
     return str(found()) if callable(found) else None
 
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 
 from palaestra.envs.core.actions import read_message, unusable
+from palaestra.envs.core.command_calls import CommandCalls
 from palaestra.envs.core.tasks import TaskSet
 from palaestra.envs.core.text_env import TextEnv, Turn
 from palaestra.envs.formats.action_format import ActionFormat, ActionFormatError
@@ -107,6 +108,7 @@ class CommandEnv(TextEnv):
             sampler = CommandSampler(self._commands, self._schemas, self.format)
         super().__init__(tasks, split=split, max_turns=max_turns, sampler=sampler, render_mode=render_mode)
         self._is_plain = type(self.format) is PlainFormat
+        self._calls: CommandCalls | None = None
 
     @abstractmethod
     def _command(self, text: str) -> Turn:
@@ -127,6 +129,16 @@ class CommandEnv(TextEnv):
             UsageError: If the form cannot express the command.
         """
         return write_command(self._commands, self.format, command, thought)
+
+    def call_of(self, command: str) -> ToolCall | None:
+        """Return the call of a tool that a command's text stands for; None if none is known that writes this text."""
+        if self._calls is None:
+            self._calls = CommandCalls(self._commands.call, self._schemas)
+        return self._calls.read(command)
+
+    def answer_calls(self, results: Sequence[ToolResult]) -> tuple[str, tuple[ToolResult, ...]]:
+        """Return results as the world answers: on lines of their own."""
+        return "\n".join(result.content for result in results), tuple(results)
 
     def _draw_from(self, **values: Sequence[Json]) -> None:
         """Let `action_space.sample()` draw arguments from an episode's own values instead of the examples in the schemas.

@@ -19,11 +19,12 @@ import gymnasium
 from palaestra.envs.core.actions import as_action, refused_results, show_turn, unusable
 from palaestra.envs.core.snapshots import digest, read_snapshot, settings_of, write_snapshot
 from palaestra.envs.core.tasks import Task, TaskSet, wanted_task
+from palaestra.envs.formats.hermes import format_results
 from palaestra.envs.formats.reasoning import said
 from palaestra.errors import BoundaryError, ConfigError, EpisodeStateError, PalaestraError, unknown_name
 from palaestra.results.metrics import Metric
 from palaestra.spaces import MAX_ACTION_CHARS, ActionSpace, Sampler, TextSpace
-from palaestra.types import Json, Message, StopReason, ToolResult
+from palaestra.types import Json, Message, StopReason, ToolCall, ToolResult, ToolStatus
 
 _QUIET_INFO: dict[str, Any] = {
     "score": 0.0,
@@ -193,6 +194,28 @@ class TextEnv(gymnasium.Env[str, "str | Message"]):
             EpisodeStateError: Before the first `reset`, where there is a list.
         """
         return None
+
+    def failed_call(self, call: ToolCall, problem: str, status: ToolStatus = "error") -> ToolResult:
+        """Return the result of a call that was not run because something outside of the world failed, in this world's form.
+
+        Args:
+            call: The call.
+            problem: What is said of it.
+            status: Why it did nothing.
+        """
+        return ToolResult(call.name, f"Error: {problem}", status, call.id)
+
+    def answer_calls(self, results: Sequence[ToolResult]) -> tuple[str, tuple[ToolResult, ...]]:
+        """Return the observation that results make here, and the results as `info["tool_results"]` has them.
+
+        Args:
+            results: One per call of a message, in order; not all of them need have come from this world.
+        """
+        return format_results(results), tuple(results)
+
+    def count_turns_from_here(self) -> None:
+        """Forget the turns used so far, which were not the agent's: `max_turns` counts from now on."""
+        self._num_turns = 0
 
     # -- Gymnasium ------------------------------------------------------------------------------------------------
 

@@ -47,7 +47,7 @@ from palaestra.envs.vehicle.tasks import car_task, find_tasks, modules_of
 from palaestra.envs.vehicle.tools import chosen, offered_modules, offered_tools
 from palaestra.envs.vehicle.world import VehicleWorld
 from palaestra.errors import EpisodeStateError
-from palaestra.types import Json, Message, ToolCall, ToolResult
+from palaestra.types import Json, Message, ToolCall, ToolResult, ToolStatus
 
 NO_TOOLS = "Tool calls are not taken here; write what you do in a fenced block. Nothing was done."
 CHOOSE_FIRST = "First choose modules: write their names between <modules> and </modules>, one a line. Nothing was done."
@@ -215,6 +215,19 @@ class VehicleWorldEnv(TextEnv):
         info["format"] = "tools" if self.rules.native else "text"
         info["transient"] = [STATE_TAG]
         return observation, info
+
+    def failed_call(self, call: ToolCall, problem: str, status: ToolStatus = "error") -> ToolResult:
+        """Return the result of a call that was not run, in the form in which the car's functions fail."""
+        data = {"ok": False, "error": {"code": "not_available", "message": problem}}
+        text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+        return ToolResult(call.name, text, status, call.id)
+
+    def answer_calls(self, results: Sequence[ToolResult]) -> tuple[str, tuple[ToolResult, ...]]:
+        """Return results with what comes next, which goes with the last of them."""
+        rest = self._observe() if self.request is not None else prompts.stage_text("over")
+        bare = [replace(result, content=result.content.removesuffix(f"\n\n{rest}")) for result in results]
+        turn = self._answer("", rest, bare, "")
+        return turn.observation, tuple(turn.tool_results)
 
     def view(self) -> dict[str, Json]:
         """Return the current observation in parts: what its text is made of, as plain data.

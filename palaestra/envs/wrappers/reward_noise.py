@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Any
 
-import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
+from palaestra.envs.wrappers.chance import generator_of
 from palaestra.envs.wrappers.noise_model import NoiseMode, NoiseModel
 from palaestra.envs.wrappers.text_wrapper import Action, Env, Result, TextWrapper, message_of
 from palaestra.types import Json
@@ -100,13 +98,7 @@ class RewardNoise(TextWrapper, RecordConstructorArgs):
         key: list[Json] = [self.seed, self._task]
         if self.noise_model.mode != "label":
             key = [self.seed, self._origin, self._number, self._task, self._actions]
-        return float(self.noise_model.noise(_generator(key), self._return, success=success, length=self._num_words))
-
-
-def _generator(key: list[Json]) -> np.random.Generator:
-    """Return a generator that depends on `key` alone, the same on every machine."""
-    digest = hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=16).digest()
-    return np.random.default_rng(int.from_bytes(digest, "big"))
+        return float(self.noise_model.noise(generator_of(key), self._return, success=success, length=self._num_words))
 
 
 __all__ = ["RewardNoise"]

@@ -7,6 +7,7 @@ import pytest
 
 from palaestra.envs import wrappers
 from palaestra.envs.wrappers import (
+    InjectErrors,
     MoveInstructions,
     RecordTrajectory,
     RewardNoise,
@@ -26,6 +27,7 @@ def shout(text: str) -> str:
 WRAPPED = {
     "turn limit": lambda env: TurnLimit(env, 7),
     "record": lambda env: RecordTrajectory(env, keep=False),
+    "errors": lambda env: InjectErrors(env, mode="outage", seed=4),
     "noise": lambda env: RewardNoise(env, "judge", 0.2, seed=4),
     "transform": lambda env: TransformObservationText(env, shout),
     "instructions": lambda env: MoveInstructions(env, with_tools=True),
