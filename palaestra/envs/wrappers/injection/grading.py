@@ -132,7 +132,7 @@ def grade_external(
 
     Args:
         failed: The right call that failed.
-        played: The first call of the message that was no retry, None if it had none.
+        played: The first call of the message that is not a retry, None if it had none.
         retries: How often the agent had sent the same call again.
         broke: Whether it did something else in the end.
         succeeded: Whether a retry went through.
