@@ -225,7 +225,7 @@ def check_vector(subject: Subject) -> str:
             vector.close()
     parted = difference(transcripts[0], transcripts[-1])
     expect(not parted, f"The vector entry point differs from SyncVectorEnv {parted}")
-    return "" if len(modes) == 2 else "only mode 'sync' was tried: there is no vector_entry_point, or there are wrappers"
+    return "" if len(modes) == 2 else "only mode 'sync' was tried: no vector_entry_point, or wrappers"
 
 
 def _play_to_the_end(subject: Subject, env: gymnasium.Env[Any, Any]) -> bool:

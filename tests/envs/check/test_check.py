@@ -49,7 +49,7 @@ def test_a_world_that_blocks_needs_no_vector_entry_point_and_others_do():
     gymnasium.register("tests/Slow-v0", "tests.envs.lift:LiftEnv", order_enforce=False)
     gymnasium.register("tests/Quick-v0", "tests.envs.miniature:CounterEnv", order_enforce=False)
     slow, quick = (check_environment(name, only=["vector"]).results[-1] for name in ("tests/Slow-v0", "tests/Quick-v0"))
-    assert (slow.ok, slow.detail) == (True, "only mode 'sync' was tried: there is no vector_entry_point, or there are wrappers")
+    assert (slow.ok, slow.detail) == (True, "only mode 'sync' was tried: no vector_entry_point, or wrappers")
     assert (quick.ok, quick.detail) == (False, "There is no vector_entry_point.")
 
 

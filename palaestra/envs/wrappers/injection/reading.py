@@ -69,7 +69,7 @@ def _command(env: CommandEnv, text: str, tools: Sequence[Mapping[str, Any]]) -> 
 
 
 def values_of(texts: Iterable[str]) -> list[Json]:
-    """Collect the values in texts that an argument may hold: quoted words, names with digits, numbers; each once, the last ones."""
+    """Collect values for arguments from texts: quoted words, names with digits, numbers; each once, the last ones."""
     found: dict[Json, None] = {}
     for text in texts:
         for match in _QUOTED.finditer(text[:20_000]):
