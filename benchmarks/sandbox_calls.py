@@ -64,7 +64,7 @@ def run() -> list[Row]:
             "subprocess": lambda: _output(python_command(ALONE, SOURCE)),
             "bubblewrap": lambda: _output(_without_filter(python_command(ALONE, SOURCE))),
         }
-        ms = _medians(ways, _cpu_ms, ROUNDS)
+        ms = _medians(ways, cpu_ms, ROUNDS)
         memory = _memory_mb()
     starts = _medians({name: lambda name=name: _start(name) for name in ("monty", "process")}, _wall_ms, 9)
     bare = _medians({"bubblewrap": ways["bubblewrap"]}, _wall_ms, 9)["bubblewrap"]
@@ -107,7 +107,7 @@ def _wall_ms(is_end: bool) -> float:
     return time.perf_counter() * 1e3
 
 
-def _cpu_ms(is_end: bool) -> float:
+def cpu_ms(is_end: bool) -> float:
     """Return the CPU time of this process, of all processes below it, and of those that they waited for.
 
     Looking is work as well: this process's own time is read first at the end of a measurement, and last at its beginning.

@@ -87,7 +87,7 @@ FUNCTIONS: Mapping[str, frozenset[str]] = {
     "copy": frozenset(("copy", "deepcopy")),
     "difflib": frozenset(("get_close_matches",)),
     "time": frozenset(("time", "sleep", "strftime", "localtime", "gmtime", "monotonic", "perf_counter")),
-    "unicodedata": frozenset(("normalize", "category", "name")),
+    "unicodedata": frozenset(("normalize", "category", "combining", "name")),
     "random": frozenset(("random", "randint", "randrange", "uniform", "choice", "choices", "sample", "shuffle", "gauss")),
 }  # fmt: skip
 """Functions that may be called and not passed on. Chance starts over in every call, and the clock stands still."""

@@ -22,7 +22,7 @@ from palaestra.envs.sandbox.traces import Traces
 MAX_SOURCE_CHARS = 50_000
 """Most characters of a source; published ones have up to 5,000. The parser takes time that grows with the square of some."""
 
-MAX_LOOKED_AT_CHARS = 8_000
+MAX_LOOKED_AT_CHARS = 16_000
 """Longer sources are read each time, and are not asked what they leave behind."""
 _LOOKS_PER_NODE = 30
 """How often the nodes of a tree are looked at in addition, on average: what is nested deeper is not worth the time."""

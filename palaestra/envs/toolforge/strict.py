@@ -57,10 +57,22 @@ def is_solved(instance: Instance, node: Node, call: Played) -> bool:
     if call.status != "ok" or call.tool != node.tool:
         return False
     if node.path is not None:
-        is_given = same(value_at(call.value, node.path), node.answer, node.answer_type)
+        is_given = gives(call.value, node.path, node.answer, node.answer_type)
     else:
         is_given = occurs(node.answer, call.content, node.answer_type)
     return is_given and not brings_answer(instance, node, call.arguments)
+
+
+def gives(result: Json, path: str, answer: Json, kind: str) -> bool:
+    """Whether a result holds an answer at its path; the one rule for players, for builders and for their proofs.
+
+    Args:
+        result: What a tool returned.
+        path: Keys and positions joined by dots.
+        answer: The expected answer.
+        kind: Its type.
+    """
+    return same(value_at(result, path), answer, kind)
 
 
 def brings_answer(instance: Instance, node: Node, arguments: Mapping[str, Json]) -> bool:
@@ -110,4 +122,4 @@ def _is_known(leaf: str, known: Sequence[Json], question: str) -> bool:
     return occurs(leaf, question, "entity")
 
 
-__all__ = ["Played", "brings_answer", "is_solved", "matching", "solved_by"]
+__all__ = ["Played", "brings_answer", "gives", "is_solved", "matching", "solved_by"]

@@ -6,11 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from palaestra.envs.sandbox import Sandbox
 from palaestra.envs.toolforge.files import open_instances
+from palaestra.envs.toolforge.llm.asking import Problem
+from palaestra.envs.toolforge.llm.trial import Golden, try_source
+from palaestra.envs.toolforge.stages.checks import solved_by as solved_as_proven
 from palaestra.envs.toolforge.strict import Played, brings_answer, is_solved, matching, solved_by
 from tests.envs.toolforge.made import chain, made, parallel
 from tests.envs.toolforge.published_data import rows
 from tests.fixtures import fixture_files
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    with Sandbox() as made_once:
+        yield made_once
 
 
 def played(tool, value, status="ok", content=None, **arguments):
@@ -33,6 +43,39 @@ def played(tool, value, status="ok", content=None, **arguments):
 def test_what_solves_a_node(call, solves):
     instance = made(chain())
     assert is_solved(instance, instance.node("n1"), call) is solves
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "found", "is_right"),
+    [
+        ("Iska Tarn", "entity", "ISKA  tarn.", True),
+        ("Iska Tarn", "entity", "Iska T\u00e1rn", False),
+        ("Iska Tarn", "entity", "Iska-Tarn", False),
+        (1931, "int", "1931", True),
+        (1931, "int", 1931.4, False),
+        (0.25, "float", "0.25", True),
+        ("1931-04-02", "date", "1931-4-2", True),
+        (["a1", "b2"], "list", ["B2", "a1"], True),
+    ],
+)
+def test_builders_prove_by_the_rule_that_players_are_scored_by(sandbox, answer, kind, found, is_right):
+    value = chain()
+    value["nodes"][0].update(answer=answer, answer_type=kind)
+    instance = made(value)
+    node, result = instance.node("n1"), {"founder": found}
+    assert is_solved(instance, node, played("founder_of", result, company="Velmora")) is is_right
+    assert solved_as_proven([node.model_dump()], "founder_of", result) == ["n1"] * is_right
+    source = (
+        "def founder_of(company):\n    key = ' '.join(str(company).casefold().split())\n"
+        f"    return {result!r} if key == 'velmora' else {{'status': 'not_found'}}\n"
+    )
+    schema = {"type": "object", "properties": {"company": {"type": "string"}}, "required": ["company"]}
+    problems = []
+    try:
+        try_source(sandbox, source, "founder_of", schema, "founder", [Golden({"company": "Velmora"}, answer, kind)])
+    except Problem as problem:
+        problems = [*problem.args]
+    assert (not problems) is is_right, problems
 
 
 def test_an_answer_that_another_part_found_may_be_an_argument():

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from palaestra.envs.sandbox.routing import traces
 from palaestra.envs.toolforge.build import build_many
 from palaestra.envs.toolforge.stages.checks import SENTINEL, filled, refilled
 from palaestra.envs.toolforge.stages.options import all_options
@@ -249,3 +250,12 @@ def test_the_source_of_a_tool_answers_as_its_table():
             calls += [refilled(call, SENTINEL) for call in golden.get(name, [])]
             for arguments in calls:
                 assert called(source, name, arguments) == run_table(data, arguments)
+
+
+@pytest.mark.parametrize("preset", ["tiny", "easy", "paper_like", "stress"])
+def test_exported_sources_leave_no_trace_and_so_keep_their_worker(preset):
+    for instance in build_many(preset, count=3):
+        for tool in instance.tools:
+            function = tool["function"]
+            source = source_of(function["name"], function["parameters"], instance.impl[function["name"]].spec)
+            assert traces(source) == ()

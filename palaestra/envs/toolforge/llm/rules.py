@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
+from palaestra.envs.toolforge.answers import same
 from palaestra.envs.toolforge.graph import graph_problem
 from palaestra.envs.toolforge.llm.asking import Problem
 from palaestra.envs.toolforge.llm.replies import Decomposition, DraftDocument, DraftNode, Integration, Verdict
@@ -186,19 +187,6 @@ def rewritten(arguments: Mapping[str, Json], schema: Mapping[str, Any], change: 
     return {name: value if name in closed else _with_texts(value, change) for name, value in arguments.items()}
 
 
-def is_same(found: Json, answer: Json, kind: str) -> bool:
-    """Whether a value is an answer, under the type of the answer."""
-    if kind == "list":
-        return (
-            isinstance(found, list) and isinstance(answer, list) and sorted(map(_plain, found)) == sorted(map(_plain, answer))
-        )
-    if kind in ("int", "float"):
-        if isinstance(found, bool) or not isinstance(found, (int, float)) or not isinstance(answer, (int, float)):
-            return False
-        return bool(abs(found - answer) <= (0 if kind == "int" else max(1e-9, 1e-6 * abs(answer))))
-    return isinstance(found, str) and _plain(found) == _plain(answer)
-
-
 def _with_texts(value: Json, change: Callable[[str], str]) -> Json:
     """Return a value with its texts changed."""
     if isinstance(value, dict):
@@ -206,11 +194,6 @@ def _with_texts(value: Json, change: Callable[[str], str]) -> Json:
     if isinstance(value, list):
         return [_with_texts(inner, change) for inner in value]
     return change(value) if isinstance(value, str) else value
-
-
-def _plain(value: Json) -> str:
-    """Return a value to compare."""
-    return plain_key(str(value))
 
 
 def _fits(schema: Mapping[str, Any], value: Json) -> bool:
@@ -250,7 +233,7 @@ def _final_problems(draft: Decomposition, graph: Mapping[str, Sequence[str]]) ->
     if final.op is None:
         needed = {dep for deps in graph.values() for dep in deps}
         ends = [node for node in graph if node not in needed]
-        if len(ends) != 1 or not is_same(final.answer, answers[ends[0]], final.answer_type):
+        if len(ends) != 1 or not same(final.answer, answers[ends[0]], final.answer_type):
             yield "The final answer is not that of the one node that no other node needs; give an op, or correct it."
         return
     if unknown := [node for node in final.op.over if node not in answers]:
@@ -269,7 +252,7 @@ def _final_problems(draft: Decomposition, graph: Mapping[str, Sequence[str]]) ->
     except (TypeError, ValueError, ArithmeticError):
         yield f"{final.op.kind} cannot be computed from the answers that op names."
         return
-    if not is_same(final.answer, computed, final.answer_type):
+    if not same(final.answer, computed, final.answer_type):
         yield f"{final.op.kind} of the answers that op names is {computed}, not the final answer."
 
 
@@ -291,6 +274,5 @@ __all__ = [
     "check_verdict",
     "faults_of",
     "holds",
-    "is_same",
     "rewritten",
 ]

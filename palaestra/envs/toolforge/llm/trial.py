@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 from palaestra.envs.sandbox import Program, Sandbox
 from palaestra.envs.toolforge.llm.asking import Problem
-from palaestra.envs.toolforge.llm.rules import is_same, rewritten
+from palaestra.envs.toolforge.llm.rules import rewritten
 from palaestra.envs.toolforge.llm.screen import problems_of
+from palaestra.envs.toolforge.strict import gives
 from palaestra.envs.tools.drawing import simplest_arguments
 from palaestra.types import Json
 
@@ -97,7 +98,7 @@ class _Trial:
         status, value, _ = self.result(arguments)
         if status != "ok" or not isinstance(value, dict) or value.get("status") in ("error", "not_found"):
             return False
-        return is_same(value.get(self.field), call.answer, call.answer_type)
+        return gives(value, self.field, call.answer, call.answer_type)
 
     def quiet(self, arguments: Mapping[str, Json], text: str, answers: Sequence[tuple[Json, str]]) -> Iterator[str]:
         """Yield what is wrong with the result of a call that knows nothing."""
@@ -105,7 +106,7 @@ class _Trial:
         if status != "ok" or not isinstance(value, dict):
             yield f"Arguments that are not known give the status {status}; return an object with a status, and never raise."
             return
-        if any(is_same(value.get(self.field), answer, kind) for answer, kind in answers):
+        if any(gives(value, self.field, answer, kind) for answer, kind in answers):
             yield "Arguments that know nothing give an answer."
         if text and text.casefold() in content.casefold():
             yield "A message repeats an argument."

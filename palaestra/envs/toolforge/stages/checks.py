@@ -14,6 +14,7 @@ from typing import Any
 from palaestra.envs.toolforge.stages.decompose import Plan, Thing
 from palaestra.envs.toolforge.stages.names import Reject
 from palaestra.envs.toolforge.stages.question import meaning_of, meanings
+from palaestra.envs.toolforge.strict import gives
 from palaestra.envs.toolforge.tables import run_table
 from palaestra.envs.tools.json_schema import validator_of
 from palaestra.types import Json
@@ -61,7 +62,11 @@ def solved_by(nodes: Sequence[Mapping[str, Any]], tool: str, result: Mapping[str
     """Return the ids of the nodes whose answer stands in the result of a call, in the place where it belongs."""
     if "status" in result:
         return []
-    return [node["id"] for node in nodes if node["tool"] == tool and _is_same(result.get(node["path"]), node["answer"])]
+    return [
+        node["id"]
+        for node in nodes
+        if node["tool"] == tool and gives(result, node["path"], node["answer"], node["answer_type"])
+    ]
 
 
 def other_calls(
@@ -167,11 +172,6 @@ def _check_tables(specs: Mapping[str, Any]) -> None:
             records = {tuple(sorted(key.split("|"))): row[1] for key, row in table["rows"].items()}
             if len({*map(str, records.values())}) < len(records):
                 raise Reject("two records of a table have the same value")
-
-
-def _is_same(found: Json, answer: Json) -> bool:
-    """Whether two values are equal and of the same type."""
-    return type(found) is type(answer) and found == answer
 
 
 def _filled(schema: Mapping[str, Any], text: str) -> Json:
