@@ -43,6 +43,7 @@ COMMANDS = {
     "view": CommandRow("view:view", RUNS),
     "sandbox": CommandRow("sandbox:app", SUBJECTS),
     "toolforge": CommandRow("toolforge:app", SUBJECTS),
+    "critic": CommandRow("critic:app", SUBJECTS),
     "init": CommandRow("init:init", RUNS),
     "demo": CommandRow("demo:demo", RUNS),
 }

@@ -98,6 +98,7 @@ def register_environments() -> None:
         "palaestra/SciWorld-v0", f"{_AGENTGYM}.sciworld.env:SciWorldEnv", extra="agentgym", needs=("java",), cost="engine"
     )
     _register("palaestra/ALFWorld-v0", "palaestra.envs.agentgym.alfworld.env:ALFWorldEnv", max_turns=30)
+    _register("palaestra/CriticTool-v0", "palaestra.envs.critic.env:CriticEnv")
     _register("palaestra/Desk-v0", "palaestra.envs.desk.env:DeskEnv", max_turns=30)
     _register("palaestra/ToolForge-v0", "palaestra.envs.toolforge.env:ToolForgeEnv", extra="tools", max_turns=20)
     _register("palaestra/TwentyQuestions-v0", _QUESTIONS, max_turns=20, things=16, guesses=0)

@@ -24,7 +24,7 @@ def _commands(page: Path) -> list[list[str]]:
 def test_every_command_and_option_on_a_page_exists(page, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     for words in _commands(page):
-        names = [words[1], *([words[2]] if words[1] in ("runs", "toolforge") else [])]
+        names = [words[1], *([words[2]] if words[1] in ("runs", "toolforge", "critic") else [])]
         result = CliRunner().invoke(app, [*names, "--help"])
         assert result.exit_code == 0, words
         for option in (word.partition("=")[0] for word in words if re.fullmatch(r"--?[a-z][\w-]*(=.*)?", word)):

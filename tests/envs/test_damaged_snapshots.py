@@ -123,6 +123,13 @@ OTHERS = {
         {"max_turns": 7},
     ],
     "palaestra/BabyAI": [{"action_format": "react"}, {"numbering": "fixed"}, {"compat": "upstream"}, {"max_turns": 7}],
+    "palaestra/CriticTool": [
+        {"mode": "skip"},
+        {"cot": True},
+        {"profile": "published"},
+        {"form": "calls"},
+        {"max_turns": 7},
+    ],
     "palaestra/Desk": [
         {"difficulty": "hard"},
         {"lenient": True},
@@ -178,6 +185,7 @@ OTHERS = {
 SAME = {
     "palaestra/ALFWorld": [{"expert_knows": "seen"}, {"split": "test"}],
     "palaestra/BabyAI": [{"levels": "GoToRedBall"}, {"split": "test"}],
+    "palaestra/CriticTool": [{"mode": "internal", "max_turns": 1}, {"split": "test"}],
     "palaestra/Desk": [{"difficulty": "normal", "shaping": 0}, {"split": "test"}],
     "palaestra/Maze": [{"action_format": "text"}, {"split": "test"}],
     "palaestra/SciWorld": [{"simplifications": []}, {"split": "test"}],

@@ -38,6 +38,10 @@ VARIANTS = {
         {"recipes": "procedural"},
         {"recipes": "procedural", "depth": 3, "action_format": "react"},
     ],
+    "palaestra/CriticTool-v0": [
+        {"mode": "skip", "profile": "published"},
+        {"mode": "finish", "cot": True, "form": "calls", "max_turns": None},
+    ],
     "palaestra/Desk-v0": [{"difficulty": "tiny"}],
     "palaestra/SciWorld-v0": [{"simplifications": "easy"}],
     "palaestra/BabyAI-v0": [

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from palaestra.envs.critic.documents import CriticDataError, to_document, to_schema
     from palaestra.envs.critic.files import Items, open_items, write_items
     from palaestra.envs.critic.record import Action, Record, of_published, to_published
+    from palaestra.envs.critic.replies import ScoredFile, score_file
     from palaestra.envs.critic.report import behaviours, breakdown, overall, paper_columns
     from palaestra.envs.critic.scoring import Scored, score
     from palaestra.envs.critic.similarity import Similarity, similarity_of
@@ -22,6 +23,7 @@ _HOMES = {
     "documents": ("CriticDataError", "to_document", "to_schema"),
     "files": ("Items", "open_items", "write_items"),
     "record": ("Action", "Record", "of_published", "to_published"),
+    "replies": ("ScoredFile", "score_file"),
     "report": ("behaviours", "breakdown", "overall", "paper_columns"),
     "scoring": ("Scored", "score"),
     "similarity": ("Similarity", "similarity_of"),
@@ -33,6 +35,7 @@ __all__ = [
     "Items",
     "Record",
     "Scored",
+    "ScoredFile",
     "Similarity",
     "behaviours",
     "breakdown",
@@ -42,6 +45,7 @@ __all__ = [
     "overall",
     "paper_columns",
     "score",
+    "score_file",
     "similarity_of",
     "to_document",
     "to_published",

@@ -22,6 +22,7 @@ from palaestra.types.plain_json import is_strict, text_of
 
 Profile = Literal["paper", "published"]
 """Which of the two scorers is meant: the one that the paper describes, or the published one, bug for bug."""
+PROFILES: tuple[Profile, ...] = ("paper", "published")
 JsonType = Literal["string", "integer", "number", "boolean", "array", "object"] | None
 """A type of JSON Schema; None for any."""
 
@@ -121,7 +122,7 @@ def to_document(schema: Mapping[str, Json]) -> dict[str, Json]:
     for name in kept.pop("absent", ()):
         document.pop(name, None)
     document |= kept
-    if all(to_schema(document, profile) != schema for profile in ("paper", "published")):
+    if all(to_schema(document, profile) != schema for profile in PROFILES):
         document["schema"] = copy.deepcopy(dict(schema))
     return document
 
@@ -257,6 +258,7 @@ __all__ = [
     "END_OF_TOOLS",
     "KEPT",
     "LISTS",
+    "PROFILES",
     "CriticDataError",
     "JsonType",
     "Profile",

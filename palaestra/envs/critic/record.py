@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from palaestra.envs.critic.blocks import REMINDER
-from palaestra.envs.critic.documents import END_OF_TOOLS, CriticDataError, documents_of, to_document, to_schema
+from palaestra.envs.critic.documents import END_OF_TOOLS, PROFILES, CriticDataError, documents_of, to_document, to_schema
 from palaestra.envs.critic.published import FINISH, action_of
 from palaestra.types import Json
 from palaestra.types.plain_json import is_strict
@@ -249,8 +249,8 @@ def to_published(record: Record) -> dict[str, Json]:
     system = next((message for message in messages if message["role"] == "system"), None)
     if system is None:
         messages.insert(0, {"role": "system", "content": system_message(record.documents())})
-    elif not _holds(system["content"], record.documents()):
-        system["content"] = f"{system_message(record.documents(), system['content'])}"
+    elif not _holds(system["content"], record.tools):
+        system["content"] = system_message(record.documents(), system["content"])
     item: dict[str, Json] = {"query_prompt": messages}
     if record.family == "internal":
         assert record.golden is not None
@@ -279,12 +279,13 @@ def system_message(documents: Sequence[Mapping[str, Json]], before: str = "") ->
     )
 
 
-def _holds(system: str, documents: list[dict[str, Json]]) -> bool:
-    """Whether a system message holds these documents."""
+def _holds(system: str, tools: list[dict[str, Json]]) -> bool:
+    """Whether a system message holds the documents of these tools."""
     try:
-        return documents_of(system, "it") == documents
+        documents = documents_of(system, "it")
     except CriticDataError:
         return False
+    return any([to_schema(document, profile) for document in documents] == tools for profile in PROFILES)
 
 
 __all__ = [

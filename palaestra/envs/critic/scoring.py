@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from palaestra.envs.critic import paper, published
 from palaestra.envs.critic.behaviour import behaviour_external, behaviour_internal
 from palaestra.envs.critic.blocks import MODES, Mode
-from palaestra.envs.critic.documents import CriticDataError, Profile
+from palaestra.envs.critic.documents import END_OF_TOOLS, PROFILES, CriticDataError, Profile
 from palaestra.envs.critic.record import Record, to_published
 from palaestra.envs.critic.similarity import Similarity, bow
 from palaestra.errors import unknown_name
 from palaestra.types import Json
-
-PROFILES: tuple[Profile, ...] = ("paper", "published")
 
 _OF_PUBLISHED = {"critic": "detect", "reflect": "category", "name": "tool", "goal": "thought"}
 """Names of the paper's measures by those of the published scorer; the others are the same."""
@@ -123,43 +120,28 @@ def _by_paper(record: Record, replies: Sequence[str], mode: Mode, similarity: Si
 
 def _by_published(record: Record, replies: Sequence[str], mode: Mode, similarity: Similarity) -> dict[str, float]:
     """Score as published, under the paper's names."""
-    item = _published(record)
+    item = _item(record)
     if mode == "internal":
         found = published.score_internal(item, replies[0], record.cot, similarity=similarity)
         if not record.label:
             found = {name: value for name, value in found.items() if _OF_PUBLISHED.get(name, name) not in _ON_ERRORS}
     else:
         found = published.score_external(item, replies, mode, record.cot, similarity=similarity)
-    return {_OF_PUBLISHED.get(name, name): float(value) for name, value in found.items()}
+    return {_OF_PUBLISHED.get(name, name): min(1.0, float(value)) for name, value in found.items()}  # a cosine may round up
 
 
-def _published(record: Record) -> dict[str, Any]:
-    """Return the published item of a record, kept for the last few."""
-    return _items(_ById(record))
+def _item(record: Record) -> dict[str, Any]:
+    """Return the published item of a record, its messages as they are where they hold the tools' documents."""
+    if any(message["role"] == "system" and END_OF_TOOLS in message["content"] for message in record.messages):
+        if record.golden is not None:
+            return {
+                "query_prompt": record.messages,
+                "ground_truth": record.golden.to_published(),
+                "error_type": record.label,
+            }
+        assert record.next is not None
+        return {"query_prompt": record.messages, "ground_truth": [record.failed().to_published(), record.next.to_published()]}
+    return to_published(record)
 
 
-class _ById:
-    """A record as a key: the same object is the same item."""
-
-    __slots__ = ("record",)
-
-    def __init__(self, record: Record) -> None:
-        """Hold the record, so that its identity stays its own."""
-        self.record = record
-
-    def __hash__(self) -> int:
-        """Return the hash of the object."""
-        return id(self.record)
-
-    def __eq__(self, other: object) -> bool:
-        """Whether both hold the same object."""
-        return isinstance(other, _ById) and other.record is self.record
-
-
-@lru_cache(maxsize=256)
-def _items(key: _ById) -> dict[str, Any]:
-    """Return the published item of a record."""
-    return to_published(key.record)
-
-
-__all__ = ["PROFILES", "Scored", "credit", "score"]
+__all__ = ["Scored", "credit", "score"]
