@@ -20,7 +20,7 @@ def test_the_code_on_the_page_runs(tmp_path, monkeypatch):
     for block in re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL):
         exec(block, names)
     assert names["info"]["success"]
-    assert len(names["opened"]) == 9
+    assert len(names["opened"]) == 10
     assert len(names["replies"]) == 1
 
 
@@ -35,4 +35,4 @@ def test_the_page_names_what_there_is():
     assert all(f"`{one.name}`" in PAGE for one in METRICS if one.name != "parse_rate")
     tools = made()
     assert f"{len(tools)} tools of nine domains" in PAGE
-    assert len({tool.domain for tool in tools.values()}) == 10
+    assert len({tool.domain for tool in tools.values()}) == 9

@@ -56,9 +56,10 @@ class CriticEnv(TextEnv):
     `scored`: the item's label, the scores, and the behaviour in one word.
 
     ## Reward
-    At the end the item's part of Overall, from 0 to 1. Internal: 0.4 mean(detect, category) + 0.6 mean(tool, args), without an
-    error detect alone. External: 0.1 retry + 0.9 mean(break, tool, args), for "finish" without args. Success: each of them is
-    1 (arguments at least 0.99), and the action after a right step is the expected one.
+    At the end the item's part of Overall, from 0 to 1. Internal: 0.4 mean(detect, category) + 0.6 mean(tool, args), after a
+    right step 0.4 detect + 0.6 mean(tool, args) of the next one (Overall counts detect alone there, so that any action would
+    do). External: 0.1 retry + 0.9 mean(break, tool, args), for "finish" without args. Success: each of them is 1 (arguments at
+    least 0.99).
 
     ## Termination and truncation
     Terminated by the action of an internal item, and of an external one by another action than the failed call, or the fourth.
@@ -80,8 +81,8 @@ class CriticEnv(TextEnv):
     Expert: the expected actions with the right label; of external items one retry first. On published items the scorers may
     pay them less than 1.
 
-    Data: made by this package: 22 tools of 9 domains; labels are equally frequent, the test split holds 200 items of each. Published
-    items are read from `items`; they are not shipped.
+    Data: made by this package: 22 tools of 9 domains; labels are equally frequent, the test split holds 200 items of each.
+    Published items are read from `items`; they are not shipped.
 
     Papers:
         CriticTool (arXiv:2506.13977): items, measures, both scorers, its table. Left out: its data, hosted elsewhere.
@@ -182,7 +183,9 @@ class CriticEnv(TextEnv):
         if not world.is_over:
             return Turn(world.record.messages[-1]["content"])
         scored = world.scored(self._unread)
-        return Turn(_verdict(scored), scored.credit, terminated=True, success=world.is_solved(scored), **_figures(scored))
+        return Turn(
+            _verdict(scored), world.reward(scored), terminated=True, success=world.is_solved(scored), **_figures(scored)
+        )
 
     def _save(self) -> Json:
         """Return the replies so far."""

@@ -27,7 +27,7 @@ TEST_SHARE = 5  # one expected call in five is kept for the test split
 PER_LABEL = 200
 LABELS: Mapping[Family, tuple[str, ...]] = {"internal": ("", *INTERNAL), "external": (*EXTERNAL, *EXTENDED)}
 NUM_TEST: Mapping[Family, int] = {family: PER_LABEL * len(labels) for family, labels in LABELS.items()}
-MAX_TRIES = 400
+MAX_TRIES = 200
 
 
 @dataclass(frozen=True)
@@ -95,11 +95,12 @@ def _try(slot: _Slot, index: int, rng: np.random.Generator) -> Record | None:
     listed = _listed(rng)
     steps = _steps(listed, rng)
     k = int(rng.integers(1, len(steps)))  # steps before the last one: there is always a next one
-    right, following = steps[k - 1], steps[k]
-    expected = following if slot.family == "internal" and not slot.label else right
-    is_test = int(digest([expected.tool.name, expected.args])[:8], 16) % TEST_SHARE == 0
-    if not expected.args or is_test != (slot.split == "test"):
+    place = k if slot.family == "internal" and not slot.label else k - 1
+    expected = _of_split(steps[place], slot.split, rng)
+    if expected is None:
         return None
+    steps[place] = expected
+    right, following = steps[k - 1], steps[k]
     system = system_message([tool.document() for tool in listed])
     dialogue = [("system", system), ("user", _order(steps, rng))]
     for step in steps[: k - 1]:
@@ -153,6 +154,17 @@ def _steps(listed: Sequence[Tool], rng: np.random.Generator) -> list[_Step]:
         args = {one.name: one.draw(rng) for one in chosen}
         steps.append(_Step(tool, args, tool.request(args, rng)))
     return steps
+
+
+def _of_split(step: _Step, split: str, rng: np.random.Generator) -> _Step | None:
+    """Return a step whose call belongs to a split, with other values where its own do not; None if it has none."""
+    for _ in range(MAX_TRIES if step.args else 0):
+        is_test = int(digest([step.tool.name, step.args])[:8], 16) % TEST_SHARE == 0
+        if is_test == (split == "test"):
+            return step
+        args = {one.name: one.draw(rng) for one in step.tool.parameters if one.name in step.args}
+        step = _Step(step.tool, args, step.tool.request(args, rng))
+    return None
 
 
 def _order(steps: Sequence[_Step], rng: np.random.Generator) -> str:

@@ -10,7 +10,7 @@ from palaestra.envs.critic.blocks import Mode
 from palaestra.envs.critic.documents import Profile
 from palaestra.envs.critic.paper import GOOD_ARGS, MAX_ACTIONS, Reply, is_same, read_reply, score_args
 from palaestra.envs.critic.record import Action, Record
-from palaestra.envs.critic.scoring import Scored, score
+from palaestra.envs.critic.scoring import Scored, credit, score
 from palaestra.envs.critic.similarity import Similarity
 
 UNREAD = (
@@ -73,18 +73,30 @@ class CriticWorld:
             found = score(self.record, replies, self.mode, profile=self.profile, similarity=self.similarity)
         return replace(found, scores={**found.scores, "parse_rate": 0.0}) if unread else found
 
+    def reward(self, scored: Scored) -> float:
+        """Return the reward of the replies, from 0 to 1: their part of Overall.
+
+        After a right step Overall counts `detect` alone, so that any action would do; here the expected one counts as well, as
+        after a wrong step.
+
+        Args:
+            scored: The scores of the replies.
+        """
+        if self.mode != "internal" or self.record.label:
+            return scored.credit
+        tool, args = self._next_step()
+        return credit({**scored.scores, "category": scored.scores["detect"], "tool": tool, "args": args}, self.mode)
+
     def is_solved(self, scored: Scored) -> bool:
         """Whether everything that counts is right: each measure 1, arguments at least 0.99.
-
-        After a right step the next one counts as well, though it is not measured.
 
         Args:
             scored: The scores of the replies.
         """
         counted = {name: value for name, value in scored.scores.items() if name not in ("parse_rate", "thought")}
-        if not all(value >= (GOOD_ARGS if name == "args" else 1) for name, value in counted.items()):
-            return False
-        return self.mode != "internal" or bool(self.record.label) or self._is_next(self.replies[-1])
+        if self.mode == "internal" and not self.record.label:
+            counted["tool"], counted["args"] = self._next_step()
+        return all(value >= (GOOD_ARGS if name == "args" else 1) for name, value in counted.items())
 
     def golden(self) -> list[Action]:
         """Return the actions that are expected from here."""
@@ -106,12 +118,12 @@ class CriticWorld:
         """Whether a reply counts: one with an action, or about a step also one with a claim alone."""
         return reply is not None and (reply.action is not None or (self.mode == "internal" and bool(reply.claim)))
 
-    def _is_next(self, text: str) -> bool:
-        """Whether a reply takes the expected step."""
-        reply, gold = read_reply(text), self.record.golden
+    def _next_step(self) -> tuple[float, float]:
+        """Return the scores of tool and arguments of the step after a right one."""
+        reply, gold = read_reply(self.replies[-1]), self.record.golden
         if reply is None or reply.action is None or gold is None or reply.action.name != gold.name:
-            return False
-        return score_args(self.record.tools, reply.action, gold, self.similarity) >= GOOD_ARGS
+            return 0.0, 0.0
+        return 1.0, score_args(self.record.tools, reply.action, gold, self.similarity)
 
     def _is_retry(self, text: str) -> bool:
         """Whether a reply repeats the failed call, as the profile reads it."""

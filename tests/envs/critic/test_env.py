@@ -207,3 +207,13 @@ def test_items_of_a_file(files, tmp_path):
 def test_arguments_that_do_not_exist(options, error, message):
     with pytest.raises(error, match=message):
         CriticEnv(**options)
+
+
+def test_after_a_right_step_the_expected_one_is_paid(tmp_path):
+    write_items(tmp_path / "items.jsonl", [internal(label="")])
+    for text, paid in ((said(), 1), (said("list", {}), 0.4), (said(error=SELECT), 0.6), (said("list", {}, error=SELECT), 0)):
+        env = CriticEnv(items=tmp_path / "items.jsonl")
+        env.reset(seed=0)
+        _, reward, _, _, info = env.step(text)
+        assert (reward, info["success"]) == (pytest.approx(paid), paid == 1)
+        assert info["scored"]["credit"] == info["metrics"]["detect"] == float("error" not in text)

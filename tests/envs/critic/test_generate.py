@@ -50,7 +50,7 @@ def test_every_label_has_its_items(internal, external):
 @pytest.mark.parametrize("profile", ["paper", "published"])
 def test_the_oracle_earns_everything(internal, external, profile):
     scored = [score(one, [said(one.golden, one.label)], "internal", profile=profile) for one in internal]
-    for one in external:
+    for one in external[:: 1 if profile == "paper" else 10]:
         retry, report = said(one.golden_failed), Action(name="FinishAction", args=FINISH_SENTENCE)
         scored += [score(one, [retry, said(one.next)], "skip", profile=profile)]
         scored += [score(one, [retry, said(report)], "finish", profile=profile)]
@@ -121,7 +121,7 @@ def test_splits_do_not_meet(internal, external):
         return json.dumps([action.name, action.args], sort_keys=True)
 
     for family, records in (("internal", internal), ("external", external)):
-        train = {expected(make_record(family, "train", index)) for index in range(500)}
+        train = {expected(make_record(family, "train", index)) for index in range(200)}
         assert not train & {expected(record) for record in records}
 
 
