@@ -19,8 +19,9 @@ from palaestra.agents.formats import Format, choose, make_format
 from palaestra.agents.ranges import check_range
 from palaestra.agents.segments import SegmentBuilder
 from palaestra.envs.formats.action_format import ActionFormat
+from palaestra.envs.formats.hermes import format_message
 from palaestra.envs.formats.reasoning import without_reasoning
-from palaestra.errors import ConfigError, EpisodeStateError, ModelError, UnsupportedMediaError
+from palaestra.errors import ConfigError, EpisodeStateError, ModelError, UnsupportedMediaError, UsageError
 from palaestra.media.items import MARK
 from palaestra.media.store import current_media, read_known_tags
 from palaestra.types import Json, Message, Usage, plain
@@ -125,6 +126,8 @@ class LLMAgent(Agent):
             raise EpisodeStateError("act() was called before reset(info); reset the agent with the info of env.reset().")
         if self._played is None and self.instructions_as == "user" and self._opening:
             observation = f"{self._opening}\n\n{observation}"
+        if (instead := _played_instead(info)) is not None and self._played is not None:
+            self._played, history[-1] = instead, self._as_written(instead)
         if "tools" in info:  # the environment offers other ones from now on
             self._tools = tuple(info["tools"] or ())
         history += self._shown(self._active.show(self._played, observation, info))
@@ -215,6 +218,15 @@ class LLMAgent(Agent):
             played = replace(played, finish_reason=unknown)
         return played, played if self._active.native_tools else written
 
+    def _as_written(self, played: Message) -> Message:
+        """Return the message that the dialogue keeps for one that was played instead of the model's own."""
+        if self._active.native_tools:
+            return played
+        try:
+            return Message.of_text("assistant", self._active.write(played, self._tools))
+        except UsageError:  # the form cannot say it, as a tool that does not exist cannot be said as a command
+            return Message.of_text("assistant", format_message(played))
+
     def _shown(self, messages: list[Message]) -> list[Message]:
         """Return messages as the backend takes them, or refuse what it cannot show."""
         for message in messages:
@@ -240,6 +252,13 @@ class LLMAgent(Agent):
         if self.sampling.seed is None:
             return self.sampling
         return replace(self.sampling, seed=session_seed(self.sampling.seed, self._session, self._turn))
+
+
+def _played_instead(info: Mapping[str, Any]) -> Message | None:
+    """Return the message that an environment played instead of the agent's own (see `InjectErrors`), None if it did not."""
+    injection = info.get("injection")
+    played = injection.get("played") if isinstance(injection, Mapping) else None
+    return Message.from_json(played) if isinstance(played, Mapping) and "history" not in info else None
 
 
 def _checked(sampling: Sampling) -> Sampling:

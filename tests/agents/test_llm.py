@@ -3,6 +3,7 @@ import pytest
 from palaestra.agents.context import ContextPolicy
 from palaestra.agents.core import Generation, Sampling, Tokens
 from palaestra.agents.llm import LLMAgent
+from palaestra.envs.formats.hermes import format_message
 from palaestra.errors import ConfigError, EpisodeStateError
 from palaestra.types import Message, ToolCall, ToolResult, Usage
 
@@ -170,3 +171,31 @@ def test_the_plain_twin_works_without_asyncio():
     agent = LLMAgent(Parrot(Message("assistant", "go")), format="text")
     agent.reset({})
     assert agent.act("x", {}).content == "go"
+
+
+async def test_a_call_that_was_played_instead_of_the_models_own_stands_in_the_history():
+    own = Message("assistant", '<tool_call>\n{"name": "look", "arguments": {}}\n</tool_call>')
+    wrong = Message("assistant", "", (ToolCall("lok", {}),))
+    backend = Parrot(own)
+    agent = LLMAgent(backend, format="text")
+    agent.reset({"tools": TOOLS})
+    await agent.aact("start", {})
+    await agent.aact("there is no such tool", {"injection": {"played": wrong.to_json()}})
+    await agent.aact("you see", {})
+    *_, replaced, told, kept, _ = backend.requests[2].messages
+    assert (replaced.content, told.content) == (format_message(wrong), "there is no such tool")
+    assert kept.content == own.content
+
+
+async def test_with_native_calls_the_result_answers_the_call_that_was_played():
+    own = Message("assistant", "", (ToolCall("look", {}, "c1"),))
+    wrong = Message("assistant", "", (ToolCall("lok", {}, "c1"),))
+    backend = Parrot(own)
+    agent = LLMAgent(backend, format="tools")
+    agent.reset({"tools": TOOLS})
+    await agent.aact("start", {})
+    result = ToolResult("lok", "no such tool", "unknown_tool", "c1")
+    await agent.aact("no such tool", {"injection": {"played": wrong.to_json()}, "tool_results": (result,)})
+    *_, replaced, told = backend.requests[1].messages
+    assert replaced == wrong
+    assert (told.role, told.name, told.tool_call_id) == ("tool", "lok", "c1")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from palaestra.agents.evaluation.arms import ArmSummary
+from palaestra.agents.report.injected import injected_blocks
 from palaestra.agents.report.shown_media import ShownMedia
 from palaestra.envs.core.declared import declared
 from palaestra.media.items import escape_tags
@@ -230,7 +231,7 @@ class TranscriptBook:
                 record["seat"] = step.seat
             if measured := _shown_metrics(step.info.get("metrics"), metrics):
                 record["metrics"] = measured
-            if found := blocks.get(i):
+            if found := [*injected_blocks(step.info), *blocks.get(i, ())]:
                 record["blocks"] = [block.to_json(self._clip) for block in found]
             records.append(record)
         return records

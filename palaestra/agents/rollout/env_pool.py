@@ -17,6 +17,7 @@ import gymnasium
 from palaestra.agents.masking import remember_secrets
 from palaestra.agents.rollout.env_slots import Env, EnvSlot, MakeEnv, ThreadSlot
 from palaestra.agents.rollout.plans import EpisodePlan
+from palaestra.envs import wrappers
 from palaestra.envs.core.declared import declared
 from palaestra.envs.core.engines import engine_pool
 from palaestra.errors import ConfigError, unknown_name
@@ -78,6 +79,8 @@ class EnvPool:
             ConfigError: If its calls have a time limit, and it runs in the event loop, where none can be interrupted.
         """
         key = plan.env_id if not plan.env_kwargs else f"{plan.env_id} {json.dumps(plain(plan.env_kwargs), sort_keys=True)}"
+        if plan.wrappers:
+            key = f"{key} in {json.dumps(plain(plan.wrappers))}"
         if slots := self._idle.get(key):
             self._num_idle -= 1
             return slots.pop()
@@ -161,13 +164,17 @@ def make_planned_env(plan: EpisodePlan) -> Env:
     """Make the environment that a plan names.
 
     Raises:
-        UnknownNameError: If its id is not registered.
+        UnknownNameError: If its id is not registered, or one of its wrappers does not exist.
     """
     try:
         # the passive checker would look at every step of environments that `palaestra check` has looked at before
         env: Env = gymnasium.make(plan.env_id, disable_env_checker=True, **plan.env_kwargs)
     except gymnasium.error.UnregisteredEnv:
         raise unknown_name("environment", plan.env_id, gymnasium.registry, hint="List all with: palaestra list") from None
+    for name, arguments in plan.wrappers.items():
+        if name not in wrappers.__all__:
+            raise unknown_name("wrapper", name, wrappers.__all__)
+        env = getattr(wrappers, name)(env, **arguments)
     return env
 
 

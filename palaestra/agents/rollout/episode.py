@@ -308,6 +308,8 @@ class _Episode:
         plan, info = self.plan, self._reset_info
         task = plain(info.get("task")) or {"key": plan.task_key or "", "split": "", "type": ""}
         meta: dict[str, Json] = {"env_kwargs": masked(plain(plan.env_kwargs))} if plan.env_kwargs else {}
+        if plan.wrappers:
+            meta["wrappers"] = plain(plan.wrappers)
         meta |= {key: plain(info[key]) for key in OPENING_HINTS if key in info}
         seating = self._seating
         if self._unfinished is not None:

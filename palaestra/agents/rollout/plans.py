@@ -35,6 +35,7 @@ class EpisodePlan:
             moment the plan is made (specs/algorithms, section 6).
         session: Name of the episode for agents, whose chance follows from it (actions drawn, samples, seeds of requests);
             empty takes `episode_id`. An evaluation puts its seed into it.
+        wrappers: Arguments of wrappers of `palaestra.envs` by name, the innermost first; plain JSON data.
     """
 
     episode_id: str
@@ -46,6 +47,7 @@ class EpisodePlan:
     group_id: str = ""
     max_turns: int | None = None
     session: str = ""
+    wrappers: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse a horizon that allows no turn."""

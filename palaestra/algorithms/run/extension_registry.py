@@ -14,6 +14,7 @@ BUILTIN = {
     "horizon": f"{_OURS}.horizon:Horizon",
     "reward": f"{_OURS}.reward:Reward",
     "noise": f"{_OURS}.noise:Noise",
+    "inject": f"{_OURS}.inject:Inject",
     "asynchronous": f"{_OURS}.asynchronous:Asynchronous",
     "average": f"{_OURS}.average:Average",
 }

@@ -54,7 +54,7 @@ def _plans(recipe: Recipe, feed: Feed, num_episodes: int) -> list[EpisodePlan]:
     """Plan what experts show in any phase of a recipe, each episode once."""
     plans = feed.plans("corpus", 1, num_tasks=num_episodes)
     shown = [demonstrated(tables, plans) for tables in (recipe.extensions, *(phase.active for phase in recipe.phases))]
-    found = {(plan.episode_id, str(plan.env_kwargs)): plan for part in shown for plan in part}
+    found = {(plan.episode_id, str(plan.env_kwargs), str(plan.wrappers)): plan for part in shown for plan in part}
     return list(found.values())
 
 

@@ -74,6 +74,11 @@ class Injection:
         return bool(self.label) and self.record is None
 
     @property
+    def is_answered(self) -> bool:
+        """Whether the answer to the error was graded, and no call fails any more: only the recovery may still come."""
+        return self.record is not None and not self.is_open and not self.left
+
+    @property
     def family(self) -> str:
         """Family of the error that was injected; empty before."""
         return family_of(str(self.record["label"])) if self.record is not None else ""
@@ -104,7 +109,9 @@ class Injection:
         return {name: getattr(self, name) for name in names}
 
     def note(self, observation: str) -> None:
-        """Keep an observation to take values from."""
+        """Keep an observation to take values from, until there is an error."""
+        if self.record is not None:
+            return
         self.texts.append(observation[:4_000])
         if len(self.texts) > MAX_TEXTS:
             del self.texts[1]

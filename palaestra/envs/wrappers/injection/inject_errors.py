@@ -121,7 +121,7 @@ class InjectErrors(TextWrapper, RecordConstructorArgs):
         self._number = 0
         self._injection: Injection | None = None
         self._task = Task("", "", "", {})
-        self._schemas: list[dict[str, Any]] | None = None
+        self._schemas: Sequence[Mapping[str, Any]] | None = None
         self._tools: dict[str, Tool] | None = None
         self._report = ""
 
@@ -136,7 +136,8 @@ class InjectErrors(TextWrapper, RecordConstructorArgs):
         self._offer(info.get("tools") or ())
         key: list[Json] = [self.seed, self._origin, self._number, self._task.key]
         injection = self._injection = Injection(self._drawn(key).to_json(), key)
-        injection.note(observation)
+        if injection.label:
+            injection.note(observation)
         if self.mode == "prefix" and (injection.label or self.critique is not None):
             observation, info = present(self, injection, (observation, info), seed=seed, options=options)
         if self.critique is not None:
@@ -150,6 +151,10 @@ class InjectErrors(TextWrapper, RecordConstructorArgs):
         injection = self._injection
         if injection is None or (not injection.label and self.critique is None and self.w_task == 1.0):
             return self.env.step(action)
+        if injection.is_answered and self.critique is None:
+            injection.turn += 1
+            result = self.env.step(action)
+            return follow(self, injection, self._late_turn(action, injection, result[4]), result)
         message = read_action(self.env.unwrapped, action, self.schemas)
         turn = Turn(action, message)
         if message is not None:
@@ -195,7 +200,7 @@ class InjectErrors(TextWrapper, RecordConstructorArgs):
         return full if self.w_critic == 0.0 and self.w_task == 1.0 and self.mode != "prefix" else None
 
     @property
-    def schemas(self) -> list[dict[str, Any]]:
+    def schemas(self) -> Sequence[Mapping[str, Any]]:
         """OpenAI function schemas of the environment's tools, the one that reports left out."""
         if self._schemas is None:  # after a restore
             ask = outermost(self.env, "tools")
@@ -243,7 +248,7 @@ class InjectErrors(TextWrapper, RecordConstructorArgs):
         if message is not None and gold is not None and injection.family == "external":
             at = next((i for i, call in calls if same_call(call, gold)), None)
             if at is not None:
-                injection.retries += 1
+                injection.retries += injection.turn_recovered is None
                 if injection.left:
                     injection.left -= injection.left > 0
                     injection.turn_failed = injection.turn
@@ -255,8 +260,17 @@ class InjectErrors(TextWrapper, RecordConstructorArgs):
             return self.env.step(turn.bare)
         return self.env.step(turn.action)
 
+    def _late_turn(self, action: Action, injection: Injection, info: Mapping[str, Any]) -> Turn | None:
+        """Return a turn after the answer to the error; None where it cannot be the recovery, which saves reading it."""
+        names = [result.name for result in info.get("tool_results") or ()]
+        if injection.turn_recovered is not None or (names and (injection.gold or {}).get("name") not in names):
+            return None
+        return Turn(action, read_action(self.env.unwrapped, action, self.schemas))
+
     def _drawn(self, key: list[Json]) -> Plan:
         """Return the plan of an episode, with its step drawn where the mode need not know how long the episode is."""
+        if self.plan is not None and (self.plan.step != "random" or self.mode == "prefix"):
+            return self.plan
         rng = generator_of([*key, "plan"])
         plan = self.plan if self.plan is not None else plan_of(self.sampler(rng, self.mode), self.mode)
         if plan.step == "random" and self.mode != "prefix":
@@ -265,7 +279,7 @@ class InjectErrors(TextWrapper, RecordConstructorArgs):
 
     def _offer(self, schemas: Sequence[Mapping[str, Any]]) -> None:
         """Take other tools."""
-        self._schemas, self._tools = [dict(schema) for schema in schemas], None
+        self._schemas, self._tools = schemas, None
         if self.critique == "tool":
             self._report = report_name([tool["function"]["name"] for tool in self._schemas])
 

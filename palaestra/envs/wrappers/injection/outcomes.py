@@ -22,20 +22,23 @@ MAX_LAST = 8  # results that may come back as stale ones
 MAX_RESULT_CHARS = 2_000
 
 
-def follow(host: Host, injection: Injection, turn: Turn, result: Result) -> Result:
+def follow(host: Host, injection: Injection, turn: Turn | None, result: Result) -> Result:
     """Return the result of a step with what the error brings: infos and reward.
 
     Args:
         host: The wrapper.
         injection: State of the episode, after the step was played.
-        turn: What the agent sent.
+        turn: What the agent sent; None if nothing can come of it any more.
         result: What the environment returned.
     """
     observation, reward, terminated, truncated, info = result
     is_over, is_new = terminated or truncated, injection.turn_injected == injection.turn
     told: dict[str, Any] = {}
     value, is_said, before = 0.0, False, injection.critique
-    if injection.record is not None:
+    if turn is None:
+        is_said = injection.turn_recovered is None and bool(info.get("success"))
+        injection.turn_recovered = injection.turn if is_said else injection.turn_recovered
+    elif injection.record is not None:
         ran = not is_new and _went_through(injection, turn, info)
         if is_new or injection.turn_failed == injection.turn:
             told["injection"] = dict(injection.record) if is_new else _again(injection)
@@ -83,7 +86,7 @@ def _graded(
             grade["behaviour"] = "unparsable"
         return _close(injection, turn, grade), True
     is_retry = any(same_call(call, gold) for call in calls)
-    extra = -RETRY_COST if is_retry and injection.retries > MAX_RETRIES else 0.0
+    extra = -RETRY_COST if is_retry and injection.retries > MAX_RETRIES and injection.turn_recovered is None else 0.0
     if not injection.is_open:
         return extra, False
     if is_retry and not ran and injection.retries <= MAX_RETRIES and not is_over:
@@ -160,6 +163,8 @@ def _went_through(injection: Injection, turn: Turn, info: Mapping[str, Any]) -> 
 
 def _keep_results(injection: Injection, results: Sequence[ToolResult]) -> None:
     """Keep what tools have said, for results that come back stale."""
+    if injection.record is not None:
+        return
     kept = [[result.name, result.content[:MAX_RESULT_CHARS]] for result in results if result.status == "ok"]
     injection.last = [*injection.last, *kept][-MAX_LAST:]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
@@ -57,7 +57,10 @@ class Plan:
 
     def to_json(self) -> dict[str, Json]:
         """Return a plain dict."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in _FIELDS}
+
+
+_FIELDS = tuple(one.name for one in fields(Plan))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +129,9 @@ def plan_of(given: Mapping[str, Any] | Plan, mode: Mode) -> Plan:
     if isinstance(given, Plan):
         plan = given
     elif isinstance(given, Mapping):
-        known = [one.name for one in fields(Plan)]
         for key in given:
-            if key not in known:
-                raise unknown_name("key of a plan", key, known)
+            if key not in _FIELDS:
+                raise unknown_name("key of a plan", key, _FIELDS)
         plan = Plan(**given)
     else:
         raise ConfigError(f'The plan is {given!r}; expected None or a dict such as {{"step": 1, "label": "rate_limit"}}.')

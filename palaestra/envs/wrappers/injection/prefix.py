@@ -81,7 +81,7 @@ def present(host: Host, injection: Injection, start: Start, *, seed: int | None,
     injection.following = None if following is None else following.tool_calls[0].to_json()
     observation = "\n\n".join([observation, "What you have done so far, and what came of it:", *shown])
     told = {} if injection.record is None else {"injection": dict(injection.record)}
-    return observation, {**info, "tools": host.schemas, "history": history, **told}
+    return observation, {**info, "tools": list(host.schemas), "history": history, **told}
 
 
 def _golden_plan(host: Host) -> list[_Golden]:

@@ -50,7 +50,8 @@ def strike(host: Host, injection: Injection, message: Message, answered: Mapping
         made = corrupt(call, tools, plan.label, rng, kind=plan.kind, explicit=plan.explicit, context=context)
         if made is not None:
             wrong = replace(message, tool_calls=_with(message.tool_calls, at, made.call))
-            ask = outermost(host.env, "state_hash")
+            # an error that a validator tells of changes nothing; the state is looked at only where one may have had an effect
+            ask = None if made.explicit else outermost(host.env, "state_hash")
             before = ask() if callable(ask) else None
             result = play_without(host.env, wrong, answered) if answered else host.env.step(wrong)
             told = _result_at(result[4], at, wrong)
@@ -59,7 +60,7 @@ def strike(host: Host, injection: Injection, message: Message, answered: Mapping
             assert injection.record is not None
             injection.record |= {
                 "explicit": is_explicit,
-                "changed": before is None or ask() != before,
+                "changed": not is_explicit and (not callable(ask) or ask() != before),
                 "wrong": made.call.to_json(),
                 "played": wrong.to_json(),
                 "result": None if told is None else told.to_json(),

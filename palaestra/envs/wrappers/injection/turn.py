@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from palaestra.envs.wrappers.injection.critique import Claim
@@ -36,7 +36,7 @@ class Host(Protocol):
         ...
 
     @property
-    def schemas(self) -> list[dict[str, Any]]:
+    def schemas(self) -> Sequence[Mapping[str, Any]]:
         """OpenAI function schemas of the environment's tools."""
         ...
 

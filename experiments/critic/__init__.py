@@ -1,0 +1,1 @@
+"""Does cloning under injected errors make a tiny policy recover more often?"""
