@@ -16,7 +16,7 @@ from palaestra.envs.wrappers.injection.outages import PAYLOADS, damaged, outage_
 from palaestra.envs.wrappers.injection.plans import Plan
 from palaestra.envs.wrappers.injection.playing import failed_call, play_without
 from palaestra.envs.wrappers.injection.reading import values_of
-from palaestra.envs.wrappers.injection.taxonomy import family_of
+from palaestra.envs.wrappers.injection.taxonomy import SELECT, VALUE, family_of
 from palaestra.envs.wrappers.injection.tool_list import is_right_call
 from palaestra.envs.wrappers.injection.turn import Host
 from palaestra.envs.wrappers.text_wrapper import Result
@@ -45,7 +45,7 @@ def strike(host: Host, injection: Injection, message: Message, answered: Mapping
     rng = generator_of([*injection.key, "error", plan.seed])
     if family_of(plan.label) == "external":
         return _fail(host, injection, plan, message, targets[0], answered, rng)
-    context = values_of(injection.texts)
+    context = values_of(injection.texts) if plan.label in (SELECT, VALUE) else []
     for at, call in targets:
         made = corrupt(call, tools, plan.label, rng, kind=plan.kind, explicit=plan.explicit, context=context)
         if made is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -114,14 +115,15 @@ def with_typo(text: str, rng: np.random.Generator) -> str | None:
     return text[:at] + text[at + 1 :] if way == 1 else text[: at + 1] + text[at:]
 
 
-def words_of(text: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def words_of(text: str) -> frozenset[str]:
     """Return the words of a text in lower case."""
-    return [word for part in _WORD.findall(text) for word in (piece.lower() for piece in parts_of(part) or [part])]
+    return frozenset(piece.lower() for part in _WORD.findall(text) for piece in parts_of(part) or [part])
 
 
 def overlap(first: str, second: str) -> float:
     """Return the share of words that two texts have in common (Jaccard), 0 if either has none."""
-    a, b = set(words_of(first)), set(words_of(second))
+    a, b = words_of(first), words_of(second)
     return len(a & b) / len(a | b) if a and b else 0.0
 
 
