@@ -1,9 +1,10 @@
 """Is there a task that cannot be made? Every registered generator is asked for many tasks of each split, and each is begun.
 
-    python -m experiments.reliability.generators [-n 20000] [--only WORD]
+    python -m experiments.reliability.generators [-n 20000] [--begun N] [--only WORD]
 
 One row a split is added to `generators.jsonl`. A finite split is walked to its end; of an endless one half of the indices are
-the first, the others drawn from all that `TaskSet.sample` draws from.
+the first, the others drawn from all that `TaskSet.sample` draws from. `--begun` is for engines that are slow to begin: all
+tasks are made, and so many of them, spread evenly, are begun.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def failures(env: gymnasium.Env[Any, Any], split: str, count: int, most_begun: i
     tasks: Any = env.tasks  # type: ignore[attr-defined]
     made, wrong = 0, []
     asked = list(indices(tasks.size(split), count))
-    every = 1 if most_begun is None else max(1, -(-len(asked) // most_begun))
+    every = step_of(len(asked), most_begun)
     for index in asked:
         made += 1
         try:
@@ -71,10 +72,16 @@ def failures(env: gymnasium.Env[Any, Any], split: str, count: int, most_begun: i
     return made, wrong
 
 
+def step_of(count: int, most_begun: int | None) -> int:
+    """Return the distance between tasks that are begun, for at most `most_begun` of `count`; 1 for all if it is None."""
+    return 1 if most_begun is None else max(1, -(-count // most_begun))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Walk through all generators, print a line and write a row for each split; 1 if any task failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-n", type=int, default=20_000, help="tasks of each split")
+    parser.add_argument("--begun", type=int, help="of them to begin, at most; all if it is not given")
     parser.add_argument("--only", default="", help="settings whose name contains this")
     asked = parser.parse_args(arguments)
     any_failed = False
@@ -85,19 +92,24 @@ def main(arguments: list[str] | None = None) -> int:
         env = gymnasium.make(env_id, disable_env_checker=True, **options).unwrapped
         for split in env.tasks.splits:  # type: ignore[attr-defined]
             start = time.process_time()
-            made, wrong = failures(env, split, asked.n)
+            made, wrong = failures(env, split, asked.n, asked.begun)
             seconds = round(time.process_time() - start, 1)
             any_failed |= bool(wrong)
             row = {
                 "setting": name,
                 "split": split,
                 "made": made,
+                "begun": made // step_of(made, asked.begun),
                 "failed": len(wrong),
                 "first": wrong[:SHOWN],
                 "cpu_s": seconds,
             }
             append_row(folder_of("reliability") / "generators.jsonl", row)
-            print(f"{name} {split}: {made} made, {len(wrong)} failed, {seconds} s", *wrong[:SHOWN], sep="\n  ")
+            print(
+                f"{name} {split}: {made} made, {row['begun']} begun, {len(wrong)} failed, {seconds} s",
+                *wrong[:SHOWN],
+                sep="\n  ",
+            )
         env.close()
     return int(any_failed)
 

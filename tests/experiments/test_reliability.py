@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium
 import pytest
 
-from experiments.reliability import cycles
+from experiments.reliability import cycles, generators
 from experiments.reliability.generators import END, failures, indices
 from experiments.reliability.settings import BEGUN, TESTED, makers, name_of
 from palaestra.envs import FixedTasks, Task
@@ -78,6 +78,14 @@ def test_tasks_that_are_begun_are_spread_over_those_that_are_made(most: int | No
 
     assert failures(Env(), "train", 100, most) == (10, [])  # type: ignore[arg-type]
     assert seeds == begun
+
+
+def test_rows_say_how_many_tasks_were_made_and_begun(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(generators, "folder_of", lambda name: tmp_path)
+    assert generators.main(["--only", "TextCraft-v0", "-n", "30", "--begun", "7"]) == 0
+    rows = [json.loads(line) for line in (tmp_path / "generators.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert {(row["made"], row["begun"], row["failed"]) for row in rows} == {(30, 6, 0)}
+    assert {row["split"] for row in rows} == {"train", "test"}
 
 
 CYCLES = 200
