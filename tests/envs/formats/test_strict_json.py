@@ -113,6 +113,10 @@ def test_no_reader_takes_numbers_that_json_does_not_have(form, number):
         ("take([{True: 2}])", "key that is not text"),
         ("take({'a': 1, 'a': 2})", "a key twice; write every key once"),
         ("take({'a': {'b': 1, '\\x62': 2}})", "a key twice"),
+        ("take(1e999)", "item holds a number that is too large; write a finite one."),
+        ("take([-1e999])", "item holds a number that is too large; write a finite one."),
+        ("take(1, '\\ud83d\\ude00')", "place holds a character as two halves of a surrogate pair; write the character."),
+        ("take({'\\ud83d\\ude00': 1})", "item holds a character as two halves of a surrogate pair; write the character."),
     ],
 )
 def test_python_that_json_does_not_have_is_refused_with_advice(code, told):
