@@ -16,8 +16,9 @@ from palaestra.envs.core.actions import read_message
 from palaestra.envs.critic.documents import json_type, shown_schema
 from palaestra.envs.critic.paper import read_reply
 from palaestra.envs.critic.published import FINISH
-from palaestra.envs.critic.record import INTERNAL, Action, Record
+from palaestra.envs.critic.record import Action, Record
 from palaestra.envs.formats.hermes import CALL_OPEN, format_message
+from palaestra.envs.wrappers.injection.taxonomy import INTERNAL
 from palaestra.types import Json, Message, ToolCall
 from palaestra.types.plain_json import strict_json
 

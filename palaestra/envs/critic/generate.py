@@ -16,8 +16,10 @@ import numpy as np
 from palaestra.envs.core.snapshots import digest
 from palaestra.envs.critic.documents import to_schema
 from palaestra.envs.critic.made_tools import Tool, made, one_of, problem_of, texts
-from palaestra.envs.critic.record import EXTENDED, EXTERNAL, FAMILIES, INTERNAL, Action, Family, Record, system_message
+from palaestra.envs.critic.record import FAMILIES, Action, Family, Record, system_message
 from palaestra.envs.critic.slips import slip
+from palaestra.envs.wrappers.injection.outages import PAYLOADS, damaged, outage_message
+from palaestra.envs.wrappers.injection.taxonomy import EXTENDED, EXTERNAL, INTERNAL
 from palaestra.errors import EnvironmentFault, UsageError, unknown_name
 from palaestra.types import Json
 
@@ -188,21 +190,11 @@ def _reaction(name: str, args: Mapping[str, Json], listed: Sequence[Tool]) -> st
 
 def _failure(label: str, step: _Step, result: str, rng: np.random.Generator) -> tuple[str, str]:
     """Return kind and text of a failure of the environment."""
-    templates = texts("failures")[label]
-    number = int(rng.integers(len(templates)))
-    values = {
-        "tool": step.tool.name,
-        "code": f"{rng.integers(16**8):08x}",
-        "seconds": str(int(rng.integers(5, 90))),
-        "month": f"{rng.integers(1, 13):02}",
-        "half": result[: max(2, len(result) // 2)],
-        "broken": result.replace('"', "", 1).replace("}", "", 1).replace(":", "=", 1),
-        "result": result,
-    }
-    text = str(templates[number])
-    for name, value in values.items():
-        text = text.replace(f"{{{name}}}", value)
-    return f"{label}-{number + 1}", text
+    if label == "stale_result":
+        return "cached", f'{{"cached": true, "as_of": "2019-{rng.integers(1, 13):02}-01", "result": {result}}}'
+    if label in PAYLOADS:
+        return "damaged", damaged(label, result, rng) or ""
+    return "message", outage_message(label, step.tool.name, rng)
 
 
 __all__ = ["LABELS", "NUM_TEST", "PER_LABEL", "SEED", "SPLITS", "make_record"]

@@ -164,7 +164,7 @@ def words() -> Mapping[str, list[str]]:
 
 
 def texts(part: str) -> Mapping[str, Any]:
-    """Return a part of the data: "orders", "synonyms" or "failures"."""
+    """Return a part of the data: "orders" or "synonyms"."""
     found: dict[str, Any] = _data()[part]
     return found
 

@@ -19,20 +19,19 @@ from typing import Any
 from palaestra.envs.critic.blocks import Mode
 from palaestra.envs.critic.documents import JsonType, json_type
 from palaestra.envs.critic.published import FINISH
-from palaestra.envs.critic.record import INTERNAL, Action, Record
+from palaestra.envs.critic.record import Action, Record
 from palaestra.envs.critic.similarity import Similarity, bow
+from palaestra.envs.wrappers.injection import critique
 from palaestra.types import Json
 from palaestra.types.plain_json import is_deep, strict_json
 
 GOOD_ARGS = 0.99
 """Score of arguments from which an action counts as right."""
-UNKNOWN = "unknown"
+UNKNOWN = critique.OTHER
 """Category of a claim in other words than the labels."""
 MAX_ACTIONS = 4
 
-_NONE = frozenset(("", "none", "no_error", "null", "nil", "n/a", "na", "false", "no"))
 _FENCED = re.compile(r"```[a-zA-Z]*\s*(.*?)\s*```", re.DOTALL)
-_SEPARATORS = re.compile(r"[\s_-]+")
 
 
 @dataclass(frozen=True)
@@ -75,9 +74,7 @@ def claim_of(error: Json) -> str:
     Args:
         error: The field's value. Case, spaces, hyphens and plurals do not matter.
     """
-    if not error or (isinstance(error, str) and _plain(error) in _NONE):
-        return ""
-    return _LABELS.get(_plain(error), UNKNOWN) if isinstance(error, str) else UNKNOWN
+    return critique.claim_of(error).category if error else ""
 
 
 def score_internal(record: Record, text: str, *, similarity: Similarity = bow) -> dict[str, float]:
@@ -249,15 +246,6 @@ def _alike(one: Json, other: Json, similarity: Similarity) -> float:
 def _is_whole(reply: Reply | None, record: Record) -> float:
     """Whether a reply holds all that is asked for."""
     return float(reply is not None and reply.action is not None and (not record.cot or reply.action.thought is not None))
-
-
-def _plain(text: str) -> str:
-    """Return words in one spelling: small letters, single underscores, no plural."""
-    words = _SEPARATORS.split(text.strip().strip("\"'`.<>").lower())
-    return "_".join(word[:-1] if len(word) > 3 and word.endswith("s") else word for word in words if word)
-
-
-_LABELS = {_plain(label): label for label in INTERNAL}
 
 
 def _object_in(text: str) -> tuple[dict[str, Json] | None, bool]:

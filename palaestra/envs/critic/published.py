@@ -204,7 +204,7 @@ def means(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         UsageError: If it cannot be told whether an item holds an error.
     """
     found = [(dict(row), _is_error(row)) for row in rows]
-    names = list(dict.fromkeys(name for row, _ in found for name, value in row.items() if isinstance(value, int | float)))
+    names = list(dict.fromkeys(name for row, _ in found for name, value in row.items() if _is_number(value)))
     result: dict[str, Any] = {}
     for name in names:
         counted = [row[name] for row, error in found if name in row and (name in _EVERY_ITEM or error is not False)]
@@ -286,6 +286,11 @@ def _pair(item: Mapping[str, Json]) -> tuple[dict[str, Json], dict[str, Json]]:
 def _is_read(said: Mapping[str, Any], cot: bool) -> bool:
     """Whether a reply counts as read."""
     return bool(said["name"] and (isinstance(said["args"], dict) or said["args"]) and (not cot or said["thought"]))
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value of a row is a score; what else a row holds (an id, flags) is not averaged."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_error(row: Mapping[str, Any]) -> bool | None:

@@ -16,18 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from palaestra.envs.critic.blocks import REMINDER
 from palaestra.envs.critic.documents import END_OF_TOOLS, PROFILES, CriticDataError, documents_of, to_document, to_schema
 from palaestra.envs.critic.published import FINISH, action_of
+from palaestra.envs.wrappers.injection.taxonomy import EXTENDED, EXTERNAL, INTERNAL
 from palaestra.types import Json
 from palaestra.types.plain_json import is_strict
 
 FORMAT = "critic/1"
 Family = Literal["internal", "external"]
 FAMILIES: tuple[Family, ...] = ("internal", "external")
-INTERNAL = ("tool_select_error", "tool_hallucination_error", "parameters_key_error", "parameters_value_error")
-"""Errors of the model; an item without one has the label ""."""
-EXTERNAL = ("rate_limit", "permission_denied", "quota_exceeded", "timeout", "connection_error")
-"""Failures of the environment, as in the paper."""
-EXTENDED = ("service_unavailable", "truncated_payload", "empty_response", "malformed_payload", "stale_result")
-"""Further failures, this package's own."""
 
 _KNOWN = ("query_prompt", "ground_truth", "error_type")
 _ID = Annotated[str, Field(min_length=1, max_length=256)]
@@ -289,11 +284,8 @@ def _holds(system: str, tools: list[dict[str, Json]]) -> bool:
 
 
 __all__ = [
-    "EXTENDED",
-    "EXTERNAL",
     "FAMILIES",
     "FORMAT",
-    "INTERNAL",
     "Action",
     "Family",
     "Record",

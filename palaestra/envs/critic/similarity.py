@@ -5,19 +5,15 @@ Scores of different backends are never compared: the name of the backend stands 
 
 from __future__ import annotations
 
-import math
-import re
-from collections import Counter
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
 from palaestra.envs.core.data_files import kind_of, place_of, shown
+from palaestra.envs.wrappers.injection import grading
 from palaestra.errors import ConfigError, MissingExtraError, UsageError
 
 MAX_KEPT = 4096
-"""Texts whose counts or vectors are kept."""
-_WORD = re.compile(r"\w+")
+"""Texts whose vectors are kept."""
 
 
 class Similarity(Protocol):
@@ -40,11 +36,7 @@ class BagOfWords:
 
     def __call__(self, one: object, other: object) -> float:
         """Return the cosine, 0 to 1 (to rounding)."""
-        first, first_norm = _counts(as_text(one))
-        second, second_norm = _counts(as_text(other))
-        if not first or not second:
-            return 0.0
-        return sum(count * second[word] for word, count in first.items() if word in second) / (first_norm * second_norm)
+        return grading.similarity(as_text(one), as_text(other))
 
 
 class Embeddings:
@@ -125,13 +117,6 @@ def as_text(value: object) -> str:
         return value if isinstance(value, str) else str(value)
     except (ValueError, RecursionError):
         return f"<{type(value).__name__}>"
-
-
-@lru_cache(maxsize=MAX_KEPT)
-def _counts(text: str) -> tuple[Counter[str], float]:
-    """Return the counts of the words of a text, and their length as a vector."""
-    found = Counter(_WORD.findall(text.lower()))
-    return found, math.sqrt(sum(count * count for count in found.values()))
 
 
 __all__ = ["MAX_KEPT", "BagOfWords", "Embeddings", "Similarity", "as_text", "bow", "similarity_of"]

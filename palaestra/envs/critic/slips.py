@@ -1,4 +1,8 @@
-"""Wrong versions of a right call, one way for each label; each is checked to be wrong in that way and in no other."""
+"""Wrong versions of a right call of our own tools; each is checked to be wrong in the way of its label and in no other.
+
+The mutators of `palaestra.envs.wrappers.injection` take any tools, and need the extra that validates schemas; made items are
+to be there without it.
+"""
 
 from __future__ import annotations
 

@@ -11,8 +11,9 @@ from palaestra.envs.critic.generate import LABELS, NUM_TEST, PER_LABEL, make_rec
 from palaestra.envs.critic.made_tools import made, problem_of
 from palaestra.envs.critic.paper import read_reply
 from palaestra.envs.critic.published import FINISH_SENTENCE
-from palaestra.envs.critic.record import EXTENDED, EXTERNAL, INTERNAL, Action
+from palaestra.envs.critic.record import Action
 from palaestra.envs.critic.slips import label_of
+from palaestra.envs.wrappers.injection.taxonomy import EXTENDED, EXTERNAL, INTERNAL
 from palaestra.errors import UsageError
 
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from palaestra.envs.critic import published
 from palaestra.envs.critic.paper import UNKNOWN, claim_of, is_same, read_reply, same_json, score_external, score_internal
-from palaestra.envs.critic.record import INTERNAL, Action, to_published
+from palaestra.envs.critic.record import Action, to_published
+from palaestra.envs.wrappers.injection.taxonomy import INTERNAL
 from tests.envs.critic.made_items import FAILED, NEXT, THOUGHT, external, internal, said
 
 SELECT = "tool_select_error"
@@ -21,8 +22,8 @@ SELECT = "tool_select_error"
         ("Tool Selection Error", UNKNOWN),
         ("TOOL SELECT  ERRORS", SELECT),
         ("parameter-key_error", "parameters_key_error"),
-        ("`tools_hallucination_errors`.", "tool_hallucination_error"),
-        *[(nothing, "") for nothing in (None, "", "None", "no error", " NULL ", False, [], {}, 0, "No errors")],
+        ("tools_hallucination_errors.", "tool_hallucination_error"),
+        *[(nothing, "") for nothing in (None, "", "None", "no error", " NULL ", False, [], {}, 0)],
         ("wrong", UNKNOWN),
         ([SELECT], UNKNOWN),
         (True, UNKNOWN),

@@ -172,7 +172,10 @@ def test_finishing_is_compared_with_the_published_sentence():
 
 
 def test_means_of_rows_that_say_what_they_are():
-    rows = [{"critic": 1, "reflect": 0, "error_type": ""}, {"critic": 0, "reflect": 1, "error_type": "tool_select_error"}]
+    rows = [
+        {"id": "a", "cot": True, "critic": 1, "reflect": 0, "error_type": ""},
+        {"id": "b", "cot": True, "critic": 0, "reflect": 1, "error_type": "tool_select_error"},
+    ]
     assert means(rows)["means"] == {"critic": 0.5, "reflect": 1}
     assert means(rows[:1])["means"] == {"critic": 1, "reflect": None}
     assert means([]) == {"n": 0, "n_error": None, "means": {}}
