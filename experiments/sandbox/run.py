@@ -4,7 +4,8 @@
 wrong next calls. `calls` makes 10,000 calls of 1,000 programs and compares memory, descriptors and processes. `differences`
 runs the published tools in both executors and counts what differs, `programs` does so with random programs (`programs.py`),
 three calls each. `kept` compares published tools and random programs in children that are kept with fresh ones, and with
-`--executor monty` in sessions. As an ordinary user: see the page.
+`--executor monty` in sessions. `oracle` makes every published call, `killed` ends the parent
+process. As an ordinary user: see the page.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import argparse
 import json
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from palaestra.envs.sandbox import Sandbox
@@ -32,14 +35,13 @@ STEADY = "def f(a):\n    return {'a': a}\n"
 def main(arguments: list[str] | None = None) -> int:
     """Parse the arguments, run, add a row."""
     parser = argparse.ArgumentParser(prog="python -m experiments.sandbox.run", description=__doc__)
-    parser.add_argument("what", choices=("escapes", "calls", "differences", "programs", "kept"))
+    parser.add_argument("what", choices=tuple(WAYS))
     parser.add_argument("-n", type=int, default=20, help="rounds of the list; calls of each program")
-    parser.add_argument("--executor", choices=("monty", "process"), default="process")
+    parser.add_argument("--executor", choices=("auto", "monty", "process"), default="process")
     parser.add_argument("--rows", type=Path, default=FOLDER / "rows.jsonl", help="file to add the row to")
     options = parser.parse_args(arguments)
     begin = time.perf_counter()
-    ways = {"escapes": escapes, "calls": calls, "differences": differences, "programs": programs, "kept": kept}
-    found = ways[options.what](options.executor, options.n)
+    found = WAYS[options.what](options.executor, options.n)
     about = {"what": options.what, "executor": options.executor, "n": options.n, "user": os.geteuid()}
     row = {**about, "python": platform.python_version(), "wall_s": round(time.perf_counter() - begin, 1), **found}
     print(json.dumps(row))
@@ -199,13 +201,69 @@ def kept(executor: str, each: int) -> dict[str, Any]:
     return {**found, "differ": len(differ), "failures": differ[:50]}
 
 
+def oracle(executor: str, each: int) -> dict[str, Any]:
+    """Make every published call of the fixtures, so often, and count outputs that are not the stored ones."""
+    from tests.envs.sandbox.test_parity import published
+    from tests.fixtures import read_rows
+
+    codes = {row["id"]: json.loads(row["codes"]) for row in read_rows(_fixtures() / "test.jsonl")}
+    found: Counter[str] = Counter()
+    differ: list[str] = []
+    with Sandbox(executor, timeout_s=60, output_chars=1_000_000) as sandbox:
+        for row in read_rows(_fixtures() / "oracle_calls.jsonl"):
+            for call in row["calls"] if row["id"] in codes else ():
+                found["published"] += 1
+                program = sandbox.load(codes[row["id"]][call["tool"]])
+                for _ in range(each):
+                    result = program.call(call["tool"], call["arguments"])
+                    found["calls"] += 1
+                    found[f"answered by {result.executor}"] += 1
+                    if published(result) != call["output"]:
+                        differ.append(f"{row['id']}/{call['tool']} {call['arguments']}: {result}"[:300])
+                program.close()
+    return {**found, "differ": len(differ), "failures": differ[:50]}
+
+
+def killed(executor: str, each: int) -> dict[str, Any]:
+    """Kill a process with -9 that has idle, busy and stopped workers, and take the time until all of them have ended."""
+    from tests.envs.sandbox.test_lifetime import HUNG, alive
+
+    seconds, counts, failures = [], [], []
+    for number in range(each):
+        parent = subprocess.Popen([sys.executable, "-c", HUNG, executor], stdout=subprocess.PIPE, text=True)
+        assert parent.stdout is not None
+        parent.stdout.readline()
+        time.sleep(0.5)  # the busy one starts in a thread
+        below = descendants(parent.pid)
+        parent.kill()
+        begin = time.monotonic()
+        while any(map(alive, below)) and time.monotonic() < begin + 30:
+            time.sleep(0.002)
+        seconds.append(time.monotonic() - begin)
+        counts.append(len(below))
+        parent.wait()
+        parent.stdout.close()
+        failures += [f"{number}: {seconds[-1]:.1f} s until none was left"] if seconds[-1] > 2 or not below else []
+    slowest = round(max(seconds), 3)
+    return {
+        "processes": sorted(set(counts)),
+        "slowest_s": slowest,
+        "median_s": round(median(seconds), 3),
+        "failures": failures,
+    }
+
+
+def _fixtures() -> Path:
+    """Return the folder of the published rows."""
+    return Path(os.environ["PALAESTRA_FIXTURES"].split(os.pathsep)[0]) / "ftrl"
+
+
 def _published() -> dict[tuple[str, str], dict[str, Any]]:
     """Return the schemas of the published tools, by name and source."""
     from tests.fixtures import read_rows
 
-    folder = Path(os.environ["PALAESTRA_FIXTURES"].split(os.pathsep)[0]) / "ftrl"
     sources: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in read_rows(folder / "test.jsonl"):
+    for row in read_rows(_fixtures() / "test.jsonl"):
         schemas = {tool["function"]["name"]: tool["function"]["parameters"] for tool in json.loads(row["tools"])}
         for name, source in json.loads(row["codes"]).items():
             sources.setdefault((name, source), schemas.get(name, {}))
@@ -252,6 +310,8 @@ def _held() -> dict[str, int]:
     memory = int(status.split("VmRSS:")[1].split()[0])
     return {"memory_kb": memory, "descriptors": len(os.listdir("/proc/self/fd")), "processes": processes}
 
+
+WAYS = {way.__name__: way for way in (escapes, calls, differences, programs, kept, oracle, killed)}
 
 if __name__ == "__main__":
     sys.exit(main())
