@@ -17,7 +17,7 @@ from palaestra.envs.agentgym.alfworld.picture import draw
 from palaestra.envs.agentgym.alfworld.planner import plan
 from palaestra.envs.agentgym.alfworld.published import GameTasks, chosen_games, find_games
 from palaestra.envs.agentgym.alfworld.searcher import Searcher, reason
-from palaestra.envs.agentgym.alfworld.tasks import made_game, made_tasks, place_of_made
+from palaestra.envs.agentgym.alfworld.tasks import KEPT_GAMES, made_game, made_tasks, place_of_made
 from palaestra.envs.agentgym.alfworld.tolerance import RULES, read_command
 from palaestra.envs.agentgym.alfworld.tools import Commands
 from palaestra.envs.agentgym.alfworld.upstream import first_reply, never_sent, reply
@@ -318,7 +318,7 @@ class ALFWorldEnv(CommandEnv):
         return self.written(command if call is None else call, thought)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=KEPT_GAMES)
 def _names_in(game: Game) -> tuple[list[str], list[str]]:
     """Return the names of a game's objects and receptacles."""
     of = ({thing for thing, *_ in game.start.of(name)} for name in ("objecttype", "receptacletype"))
@@ -330,7 +330,7 @@ def _names_in(game: Game) -> tuple[list[str], list[str]]:
 _PUT = re.compile(r"\s*(?:put (.+) in/on (.+)|move (.+) to (.+))\s*")
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=KEPT_GAMES)
 def _published_game(path: Path, stamp: tuple[int, int], dialect: Dialect | None, shuffled: int | None) -> Game:
     """Return a game of a file, ready to play; read again when the file has changed."""
     del stamp

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -114,16 +115,23 @@ def generate(split: str, number: int) -> dict[str, Any]:
     Raises:
         EnvironmentFault: If no game comes about.
     """
+    return make(split, number)[0]
+
+
+def make(split: str, number: int) -> tuple[dict[str, Any], Game]:
+    """Make a game as `generate` does, and return the contents of its file and the game itself, as its proof has read it."""
     choice = choose(split, number)
     for attempt in range(MAX_ATTEMPTS):
         chance = random.Random(f"alfworld/{split}/{number}/{attempt}")
         contents = _Scene(choice, chance).contents()
         contents["meta"] |= {"split": split, "number": number}
-        world = AlfredWorld(Game(parse_game(contents)))
+        game = Game(parse_game(contents))
+        world = AlfredWorld(game)
         commands = None if world.is_won else plan(world)
         if commands and all(not world.act(command).is_error for command in commands) and world.is_won:
             contents["walkthrough"] = commands
-            return contents
+            game.file = replace(game.file, walkthrough=tuple(commands))
+            return contents, game
     raise EnvironmentFault(f"No solvable game came about for {split}/{number} ({choice}) in {MAX_ATTEMPTS} attempts.")
 
 
@@ -258,4 +266,4 @@ def _data(name: str) -> str:
     return files("palaestra.envs.agentgym.alfworld").joinpath("data", name).read_text(encoding="utf-8")
 
 
-__all__ = ["LIGHT", "TASK_TYPES", "Choice", "TaskType", "choices", "choose", "generate", "split_of"]
+__all__ = ["LIGHT", "TASK_TYPES", "Choice", "TaskType", "choices", "choose", "generate", "make", "split_of"]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from functools import lru_cache
 
 from palaestra.envs.agentgym.alfworld.engine.game import Game
-from palaestra.envs.agentgym.alfworld.engine.game_file import Dialect, parse_game
-from palaestra.envs.agentgym.alfworld.generator import choose, generate
+from palaestra.envs.agentgym.alfworld.engine.game_file import Dialect
+from palaestra.envs.agentgym.alfworld.generator import choose, make
 from palaestra.envs.core.tasks import GeneratedTasks, Task
 from palaestra.errors import UsageError
 
 NUM_TEST_TASKS = 500
+KEPT_GAMES = 128
+"""Games that are kept ready, of up to 0.5 MB each: more than the 100 tasks that an audit plays over and over."""
 
 
 @lru_cache(maxsize=1)
@@ -19,7 +21,7 @@ def made_tasks() -> GeneratedTasks:
     return GeneratedTasks(_made_task, {"train": None, "test": NUM_TEST_TASKS})
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=KEPT_GAMES)
 def made_game(split: str, number: int, dialect: Dialect | None = None, shuffled: int | None = None) -> Game:
     """Return a game that is made by number, ready to play; made once and kept for a while.
 
@@ -29,8 +31,9 @@ def made_game(split: str, number: int, dialect: Dialect | None = None, shuffled:
         dialect: How objects are put down; None for "move".
         shuffled: Seed by which names are shuffled; None for the original's.
     """
-    file = parse_game(generate(split, number))
-    return Game(file if dialect is None else file.turned(dialect), shuffled)
+    _, game = make(split, number)
+    file = game.file if dialect is None else game.file.turned(dialect)
+    return game if file is game.file and shuffled is None else Game(file, shuffled)
 
 
 def place_of_made(task: Task) -> tuple[str, int]:
@@ -55,4 +58,4 @@ def _made_task(split: str, number: int) -> Task:
     return Task(f"{split}/{number}", split, choice.task_type, data)
 
 
-__all__ = ["NUM_TEST_TASKS", "made_game", "made_tasks", "place_of_made"]
+__all__ = ["KEPT_GAMES", "NUM_TEST_TASKS", "made_game", "made_tasks", "place_of_made"]
