@@ -48,6 +48,8 @@ def page(rows: Sequence[Mapping[str, Any]]) -> str:
         "tasks that count in both arms.",
         "",
     ]
+    if not seeds:
+        return "\n".join([*lines, "No seed has both arms yet.", ""])
     for condition in CONDITIONS:
         for figure in ("solved",) if condition == "clean" else ("recovered", "solved"):
             lines += [f"## {condition.capitalize()}: {figure}", "", "| seed | flawless | errors | paired difference | pairs |"]

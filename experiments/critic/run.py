@@ -84,7 +84,7 @@ def _under(plan: Any, condition: str, errors: Mapping[str, Any]) -> Any:
 
 def _marks(played: list[Any], condition: str) -> dict[str, str]:
     """Return a character per episode, by figure: "1", "0", or "-" where the error was not injected."""
-    from palaestra.algorithms.run.extensions.inject import has_recovered, was_injected
+    from palaestra.envs.wrappers.injection.summary import has_recovered, was_injected
 
     counts = [condition == "clean" or was_injected(one) for one in played]
     solved = [bool(one.outcome.success) for one in played]

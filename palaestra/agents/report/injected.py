@@ -49,22 +49,32 @@ def _error(injection: Mapping[str, Any]) -> StepBlock:
 
 def _answer(critique: Mapping[str, Any]) -> StepBlock:
     """Return the block on what an agent made of an error."""
+    recovery = _recovery(critique)
+    if critique.get("again"):
+        is_back = bool(critique.get("recovered"))
+        return StepBlock("In the end", verdict=recovery, mark="good" if is_back else "bad")
     behaviour = str(critique.get("behaviour", ""))
     parts = critique.get("components")
     notes = [f"{name} {value:g}" for name, value in parts.items()] if isinstance(parts, Mapping) else []
     if critique.get("claim"):
         notes.append(f"claims {critique['claim']}")
     if critique.get("retries"):
-        notes.append(f"{critique['retries']} retries")
-    if "recovered" in critique:
-        steps = critique.get("steps_to_recovery")
-        notes.append(f"recovered after {steps} steps" if critique["recovered"] else "not recovered")
+        notes.append(f"{critique['retries']} retr{'y' if critique['retries'] == 1 else 'ies'}")
+    notes += [recovery] if recovery else []
     return StepBlock(
         "Answer to the injected error" if "recovered" in critique else "Critique",
         verdict=behaviour.replace("_", " "),
         mark="good" if behaviour in _GOOD else "bad" if behaviour else "",
         notes=tuple(notes),
     )
+
+
+def _recovery(critique: Mapping[str, Any]) -> str:
+    """Return whether and when the agent recovered, in words; empty where there was no error."""
+    if "recovered" not in critique:
+        return ""
+    steps = critique.get("steps_to_recovery")
+    return f"recovered after {steps} step{'' if steps == 1 else 's'}" if critique["recovered"] else "not recovered"
 
 
 def _call(call: Mapping[str, Any]) -> str:

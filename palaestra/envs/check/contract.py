@@ -293,7 +293,7 @@ def check_expert(subject: Subject) -> str:
                 if not info and next_expert_action(env) is None:
                     continue  # knows nothing about this task
                 num_played += 1
-                expect(done, f"On {task.key!r} it stopped before the end of the episode.")
+                expect(done or is_hopeless, f"On {task.key!r} it stopped before the end of the episode.")
                 expect(info["success"] or is_hopeless, f"It did not solve {task.key!r} (stop_reason {info['stop_reason']!r}).")
                 if full is not None:
                     is_full = abs(total - full) < 1e-6 * max(1.0, abs(full))

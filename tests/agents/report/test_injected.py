@@ -29,13 +29,18 @@ def test_the_step_of_an_error_shows_the_right_call_and_the_one_that_was_run():
     assert titles == ["Right call", "Run instead of it", "Result"]
     assert error.details[0][1].startswith("add_note")
     assert answer.verdict == "correction without reflection"
-    assert "recovered after 1 steps" in answer.notes
+    assert "recovered after 1 step" in answer.notes
 
 
 def test_every_failure_of_an_outage_is_marked():
     steps = blocks_of(mode="outage", plan={"step": 1, "label": "timeout", "persistence": 2})
     titles = [[block.title for block in blocks] for blocks in steps[:3]]
     assert titles == [["Injected error"], ["Injected error again"], ["Answer to the injected error"]]
+
+
+def test_the_last_step_says_what_came_of_it():
+    *_, last = blocks_of(mode="slip", plan={"step": 1, "label": "parameters_key_error"})
+    assert [(block.title, block.verdict, block.mark) for block in last] == [("In the end", "recovered after 1 step", "good")]
 
 
 def test_an_episode_without_its_error_says_why():

@@ -14,6 +14,7 @@ from palaestra.algorithms.math.seeds import stable_seed
 from palaestra.algorithms.run.extension import Extension
 from palaestra.envs.wrappers.injection.critique import Channel
 from palaestra.envs.wrappers.injection.plans import Mode, plan_of
+from palaestra.envs.wrappers.injection.summary import has_recovered, was_injected
 from palaestra.envs.wrappers.injection.taxonomy import EXTERNAL, INTERNAL, family_of
 from palaestra.errors import ConfigError
 from palaestra.types import Json, Trajectory
@@ -142,16 +143,4 @@ def recovery(trajectories: Sequence[Trajectory]) -> dict[str, float]:
     return figures
 
 
-def was_injected(trajectory: Trajectory) -> bool:
-    """Whether an error was injected into an episode."""
-    return any("label" in (step.info.get("injection") or {}) or "critique" in step.info for step in trajectory.steps)
-
-
-def has_recovered(trajectory: Trajectory) -> bool:
-    """Whether the right call went through after an error, or the task was solved."""
-    if trajectory.outcome.success:
-        return True
-    return any((step.info.get("critique") or {}).get("recovered", False) for step in trajectory.steps)
-
-
-__all__ = ["Inject", "InjectConfig", "has_recovered", "recovery", "was_injected"]
+__all__ = ["Inject", "InjectConfig", "recovery"]

@@ -4,6 +4,7 @@ from palaestra.envs.wrappers.injection.inject_errors import InjectErrors
 from palaestra.envs.wrappers.injection.mutators import Corruption, corrupt, holds
 from palaestra.envs.wrappers.injection.outages import damaged, outage_message
 from palaestra.envs.wrappers.injection.plans import Plan, PlanSampler
+from palaestra.envs.wrappers.injection.summary import summarise
 from palaestra.envs.wrappers.injection.taxonomy import EXTENDED, EXTERNAL, INTERNAL, KINDS, LABELS, family_of
 from palaestra.envs.wrappers.injection.tool_list import Tool, tool_list
 
@@ -23,5 +24,6 @@ __all__ = [
     "family_of",
     "holds",
     "outage_message",
+    "summarise",
     "tool_list",
 ]

@@ -124,6 +124,7 @@ def grade_external(
     retries: int,
     broke: bool,
     succeeded: bool,
+    transient: bool,
     following: ToolCall | None,
     tools: Mapping[str, Tool],
     answer: str = "",
@@ -136,6 +137,8 @@ def grade_external(
         retries: How often the agent had sent the same call again.
         broke: Whether it did something else in the end.
         succeeded: Whether a retry went through.
+        transient: Whether one of the first three retries would: then nothing else is right. If none would, it is right to
+            go on, or to say what could not be done, and wrong to say that it was.
         following: The right call after the one that failed, where it is known.
         tools: The tools by name.
         answer: The agent's text, where it ended with one.
@@ -147,12 +150,12 @@ def grade_external(
         score = argument_score(played.arguments, following.arguments, tools.get(following.name)) if tool and played else 0.0
         rest |= {"tool": tool, "arguments": score}
     value = (0.05 * components["retry"] + 0.45 * _mean(rest)) / 0.5
-    is_within = succeeded and retries <= MAX_RETRIES
-    return {
-        "components": {**components, **rest},
-        "value": 1.0 if is_within else value,
-        "behaviour": _external_behaviour(failed, played, retries, broke=broke, succeeded=succeeded, answer=answer),
-    }
+    behaviour = _external_behaviour(failed, played, retries, broke=broke, succeeded=succeeded, answer=answer)
+    if succeeded and retries <= MAX_RETRIES:
+        value = 1.0
+    elif transient or behaviour == "hallucinated_success":
+        value = 0.0
+    return {"components": {**components, **rest}, "value": value, "behaviour": behaviour}
 
 
 def _external_behaviour(

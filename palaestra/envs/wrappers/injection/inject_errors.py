@@ -12,6 +12,7 @@ from gymnasium.utils import RecordConstructorArgs
 from palaestra.envs.core.outermost import outermost
 from palaestra.envs.core.snapshots import digest, read_snapshot, write_snapshot
 from palaestra.envs.core.tasks import Task
+from palaestra.envs.tools.json_schema import validator_of
 from palaestra.envs.wrappers.chance import generator_of
 from palaestra.envs.wrappers.injection.critique import Channel, describe, read_critique, report_name, report_schema
 from palaestra.envs.wrappers.injection.episode import Injection
@@ -75,6 +76,10 @@ class InjectErrors(TextWrapper, RecordConstructorArgs):
         w_task: Weight of the environment's reward.
         w_critic: Weight of the critique.
 
+    Raises:
+        ConfigError: If an argument has a wrong value, or the mode cannot inject what the plan says.
+        MissingExtraError: If `jsonschema-rs` is not installed and there is something to inject.
+
     Papers:
         CriticTool (arXiv:2506.13977): labels and grading. Injection into running episodes is ours.
     """
@@ -114,6 +119,8 @@ class InjectErrors(TextWrapper, RecordConstructorArgs):
             w_critic=w_critic,
             _disable_deepcopy=callable(sampler),
         )
+        if self.plan is None or self.plan.label:
+            validator_of("{}")  # calls are checked by their schemas: what is missing for that is told now
         super().__init__(env)
         self.seed, self.critique = seed, critique
         self.w_task, self.w_critic = float(w_task), float(w_critic)

@@ -52,7 +52,7 @@ def follow(host: Host, injection: Injection, turn: Turn | None, result: Result) 
         told["injection"] = {"mode": host.mode, "planned": dict(injection.plan), "why": why_nothing(injection)}
     is_graded = injection.critique is not before
     if is_said or (is_over and (injection.record is not None)):
-        told["critique"] = _critique(injection)
+        told["critique"] = _critique(injection) | ({} if is_said else {"again": True})
     injection.note(observation)
     _keep_results(injection, info.get("tool_results") or ())
     if value or is_graded or host.w_task != 1.0:
@@ -98,6 +98,7 @@ def _graded(
         retries=injection.retries,
         broke=not is_retry,
         succeeded=ran,
+        transient=_is_transient(record),
         following=following,
         tools=host.tools_by_name,
         answer="" if turn.message is None else turn.message.content,
@@ -135,6 +136,12 @@ def _critique(injection: Injection) -> dict[str, Any]:
             "steps_to_recovery": None if recovered is None else recovered - injection.turn_injected,
         }
     return told
+
+
+def _is_transient(record: Mapping[str, Any]) -> bool:
+    """Whether a call that failed goes through within the retries that are free."""
+    persistence = record["planned"]["persistence"]
+    return persistence != "always" and int(persistence) <= MAX_RETRIES
 
 
 def _again(injection: Injection) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.agents.rollout.plans import EpisodePlan
 from palaestra.algorithms.data.demonstrations import expert_episodes
 from palaestra.algorithms.run.extension_registry import get_extension
-from palaestra.algorithms.run.extensions.inject import InjectConfig, has_recovered, recovery, was_injected
+from palaestra.algorithms.run.extensions.inject import InjectConfig, recovery
 from palaestra.algorithms.run.recipe import load_recipe
+from palaestra.envs.wrappers.injection.summary import has_recovered, was_injected
 from palaestra.errors import ConfigError, UnknownNameError
 
 
