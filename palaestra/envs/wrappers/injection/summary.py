@@ -19,7 +19,7 @@ def error_of(trajectory: Trajectory) -> Mapping[str, Any] | None:
 
 
 def critique_of(trajectory: Trajectory) -> Mapping[str, Any] | None:
-    """Return what is said last of the answer to an error; None if nothing is."""
+    """Return the last critique of an episode, on the answer to its error; None if there is none."""
     told = [step.info["critique"] for step in trajectory.steps if isinstance(step.info.get("critique"), Mapping)]
     return told[-1] if told else None
 
