@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, Literal, Self
 
@@ -19,7 +19,7 @@ from palaestra.agents.formats import Format, choose, make_format
 from palaestra.agents.ranges import check_range
 from palaestra.agents.segments import SegmentBuilder
 from palaestra.envs.formats.action_format import ActionFormat
-from palaestra.envs.formats.hermes import format_message
+from palaestra.envs.formats.hermes import ensure_call_ids, format_message
 from palaestra.envs.formats.reasoning import without_reasoning
 from palaestra.errors import ConfigError, EpisodeStateError, ModelError, UnsupportedMediaError, UsageError
 from palaestra.media.items import MARK
@@ -87,6 +87,7 @@ class LLMAgent(Agent):
         self._active: Format = self.format
         self._opening = ""
         self._played: Message | None = None
+        self._prior: tuple[str, Sequence[Mapping[str, Any]]] = ("", ())
         self._turn = 0
         self._usage = Usage()
         self._segments = SegmentBuilder()
@@ -108,6 +109,8 @@ class LLMAgent(Agent):
         if self._active.native_tools and (check := getattr(self.backend, "check_tools", None)) is not None:
             check()
         self._transient = tuple(info.get("transient") or ())
+        if info.get("history"):  # what was played before the agent took over (see `InjectErrors`), in turns
+            self._prior = (str(info.get("opening", "")), info["history"])
         instructions = "" if self.instructions_as == "none" else info.get("instructions") or ""
         parts = (self.system_prompt, instructions, self._active.describe(self._tools))
         self._opening = "\n\n".join(part.strip() for part in parts if part.strip())
@@ -130,7 +133,10 @@ class LLMAgent(Agent):
             self._played, history[-1] = instead, self._as_written(instead)
         if "tools" in info:  # the environment offers other ones from now on
             self._tools = tuple(info["tools"] or ())
-        history += self._shown(self._active.show(self._played, observation, info))
+        if self._played is None and self._prior[1]:
+            history += self._shown(self._prior_turns())
+        else:
+            history += self._shown(self._active.show(self._played, observation, info))
         request = Request(
             messages=self.context.fit(
                 self.context.current(history, self._transient), getattr(self.backend, "count_tokens", estimate_tokens)
@@ -218,6 +224,19 @@ class LLMAgent(Agent):
             played = replace(played, finish_reason=unknown)
         return played, played if self._active.native_tools else written
 
+    def _prior_turns(self) -> list[Message]:
+        """Return the dialogue before the agent took over, as if it had been its own."""
+        opening, turns = self._prior
+        if self.instructions_as == "user" and self._opening:
+            opening = f"{self._opening}\n\n{opening}"
+        messages = self._active.show(None, opening, {})
+        for number, turn in enumerate(turns):
+            played = Message.from_json(turn["message"])
+            played = ensure_call_ids(played, f"prior_{number}") if self._active.native_tools else played
+            shown = self._active.show(played, str(turn["observation"]), {"tool_results": turn.get("results", ())})
+            messages += [self._as_written(played), *shown]
+        return messages
+
     def _as_written(self, played: Message) -> Message:
         """Return the message that the dialogue keeps for one that was played instead of the model's own."""
         if self._active.native_tools:
@@ -258,7 +277,7 @@ def _played_instead(info: Mapping[str, Any]) -> Message | None:
     """Return the message that an environment played instead of the agent's own (see `InjectErrors`), None if it did not."""
     injection = info.get("injection")
     played = injection.get("played") if isinstance(injection, Mapping) else None
-    return Message.from_json(played) if isinstance(played, Mapping) and "history" not in info else None
+    return Message.from_json(played) if isinstance(played, Mapping) else None
 
 
 def _checked(sampling: Sampling) -> Sampling:

@@ -13,7 +13,7 @@ from palaestra.types.tokens import Segment
 
 StopReason = Literal["success", "failure", "env_done", "max_rounds", "max_tokens", "invalid_limit", "env_error", ""]
 
-OPENING_HINTS = ("format", "transient")
+OPENING_HINTS = ("format", "transient", "opening", "history")
 """What the info of a reset may hold for agents in addition to task, instructions and tools; kept in `Trajectory.meta`."""
 
 

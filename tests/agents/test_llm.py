@@ -199,3 +199,28 @@ async def test_with_native_calls_the_result_answers_the_call_that_was_played():
     *_, replaced, told = backend.requests[1].messages
     assert replaced == wrong
     assert (told.role, told.name, told.tool_call_id) == ("tool", "lok", "c1")
+
+
+@pytest.mark.parametrize("form", ["text", "tools"])
+async def test_turns_before_the_agent_took_over_are_shown_as_its_own(form):
+    calls = (ToolCall("look", {}),)
+    result = ToolResult("look", "a key", "ok")
+    turn = {
+        "message": Message("assistant", "", calls).to_json(),
+        "results": [result.to_json()],
+        "observation": "you see: a key",
+    }
+    backend = Parrot(Message("assistant", "done"))
+    agent = LLMAgent(backend, format=form)
+    agent.reset({"tools": TOOLS, "opening": "Find a key.", "history": [turn]})
+    await agent.aact("Find a key. What you have done so far: ...", {})
+    await agent.aact("next", {})
+    opening, own, told = backend.requests[0].messages
+    assert opening == Message("user", "Find a key.")
+    if form == "tools":
+        assert own.tool_calls[0].name == "look"
+        assert told == Message("tool", "a key", tool_call_id=own.tool_calls[0].id, name="look")
+    else:
+        assert own.content == format_message(Message("assistant", "", calls))
+        assert told == Message("user", "you see: a key")
+    assert [message.content for message in backend.requests[1].messages[3:]] == ["done", "next"]

@@ -79,9 +79,10 @@ def present(host: Host, injection: Injection, start: Start, *, seed: int | None,
         injection.note(reply)
     following = next((one.message for one in golden[last + 1 :] if one.message.tool_calls), None)
     injection.following = None if following is None else following.tool_calls[0].to_json()
-    observation = "\n\n".join([observation, "What you have done so far, and what came of it:", *shown])
     told = {} if injection.record is None else {"injection": dict(injection.record)}
-    return observation, {**info, "tools": list(host.schemas), "history": history, **told}
+    told |= {"opening": observation, "history": history}
+    observation = "\n\n".join([observation, "What you have done so far, and what came of it:", *shown])
+    return observation, {**info, "tools": list(host.schemas), **told}
 
 
 def _golden_plan(host: Host) -> list[_Golden]:
