@@ -39,6 +39,10 @@ SAYS = {
     "evaluate_an_agent.py": [r"random +success 0%", r"expert +success 100%", r"report: .*report\.html"],
     "record_and_export.py": [r"agenttraj +5 episodes", r"sharegpt +5 episodes", r"chat +5 episodes", r"jsonl +5 episodes"],
     "noisy_rewards.py": [r"rate 0\.0: solved pay 1\.00, failed 0\.00, signal 1\.00", r"rate 0\.5: .* signal -?0\.[01]"],
+    "inject_errors.py": [
+        r"outage, expert:\n   rate_limit -> Error: .*\n   recovered 100% of 20",
+        r"slip, gives up:\n.*\n   recovered 0% of 20: \{'interruption': 20\}",
+    ],
     "vehicle_world.py": [
         r"fc +scripted score 1\.00 +accuracy 1\.00 +[1-9]\d* calls, 0 writes",
         r"sfc +scripted score 1\.00 +accuracy 1\.00 +0 calls, [1-9]\d* writes",
