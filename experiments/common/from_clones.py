@@ -233,7 +233,10 @@ def _measured(result: Any, arm: str) -> dict[str, Any]:
     summary = result.arms[arm].summary
     total = summary.total.success
     by_type = {name: [round(group.success.mean, 4), group.num_episodes] for name, group in summary.by_type.items()}
-    return {"success": [round(total.mean, 4), round(total.low, 4), round(total.high, 4)], "n": total.n, "by_type": by_type}
+    found = {"success": [round(total.mean, 4), round(total.low, 4), round(total.high, 4)], "n": total.n, "by_type": by_type}
+    if metrics := summary.total.metrics:
+        found["metrics"] = {name: [round(one.mean, 4), round(one.low, 4), round(one.high, 4)] for name, one in metrics.items()}
+    return found
 
 
 def _curve(folder: Path) -> list[dict[str, Any]]:

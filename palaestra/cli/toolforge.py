@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from palaestra.cli.options import AsJson, expect_path
+from palaestra.cli.options import DEFAULT_RUNS, AsJson, RunsFolder, expect_path
 
 if TYPE_CHECKING:
     from palaestra.envs.toolforge.instance import Instance
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Tool-use tasks with proofs: build them, check them, export them.", no_args_is_help=True)
 
+T = TypeVar("T")
+
 FOUND_FAULTS = 1
+ENV_ID = "palaestra/ToolForge-v0"
 
 InstancesFile = Annotated[Path, typer.Argument(metavar="FILE", help="Instances, or published rows.", show_default=False)]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="File to write, one instance a line.")]
@@ -152,6 +155,53 @@ def score(
         console().print(part)
 
 
+@app.command("collect")
+def collect(
+    run_id: Annotated[
+        str, typer.Argument(metavar="RUN_ID", help="Run with episodes of palaestra/ToolForge-v0.", show_default=False)
+    ],
+    out: Out,
+    form: Annotated[
+        str,
+        typer.Option(help="ftrl: published rows, for trainers of single turns; toolenv: tasks that continue an episode."),
+    ] = "ftrl",
+    runs: RunsFolder = DEFAULT_RUNS,
+) -> None:
+    """Write the states of a run's episodes: their starts, and what followed every message with calls.
+
+    A policy is trained on the next turn of each: rows go to trainers that take prompts (palaestra.envs.toolforge.training),
+    tasks are played by the environment with instances=FILE and max_turns=1.
+    """
+    from contextlib import closing
+
+    from palaestra.agents.evaluation.arms import PlayedRun, arms_of
+    from palaestra.agents.store.store import RunStore
+    from palaestra.cli.output import say
+    from palaestra.envs.toolforge.env import ToolForgeEnv
+    from palaestra.envs.toolforge.files import write_instances
+    from palaestra.envs.toolforge.training import FORMS, collected
+    from palaestra.errors import UsageError, unknown_name
+
+    expect_path(out)
+    if form not in FORMS:
+        raise unknown_name("form", form, FORMS)
+    with RunStore(runs, read_only=True) as store:
+        arms = [one.arm for one in arms_of([PlayedRun.of(store, run_id)], store.get) if one.arm.env_id == ENV_ID]
+        if len(arms) != 1:
+            raise UsageError(
+                f"Run {run_id!r} holds episodes of {len(arms)} settings of {ENV_ID}; expected one. "
+                f"Play each in a run of its own (palaestra evaluate --run NAME)."
+            )
+        episodes = arms[0].episodes
+        with closing(ToolForgeEnv(**arms[0].env_kwargs)) as env:
+            count = write_instances(
+                out,
+                collected(env.tasks, _shown(episodes, f"collecting {run_id}", len(episodes)), form=form),  # type: ignore[arg-type]
+                form=form,  # type: ignore[arg-type]
+            )
+    say(f"{count} states of {len(episodes)} episodes -> {out}")
+
+
 @app.command("export")
 def export(file: InstancesFile, out: Out) -> None:
     """Write instances as published rows (JSON lines, or parquet by its ending); tables become Python source."""
@@ -180,14 +230,14 @@ def _faults(instance: Instance) -> list[str]:
     return []
 
 
-def _shown(instances: Iterable[Instance], label: str, total: int) -> Iterator[Instance]:
-    """Yield instances, with their progress on standard error."""
+def _shown(items: Iterable[T], label: str, total: int) -> Iterator[T]:
+    """Yield items, with their progress on standard error."""
     from palaestra.cli.output import progress
 
     with progress() as lines:
         line = lines.line(label, total)
-        for number, instance in enumerate(instances, start=1):
-            yield instance
+        for number, item in enumerate(items, start=1):
+            yield item
             line.update(number)
 
 

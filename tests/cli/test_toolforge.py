@@ -6,6 +6,7 @@ import pytest
 
 from palaestra.cli.main import main
 from palaestra.envs.toolforge.build import build_many
+from palaestra.envs.toolforge.env import ToolForgeEnv
 from palaestra.envs.toolforge.files import open_instances
 from tests.agents.backends.fault_server import chat_completion, fault_server
 from tests.envs.toolforge.test_llm_build import QUESTION, Model
@@ -148,3 +149,24 @@ def test_stored_messages_are_scored(built, tmp_path, capsys):
     assert "Solve-F1" in capsys.readouterr().out
     assert main(["toolforge", "score", str(built), str(episodes), "--profile", "loose"]) != 0
     assert "profile" in capsys.readouterr().err
+
+
+def test_states_of_a_run_are_collected_and_played_on(tmp_path, capsys):
+    runs, out = str(tmp_path / "runs"), tmp_path / "states.jsonl"
+    settings = ["--set", "preset=tiny", "--set", "scenario=multi_hop", "--set", "expert_noise=0.4"]
+    model = ["--model", "expert", "-n", "3", "--run", "made", "--runs", runs]
+    assert main(["evaluate", "--env", "palaestra/ToolForge-v0", *model, *settings]) == 0
+    assert main(["toolforge", "collect", "made", "-o", str(out), "--form", "toolenv", "--runs", runs]) == 0
+    states = list(open_instances(out))
+    assert f"{len(states)} states of 3 episodes" in capsys.readouterr().out
+    assert len(states) >= 9  # the start, and two calls or more
+    assert sum("@" not in state.id for state in states) == 3
+    env = ToolForgeEnv(instances=out, split="test", max_turns=1, reward="paper_turn")
+    for state in states:
+        env.reset(options={"task": state.id})
+        assert env.step(next(env.expert()))[1] == 1  # a hop solved, or the answer after all of them
+    env.close()
+    assert main(["toolforge", "collect", "made", "-o", str(out), "--runs", runs]) == 0
+    assert [row.id for row in open_instances(out)] == [state.id for state in states]
+    assert main(["toolforge", "collect", "made", "-o", str(out), "--form", "csv", "--runs", runs]) == 2
+    assert "csv" in capsys.readouterr().err

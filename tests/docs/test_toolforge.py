@@ -2,12 +2,15 @@
 
 import inspect
 import re
+import tomllib
 from pathlib import Path
 
+from palaestra.algorithms.run.recipe import parse_recipe
 from palaestra.envs.toolforge.env import MALFORMED, PROFILES, REWARDS, ToolForgeEnv
 from palaestra.envs.toolforge.graph import SCENARIOS
 
-PAGE = (Path(__file__).parents[2] / "docs" / "toolforge.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "toolforge.md").read_text(encoding="utf-8")
 
 
 def test_the_code_on_the_page_runs(tmp_path, monkeypatch):
@@ -26,3 +29,12 @@ def test_the_page_names_the_options_that_there_are():
     assert all(f'profile="{profile}"' in PAGE for profile in PROFILES)
     assert all(f'malformed="{word}"' in PAGE for word in MALFORMED)
     assert all(f"`{scenario}`" in PAGE for scenario in SCENARIOS)
+
+
+def test_the_recipes_on_the_page_can_be_read_and_their_environment_is_this_one():
+    names = set(re.findall(r"recipes/(toolforge_\w+\.toml)", PAGE))
+    assert names == {path.name for path in (ROOT / "recipes").glob("toolforge_*.toml")}
+    for name in names:
+        recipe = parse_recipe(tomllib.loads((ROOT / "recipes" / name).read_text(encoding="utf-8")))
+        assert recipe.envs[0].id == "palaestra/ToolForge-v0"
+        assert [phase.name for phase in recipe.phases] == ["sft", "grpo"]

@@ -1,8 +1,9 @@
 """Training on single turns: the states of an episode as published rows, and their reward as a function for trainers.
 
 `snapshots` gives a row for the start of an episode and for its state after every message with calls; the final answer gives
-none. `training_rows` gives the columns that a data set of prompts needs, `turn_rewards` scores completions of those prompts
-without any state, as TRL's GRPO asks for it.
+none. `states` gives the same as tasks of the environment, `collected` does either for many episodes. `training_rows` gives the
+columns that a data set of prompts needs, `turn_rewards` scores completions of those prompts without any state, as TRL's GRPO
+asks for it.
 
 Source: Feng et al. 2025 (arXiv:2508.08791), section 3.3; bytedance/FTRL, `Code/data_sample`.
 """
@@ -10,16 +11,20 @@ Source: Feng et al. 2025 (arXiv:2508.08791), section 3.3; bytedance/FTRL, `Code/
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, get_args
 
 from palaestra.envs.formats.hermes import ensure_call_ids
 from palaestra.envs.toolforge.instance import Instance
 from palaestra.envs.toolforge.published import turn_reward
-from palaestra.envs.toolforge.rows import answer_text, row_of_instance
+from palaestra.envs.toolforge.rows import answer_text, instance_of_row, row_of_instance
+from palaestra.envs.toolforge.tasks import ForgeTasks
 from palaestra.errors import UsageError, unknown_name
 from palaestra.types import Json, Message, Trajectory
 
+Form = Literal["ftrl", "toolenv"]
+FORMS: tuple[Form, ...] = get_args(Form)
 SCHEMES = ("solve_f1", "solve_precision", "solve_rate", "solve_pr")
 UNREADABLE = -0.3
 """Reward where the published scorer raises: the name of a call is not a text."""
@@ -63,6 +68,66 @@ def snapshots(instance: Instance, trajectory: Trajectory) -> list[dict[str, Json
         }
         rows.append({**first, **state, "id": f"{instance.id}@{number}"})
     return rows
+
+
+def states(tasks: ForgeTasks, trajectory: Trajectory) -> list[Instance]:
+    """Return the instances of an episode's start and of its state after every message with calls, to be continued there.
+
+    Unlike rows they keep golden calls and dependencies; what came before is played again (`meta["prefix"]`).
+
+    Args:
+        tasks: The tasks of the environment that played it.
+        trajectory: An episode of `palaestra/ToolForge-v0`.
+
+    Raises:
+        UsageError: If the episode is of another environment's task.
+    """
+    found = [Instance.of(dict(tasks.find(str(trajectory.task.get("key"))).data))]
+    for number, step in enumerate(trajectory.steps, start=1):
+        if step.terminated:
+            break
+        if step.info.get("tool_results"):
+            found.append(Instance.of(dict(tasks.with_prefix(trajectory, number).data)))
+    return found
+
+
+def collected(tasks: ForgeTasks, trajectories: Iterable[Trajectory], *, form: Form = "ftrl") -> Iterator[Instance]:
+    """Yield the states of many episodes, each with an id of its own: `write_instances` takes them.
+
+    Every task's start is there once; states of its second episode and of later ones have ids that end in `~2` and so on.
+
+    Args:
+        tasks: The tasks of the environment that played them.
+        trajectories: The episodes; those that an error ended are left out.
+        form: "ftrl" for published rows (of `snapshots`), "toolenv" for tasks of this environment (of `states`).
+
+    Raises:
+        UnknownNameError: If there is no such form, at once.
+        UsageError: If an episode is not one of these tasks.
+    """
+    if form not in FORMS:
+        raise unknown_name("form", form, FORMS)
+    return _collected(tasks, trajectories, form)
+
+
+def _collected(tasks: ForgeTasks, trajectories: Iterable[Trajectory], form: Form) -> Iterator[Instance]:
+    """Yield the states of episodes."""
+    times: Counter[str] = Counter()
+    for trajectory in trajectories:
+        if trajectory.outcome.error is not None:
+            continue
+        key = str(trajectory.task.get("key"))
+        times[key] += 1
+        if form == "toolenv":
+            found = states(tasks, trajectory)
+        else:
+            instance = Instance.of(dict(tasks.find(key).data))
+            found = [instance_of_row(row) for row in snapshots(instance, trajectory)]
+        for place, one in enumerate(found):
+            if place and times[key] > 1:
+                yield one.model_copy(update={"id": f"{one.id}~{times[key]}"})
+            elif place or times[key] == 1:
+                yield one
 
 
 def training_rows(rows: Iterable[Mapping[str, Json]]) -> list[dict[str, Json]]:
@@ -128,4 +193,4 @@ def _text_of(completion: Any) -> str:
     return "".join(str(message.get("content") or "") for message in completion)
 
 
-__all__ = ["SCHEMES", "snapshots", "training_rows", "turn_rewards"]
+__all__ = ["FORMS", "SCHEMES", "Form", "collected", "snapshots", "states", "training_rows", "turn_rewards"]

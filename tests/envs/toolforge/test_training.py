@@ -1,14 +1,19 @@
 """States of episodes as published rows, and their reward as a function."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from palaestra.envs.formats.hermes import format_call, parse_message
 from palaestra.envs.toolforge import instance_of_row, snapshots, training_rows, turn_rewards, write_instances
 from palaestra.envs.toolforge.env import ToolForgeEnv
+from palaestra.envs.toolforge.rows import row_of_instance
+from palaestra.envs.toolforge.tasks import FileTasks
+from palaestra.envs.toolforge.training import collected
 from palaestra.errors import UnknownNameError, UsageError
-from palaestra.types import Step, ToolCall, Trajectory
+from palaestra.types import Outcome, Step, ToolCall, Trajectory
+from palaestra.types.trajectory import EpisodeError
 from tests.envs.toolforge.made import chain, made
 
 FIRST = ToolCall("founder_of", {"company": "Velmora"})
@@ -65,3 +70,31 @@ def test_rows_are_prompts_and_the_reward_needs_nothing_else(episode):
 def test_episodes_of_other_tasks_are_refused(episode):
     with pytest.raises(UsageError, match="is of the task 'chain'"):
         snapshots(made(chain("other")), episode)
+
+
+def test_states_of_several_episodes_are_tasks_that_continue_them(tmp_path, episode):
+    write_instances(tmp_path / "chain.jsonl", [made(chain("chain"))])
+    failed = replace(episode, outcome=Outcome(error=EpisodeError("model", "ModelError", "no answer")))
+    found = list(collected(FileTasks(tmp_path / "chain.jsonl"), [episode, failed, episode], form="toolenv"))
+    assert [one.id for one in found] == ["chain", "chain@1", "chain@2", "chain@3", "chain@1~2", "chain@2~2", "chain@3~2"]
+    assert write_instances(tmp_path / "states.jsonl", found) == 7
+    env = ToolForgeEnv(instances=tmp_path / "states.jsonl", reward="paper_turn", max_turns=1)
+    told = []
+    for task, action, reward in (("chain", FIRST, 1), ("chain@1", SECOND, 1), ("chain@1", FIRST, 0), ("chain@3~2", "1931", 1)):
+        told.append(env.reset(options={"task": task})[0])
+        _, paid, terminated, truncated, _ = env.step(action if isinstance(action, str) else format_call(action))
+        assert (paid, terminated or truncated) == (reward, True)
+    assert "You wrote:" in told[1]
+    env.reset(options={"task": "chain@1"})
+    assert "born_in" in next(env.expert())
+    env.close()
+
+
+def test_collected_rows_are_the_snapshots(tmp_path, episode):
+    write_instances(tmp_path / "chain.jsonl", [made(chain("chain"))])
+    tasks = FileTasks(tmp_path / "chain.jsonl")
+    rows = snapshots(made(chain("chain")), episode)
+    assert [row_of_instance(one) for one in collected(tasks, [episode])] == rows
+    assert [one.id for one in collected(tasks, [episode, episode])][4:] == ["chain@1~2", "chain@2~2", "chain@3~2"]
+    with pytest.raises(UnknownNameError, match="form"):
+        collected(tasks, [], form="parquet")
