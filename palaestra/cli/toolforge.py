@@ -186,20 +186,17 @@ def collect(
     if form not in FORMS:
         raise unknown_name("form", form, FORMS)
     with RunStore(runs, read_only=True) as store:
-        arms = [one.arm for one in arms_of([PlayedRun.of(store, run_id)], store.get) if one.arm.env_id == ENV_ID]
+        arms = [one for one in arms_of([PlayedRun.of(store, run_id)], store.get) if one.arm.env_id == ENV_ID]
         if len(arms) != 1:
             raise UsageError(
                 f"Run {run_id!r} holds episodes of {len(arms)} settings of {ENV_ID}; expected one. "
                 f"Play each in a run of its own (palaestra evaluate --run NAME)."
             )
-        episodes = arms[0].episodes
-        with closing(ToolForgeEnv(**arms[0].env_kwargs)) as env:
-            count = write_instances(
-                out,
-                collected(env.tasks, _shown(episodes, f"collecting {run_id}", len(episodes)), form=form),  # type: ignore[arg-type]
-                form=form,  # type: ignore[arg-type]
-            )
-    say(f"{count} states of {len(episodes)} episodes -> {out}")
+        arm, total = arms[0].arm, len(arms[0].episodes)
+        with closing(ToolForgeEnv(**arm.env_kwargs)) as env:
+            episodes = _shown(arm.episodes, f"collecting {run_id}", total)
+            count = write_instances(out, collected(env.tasks, episodes, form=form), form=form)  # type: ignore[arg-type]
+    say(f"{count} states of {total} episodes -> {out}")
 
 
 @app.command("export")
