@@ -37,10 +37,12 @@ def test_every_arm_is_a_recipe_and_each_turn_is_judged_alone_where_the_name_says
 def test_the_page_tells_gains_intervals_and_what_is_missing():
     rows = [row("clone", "clone", 0, 0.4), row("run", "grpo_success", 0, 0.6), row("run", "more_cloning", 0, 0.42)]
     rows += [row("clone", "clone", 1, 0.5), row("run", "grpo_success", 1, 0.6), row("run", "grpo_success", 9, 0.9)]
+    rows += [row("clone", "clone", 100, 0.1), row("run", "grpo_success", 100, 0.9)]  # tried on: shown, not counted
     page = written(rows)
     assert "| grpo_success | 2 | +0.150 | [" in page
     assert "2 of 2 | +0.150 |" in page
     assert "| more_cloning | 1 | +0.020 | none from one seed | 0 of 1 |" in page
+    assert "| 100 | grpo_success | 0.900" in page
     assert f"{len(SEEDS) * len(ARMS) - 3} of {len(SEEDS) * len(ARMS)} runs" in page
     assert is_above(rows[1], rows[0])
     assert not is_above(rows[2], rows[0])

@@ -14,17 +14,17 @@ Row = Mapping[str, Any]
 MEASURES = (("solve_f1", "Solve-F1"), ("solve_recall", "recall"), ("final_correct", "answer"))
 TITLE = "# Rewards per turn and at the end, on tiny ToolForge"
 ABOUT = (
-    "Does learning from reward help a tiny policy to use tools, and which reward? For every seed a policy of .2 M parameters is "
-    "cloned from an expert that errs in 40 % of its calls (`recipes/toolforge_tiny.toml`), and every arm starts from that clone "
-    "and plays tasks that it has not seen: two estimators (`grpo` compares episodes, `turn_rloo` the same turn of the episodes "
-    "of a group), crossed with three rewards. `paper_turn` is summed over the episode by `grpo`; `turn_rloo` judges each turn "
-    "alone (`gamma = 0`), as the paper trains. `more_cloning` is the rival for a similar CPU time. Measured on the same 300 test "
-    "tasks, temperature 1, at most 6 turns."
+    "Does learning from reward help a tiny policy to use tools, and which reward? For every seed a policy of .2 M "
+    "parameters is cloned from an expert that errs in 40 % of its calls (`recipes/toolforge_tiny.toml`), and every arm "
+    "starts from that clone and plays tasks that it has not seen: two estimators (`grpo` compares episodes, `turn_rloo` "
+    "the same turn of the episodes of a group), crossed with three rewards. `paper_turn` is summed over the episode by "
+    "`grpo`; `turn_rloo` judges each turn alone (`gamma = 0`), as the paper trains. `more_cloning` is the rival for a "
+    "similar CPU time. Measured on the same 300 test tasks, temperature 1, at most 6 turns."
 )
 SETTINGS = (
     "- {steps} steps of 8 tasks x 8 episodes, lr {lr:g}, 2 epochs, warm-up 10, beta2 .95, token mean",
     "- `more_cloning`: {cloning} updates on 4,000 episodes of tasks that the clone has not seen",
-    "- rate and steps come from a prototype and from seed 100, which is not reported",
+    "- rate and steps come from a prototype and from seed 100, which is shown and does not count",
     "- one CPU thread of a shared machine; CPU seconds count training and evaluation of a run",
 )
 COMMAND = "Made, continued and written by:\n\n```\npython -m experiments.toolforge.rewards.run\n```"
@@ -54,15 +54,17 @@ def written(rows: Sequence[Row], remarks: Sequence[str] = REMARKS) -> str:
     parts = [TITLE, textwrap.fill(ABOUT, width=125), "\n".join(line.format(**shown) for line in SETTINGS)]
     if clones:
         parts += ["## By seed", "\n".join(_by_seed(clones, runs))]
-    if runs:
+    if any(seed in SEEDS for _, seed in runs):
         parts += ["## Gain in Solve-F1 over the clone", "\n".join(_gains(clones, runs))]
     else:
-        parts += ["**No arm has been run yet**; nothing is known of the question."]
+        parts += ["**No arm of a seed that counts has been run yet**; nothing is known of the question."]
     if moved := [row for row in rows if row["kind"] == "changes"]:
         note = "Norm of the difference over the norm of the clone's weights, mean over seeds."
         parts += ["## How far layers and modules moved from the clone", note, "\n".join(table(moved))]
-    if missing := [f"{arm} of seed {seed}" for seed in SEEDS for arm in ARMS if (arm, seed) not in runs]:
-        parts += ["## Not there yet", f"{len(missing)} of {len(SEEDS) * len(ARMS)} runs: {', '.join(missing)}."]
+    missing = {arm: [str(seed) for seed in SEEDS if (arm, seed) not in runs] for arm in ARMS}
+    if number := sum(map(len, missing.values())):
+        lines = [f"- `{arm}`: seeds {', '.join(seeds)}" for arm, seeds in missing.items() if seeds]
+        parts += ["## Not there yet", f"{number} of {len(SEEDS) * len(ARMS)} runs:", "\n".join(lines)]
     if remarks:
         parts += ["## What it shows, and what not", "\n".join(f"- {remark}" for remark in remarks)]
     return (
@@ -94,7 +96,7 @@ def _gains(clones: Mapping[int, Row], runs: Mapping[tuple[str, int], Row]) -> It
     yield f"| {' | '.join(GAIN_COLUMNS)} |"
     yield "|---|---:|---:|---|---:|---:|"
     for arm in ARMS:
-        pairs = [(row, clones[seed]) for (name, seed), row in sorted(runs.items()) if name == arm]
+        pairs = [(row, clones[seed]) for (name, seed), row in sorted(runs.items()) if name == arm and seed in SEEDS]
         if not pairs:
             continue
         gains = [row["metrics"]["solve_f1"][0] - clone["metrics"]["solve_f1"][0] for row, clone in pairs]
