@@ -13,11 +13,11 @@ from palaestra.envs.core.outermost import outermost
 from palaestra.envs.core.snapshots import digest, read_snapshot, write_snapshot
 from palaestra.envs.core.tasks import Task
 from palaestra.envs.tools.json_schema import validator_of
-from palaestra.envs.wrappers.chance import generator_of
+from palaestra.envs.wrappers.chance import generator_of, numbers_of
 from palaestra.envs.wrappers.injection.critique import Channel, describe, read_critique, report_name, report_schema
 from palaestra.envs.wrappers.injection.episode import Injection
 from palaestra.envs.wrappers.injection.outcomes import follow
-from palaestra.envs.wrappers.injection.plans import Mode, Plan, Sampler, checked_mode, plan_of, sampler_of
+from palaestra.envs.wrappers.injection.plans import Mode, Plan, PlanSampler, Sampler, checked_mode, plan_of, sampler_of
 from palaestra.envs.wrappers.injection.playing import play_without
 from palaestra.envs.wrappers.injection.prefix import present
 from palaestra.envs.wrappers.injection.reading import read_action
@@ -130,6 +130,7 @@ class InjectErrors(TextWrapper, RecordConstructorArgs):
         self._task = Task("", "", "", {})
         self._schemas: Sequence[Mapping[str, Any]] | None = None
         self._tools: dict[str, Tool] | None = None
+        self._listed: tuple[list[Mapping[str, Any]], dict[str, Tool]] | None = None
         self._report = ""
 
     # -- Gymnasium ------------------------------------------------------------------------------------------------
@@ -219,7 +220,10 @@ class InjectErrors(TextWrapper, RecordConstructorArgs):
     def tools_by_name(self) -> dict[str, Tool]:
         """The same tools, ready to check calls."""
         if self._tools is None:
-            self._tools = tool_list(self.schemas)
+            schemas = self.schemas
+            if self._listed is None or list(schemas) != self._listed[0]:  # most tasks have the tools of the last one
+                self._listed = list(schemas), tool_list(schemas)
+            self._tools = self._listed[1]
         return self._tools
 
     @property
@@ -278,6 +282,10 @@ class InjectErrors(TextWrapper, RecordConstructorArgs):
         """Return the plan of an episode, with its step drawn where the mode need not know how long the episode is."""
         if self.plan is not None and (self.plan.step != "random" or self.mode == "prefix"):
             return self.plan
+        if self.plan is None and isinstance(self.sampler, PlanSampler):
+            plan = self.sampler.at(numbers_of([*key, "plan"]), self.mode)
+            if plan.step != "random" or self.mode == "prefix":
+                return plan
         rng = generator_of([*key, "plan"])
         plan = self.plan if self.plan is not None else plan_of(self.sampler(rng, self.mode), self.mode)
         if plan.step == "random" and self.mode != "prefix":

@@ -101,13 +101,18 @@ class PlanSampler:
 
     def __call__(self, rng: np.random.Generator, mode: Mode) -> Plan:
         """Draw a plan that a mode can carry out."""
+        drawn, step, which, lasting = (float(number) for number in rng.random(4))
+        return self.at((drawn, step, which, lasting), mode)
+
+    def at(self, numbers: tuple[float, float, float, float], mode: Mode) -> Plan:
+        """Return the plan that four numbers of [0, 1) stand for."""
         by_family = {name: [one for one in self.labels if family_of(one) == name] for name in ("internal", "external")}
         weights = {
             "error_free": self.error_free,
             "internal": self.internal if by_family["internal"] and mode != "outage" else 0.0,
             "external": self.external if by_family["external"] and mode != "slip" else 0.0,
         }
-        drawn, step, which, lasting = (float(x) for x in rng.random(4))
+        drawn, step, which, lasting = numbers
         at = drawn * sum(weights.values())
         step_at, persistence = _pick(self.steps, step), _pick(self.persistence, lasting)
         for family in ("internal", "external"):
