@@ -1,0 +1,1 @@
+"""Checkers: one module for each family of kinds, with what they share in `bounds`."""
