@@ -153,9 +153,7 @@ def _after_unit(right: str, left: str) -> Bounds | None:
     if (between := _BETWEEN.search(clause)) is not None:
         lo, hi = sorted(int(number) for number in between.groups() if number is not None)
         return Bounds(lo, hi, True)
-    number = re.search(
-        r"(?<![\d.])(\d{1,9})(?![\d.]*\d)(?! (?:words?|sentences?|paragraphs?|characters?|rows?|columns?)\b)", clause
-    )
+    number = _OWN_NUMBER.search(clause)
     if number is None:
         return None
     before = clause[: number.start()]
