@@ -10,7 +10,7 @@ from palaestra.types import Json
 
 
 def within(count: int, lo: int | None, hi: int | None) -> bool:
-    """Whether a number lies in a range; None is no bound."""
+    """Whether a number lies in a range; None leaves a side open."""
     return (lo is None or count >= lo) and (hi is None or count <= hi)
 
 

@@ -10,7 +10,7 @@ from palaestra.envs.instructions.reading.labels import family_of, guesses
 from palaestra.errors import UsageError
 
 MAX_CHARACTERS = 4000
-"""Longer texts are no sentence that states a constraint; they are not read."""
+"""Longer texts are not read; no constraint takes so many words."""
 
 Reader = Callable[[str], length.Typed | None]
 
