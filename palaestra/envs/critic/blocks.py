@@ -12,6 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
+from palaestra.envs.wrappers.injection.critique import DEFINITIONS
 from palaestra.types import Json
 
 Mode = Literal["internal", "skip", "finish"]
@@ -34,7 +35,8 @@ def instruction(mode: Mode, *, cot: bool = False, form: Form = "json") -> str:
     texts = _texts()
     own = texts if form == "json" else {**texts, **texts["calls"]}
     text: str = own["internal" if mode == "internal" else "external"].replace("@THOUGHT@", own["thought"] if cot else "")
-    return text.replace("@AFTER@", "" if mode == "internal" else own[mode]).strip()
+    errors = "\n".join(f"- {label}: {about}." for label, about in DEFINITIONS.items())
+    return text.replace("@ERRORS@", errors).replace("@AFTER@", "" if mode == "internal" else own[mode]).strip()
 
 
 def with_instruction(

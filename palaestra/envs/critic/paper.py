@@ -74,7 +74,7 @@ def claim_of(error: Json) -> str:
     Args:
         error: The field's value. Case, spaces, hyphens and plurals do not matter.
     """
-    return critique.claim_of(error).category if error else ""
+    return critique.claim_of(error).category
 
 
 def score_internal(record: Record, text: str, *, similarity: Similarity = bow) -> dict[str, float]:

@@ -22,14 +22,15 @@ OTHER = "other"
 """The category of a claim that names none of the four."""
 
 DEFINITIONS = {
-    "tool_select_error": "an existing tool was called that does not fit the step",
-    "tool_hallucination_error": "a tool was called that is not in the list",
-    "parameters_key_error": "a required argument was missing, or an argument is not one of the tool",
-    "parameters_value_error": "an argument had a wrong format or content",
+    "tool_select_error": "the tool exists, and another one is needed for this step",
+    "tool_hallucination_error": "no tool of this name is in the list",
+    "parameters_key_error": "a required parameter is missing, or a parameter is given that the tool does not have",
+    "parameters_value_error": "the parameters are the right ones, and a value has a wrong format or wrong content",
 }
+"""The internal errors, each in a line, as agents are told of them."""
 
 _TAG = re.compile(r"<critique>\s*(.*?)\s*</critique>", re.DOTALL)
-_NOTHING = ("", "none", "null", "no", "noerror", "false", "ok", "correct")
+_NOTHING = ("", "none", "null", "no", "noerror", "false", "ok", "correct")  # without the plural
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,12 @@ class Claim:
 
 
 def claim_of(value: Json) -> Claim:
-    """Return the claim that the value of `error` makes: case, spaces and plurals do not count."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    if value is None or value is False:
+    """Return the claim that the value of `error` makes: case, spaces and plurals do not count, and what is empty is none."""
+    if not value:
         return Claim("")
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     plain = re.sub(r"[\s\-_]+", "_", text.strip().lower()).strip("_.")
-    if plain.replace("_", "") in _NOTHING:
+    if _stem(plain).replace("_", "") in _NOTHING:
         return Claim("", text)
     stems = {_stem(label): label for label in INTERNAL}
     return Claim(stems.get(_stem(plain), OTHER), text)

@@ -6,6 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from palaestra.envs.wrappers.injection.critique import Claim
@@ -29,11 +30,10 @@ def similarity(first: object, second: object) -> float:
 
     Source: CriticTool's bag-of-words backend (arXiv:2506.13977, similarity of arguments and thoughts).
     """
-    a, b = Counter(_TOKEN.findall(str(first).lower())), Counter(_TOKEN.findall(str(second).lower()))
+    (a, length_a), (b, length_b) = _counts(str(first)), _counts(str(second))
     if not a or not b:
         return 0.0
-    dot = sum(count * b[word] for word, count in a.items())
-    return dot / math.sqrt(sum(n * n for n in a.values()) * sum(n * n for n in b.values()))
+    return sum(count * b[word] for word, count in a.items() if word in b) / math.sqrt(length_a * length_b)
 
 
 def argument_score(given: Mapping[str, Json] | str, gold: Mapping[str, Json] | str, tool: Tool | None) -> float:
@@ -52,6 +52,13 @@ def argument_score(given: Mapping[str, Json] | str, gold: Mapping[str, Json] | s
         return 0.0
     keys = list(dict.fromkeys((*given, *gold)))
     return sum(_value_score(key, given, gold, tool) for key in keys) / len(keys) if keys else 1.0
+
+
+@lru_cache(maxsize=4096)
+def _counts(text: str) -> tuple[Counter[str], int]:
+    """Return the counts of the words of a text, and the sum of their squares; right texts are compared again and again."""
+    found = Counter(_TOKEN.findall(text.lower()))
+    return found, sum(count * count for count in found.values())
 
 
 def _value_score(key: str, given: Mapping[str, Json], gold: Mapping[str, Json], tool: Tool | None) -> float:

@@ -107,6 +107,8 @@ def test_controls_want_action_and_no_claim():
         (None, ""),
         ("No error", ""),
         ("none.", ""),
+        ("No errors", ""),
+        *[(nothing, "") for nothing in ([], {}, 0, False)],
         ("the city is wrong", "other"),
         (3, "other"),
     ],
