@@ -33,6 +33,7 @@ _SAME = (
     "seats",
     "seat_settings",
     "make_env",
+    "wrappers",
     "record_version",
     "tasks",
 )

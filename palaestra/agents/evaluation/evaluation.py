@@ -136,6 +136,7 @@ def evaluate(
     concurrency: int = 64,
     engine: RolloutEngine | None = None,
     make_env: MakeEnv | None = None,
+    wrappers: Mapping[str, Mapping[str, Json]] | None = None,
     progress: Progress | None = None,
     results: bool = True,
     until_decided: UntilDecided | None = None,
@@ -162,6 +163,8 @@ def evaluate(
         concurrency: Episodes at once.
         engine: How to play, instead of `concurrency`.
         make_env: As in `RolloutEngine.run`.
+        wrappers: Arguments of wrappers of `palaestra.envs` by name, the innermost first, e.g.
+            `{"InjectErrors": {"mode": "outage"}}`; part of the settings of the run.
         progress: Called with (episodes done, episodes planned), also once at the start.
         results: Whether to compute the tables that environments have of their own, from all episodes of the run.
         until_decided: Play only until the comparison with another run of the store is decided, tasks in an order drawn from
@@ -193,6 +196,7 @@ def evaluate(
                 concurrency=concurrency,
                 engine=engine,
                 make_env=make_env,
+                wrappers=wrappers,
                 progress=progress,
                 results=results,
                 until_decided=until_decided,
@@ -223,6 +227,7 @@ async def evaluate_async(
     concurrency: int = 64,
     engine: RolloutEngine | None = None,
     make_env: MakeEnv | None = None,
+    wrappers: Mapping[str, Mapping[str, Json]] | None = None,
     progress: Progress | None = None,
     results: bool = True,
     until_decided: UntilDecided | None = None,
@@ -244,6 +249,7 @@ async def evaluate_async(
         "samples": samples,
         "seed": seed,
         "max_turns": max_turns,
+        **({"wrappers": plain(wrappers)} if wrappers else {}),
         **({"seats": seats_config(agent)} if agent.seats else {}),
         **(plain(extra_config) if extra_config else {}),
     }

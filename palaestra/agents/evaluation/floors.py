@@ -174,6 +174,8 @@ def _other_ways(config: Mapping[str, Json]) -> Iterator[str]:
         yield "agents in other seats"
     if config.get("make_env"):
         yield f"environments made by {config['make_env']}"
+    if config.get("wrappers"):
+        yield f"wrappers ({', '.join(config['wrappers'])})"
     if config.get("kind") == "rescore":
         yield f"scores by {config.get('scorer')}"
 
@@ -195,7 +197,7 @@ def _measured(arm: ArmSummary, arms: Sequence[ArmSummary]) -> AboveFloor | None:
 
 def _way(arm: ArmSummary) -> str:
     """Return all that an arm shares with those that were played and scored in the same way, as a text."""
-    names = ("max_turns", "seats", "seat_models", "seat_settings", "make_env", "kind", "scorer")
+    names = ("max_turns", "seats", "seat_models", "seat_settings", "make_env", "wrappers", "kind", "scorer")
     settings = [arm.config.get(name) for name in names]
     return json.dumps([arm.arm.env_id, dict(arm.arm.env_kwargs), arm.arm.split, settings], sort_keys=True, default=repr)
 

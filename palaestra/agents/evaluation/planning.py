@@ -66,7 +66,8 @@ def plan_evaluation(
     """Return the episodes that the configuration of an evaluation stands for, the samples of a task side by side.
 
     Args:
-        config: `envs` (each with `env_id` and `env_kwargs`), `split`, `n`, `samples`, `seed`, `max_turns`.
+        config: `envs` (each with `env_id` and `env_kwargs`), `split`, `n`, `samples`, `seed`, `max_turns`, and
+            `wrappers` where there are some.
         make_env: Makes an environment, to ask for its tasks.
         agent: Who is to play; None leaves out whether its seats are those of the environments.
 
@@ -109,6 +110,7 @@ def plan_and_record(
                         group_id=group,
                         max_turns=config["max_turns"],
                         session=session and f"{group}#{sample}{session}",
+                        wrappers=config.get("wrappers", {}),
                     )
                 )
         records.append(tasks.to_json())
@@ -121,7 +123,7 @@ def _tasks(
     """Yield the tasks to play; None for each seed where the environment has no task set."""
     split, n, samples = config["split"], config["n"], config["samples"]
     try:
-        env = (make_env or make_planned_env)(EpisodePlan("planning", env_id, env_kwargs))
+        env = (make_env or make_planned_env)(EpisodePlan("planning", env_id, env_kwargs, wrappers=config.get("wrappers", {})))
     except TypeError as error:
         raise ConfigError(f"Environment {env_id!r} refuses its arguments {dict(env_kwargs)}: {error}") from error
     try:

@@ -3,9 +3,11 @@ from __future__ import annotations
 import pytest
 
 import palaestra  # noqa: F401  (registers the environments)
+from palaestra.agents.evaluation import evaluate
 from palaestra.agents.reference import ExpertAgent
 from palaestra.agents.rollout.engine import RolloutEngine
 from palaestra.agents.rollout.plans import EpisodePlan
+from palaestra.agents.store import RunStore
 from palaestra.algorithms.data.demonstrations import expert_episodes
 from palaestra.algorithms.run.extension_registry import get_extension
 from palaestra.algorithms.run.extensions.inject import InjectConfig, recovery
@@ -57,3 +59,16 @@ def test_a_plan_names_its_wrappers_and_unknown_ones_are_refused():
     plan = EpisodePlan("e", "palaestra/Desk-v0", wrappers={"NoSuch": {}}, seed=0)
     with pytest.raises(UnknownNameError, match="NoSuch"):
         RolloutEngine().collect([plan], ExpertAgent())
+
+
+def test_an_evaluation_under_errors_has_them_in_its_settings(tmp_path):
+    errors = {"InjectErrors": {"mode": "outage", "plan": {"step": 1, "label": "timeout"}}}
+    settings = {"n": 4, "env_kwargs": {"difficulty": "tiny"}, "store": tmp_path / "runs", "run_id": "errors"}
+    run = evaluate("palaestra/Desk-v0", ExpertAgent(), wrappers=errors, **settings)
+    assert run.config["wrappers"] == errors
+    with RunStore(tmp_path / "runs") as store:
+        assert [was_injected(one) for one in store.trajectories("errors")] == [True] * 4
+    with pytest.raises(ConfigError, match="wrappers"):
+        evaluate("palaestra/Desk-v0", ExpertAgent(), **settings)
+    with pytest.raises(UnknownNameError, match="NoSuch"):
+        evaluate("palaestra/Desk-v0", ExpertAgent(), n=1, wrappers={"NoSuch": {}})
