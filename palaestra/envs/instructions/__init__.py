@@ -2,6 +2,7 @@
 
 `kinds` holds the registry, `constraints` the typed form of a constraint and `check`, `checks` the checkers of each family.
 `reading` turns sentences into constraints. `published` reads the published tasks, `scoring` makes the published tables.
+`procedural` makes tasks with answers that meet every constraint, and answers that break one.
 """
 
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
         check_all,
     )
     from palaestra.envs.instructions.kinds import Kind, Verdict
+    from palaestra.envs.instructions.procedural.conflicts import conflicts
+    from palaestra.envs.instructions.procedural.generator import ProceduralGenerator
     from palaestra.envs.instructions.published import InstructionDataError, load_published, to_published
     from palaestra.envs.instructions.reading.parse import parse
     from palaestra.envs.instructions.scoring import Rate, Scores, score, score_verdicts
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "constraints": ("Constraint", "ConstraintError", "UnparsedConstraint", "all_kinds", "check", "check_all"),
     "kinds": ("Kind", "Verdict"),
+    "procedural.conflicts": ("conflicts",),
+    "procedural.generator": ("ProceduralGenerator",),
     "published": ("InstructionDataError", "load_published", "to_published"),
     "reading.parse": ("parse",),
     "scoring": ("Rate", "Scores", "score", "score_verdicts"),
@@ -37,6 +42,7 @@ __all__ = [
     "ConstraintError",
     "InstructionDataError",
     "Kind",
+    "ProceduralGenerator",
     "Rate",
     "Scores",
     "Task",
@@ -45,6 +51,7 @@ __all__ = [
     "all_kinds",
     "check",
     "check_all",
+    "conflicts",
     "load_published",
     "parse",
     "score",

@@ -90,7 +90,7 @@ def identifiers(text: str) -> Typed | None:
     if _ENDS.search(clear):
         return "content.end", params
     if re.search(r"\bdelimiter|\bseparat", clear):
-        stated = bounds(plain(_blanked(text, found)), "times")
+        stated = bounds(plain(_blanked(text, found)), "times?")
         return "content.delimiter", {
             "text": found[0].text,
             "lo": stated.lo if stated else 1,
@@ -101,7 +101,7 @@ def identifiers(text: str) -> Typed | None:
 
 def _counted(clear: str, found: list[Quote]) -> Typed | None:
     """Return a range of occurrences of one keyword, unless it is only a least number."""
-    stated = bounds(clear, "times") if len(found) == 1 else None
+    stated = bounds(clear, "times?") if len(found) == 1 else None
     if stated is None or (stated.hi is None and stated.lo is not None):
         return None
     return "content.repeated", {"keyword": found[0].text, "lo": stated.lo, "hi": stated.hi}
