@@ -1,6 +1,6 @@
 """What do many cycles of create, reset, step and close leave behind, in every registered environment and every seat?
 
-    python -m experiments.reliability.cycles -n 10000
+    python -m experiments.reliability.cycles -n 10000 [--warm-up 2000] [--seeds 50] [--only WORD] [--at NUMBER]
 
 One row a setting is added to `cycles.jsonl`: memory blocks, resident memory, descriptors, threads and child processes after
 the warm-up and after the cycles. A cycle makes the environment, resets it, plays the expert's action and two drawn ones and
@@ -27,7 +27,7 @@ from experiments.common.rows import append_row, folder_of
 from experiments.reliability.settings import name_of, players
 from palaestra.envs.core.seated import SeatedEnv
 
-SEEDS = 50  # so that whatever is kept by task is full after the warm-up
+SEEDS = 50  # played in turn, so that whatever is kept by task is full after the warm-up
 STEPS = 3
 BLOCKS_A_CYCLE = 1
 NOISE = 200  # blocks that Python keeps for itself: interned texts, specialised code, free lists
@@ -68,14 +68,14 @@ def settings() -> Iterator[tuple[str, dict[str, Any], str]]:
         env.close()
 
 
-def cycle(env_id: str, options: dict[str, Any], seat: str, number: int) -> None:
-    """Make an environment, play a little and close it."""
+def cycle(env_id: str, options: dict[str, Any], seat: str, seed: int) -> None:
+    """Make an environment, play a little of the episode of a seed and close it."""
     seated = {"seat": seat} if seat not in ("", TABLE) else {}
     env = gymnasium.make(env_id, disable_env_checker=True, **options, **seated)
     inner: Any = env.unwrapped
     chosen = {"seats": tuple(inner.seats)} if seat == TABLE else {}
-    _, info = env.reset(seed=number % SEEDS, options=chosen)
-    env.action_space.seed(number % SEEDS)
+    _, info = env.reset(seed=seed, options=chosen)
+    env.action_space.seed(seed)
     acting = {"seat": info["seat"]} if seat == TABLE else {}
     action = next(iter(inner.expert(**acting)), None)
     for _ in range(STEPS):
@@ -86,13 +86,15 @@ def cycle(env_id: str, options: dict[str, Any], seat: str, number: int) -> None:
     env.close()
 
 
-def left_behind(env_id: str, options: dict[str, Any], seat: str, *, warm_up: int, count: int) -> tuple[Held, Held]:
-    """Return what the process holds after the warm-up, and after `count` further cycles."""
+def left_behind(
+    env_id: str, options: dict[str, Any], seat: str, *, warm_up: int, count: int, seeds: int = SEEDS
+) -> tuple[Held, Held]:
+    """Return what the process holds after the warm-up, and after `count` further cycles over the same seeds."""
     for number in range(warm_up):
-        cycle(env_id, options, seat, number)
+        cycle(env_id, options, seat, number % seeds)
     before = Held.now()
-    for number in range(count):
-        cycle(env_id, options, seat, warm_up + number)
+    for number in range(warm_up, warm_up + count):
+        cycle(env_id, options, seat, number % seeds)
     return before, Held.now()
 
 
@@ -120,22 +122,26 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-n", type=int, default=10_000, help="cycles of each setting")
     parser.add_argument("--warm-up", type=int, default=2_000, help="cycles before the first count")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="played in turn; fewer where a task is slow to begin")
     parser.add_argument("--only", default="", help="settings whose name contains this")
     parser.add_argument("--at", type=int, help="only the setting of this number, from 0: a process for each")
     asked = parser.parse_args(arguments)
-    if asked.warm_up < SEEDS:
-        parser.error(f"--warm-up is {asked.warm_up}; at least {SEEDS} cycles are needed: as many tasks are played in turn.")
+    if asked.warm_up < asked.seeds:
+        parser.error(
+            f"--warm-up is {asked.warm_up}; at least {asked.seeds} cycles are needed: as many seeds are played in turn."
+        )
     any_leak = False
     for number, (env_id, options, seat) in enumerate(settings()):
         name = name_of(env_id, options) + (f",seat={seat}" if seat else "")
         if asked.only not in name or asked.at not in (None, number):
             continue
-        before, after = left_behind(env_id, options, seat, warm_up=asked.warm_up, count=asked.n)
+        before, after = left_behind(env_id, options, seat, warm_up=asked.warm_up, count=asked.n, seeds=asked.seeds)
         bounded = BOUNDED.get(env_id, (0, 0))
         grown, least = leaks(before, after, asked.n, bounded), told_from(asked.n, bounded)
         any_leak |= bool(grown)
-        row = {"setting": name, "warm_up": asked.warm_up, "cycles": asked.n, "before": asdict(before), "after": asdict(after)}
-        append_row(folder_of("reliability") / "cycles.jsonl", {**row, "leaks": grown, "told_from_blocks_a_cycle": least})
+        row = {"setting": name, "warm_up": asked.warm_up, "cycles": asked.n, "seeds": asked.seeds}
+        row |= {"before": asdict(before), "after": asdict(after), "leaks": grown, "told_from_blocks_a_cycle": least}
+        append_row(folder_of("reliability") / "cycles.jsonl", row)
         said = [*grown, f"memory is not judged below {least:.3g} blocks a cycle"] if least > BLOCKS_A_CYCLE else grown
         print(f"{name}: {after.blocks - before.blocks:+d} blocks, {after.resident_kb - before.resident_kb:+d} kB", *said,
               sep="\n  ", flush=True)  # fmt: skip

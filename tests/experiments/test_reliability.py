@@ -110,9 +110,9 @@ def test_what_is_left_behind_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     files: list[Any] = []
     stop = threading.Event()
 
-    def leaky(env_id: str, options: dict[str, Any], seat: str, number: int) -> None:
-        kept.append([number, object()])
-        if number == 5:
+    def leaky(env_id: str, options: dict[str, Any], seat: str, seed: int) -> None:
+        kept.append([seed, object()])
+        if seed == 5 and not files:
             files.append((tmp_path / "open").open("w"))
             threading.Thread(target=stop.wait, daemon=True).start()
 
@@ -158,15 +158,19 @@ def test_what_is_not_judged_is_said_and_written(
     assert ("memory is not judged below 10 blocks a cycle" in capsys.readouterr().out) is is_said
 
 
-def test_a_warm_up_plays_every_task(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_warm_up_plays_every_seed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cycles.main(["--warm-up", str(cycles.SEEDS - 1)])
     assert "--warm-up is 49; at least 50 cycles are needed" in capsys.readouterr().err
+    played: list[int] = []
+    monkeypatch.setattr(cycles, "cycle", lambda env_id, options, seat, seed: played.append(seed))
+    cycles.left_behind("any", {}, "", warm_up=4, count=5, seeds=3)
+    assert played == [0, 1, 2, 0, 1, 2, 0, 1, 2]
 
 
 def test_names_that_the_interpreter_keeps_for_its_look_ups_are_no_leak(monkeypatch: pytest.MonkeyPatch) -> None:
-    def looks_up(env_id: str, options: dict[str, Any], seat: str, number: int) -> None:
-        assert not any(hasattr(cycles, f"missing_{number}_{i}") for i in range(100))
+    def looks_up(env_id: str, options: dict[str, Any], seat: str, seed: int) -> None:
+        assert not any(hasattr(cycles, f"missing_{seed}_{i}") for i in range(100))
 
     monkeypatch.setattr(cycles, "cycle", looks_up)
     before, after = cycles.left_behind("any", {}, "", warm_up=1, count=100)
