@@ -208,3 +208,21 @@ def test_keys_and_headers_are_ascii_or_refused_unseen(given: dict[str, Any]) -> 
         Endpoint(name="s", model="m", base_url="http://h/v1", **given)
     assert "mk9" not in str(refused.value)
     assert Endpoint(name="s", model="m", base_url="http://h/v1", api_key=12.5).api_key == "12.5"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("url", "token", "base_url", "query"),
+    [
+        ("http://user:word@h:80/v1/", "dXNlcjp3b3Jk", "http://h:80/v1", ""),
+        ("http://us%40er:w%3Ard@h/v1?a=b", "dXNAZXI6dzpyZA==", "http://h/v1", "a=b"),
+        ("http://user@h", "dXNlcjo=", "http://h", ""),
+        ("http://h/v1?a=b&c", None, "http://h/v1", "a=b&c"),
+        ("http://h/v1", None, "http://h/v1", ""),
+    ],
+)
+def test_user_and_query_of_an_address_become_header_and_query(url: str, token: str | None, base_url: str, query: str) -> None:
+    made = Endpoint(name="m", model="m", base_url=url, headers={"X-T": "a"})
+    assert dict(made.headers) == {**({"Authorization": f"Basic {token}"} if token else {}), "X-T": "a"}
+    assert (made.base_url, made.query) == (base_url, query)
+    own = Endpoint(name="m", model="m", base_url=url, headers={"Authorization": "Own x"})
+    assert dict(own.headers) == {"Authorization": "Own x"}

@@ -12,6 +12,7 @@ from palaestra.algorithms.math.losses import (
     entropy_of,
     kl_estimate,
     log_ratio,
+    policy_loss,
     token_weights,
 )
 
@@ -172,3 +173,17 @@ def test_order_of_the_rows_does_not_matter(aggregation: str) -> None:
     one = token_weights(MASK, EPISODES, aggregation, constant_length=8, turn_index=turns)  # type: ignore[arg-type]
     two = token_weights(MASK[order], EPISODES[order], aggregation, constant_length=8, turn_index=turns[order])  # type: ignore[arg-type]
     torch.testing.assert_close(one[order], two)
+
+
+def test_the_defaults_of_a_policy_loss_are_those_of_ppo_by_token() -> None:
+    generator = torch.Generator().manual_seed(0)
+    new, old, advantage = (3 * torch.randn(4, 6, generator=generator) for _ in range(3))
+    mask = torch.rand(4, 6, generator=generator) < 0.8
+    plain = policy_loss(new, old, advantage, mask)
+    spelled = policy_loss(new, old, advantage, mask, kind="ppo", ratio="token", clip_low=0.2, clip_high=0.2, dual_clip=None)
+    assert torch.equal(plain, spelled)
+    weight = (new - old).exp()
+    by_hand = -torch.minimum(weight * advantage, weight.clamp(0.8, 1.2) * advantage)
+    assert torch.allclose(plain, torch.where(mask, by_hand, 0.0), rtol=1e-4)
+    cispo = policy_loss(new, old, advantage, mask, kind="cispo")
+    assert torch.equal(cispo, policy_loss(new, old, advantage, mask, kind="cispo", max_weight=5.0))

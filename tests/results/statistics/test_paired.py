@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from palaestra.errors import ConfigError
-from palaestra.results.statistics import holm, mcnemar, paired_rates, rate_estimate, sign_flips
+from palaestra.results.statistics import holm, mcnemar, paired_difference, paired_rates, rate_estimate, sign_flips
 from palaestra.results.statistics.paired import difference_ends
 
 
@@ -163,3 +164,16 @@ def test_coverage_of_paired_rates_over_drawn_agents() -> None:
 def test_mid_p_of_as_many_flips_either_way_leaves_out_half_of_what_was_seen() -> None:
     assert mcnemar(2, 2) == pytest.approx((1.0, 1 - 6 / 16 / 2))
     assert mcnemar(0, 0) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("differences", [[1.0, 2.0, 4.0], [-1.0, 1.0, 0.5, 3.0], [0.0, 2.0], [-3.0, 1.0, 1.0, 1.0, 2.0]])
+@pytest.mark.parametrize("exponent", [0, 1, 600, 1000, 1020])
+def test_a_paired_difference_is_a_t_test_at_any_scale(differences: list[float], exponent: int) -> None:
+    first = [math.ldexp(value, exponent) for value in differences]
+    found = paired_difference(first, [0.0] * len(first), 0.9)
+    told = stats.ttest_1samp(differences, 0.0)
+    low, high = told.confidence_interval(0.9)
+    assert found.p_value == pytest.approx(told.pvalue, rel=1e-9)
+    assert [math.ldexp(value, -exponent) for value in (found.mean, found.low, found.high)] == pytest.approx(
+        [float(np.mean(differences)), low, high], rel=1e-9
+    )

@@ -98,3 +98,19 @@ def test_equal_shares_leave_room_for_what_was_not_seen(n: int, value: float, con
     assert 0 <= found.low <= value + 1e-12
     assert value - 1e-12 <= found.high <= 1
     assert share_interval([[value]] * n, confidence, widens_equal=False).high == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    "clusters", [[[1, 1, 0], [0], [1, 0]], [[1], [0, 0], [1, 1, 1, 1], [0, 1]], [[1, 0, 1, 1]] * 3 + [[0, 0]]]
+)
+@pytest.mark.parametrize("confidence", [0.8, 0.95])
+def test_clusters_of_unlike_sizes_say_as_much_as_their_design_effect_leaves(
+    clusters: list[list[float]], confidence: float
+) -> None:
+    n, rate = sum(map(len, clusters)), sum(map(sum, clusters)) / sum(map(len, clusters))
+    variance = cluster_variance([len(c) for c in clusters], [sum(c) for c in clusters], rate)
+    upper = 0.5 + confidence / 2
+    shrunk = rate * (1 - rate) / variance * (stats.norm.ppf(upper) / stats.t.ppf(upper, len(clusters) - 1)) ** 2
+    effective = min(max(shrunk, len(clusters)), n)
+    found = rate_estimate(clusters, confidence)
+    assert (found.low, found.high) == pytest.approx(wilson_interval(rate * effective, effective, confidence), rel=1e-9)
