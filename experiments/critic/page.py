@@ -33,6 +33,13 @@ def interval(values: Sequence[float]) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
+def _alone(row: Mapping[str, Any]) -> str:
+    """Return a line on a policy whose partner has not been trained."""
+    counts = {condition: share(row[condition]["solved"]) for condition in CONDITIONS}
+    shown = [f"{condition} {solved} of {counted}" for condition, (solved, counted) in counts.items()]
+    return f"Seed {row['seed']}, {row['arm']}, solved: {', '.join(shown)}."
+
+
 def page(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the page."""
     by_arm = {arm: {int(row["seed"]): row for row in rows if row["arm"] == arm} for arm in ARMS}
@@ -49,7 +56,8 @@ def page(rows: Sequence[Mapping[str, Any]]) -> str:
         "",
     ]
     if not seeds:
-        return "\n".join([*lines, "No seed has both arms yet.", ""])
+        alone = [_alone(row) for row in rows]
+        return "\n".join([*lines, "No seed has both arms yet, so nothing is compared.", *alone, ""])
     for condition in CONDITIONS:
         for figure in ("solved",) if condition == "clean" else ("recovered", "solved"):
             lines += [f"## {condition.capitalize()}: {figure}", "", "| seed | flawless | errors | paired difference | pairs |"]
@@ -64,11 +72,8 @@ def page(rows: Sequence[Mapping[str, Any]]) -> str:
             known = [value for value in differences if not math.isnan(value)]
             if known:
                 mean, low, high = interval(known)
-                lines += [
-                    "",
-                    f"Mean over {len(known)} seeds {mean:+.3f}, 95 % interval {low:+.3f} to {high:+.3f} (Student's t).",
-                    "",
-                ]
+                said = f"Mean over {len(known)} seeds {mean:+.3f}, 95 % interval {low:+.3f} to {high:+.3f} (Student's t)."
+                lines += ["", said if len(known) > 1 else f"One seed, {mean:+.3f}: there is no interval.", ""]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -21,5 +21,7 @@ def test_the_page_is_made_of_the_rows():
     text = page(json.loads(json.dumps(rows)))
     assert "| 1 | 2 of 3 | 2 of 3 | +0.000 | 3 |" in text
     assert "Mean over 2 seeds +0.000" in text
+    assert "Seed 0, flawless, solved: clean 2 of 3, outage 2 of 3, slip 2 of 3." in page(rows[:1])
+    assert "One seed, +0.000: there is no interval." in page([rows[0], rows[2]])
     kept = folder_of("critic")
     assert (kept / "README.md").read_text(encoding="utf-8") == page(read_rows(kept / "rows.jsonl"))
