@@ -1,8 +1,8 @@
 """Instruction following: constraints that code can verify, read from sentences, checked, and scored.
 
 `kinds` holds the registry, `constraints` the typed form of a constraint and `check`, `checks` the checkers of each family.
-`reading` turns sentences into constraints. `published` reads the published tasks, `scoring` makes the published tables.
-`procedural` makes tasks with answers that meet every constraint, and answers that break one.
+`reading` turns sentences into constraints. `published` reads the published tasks, `answers` files of answers, `scoring` makes
+the published tables. `procedural` makes tasks with answers that meet every constraint, and answers that break one.
 """
 
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from palaestra.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from palaestra.envs.instructions.answers import load_answers
     from palaestra.envs.instructions.constraints import (
         Constraint,
         ConstraintError,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from palaestra.envs.instructions.tasks import Task
 
 _HOMES = {
+    "answers": ("load_answers",),
     "constraints": ("Constraint", "ConstraintError", "UnparsedConstraint", "all_kinds", "check", "check_all"),
     "kinds": ("Kind", "Verdict"),
     "procedural.conflicts": ("conflicts",),
@@ -52,6 +54,7 @@ __all__ = [
     "check",
     "check_all",
     "conflicts",
+    "load_answers",
     "load_published",
     "parse",
     "score",
