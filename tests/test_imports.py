@@ -73,7 +73,7 @@ INSIDE = {
 From the ground up: formats, tools <- core <- sandbox, speech, judging, dialogue, wrappers <- settings; core (here "") <-
 backends, rollout, store <- evaluation <- report <- view; math <- learner, data, scale <- run <- algorithms.
 """
-ROOMS_TO_COME = {"speech", "judging", "dialogue", "serve", "remote", "around"}
+ROOMS_TO_COME = {"speech", "dialogue", "serve", "remote", "around"}
 
 HEAVY = (
     *("torch", "transformers", "tokenizers", "accelerate", "datasets", "trl", "tensorboard", "matplotlib"),

@@ -1,7 +1,9 @@
-"""`palaestra critic`: items about wrong and failed tool calls, converted and scored."""
+"""`palaestra critic`: items about wrong and failed tool calls, converted, made harder and scored."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -12,8 +14,11 @@ from palaestra.cli.options import AsJson, expect_path
 if TYPE_CHECKING:
     from palaestra.envs.critic.blocks import Mode
     from palaestra.envs.critic.documents import Profile
+    from palaestra.envs.critic.evolution import Rewriter
 
-app = typer.Typer(help="Self-critique under tool-calling errors: convert items, score replies.", no_args_is_help=True)
+app = typer.Typer(
+    help="Self-critique under tool-calling errors: convert items, make them harder, score replies.", no_args_is_help=True
+)
 
 FOUND_FAULTS = 1
 
@@ -25,7 +30,7 @@ ItemsFile = Annotated[
 
 @app.callback()
 def critic() -> None:
-    """Self-critique under tool-calling errors: convert items, score replies."""
+    """Self-critique under tool-calling errors: convert items, make them harder, score replies."""
 
 
 @app.command("convert")
@@ -52,6 +57,49 @@ def convert(
     for fault in opened.faults.values():
         say(f"left out: {fault}")
     if opened.faults:
+        raise typer.Exit(FOUND_FAULTS)
+
+
+@app.command("evolve")
+def evolve(
+    file: ItemsFile,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="File to write; *.jsonl keeps the ways as tags.")],
+    strategy: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="long_context, extra_tools, noisy_query or harder_tools; repeatable. By default two to four are mixed.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="With the ids of the items the source of all chance.")] = 0,
+    corpus: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Texts for long contexts, separated by empty lines.", show_default=False),
+    ] = None,
+    model: Annotated[str, typer.Option(help="Let this model word queries, documents and texts, e.g. openai:NAME.")] = "",
+) -> None:
+    """Make items harder, with the same ground truth: long context, extra tools, noisy queries, harder documents.
+
+    With --model, the record of every request is written to FILE.audit.jsonl, and replies that passed are kept in
+    FILE.cache.json, so that a second run asks only for what is missing. Exits with 1 if items were left out.
+    """
+    from palaestra.cli.output import say
+    from palaestra.envs.core.data_files import read_text
+    from palaestra.envs.critic.evolution import evolve_all
+    from palaestra.envs.critic.files import open_items, write_items
+
+    expect_path(out)
+    opened = open_items(file)
+    pool = {tool["function"]["name"]: tool for record in opened for tool in record.tools}
+    texts = [] if corpus is None else read_text(corpus, max_bytes=100_000_000).split("\n\n")
+    read = [text.strip() for text in texts if text.strip()]
+    with _rewriter(out, model) as rewriter:
+        found = evolve_all(opened, strategy or (), seed=seed, pool=[*pool.values()], corpus=read, rewriter=rewriter)
+    count = write_items(out, found.records)
+    say(f"{count} of {len(opened)} items -> {out}")
+    for key, fault in {**opened.faults, **found.refused}.items():
+        say(f"left out: {key}: {fault}")
+    if opened.faults or found.refused:
         raise typer.Exit(FOUND_FAULTS)
 
 
@@ -105,3 +153,27 @@ def score(
             say(f"{where}: {fault}")
     if found.faults:
         raise typer.Exit(FOUND_FAULTS)
+
+
+@contextmanager
+def _rewriter(out: Path, model: str) -> Iterator[Rewriter | None]:
+    """Yield what words items by a model, None without one; its replies and its record are kept next to the file."""
+    if not model:
+        yield None
+        return
+    import json
+
+    from palaestra.cli.asked_model import asked_model
+    from palaestra.envs.critic.evolution import Rewriter
+
+    kept = out.with_name(out.name + ".cache.json")
+    cache: dict[str, str] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    complete, close = asked_model(model)
+    rewriter = Rewriter(complete, name=model, cache=cache)
+    try:
+        yield rewriter
+    finally:
+        close()
+        kept.write_text(json.dumps(cache, ensure_ascii=False), encoding="utf-8")
+        lines = "".join(json.dumps(audit.to_json(), ensure_ascii=False) + "\n" for audit in rewriter.audits)
+        out.with_name(out.name + ".audit.jsonl").write_text(lines, encoding="utf-8")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -242,6 +242,7 @@ def _build_with_model(out: Path, settings: LLMSettings, topics: Path, number: in
     """Build one instance for each topic by a model, and write what passed."""
     import json
 
+    from palaestra.cli.asked_model import asked_model
     from palaestra.cli.output import progress, say
     from palaestra.envs.core.data_files import read_text
     from palaestra.envs.toolforge.files import write_instances
@@ -251,7 +252,7 @@ def _build_with_model(out: Path, settings: LLMSettings, topics: Path, number: in
     kept = out.with_name(out.name + ".cache.json")
     cache: dict[str, str] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     built, records = [], []
-    complete, close = _model(settings.model)
+    complete, close = asked_model(settings.model)
     builder = LLMBuilder(complete, settings, cache=cache)
     try:
         with progress() as lines:
@@ -270,29 +271,3 @@ def _build_with_model(out: Path, settings: LLMSettings, topics: Path, number: in
     say(f"{count} of {len(wanted)} instances -> {out}")
     for reason in sorted({audit.reason for audit in records if audit.reason}):
         say(f"dropped: {sum(audit.reason == reason for audit in records)} with {reason}")
-
-
-def _model(name: str) -> tuple[Callable[[list[dict[str, str]]], str], Callable[[], None]]:
-    """Return a model as a function from messages to text, and what closes it."""
-    import asyncio
-
-    from palaestra.agents.backends.registry import make_backend
-    from palaestra.agents.core import Request
-    from palaestra.errors import ModelError
-    from palaestra.types import Message
-
-    backend = make_backend(name)
-    runner = asyncio.Runner()
-
-    def complete(messages: list[dict[str, str]]) -> str:
-        request = Request(tuple(Message.from_json(one) for one in messages))
-        answer = runner.run(backend.generate(request))
-        if answer.finish_reason == "length":
-            raise ModelError("The reply was cut off by the limit of tokens.")
-        return answer.message.content
-
-    def close() -> None:
-        runner.run(backend.aclose())
-        runner.close()
-
-    return complete, close

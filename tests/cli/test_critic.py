@@ -6,6 +6,7 @@ import pytest
 
 from palaestra.cli.main import main
 from palaestra.envs.critic import open_items, write_items
+from palaestra.envs.critic.generate import make_record
 from tests.envs.critic.made_items import FAILED, external, internal, said
 
 RECORDS = [internal(), external()]
@@ -85,3 +86,25 @@ def test_no_replies(items, tmp_path, capsys):
     (tmp_path / "empty.jsonl").write_text("\n", encoding="utf-8")
     assert main(["critic", "score", str(items), str(tmp_path / "empty.jsonl")]) == 2
     assert "no line that can be scored" in capsys.readouterr().err
+
+
+def test_items_are_made_harder_and_scored_by_way(tmp_path, capsys):
+    records = [make_record("internal", "test", index) for index in range(6)]
+    write_items(tmp_path / "base.jsonl", records)
+    out = tmp_path / "harder.jsonl"
+    assert (
+        main(["critic", "evolve", str(tmp_path / "base.jsonl"), "--strategy", "noisy_query", "--seed", "2", "-o", str(out)])
+        == 0
+    )
+    assert "6 of 6 items" in capsys.readouterr().out
+    harder = open_items(out)
+    replies = "".join(json.dumps({"id": one.id, "reply": one.golden.text()}) + "\n" for one in harder)
+    (tmp_path / "replies.jsonl").write_text(replies, encoding="utf-8")
+    write_items(tmp_path / "all.jsonl", [*records, *harder])
+    replies += "".join(json.dumps({"id": one.id, "reply": one.golden.text()}) + "\n" for one in records)
+    (tmp_path / "replies.jsonl").write_text(replies, encoding="utf-8")
+    assert main(["critic", "score", str(tmp_path / "all.jsonl"), str(tmp_path / "replies.jsonl"), "--json"]) == 0
+    groups = {one["group"]: one["n"] for one in json.loads(capsys.readouterr().out)["groups"]}
+    assert (groups["base"], groups["evolved"], groups["evolved by noisy_query"]) == (6, 6, 6)
+    assert main(["critic", "evolve", str(out), "--strategy", "noisy_query", "-o", str(tmp_path / "again.jsonl")]) == 1
+    assert "noisy_query:again" in capsys.readouterr().out

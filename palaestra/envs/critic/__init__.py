@@ -11,6 +11,7 @@ from palaestra.lazy import lazy_names
 if TYPE_CHECKING:
     from palaestra.envs.critic.blocks import instruction, with_instruction
     from palaestra.envs.critic.documents import CriticDataError, to_document, to_schema
+    from palaestra.envs.critic.evolution import evolve, evolve_all
     from palaestra.envs.critic.files import Items, open_items, write_items
     from palaestra.envs.critic.record import Action, Record, of_published, to_published
     from palaestra.envs.critic.replies import ScoredFile, score_file
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "blocks": ("instruction", "with_instruction"),
     "documents": ("CriticDataError", "to_document", "to_schema"),
+    "evolution": ("evolve", "evolve_all"),
     "files": ("Items", "open_items", "write_items"),
     "record": ("Action", "Record", "of_published", "to_published"),
     "replies": ("ScoredFile", "score_file"),
@@ -39,6 +41,8 @@ __all__ = [
     "Similarity",
     "behaviours",
     "breakdown",
+    "evolve",
+    "evolve_all",
     "instruction",
     "of_published",
     "open_items",

@@ -19,6 +19,7 @@ COLUMNS = ("detect", "category", "tool", "args", "retry", "break", "external_too
 """Columns of the paper: of internal items, of both modes of external ones, and (the last) of skipping alone."""
 MEASURES = ("detect", "category", "tool", "args", "retry", "break", "thought", "parse_rate")
 NONE = "-"
+BY = "evolved by "
 _TITLES = ("Detect", "Category", "Tool", "Args", "Retry", "Break", "Skip/Finish tool", "Skip args", "Overall")
 
 
@@ -80,7 +81,7 @@ def groups(scored: Sequence[Scored]) -> dict[str, list[Scored]]:
             f"{one.family} {one.label or 'no error named'}" if one.family == "external" else one.label or "no error",
         ),
         lambda one: ("evolved" if one.evolution else "base",),
-        lambda one: [f"evolved by {tag}" for tag in one.evolution if tag != "evolved"],
+        lambda one: [f"{BY}{tag}" for tag in one.evolution if tag != "evolved"],
         lambda one: ("with thoughts" if one.cot else "without thoughts",),
     )
     for key in keys:
@@ -88,7 +89,7 @@ def groups(scored: Sequence[Scored]) -> dict[str, list[Scored]]:
         for one in scored:
             for name in key(one):
                 split.setdefault(name, []).append(one)
-        if len(split) > 1:
+        if len(split) > 1 or any(name.startswith(BY) for name in split):
             found |= dict(sorted(split.items()))
     return found
 

@@ -18,10 +18,10 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from palaestra.envs.judging.asking import Asker, Audit, Complete, Dropped, Problem, prompt, read_as
 from palaestra.envs.sandbox import Sandbox
 from palaestra.envs.toolforge.graph import SCENARIOS, depth_of, width_of
 from palaestra.envs.toolforge.instance import Instance, InstanceError
-from palaestra.envs.toolforge.llm.asking import Asker, Audit, Complete, Dropped, Problem, prompt, read_as
 from palaestra.envs.toolforge.llm.replies import (
     Decomposition,
     Distractors,

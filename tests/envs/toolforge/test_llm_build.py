@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from palaestra.envs.judging.asking import Problem
 from palaestra.envs.sandbox import Sandbox
 from palaestra.envs.toolforge.instance import Instance
-from palaestra.envs.toolforge.llm.asking import Problem
 from palaestra.envs.toolforge.llm.replies import Decomposition
 from palaestra.envs.toolforge.llm.trial import Golden, try_source
 from palaestra.envs.toolforge.llm_build import LLMBuilder, LLMSettings, fictional, prompts

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from palaestra.envs.judging.asking import Problem
 from palaestra.envs.sandbox import Sandbox
 from palaestra.envs.toolforge.files import open_instances
-from palaestra.envs.toolforge.llm.asking import Problem
 from palaestra.envs.toolforge.llm.trial import Golden, try_source
 from palaestra.envs.toolforge.stages.checks import solved_by as solved_as_proven
 from palaestra.envs.toolforge.strict import Played, brings_answer, is_solved, matching, solved_by

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
+from palaestra.envs.judging.asking import Problem
 from palaestra.envs.toolforge.answers import same
 from palaestra.envs.toolforge.graph import graph_problem
-from palaestra.envs.toolforge.llm.asking import Problem
 from palaestra.envs.toolforge.llm.replies import Decomposition, DraftDocument, DraftNode, Integration, Verdict
 from palaestra.envs.toolforge.stages.checks import leaves
 from palaestra.envs.toolforge.stages.decompose import compute

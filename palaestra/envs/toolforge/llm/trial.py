@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from palaestra.envs.judging.asking import Problem
 from palaestra.envs.sandbox import Program, Sandbox
-from palaestra.envs.toolforge.llm.asking import Problem
 from palaestra.envs.toolforge.llm.rules import rewritten
 from palaestra.envs.toolforge.llm.screen import problems_of
 from palaestra.envs.toolforge.strict import gives

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from palaestra.envs.judging.asking import Asker, Audit, Dropped, Problem, json_object, prompt, read_as
 from palaestra.envs.toolforge.graph import SCENARIOS
-from palaestra.envs.toolforge.llm.asking import Asker, Audit, Dropped, Problem, json_object, prompt, read_as
 from palaestra.envs.toolforge.llm.replies import Decomposition, DraftDocument, DraftNode, Integration, Verdict
 from palaestra.envs.toolforge.llm.rules import check_call, check_decomposition, check_document, check_groups, check_verdict
 from palaestra.envs.toolforge.llm.screen import problems_of
