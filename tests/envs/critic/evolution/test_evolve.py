@@ -90,6 +90,10 @@ def changed(record, **fields):
     return record.model_copy(update=fields)
 
 
+def said(system, user):
+    return [{"role": "system", "content": system}, {"role": "user", "content": user}]
+
+
 def test_planted_violations_are_seen():
     base = RECORDS[0]
     after = evolve(base, ["noisy_query", "harder_tools", "extra_tools", "long_context"], seed=1)
@@ -114,7 +118,6 @@ def test_planted_violations_are_seen():
     parameters = {**tools[own]["function"]["parameters"], "required": []}
     tools[own] = {"type": "function", "function": {**tools[own]["function"], "parameters": parameters}}
     assert any("more than its descriptions" in one for one in problems_of(base, changed(after, tools=tools)))
-    twin = {**base.tools[0], "function": {**base.tools[0]["function"]}}
     twin = next(tool for tool in base.tools if tool["function"]["name"] == golden.name)
     twin = {"type": "function", "function": {**twin["function"], "name": f"{golden.name}_again"}}
     assert any("is described as" in one for one in problems_of(base, changed(after, tools=[*after.tools, twin])))
@@ -122,12 +125,8 @@ def test_planted_violations_are_seen():
 
 
 def test_a_clause_that_is_gone_is_seen():
-    base = internal(
-        messages=[{"role": "system", "content": "Rules."}, {"role": "user", "content": "Buy rice. Then water plants."}]
-    )
-    after = changed(
-        base, evolution=["noisy_query"], messages=[base.messages[0], {"role": "user", "content": "Please buy rice."}]
-    )
+    base = changed(internal(), messages=said("Rules.", "Buy rice. Then water plants."))
+    after = changed(base, evolution=["noisy_query"], messages=said("Rules.", "Please buy rice."))
     assert any("water plants" in one for one in problems_of(base, after))
 
 
@@ -146,8 +145,9 @@ def test_what_cannot_be_done_is_refused():
     assert evolve(once, ["noisy_query"]).evolution == ["long_context", "noisy_query"]
     with pytest.raises(UnknownNameError, match="strategy"):
         evolve(RECORDS[0], ["colour"])
-    without = internal(messages=[{"role": "system", "content": "Rules."}, {"role": "assistant", "content": "{}"}])
-    assert evolve_all([without, RECORDS[0]]).refused == {without.id: "query:none"}
+    without = changed(internal(), messages=[{"role": "system", "content": "Rules."}, {"role": "assistant", "content": "{}"}])
+    assert evolve_all([without, RECORDS[0]]).refused == {without.id: "mixed:few"}
+    assert evolve_all([without], ["noisy_query"]).refused == {without.id: "query:none"}
 
 
 def test_a_corpus_is_read_from():
