@@ -38,20 +38,20 @@ GAIN_COLUMNS = (
     "mean gain of success",
 )
 REMARKS = (
-    "Only seed 100 has been run, on which the number of steps was chosen by its curve on training tasks: a pilot of one seed, "
-    "not an answer. The command below makes the other seeds.",
-    "On it the reward of each turn alone raises Solve-F1 most, from .356 [.316, .397] to .661 [.616, .706] in 12 steps (84 CPU "
-    "seconds), the success at the end to .486 [.440, .532] (77). 500 more updates of cloning end at .438 [.398, .479] for 150 "
-    "CPU seconds; that interval lies just above the clone's.",
-    "Recall tells a part of it: .512 for the clone, .718 with turns alone, .563 with the success at the end, .612 with more "
-    "cloning. F1 also rises because useless calls become fewer: 3.9 an episode for the clone, 2.4 with turns alone. Success: "
-    ".230, .513, .357, .297.",
-    "So a tiny policy does learn from reward to use and to repeat what it has just read, where its clone does so already in half "
-    "of the questions of one hop.",
-    "Turns alone gain on chains (success 7 % to 54 %) and on single hops (53 % to 77 %). Parallel questions go from 1 of 63 to "
-    "none under both rewards; more cloning solves 3.",
-    "The clone is far from its expert (F1 .812, success .947, errors included): 750 updates end shortly after the jump in which "
-    "values are copied. Longer clones have not been tried.",
+    "Only seed 100 has been run, on which the number of steps was chosen by its curve on training tasks: a pilot of one "
+    "seed, not an answer. The command below makes the other seeds.",
+    "On it the reward of each turn alone raises Solve-F1 most, from .356 [.316, .397] to .661 [.616, .706] in 12 steps "
+    "(84 CPU seconds), the success at the end to .486 [.440, .532] (77). 500 more updates of cloning end at .438 [.398, "
+    ".479] for 150 CPU seconds; that interval lies just above the clone's.",
+    "Recall tells a part of it: .512 for the clone, .718 with turns alone, .563 with the success at the end, .612 with "
+    "more cloning. F1 also rises because useless calls become fewer: 3.9 an episode for the clone, 2.4 with turns alone. "
+    "Success: .230, .513, .357, .297.",
+    "So a tiny policy does learn from reward to use and to repeat what it has just read, where its clone does so already "
+    "in half of the questions of one hop.",
+    "Turns alone gain on chains (success 7 % to 54 %) and on single hops (53 % to 77 %). Parallel questions go from 1 of "
+    "63 to none under both rewards; more cloning solves 3.",
+    "The clone is far from its expert (F1 .812, success .947, errors included): 750 updates end shortly after the jump "
+    "in which values are copied. Longer clones have not been tried.",
     "Weights move 5 to 7 % of their norm in all matrices of the layers where reward teaches, 32 to 40 % under more cloning.",
     "Not measured: what becomes of the policy on Desk and TextCraft, which it was never cloned on.",
 )
