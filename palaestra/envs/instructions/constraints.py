@@ -75,6 +75,11 @@ class Constraint:
         """First half of the family: Content, Format, Language or Length."""
         return self.family.partition("_")[0]
 
+    @property
+    def subcategory(self) -> str:
+        """Second half of the family, e.g. Words or Table."""
+        return self.family.partition("_")[2]
+
 
 @dataclass(frozen=True, slots=True)
 class UnparsedConstraint:

@@ -23,7 +23,13 @@ PER_CATEGORY = {
         "content.exclude_punctuation",
     ),
     "Format": ("format.markdown", "format.table", "format.json_depth", "format.xml_attributes"),
-    "Language": ("language.uppercase", "language.lowercase", "language.title_case"),
+    "Language": (
+        "language.uppercase",
+        "language.lowercase",
+        "language.title_case",
+        "language.zh_simplified",
+        "language.zh_traditional",
+    ),
     "Length": ("length.words", "length.sentences", "length.paragraphs"),
 }
 """The kinds that are made, by category."""
@@ -146,6 +152,8 @@ _DRAWS: dict[str, Callable[[random.Random, list[str], str], Drawn]] = {
     "language.uppercase": lambda rng, nouns, case: {},
     "language.lowercase": lambda rng, nouns, case: {},
     "language.title_case": lambda rng, nouns, case: {},
+    "language.zh_simplified": lambda rng, nouns, case: {"mode": "contains"},
+    "language.zh_traditional": lambda rng, nouns, case: {"mode": "contains"},
     "length.words": lambda rng, nouns, case: _bounds(rng, (30, 120), (20, 80)),
     "length.sentences": lambda rng, nouns, case: _bounds(rng, (2, 10), (1, 4)),
     "length.paragraphs": lambda rng, nouns, case: _bounds(rng, (2, 5), (0, 2)),

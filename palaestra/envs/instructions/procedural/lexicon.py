@@ -61,4 +61,5 @@ DETERMINERS = ("the", "this", "that", "every", "one", "each")
 TITLES = ("Overview", "Background", "Summary", "Details", "Notes", "Outlook", "Facts", "Advice")
 STARTS = ("Answer:", "In short", "Dear reader", "My reply", "To begin")
 ENDS = ("That is all.", "Thank you.", "The end.", "So it goes.")
+CHINESE = {"simplified": ("这个国家", "汉语", "欢迎"), "traditional": ("這個國家", "漢語", "歡迎")}
 HEADERS = ("Name", "Place", "Number", "Kind")

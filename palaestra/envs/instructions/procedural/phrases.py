@@ -198,6 +198,17 @@ def _case(name: str) -> Say:
     )
 
 
+def _script(name: str) -> Say:
+    return _choice(
+        f"include some {name} Chinese characters",
+        f"include at least one {name} Chinese character",
+        f"make sure to include a {name} Chinese character somewhere",
+        f"the answer must contain {name} Chinese characters",
+        f"the response should include some {name} Chinese characters",
+        f"the text has to contain a {name} Chinese character",
+    )
+
+
 SAID: dict[str, Say] = {
     "content.keywords": _keywords,
     "content.avoid": _choice(
@@ -279,6 +290,8 @@ SAID: dict[str, Say] = {
     ).format(range=ranged(params["lo"], params["hi"], rng)),
     "language.uppercase": _case("uppercase"),
     "language.lowercase": _case("lowercase"),
+    "language.zh_simplified": _script("simplified"),
+    "language.zh_traditional": _script("traditional"),
     "language.title_case": _choice(
         "capitalize the first letter of every word",
         "use capitalized letters for each word",

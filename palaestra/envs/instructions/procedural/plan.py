@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from palaestra.envs.instructions.constraints import Constraint
+from palaestra.envs.instructions.procedural.lexicon import CHINESE
 
 Range = tuple[int | None, int | None]
 
@@ -210,6 +211,14 @@ def _case(name: str) -> Callable[..., None]:
     return set_case
 
 
+def _script(name: str) -> Callable[..., None]:
+    def set_script(plan: Plan, params: Any, broken: bool, rng: random.Random) -> None:
+        if not broken:
+            plan.counts[rng.choice(CHINESE[name])] = 1
+
+    return set_script
+
+
 _PLANS: dict[str, Callable[..., None]] = {
     "content.keywords": _keywords,
     "content.repeated": _repeated,
@@ -223,6 +232,7 @@ _PLANS: dict[str, Callable[..., None]] = {
     "format.json_depth": _json,
     "format.xml_attributes": _xml,
     **{f"language.{name}": _case(name) for name in ("uppercase", "lowercase", "title_case")},
+    **{f"language.zh_{name}": _script(name) for name in CHINESE},
     "length.words": _length("words", 1, 10),
     "length.sentences": _length("sentences", 1, 2),
     "length.paragraphs": _length("paragraphs", 1, 1),
