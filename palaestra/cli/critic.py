@@ -1,4 +1,4 @@
-"""`palaestra critic`: items about wrong and failed tool calls, converted, made harder and scored."""
+"""`palaestra critic`: items about wrong and failed tool calls, built, converted, made harder and scored."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from palaestra.cli.options import AsJson, expect_path
+from palaestra.cli.options import DEFAULT_RUNS, AsJson, RunsFolder, Settings, expect_path, parse_settings, typed_id
 
 if TYPE_CHECKING:
     from palaestra.envs.critic.blocks import Mode
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from palaestra.envs.critic.evolution import Rewriter
 
 app = typer.Typer(
-    help="Self-critique under tool-calling errors: convert items, make them harder, score replies.", no_args_is_help=True
+    help="Self-critique under tool-calling errors: build items, convert them, make them harder, score replies.",
+    no_args_is_help=True,
 )
 
 FOUND_FAULTS = 1
@@ -30,7 +31,64 @@ ItemsFile = Annotated[
 
 @app.callback()
 def critic() -> None:
-    """Self-critique under tool-calling errors: convert items, make them harder, score replies."""
+    """Self-critique under tool-calling errors: build items, convert them, make them harder, score replies."""
+
+
+@app.command("build")
+def build(
+    env: Annotated[
+        str, typer.Option("--env", metavar="ID", help="Any environment with tools.", show_default=False, callback=typed_id)
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="File to write, *.jsonl of critic/1.")],
+    number: Annotated[int, typer.Option("-n", help="How many items.", min=1)] = 150,
+    settings: Settings = None,
+    seed: Annotated[int, typer.Option(help="Source of all chance.")] = 0,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(help="Only items of this error; repeatable, '' for right steps. By default all.", show_default=False),
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Split of the tasks; by default the usual one.", show_default=False)
+    ] = None,
+    run: Annotated[
+        str | None,
+        typer.Option(help="Take the solved episodes of this stored run instead of the expert's.", show_default=False),
+    ] = None,
+    runs: RunsFolder = DEFAULT_RUNS,
+) -> None:
+    """Build items from the expert's steps in an environment, or from those of a stored run: an error at one of them.
+
+    Every error is equally frequent. The environment runs the wrong calls itself. Exits with 1 if items are missing, with the
+    reasons: an environment does not have every error.
+    """
+    from palaestra.agents.store.store import RunStore
+    from palaestra.cli.environments import open_env
+    from palaestra.cli.output import busy, say
+    from palaestra.envs.critic.build import LABELS, build_items
+    from palaestra.envs.critic.files import write_items
+    from palaestra.errors import UsageError
+
+    expect_path(out)
+    played = []
+    if run is not None:
+        with RunStore(runs, read_only=True) as store:
+            played = [one for one in store.trajectories(run) if one.env_id == env]
+        if not played:
+            raise UsageError(f"Run {run!r} holds no episode of {env}; name the environment that it was played in.")
+    made = open_env(env, parse_settings(settings))
+    try:
+        with busy(f"building from {env}"):
+            built = build_items(made, number, seed=seed, labels=label or LABELS, split=split, trajectories=played)
+    finally:
+        made.close()
+    count = write_items(out, built.records)
+    say(f"{count} of {number} items -> {out}")
+    for name, missed in built.missing.items():
+        reasons = {reason: times for (other, reason), times in built.dropped.items() if other == name}
+        told = ", ".join(f"{reason} {times} times" for reason, times in reasons.items())
+        say(f"missing: {missed} of {name or 'no error'} ({told})")
+    if built.missing:
+        raise typer.Exit(FOUND_FAULTS)
 
 
 @app.command("convert")

@@ -108,3 +108,14 @@ def test_items_are_made_harder_and_scored_by_way(tmp_path, capsys):
     assert (groups["base"], groups["evolved"], groups["evolved by noisy_query"]) == (6, 6, 6)
     assert main(["critic", "evolve", str(out), "--strategy", "noisy_query", "-o", str(tmp_path / "again.jsonl")]) == 1
     assert "noisy_query:again" in capsys.readouterr().out
+
+
+def test_items_are_built_from_an_environment(tmp_path, capsys):
+    pytest.importorskip("jsonschema_rs")
+    out = tmp_path / "built.jsonl"
+    wanted = ["--label", "timeout", "--label", "tool_select_error"]
+    assert main(["critic", "build", "--env", "palaestra/Desk-v0", "-n", "4", *wanted, "--seed", "1", "-o", str(out)]) == 0
+    assert "4 of 4 items" in capsys.readouterr().out
+    assert sorted(one.label for one in open_items(out)) == ["timeout"] * 2 + ["tool_select_error"] * 2
+    assert main(["critic", "build", "--env", "palaestra/Desk-v0", "-n", "1", "--label", "stale_result", "-o", str(out)]) == 1
+    assert "missing: 1 of stale_result" in capsys.readouterr().out

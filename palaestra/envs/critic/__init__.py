@@ -10,6 +10,7 @@ from palaestra.lazy import lazy_names
 
 if TYPE_CHECKING:
     from palaestra.envs.critic.blocks import instruction, with_instruction
+    from palaestra.envs.critic.build import Built, build_items
     from palaestra.envs.critic.documents import CriticDataError, to_document, to_schema
     from palaestra.envs.critic.evolution import evolve, evolve_all
     from palaestra.envs.critic.files import Items, open_items, write_items
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "blocks": ("instruction", "with_instruction"),
+    "build": ("Built", "build_items"),
     "documents": ("CriticDataError", "to_document", "to_schema"),
     "evolution": ("evolve", "evolve_all"),
     "files": ("Items", "open_items", "write_items"),
@@ -33,6 +35,7 @@ _HOMES = {
 
 __all__ = [
     "Action",
+    "Built",
     "CriticDataError",
     "Items",
     "Record",
@@ -41,6 +44,7 @@ __all__ = [
     "Similarity",
     "behaviours",
     "breakdown",
+    "build_items",
     "evolve",
     "evolve_all",
     "instruction",
