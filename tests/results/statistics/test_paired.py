@@ -177,3 +177,9 @@ def test_a_paired_difference_is_a_t_test_at_any_scale(differences: list[float], 
     assert [math.ldexp(value, -exponent) for value in (found.mean, found.low, found.high)] == pytest.approx(
         [float(np.mean(differences)), low, high], rel=1e-9
     )
+
+
+@pytest.mark.parametrize(("differences", "p_value"), [([0.0] * 4, 1.0), ([2.0] * 4, 0.125), ([-0.5, -0.5], 0.5)])
+def test_equal_differences_have_the_p_value_of_flipped_signs(differences: list[float], p_value: float) -> None:
+    found = paired_difference(differences, [0.0] * len(differences))
+    assert (found.mean, found.low, found.high, found.p_value) == (*[differences[0]] * 3, p_value)
