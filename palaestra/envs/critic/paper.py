@@ -3,25 +3,26 @@
 A reply claims an error or none, and acts. Scores are 0 or 1, those of arguments and thoughts between. A score that does not
 apply to an item is not there.
 
-Source: CriticTool (arXiv:2506.13977), sections 3 and 4. Where it leaves something open: an expected optional argument that is
-not given scores 0 and counts in the mean, and values other than texts are right or wrong.
+Source: CriticTool (arXiv:2506.13977), sections 3 and 4. Arguments are scored as `palaestra.envs.wrappers.injection.arguments`
+says, for items and for injected errors alike.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from palaestra.envs.critic.blocks import Mode
-from palaestra.envs.critic.documents import JsonType, json_type
+from palaestra.envs.critic.documents import KEPT, json_type
 from palaestra.envs.critic.published import FINISH
 from palaestra.envs.critic.record import Action, Record
 from palaestra.envs.critic.similarity import Similarity, bow
 from palaestra.envs.wrappers.injection import critique
+from palaestra.envs.wrappers.injection.arguments import alike, argument_score, same_json
+from palaestra.envs.wrappers.injection.tool_list import Tool
 from palaestra.types import Json
 from palaestra.types.plain_json import is_deep, strict_json
 
@@ -143,23 +144,14 @@ def score_args(tools: Sequence[Mapping[str, Any]], said: Action, gold: Action, s
         similarity: How texts are compared.
     """
     if isinstance(said.args, str) or isinstance(gold.args, str):
-        return _alike(said.args, gold.args, similarity) if type(said.args) is type(gold.args) else 0.0
+        return argument_score(said.args, gold.args, None, compare=similarity)
     function = next((tool["function"] for tool in tools if tool["function"]["name"] == gold.name), None)
     if function is None:
         return 0.0
-    declared: Mapping[str, Any] = function["parameters"]["properties"]
-    required = function["parameters"].get("required", ())
-    if not set(required) <= set(said.args) or not set(said.args) <= set(declared):
-        return 0.0
-    missing = [key for key in gold.args if key not in said.args]
-    num_values = len(said.args) + len(missing)
-    if not num_values:
-        return 1.0
-    values = [
-        _score_value(declared[key], value, key in gold.args, gold.args.get(key), similarity)
-        for key, value in said.args.items()
-    ]
-    return math.fsum(values) / num_values
+    parameters = function["parameters"]
+    properties = {name: _as_read(found) for name, found in parameters["properties"].items()}
+    tool = Tool(gold.name, "", {**parameters, "properties": properties})
+    return argument_score(said.args, gold.args, tool, compare=similarity)
 
 
 def actions_of(replies: Iterable[Reply | None]) -> list[Action]:
@@ -176,19 +168,6 @@ def is_same(action: Action, other: Action) -> bool:
     return action.name == other.name and same_json(action.args, other.args)
 
 
-def same_json(one: Json, other: Json) -> bool:
-    """Whether two JSON values are equal: int and float by value, true and 1 not, lists in order, objects in any order."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, int | float) and isinstance(other, int | float):
-        return one == other
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same_json(value, other[key]) for key, value in one.items())
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same_json, one, other))
-    return type(one) is type(other) and bool(one == other)
-
-
 def _score_action(record: Record, action: Action | None, gold: Action, similarity: Similarity) -> dict[str, float]:
     """Return the scores of tool and arguments."""
     if action is None or action.name != gold.name:
@@ -198,49 +177,17 @@ def _score_action(record: Record, action: Action | None, gold: Action, similarit
 
 def _score_thought(action: Action | None, gold: Action, similarity: Similarity) -> float:
     """Return the score of a thought."""
-    return _alike(action.thought, gold.thought, similarity) if action and action.thought and gold.thought else 0.0
+    return alike(action.thought, gold.thought, similarity) if action and action.thought and gold.thought else 0.0
 
 
-def _score_value(declared: Mapping[str, Any], value: Json, is_expected: bool, gold: Json, similarity: Similarity) -> float:
-    """Return the score of one argument."""
-    kept = declared.get("x-document", {})
-    kind: JsonType = json_type(kept["type"]) if "type" in kept else declared.get("type")
-    if not is_expected or not _has_type(value, kind):
-        return 0.0
-    if kind == "string" or (kind is None and isinstance(value, str)):
-        return _alike(value, gold, similarity)
-    if kind is None and not isinstance(value, bool | int | float):
-        return 1.0 if same_json(value, gold) else _alike(value, gold, similarity)
-    return float(same_json(value, gold))
-
-
-def _has_type(value: Json, kind: object) -> bool:
-    """Whether a value has a JSON type; of several any, and of none every value."""
-    if isinstance(kind, list):
-        return any(_has_type(value, one) for one in kind)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    match kind:
-        case None:
-            return True
-        case "string":
-            return isinstance(value, str)
-        case "integer":
-            return is_number and value == math.floor(value)
-        case "number":
-            return is_number
-        case "boolean":
-            return isinstance(value, bool)
-        case "array":
-            return isinstance(value, list)
-        case "object":
-            return isinstance(value, dict)
-        case _:
-            return value is None if kind == "null" else True
-
-
-def _alike(one: Json, other: Json, similarity: Similarity) -> float:
-    """Return the similarity of two values, 1 for equal ones, which may hold no word at all."""
-    return 1.0 if same_json(one, other) else min(1.0, max(0.0, similarity(one, other)))
+def _as_read(declared: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a property with the type that the paper's profile reads in its document."""
+    kept = declared.get(KEPT, {}) if isinstance(declared, Mapping) else {}
+    if "type" not in kept:
+        return declared
+    kind = json_type(kept["type"])
+    rest = {name: value for name, value in declared.items() if name != "type"}
+    return rest if kind is None else {**rest, "type": kind}
 
 
 def _is_whole(reply: Reply | None, record: Record) -> float:
@@ -281,7 +228,6 @@ __all__ = [
     "claim_of",
     "is_same",
     "read_reply",
-    "same_json",
     "score_args",
     "score_external",
     "score_internal",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from palaestra.envs.core.data_files import kind_of, place_of, shown
-from palaestra.envs.wrappers.injection import grading
+from palaestra.envs.wrappers.injection import arguments
 from palaestra.errors import ConfigError, MissingExtraError, UsageError
 
 MAX_KEPT = 4096
@@ -36,7 +36,7 @@ class BagOfWords:
 
     def __call__(self, one: object, other: object) -> float:
         """Return the cosine, 0 to 1 (to rounding)."""
-        return grading.similarity(as_text(one), as_text(other))
+        return arguments.similarity(as_text(one), as_text(other))
 
 
 class Embeddings:

@@ -7,8 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from palaestra.envs.critic import published
-from palaestra.envs.critic.paper import UNKNOWN, claim_of, is_same, read_reply, same_json, score_external, score_internal
+from palaestra.envs.critic.paper import UNKNOWN, claim_of, is_same, read_reply, score_external, score_internal
 from palaestra.envs.critic.record import Action, to_published
+from palaestra.envs.wrappers.injection.arguments import same_json
 from palaestra.envs.wrappers.injection.taxonomy import INTERNAL
 from tests.envs.critic.made_items import FAILED, NEXT, THOUGHT, external, internal, said
 

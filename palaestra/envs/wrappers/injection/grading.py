@@ -2,79 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections import Counter
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
+from palaestra.envs.wrappers.injection.arguments import argument_score
 from palaestra.envs.wrappers.injection.critique import Claim
-from palaestra.envs.wrappers.injection.tool_list import Tool, canonical, same_call
-from palaestra.types import Json, ToolCall
+from palaestra.envs.wrappers.injection.tool_list import Tool, same_call
+from palaestra.types import ToolCall
 
 MAX_RETRIES = 3
 RETRY_COST = 0.1
 GOOD_ARGUMENTS = 0.99
 
-_TOKEN = re.compile(r"\w+")
 _FAILURE = re.compile(
     r"fail|error|unable|could ?n[o']t|cannot|can't|\bnot\b|n't\b|unavailable|unfortunately|sorry|timed out|refused|"
     r"incomplete|later|unsure|uncertain|problem",
     re.IGNORECASE,
 )
-
-
-def similarity(first: object, second: object) -> float:
-    """Return the cosine of the word counts of two texts, 0 if either has no words.
-
-    Source: CriticTool's bag-of-words backend (arXiv:2506.13977, similarity of arguments and thoughts).
-    """
-    (a, length_a), (b, length_b) = _counts(str(first)), _counts(str(second))
-    if not a or not b:
-        return 0.0
-    return sum(count * b[word] for word, count in a.items() if word in b) / math.sqrt(length_a * length_b)
-
-
-def argument_score(given: Mapping[str, Json] | str, gold: Mapping[str, Json] | str, tool: Tool | None) -> float:
-    """Return how right arguments are: 0 where a required one is missing or an unknown one is there, else the mean over keys.
-
-    Args:
-        given: The agent's arguments.
-        gold: The right ones.
-        tool: The tool, None if it is not known.
-
-    Source: the paper's profile of CriticTool, arguments; a key of the right call that is optional and was not given scores 0.
-    """
-    if isinstance(given, str) or isinstance(gold, str):
-        return float(given == gold)
-    if tool is not None and tool.key_problems(given):
-        return 0.0
-    keys = list(dict.fromkeys((*given, *gold)))
-    return sum(_value_score(key, given, gold, tool) for key in keys) / len(keys) if keys else 1.0
-
-
-@lru_cache(maxsize=4096)
-def _counts(text: str) -> tuple[Counter[str], int]:
-    """Return the counts of the words of a text, and the sum of their squares; right texts are compared again and again."""
-    found = Counter(_TOKEN.findall(text.lower()))
-    return found, sum(count * count for count in found.values())
-
-
-def _value_score(key: str, given: Mapping[str, Json], gold: Mapping[str, Json], tool: Tool | None) -> float:
-    """Return how right one value is."""
-    if key not in given or key not in gold:
-        return 0.0
-    value, right = given[key], gold[key]
-    if isinstance(value, str) and isinstance(right, str):
-        return 1.0 if value == right else similarity(value, right)
-    if isinstance(value, bool) is not isinstance(right, bool):
-        return 0.0
-    if isinstance(value, (int, float)) and isinstance(right, (int, float)):
-        return float(value == right)
-    if tool is not None and "type" not in tool.properties.get(key, {}) and canonical(value) != canonical(right):
-        return similarity(value, right)
-    return float(canonical(value) == canonical(right))
 
 
 def grade_internal(
@@ -187,4 +132,4 @@ def _mean(values: Mapping[str, float]) -> float:
     return sum(values.values()) / len(values)
 
 
-__all__ = ["MAX_RETRIES", "RETRY_COST", "argument_score", "grade_control", "grade_external", "grade_internal", "similarity"]
+__all__ = ["MAX_RETRIES", "RETRY_COST", "grade_control", "grade_external", "grade_internal"]

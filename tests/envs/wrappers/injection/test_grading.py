@@ -1,7 +1,7 @@
 import pytest
 
 from palaestra.envs.wrappers.injection.critique import Claim, claim_of, read_critique
-from palaestra.envs.wrappers.injection.grading import argument_score, grade_control, grade_external, grade_internal
+from palaestra.envs.wrappers.injection.grading import grade_control, grade_external, grade_internal
 from palaestra.envs.wrappers.injection.tool_list import tool_list
 from palaestra.types import Message, ToolCall
 
@@ -10,29 +10,6 @@ FUNCTION = {"name": "forecast", "parameters": {"type": "object", "properties": P
 TOOLS = tool_list([{"type": "function", "function": FUNCTION}])
 GOLD = ToolCall("forecast", {"city": "New York", "days": 3})
 LABEL = "parameters_value_error"
-
-
-@pytest.mark.parametrize(
-    ("given", "score"),
-    [
-        ({"city": "New York", "days": 3}, 1.0),
-        ({"city": "New York", "days": 3.0}, 1.0),
-        ({"city": "New York", "days": 4}, 0.5),
-        ({"city": "New York", "days": True}, 0.5),
-        ({"city": "New York"}, 0.5),  # an optional key of the right call that was not given
-        ({"days": 3}, 0.0),  # a required one
-        ({"city": "New York", "days": 3, "unit": "C"}, 0.0),  # an unknown one
-        ({"city": "New York", "days": 3, "flags": []}, 2 / 3),
-        ({"city": "York", "days": 3}, (1 + 0.5**0.5) / 2),
-    ],
-)
-def test_arguments_score_as_in_the_papers_profile(given, score):
-    assert argument_score(given, GOLD.arguments, TOOLS["forecast"]) == pytest.approx(score)
-
-
-def test_a_call_without_arguments_is_right_without_any():
-    assert argument_score({}, {}, TOOLS["forecast"]) == 0.0  # the city is required
-    assert argument_score({}, {}, None) == 1.0
 
 
 @pytest.mark.parametrize(
