@@ -20,6 +20,7 @@ from palaestra.envs.core.command_env import CommandEnv
 from palaestra.envs.core.outermost import outermost
 from palaestra.envs.core.snapshots import digest
 from palaestra.envs.critic.documents import CriticDataError
+from palaestra.envs.critic.evolution.parts import leaves, names_in
 from palaestra.envs.critic.published import FINISH
 from palaestra.envs.critic.record import Action, Record, system_message
 from palaestra.envs.formats.action_format import prompt
@@ -225,13 +226,16 @@ def _item(golden: Golden, label: str, rng: np.random.Generator, split: str | Non
     else:
         following = _following(golden, messages, last, at)
         expected = {"golden_failed": action_of(right), "next": following} if label else {"golden": following}
-    if record is not None and family_of(label) == "external":
-        genuine = golden.steps[last].results
-        if len(genuine) == len(shown.tool_calls) and record["result"]["content"] == genuine[at]:
-            raise Dropped("error:unseen")
     dialogue = [("user", golden.opening[0])]
     for number, entry in enumerate(info["history"]):
         dialogue += _said(entry, at if number == last else None)
+    if record is not None and family_of(label) == "external":
+        step = golden.steps[last]
+        genuine = step.results[at] if len(step.results) == len(shown.tool_calls) else step.observation
+        if record["result"]["content"] == genuine:
+            raise Dropped("error:unseen")
+        if unknown_values(expected["next"], genuine, "\n".join(content for _, content in dialogue)):
+            raise Dropped("step:unknown")
     tools = [_whole(schema) for schema in schemas]
     rules = str(golden.opening[1].get("instructions") or "").partition(prompt("hermes"))[0]
     data: dict[str, Json] = {
@@ -291,6 +295,22 @@ def _following(golden: Golden, messages: Sequence[Message | None], last: int, at
     return Action(name=FINISH, args=following.content.strip())
 
 
+def unknown_values(action: Action, hidden: str, shown: str) -> list[str]:
+    """Return the values of an action that nobody can know who has not seen the result of the call that failed.
+
+    Args:
+        action: The step after it.
+        hidden: The result that did not arrive.
+        shown: Everything that was seen.
+    """
+    if isinstance(action.args, str):
+        values = [action.args] if any(character.isdigit() for character in action.args) else []
+        values += names_in(hidden, [action.args.strip(" .")])
+    else:
+        values = names_in(hidden, [*leaves(action.args)])
+    return [value for value in values if not names_in(shown, [value])]
+
+
 def _said(entry: Mapping[str, Any], at: int | None) -> list[tuple[str, str]]:
     """Return a step as messages: every call and its result, up to the one in question."""
     calls = Message.from_json(entry["message"]).tool_calls
@@ -328,4 +348,4 @@ def _whole(schema: Mapping[str, Any]) -> dict[str, Json]:
     return found
 
 
-__all__ = ["LABELS", "MAX_TRIES", "Built", "Dropped", "Golden", "action_of", "build_items"]
+__all__ = ["LABELS", "MAX_TRIES", "Built", "Dropped", "Golden", "action_of", "build_items", "unknown_values"]

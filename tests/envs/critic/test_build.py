@@ -12,7 +12,8 @@ import pytest
 
 import palaestra  # noqa: F401
 from palaestra.envs.critic import build_items, of_published, score, to_published
-from palaestra.envs.critic.build import LABELS, Golden
+from palaestra.envs.critic.build import LABELS, Golden, unknown_values
+from palaestra.envs.critic.record import Action
 from palaestra.envs.wrappers.injection import INTERNAL, holds, tool_list
 from palaestra.errors import UnknownNameError, UsageError
 from palaestra.types import Message, Outcome, Step, ToolCall, Trajectory
@@ -105,6 +106,25 @@ def test_chance_comes_from_the_seed_alone():
     }
     assert len(made) == 1
     assert made.pop().count("\n") >= 13
+
+
+def test_the_step_after_a_failure_needs_nothing_that_the_failure_hid(built):
+    move = Action(name="move_event", args={"event_id": "E1", "date": "2031-04-14"})
+    assert unknown_values(move, '[{"id": "E1"}]', "Move it to 2031-04-14.") == ["E1"]
+    assert unknown_values(move, '[{"id": "E1"}]', "Move E1 to 2031-04-14.") == []
+    assert unknown_values(Action(name="FinishAction", args="DY-385"), "{}", "Which code?") == ["DY-385"]
+    assert unknown_values(Action(name="FinishAction", args="Tarnby"), '{"town": "Tarnby"}', "Which town?") == ["Tarnby"]
+    assert unknown_values(Action(name="FinishAction", args="Done."), "Moved E1", "Move it.") == []
+    env = gym.make(DESK)
+    for record in built.records:
+        if record.next is not None:
+            env.reset(options={"task": record.provenance["task"]})
+            shown = "\n".join(one["content"] for one in record.messages[1:])
+            for call in [one["content"] for one in record.messages if one["role"] == "assistant"]:
+                found = json.loads(call)
+                text = json.dumps({"name": found["name"], "arguments": found["args"]})
+                info = env.step(f"<tool_call>\n{text}\n</tool_call>")[4]
+            assert unknown_values(record.next, info["tool_results"][0].content, shown) == []
 
 
 class Lazy(gym.Wrapper):

@@ -34,7 +34,7 @@ def golden_names(record: Record) -> tuple[str, ...]:
     for action in expected_of(record):
         if action.name != FINISH:
             found[action.name] = None
-            found |= dict.fromkeys(_leaves(action.args))
+            found |= dict.fromkeys(leaves(action.args))
     return tuple(found)
 
 
@@ -43,7 +43,7 @@ def protected_names(record: Record) -> tuple[str, ...]:
     found = dict.fromkeys(tool["function"]["name"] for tool in record.tools)
     found |= dict.fromkeys(golden_names(record))
     for action in said_by(record):
-        found |= dict.fromkeys(_leaves(action.args))
+        found |= dict.fromkeys(leaves(action.args))
     return tuple(found)
 
 
@@ -107,14 +107,14 @@ def _whole(name: str) -> re.Pattern[str]:
     return re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
 
 
-def _leaves(value: Json) -> Iterator[str]:
-    """Yield the texts and numbers of a value as texts, and the keys of objects below the arguments not."""
+def leaves(value: Json) -> Iterator[str]:
+    """Yield the texts and numbers of a value as texts."""
     if isinstance(value, dict):
         for item in value.values():
-            yield from _leaves(item)
+            yield from leaves(item)
     elif isinstance(value, list):
         for item in value:
-            yield from _leaves(item)
+            yield from leaves(item)
     elif isinstance(value, int | float) and not isinstance(value, bool):
         yield json.dumps(value)
     elif isinstance(value, str) and value.strip():
@@ -128,6 +128,7 @@ __all__ = [
     "count_of",
     "expected_of",
     "golden_names",
+    "leaves",
     "length_of",
     "names_in",
     "protected_names",
