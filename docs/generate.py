@@ -302,6 +302,8 @@ def _without_checks(annotation: Any) -> Any:
         return _without_checks(typing.get_args(annotation)[0])
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         return functools.reduce(operator.or_, map(_without_checks, typing.get_args(annotation)))
+    if typing.get_origin(annotation) is tuple:
+        return types.GenericAlias(tuple, tuple(map(_without_checks, typing.get_args(annotation))))
     return annotation
 
 

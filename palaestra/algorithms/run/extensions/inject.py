@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from palaestra.agents.rollout.plans import MAX_SEED, EpisodePlan
-from palaestra.algorithms.config import Config
+from palaestra.algorithms.config import MOST_COUNTED, Config
 from palaestra.algorithms.math.seeds import stable_seed
 from palaestra.algorithms.run.extension import Extension
 from palaestra.envs.wrappers.injection.critique import Channel
@@ -37,11 +37,13 @@ class InjectConfig(Config):
     """Share of tasks with an error."""
     modes: tuple[Mode, ...] = Field(default=("outage", "slip"), min_length=1)
     """How errors come about, all alike: "outage", "slip", "prefix"."""
-    steps: tuple[int, ...] = Field(default=(1, 2), min_length=1)
+    steps: tuple[Annotated[int, Field(ge=1, le=MOST_COUNTED)], ...] = Field(default=(1, 2), min_length=1)
     """Steps with calls that errors befall, from 1, all alike."""
     labels: tuple[str, ...] = (*INTERNAL, *EXTERNAL)
     """Labels of errors; each mode takes those that it can inject."""
-    persistence: tuple[int | Literal["always"], ...] = Field(default=(1,), min_length=1)
+    persistence: tuple[Annotated[int, Field(ge=1, le=MOST_COUNTED)] | Literal["always"], ...] = Field(
+        default=(1,), min_length=1
+    )
     """How often the same call fails under an outage."""
     critique: Channel | None = None
     """How the policy is told to report errors: "text", "tool", or not at all."""
