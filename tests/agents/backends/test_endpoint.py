@@ -125,6 +125,7 @@ def test_other_refusals_are_plain_model_errors(status, retryable):
         ("http://127.0.0.1:9/api/v3", "/chat/completions", False),
         ("http://127.0.0.1:9", "/openai/deployments/x/chat/completions", False),
         ("http://127.0.0.1:9", "/v1/messages", False),
+        ("http://127.0.0.1:9", "/generate", False),  # no path of this form of server
     ],
 )
 def test_a_404_says_that_the_base_url_has_no_version(base_url, path, is_missing):
