@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import math
 import random
 from typing import Any
@@ -198,7 +199,7 @@ def test_weights_that_are_not_finite_are_not_taken_over() -> None:
 
 
 def test_tool_calls_are_read_with_the_template_made_for_a_tokenizer() -> None:
-    tokenizer = toy_policy().tokenizer
+    tokenizer = copy.deepcopy(toy_policy().tokenizer)  # all toys share theirs
     tokenizer.response_template = response_template(tokenizer)
     prefix = tokenizer.encode("<|user|>hi<|end|><|assistant|>")
 
