@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -112,10 +112,7 @@ def convert(
     opened = open_items(file)
     count = write_items(out, opened)
     say(f"{count} items -> {out}")
-    for fault in opened.faults.values():
-        say(f"left out: {fault}")
-    if opened.faults:
-        raise typer.Exit(FOUND_FAULTS)
+    _left_out(opened.faults.values())
 
 
 @app.command("evolve")
@@ -155,10 +152,7 @@ def evolve(
         found = evolve_all(opened, strategy or (), seed=seed, pool=[*pool.values()], corpus=read, rewriter=rewriter)
     count = write_items(out, found.records)
     say(f"{count} of {len(opened)} items -> {out}")
-    for key, fault in {**opened.faults, **found.refused}.items():
-        say(f"left out: {key}: {fault}")
-    if opened.faults or found.refused:
-        raise typer.Exit(FOUND_FAULTS)
+    _left_out(f"{key}: {fault}" for key, fault in {**opened.faults, **found.refused}.items())
 
 
 @app.command("score")
@@ -213,25 +207,27 @@ def score(
         raise typer.Exit(FOUND_FAULTS)
 
 
+def _left_out(faults: Iterable[str]) -> None:
+    """Say what was left out, and exit with 1 if anything was."""
+    from palaestra.cli.output import say
+
+    told = list(faults)
+    for fault in told:
+        say(f"left out: {fault}")
+    if told:
+        raise typer.Exit(FOUND_FAULTS)
+
+
 @contextmanager
 def _rewriter(out: Path, model: str) -> Iterator[Rewriter | None]:
     """Yield what words items by a model, None without one; its replies and its record are kept next to the file."""
     if not model:
         yield None
         return
-    import json
-
     from palaestra.cli.asked_model import asked_model
     from palaestra.envs.critic.evolution import Rewriter
 
-    kept = out.with_name(out.name + ".cache.json")
-    cache: dict[str, str] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
-    complete, close = asked_model(model)
-    rewriter = Rewriter(complete, name=model, cache=cache)
-    try:
+    with asked_model(model, out) as asked:
+        rewriter = Rewriter(asked.complete, name=model, cache=asked.cache)
+        asked.audits = rewriter.audits
         yield rewriter
-    finally:
-        close()
-        kept.write_text(json.dumps(cache, ensure_ascii=False), encoding="utf-8")
-        lines = "".join(json.dumps(audit.to_json(), ensure_ascii=False) + "\n" for audit in rewriter.audits)
-        out.with_name(out.name + ".audit.jsonl").write_text(lines, encoding="utf-8")

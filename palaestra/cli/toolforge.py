@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -240,8 +242,6 @@ def _shown(items: Iterable[T], label: str, total: int) -> Iterator[T]:
 
 def _build_with_model(out: Path, settings: LLMSettings, topics: Path, number: int) -> None:
     """Build one instance for each topic by a model, and write what passed."""
-    import json
-
     from palaestra.cli.asked_model import asked_model
     from palaestra.cli.output import progress, say
     from palaestra.envs.core.data_files import read_text
@@ -249,25 +249,19 @@ def _build_with_model(out: Path, settings: LLMSettings, topics: Path, number: in
     from palaestra.envs.toolforge.llm_build import LLMBuilder
 
     wanted = [line.strip() for line in read_text(topics, max_bytes=10_000_000).splitlines() if line.strip()][:number]
-    kept = out.with_name(out.name + ".cache.json")
-    cache: dict[str, str] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
-    built, records = [], []
-    complete, close = asked_model(settings.model)
-    builder = LLMBuilder(complete, settings, cache=cache)
-    try:
-        with progress() as lines:
-            line = lines.line("building", len(wanted))
-            for done, (instance, audit) in enumerate(builder.build_many(wanted), start=1):
-                records.append(audit)
-                built += [] if instance is None else [instance]
-                line.update(done, note=f"{len(built)} kept")
-    finally:
-        builder.close()
-        close()
-        kept.write_text(json.dumps(cache, ensure_ascii=False), encoding="utf-8")
-        lines_of = "".join(json.dumps(audit.to_json(), ensure_ascii=False) + "\n" for audit in records)
-        out.with_name(out.name + ".audit.jsonl").write_text(lines_of, encoding="utf-8")
+    built = []
+    with (
+        asked_model(settings.model, out) as asked,
+        closing(LLMBuilder(asked.complete, settings, cache=asked.cache)) as builder,
+        progress() as lines,
+    ):
+        line = lines.line("building", len(wanted))
+        for done, (instance, audit) in enumerate(builder.build_many(wanted), start=1):
+            asked.audits.append(audit)
+            built += [] if instance is None else [instance]
+            line.update(done, note=f"{len(built)} kept")
     count = write_instances(out, built)
     say(f"{count} of {len(wanted)} instances -> {out}")
-    for reason in sorted({audit.reason for audit in records if audit.reason}):
-        say(f"dropped: {sum(audit.reason == reason for audit in records)} with {reason}")
+    reasons = Counter(audit.reason for audit in asked.audits if audit.reason)
+    for reason, times in sorted(reasons.items()):
+        say(f"dropped: {times} with {reason}")

@@ -1,4 +1,4 @@
-"""`palaestra critic`: convert, score."""
+"""`palaestra critic`: convert, evolve, build, score."""
 
 import json
 
@@ -108,6 +108,20 @@ def test_items_are_made_harder_and_scored_by_way(tmp_path, capsys):
     assert (groups["base"], groups["evolved"], groups["evolved by noisy_query"]) == (6, 6, 6)
     assert main(["critic", "evolve", str(out), "--strategy", "noisy_query", "-o", str(tmp_path / "again.jsonl")]) == 1
     assert "noisy_query:again" in capsys.readouterr().out
+
+
+def test_a_model_that_answers_prose_makes_nothing_harder_and_every_request_is_on_record(tmp_path, capsys):
+    script, out = tmp_path / "script.json", tmp_path / "harder.jsonl"
+    script.write_text(json.dumps({"content": "I would rather not.", "repeat": True}), encoding="utf-8")
+    write_items(tmp_path / "base.jsonl", [make_record("internal", "test", index) for index in range(2)])
+    words = [str(tmp_path / "base.jsonl"), "--strategy", "noisy_query", "--model", f"scripted:{script}", "-o", str(out)]
+    assert main(["critic", "evolve", *words]) == 1
+    shown = capsys.readouterr().out
+    assert "0 of 2 items" in shown
+    assert shown.count("left out: ") == 2
+    records = [json.loads(line) for line in (tmp_path / "harder.jsonl.audit.jsonl").read_text("utf-8").splitlines()]
+    assert [(record["outcome"], len(record["attempts"])) for record in records] == [("dropped", 6)] * 2
+    assert json.loads((tmp_path / "harder.jsonl.cache.json").read_text("utf-8")) == {}
 
 
 def test_items_are_built_from_an_environment(tmp_path, capsys):
