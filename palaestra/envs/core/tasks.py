@@ -121,6 +121,21 @@ class TaskSet(ABC):
             raise UsageError(f"Split {split!r} holds no tasks; choose another of {', '.join(self.splits)}.")
         return self.at(split, int(rng.integers(size if size is not None else 2**31)))
 
+    def checked_index(self, split: str, index: int) -> int:
+        """Return a number that a task of `split` has.
+
+        Args:
+            split: A split.
+            index: Number of a task, from 0.
+
+        Raises:
+            IndexError: If the split has no such task.
+        """
+        size = self.size(split)
+        if index < 0 or (size is not None and index >= size):
+            raise IndexError(f"Split {split!r} has {size} tasks; there is no number {index}.")
+        return index
+
     def __len__(self) -> int:
         """Return the number of tasks over all splits; a TypeError if one is unbounded."""
         sizes = [self.size(split) for split in self.splits]
@@ -220,9 +235,7 @@ class FixedTasks(TaskSet):
 
     def at(self, split: str, index: int) -> Task:
         """Return task number `index` of `split`."""
-        if not 0 <= index < len(self._by_split[split]):
-            raise IndexError(f"Split {split!r} has {len(self._by_split[split])} tasks; there is no number {index}.")
-        return self._by_split[split][index]
+        return self._by_split[split][self.checked_index(split, index)]
 
     def find(self, key: str) -> Task:
         """Return the task with this key."""
@@ -263,10 +276,7 @@ class GeneratedTasks(TaskSet):
 
     def at(self, split: str, index: int) -> Task:
         """Return task number `index` of `split`."""
-        size = self._sizes[split]
-        if index < 0 or (size is not None and index >= size):
-            raise IndexError(f"Split {split!r} has {size} tasks; there is no number {index}.")
-        return self._make(split, index)
+        return self._make(split, self.checked_index(split, index))
 
     def find(self, key: str) -> Task:
         """Return the task with this key."""

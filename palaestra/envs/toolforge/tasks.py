@@ -89,10 +89,7 @@ class FileTasks(ForgeTasks):
 
     def at(self, split: str, index: int) -> Task:
         """Return task number `index` of `split`."""
-        places = self._by_split[split]
-        if not 0 <= index < len(places):
-            raise IndexError(f"Split {split!r} has {len(places)} tasks; there is no number {index}.")
-        return task_of(self.file[places[index]])
+        return task_of(self.file[self._by_split[split][self.checked_index(split, index)]])
 
     def find(self, key: str) -> Task:
         """Return the task with this key."""
@@ -158,10 +155,7 @@ class BuiltTasks(ForgeTasks):
 
     def at(self, split: str, index: int) -> Task:
         """Return task number `index` of `split`."""
-        size = self.size(split)
-        if index < 0 or (size is not None and index >= size):
-            raise IndexError(f"Split {split!r} has {size} tasks; there is no number {index}.")
-        return _built(self.recipe, split, index)
+        return _built(self.recipe, split, self.checked_index(split, index))
 
     def find(self, key: str) -> Task:
         """Return the task with this key."""
