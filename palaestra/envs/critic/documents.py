@@ -186,13 +186,16 @@ def literal(text: str) -> Any:
     """Return the value of a Python literal, without a warning about its spelling.
 
     Raises:
-        Exception: Any of those of the parser, if it is not one.
+        ValueError: If it is not one, whatever the parser raises.
     """
-    if "\\" not in text:
-        return ast.literal_eval(text)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an escape that Python does not know is a backslash
-        return ast.literal_eval(text)
+    try:
+        if "\\" not in text:
+            return ast.literal_eval(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an escape that Python does not know is a backslash
+            return ast.literal_eval(text)
+    except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from None
 
 
 def _is_parameter(value: object) -> bool:
@@ -250,7 +253,7 @@ def _read_list(text: str, *, is_open: bool) -> Json:
         pass
     try:
         return literal(text.strip())
-    except Exception:
+    except ValueError:
         return None
 
 

@@ -311,7 +311,7 @@ def _parsed(text: str) -> Any:
     for read in (literal, json.loads, lambda found: json.loads(found.replace("'", '"'))):
         try:
             return read(text)
-        except Exception:  # the parsers raise anything at all: ValueError, SyntaxError, MemoryError, RecursionError, TypeError
+        except (ValueError, RecursionError):
             continue
     return None
 
