@@ -1,9 +1,6 @@
 """Items built from environments: proven right steps, the error that was drawn, the environment's own words."""
 
 import json
-import os
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import replace
 
@@ -17,6 +14,7 @@ from palaestra.envs.critic.record import Action
 from palaestra.envs.wrappers.injection import INTERNAL, holds, tool_list
 from palaestra.errors import UnknownNameError, UsageError
 from palaestra.types import Message, Outcome, Step, ToolCall, Trajectory
+from tests.hash_seeds import outputs
 
 pytest.importorskip("jsonschema_rs")
 
@@ -93,17 +91,7 @@ def test_items_are_scored_and_converted_like_all_others(built):
 
 
 def test_chance_comes_from_the_seed_alone():
-    made = {
-        subprocess.run(
-            [sys.executable, "-c", SCRIPT],
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            capture_output=True,
-            text=True,
-            check=True,
-            encoding="utf-8",
-        ).stdout
-        for seed in ("1", "2")
-    }
+    made = outputs(SCRIPT)
     assert len(made) == 1
     assert made.pop().count("\n") >= 13
 

@@ -16,6 +16,7 @@ from palaestra.envs.agentgym.babyai.tasks import UNSOLVED, LevelTasks
 from palaestra.envs.agentgym.babyai.world import BabyAIWorld
 from palaestra.errors import ConfigError, UnknownNameError, UsageError
 from palaestra.types import Message, ToolCall
+from tests.hash_seeds import outputs
 
 
 def test_every_level_is_found_by_both_names_and_by_its_published_id():
@@ -159,17 +160,7 @@ print("ok")
 
 def test_episodes_are_the_same_in_another_process_with_another_hash_seed():
     program = "from tests.envs.agentgym.babyai.test_env import played; print(played())"
-    outputs = {
-        subprocess.run(
-            [sys.executable, "-c", program],
-            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(filter(None, sys.path))},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-        for seed in ("0", "77")
-    }
-    assert outputs == {played()}
+    assert outputs(program, ("0", "77")) == {f"{played()}\n"}
 
 
 def played() -> str:

@@ -1,14 +1,12 @@
 """Mazes made on the spot: alone and always the same, in two splits that share no walls."""
 
-import subprocess
-import sys
-
 import pytest
 
 from palaestra.envs.agentgym.maze.env import MazeEnv
 from palaestra.envs.agentgym.maze.procedural import MAX_PATH, ProceduralMazes, split_of
 from palaestra.envs.agentgym.maze.world import Maze, MazeWorld
 from palaestra.errors import ConfigError
+from tests.hash_seeds import outputs
 
 
 @pytest.mark.parametrize("size", [(7, 7), (7, 13)])
@@ -47,17 +45,7 @@ def test_the_expert_solves_200_test_tasks():
 
 def test_tasks_are_the_same_in_another_process_with_another_hash_seed():
     program = "from tests.envs.agentgym.maze.test_procedural import told; print(told())"
-    outputs = {
-        subprocess.run(
-            [sys.executable, "-c", program],
-            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(filter(None, sys.path))},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-        for seed in ("0", "77")
-    }
-    assert outputs == {told()}
+    assert outputs(program, ("0", "77")) == {f"{told()}\n"}
 
 
 def told() -> str:

@@ -1,8 +1,6 @@
 """The face of Wordle: tries, formats, tools, published lists and files."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +10,7 @@ from palaestra.envs.agentgym.wordle.env import WordleEnv
 from palaestra.envs.agentgym.wordle.tasks import own_words, split_of
 from palaestra.errors import ConfigError, MissingDataError, UnknownNameError, UsageError
 from palaestra.types import Message, ToolCall
+from tests.hash_seeds import outputs
 
 WORDS = ["panic", "solar", "shire", "proxy", "point", "robot"]
 
@@ -102,17 +101,7 @@ def test_a_restored_game_goes_on_as_the_first_one_does(seed, turns, data):
 
 def test_games_are_the_same_in_another_process_with_another_hash_seed():
     program = "from tests.envs.agentgym.wordle.test_env import played; print(played())"
-    outputs = {
-        subprocess.run(
-            [sys.executable, "-c", program],
-            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(filter(None, sys.path))},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-        for seed in ("0", "77")
-    }
-    assert outputs == {played()}
+    assert outputs(program, ("0", "77")) == {f"{played()}\n"}
 
 
 def played() -> str:
