@@ -23,6 +23,8 @@ import aiohttp
 import pytest
 
 START_S = 60.0
+LEFT = "Inspected target navigated or closed"
+"""What the browser answers to a question about a page that was left meanwhile."""
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync",
     "--disable-component-update", "--disable-extensions", "--hide-scrollbars", "--remote-debugging-port=0",
@@ -60,6 +62,10 @@ CUT_OFF = """
 """
 
 
+class Navigated(AssertionError):
+    """The page was left while it was asked; the next one may be asked again."""
+
+
 class Tab:
     """One page of a browser."""
 
@@ -75,6 +81,8 @@ class Tab:
             said = await self._socket.receive_json(timeout=START_S)
             self._note(said)
             if said.get("id") == number:
+                if said.get("error", {}).get("message") == LEFT:
+                    raise Navigated(method)
                 assert "error" not in said, (method, said["error"])
                 return said["result"]
 
@@ -103,12 +111,19 @@ class Tab:
         return found["result"].get("value")
 
     async def until(self, expression: str, *, timeout: float = 30.0) -> None:
-        """Wait until an expression holds."""
+        """Wait until an expression holds; it does not yet where the page is left meanwhile."""
         clock = asyncio.get_running_loop().time
         end = clock() + timeout
-        while not await self.js(f"Boolean({expression})"):
+        while not await self._holds(expression):
             assert clock() < end, f"never: {expression}\n{(await self.js('document.body.innerText'))[:2000]}"
             await asyncio.sleep(0.05)
+
+    async def _holds(self, expression: str) -> bool:
+        """Whether an expression holds in a page that stays."""
+        try:
+            return bool(await self.js(f"Boolean({expression})"))
+        except Navigated:
+            return False
 
     async def text(self, selector: str = "body") -> str:
         return str(await self.js(f"document.querySelector({selector!r})?.innerText ?? ''"))
